@@ -1,0 +1,43 @@
+"""The one family of errors that this package raises for input it cannot use.
+
+Every message says what was got, what is allowed, and where it can the nearest valid value, in words that can be shown
+to the person at the microscope as they are.
+"""
+
+from __future__ import annotations
+
+
+class UNetError(Exception):
+    """Base of all errors raised for input that cannot be used; its text is meant for the user."""
+
+
+class ImageError(UNetError):
+    """An image cannot be segmented as it is (shape, dtype, axes or content)."""
+
+
+class ModelFileError(UNetError):
+    """A model file is missing, truncated, foreign or hostile."""
+
+
+class ModelMismatchError(UNetError):
+    """A model and an image (or its labels) do not fit together."""
+
+
+class LabelsError(UNetError):
+    """Labels cannot be used: wrong shape, dtype or no usable object."""
+
+
+class NothingToLearnError(UNetError):
+    """Learning was asked for with no supervised pixel."""
+
+
+class FileFormatError(UNetError):
+    """A file cannot be read or written in that format."""
+
+
+class DeviceError(UNetError):
+    """A compute device was asked for that this machine does not have."""
+
+
+class Cancelled(UNetError):  # noqa: N818 - it is an outcome, not a fault
+    """A long job was stopped by its cancel token; what it had finished is kept."""

@@ -1,0 +1,184 @@
+"""Random crops, and the deformations that make few annotated images go a long way.
+
+One path for 2D and 3D: a crop is drawn by sampling the source at deformed coordinates, so that rotation, scaling,
+mirroring and elastic deformation cost one interpolation together. The elastic field is that of Ronneberger et al.
+(2015): random displacements on a coarse grid, smoothly interpolated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+from torch.nn import functional as F  # noqa: N812
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_unet.learning.sampling import Sample
+
+
+class Augmentation(BaseModel):
+    """Ranges of the random deformations; every draw is uniform in its range.
+
+    Attributes
+    ----------
+    flip : bool
+        Mirror each axis with probability 1/2.
+    rotate : float
+        Largest rotation in the YX plane, degrees.
+    scale : float
+        Largest magnification; the smallest is its inverse (uniform on a log scale).
+    elastic : float
+        Standard deviation of the displacements on the coarse grid, pixels (the 2015 paper: 10).
+    elastic_spacing : float
+        Distance of the coarse grid's points, pixels.
+    contrast, brightness : float
+        Spread of a factor on, and an offset to, the normalised intensity.
+    gamma : float
+        Largest exponent on the normalised intensity; the smallest is its inverse.
+    noise : float
+        Largest standard deviation of added Gaussian noise, in normalised intensity.
+    blur : float
+        Largest standard deviation of a Gaussian blur, pixels.
+    invert : float
+        Probability of exchanging dark and bright.
+    grey : float
+        Probability of replacing the colours by their mean.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: bool = True
+    rotate: float = Field(180.0, ge=0, le=180)
+    scale: float = Field(1.25, ge=1)
+    elastic: float = Field(4.0, ge=0)
+    elastic_spacing: float = Field(64.0, gt=0)
+    contrast: float = Field(0.2, ge=0)
+    brightness: float = Field(0.1, ge=0)
+    gamma: float = Field(1.3, ge=1)
+    noise: float = Field(0.05, ge=0)
+    blur: float = Field(1.0, ge=0)
+    invert: float = Field(0.0, ge=0, le=1)
+    grey: float = Field(0.0, ge=0, le=1)
+
+
+def draw_patch(
+    sample: Sample,
+    shape: tuple[int, ...],
+    center: tuple[float, ...],
+    augmentation: Augmentation | None,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one (augmented) crop of a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+        Source arrays.
+    shape : tuple of int
+        Spatial shape of the crop, ([Z,] Y, X).
+    center : tuple of float
+        Where the middle of the crop lies in the source, pixels; beyond the border the source is mirrored.
+    augmentation : Augmentation or None
+        None takes the crop as it is.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    image : Tensor of float32, axes (C, [Z,] Y, X)
+    targets : Tensor of float32, axes (K, [Z,] Y, X)
+    supervised : Tensor of float32, axes (1, [Z,] Y, X), 0 or 1
+    """
+    coordinates = _coordinates(shape, center, augmentation, rng)
+    image = _sample_at(sample.image, coordinates, "bilinear")
+    targets = _sample_at(sample.targets, coordinates, "bilinear")
+    supervised = _sample_at(sample.supervised[None], coordinates, "nearest")
+    if augmentation is not None:
+        image = _vary_intensity(image, augmentation, rng)
+    return image, targets, supervised
+
+
+def _coordinates(
+    shape: tuple[int, ...], center: tuple[float, ...], augmentation: Augmentation | None, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Source coordinates, axes (ndim, *shape), in pixels."""
+    axes = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape]
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"))
+    if augmentation is not None:
+        if augmentation.elastic:
+            offsets = offsets + _elastic_field(shape, augmentation, rng)
+        offsets = np.tensordot(_random_matrix(len(shape), augmentation, rng), offsets, axes=1)
+    return (offsets + np.reshape(center, (-1, *[1] * len(shape)))).astype(np.float32)
+
+
+def _random_matrix(ndim: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Rotation in YX, common scale of YX, mirroring of all axes.
+
+    Z is neither rotated into YX nor scaled: voxels are seldom as deep as they are wide.
+    """
+    angle = np.deg2rad(rng.uniform(-augmentation.rotate, augmentation.rotate))
+    zoom = augmentation.scale ** rng.uniform(-1, 1)
+    matrix = np.eye(ndim)
+    matrix[-2:, -2:] = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    if augmentation.flip:
+        matrix = matrix @ np.diag(rng.choice([-1.0, 1.0], size=ndim))
+    return matrix
+
+
+def _elastic_field(shape: tuple[int, ...], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[Any]:
+    """Smooth random displacements in pixels, axes (ndim, *shape); none along Z."""
+    ndim = len(shape)
+    coarse = tuple(max(4, round(n / augmentation.elastic_spacing) + 3) for n in shape)
+    field = np.zeros((ndim, *shape), np.float32)
+    for axis in range(ndim - 2, ndim):
+        knots = torch.from_numpy(rng.normal(0, augmentation.elastic, coarse).astype(np.float32))
+        if ndim == 2:
+            fine = F.interpolate(knots[None, None], size=shape, mode="bicubic", align_corners=True)
+        else:
+            fine = F.interpolate(knots[None, None], size=shape, mode="trilinear", align_corners=True)
+        field[axis] = fine[0, 0].numpy()
+    return field
+
+
+def _sample_at(source: NDArray[Any], coordinates: NDArray[np.float32], mode: str) -> Tensor:
+    """Interpolate (C, *space) at pixel coordinates (ndim, *shape); mirrored beyond the border."""
+    space = source.shape[1:]
+    lower, normalised = [], []
+    boxes = [slice(None)]
+    for axis, size in enumerate(space):
+        # Only the box that the crop touches is converted: the source may be a whole slide.
+        start = min(max(0, int(np.floor(coordinates[axis].min())) - 1), size - 1)
+        stop = max(min(size, int(np.ceil(coordinates[axis].max())) + 2), start + 1)
+        lower.append(start)
+        boxes.append(slice(start, stop))
+        extent = max(stop - start - 1, 1)
+        normalised.append((coordinates[axis] - start) * (2 / extent) - 1)
+    box = torch.from_numpy(np.ascontiguousarray(source[tuple(boxes)], dtype=np.float32))[None]
+    grid = torch.from_numpy(np.stack(normalised[::-1], axis=-1).astype(np.float32))[None]  # torch wants x, y, z
+    return F.grid_sample(box, grid, mode=mode, padding_mode="reflection", align_corners=True)[0]
+
+
+def _vary_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Brightness, contrast, gamma, blur, noise, inversion and loss of colour of a normalised image (C, *space)."""
+    if image.shape[0] == 3 and rng.random() < augmentation.grey:
+        image = image.mean(0, keepdim=True).expand_as(image)
+    if rng.random() < augmentation.invert:
+        image = 1 - image
+    if augmentation.gamma > 1:
+        exponent = augmentation.gamma ** rng.uniform(-1, 1)
+        image = image.sign() * image.abs().pow(exponent)
+    if augmentation.blur and rng.random() < 0.25:
+        sigma = rng.uniform(0, augmentation.blur)
+        image = torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, *[0] * (image.ndim - 3), sigma, sigma)))
+    image = image * (1 + augmentation.contrast * rng.uniform(-1, 1)) + augmentation.brightness * rng.uniform(-1, 1)
+    if augmentation.noise:
+        seed = int(rng.integers(2**31))
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
+        image = image + noise * rng.uniform(0, augmentation.noise)
+    return image

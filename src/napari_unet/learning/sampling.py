@@ -1,0 +1,121 @@
+"""What a network is trained on: images with target maps and the pixels that count, and how patches are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import LabelsError, NothingToLearnError
+from napari_unet.objects.targets import target_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One image to learn from.
+
+    Attributes
+    ----------
+    image : ndarray of float, axes (C, [Z,] Y, X)
+        Normalised with the statistics of the whole image.
+    targets : ndarray of float16, axes (K, [Z,] Y, X)
+        Maps to be predicted, 0..1.
+    supervised : ndarray of bool, axes ([Z,] Y, X)
+        The pixels that count.
+    focus : ndarray of int, axes (n, ndim)
+        Places that patches are centred on, drawn with equal chance; each is a supervised pixel.
+    weight : float
+        Relative chance of this image to be drawn.
+    """
+
+    image: NDArray[Any]
+    targets: NDArray[np.float16]
+    supervised: NDArray[np.bool_]
+    focus: NDArray[np.intp]
+    weight: float = 1.0
+
+
+def make_sample(
+    image: NDArray[Any],
+    labels: NDArray[Any],
+    outputs: Sequence[str],
+    supervised: NDArray[np.bool_] | None = None,
+    weight: float = 1.0,
+    rng: np.random.Generator | None = None,
+    max_focus: int = 4096,
+) -> Sample:
+    """Return a `Sample` from a normalised image and its labels.
+
+    Parameters
+    ----------
+    image : ndarray of float, axes (C, [Z,] Y, X)
+    labels : ndarray of int, axes ([Z,] Y, X)
+    outputs : sequence of str
+        Names of the maps to be predicted, see `objects.targets.target_maps`.
+    supervised : ndarray of bool, axes ([Z,] Y, X), optional
+        The pixels that count; None: all of them.
+    weight : float
+        Relative chance of this image to be drawn.
+    rng : numpy.random.Generator, optional
+        Draws the places that patches are centred on.
+    max_focus : int
+        Places drawn.
+
+    Raises
+    ------
+    LabelsError
+        If the shapes do not match.
+    NothingToLearnError
+        If no pixel is supervised.
+    """
+    if labels.shape != image.shape[1:]:
+        raise LabelsError(f"The labels have the shape {labels.shape}, the image {image.shape[1:]}; they must be equal.")
+    if supervised is None:
+        supervised = np.ones(labels.shape, bool)
+    if supervised.shape != labels.shape:
+        raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
+    if not supervised.any():
+        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    rng = rng or np.random.default_rng(0)
+    # Half of the patches are centred on objects, however small a part of the image they are.
+    halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
+    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
+    focus = np.stack(np.unravel_index(places, labels.shape), axis=1)
+    return Sample(image, target_maps(labels, outputs), supervised, focus, weight)
+
+
+class PatchSampler:
+    """Draws where the next patch comes from.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At least one.
+    patch : tuple of int
+        Spatial shape of a patch.
+    seed : int
+        Seeds every draw.
+    """
+
+    def __init__(self, samples: Sequence[Sample], patch: tuple[int, ...], seed: int = 0) -> None:
+        if not samples:
+            raise NothingToLearnError("There is no image to learn from.")
+        self.samples = samples
+        self.patch = patch
+        self.rng = np.random.default_rng(seed)
+        weights = np.array([sample.weight for sample in samples], float)
+        self._chance = weights / weights.sum()
+
+    def draw(self) -> tuple[Sample, tuple[float, ...]]:
+        """Return a sample and the centre of a patch in it, near one of its supervised pixels."""
+        sample = self.samples[self.rng.choice(len(self.samples), p=self._chance)]
+        focus = sample.focus[self.rng.integers(len(sample.focus))]
+        # The pixel that counts lands anywhere in the middle of the patch, not always at its centre.
+        shift = self.rng.uniform(-0.25, 0.25, len(focus)) * np.array(self.patch)
+        return sample, tuple(float(v) for v in focus + shift)

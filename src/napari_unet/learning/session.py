@@ -1,0 +1,171 @@
+"""The training loop: one for the shipped models, for `train`, and for learning from corrections."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_unet.errors import UNetError
+from napari_unet.learning.augment import Augmentation, draw_patch
+from napari_unet.learning.sampling import PatchSampler, Sample
+from napari_unet.nets.geometry import input_size, output_size
+from napari_unet.nets.losses import segmentation_loss
+from napari_unet.nets.unet import UNet, freeze_norm
+from napari_unet.progress import CancelToken, Stopwatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TrainingConfig(BaseModel):
+    """How a network is trained.
+
+    Attributes
+    ----------
+    steps : int
+        Most optimisation steps.
+    max_seconds : float, optional
+        Stop after this time; None: no limit.
+    batch_size : int
+        Patches a step.
+    patch : tuple of int
+        Spatial shape of a patch, ([Z,] Y, X); rounded up to what the network takes.
+    learning_rate, weight_decay : float
+        Of AdamW (Loshchilov and Hutter 2019).
+    schedule : {"constant", "cosine"}
+        ``"constant"`` after a short warm-up; ``"cosine"`` falls to zero over `steps`.
+    freeze_norm : bool
+        Keep the statistics of batch normalisation, as fine-tuning on few patches must.
+    augmentation : Augmentation or None
+        Random deformations.
+    seed : int
+        Seeds all draws.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(300, ge=1)
+    max_seconds: float | None = Field(None, gt=0)
+    batch_size: int = Field(4, ge=1)
+    patch: tuple[int, ...] = (192, 192)
+    learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = Field(10, ge=0)
+    freeze_norm: bool = True
+    augmentation: Augmentation | None = Augmentation()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one training step came to.
+
+    Attributes
+    ----------
+    step, steps : int
+        Finished and planned.
+    loss : float
+        Loss of this step's patches.
+    seconds : float
+        Since the session began.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+class TrainingSession:
+    """Trains a copy of a network; the network handed in is never touched.
+
+    Parameters
+    ----------
+    net : UNet
+        Where to begin.
+    samples : sequence of Sample
+        What to learn from.
+    config : TrainingConfig
+        How.
+    device : torch.device or str
+        Where.
+
+    Notes
+    -----
+    `run` is a generator: after each step it hands back a report, and whoever drives it can paint, stop or simply not
+    ask for more. Whenever it stops, `net` holds the weights of the last good step; a step whose loss or gradient is not
+    a finite number changes nothing.
+    """
+
+    def __init__(
+        self, net: UNet, samples: Sequence[Sample], config: TrainingConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        spec = net.spec
+        if len(config.patch) != spec.ndim:
+            raise UNetError(f"The patch {config.patch} has {len(config.patch)} axes; the network has {spec.ndim}.")
+        self.config = config
+        self.device = torch.device(device)
+        self.net = copy.deepcopy(net).to(self.device)
+        self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
+        self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
+        self._sampler = PatchSampler(samples, self.patch, config.seed)
+        self._optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.step = 0
+
+    def run(self, cancel: CancelToken | None = None) -> Iterator[StepReport]:
+        """Train until the steps or the time are used up or `cancel` is set; yield a report after every step."""
+        config, watch = self.config, Stopwatch()
+        self.net.train()
+        if config.freeze_norm:
+            freeze_norm(self.net)
+        if self.net.spec.ndim == 2:
+            self.net.to(memory_format=torch.channels_last)
+        while self.step < config.steps:
+            if cancel is not None and cancel.cancelled:
+                break
+            if config.max_seconds is not None and watch.seconds > config.max_seconds:
+                break
+            for group in self._optimizer.param_groups:
+                group["lr"] = config.learning_rate * self._rate_factor()
+            loss = self._train_step(*self._batch())
+            self.step += 1
+            yield StepReport(self.step, config.steps, loss, watch.seconds)
+
+    def _rate_factor(self) -> float:
+        """Factor on the learning rate at this step."""
+        factor = min(1.0, (self.step + 1) / (self.config.warmup + 1))
+        if self.config.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
+        return factor
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, C, ...), targets (N, K, ...) and supervised pixels (N, 1, ...), the latter two of the output's size."""
+        drawn = []
+        for _ in range(self.config.batch_size):
+            sample, center = self._sampler.draw()
+            drawn.append(draw_patch(sample, self.patch, center, self.config.augmentation, self._sampler.rng))
+        images, targets, supervised = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        for axis, (whole, part) in enumerate(zip(self.patch, self._output, strict=True), start=2):
+            start = (whole - part) // 2
+            targets, supervised = targets.narrow(axis, start, part), supervised.narrow(axis, start, part)
+        return images.to(self.device), targets.to(self.device), supervised.to(self.device)
+
+    def _train_step(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
+        if self.net.spec.ndim == 2:
+            images = images.contiguous(memory_format=torch.channels_last)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = segmentation_loss(self.net(images), targets, supervised)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        if torch.isfinite(norm) and torch.isfinite(loss):
+            self._optimizer.step()
+        return float(loss.detach())

@@ -1,0 +1,94 @@
+"""Intensities as the network expects them, from statistics of the whole image and never of a tile or crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Normalization(BaseModel):
+    """How intensities are brought to a common range; part of the model file.
+
+    Attributes
+    ----------
+    method : {"percentile", "none"}
+        ``"percentile"`` maps the low percentile to 0 and the high one to 1.
+    low, high : float
+        Percentiles.
+    per_channel : bool
+        Each channel by its own percentiles, or all by common ones (which keeps the hue of colour images).
+    clip : tuple of float
+        Range that normalised values are cut to, so that one hot pixel does not flood the network.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["percentile", "none"] = "percentile"
+    low: float = Field(1.0, ge=0, le=100)
+    high: float = Field(99.8, ge=0, le=100)
+    per_channel: bool = False
+    clip: tuple[float, float] = (-1.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What of an image its normalisation needs: one (offset, range) for each channel."""
+
+    offset: tuple[float, ...]
+    span: tuple[float, ...]
+
+
+def measure(image: NDArray[Any], normalization: Normalization) -> Statistics:
+    """Return the statistics of an image.
+
+    Parameters
+    ----------
+    image : ndarray, axes (C, ...)
+        The whole image, or an even sample of its pixels. Pixels that are not finite are left out.
+    normalization : Normalization
+        Which percentiles.
+    """
+    channels = len(image)
+    if normalization.method == "none":
+        return Statistics((0.0,) * channels, (1.0,) * channels)
+    groups = list(image) if normalization.per_channel else [image]
+    offsets, spans = [], []
+    for values in groups:
+        if values.dtype.kind == "f":
+            values = values[np.isfinite(values)]
+        if not values.size:
+            low, high = 0.0, 1.0
+        elif values.dtype.kind == "b":
+            low, high = 0.0, 1.0
+        else:
+            low, high = (float(v) for v in np.percentile(values, [normalization.low, normalization.high]))
+            if high <= low:  # nearly all pixels are the same: take the full range, so that the few others show
+                low, high = float(values.min()), float(values.max())
+        offsets.append(low)
+        spans.append(high - low if high > low else 1.0)
+    if not normalization.per_channel:
+        offsets, spans = offsets * channels, spans * channels
+    return Statistics(tuple(offsets), tuple(spans))
+
+
+def normalize(block: NDArray[Any], statistics: Statistics, normalization: Normalization) -> NDArray[np.float32]:
+    """Return a block (C, ...) of an image as float32, normalised; pixels that are not finite become 0.
+
+    A block gives the same values as the same place in the whole image.
+    """
+    trailing = (-1, *[1] * (block.ndim - 1))
+    offset = np.array(statistics.offset, np.float64).reshape(trailing)
+    span = np.array(statistics.span, np.float64).reshape(trailing)
+    # In double precision first: a 32-bit image may lie on a large offset. NumPy would keep the result in float64.
+    values = ((block.astype(np.float64) - offset) / span).astype(np.float32)
+    if block.dtype.kind == "f":
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=normalization.clip[1], neginf=normalization.clip[0])
+    if normalization.method != "none":
+        np.clip(values, *normalization.clip, out=values)
+    return values

@@ -1,0 +1,57 @@
+"""Losses that see exactly the supervised pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy over the supervised pixels.
+
+    Parameters
+    ----------
+    logits, targets : Tensor, axes (N, K, [Z,] Y, X)
+        Targets are 0..1, soft values allowed.
+    supervised : Tensor, axes (N, 1, [Z,] Y, X), 0..1
+        Weight of each pixel; 0 means that nothing is known there.
+
+    Notes
+    -----
+    Unsupervised pixels are in neither the sum nor the divisor, so neither the value nor the gradient changes when
+    unlabelled area is added. Multiplying the logits by the mask would not do: a logit of 0 still has a loss of log 2.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    weight = supervised.expand_as(loss)
+    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+
+
+def masked_dice(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
+    """Return 1 - soft Dice over the supervised pixels, pooled over batch and space, mean over the K maps.
+
+    Axes as in `masked_bce`. After Milletari et al. (2016), with the masked sums in both numerator and denominator.
+    """
+    probabilities = torch.sigmoid(logits) * supervised
+    targets = targets * supervised
+    axes = (0, *range(2, logits.ndim))
+    overlap = 2 * (probabilities * targets).sum(axes)
+    total = probabilities.sum(axes) + targets.sum(axes)
+    # The smoothing is relative to what is supervised, so a map with no positive pixel gives a finite, fair loss.
+    smooth = 1e-2 * supervised.sum().clamp_min(1.0)
+    return (1 - (overlap + smooth) / (total + smooth)).mean()
+
+
+def segmentation_loss(logits: Tensor, targets: Tensor, supervised: Tensor, dice_weight: float = 0.5) -> Tensor:
+    """Return cross-entropy plus Dice of the first (foreground) map; axes as in `masked_bce`.
+
+    Zero, with zero gradient, where nothing is supervised.
+    """
+    loss = masked_bce(logits, targets, supervised)
+    if dice_weight:
+        loss = loss + dice_weight * masked_dice(logits[:, :1], targets[:, :1], supervised)
+    return loss

@@ -1,0 +1,89 @@
+"""Maps that a network predicts -> labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class Decoding(BaseModel):
+    """How maps become labels; stored with the model.
+
+    Attributes
+    ----------
+    foreground : float
+        Least foreground probability of a pixel that belongs to an object.
+    seeds : {"distance", "boundary"}
+        What separates touching objects: the middles of objects in the distance map, or the foreground less its
+        boundary map.
+    seed_threshold : float
+        A pixel whose map is above this starts an object.
+    min_size : int
+        Objects of fewer pixels are dropped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    foreground: float = Field(0.5, gt=0, lt=1)
+    seeds: Literal["distance", "boundary"] = "distance"
+    seed_threshold: float = Field(0.5, gt=0, lt=1)
+    min_size: int = Field(12, ge=0)
+
+
+def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decoding) -> NDArray[np.int32]:
+    """Return one id for each object in the predicted maps: a seeded watershed within the foreground.
+
+    Parameters
+    ----------
+    maps : ndarray of float, axes (K, [Z,] Y, X), probabilities 0..1
+    outputs : sequence of str
+        Names of the K maps; "foreground" and the one that `decoding.seeds` names must be among them.
+    decoding : Decoding
+        Thresholds.
+
+    Returns
+    -------
+    ndarray of int32, axes ([Z,] Y, X)
+        Ids 1, 2, ... in the order of their first pixel; 0 is background.
+    """
+    from skimage.segmentation import watershed
+
+    named = dict(zip(outputs, maps, strict=True))
+    mask = named["foreground"] > decoding.foreground
+    if decoding.seeds == "distance":
+        middle = named["distance"]
+    else:
+        middle = named["foreground"] - named["boundary"]
+    seeds, n_seeds = ndimage.label((middle > decoding.seed_threshold) & mask)
+    # A connected piece of foreground without any seed is an object too: faint ones have no pronounced middle.
+    pieces, n_pieces = ndimage.label(mask)
+    if n_pieces == 0:
+        return np.zeros(mask.shape, np.int32)
+    has_seed = np.zeros(n_pieces + 1, bool)
+    has_seed[pieces[seeds > 0]] = True
+    orphan = ~has_seed[pieces] & mask
+    seeds = np.where(orphan, pieces + n_seeds, seeds)
+    labels = watershed(-middle, seeds, mask=mask)
+    return drop_small(labels, decoding.min_size)
+
+
+def decode_classes(maps: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the most probable class of each pixel; axes (K, [Z,] Y, X) -> ([Z,] Y, X); class 0 is background."""
+    return np.argmax(maps, axis=0).astype(np.int32)
+
+
+def drop_small(labels: NDArray[Any], min_size: int) -> NDArray[np.int32]:
+    """Return the labels without objects of fewer than `min_size` pixels, numbered 1, 2, ... without gaps."""
+    counts = np.bincount(labels.ravel())
+    keep = counts >= max(1, min_size)
+    keep[0] = False
+    new_ids = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return new_ids[labels]

@@ -1,0 +1,87 @@
+"""Labels -> the maps that a network learns to predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.errors import LabelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+INSTANCE_OUTPUTS = ("foreground", "boundary", "distance")
+"""Maps that can be made from an instance label image, by name."""
+
+
+def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.float16]:
+    """Return the target maps of a label image.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes ([Z,] Y, X)
+        Instance ids, 0 is background.
+    outputs : sequence of str
+        Any of `INSTANCE_OUTPUTS`; or ``class_N`` names for a semantic task, where output k is ``labels == k``.
+
+    Returns
+    -------
+    ndarray of float16, axes (K, [Z,] Y, X), values 0..1
+
+    Raises
+    ------
+    LabelsError
+        If the labels are not integers or an output is unknown.
+    """
+    if labels.dtype.kind not in "biu":
+        raise LabelsError(f"Labels must be whole numbers (object ids); got the data type {labels.dtype}.")
+    maps = np.empty((len(outputs), *labels.shape), np.float16)
+    for index, name in enumerate(outputs):
+        if name == "foreground":
+            maps[index] = labels > 0
+        elif name == "boundary":
+            maps[index] = boundaries(labels)
+        elif name == "distance":
+            maps[index] = normalized_distance(labels)
+        elif name.startswith("class_"):
+            maps[index] = labels == index
+        else:
+            raise LabelsError(f"There is no target map called {name!r}; there are {', '.join(INSTANCE_OUTPUTS)}.")
+    return maps
+
+
+def boundaries(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the pixels, on both sides, where two labels (background included) are direct neighbours."""
+    edge = np.zeros(labels.shape, bool)
+    for axis in range(labels.ndim):
+        before = tuple(slice(None, -1) if a == axis else slice(None) for a in range(labels.ndim))
+        after = tuple(slice(1, None) if a == axis else slice(None) for a in range(labels.ndim))
+        differs = labels[before] != labels[after]
+        edge[before] |= differs
+        edge[after] |= differs
+    return edge
+
+
+def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return each pixel's distance to the outline of its object, divided by the largest within that object.
+
+    Background is 0 and the innermost pixel of every object is 1, whatever its size, so that one threshold separates
+    the middles of small and large objects alike. The border of the image is not an outline: an object that is cut off
+    there goes on beyond it.
+    """
+    result = np.zeros(labels.shape, np.float32)
+    for label, box in enumerate(ndimage.find_objects(labels.astype(np.int64, copy=False)), start=1):
+        if box is None:
+            continue
+        grown = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+        mask = labels[grown] == label
+        if mask.all():
+            result[grown] = 1.0
+            continue
+        distance = ndimage.distance_transform_edt(mask)
+        result[grown][mask] = (distance / distance.max())[mask]
+    return result

@@ -1,0 +1,91 @@
+"""Progress events of long jobs, and the token that stops them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from napari_unet.errors import Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long job has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Finished and planned steps (tiles, training steps, files).
+    elapsed : float
+        Seconds since the job began.
+    what : str
+        What is being counted, as a user would call it ("tiles", "steps").
+    message : str
+        One short sentence for a status line; may be empty.
+    """
+
+    done: int
+    total: int
+    elapsed: float = 0.0
+    what: str = "tiles"
+    message: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done, 0..1."""
+        return self.done / self.total if self.total else 1.0
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left, estimated from the mean pace; None until the first step is done."""
+        if not self.done or not self.elapsed:
+            return None
+        return self.elapsed / self.done * (self.total - self.done)
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class CancelToken:
+    """Thread-safe flag with which any thread asks a long job to stop at its next safe point."""
+
+    _event: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Ask the job to stop."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for a stop."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if somebody asked for a stop."""
+        if self.cancelled:
+            raise Cancelled("Stopped. What was finished is kept.")
+
+
+class Stopwatch:
+    """Seconds since it was made, on a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Elapsed seconds."""
+        return time.monotonic() - self._start
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a short human form of a duration: ``8 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
