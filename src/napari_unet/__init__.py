@@ -1,0 +1,37 @@
+"""Segment microscopy images with a U-Net, correct the result, and let the network learn from the corrections.
+
+The public names are loaded when they are first used: importing this package loads neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_unet.evaluation.metrics import evaluate
+    from napari_unet.learning.finetune import finetune
+    from napari_unet.models.store import load_model, save_model
+    from napari_unet.pipeline import segment
+
+_HOMES = {
+    "evaluate": "napari_unet.evaluation.metrics",
+    "finetune": "napari_unet.learning.finetune",
+    "load_model": "napari_unet.models.store",
+    "save_model": "napari_unet.models.store",
+    "segment": "napari_unet.pipeline",
+}
+
+__all__ = ["__version__", "evaluate", "finetune", "load_model", "save_model", "segment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

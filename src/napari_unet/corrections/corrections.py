@@ -1,0 +1,220 @@
+"""Which pixels of a label image the user vouches for, found by difference against the prediction.
+
+There is no annotation mode. A pixel is *corrected* where the labels differ from what the program painted there, and
+*reviewed* where the user has said that all is well; both are facts about arrays, so undo, redo, scripts and any tool
+that napari has or will have are covered. All arrays here have the axes (T, Z, Y, X).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.objects.stitch import match_ids, overlaps, renumber
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+RING = 2
+"""Pixels around a corrected object that are supervised with it: they say where it ends."""
+
+
+class Provenance(IntEnum):
+    """Where a pixel's label comes from."""
+
+    UNSEEN = 0
+    PREDICTED = 1
+    CORRECTED = 2
+    REVIEWED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was corrected and reviewed so far, in all planes."""
+
+    corrected_pixels: int = 0
+    corrected_objects: int = 0
+    reviewed_pixels: int = 0
+    total_pixels: int = 0
+
+    @property
+    def reviewed_share(self) -> float:
+        """Reviewed pixels as a share of all."""
+        return self.reviewed_pixels / self.total_pixels if self.total_pixels else 0.0
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to learn from."""
+        return bool(self.corrected_pixels or self.reviewed_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlaneState:
+    corrected_pixels: int
+    touched: frozenset[int]
+    reviewed_pixels: int
+
+
+class Corrections:
+    """Remembers what was predicted, and so knows what was corrected.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the labels, (T, Z, Y, X).
+    instances : bool
+        Whether ids are objects (then a corrected object counts whole) or classes (then only its pixels do).
+
+    Attributes
+    ----------
+    prediction : ndarray of int32, axes (T, Z, Y, X)
+        What the program painted, where the user has not corrected it since.
+    reviewed : ndarray of bool, axes (T, Z, Y, X)
+        The pixels that the user has checked.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
+        self.shape = shape
+        self.instances = instances
+        self.prediction: NDArray[np.int32] = np.zeros(shape, np.int32)
+        self._seen = np.zeros(shape, bool)
+        self.reviewed = np.zeros(shape, bool)
+        self._planes: dict[tuple[int, int], _PlaneState] = {}
+        self._last_id = 0
+
+    # -- what is known ---------------------------------------------------------------------------------------------
+
+    def planes(self) -> Iterator[tuple[int, int]]:
+        """Yield the (T, Z) index of every plane."""
+        return iter(np.ndindex(*self.shape[:2]))
+
+    def update(self, labels: NDArray[Any], plane: tuple[int, int] | None = None) -> Summary:
+        """Look at the labels (T, Z, Y, X) again, all of them or one plane, and return the new summary."""
+        for index in self.planes() if plane is None else [plane]:
+            changed = labels[index] != self.prediction[index]
+            n_changed = int(np.count_nonzero(changed))
+            if n_changed:
+                self._last_id = max(self._last_id, int(labels[index].max(initial=0)))
+            ids = self._touched(labels[index][changed], self.prediction[index][changed]) if n_changed else frozenset()
+            state = _PlaneState(n_changed, ids, int(np.count_nonzero(self.reviewed[index])))
+            if state.corrected_pixels or state.reviewed_pixels:
+                self._planes[index] = state
+            else:
+                self._planes.pop(index, None)
+        return self.summary()
+
+    def summary(self) -> Summary:
+        """Return the sums over all planes, as of their last `update`."""
+        states = self._planes.values()
+        objects = frozenset().union(*(state.touched for state in states)) if self._planes else frozenset()
+        return Summary(
+            corrected_pixels=sum(state.corrected_pixels for state in states),
+            corrected_objects=len(objects),
+            reviewed_pixels=sum(state.reviewed_pixels for state in states),
+            total_pixels=int(np.prod(self.shape)),
+        )
+
+    def supervised_planes(self) -> list[tuple[int, int]]:
+        """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
+        return sorted(self._planes)
+
+    def protected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the pixels (Y, X) of a plane that no prediction may change.
+
+        Corrected and reviewed ones and, since a person who mended a part of an object has looked at all of it, the
+        rest of every corrected object.
+        """
+        changed = labels[plane] != self.prediction[plane]
+        return self._corrected_objects(labels[plane], changed, plane) | changed | self.reviewed[plane]
+
+    def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the pixels (Y, X) of a plane to learn from: the protected ones and a ring around corrected objects."""
+        changed = labels[plane] != self.prediction[plane]
+        objects = self._corrected_objects(labels[plane], changed, plane)
+        mask = objects | changed
+        if self.instances and mask.any():
+            mask = ndimage.binary_dilation(mask, iterations=RING)
+        return mask | self.reviewed[plane]
+
+    def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the `Provenance` of every pixel (Y, X) of a plane."""
+        result = np.where(self._seen[plane], Provenance.PREDICTED, Provenance.UNSEEN).astype(np.uint8)
+        result[self.reviewed[plane]] = Provenance.REVIEWED
+        result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
+        return result
+
+    # -- what is changed -------------------------------------------------------------------------------------------
+
+    def review(self, frame: int, z: slice, y: slice, x: slice, value: bool = True) -> None:
+        """Mark a field as checked by the user (or take that back): what its labels say now is right."""
+        self.reviewed[frame, z, y, x] = value
+
+    def merge(
+        self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice], predicted: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        """Take in a new prediction of a region and return what its labels have to be; `labels` is not changed.
+
+        Protected pixels keep their labels. An object that was there before keeps its id, and with it its colour.
+
+        Parameters
+        ----------
+        labels : ndarray of int, axes (T, Z, Y, X)
+            The labels as they are now, corrections included.
+        frame : int
+            Time point.
+        region : tuple of slice
+            Where, (Z, Y, X).
+        predicted : ndarray of int, axes (Z, Y, X)
+            New labels of the region, ids from 1.
+        """
+        where = (frame, *region)
+        old = labels[where].astype(np.int32)
+        protected = np.zeros(old.shape, bool)
+        for index, z in enumerate(range(*region[0].indices(self.shape[1]))):
+            protected[index] = self.protected(labels, (frame, z))[region[1:]]
+        new = predicted
+        if self.instances:
+            new = self._with_known_ids(old, protected, predicted)
+        merged = np.where(protected, old, new).astype(np.int32)
+        self.prediction[where] = np.where(protected, self.prediction[where], merged)
+        self._seen[where] = True
+        return merged
+
+    def _with_known_ids(
+        self, old: NDArray[np.int32], protected: NDArray[np.bool_], predicted: NDArray[Any]
+    ) -> NDArray[np.int32]:
+        """Give predicted objects the ids they had, and leave out those that the user has already drawn."""
+        mapping = match_ids(np.where(protected, 0, old), predicted)
+        taken = set(mapping.values())
+        kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
+        sizes = np.bincount(predicted.ravel(), minlength=1)
+        for kept, new, count in sorted(zip(kept_ids, new_ids, counts, strict=True), key=lambda entry: entry[2]):
+            goes_on = bool(np.any((old == kept) & ~protected))  # reviewed in part only: the field ended there
+            if goes_on and int(kept) not in taken:
+                mapping[int(new)] = int(kept)
+            elif not goes_on and count > 0.5 * sizes[new]:
+                mapping[int(new)] = 0  # the user's outline of this object is final
+        self._last_id = max(self._last_id, int(old.max(initial=0)))
+        new = renumber(predicted, mapping, self._last_id + 1)
+        self._last_id = max(self._last_id, int(new.max(initial=0)))
+        return new
+
+    def _corrected_objects(
+        self, labels: NDArray[Any], changed: NDArray[np.bool_], plane: tuple[int, int]
+    ) -> NDArray[np.bool_]:
+        if not self.instances or not changed.any():
+            return np.zeros(labels.shape, bool)
+        ids = self._touched(labels[changed], self.prediction[plane][changed])
+        return np.isin(labels, list(ids))
+
+    @staticmethod
+    def _touched(labels: NDArray[Any], prediction: NDArray[Any]) -> frozenset[int]:
+        """Ids (not 0) of the objects that pixels with these labels and predictions belong or belonged to."""
+        ids = np.union1d(np.unique(labels), np.unique(prediction))
+        return frozenset(int(i) for i in ids if i)

@@ -1,0 +1,170 @@
+"""napari's image layers <-> the core's images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.axes import Image, PixelSize, guess_axes, normalize_axes
+from napari_unet.errors import ImageError, UNetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+METADATA_KEY = "napari_unet"
+
+
+def is_image_layer(layer: Any) -> bool:
+    """Whether a napari layer is an image (and not labels, shapes, ...)."""
+    return getattr(layer, "_type_string", type(layer).__name__.lower()) == "image"
+
+
+def level_zero(layer: Any) -> Any:
+    """Return the full-resolution array of an image layer."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def layer_axes(layer: Any) -> str:
+    """Return the likely axes of an image layer: what its reader said, else its axis labels, else a guess."""
+    shape = tuple(level_zero(layer).shape)
+    known = layer.metadata.get(METADATA_KEY, {}).get("axes") if isinstance(layer.metadata, dict) else None
+    named = "".join(str(label) for label in layer.axis_labels) + ("c" if layer.rgb else "")
+    for candidate in (known, named):
+        if candidate:
+            try:
+                return normalize_axes(candidate, shape)
+            except ImageError:
+                continue
+    return guess_axes(shape, rgb=layer.rgb)
+
+
+def axes_choices(layer: Any) -> list[str]:
+    """Return the axes that an image layer may have, the likely ones first."""
+    by_number = {2: ["YX"], 3: ["ZYX", "TYX", "CYX"], 4: ["TZYX", "CZYX", "ZCYX", "TCYX"], 5: ["TCZYX", "TZCYX", "CTZYX"]}
+    likely = layer_axes(layer)
+    others = [axes + ("C" if layer.rgb else "") for axes in by_number.get(layer.ndim, [])]
+    return [likely, *(axes for axes in others if axes != likely and len(set(axes)) == len(axes))]
+
+
+def layer_pixel_size(layer: Any, axes: str) -> PixelSize | None:
+    """Return the pixel size that a layer's scale and units say, or None where the unit is no length."""
+    space = [letter for letter in axes if not (layer.rgb and letter == "C")]
+    sizes: dict[str, float] = {}
+    for letter, unit, scale in zip(space, layer.units, layer.scale, strict=True):
+        try:
+            factor = float((1 * unit).to("micrometer").magnitude)
+        except Exception:  # noqa: BLE001 - pint raises errors of its own for units that are no length
+            factor = 0.0
+        sizes[letter] = factor * float(scale)
+    if not (sizes.get("Y", 0) > 0 and sizes.get("X", 0) > 0):
+        return None
+    return PixelSize(y=sizes["Y"], x=sizes["X"], z=sizes.get("Z") or None)
+
+
+def layer_image(layer: Any, axes: str | None = None) -> Image:
+    """Return the core's image of a napari image layer.
+
+    Raises
+    ------
+    ImageError
+        If the layer is no image, or one that cannot be segmented.
+    """
+    if not is_image_layer(layer):
+        raise ImageError(f"{layer.name!r} is no image layer; choose an image to be segmented.")
+    data = level_zero(layer)
+    axes = axes or layer_axes(layer)
+    if layer.rgb and data.shape[-1] == 4:
+        data = data[..., :3]  # what is transparent is no colour
+    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name))
+
+
+def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:
+    """Return the placement that a labels layer needs to lie on its image, in its units.
+
+    A channel axis that napari shows as a slider stays as an axis of length one, made as long as all channels together,
+    so that the labels are seen in each of them.
+    """
+    kwargs: dict[str, Any] = {
+        "scale": np.array(layer.scale, float),
+        "translate": np.array(layer.translate, float),
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+    axis = channel_axis(layer, image)
+    if axis is not None:
+        n = image.n_channels
+        kwargs["translate"][axis] += kwargs["scale"][axis] * (n - 1) / 2
+        kwargs["scale"][axis] *= n
+    return kwargs
+
+
+def channel_axis(layer: Any, image: Image) -> int | None:
+    """Return the layer's dimension that is the channel, if napari shows it as one (not for colours)."""
+    return None if layer.rgb or "C" not in image.axes else image.axes.index("C")
+
+
+def empty_labels(layer: Any, image: Image) -> Any:
+    """Return zeros (int32) for the labels layer of an image layer."""
+    axis = channel_axis(layer, image)
+    shape = list(image.label_shape)
+    if axis is not None:
+        shape.insert(axis, 1)
+    return np.zeros(shape, np.int32)
+
+
+def canonical_view(data: Any, layer: Any, image: Image) -> Any:
+    """Return labels of a layer of `image` as a writable view with the axes (T, Z, Y, X).
+
+    Raises
+    ------
+    UNetError
+        If they do not fit the image.
+    """
+    axis = channel_axis(layer, image)
+    wanted = empty_shape = tuple(image.label_shape)
+    if axis is not None:
+        empty_shape = (*wanted[:axis], 1, *wanted[axis:])
+    if tuple(data.shape) != empty_shape:
+        raise UNetError(
+            f"The labels have the shape {tuple(data.shape)}, but {image.name} needs {empty_shape}. "
+            "Press Segment to make new ones."
+        )
+    labels = data if axis is None else data[(slice(None),) * axis + (0,)]
+    return image.canonical_labels(labels)
+
+
+def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
+    """Return the time point and slice that the viewer's sliders show."""
+    step = _data_position(viewer, layer)
+    place = {"T": 0, "Z": 0}
+    for letter, value in zip(_spatial_letters(layer, image), step, strict=True):
+        if letter in place:
+            place[letter] = int(np.clip(round(value), 0, image.size(letter) - 1))
+    return place["T"], place["Z"]
+
+
+def field_in_view(viewer: Any, labels_layer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
+    """Return the (Y, X) pixels that the canvas shows; all of them where it has not been drawn yet."""
+    letters = _spatial_letters(layer, image)
+    corners = np.asarray(labels_layer.corner_pixels)
+    field = []
+    for letter in "YX":
+        axis, size = letters.index(letter), image.size(letter)
+        low, high = int(corners[0, axis]), int(corners[1, axis]) + 1
+        low, high = max(0, low), min(size, high)
+        field.append(slice(low, high) if high - low > 1 or size == 1 else slice(0, size))
+    return field[0], field[1]
+
+
+def _spatial_letters(layer: Any, image: Image) -> str:
+    return image.axes[:-1] if layer.rgb else image.axes
+
+
+def _data_position(viewer: Any, layer: Any) -> Sequence[float]:
+    """Position of the sliders in the layer's own pixels."""
+    point = np.asarray(viewer.dims.point)[-layer.ndim :]
+    return [float(v) for v in np.atleast_1d(layer.world_to_data(point))]

@@ -1,0 +1,140 @@
+"""One image layer, its result layer, and what was corrected in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_unet.corrections.corrections import Corrections, Summary
+from napari_unet.layers import adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+
+
+class LayerSession:
+    """Joins an image layer and its labels layer; writes results into it and reads corrections out of it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer : napari.layers.Image
+    image : Image
+        The same as the core sees it.
+    instances : bool
+        Whether ids are objects, or classes.
+
+    Notes
+    -----
+    Events of the layer are hints that something may have changed; what did, is found by difference. All methods belong
+    to the main thread. While the mouse is down on the labels, results wait: they must not come between the parts of one
+    brush stroke.
+    """
+
+    edited = Signal()
+
+    def __init__(self, viewer: Any, layer: Any, image: Image, *, instances: bool = True) -> None:
+        self.viewer, self.layer, self.image = viewer, layer, image
+        data = adapter.empty_labels(layer, image)
+        name = f"{layer.name} {'objects' if instances else 'classes'}"
+        self.labels_layer = viewer.add_labels(data, name=name, **adapter.result_kwargs(layer, image))
+        self.corrections = Corrections(self.labels.shape, instances=instances)
+        self.summary = Summary()
+        self._stroke = False
+        self._waiting: list[tuple[int, tuple[slice, slice, slice], NDArray[np.int32]]] = []
+        events = self.labels_layer.events
+        for emitter in (events.paint, events.set_data, events.labels_update, events.data):
+            emitter.connect(self._on_hint)
+        self.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The layer's labels as they are now, a view with the axes (T, Z, Y, X).
+
+        Raises
+        ------
+        UNetError
+            If the layer's array was replaced by one that does not fit the image.
+        """
+        return adapter.canonical_view(self.labels_layer.data, self.layer, self.image)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Time point and slice in view."""
+        return adapter.current_place(self.viewer, self.layer, self.image)
+
+    @property
+    def field(self) -> tuple[slice, slice]:
+        """Pixels (Y, X) in view."""
+        return adapter.field_in_view(self.viewer, self.labels_layer, self.layer, self.image)
+
+    def alive(self) -> bool:
+        """Whether both layers are still in the viewer."""
+        layers = self.viewer.layers
+        return self.layer in layers and self.labels_layer in layers
+
+    def write(self, frame: int, region: tuple[slice, slice, slice], predicted: NDArray[np.int32]) -> None:
+        """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed; at once, or after a stroke."""
+        if self._stroke:
+            self._waiting.append((frame, region, predicted))
+            return
+        labels = self.labels
+        merged = self.corrections.merge(labels, frame, region, predicted)
+        if np.array_equal(merged, labels[(frame, *region)]):
+            return
+        labels[(frame, *region)] = merged
+        self._forget_undo()
+        self.labels_layer.refresh(extent=False)
+
+    def rescan(self, *, everything: bool = True) -> Summary:
+        """Find what was corrected: in the plane in view, or in all of them."""
+        self.summary = self.corrections.update(self.labels, None if everything else self.place)
+        return self.summary
+
+    def toggle_review(self) -> bool:
+        """Mark the field in view as reviewed, or take that back where all of it was; return whether it now is."""
+        frame, z = self.place
+        y, x = self.field
+        value = not bool(self.corrections.reviewed[frame, z, y, x].all())
+        self.corrections.review(frame, slice(z, z + 1), y, x, value)
+        self.rescan(everything=False)
+        return value
+
+    def close(self) -> None:
+        """Let go of the layers; they stay in the viewer."""
+        events = self.labels_layer.events
+        for emitter in (events.paint, events.set_data, events.labels_update, events.data):
+            emitter.disconnect(self._on_hint)
+        if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
+            self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
+
+    def _on_hint(self, event: Any = None) -> None:
+        self.edited.emit()
+
+    def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
+        """Hold results back from the press of the mouse button to its release."""
+        self._stroke = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._stroke = False
+        waiting, self._waiting = self._waiting, []
+        for frame, region, predicted in waiting:
+            self.write(frame, region, predicted)
+
+    def _forget_undo(self) -> None:
+        """Empty the layer's undo history, in which the pixels are those before the new prediction.
+
+        napari does so when a layer is made read-only; the tool in use is put back.
+        """
+        layer = self.labels_layer
+        mode = layer.mode
+        layer.editable = False
+        layer.editable = True
+        layer.mode = mode

@@ -1,0 +1,254 @@
+"""A model and what its user corrected -> a better model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.learning.augment import Augmentation
+from napari_unet.learning.sampling import make_sample
+from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
+from napari_unet.models.info import DataSource
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.models.normalize import measure, normalize
+from napari_unet.models.store import load_model
+from napari_unet.pipeline import as_image, sample_pixels, segment
+from napari_unet.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.progress import ProgressCallback
+
+CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
+
+
+def finetune_config(ndim: int = 2, **changes: Any) -> TrainingConfig:
+    """Return the settings for learning from corrections: few steps, a low rate, frozen normalisation."""
+    settings: dict[str, Any] = {
+        "steps": 200,
+        "max_seconds": 60.0,
+        "batch_size": 4 if ndim == 2 else 2,
+        "patch": (160, 160) if ndim == 2 else (16, 96, 96),
+        "learning_rate": 3e-4,
+        "freeze_norm": True,
+        "augmentation": Augmentation(),
+    }
+    return TrainingConfig(**(settings | changes))
+
+
+def image_samples(
+    image: Image,
+    model: Model,
+    labels: NDArray[Any],
+    supervised: NDArray[np.bool_] | None = None,
+    channels: Sequence[int] | None = None,
+    weight: float = 1.0,
+) -> list[Sample]:
+    """Return what there is to learn from one image.
+
+    Parameters
+    ----------
+    image : Image
+        Normalised here, with the statistics of all of it.
+    model : Model
+        What is to learn; gives normalisation, channels and target maps.
+    labels : ndarray of int, axes (T, Z, Y, X)
+    supervised : ndarray of bool, axes (T, Z, Y, X), optional
+        The pixels that count; None: all.
+    channels : sequence of int, optional
+        Channels to take; None: all.
+    weight : float
+        Share of this image among others.
+
+    Returns
+    -------
+    list of Sample
+        One for each plane (2D model) or volume (3D model) with supervised pixels.
+    """
+    info = model.info
+    channels = channels or tuple(range(image.n_channels))
+    statistics = measure(sample_pixels(image, channels), info.normalization)
+    found = []
+    depth = [slice(None)] if info.spec.ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
+    for frame in range(image.n_frames):
+        for z in depth:
+            mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
+            if not mask.any():
+                continue
+            box = _with_context(mask, info.spec.ndim)
+            z_box = slice(z.start + box[0].start, z.start + box[0].stop) if z.start is not None else box[0]
+            block = normalize(image.read(frame, z_box, *box[1:], channels=channels), statistics, info.normalization)
+            block = model.adapt_channels(block)
+            parts = labels[frame, z][box], mask[box]
+            if info.spec.ndim == 2:
+                block, parts = block[:, 0], (parts[0][0], parts[1][0])
+            found.append(make_sample(block, parts[0], info.outputs, parts[1], weight))
+    return [
+        type(sample)(sample.image, sample.targets, sample.supervised, sample.focus, weight / len(found))
+        for sample in found
+    ]
+
+
+def _with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> tuple[slice, slice, slice]:
+    """Box (Z, Y, X) of the true pixels with enough around them for any patch that shows one."""
+    box = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        grow = margin if axis or ndim == 3 else 0
+        box.append(slice(max(0, int(hit[0]) - grow), int(hit[-1]) + 1 + grow))
+    return box[0], box[1], box[2]
+
+
+def finetune_steps(
+    model: Model,
+    samples: Sequence[Sample],
+    config: TrainingConfig,
+    device: str = "auto",
+    cancel: CancelToken | None = None,
+) -> Generator[StepReport, None, Model]:
+    """Fine-tune; yield a report after every step and return the new model, also when it is stopped early.
+
+    Raises
+    ------
+    NothingToLearnError
+        If there is no sample.
+    """
+    if not samples:
+        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    session = TrainingSession(model.net, samples, config, resolve_device(device))
+    last: StepReport | None = None
+    for last in session.run(cancel):
+        yield last
+    net = session.net.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    info = model.info.model_copy(
+        update={
+            "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
+            "name": model.name if model.name.endswith("corrected") else f"{model.name}, corrected",
+            "training_data": (*(d for d in model.info.training_data if d != CORRECTIONS), CORRECTIONS),
+            "recipe": {
+                "method": "fine-tuned on corrections",
+                "steps": session.step,
+                "seconds": round(last.seconds, 1) if last else 0.0,
+                "learning_rate": config.learning_rate,
+                "supervised_pixels": int(sum(sample.supervised.sum() for sample in samples)),
+                "seed": config.seed,
+            },
+            "scores": {},
+        }
+    )
+    return Model(net, info)
+
+
+def finetune(
+    model: Model | str,
+    images: Sequence[Any],
+    labels: Sequence[NDArray[Any]],
+    *,
+    supervised: Sequence[NDArray[np.bool_] | None] | None = None,
+    axes: str | None = None,
+    max_seconds: float | None = 60.0,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation: tuple[Sequence[Any], Sequence[NDArray[Any]]] | None = None,
+    config: TrainingConfig | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Model:
+    """Fine-tune a model on labelled images.
+
+    Parameters
+    ----------
+    model : Model or str
+        Where to begin; it is not changed.
+    images : sequence of array-like or Image
+        Each with two to five axes.
+    labels : sequence of ndarray of int
+        One for each image, with its axes but the channels.
+    supervised : sequence of ndarray of bool, optional
+        The pixels of each image that count, shaped as its labels; None: all. No other pixel has any influence.
+    axes : str, optional
+        Meaning of the images' axes; None: guessed.
+    max_seconds : float, optional
+        Stop after this time.
+    steps : int, optional
+        Stop after so many steps.
+    seed : int
+        Seeds all draws.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    validation : (images, labels), optional
+        Scored before and after (AP at IoU 0.5, or mean Dice of classes); the figures stand in the new model's scores.
+    config : TrainingConfig, optional
+        All settings; overrides `max_seconds`, `steps` and `seed`.
+    progress : callable, optional
+        Called with a `Progress` after every step.
+    cancel : CancelToken, optional
+        Ends the training after the step under way; what was learned so far is returned.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    NothingToLearnError
+        If no pixel is supervised.
+    LabelsError, ImageError, ModelMismatchError
+        If the input does not fit together.
+    """
+    if not isinstance(model, Model):
+        model = load_model(model)
+    if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
+        raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
+    if config is None:
+        limits: dict[str, Any] = {"max_seconds": max_seconds, "seed": seed}
+        limits["steps"] = steps if steps is not None else (200 if max_seconds is None else 100_000)
+        config = finetune_config(model.info.spec.ndim, **limits)
+    samples: list[Sample] = []
+    for index, (data, truth) in enumerate(zip(images, labels, strict=True)):
+        image = as_image(data, axes, name=f"image {index + 1}")
+        mask = None if supervised is None else supervised[index]
+        for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
+            if array is not None and array.shape != image.label_shape:
+                raise LabelsError(f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}.")
+        model.check_channels(image.n_channels)
+        view = image.canonical_labels(truth)
+        samples += image_samples(image, model, view, None if mask is None else image.canonical_labels(mask))
+    steps_of = finetune_steps(model, samples, config, device, cancel)
+    while True:
+        try:
+            report = next(steps_of)
+        except StopIteration as end:
+            better: Model = end.value
+            break
+        if progress is not None:
+            progress(Progress(report.step, report.steps, report.seconds, "steps", f"loss {report.loss:.3f}"))
+    if validation is None:
+        return better
+    scores = {}
+    for when, candidate in (("before", model), ("after", better)):
+        scores[f"validation {when}"] = validation_score(candidate, *validation, axes=axes, device=device)
+    return Model(better.net, better.info.model_copy(update={"scores": scores}))
+
+
+def validation_score(
+    model: Model, images: Sequence[Any], labels: Sequence[NDArray[Any]], axes: str | None = None, device: str = "auto"
+) -> float:
+    """Return the score of a model on labelled images: AP at IoU 0.5, or the mean Dice of the classes."""
+    if len(images) != len(labels):
+        raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
+    predicted = [segment(image, model, axes=axes, device=device).labels for image in images]
+    scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
+    if model.info.task == "semantic":
+        return float(scores["dice"])
+    return float(scores["ap"]["0.50"])

@@ -1,0 +1,101 @@
+"""Everything about a model but its weights: what the JSON header of a model file holds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_unet.models.normalize import Normalization
+from napari_unet.nets.spec import UNetSpec
+from napari_unet.objects.decode import Decoding
+
+FORMAT = "napari-unet/1"
+
+
+class DataSource(BaseModel):
+    """A data set that a model was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    licence: str = "unknown"
+    source: str = ""
+    images: int | None = None
+
+
+class ModelInfo(BaseModel):
+    """Description of a model, stored in its file.
+
+    Attributes
+    ----------
+    name, description : str
+        For people.
+    spec : UNetSpec
+        Architecture.
+    task : {"instances", "semantic"}
+        One id for each object, or one class for each pixel.
+    outputs : tuple of str
+        Name of each output map: "foreground", "boundary", "distance"; or one ``class_N`` for each class.
+    classes : tuple of str
+        What the labels mean: for instances the kind of object, for classes the name of each from 0 on.
+    inputs : {"channels", "colour"}
+        ``"channels"``: exactly `spec.in_channels` channels. ``"colour"``: red, green and blue, where a grey image is
+        taken with all three equal.
+    pixel_size : tuple of float, optional
+        Micrometres ([Z,] Y, X) of the images that the network expects; others are rescaled. None: any.
+    normalization : Normalization
+        How intensities are brought to the network's range.
+    decoding : Decoding
+        How maps become labels.
+    training_data : tuple of DataSource
+        What it was trained on, and under which licence.
+    recipe : dict
+        Training settings, as text and numbers.
+    scores : dict
+        What was measured: name -> value.
+    licence : str
+        Licence of the weights.
+    parent : str, optional
+        Name and SHA-256 of the model that this one was fine-tuned from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["napari-unet/1"] = FORMAT
+    name: str = Field(min_length=1, max_length=120)
+    description: str = ""
+    spec: UNetSpec
+    task: Literal["instances", "semantic"] = "instances"
+    outputs: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    inputs: Literal["channels", "colour"] = "channels"
+    pixel_size: tuple[float, ...] | None = None
+    normalization: Normalization = Normalization()
+    decoding: Decoding = Decoding()
+    training_data: tuple[DataSource, ...] = ()
+    recipe: dict[str, str | int | float | bool | None] = {}
+    scores: dict[str, float] = {}
+    licence: str = "unknown"
+    parent: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelInfo:
+        if len(self.outputs) != self.spec.out_channels:
+            raise ValueError(f"{len(self.outputs)} outputs are named, but the network has {self.spec.out_channels}")
+        if self.inputs == "colour" and self.spec.in_channels != 3:
+            raise ValueError("a colour model has three input channels")
+        if self.task == "instances":
+            missing = {"foreground", self.decoding.seeds} - set(self.outputs)
+            if missing:
+                raise ValueError(f"the output {sorted(missing)[0]!r}, which the decoding needs, is missing")
+        if self.pixel_size is not None and (
+            len(self.pixel_size) != self.spec.ndim or not all(0 < size < 1e6 for size in self.pixel_size)
+        ):
+            raise ValueError(f"the pixel size {self.pixel_size} is not {self.spec.ndim} positive numbers")
+        return self
+
+    @property
+    def axes(self) -> str:
+        """Axes of what the network takes."""
+        return "CZYX" if self.spec.ndim == 3 else "CYX"

@@ -1,0 +1,98 @@
+"""Where models are found: the shipped ones in the package, and the user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import platformdirs
+
+from napari_unet.errors import ModelFileError
+from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.model import Model
+
+SUFFIX = ".safetensors"
+HOME_VARIABLE = "NAPARI_UNET_HOME"
+"""Environment variable that names another folder for the user's own models and projects."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that can be chosen by name: ``shipped`` with the program, or the user's own."""
+
+    name: str
+    path: Path
+    shipped: bool
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the models that came with the program."""
+    return Path(str(resources.files("napari_unet") / "models" / "weights"))
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own models; it need not exist."""
+    home = os.environ.get(HOME_VARIABLE)
+    base = Path(home) if home else Path(platformdirs.user_data_dir("napari-unet", appauthor=False))
+    return base / "models"
+
+
+def list_models() -> list[ModelEntry]:
+    """Return the shipped models, then the user's own, each by name."""
+    entries = []
+    for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
+        if folder.is_dir():
+            found = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
+            entries += [ModelEntry(path.stem, path, shipped) for path in found]
+    return entries
+
+
+def load_model(name: str | os.PathLike[str]) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name : str or path
+        Name of a shipped or own model, or the path of a model file. An own model hides a shipped one of its name.
+
+    Raises
+    ------
+    ModelFileError
+        If there is none, or its file cannot be used.
+    """
+    text = os.fspath(name)
+    matches = [entry for entry in list_models() if entry.name == text]
+    if matches:
+        return load_model_file(matches[-1].path)
+    if text.endswith(SUFFIX) or os.sep in text or Path(text).exists():
+        return load_model_file(Path(text))
+    known = ", ".join(entry.name for entry in list_models()) or "none"
+    raise ModelFileError(f"There is no model called {text!r}. There is: {known}; or give the path of a {SUFFIX} file.")
+
+
+def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
+    """Save a model under a name, by which it can be chosen from then on; return its path.
+
+    Raises
+    ------
+    ModelFileError
+        If the name cannot be a file's name or is taken, or the file cannot be written.
+    """
+    name = name.strip()
+    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name):
+        raise ModelFileError(
+            f"{name!r} cannot be a model's name: use up to 80 letters, digits, spaces and . + - _, beginning with a letter "
+            "or digit."
+        )
+    taken = {entry.name: entry for entry in list_models()}.get(name)
+    if taken is not None and taken.shipped:
+        raise ModelFileError(f"{name!r} is the name of a model that came with the program; choose another.")
+    path = user_folder() / f"{name}{SUFFIX}"
+    if path.exists() and not overwrite:
+        raise ModelFileError(f"There is a model called {name!r} already; choose another name.")
+    renamed = Model(model.net, model.info.model_copy(update={"name": name}))
+    save_model_file(renamed, path)
+    return path

@@ -1,0 +1,81 @@
+"""Making one object of its parts: across slices, and across successive segmentations of one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
+    """Return the pairs of ids (both not 0) that share pixels in two label images of one shape, and how many."""
+    both = (first > 0) & (second > 0)
+    a, b = first[both].astype(np.int64), second[both].astype(np.int64)
+    if not a.size:
+        return a, b, np.zeros(0, np.intp)
+    base = int(b.max()) + 1
+    pairs, counts = np.unique(a * base + b, return_counts=True)
+    return pairs // base, pairs % base, counts
+
+
+def match_ids(
+    reference: NDArray[Any], labels: NDArray[Any], min_share: float = 0.5
+) -> dict[int, int]:
+    """Return which id of `labels` is the same object as which id of `reference`.
+
+    Two objects are the same where their overlap is more than `min_share` of their union, one to one, best first.
+    """
+    ids_reference, ids_labels, counts = overlaps(reference, labels)
+    if not len(counts):
+        return {}
+    size_reference = np.bincount(reference[reference > 0].astype(np.int64))
+    size_labels = np.bincount(labels[labels > 0].astype(np.int64))
+    shares = counts / (size_reference[ids_reference] + size_labels[ids_labels] - counts)
+    mapping: dict[int, int] = {}
+    used: set[int] = set()
+    for index in np.argsort(-shares, kind="stable"):
+        if shares[index] <= min_share:
+            break
+        old, new = int(ids_reference[index]), int(ids_labels[index])
+        if new not in mapping and old not in used:
+            mapping[new] = old
+            used.add(old)
+    return mapping
+
+
+def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> NDArray[np.int32]:
+    """Return the labels with mapped ids replaced; the others get `first_free`, `first_free` + 1, ..."""
+    ids = np.unique(labels)
+    table = np.zeros(int(ids.max(initial=0)) + 1, np.int32)
+    for label in ids[ids > 0]:
+        new = mapping.get(int(label))
+        if new is None:
+            new, first_free = first_free, first_free + 1
+        table[label] = new
+    return table[labels]
+
+
+def stitch_slices(labels: NDArray[Any], min_share: float = 0.25) -> NDArray[np.int32]:
+    """Return a volume in which an object keeps its id from slice to slice.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (Z, Y, X)
+        Each slice segmented on its own; ids of different slices may coincide.
+    min_share : float
+        An object goes on in the next slice where the intersection over union is more than this, one to one.
+
+    Returns
+    -------
+    ndarray of int32, axes (Z, Y, X), ids 1, 2, ...
+    """
+    result = np.zeros(labels.shape, np.int32)
+    next_id = 1
+    for z in range(len(labels)):
+        mapping = match_ids(result[z - 1], labels[z], min_share) if z else {}
+        result[z] = renumber(labels[z], mapping, next_id)
+        next_id = max(next_id, int(result[z].max(initial=0)) + 1)
+    return result

@@ -1,0 +1,190 @@
+"""Which tiles an image is cut into, and what each has to read: pure geometry, decided before anything runs.
+
+The tiled result is the untiled one because of three rules. Tiles start on the network's pooling grid. Each reads, on
+every side, the halo that its result depends on: real pixels wherever there are any. And only beyond the true border of
+the image, for a fixed width that does not depend on the tile, the image is mirrored (Ronneberger et al. 2015,
+"overlap-tile strategy"); where the mirrored rim ends, every tiling ends.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import UNetError
+from napari_unet.nets import geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.nets.spec import UNetSpec
+
+MIRROR = {2: 32, 3: 8}
+"""Least width, in pixels, of the mirrored rim around an image, by the number of spatial axes (`same` networks)."""
+
+DEFAULT_BUDGET = {2: 1_600_000, 3: 3_000_000}
+"""Most pixels that a tile reads, by the number of spatial axes: a second or two of work on two CPU cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile; all tuples have one entry for each spatial axis.
+
+    Attributes
+    ----------
+    start, stop : tuple of int
+        The region of the image whose result comes from this tile.
+    read_start : tuple of int
+        First pixel that is read; negative where the mirrored rim is.
+    read_shape : tuple of int
+        Shape of what the network gets.
+    offset : tuple of int
+        Where `start` lies in the network's output.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    read_start: tuple[int, ...]
+    read_shape: tuple[int, ...]
+    offset: tuple[int, ...]
+
+    @property
+    def region(self) -> tuple[slice, ...]:
+        """Where in the image the result belongs."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def crop(self) -> tuple[slice, ...]:
+        """Which part of the network's output is the result."""
+        shape = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return tuple(slice(o, o + n) for o, n in zip(self.offset, shape, strict=True))
+
+    @property
+    def center(self) -> tuple[float, ...]:
+        """Middle of the region."""
+        return tuple((a + b) / 2 for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TilingPlan:
+    """A frozen plan: print it to see what it costs.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Spatial shape of the image.
+    tile_shape : tuple of int
+        Largest region of a tile.
+    halo : tuple of int
+        Pixels read on either side of a region.
+    tiles : tuple of Tile
+        Regions that cover the image once, without overlap.
+    """
+
+    shape: tuple[int, ...]
+    tile_shape: tuple[int, ...]
+    halo: tuple[int, ...]
+    tiles: tuple[Tile, ...]
+
+    @property
+    def work(self) -> float:
+        """Pixels read, as a multiple of the image's pixels."""
+        return sum(math.prod(tile.read_shape) for tile in self.tiles) / math.prod(self.shape)
+
+    def __str__(self) -> str:
+        n = len(self.tiles)
+        size = "×".join(str(v) for v in self.tile_shape)
+        return f"{n} tile{'s' if n > 1 else ''} of {size}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass"
+
+
+def make_plan(
+    spec: UNetSpec, shape: Sequence[int], tile: int | None = None, budget: int | None = None
+) -> TilingPlan:
+    """Return the plan for an image.
+
+    Parameters
+    ----------
+    spec : UNetSpec
+        Architecture; gives stride and halo.
+    shape : sequence of int
+        Spatial shape of the image, ([Z,] Y, X).
+    tile : int, optional
+        Width of a tile's region along Y and X (rounded up to the stride), instead of the planned one.
+    budget : int, optional
+        Most pixels that a tile may read.
+
+    Raises
+    ------
+    UNetError
+        If `tile` is not positive.
+    """
+    shape = tuple(int(n) for n in shape)
+    if len(shape) != spec.ndim:
+        raise UNetError(f"The network has {spec.ndim} spatial axes, the image {len(shape)} (shape {shape}).")
+    if tile is not None:
+        if tile < 1:
+            raise UNetError(f"A tile of {tile} pixels is not possible; the smallest is {spec.stride[-1]}.")
+        counts = [1 if axis < spec.ndim - 2 else math.ceil(n / tile) for axis, n in enumerate(shape)]
+    else:
+        counts = _choose_counts(spec, shape, budget or DEFAULT_BUDGET[spec.ndim])
+    cuts = [_cut(n, count, stride) for n, count, stride in zip(shape, counts, spec.stride, strict=True)]
+    grid: list[tuple[tuple[int, int], ...]] = [()]
+    for intervals in cuts:
+        grid = [(*region, interval) for region in grid for interval in intervals]
+    tiles = tuple(_make_tile(spec, shape, region) for region in grid)
+    largest = tuple(max(b - a for a, b in intervals) for intervals in cuts)
+    return TilingPlan(shape, largest, geometry.halo(spec), tiles)
+
+
+def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], budget: int) -> list[int]:
+    """Cut the longest region in two more pieces until a tile's reading stays within the budget."""
+    counts = [1] * len(shape)
+    while True:
+        sizes = [math.ceil(n / count) for n, count in zip(shape, counts, strict=True)]
+        reads = 1
+        for axis, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+            reach, rim = _reach(spec, axis)
+            reads *= size + 2 * (reach if count > 1 else rim)
+        splittable = [axis for axis, size in enumerate(sizes) if size > spec.stride[axis]]
+        if reads <= budget or not splittable:
+            return counts
+        counts[max(splittable, key=lambda axis: sizes[axis])] += 1
+
+
+def _reach(spec: UNetSpec, axis: int) -> tuple[int, int]:
+    """Pixels read beyond a region: within the image, and beyond its border."""
+    if spec.padding == "valid":
+        margin = geometry.valid_margin(spec)[axis]
+        return margin, margin
+    reach = _round_up(geometry.halo(spec)[axis], spec.stride[axis])
+    return reach, min(reach, _round_up(MIRROR[spec.ndim], spec.stride[axis]))
+
+
+def _cut(size: int, count: int, stride: int) -> list[tuple[int, int]]:
+    """Cut an axis into about `count` even intervals that start on the grid."""
+    step = max(1, math.ceil(math.ceil(size / count) / stride)) * stride
+    return [(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def _make_tile(spec: UNetSpec, shape: tuple[int, ...], region: tuple[tuple[int, int], ...]) -> Tile:
+    read_start, read_shape, offset = [], [], []
+    for axis, (start, stop) in enumerate(region):
+        reach, rim = _reach(spec, axis)
+        if spec.padding == "valid":
+            first, size = start - reach, geometry.input_size(spec, stop - start, axis)
+            offset.append(0)
+        else:
+            stride = spec.stride[axis]
+            first = max(start - reach, -rim)
+            last = min(_round_up(stop, stride) + reach, _round_up(shape[axis], stride) + rim)
+            size = last - first
+            offset.append(start - first)
+        read_start.append(first)
+        read_shape.append(size)
+    starts, stops = zip(*region, strict=True)
+    return Tile(starts, stops, tuple(read_start), tuple(read_shape), tuple(offset))
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
