@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.objects.stitch import match_ids, overlaps, renumber
+from napari_unet.objects.stitch import SLICE_SHARE, match_ids, overlaps, renumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,8 @@ class Corrections:
     ) -> NDArray[np.int32]:
         """Take in a new prediction of a region and return what its labels have to be; `labels` is not changed.
 
-        Protected pixels keep their labels. An object that was there before keeps its id, and with it its colour.
+        Protected pixels keep their labels. An object that was there before keeps its id, and with it its colour. In a
+        single slice of a volume, a new object takes the id of the one that it continues in the slice beside it.
 
         Parameters
         ----------
@@ -180,17 +181,27 @@ class Corrections:
             protected[index] = self.protected(labels, (frame, z))[region[1:]]
         new = predicted
         if self.instances:
-            new = self._with_known_ids(old, protected, predicted)
+            new = self._with_known_ids(old, protected, predicted, self._beside(labels, frame, region))
         merged = np.where(protected, old, new).astype(np.int32)
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
         self._seen[where] = True
         return merged
 
     def _with_known_ids(
-        self, old: NDArray[np.int32], protected: NDArray[np.bool_], predicted: NDArray[Any]
+        self,
+        old: NDArray[np.int32],
+        protected: NDArray[np.bool_],
+        predicted: NDArray[Any],
+        beside: NDArray[Any] | None,
     ) -> NDArray[np.int32]:
         """Give predicted objects the ids they had, and leave out those that the user has already drawn."""
         mapping = match_ids(np.where(protected, 0, old), predicted)
+        taken = set(mapping.values()) | {int(i) for i in np.unique(old[protected])}
+        if beside is not None:
+            for new, known in match_ids(beside, predicted, SLICE_SHARE).items():
+                if new not in mapping and known not in taken:
+                    mapping[new] = known
+                    taken.add(known)
         taken = set(mapping.values())
         kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
         sizes = np.bincount(predicted.ravel(), minlength=1)
@@ -204,6 +215,16 @@ class Corrections:
         new = renumber(predicted, mapping, self._last_id + 1)
         self._last_id = max(self._last_id, int(new.max(initial=0)))
         return new
+
+    def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
+        """Labels of the same field in a neighbouring slice that is already segmented; None for volumes."""
+        planes = range(*region[0].indices(self.shape[1]))
+        if len(planes) != 1:
+            return None
+        for z in (planes[0] - 1, planes[0] + 1):
+            if 0 <= z < self.shape[1] and self._seen[frame, z][region[1:]].any():
+                return labels[(frame, slice(z, z + 1), *region[1:])]
+        return None
 
     def _corrected_objects(
         self, labels: NDArray[Any], changed: NDArray[np.bool_], plane: tuple[int, int]

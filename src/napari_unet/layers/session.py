@@ -80,7 +80,10 @@ class LayerSession:
         return self.layer in layers and self.labels_layer in layers
 
     def write(self, frame: int, region: tuple[slice, slice, slice], predicted: NDArray[np.int32]) -> None:
-        """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed; at once, or after a stroke."""
+        """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
+
+        At once, or when the brush stroke under way ends.
+        """
         if self._stroke:
             self._waiting.append((frame, region, predicted))
             return
@@ -91,6 +94,10 @@ class LayerSession:
         labels[(frame, *region)] = merged
         self._forget_undo()
         self.labels_layer.refresh(extent=False)
+
+    def count(self) -> int:
+        """Return how many objects (or classes) there are now."""
+        return int(np.count_nonzero(np.unique(self.labels)))
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all of them."""

@@ -112,7 +112,7 @@ class TrainingSession:
             raise UNetError(f"The patch {config.patch} has {len(config.patch)} axes; the network has {spec.ndim}.")
         self.config = config
         self.device = torch.device(device)
-        self.net = copy.deepcopy(net).to(self.device)
+        self.net = copy.deepcopy(net).to(self.device).requires_grad_(True)
         self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
         self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
         self._sampler = PatchSampler(samples, self.patch, config.seed)

@@ -47,6 +47,7 @@ def save_model_file(model: Model, path: Path, *, half: bool = False) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, partial, metadata={_METADATA_KEY: model.info.model_dump_json()})
+        partial.chmod(0o644)  # safetensors makes it readable for its owner only
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

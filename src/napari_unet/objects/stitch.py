@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SLICE_SHARE = 0.25
+"""Two outlines in neighbouring slices are one object if their intersection over union is more than this."""
+
 
 def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """Return the pairs of ids (both not 0) that share pixels in two label images of one shape, and how many."""
@@ -58,7 +61,7 @@ def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> 
     return table[labels]
 
 
-def stitch_slices(labels: NDArray[Any], min_share: float = 0.25) -> NDArray[np.int32]:
+def stitch_slices(labels: NDArray[Any], min_share: float = SLICE_SHARE) -> NDArray[np.int32]:
     """Return a volume in which an object keeps its id from slice to slice.
 
     Parameters

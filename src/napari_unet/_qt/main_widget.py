@@ -1,0 +1,89 @@
+"""The dock widget "U-Net": four panels and a status line over one controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
+from napari_unet._qt.workers import QtRunner
+from napari_unet.layers.controller import Controller, Message
+
+if TYPE_CHECKING:
+    import napari
+
+REVIEW_KEY = "R"
+_COLOURS = {"info": "", "done": "color: #6abf69;", "error": "color: #ff8a65;"}
+
+
+class UNetWidget(QWidget):
+    """Segment the selected image with a U-Net, correct the result, and let the network learn from it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Injected by napari.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.viewer: Any = napari_viewer
+        self.runner = QtRunner()
+        self.controller = Controller(napari_viewer, self.runner)
+        self.image_panel = ImagePanel(self.controller)
+        self.segment_panel = SegmentPanel(self.controller)
+        self.correct_panel = CorrectPanel(self.controller)
+        self.learn_panel = LearnPanel(self.controller)
+        self.status = QLabel("Open an image and press Segment.")
+        self.status.setWordWrap(True)
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(4, 4, 4, 4)
+        for panel in (self.image_panel, self.segment_panel, self.correct_panel, self.learn_panel, self.status):
+            layout.addWidget(panel)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(300)
+        self.controller.said.connect(self._on_message)
+        # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
+        self._count_soon = QTimer(self)
+        self._count_soon.setSingleShot(True)
+        self._count_soon.setInterval(150)
+        self._count_soon.timeout.connect(self.controller.refresh_corrections)
+        self.controller.edited.connect(lambda: self._count_soon.start())
+        self.viewer.bind_key(REVIEW_KEY, self._on_review_key, overwrite=True)
+        self._closed = False
+
+    def close_down(self) -> None:
+        """Stop all work and let go of the viewer; the layers stay."""
+        if self._closed:
+            return
+        self._closed = True
+        self._count_soon.stop()
+        self.controller.close()
+        self.runner.close()
+        self.image_panel.release()
+        self.viewer.bind_key(REVIEW_KEY, None, overwrite=True)
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Stop all work when the dock or the window is closed."""
+        self.close_down()
+        super().closeEvent(event)
+
+    def _on_message(self, message: Message) -> None:
+        self.status.setStyleSheet(_COLOURS[message.level])
+        self.status.setText(message.text)
+
+    def _on_review_key(self, viewer: Any) -> None:
+        self.controller.toggle_reviewed()

@@ -1,0 +1,87 @@
+"""Runs jobs in a thread of the window, with a bar in napari's activity dock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils import progress
+
+if TYPE_CHECKING:
+    from napari_unet.layers.jobs import Job, Steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outcome:
+    value: Any = None
+    error: Exception | None = None
+
+
+class QtRunner:
+    """Runs a job's generator in napari's thread pool; callbacks are called in the main thread."""
+
+    def __init__(self) -> None:
+        self._workers: list[Any] = []
+
+    def start(
+        self,
+        job: Job,
+        steps: Steps,
+        on_event: Callable[[Any], None],
+        on_return: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Begin; see `layers.jobs.Runner`."""
+        bar = progress(total=job.total or None, desc=job.title)
+
+        # The outcome travels as the last event: two different signals of a worker may overtake each other.
+        def work() -> Generator[Any, None, None]:
+            _leave_a_core_to_the_window()
+            try:
+                value = yield from steps()
+            except Exception as error:  # noqa: BLE001 - the controller says it in the window, whatever it is
+                yield _Outcome(error=error)
+            else:
+                yield _Outcome(value)
+
+        def yielded(event: Any) -> None:
+            if not isinstance(event, _Outcome):
+                on_event(event)
+                # Last, because napari's bar lets other events in while it draws: the next one of this job too.
+                if job.total and hasattr(event, "progress"):
+                    bar.update(event.progress.done - bar.n)
+            elif event.error is not None:
+                on_error(event.error)
+            else:
+                on_return(event.value)
+
+        def finished() -> None:
+            bar.close()
+            self._workers.remove(worker)
+
+        worker = create_worker(work)
+        self._workers.append(worker)
+        worker.yielded.connect(yielded)
+        worker.finished.connect(finished)
+        worker.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return bool(self._workers)
+
+    def close(self) -> None:
+        """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
+        for worker in self._workers:
+            worker.yielded.disconnect()
+            worker.quit()
+
+
+def _leave_a_core_to_the_window() -> None:
+    """Keep torch off one core: oversubscription, not the interpreter lock, is what makes windows stutter."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

@@ -1,0 +1,82 @@
+"""Files and folders that have their final name only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.zarrs import is_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give ``<name>.partial`` beside `path` to write to, and rename it to `path` when all went well.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of a file or a Zarr folder. Its parent folders are made.
+    overwrite : bool
+        Whether an existing one may be replaced.
+
+    Yields
+    ------
+    Path
+        Does not exist; what is written there is removed if anything goes wrong.
+
+    Raises
+    ------
+    FileFormatError
+        If `path` exists and may not be replaced, or the system does not let it be written.
+    """
+    if os.path.exists(path):  # unlike Path.exists, False where the folder cannot be looked into
+        if not overwrite:
+            raise FileFormatError(
+                f"{path} exists already; choose another name, or replace it with --overwrite."
+            )
+        if path.is_dir() and not is_zarr(path):
+            raise FileFormatError(f"{path} is a folder with other things in it; choose another name.")
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
+        yield partial
+        _replace(partial, path)
+    except OSError as error:
+        raise FileFormatError(f"{path} could not be written: {_reason(error)}.") from error
+    finally:
+        with suppress(OSError):
+            _remove(partial)
+
+
+def _replace(partial: Path, path: Path) -> None:
+    if not path.is_dir():
+        os.replace(partial, path)
+        return
+    # A folder cannot be replaced in one step: it is moved aside, so that one of both is always complete.
+    aside = path.with_name(f"{path.name}.replaced")
+    _remove(aside)
+    os.replace(path, aside)
+    os.replace(partial, path)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return error.strerror or str(error)

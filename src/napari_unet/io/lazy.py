@@ -1,0 +1,83 @@
+"""Arrays on disk, read piece by piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import FileFormatError, UNetError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+IN_MEMORY_BYTES = 64 * 2**20
+"""Images up to this size are read at once; larger ones stay on disk."""
+
+_CHUNK_BYTES = 4 * 2**20  # small enough to show one plane at once, large enough to keep the task graph short
+
+
+def load(array: Any, name: str) -> Any:
+    """Return the pixels of a zarr array: in memory if they are few, else a dask array that reads on demand.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        Any shape and dtype.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    FileFormatError
+        If the pixels cannot be read; for a dask array, when they are asked for.
+    """
+    guarded = _Guarded(array, name)
+    if array.nbytes <= IN_MEMORY_BYTES:
+        return guarded[(...,)]
+    import dask.array as da
+
+    chunks = _grouped_chunks(array.shape, array.chunks, array.dtype.itemsize)
+    return da.from_array(guarded, chunks=chunks, name=False)
+
+
+class _Guarded:
+    """An array whose reading errors are told as those of a damaged file."""
+
+    def __init__(self, array: Any, name: str) -> None:
+        self._array, self._name = array, name
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[index])
+        except UNetError:
+            raise
+        except Exception as error:  # decoders fail on damaged data in ways of their own
+            raise unreadable(self._name, error) from error
+
+
+def unreadable(name: str, error: BaseException) -> FileFormatError:
+    """Return the error for a file that a decoder gave up on."""
+    if "imagecodecs" in str(error):
+        return FileFormatError(
+            f"{name} is compressed in a way that needs one more package: pip install imagecodecs. "
+            "Or save the image again without compression."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return FileFormatError(f"{name} cannot be read: {error.strerror}.")
+    return FileFormatError(
+        f"{name} is damaged or not an image of its kind ({type(error).__name__}: {error})."
+    )
+
+
+def _grouped_chunks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return multiples of the stored chunks, grown along the last axes, where those are very small."""
+    grown = [min(c, n) for c, n in zip(chunks, shape, strict=True)]
+    for axis in reversed(range(max(0, len(grown) - 3), len(grown))):
+        while grown[axis] < shape[axis] and 2 * itemsize * int(np.prod(grown)) <= _CHUNK_BYTES:
+            grown[axis] *= 2
+        grown[axis] = min(grown[axis], shape[axis])
+    return tuple(grown)

@@ -1,0 +1,101 @@
+"""Files that belong together: images and labels, predictions and truth, matched by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.readers import image_files
+from napari_unet.io.zarrs import is_zarr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LABEL_ENDINGS = ("_labels", "_masks")
+"""What may follow the name of an image in that of its labels."""
+
+
+def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
+    """Return the pairs of files of the same stem in two folders; two files are a pair whatever their names.
+
+    ``a.ome.tif`` has the stem ``a``, and ``a_labels.tif`` and ``a_masks.png`` belong to it. Both may be the same
+    folder: then the first of a pair is the file without such an ending.
+
+    Parameters
+    ----------
+    first, second : Path
+        Files (or Zarr folders), or folders of files. The partner of a single file is looked for in the folder.
+
+    Returns
+    -------
+    list of (Path, Path)
+        In the natural order of the first.
+
+    Raises
+    ------
+    FileFormatError
+        If a file has no partner (it is named), or two files have the same stem, or there is none at all.
+    """
+    alone_first, alone_second = _is_one(first), _is_one(second)
+    if alone_first and alone_second:
+        return [(first, second)]
+    ours = {_key(first): first} if alone_first else _by_key(first, prefer_labels=False)
+    theirs = {_key(second): second} if alone_second else _by_key(second, prefer_labels=True)
+    wanted = list(theirs) if alone_second else list(ours)
+    if not (alone_first or alone_second):
+        wanted += [key for key in theirs if key not in ours]
+    pairs = []
+    for key in wanted:
+        if key not in theirs:
+            raise FileFormatError(f"{ours[key].name} has no partner in {second}; {_expected(key)}.")
+        if key not in ours:
+            raise FileFormatError(f"{theirs[key].name} has no partner in {first}; {_expected(key)}.")
+        if ours[key] == theirs[key]:
+            raise FileFormatError(f"{ours[key].name} has no partner in {first} but itself; {_expected(key)}.")
+        pairs.append((ours[key], theirs[key]))
+    return pairs
+
+
+def stem(path: Path) -> str:
+    """Return the name of an image without its endings: ``a`` for ``a.tif`` and for ``a.ome.zarr``."""
+    return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+
+
+def is_labels_name(path: Path) -> bool:
+    """Return whether a file is named as the labels of another, such as ``a_labels.tif``."""
+    return stem(path).lower().endswith(LABEL_ENDINGS)
+
+
+def _key(path: Path) -> str:
+    name = stem(path)
+    for ending in LABEL_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def _is_one(path: Path) -> bool:
+    if not path.exists():
+        raise FileFormatError(f"{path} does not exist.")
+    return path.is_file() or is_zarr(path)
+
+
+def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
+    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one that is asked for."""
+    chosen: dict[str, Path] = {}
+    for path in image_files(folder):
+        key = _key(path)
+        other = chosen.get(key)
+        if other is None:
+            chosen[key] = path
+        elif is_labels_name(path) == is_labels_name(other):
+            raise FileFormatError(
+                f"{other.name} and {path.name} in {folder} have the same stem; keep one of them."
+            )
+        elif is_labels_name(path) == prefer_labels:
+            chosen[key] = path
+    return chosen
+
+
+def _expected(key: str) -> str:
+    return f"a file of the stem {key!r} is needed"

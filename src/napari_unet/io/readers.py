@@ -1,0 +1,180 @@
+"""Images and labels from files and folders: the TIFF family, OME-Zarr, and flat pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from napari_unet.axes import Image
+from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
+from napari_unet.io import lazy
+from napari_unet.io.tiffs import TIFF_SUFFIXES, read_tiff
+from napari_unet.io.zarrs import is_zarr, read_zarr
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+_T = TypeVar("_T")
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
+"""Endings of the files and folders that are read, in lower case."""
+
+
+def read_image(path: str | os.PathLike[str], axes: str | None = None, series: int = 0) -> Image:
+    """Read an image: in memory if it is small, lazily (a dask array) if it is not.
+
+    Parameters
+    ----------
+    path : path
+        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP picture.
+    axes : str, optional
+        Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
+    series : int
+        Number of the image in a file that holds several.
+
+    Returns
+    -------
+    Image
+        With its pixel size in micrometres if the file tells it. Colours are channels; transparency is left out.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, or it is empty, truncated, damaged or of a kind that is not read.
+    ImageError
+        If its axes, shape or data type cannot be used.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not is_zarr(path):
+            raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
+        return read_zarr(path, axes, series)
+    if not path.exists():
+        raise FileFormatError(f"{path} does not exist.")
+    suffix = path.suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return _guarded(read_tiff, path, axes, series)
+    if suffix in PICTURE_SUFFIXES:
+        return _guarded(_read_picture, path, axes, series)
+    raise FileFormatError(
+        f"{path.name} is of a kind that is not read here; those that are: {', '.join(SUFFIXES)}. "
+        "Save it as OME-TIFF, for example with Fiji."
+    )
+
+
+def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read a label image into memory.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_image`.
+
+    Returns
+    -------
+    ndarray of int
+        Axes as stored, without channels; 0 is background. Booleans become uint8, real numbers int32 or int64.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read.
+    LabelsError
+        If its pixels are not whole numbers from 0, or it has several channels.
+    """
+    image = read_image(path)
+    labels = _guarded(lambda _: np.asarray(image.data), Path(path))
+    if "C" in image.axes:
+        if image.n_channels > 1:
+            raise LabelsError(
+                f"{image.name} has {image.n_channels} channels or colours; labels have one number a pixel."
+            )
+        labels = labels.take(0, axis=image.axes.index("C"))
+    if labels.dtype.kind == "b":
+        return labels.astype(np.uint8)
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
+            raise LabelsError(
+                f"{image.name} holds numbers that are not whole; labels are object numbers or classes."
+            )
+        labels = labels.astype(np.int64 if np.abs(labels).max() >= 2**31 else np.int32)
+    if labels.min() < 0:
+        raise LabelsError(f"{image.name} has the negative label {labels.min()}; labels are numbers from 0.")
+    return labels
+
+
+def image_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the images in a folder, not those in folders within it, in natural order (2 before 10).
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileFormatError(
+            f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist."
+        )
+    found = _images_in(folder)
+    if not found:
+        raise FileFormatError(
+            f"{folder} has no image in it; files of these kinds are read: {', '.join(SUFFIXES)}."
+        )
+    return found
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = [
+        path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
+    ]
+    return sorted((path for path in found if path.is_file() or is_zarr(path)), key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sorting key in which runs of digits count as numbers."""
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
+
+
+def _contents(folder: Path) -> str:
+    found = _images_in(folder)
+    if not found:
+        return "and there is no image in it"
+    return (
+        f"give one of the {len(found)} images in it, such as {found[0].name}"
+        if len(found) > 1
+        else f"give {found[0].name}"
+    )
+
+
+def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
+    """Call a reader; whatever goes wrong in it is told as the fault of the file."""
+    try:
+        return read(path, *arguments)
+    except UNetError:
+        raise
+    except MemoryError as error:
+        raise FileFormatError(f"{path.name} is too large for the memory of this computer.") from error
+    except Exception as error:  # decoders fail on damaged and hostile files in ways of their own
+        raise lazy.unreadable(path.name, error) from error
+
+
+def _read_picture(path: Path, axes: str | None, series: int) -> Image:
+    from skimage.io import imread
+
+    if series != 0:
+        raise ImageError(f"{path.name} has the series 0 only; got {series}.")
+    if path.stat().st_size == 0:
+        raise FileFormatError(f"{path.name} is empty.")
+    data = imread(path)
+    if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is transparency
+        data = data[..., :-1]
+    return Image(data, axes or ("YXC" if data.ndim == 3 else "YX"), name=path.name)

@@ -1,0 +1,191 @@
+"""Label images and maps to files: TIFF that ImageJ opens, OME-TIFF where that is too small, and OME-Zarr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_unet.axes import CANONICAL, PixelSize, normalize_axes
+from napari_unet.errors import FileFormatError, LabelsError
+from napari_unet.io.atomic import completed
+from napari_unet.io.zarrs import write_zarr
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+LABEL_SUFFIXES = (".tif", ".tiff", ".zarr")
+"""Endings of the label images that are written."""
+
+BIG_TIFF_BYTES = 2**32 - 2**25
+"""Pixels above this do not fit in a TIFF file with 32-bit offsets."""
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: Any,
+    axes: str,
+    pixel_size: PixelSize | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a label image, compressed, as uint16 or (above 65535) uint32.
+
+    A ``.tif`` opens in ImageJ as a hyperstack where it can (uint16, less than 4 GB); else it is OME-TIFF, as is
+    every ``.ome.tif``. A ``.zarr`` is OME-Zarr 0.4. The file has its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif, .tiff or .zarr. Missing parent folders are made.
+    labels : array-like of int or bool (numpy, dask, zarr)
+        In the order of `axes`, from 0.
+    axes : str
+        Of T, Z, Y and X, in any order; the file has them in this one. TIFF leaves out axes of one element.
+    pixel_size : PixelSize, optional
+        Micrometres; None: not known.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file exists, its ending is another, or it cannot be written (disk full, no permission).
+    LabelsError
+        If the labels are not whole numbers from 0 to 4294967295, or have channels.
+    ImageError
+        If the axes do not fit the labels.
+    """
+    path = Path(path)
+    suffix = _checked_suffix(path, LABEL_SUFFIXES)
+    letters = normalize_axes(axes, tuple(labels.shape))
+    if "C" in letters:
+        raise LabelsError(f"Labels have no channel axis; got the axes {axes!r}.")
+    labels, letters = _in_order(labels, letters)
+    dtype = _smallest_dtype(labels)
+    with completed(path, overwrite=overwrite) as partial:
+        if suffix == ".zarr":
+            write_zarr(partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True)
+        else:
+            _write_tiff(partial, labels, letters, pixel_size, dtype, ome=path.stem.lower().endswith(".ome"))
+    return path
+
+
+def write_maps(
+    path: str | os.PathLike[str],
+    maps: Any,
+    axes: str,
+    pixel_size: PixelSize | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a network's maps as OME-Zarr 0.4, float32.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .zarr. Missing parent folders are made.
+    maps : array-like of float (numpy, dask, zarr)
+        In the order of `axes`.
+    axes : str
+        Of T, C (the maps), Z, Y and X; the file has them in this order: the maps come first, or after time.
+    pixel_size : PixelSize, optional
+        Micrometres; None: not known.
+    overwrite : bool
+        Whether an existing folder may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder exists, its ending is another, or it cannot be written (disk full, no permission).
+    ImageError
+        If the axes do not fit the maps.
+    """
+    path = Path(path)
+    _checked_suffix(path, (".zarr",))
+    maps, letters = _in_order(maps, normalize_axes(axes, tuple(maps.shape)))
+    with completed(path, overwrite=overwrite) as partial:
+        write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem)
+    return path
+
+
+def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in allowed:
+        raise FileFormatError(f"The name {path.name!r} must end in {' or '.join(allowed)}.")
+    return suffix
+
+
+def _in_order(array: Any, axes: str) -> tuple[Any, str]:
+    """Return the array, as a view, with its axes in the order T, C, Z, Y, X."""
+    letters = "".join(letter for letter in CANONICAL if letter in axes)
+    if not hasattr(array, "transpose"):  # a zarr array
+        import dask.array as da
+
+        array = da.from_array(array, chunks=array.chunks)
+    return array.transpose([axes.index(letter) for letter in letters]), letters
+
+
+def _planes(array: Any) -> Iterator[NDArray[Any]]:
+    for index in np.ndindex(array.shape[:-2]):
+        yield np.asarray(array[index])
+
+
+def _smallest_dtype(labels: Any) -> np.dtype[Any]:
+    if np.dtype(labels.dtype).kind not in "bui":
+        raise LabelsError(f"Labels are whole numbers; got the data type {labels.dtype}.")
+    lowest = highest = 0
+    for plane in _planes(labels):
+        lowest, highest = min(lowest, int(plane.min())), max(highest, int(plane.max()))
+    if lowest < 0 or highest >= 2**32:
+        raise LabelsError(
+            f"Labels are numbers from 0 to {2**32 - 1}; got {lowest if lowest < 0 else highest}."
+        )
+    return np.dtype(np.uint16 if highest < 2**16 else np.uint32)
+
+
+def _write_tiff(
+    path: Path, labels: Any, axes: str, pixel_size: PixelSize | None, dtype: np.dtype[Any], *, ome: bool
+) -> None:
+    n_bytes = int(np.prod(labels.shape, dtype=np.int64)) * dtype.itemsize
+    imagej = not ome and dtype == np.uint16 and n_bytes <= BIG_TIFF_BYTES
+    tifffile.imwrite(
+        path,
+        (plane.astype(dtype, copy=False) for plane in _planes(labels)),
+        shape=labels.shape,
+        dtype=dtype,
+        imagej=imagej,
+        ome=not imagej,
+        bigtiff=n_bytes > BIG_TIFF_BYTES,
+        photometric="minisblack",
+        compression="zlib",
+        resolution=(1 / pixel_size.x, 1 / pixel_size.y) if imagej and pixel_size is not None else None,
+        metadata={"axes": axes, **(_imagej_scale if imagej else _ome_scale)(pixel_size)},
+    )
+
+
+def _imagej_scale(pixel_size: PixelSize | None) -> dict[str, Any]:
+    if pixel_size is None:
+        return {}
+    return {"unit": "um", **({} if pixel_size.z is None else {"spacing": pixel_size.z})}
+
+
+def _ome_scale(pixel_size: PixelSize | None) -> dict[str, Any]:
+    if pixel_size is None:
+        return {}
+    known = {letter: size for letter in "ZYX" if (size := pixel_size.along(letter)) is not None}
+    values = {f"PhysicalSize{letter}": size for letter, size in known.items()}
+    return values | {f"PhysicalSize{letter}Unit": "µm" for letter in known}

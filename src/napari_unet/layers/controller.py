@@ -1,0 +1,478 @@
+"""What the window's buttons do, without a window.
+
+The controller owns the model in use, one `LayerSession` for each image layer, and at most one segmentation and one
+learning job. It tells of everything that happens by signals; widgets show them and send intents back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from napari_unet.axes import Image
+from napari_unet.errors import Cancelled, NothingToLearnError, UNetError
+from napari_unet.layers import adapter
+from napari_unet.layers.jobs import Job, Runner
+from napari_unet.layers.learning_job import learning_steps, snapshot
+from napari_unet.layers.session import LayerSession
+from napari_unet.models.store import list_models, load_model, save_model
+from napari_unet.pipeline import TileDone, Unit, UnitDone, make_task, segment_steps
+from napari_unet.progress import Progress, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_unet.learning.session import StepReport
+    from napari_unet.models.model import Model
+
+DEFAULT_MODEL = "nuclei"
+Level = Literal["info", "done", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence for the status line."""
+
+    text: str
+    level: Level = "info"
+
+
+class Controller:
+    """The verbs of the plugin: choose, segment, review, learn, go back, save.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    runner : Runner
+        Where long jobs run.
+    """
+
+    said = Signal(Message)
+    segmenting = Signal(bool)
+    learning = Signal(bool)
+    progressed = Signal(Progress)
+    stepped = Signal(object)  # StepReport
+    image_changed = Signal()
+    model_changed = Signal()
+    corrected = Signal(object)  # Summary
+    edited = Signal()  # the labels may have changed; call `refresh_corrections` when there is time
+
+    def __init__(self, viewer: Any, runner: Runner) -> None:
+        self.viewer = viewer
+        self.device = "auto"
+        self.channel: int | None = None
+        self.whole_stack = True
+        self.learning_seconds = 60.0
+        self._runner = runner
+        self._sessions: dict[int, LayerSession] = {}
+        self._axes: dict[int, str] = {}
+        self._layer: Any = None
+        self._model: Model | None = None
+        self._earlier: list[Model] = []
+        self._generation = 0
+        self._segment_job: Job | None = None
+        self._learn_job: Job | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        self._on_active()
+
+    # -- what is chosen --------------------------------------------------------------------------------------------
+
+    @property
+    def layer(self) -> Any:
+        """The image layer that is worked on, or None."""
+        return self._layer
+
+    @property
+    def session(self) -> LayerSession | None:
+        """The session of that layer, once it was segmented."""
+        return self._sessions.get(id(self._layer)) if self._layer is not None else None
+
+    @property
+    def model(self) -> Model | None:
+        """The model in use, or None before the first is loaded."""
+        return self._model
+
+    @property
+    def busy(self) -> bool:
+        """Whether a segmentation or a learning is under way."""
+        return self._segment_job is not None or self._learn_job is not None
+
+    @property
+    def can_revert(self) -> bool:
+        """Whether there is an earlier model to go back to."""
+        return bool(self._earlier)
+
+    def choose_layer(self, layer: Any) -> None:
+        """Work on that image layer (None: on none)."""
+        if layer is self._layer:
+            return
+        self._layer, self.channel = layer, None
+        self.image_changed.emit()
+        if self.session is not None:
+            self.corrected.emit(self.session.rescan())
+
+    @property
+    def axes(self) -> str | None:
+        """Axes of the chosen layer: as the user set them, else as they are guessed."""
+        if self._layer is None:
+            return None
+        return self._axes.get(id(self._layer)) or adapter.layer_axes(self._layer)
+
+    def set_axes(self, axes: str) -> None:
+        """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
+        if self._layer is None or axes == self.axes:
+            return
+        self._axes[id(self._layer)] = axes
+        self._forget(self._sessions.pop(id(self._layer), None))
+        self.image_changed.emit()
+
+    def choose_model(self, name: str | Path) -> bool:
+        """Load a model by name or path and use it from now on; return whether that went well."""
+        try:
+            model = load_model(name)
+        except UNetError as error:
+            self._say(str(error), "error")
+            return False
+        self._earlier.clear()
+        self._serve(model)
+        return True
+
+    # -- Segment ---------------------------------------------------------------------------------------------------
+
+    def segment(self) -> bool:
+        """Segment the chosen image: all of it, or what is in view; return whether it began."""
+        if self._segment_job is not None:
+            self._say("Segmenting already; press Stop first to begin anew.", "error")
+            return False
+        try:
+            session, task = self._prepare()
+        except UNetError as error:
+            self._say(str(error), "error")
+            return False
+        self._generation += 1
+        job = Job(f"Segment {session.layer.name}", task.n_tiles, self._generation)
+        self._segment_job = job
+        view = _View(session)
+        device = self.device
+
+        def steps() -> Generator[Any, None, None]:
+            yield from segment_steps(task, device=device, focus=view.place, cancel=job.cancel)
+
+        self.segmenting.emit(True)
+        self._say(f"Segmenting: {task}.")
+        self._runner.start(
+            job,
+            steps,
+            lambda event: self._on_segmented(job, session, view, event),
+            lambda _: self._on_segment_end(job, session, None),
+            lambda error: self._on_segment_end(job, session, error),
+        )
+        return True
+
+    def stop_segmenting(self) -> None:
+        """Stop at the next tile; what is finished stays."""
+        if self._segment_job is not None:
+            self._segment_job.cancel.cancel()
+
+    def _prepare(self) -> tuple[LayerSession, Any]:
+        layer = self._layer
+        if layer is None or layer not in self.viewer.layers:
+            raise UNetError("There is no image to segment. Open one (File > Open, or File > Open Sample) and select it.")
+        if self._model is None and not self.choose_model(DEFAULT_MODEL):
+            raise UNetError("There is no model to segment with; choose one.")
+        model = self._model
+        assert model is not None  # just loaded
+        session = self.session
+        image = session.image if session is not None else adapter.layer_image(layer, self.axes)
+        if not self.whole_stack and session is not None:
+            frame, z = session.place
+        else:
+            frame, z = adapter.current_place(self.viewer, layer, image)
+        units = _units(image, model, frame, z, whole=self.whole_stack)
+        task = make_task(image, model, channel=self.channel, units=units)
+        instances = model.info.task == "instances"
+        if session is not None and session.corrections.instances != instances:
+            self._forget(self._sessions.pop(id(layer)))
+            session = None
+        if session is None:
+            session = LayerSession(self.viewer, layer, image, instances=instances)
+            session.edited.connect(self._on_edited)
+            self._sessions[id(layer)] = session
+            self.viewer.layers.selection.active = session.labels_layer
+        session.rescan()
+        return session, task
+
+    def _on_segmented(self, job: Job, session: LayerSession, view: _View, event: TileDone | UnitDone) -> None:
+        if job is not self._segment_job or job.generation != self._generation or not session.alive():
+            return
+        view.update()
+        frame, _ = event.unit.region
+        try:
+            if isinstance(event, TileDone):
+                session.write(frame, event.region, event.labels)
+            else:
+                whole = tuple(slice(0, n) for n in session.image.space)
+                z = whole[0] if event.unit.z is None else slice(event.unit.z, event.unit.z + 1)
+                session.write(frame, (z, whole[1], whole[2]), event.labels)
+        except UNetError as error:
+            job.cancel.cancel()
+            self._say(str(error), "error")
+            return
+        self.progressed.emit(event.progress)
+
+    def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None) -> None:
+        if job is not self._segment_job:
+            return
+        self._segment_job = None
+        self.segmenting.emit(False)
+        if not session.alive():
+            self._say("The layer was removed while it was being segmented. Nothing else was changed.")
+        elif isinstance(error, Cancelled):
+            self._say("Stopped. What was finished stays; Segment does it all again where you have corrected nothing.")
+        elif error is not None:
+            self._say(_sentence(error), "error")
+        else:
+            n = session.count()
+            what = "objects" if session.corrections.instances else "classes"
+            self._say(f"Found {n} {what}. Correct them with napari's brush, then press Learn.", "done")
+        if session.alive():
+            self.corrected.emit(session.rescan())
+
+    # -- Correct ---------------------------------------------------------------------------------------------------
+
+    def toggle_reviewed(self) -> None:
+        """Mark the field in view as reviewed, or take that back."""
+        session = self.session
+        if session is None or not session.alive():
+            self._say("There is nothing to review yet. Press Segment first.", "error")
+            return
+        if self.viewer.dims.ndisplay == 3:
+            self._say("Switch to the 2D view to mark a field as reviewed.", "error")
+            return
+        try:
+            now = session.toggle_review()
+        except UNetError as error:
+            self._say(str(error), "error")
+            return
+        self.corrected.emit(session.summary)
+        self._say(
+            "Reviewed: everything in view counts as right now, as it is." if now else "No longer reviewed.", "info"
+        )
+
+    def refresh_corrections(self, *, everything: bool = False) -> None:
+        """Look for new corrections in the plane in view (or in all) and tell of the sums."""
+        session = self.session
+        if session is not None and session.alive():
+            try:
+                self.corrected.emit(session.rescan(everything=everything))
+            except UNetError as error:
+                self._say(str(error), "error")
+
+    # -- Learn -----------------------------------------------------------------------------------------------------
+
+    def learn(self) -> bool:
+        """Fine-tune the model on all corrections, in the background; return whether it began."""
+        if self._learn_job is not None:
+            self._say("Learning already; press Stop first to begin anew.", "error")
+            return False
+        try:
+            if self._model is None:
+                raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
+            model = self._model
+            sessions = [s for s in self._sessions.values() if s.alive()]
+            material = [part for session in sessions for part in snapshot(session, model, self.channel)]
+            if not material:
+                raise NothingToLearnError(
+                    "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."
+                )
+        except UNetError as error:
+            self._say(str(error), "error")
+            return False
+        job = Job(f"Learn from {len(material)} plane{'s' if len(material) > 1 else ''}", 0, self._generation)
+        self._learn_job = job
+        device, seconds = self.device, self.learning_seconds
+        self.learning.emit(True)
+        self._say("Learning from your corrections. You can go on painting.")
+        self._runner.start(
+            job,
+            lambda: learning_steps(model, material, seconds, device, job.cancel),
+            self._on_step,
+            lambda better: self._on_learned(job, model, better, None),
+            lambda error: self._on_learned(job, model, None, error),
+        )
+        return True
+
+    def stop_learning(self) -> None:
+        """Stop after the step under way; what was learned until then is used."""
+        if self._learn_job is not None:
+            self._learn_job.cancel.cancel()
+
+    def _on_step(self, report: StepReport) -> None:
+        if self._learn_job is not None:
+            self.stepped.emit(report)
+
+    def _on_learned(self, job: Job, before: Model, better: Model | None, error: Exception | None) -> None:
+        if job is not self._learn_job:
+            return
+        self._learn_job = None
+        self.learning.emit(False)
+        if better is None:
+            self._say(_sentence(error) if error else "Nothing was learned.", "error")
+            return
+        if before is not self._model:
+            self._say("Another model was chosen meanwhile; what was learned is dropped.", "error")
+            return
+        seconds = float(better.info.recipe.get("seconds") or 0)
+        if not better.info.recipe.get("steps"):
+            self._say("Stopped before the first step; the model is as it was.")
+            return
+        self._earlier.append(before)
+        self._serve(better)
+        self._show_with_new_model()
+        self._say(
+            f"Learned in {better.info.recipe['steps']} steps ({format_seconds(seconds)}). The part in view is being "
+            "segmented with the new model; Go back returns to the one before."
+        )
+
+    def revert(self) -> None:
+        """Go back to the model before the last learning."""
+        if not self._earlier:
+            self._say("There is no earlier model to go back to.", "error")
+            return
+        self._serve(self._earlier.pop())
+        self._show_with_new_model()
+        self._say("Back to the model before. The part in view is being segmented with it.")
+
+    def save(self, name: str) -> bool:
+        """Save the model in use under a name; it then stands in the list of models."""
+        if self._model is None:
+            self._say("There is no model to save yet.", "error")
+            return False
+        try:
+            save_model(self._model, name)
+        except UNetError as error:
+            self._say(str(error), "error")
+            return False
+        self._say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
+        self.model_changed.emit()
+        return True
+
+    def model_names(self) -> list[str]:
+        """Return the names of all models that can be chosen."""
+        return list(dict.fromkeys(entry.name for entry in list_models()))
+
+    def _serve(self, model: Model) -> None:
+        """Use a model from now on; what an older one is still computing is dropped."""
+        self._generation += 1
+        self._model = model
+        if self._segment_job is not None:
+            self._segment_job.cancel.cancel()
+            self._segment_job = None
+            self.segmenting.emit(False)
+        self.model_changed.emit()
+
+    def _show_with_new_model(self) -> None:
+        """Segment what is in view again."""
+        if self.session is None or not self.session.alive():
+            return
+        whole, self.whole_stack = self.whole_stack, False
+        try:
+            self.segment()
+        finally:
+            self.whole_stack = whole
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_active(self, event: Any = None) -> None:
+        """Follow the selected layer: an image, or the image of a selected result."""
+        active = self.viewer.layers.selection.active
+        if active is None:
+            if self._layer is None:
+                images = [layer for layer in self.viewer.layers if adapter.is_image_layer(layer)]
+                if images:
+                    self.choose_layer(images[-1])
+            return
+        if adapter.is_image_layer(active):
+            self.choose_layer(active)
+            return
+        for session in self._sessions.values():
+            if session.labels_layer is active:
+                self.choose_layer(session.layer)
+
+    def _on_removed(self, event: Any) -> None:
+        for key, session in list(self._sessions.items()):
+            if not session.alive():
+                self._forget(self._sessions.pop(key))
+        if self._layer is not None and self._layer not in self.viewer.layers:
+            self._axes.pop(id(self._layer), None)
+            self._layer = None
+            self._on_active()
+            if self._layer is None:
+                self.image_changed.emit()
+
+    def _on_edited(self) -> None:
+        self.edited.emit()
+
+    def _forget(self, session: LayerSession | None) -> None:
+        if session is None:
+            return
+        if self._segment_job is not None:
+            self._segment_job.cancel.cancel()
+        session.close()
+
+    def close(self) -> None:
+        """Stop all jobs and let go of the viewer."""
+        self.stop_segmenting()
+        self.stop_learning()
+        self._generation += 1
+        self._segment_job = self._learn_job = None
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _say(self, text: str, level: Level = "info") -> None:
+        self.said.emit(Message(text, level))
+
+
+class _View:
+    """Where the user looks, handed from the main thread to the worker."""
+
+    def __init__(self, session: LayerSession) -> None:
+        self._session = session
+        self._place: tuple[float, float] | None = None
+        self.update()
+
+    def update(self) -> None:
+        """Take note of the camera (main thread)."""
+        y, x = self._session.field
+        self._place = ((y.start + y.stop) / 2, (x.start + x.stop) / 2)
+
+    def place(self) -> tuple[float, float] | None:
+        """Return the pixel in the middle of the view (worker)."""
+        return self._place
+
+
+def _units(image: Image, model: Model, frame: int, z: int, *, whole: bool) -> list[Unit]:
+    """Planes or volumes to segment: the one in view first, then by their distance to it."""
+    flat = model.info.spec.ndim == 2
+    frames = range(image.n_frames) if whole else [frame]
+    if not flat:
+        return [Unit(t, None) for t in sorted(frames, key=lambda t: abs(t - frame))]
+    depth = range(image.size("Z")) if whole else [z]
+    units = [Unit(t, d) for t in frames for d in depth]
+    return sorted(units, key=lambda u: (abs(u.frame - frame), abs((u.z or 0) - z)))
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell the user of an error."""
+    if isinstance(error, UNetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this. Segment only what is in view, or close other programs."
+    return f"That did not work, by a fault of this program ({type(error).__name__}: {error}). Nothing else was changed."

@@ -1,0 +1,74 @@
+"""Long jobs as the controller sees them, whatever runs them: a thread of the window, or the caller's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from napari_unet.progress import CancelToken
+
+Steps = Callable[[], Generator[Any, None, Any]]
+"""Makes the generator of a job; it is called, and run, in the worker."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A job under way.
+
+    Attributes
+    ----------
+    title : str
+        For the activity dock: "Segment nuclei".
+    total : int
+        Steps that it will report.
+    cancel : CancelToken
+        Stops it.
+    generation : int
+        Of the controller when the job began; what a job of an older generation reports is dropped.
+    """
+
+    title: str
+    total: int
+    generation: int
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+
+class Runner(Protocol):
+    """Runs a generator away from the window, and brings what it yields back to the main thread."""
+
+    def start(
+        self,
+        job: Job,
+        steps: Steps,
+        on_event: Callable[[Any], None],
+        on_return: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Begin; the callbacks are called in the main thread, `on_return` or `on_error` last and once."""
+        ...
+
+
+class InlineRunner:
+    """Runs a job at once, in the calling thread: for scripts and tests."""
+
+    def start(
+        self,
+        job: Job,
+        steps: Steps,
+        on_event: Callable[[Any], None],
+        on_return: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Run to the end."""
+        generator = steps()
+        while True:
+            try:
+                event = next(generator)
+            except StopIteration as end:
+                on_return(end.value)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the controller says it in the window
+                on_error(error)
+                return
+            on_event(event)

@@ -1,0 +1,126 @@
+"""Files to napari layers: the reader command of the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.io.pairs import is_labels_name, stem
+from napari_unet.io.readers import SUFFIXES, read_image, read_labels
+from napari_unet.io.zarrs import is_label_zarr, is_zarr
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from napari_unet.axes import Image
+
+    LayerData = tuple[Any, dict[str, Any], str]
+    Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+CHANNEL_COLORMAPS = ("green", "magenta", "cyan", "yellow", "red", "blue")
+"""Colours of the channels of an image, in turn; the first two can be told apart by everybody."""
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """Return a function that reads a file or a list of files, or None if one is of a kind not read here."""
+    paths = _as_list(path)
+    return read_layers if paths and all(_is_supported(Path(p)) for p in paths) else None
+
+
+def read_layers(path: Paths) -> list[LayerData]:
+    """Return the layers of a file, or of each of several files, one after the other.
+
+    Parameters
+    ----------
+    path : path or sequence of path
+        Images, or labels: OME-Zarr label images, and files of whole numbers named ``*_labels`` or ``*_masks``.
+
+    Returns
+    -------
+    list of (data, dict, str)
+        napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of an unknown pixel
+        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the layer's data and the ``source`` file.
+
+    Raises
+    ------
+    FileFormatError, ImageError, LabelsError
+        If a file cannot be read or used.
+    """
+    layers: list[LayerData] = []
+    for one in map(Path, _as_list(path)):
+        image = read_image(one)
+        if _holds_labels(one, image):
+            layers.append(labels_layer(image, read_labels(one), stem(one), str(one)))
+        else:
+            layers.extend(image_layers(image, stem(one), str(one)))
+    return layers
+
+
+def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
+    """Return an image as layers: one of colours, or one for each channel.
+
+    Parameters
+    ----------
+    image : Image
+        Any axes.
+    name : str
+        Name of the layer, or the beginning of the names of the channels' layers.
+    source : str
+        Where it comes from, kept in the metadata.
+    """
+    if is_rgb(image):
+        return [(image.data, {"name": name, "rgb": True, **_placement(image, image.axes, source)}, "image")]
+    if "C" not in image.axes:
+        return [(image.data, {"name": name, **_placement(image, image.axes, source)}, "image")]
+    where = image.axes.index("C")
+    axes = image.axes.replace("C", "")
+    layers: list[LayerData] = []
+    for channel in range(image.n_channels):
+        data = image.data[(slice(None),) * where + (channel,)]
+        options: dict[str, Any] = {"name": name}
+        if image.n_channels > 1:
+            own = image.channel_names[channel] if image.channel_names else f"channel {channel + 1}"
+            colormap = CHANNEL_COLORMAPS[channel % len(CHANNEL_COLORMAPS)]
+            options = {"name": f"{name} {own}", "colormap": colormap, "blending": "additive"}
+        layers.append((data, {**options, **_placement(image, axes, source)}, "image"))
+    return layers
+
+
+def labels_layer(image: Image, labels: Any, name: str, source: str = "") -> LayerData:
+    """Return labels (integers, in the order of `image.label_axes`) as a layer placed as `image` is."""
+    return labels, {"name": name, **_placement(image, image.label_axes, source)}, "labels"
+
+
+def is_rgb(image: Image) -> bool:
+    """Return whether the channels are the red, green and blue of a pixel: three, the last axis, without names."""
+    small = np.dtype(image.data.dtype) in (np.uint8, np.uint16)
+    return image.axes.endswith("C") and image.n_channels == 3 and small and not image.channel_names
+
+
+def _as_list(path: Paths) -> list[str | os.PathLike[str]]:
+    return [path] if isinstance(path, str | Path) or hasattr(path, "__fspath__") else list(path)
+
+
+def _is_supported(path: Path) -> bool:
+    return is_zarr(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
+
+
+def _holds_labels(path: Path, image: Image) -> bool:
+    if np.dtype(image.data.dtype).kind not in "bui" or image.n_channels > 1:
+        return False
+    return is_labels_name(path) or (path.is_dir() and is_label_zarr(path))
+
+
+def _placement(image: Image, axes: str, source: str) -> dict[str, Any]:
+    """Return the scale, units, axis labels and metadata of a layer; the colours of a pixel are not an axis."""
+    letters = axes.replace("C", "")
+    metadata = {"axes": axes, "source": source} if source else {"axes": axes}
+    placement: dict[str, Any] = {"axis_labels": tuple(letters.lower()), "metadata": {"napari_unet": metadata}}
+    if image.pixel_size is not None:
+        known = [image.pixel_size.along(letter) if letter in "ZYX" else None for letter in letters]
+        placement["scale"] = tuple(1.0 if size is None else size for size in known)
+        placement["units"] = tuple("pixel" if size is None else "micrometer" for size in known)
+    return placement

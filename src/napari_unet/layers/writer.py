@@ -1,0 +1,61 @@
+"""napari labels layers to files: the writer command of the manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.axes import CANONICAL, PixelSize, guess_axes
+from napari_unet.io.units import length
+from napari_unet.io.writers import write_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def write_labels_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write one labels layer; napari has asked before if a file of that name is to be replaced.
+
+    Parameters
+    ----------
+    path : str
+        Ends in .tif, .tiff or .zarr.
+    data : array-like of int
+        The layer's data; of a multiscale layer the full resolution is written.
+    meta : mapping
+        The layer's attributes, as ``layer.as_layer_data_tuple()[1]``.
+
+    Returns
+    -------
+    list of str
+        The file written.
+
+    Raises
+    ------
+    FileFormatError, LabelsError
+        If it cannot be written.
+    """
+    full = data[0] if meta.get("multiscale") else data
+    axes = layer_axes(tuple(full.shape), meta)
+    return [str(write_labels(path, full, axes, layer_pixel_size(axes, meta), overwrite=True))]
+
+
+def layer_axes(shape: tuple[int, ...], meta: Mapping[str, Any]) -> str:
+    """Return the axes of a layer: from its axis labels, else as the reader noted them, else guessed."""
+    labels = "".join(str(label).upper() for label in meta.get("axis_labels") or ())
+    noted = (meta.get("metadata") or {}).get("napari_unet") or {}
+    for axes in (labels, str(noted.get("axes", "")) if isinstance(noted, dict) else ""):
+        fits = len(axes) == len(shape) == len(set(axes))
+        if fits and set("YX") <= set(axes) <= set(CANONICAL) - {"C"}:
+            return axes
+    return guess_axes(shape)
+
+
+def layer_pixel_size(axes: str, meta: Mapping[str, Any]) -> PixelSize | None:
+    """Return the pixel size of a layer in micrometres, or None if its units are not those of a length."""
+    scale, units = meta.get("scale"), meta.get("units")
+    if scale is None or units is None:
+        return None
+    each = [str(units)] * len(axes) if isinstance(units, str) else [str(unit) for unit in units]
+    found = {letter: length(value, unit) for letter, value, unit in zip(axes, scale, each, strict=False)}
+    y, x = found.get("Y"), found.get("X")
+    return None if y is None or x is None else PixelSize(y=y, x=x, z=found.get("Z"))
