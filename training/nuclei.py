@@ -1,7 +1,7 @@
 """Train the shipped model `nuclei`.
 
     python training/nuclei.py train  --data DATA --run runs/nuclei
-    python training/nuclei.py finish --data DATA --run runs/nuclei --out src/napari_unet/models/weights/nuclei.safetensors
+    python training/nuclei.py finish --data DATA --run runs/nuclei
 
 DATA holds `nuclei_dsb2018` (Broad BBBC038, CC0) and `nuclei_bbbc039` (CC0), each with train/images, train/labels,
 val/images and val/labels. `train` learns three maps at once (foreground, boundary, distance) on 92 % of the training
@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
+from napari_unet.evaluation.metrics import evaluate
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from napari_unet.evaluation.metrics import evaluate
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession
@@ -81,8 +81,7 @@ def load(data: Path) -> list[Sample]:
         samples.append((kind, make_sample(image, labels, OUTPUTS, weight=labels.size**0.5, max_focus=1024)))
     totals = {kind: sum(s.weight for k, s in samples if k == kind) for kind in SHARES}
     return [
-        Sample(s.image, s.targets, s.supervised, s.focus, SHARES[kind] * s.weight / totals[kind])
-        for kind, s in samples
+        Sample(s.image, s.targets, s.supervised, s.focus, SHARES[kind] * s.weight / totals[kind]) for kind, s in samples
     ]
 
 
@@ -147,7 +146,7 @@ def choose_decoding(net: UNet, data: Path) -> tuple[Decoding, list[dict[str, obj
 
 
 def without_output(net: UNet, dropped: str) -> tuple[UNet, tuple[str, ...]]:
-    """The network without one of its maps: a row less in its last layer."""
+    """Return the network without one of its maps: a row less in its last layer."""
     keep = [index for index, name in enumerate(OUTPUTS) if name != dropped]
     smaller = UNet(SPEC.model_copy(update={"out_channels": len(keep)}))
     state = net.state_dict()
@@ -185,7 +184,9 @@ def finish(arguments: argparse.Namespace) -> None:
         licence="CC0-1.0",
     )  # fmt: skip
     # The weights are rounded to 16 bits in the file, so that is what is scored.
-    smaller.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in smaller.state_dict().items()})
+    smaller.load_state_dict(
+        {k: v.half().float() if v.is_floating_point() else v for k, v in smaller.state_dict().items()}
+    )
     model = Model(smaller, info)
     scores = validate(model, arguments.data)
     info = info.model_copy(update={"scores": {f"val {kind} AP@{iou}": round(ap, 4)

@@ -35,7 +35,9 @@ class PixelSize:
         for name in ("z", "y", "x"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
-                raise ImageError(f"The pixel size along {name.upper()} is {value}; it must be a positive number of micrometres.")
+                raise ImageError(
+                    f"The pixel size along {name.upper()} is {value}; it must be a positive number of micrometres."
+                )
 
     @classmethod
     def from_sequence(cls, values: Sequence[float]) -> PixelSize:
@@ -72,7 +74,8 @@ def guess_axes(shape: tuple[int, ...], rgb: bool = False) -> str:
     guesses = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
     if len(space) not in guesses or len(shape) > 5:
         raise ImageError(
-            f"An image has two to five axes (time, channel, depth, height, width); got {len(shape)} axes with the shape {shape}."
+            "An image has two to five axes (time, channel, depth, height, width); "
+            f"got {len(shape)} axes with the shape {shape}."
         )
     return guesses[len(space)] + ("C" if rgb else "")
 
@@ -144,7 +147,8 @@ class Image:
         if dtype.kind not in "buif":
             kind = "complex numbers" if dtype.kind == "c" else f"the data type {dtype}"
             raise ImageError(
-                f"{self.name} holds {kind}; whole or real numbers are needed. For complex data take its magnitude first."
+                f"{self.name} holds {kind}; whole or real numbers are needed. "
+                "For complex data take its magnitude first."
             )
 
     def size(self, letter: str) -> int:
@@ -160,6 +164,11 @@ class Image:
     def n_channels(self) -> int:
         """Channels (3 for colour)."""
         return self.size("C")
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the channels are the red, green and blue of each pixel: three of them, along the last axis."""
+        return self.axes.endswith("C") and self.n_channels == 3
 
     @property
     def is_volume(self) -> bool:

@@ -110,6 +110,8 @@ class Result:
         Objects found (for a semantic model: classes present other than 0).
     seconds : float
         Time it took.
+    device : str
+        Where the network ran.
     task : Task
         What was done: plan, channels, scale.
     """
@@ -119,6 +121,7 @@ class Result:
     axes: str
     n_objects: int
     seconds: float
+    device: str
     task: Task
 
 
@@ -170,7 +173,8 @@ def make_task(
         channels: tuple[int, ...] = (channel,)
     else:
         channels = tuple(range(image.n_channels))
-        if model.info.inputs == "colour" and len(channels) not in (1, 3):
+        takes_one = model.info.inputs == "colour" or model.info.spec.in_channels == 1
+        if takes_one and not (model.info.inputs == "colour" and image.is_colour):
             channels = (0,)
     model.check_channels(len(channels))
     shape = image.space[-spec.ndim :]
@@ -289,6 +293,7 @@ def segment(
     image = as_image(image, axes, pixel_size)
     if not isinstance(model, Model):
         model = load_model(model)
+    device = str(resolve_device(device))
     task = make_task(image, model, channel=channel, tile=tile)
     labels = np.zeros(image.label_shape, np.int32)
     view = image.canonical_labels(labels)
@@ -300,11 +305,9 @@ def segment(
                 maps[(slice(None), *event.unit.region)] = event.maps
         if progress is not None:
             progress(event.progress)
-    if model.info.task == "semantic":
-        n_objects = int((np.unique(labels) > 0).sum())
-    else:
-        n_objects = number_objects(view, task)
-    return Result(labels, maps, image.label_axes, n_objects, watch.seconds, task)
+    semantic = model.info.task == "semantic"
+    n_objects = int(np.count_nonzero(np.unique(labels))) if semantic else number_objects(view, task)
+    return Result(labels, maps, image.label_axes, n_objects, watch.seconds, device, task)
 
 
 def number_objects(labels: NDArray[Any], task: Task) -> int:
@@ -343,10 +346,9 @@ class _ImageSource:
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         model, unit = self._task.model, self._unit
-        z = slice(None) if unit.z is None else slice(unit.z, unit.z + 1)
-        where = region if len(region) == 3 else (z, *region)
-        block = self._task.image.read(unit.frame, *where, channels=self._task.channels)
-        if len(region) == 2:
+        z = region[0] if unit.z is None else slice(unit.z, unit.z + 1)
+        block = self._task.image.read(unit.frame, z, region[-2], region[-1], self._task.channels)
+        if unit.z is not None:
             block = block[:, 0]
         return model.adapt_channels(normalize(block, self._statistics, model.info.normalization))
 

@@ -1,0 +1,1 @@
+"""The dock widget: shows state, sends intents."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from napari.qt.threading import create_worker
 from napari.utils import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from napari_unet.layers.jobs import Job, Steps
 
 

@@ -1,0 +1,1 @@
+"""Which pixels the user vouches for."""

@@ -131,7 +131,8 @@ class Corrections:
         rest of every corrected object.
         """
         changed = labels[plane] != self.prediction[plane]
-        return self._corrected_objects(labels[plane], changed, plane) | changed | self.reviewed[plane]
+        objects = self._corrected_objects(labels[plane], changed, plane)
+        return np.asarray(objects | changed | self.reviewed[plane])
 
     def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane to learn from: the protected ones and a ring around corrected objects."""
@@ -140,7 +141,7 @@ class Corrections:
         mask = objects | changed
         if self.instances and mask.any():
             mask = ndimage.binary_dilation(mask, iterations=RING)
-        return mask | self.reviewed[plane]
+        return np.asarray(mask | self.reviewed[plane])
 
     def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the `Provenance` of every pixel (Y, X) of a plane."""
@@ -212,9 +213,9 @@ class Corrections:
             elif not goes_on and count > 0.5 * sizes[new]:
                 mapping[int(new)] = 0  # the user's outline of this object is final
         self._last_id = max(self._last_id, int(old.max(initial=0)))
-        new = renumber(predicted, mapping, self._last_id + 1)
-        self._last_id = max(self._last_id, int(new.max(initial=0)))
-        return new
+        renumbered = renumber(predicted, mapping, self._last_id + 1)
+        self._last_id = max(self._last_id, int(renumbered.max(initial=0)))
+        return renumbered
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
         """Labels of the same field in a neighbouring slice that is already segmented; None for volumes."""

@@ -39,9 +39,7 @@ def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     if os.path.exists(path):  # unlike Path.exists, False where the folder cannot be looked into
         if not overwrite:
-            raise FileFormatError(
-                f"{path} exists already; choose another name, or replace it with --overwrite."
-            )
+            raise FileFormatError(f"{path} exists already; choose another name, or replace it with --overwrite.")
         if path.is_dir() and not is_zarr(path):
             raise FileFormatError(f"{path} is a folder with other things in it; choose another name.")
     partial = path.with_name(f"{path.name}.partial")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from napari_unet.errors import FileFormatError, UNetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 IN_MEMORY_BYTES = 64 * 2**20
@@ -17,7 +20,7 @@ IN_MEMORY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 4 * 2**20  # small enough to show one plane at once, large enough to keep the task graph short
 
 
-def load(array: Any, name: str) -> Any:
+def load(array: Any, name: str, close: Callable[[], None] | None = None) -> Any:
     """Return the pixels of a zarr array: in memory if they are few, else a dask array that reads on demand.
 
     Parameters
@@ -26,6 +29,8 @@ def load(array: Any, name: str) -> Any:
         Any shape and dtype.
     name : str
         Of the file, for messages.
+    close : callable, optional
+        Closes what `array` reads from; called when the pixels are no longer needed.
 
     Raises
     ------
@@ -33,6 +38,8 @@ def load(array: Any, name: str) -> Any:
         If the pixels cannot be read; for a dask array, when they are asked for.
     """
     guarded = _Guarded(array, name)
+    if close is not None:
+        weakref.finalize(guarded, close)
     if array.nbytes <= IN_MEMORY_BYTES:
         return guarded[(...,)]
     import dask.array as da
@@ -68,9 +75,7 @@ def unreadable(name: str, error: BaseException) -> FileFormatError:
         )
     if isinstance(error, OSError) and error.strerror:
         return FileFormatError(f"{name} cannot be read: {error.strerror}.")
-    return FileFormatError(
-        f"{name} is damaged or not an image of its kind ({type(error).__name__}: {error})."
-    )
+    return FileFormatError(f"{name} is damaged or not an image of its kind ({type(error).__name__}: {error}).")
 
 
 def _grouped_chunks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

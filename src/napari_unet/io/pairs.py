@@ -18,13 +18,13 @@ LABEL_ENDINGS = ("_labels", "_masks")
 def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
     """Return the pairs of files of the same stem in two folders; two files are a pair whatever their names.
 
-    ``a.ome.tif`` has the stem ``a``, and ``a_labels.tif`` and ``a_masks.png`` belong to it. Both may be the same
+    ``a.ome.tif`` has the stem ``a``; ``a_labels.tif`` or ``a_masks.png`` belongs to it. Both may be the same
     folder: then the first of a pair is the file without such an ending.
 
     Parameters
     ----------
     first, second : Path
-        Files (or Zarr folders), or folders of files. The partner of a single file is looked for in the folder.
+        Files (or Zarr folders), or folders of files. The partner of a file is looked for in the folder.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def _is_one(path: Path) -> bool:
 
 
 def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
-    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one that is asked for."""
+    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one asked for."""
     chosen: dict[str, Path] = {}
     for path in image_files(folder):
         key = _key(path)
@@ -89,9 +89,7 @@ def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
         if other is None:
             chosen[key] = path
         elif is_labels_name(path) == is_labels_name(other):
-            raise FileFormatError(
-                f"{other.name} and {path.name} in {folder} have the same stem; keep one of them."
-            )
+            raise FileFormatError(f"{other.name} and {path.name} in {folder} have the same stem; keep one of them.")
         elif is_labels_name(path) == prefer_labels:
             chosen[key] = path
     return chosen

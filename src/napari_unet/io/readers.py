@@ -42,7 +42,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, series: in
     Returns
     -------
     Image
-        With its pixel size in micrometres if the file tells it. Colours are channels; transparency is left out.
+        With its pixel size in micrometres if the file tells it. Colours are channels; alpha is dropped.
 
     Raises
     ------
@@ -101,9 +101,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         return labels.astype(np.uint8)
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
-            raise LabelsError(
-                f"{image.name} holds numbers that are not whole; labels are object numbers or classes."
-            )
+            raise LabelsError(f"{image.name} holds numbers that are not whole; labels are object numbers or classes.")
         labels = labels.astype(np.int64 if np.abs(labels).max() >= 2**31 else np.int32)
     if labels.min() < 0:
         raise LabelsError(f"{image.name} has the negative label {labels.min()}; labels are numbers from 0.")
@@ -120,21 +118,15 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileFormatError(
-            f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist."
-        )
+        raise FileFormatError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
     found = _images_in(folder)
     if not found:
-        raise FileFormatError(
-            f"{folder} has no image in it; files of these kinds are read: {', '.join(SUFFIXES)}."
-        )
+        raise FileFormatError(f"{folder} has no image in it; files of these kinds are read: {', '.join(SUFFIXES)}.")
     return found
 
 
 def _images_in(folder: Path) -> list[Path]:
-    found = [
-        path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
-    ]
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
     return sorted((path for path in found if path.is_file() or is_zarr(path)), key=_natural)
 
 
@@ -168,13 +160,13 @@ def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
 
 
 def _read_picture(path: Path, axes: str | None, series: int) -> Image:
-    from skimage.io import imread
+    import imageio.v3  # scikit-image depends on it; its own imread tries every plugin on a damaged file
 
     if series != 0:
         raise ImageError(f"{path.name} has the series 0 only; got {series}.")
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path.name} is empty.")
-    data = imread(path)
+    data = imageio.v3.imread(path, plugin="pillow", index=0)
     if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is transparency
         data = data[..., :-1]
     return Image(data, axes or ("YXC" if data.ndim == 3 else "YX"), name=path.name)

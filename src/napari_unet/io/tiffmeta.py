@@ -11,9 +11,7 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io.units import length
 
 _DEFAULT_DPI = (72.0, 96.0, 150.0, 300.0)  # what software writes when it knows nothing about the scale
-_LARGEST_PIXEL = (
-    1000.0  # micrometres; a plain tag that says more is a default of 1 pixel per inch or centimetre
-)
+_LARGEST_PIXEL = 1000.0  # micrometres; a plain tag that says more is a default of 1 pixel per inch or centimetre
 
 
 def refuse_entities(xml: str, name: str) -> None:
@@ -25,9 +23,7 @@ def refuse_entities(xml: str, name: str) -> None:
         If there is a document type declaration.
     """
     if re.search(r"<!\s*(DOCTYPE|ENTITY)", xml, re.IGNORECASE):
-        raise FileFormatError(
-            f"{name} has a document type declaration in its OME-XML, which is not allowed there."
-        )
+        raise FileFormatError(f"{name} has a document type declaration in its OME-XML, which is not allowed there.")
 
 
 def tiff_pixel_size(tif: Any, series: int) -> PixelSize | None:

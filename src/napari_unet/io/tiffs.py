@@ -71,7 +71,7 @@ def read_tiff(path: Path, axes: str | None = None, series: int = 0) -> Image:
 
 
 class _Complaints(logging.Handler):
-    """Keeps what tifffile logs in this thread: it reads truncated files as if they were shorter, but says so."""
+    """Keeps what tifffile logs in this thread: it reads truncated files as shorter ones, but says so."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -101,9 +101,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
 def _check_complete(path: Path, tif: Any, series: Any, complaints: list[str]) -> None:
     """Raise FileFormatError if pixels that the file promises are not in it."""
     if any(part in message for message in complaints for part in _CUT_OFF):
-        raise FileFormatError(
-            f"{path.name} is cut off: a part of its planes is missing. Copy or save it again."
-        )
+        raise FileFormatError(f"{path.name} is cut off: a part of its planes is missing. Copy or save it again.")
     n_pages = len(series.pages)
     for number in sorted({round(n) for n in np.linspace(0, n_pages - 1, min(n_pages, 64))}):
         page = series.pages[number]
@@ -114,13 +112,9 @@ def _check_complete(path: Path, tif: Any, series: Any, complaints: list[str]) ->
             )
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if max(ends, default=0) > page.parent.filehandle.size:
-            raise FileFormatError(
-                f"{path.name} is cut off: a part of its pixels is missing. Copy or save it again."
-            )
+            raise FileFormatError(f"{path.name} is cut off: a part of its pixels is missing. Copy or save it again.")
     if series.dataoffset is not None and series.dataoffset + series.nbytes > tif.filehandle.size:
-        raise FileFormatError(
-            f"{path.name} is cut off: a part of its pixels is missing. Copy or save it again."
-        )
+        raise FileFormatError(f"{path.name} is cut off: a part of its pixels is missing. Copy or save it again.")
 
 
 def _pixels(series: Any, name: str) -> Any:
@@ -130,7 +124,7 @@ def _pixels(series: Any, name: str) -> Any:
 
     by_page = not series.keyframe.is_tiled and series.keyframe.nbytes <= _LARGEST_PAGE
     store = series.aszarr(level=0, chunkmode="page" if by_page else None)
-    return lazy.load(zarr.open_array(store, mode="r"), name)
+    return lazy.load(zarr.open_array(store, mode="r"), name, store.close)
 
 
 def _has_alpha(series: Any) -> bool:
@@ -167,7 +161,5 @@ def _resolve_axes(data: Any, stored: str, asked: str | None, name: str) -> tuple
         else:
             letters.append(letter)
     if "C" in letters and "S" in letters:
-        raise ImageError(
-            f"{name} has channels and colours at once (axes {stored}). Split one of them in Fiji."
-        )
+        raise ImageError(f"{name} has channels and colours at once (axes {stored}). Split one of them in Fiji.")
     return data, "".join(letters)

@@ -35,7 +35,7 @@ def write_labels(
 ) -> Path:
     """Write a label image, compressed, as uint16 or (above 65535) uint32.
 
-    A ``.tif`` opens in ImageJ as a hyperstack where it can (uint16, less than 4 GB); else it is OME-TIFF, as is
+    A ``.tif`` opens in ImageJ as a hyperstack where it can (uint16, up to 4 GB); else it is OME-TIFF, as is
     every ``.ome.tif``. A ``.zarr`` is OME-Zarr 0.4. The file has its name only when it is complete.
 
     Parameters
@@ -151,9 +151,7 @@ def _smallest_dtype(labels: Any) -> np.dtype[Any]:
     for plane in _planes(labels):
         lowest, highest = min(lowest, int(plane.min())), max(highest, int(plane.max()))
     if lowest < 0 or highest >= 2**32:
-        raise LabelsError(
-            f"Labels are numbers from 0 to {2**32 - 1}; got {lowest if lowest < 0 else highest}."
-        )
+        raise LabelsError(f"Labels are numbers from 0 to {2**32 - 1}; got {lowest if lowest < 0 else highest}.")
     return np.dtype(np.uint16 if highest < 2**16 else np.uint32)
 
 

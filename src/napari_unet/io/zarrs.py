@@ -94,13 +94,9 @@ def _image(node: Any, axes: str | None, name: str) -> Image:
         letters = axes or stored
         channels = dict(zip(letters, array.shape, strict=False)).get("C", 1)
         pixel_size = _pixel_size(stored, units, scale)
-        return Image(
-            lazy.load(array, name), letters, pixel_size, _channel_names(metadata, channels), name=name
-        )
+        return Image(lazy.load(array, name), letters, pixel_size, _channel_names(metadata, channels), name=name)
     if "plate" in metadata:
-        raise FileFormatError(
-            f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0."
-        )
+        raise FileFormatError(f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0.")
     arrays = [array for _, array in node.arrays()]
     if len(arrays) == 1:
         return _image(arrays[0], axes, name)
@@ -211,9 +207,5 @@ def _axis(letter: str, pixel_size: PixelSize | None) -> dict[str, str]:
 
 def _chunks(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return chunks of a few megabytes: planes of a plane, blocks of a volume."""
-    sizes = (
-        {"T": 1, "C": 1, "Z": 32, "Y": 256, "X": 256}
-        if "Z" in axes
-        else {"T": 1, "C": 1, "Y": 1024, "X": 1024}
-    )
+    sizes = {"T": 1, "C": 1, "Z": 32, "Y": 256, "X": 256} if "Z" in axes else {"T": 1, "C": 1, "Y": 1024, "X": 1024}
     return tuple(min(n, sizes[letter]) for letter, n in zip(axes, shape, strict=True))

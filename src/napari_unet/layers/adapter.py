@@ -41,7 +41,12 @@ def layer_axes(layer: Any) -> str:
 
 def axes_choices(layer: Any) -> list[str]:
     """Return the axes that an image layer may have, the likely ones first."""
-    by_number = {2: ["YX"], 3: ["ZYX", "TYX", "CYX"], 4: ["TZYX", "CZYX", "ZCYX", "TCYX"], 5: ["TCZYX", "TZCYX", "CTZYX"]}
+    by_number = {
+        2: ["YX"],
+        3: ["ZYX", "TYX", "CYX"],
+        4: ["TZYX", "CZYX", "ZCYX", "TCYX"],
+        5: ["TCZYX", "TZCYX", "CTZYX"],
+    }
     likely = layer_axes(layer)
     others = [axes + ("C" if layer.rgb else "") for axes in by_number.get(layer.ndim, [])]
     return [likely, *(axes for axes in others if axes != likely and len(set(axes)) == len(axes))]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, NothingToLearnError, UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from napari_unet.axes import Image
     from napari_unet.learning.session import StepReport
     from napari_unet.models.model import Model
 
@@ -181,7 +181,9 @@ class Controller:
     def _prepare(self) -> tuple[LayerSession, Any]:
         layer = self._layer
         if layer is None or layer not in self.viewer.layers:
-            raise UNetError("There is no image to segment. Open one (File > Open, or File > Open Sample) and select it.")
+            raise UNetError(
+                "There is no image to segment. Open one (File > Open, or File > Open Sample) and select it."
+            )
         if self._model is None and not self.choose_model(DEFAULT_MODEL):
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
@@ -470,7 +472,7 @@ def _units(image: Image, model: Model, frame: int, z: int, *, whole: bool) -> li
 
 
 def _sentence(error: Exception) -> str:
-    """What to tell the user of an error."""
+    """Return what to tell the user of an error."""
     if isinstance(error, UNetError):
         return str(error)
     if isinstance(error, MemoryError):

@@ -56,5 +56,5 @@ def learning_steps(
         for part in material
         for sample in image_samples(part.image, model, part.labels, part.supervised, part.channels)
     ]
-    config = finetune_config(model.info.spec.ndim, max_seconds=max_seconds)
+    config = finetune_config(model, max_seconds=max_seconds)
     return (yield from finetune_steps(model, samples, config, device, cancel))

@@ -36,13 +36,13 @@ def read_layers(path: Paths) -> list[LayerData]:
     Parameters
     ----------
     path : path or sequence of path
-        Images, or labels: OME-Zarr label images, and files of whole numbers named ``*_labels`` or ``*_masks``.
+        Images, or labels: OME-Zarr labels, and files of whole numbers named ``*_labels`` or ``*_masks``.
 
     Returns
     -------
     list of (data, dict, str)
-        napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of an unknown pixel
-        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the layer's data and the ``source`` file.
+        napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of unknown pixel
+        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the data and the ``source`` file.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def labels_layer(image: Image, labels: Any, name: str, source: str = "") -> Laye
 
 
 def is_rgb(image: Image) -> bool:
-    """Return whether the channels are the red, green and blue of a pixel: three, the last axis, without names."""
+    """Return whether the channels are a pixel's red, green and blue: three, the last axis, without names."""
     small = np.dtype(image.data.dtype) in (np.uint8, np.uint16)
     return image.axes.endswith("C") and image.n_channels == 3 and small and not image.channel_names
 
@@ -115,7 +115,7 @@ def _holds_labels(path: Path, image: Image) -> bool:
 
 
 def _placement(image: Image, axes: str, source: str) -> dict[str, Any]:
-    """Return the scale, units, axis labels and metadata of a layer; the colours of a pixel are not an axis."""
+    """Return the scale, units, axis labels and metadata of a layer, in which colours are not an axis."""
     letters = axes.replace("C", "")
     metadata = {"axes": axes, "source": source} if source else {"axes": axes}
     placement: dict[str, Any] = {"axis_labels": tuple(letters.lower()), "metadata": {"napari_unet": metadata}}

@@ -62,7 +62,7 @@ class LayerSession:
         UNetError
             If the layer's array was replaced by one that does not fit the image.
         """
-        return adapter.canonical_view(self.labels_layer.data, self.layer, self.image)
+        return np.asarray(adapter.canonical_view(self.labels_layer.data, self.layer, self.image))
 
     @property
     def place(self) -> tuple[int, int]:
@@ -94,6 +94,10 @@ class LayerSession:
         labels[(frame, *region)] = merged
         self._forget_undo()
         self.labels_layer.refresh(extent=False)
+
+    def reviewed_labels(self) -> NDArray[Any]:
+        """Return a copy of the labels of all reviewed pixels, in the order of the array."""
+        return self.labels[self.corrections.reviewed]
 
     def count(self) -> int:
         """Return how many objects (or classes) there are now."""

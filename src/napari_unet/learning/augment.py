@@ -114,7 +114,7 @@ def _coordinates(
         if augmentation.elastic:
             offsets = offsets + _elastic_field(shape, augmentation, rng)
         offsets = np.tensordot(_random_matrix(len(shape), augmentation, rng), offsets, axes=1)
-    return (offsets + np.reshape(center, (-1, *[1] * len(shape)))).astype(np.float32)
+    return np.asarray(offsets + np.reshape(center, (-1, *[1] * len(shape))), np.float32)
 
 
 def _random_matrix(ndim: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
@@ -17,7 +17,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import as_image, sample_pixels, segment
-from napari_unet.progress import CancelToken, Progress
+from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.learning.sampling import Sample
-    from napari_unet.progress import ProgressCallback
+    from napari_unet.progress import CancelToken, ProgressCallback
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
 
-def finetune_config(ndim: int = 2, **changes: Any) -> TrainingConfig:
+def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
     """Return the settings for learning from corrections: few steps, a low rate, frozen normalisation."""
+    ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
         "steps": 200,
         "max_seconds": 60.0,
@@ -41,6 +42,7 @@ def finetune_config(ndim: int = 2, **changes: Any) -> TrainingConfig:
         "learning_rate": 3e-4,
         "freeze_norm": True,
         "augmentation": Augmentation(),
+        "exclusive": model.info.task == "semantic",
     }
     return TrainingConfig(**(settings | changes))
 
@@ -92,10 +94,7 @@ def image_samples(
             if info.spec.ndim == 2:
                 block, parts = block[:, 0], (parts[0][0], parts[1][0])
             found.append(make_sample(block, parts[0], info.outputs, parts[1], weight))
-    return [
-        type(sample)(sample.image, sample.targets, sample.supervised, sample.focus, weight / len(found))
-        for sample in found
-    ]
+    return [replace(sample, weight=weight / len(found)) for sample in found]
 
 
 def _with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> tuple[slice, slice, slice]:
@@ -128,7 +127,6 @@ def finetune_steps(
     last: StepReport | None = None
     for last in session.run(cancel):
         yield last
-    net = session.net.to("cpu", memory_format=torch.contiguous_format).eval().requires_grad_(False)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
@@ -145,7 +143,7 @@ def finetune_steps(
             "scores": {},
         }
     )
-    return Model(net, info)
+    return Model(session.trained(), info)
 
 
 def finetune(
@@ -213,14 +211,16 @@ def finetune(
     if config is None:
         limits: dict[str, Any] = {"max_seconds": max_seconds, "seed": seed}
         limits["steps"] = steps if steps is not None else (200 if max_seconds is None else 100_000)
-        config = finetune_config(model.info.spec.ndim, **limits)
+        config = finetune_config(model, **limits)
     samples: list[Sample] = []
     for index, (data, truth) in enumerate(zip(images, labels, strict=True)):
         image = as_image(data, axes, name=f"image {index + 1}")
         mask = None if supervised is None else supervised[index]
         for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
             if array is not None and array.shape != image.label_shape:
-                raise LabelsError(f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}.")
+                raise LabelsError(
+                    f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}."
+                )
         model.check_channels(image.n_channels)
         view = image.canonical_labels(truth)
         samples += image_samples(image, model, view, None if mask is None else image.canonical_labels(mask))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,14 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_unet.errors import UNetError
 from napari_unet.learning.augment import Augmentation, draw_patch
-from napari_unet.learning.sampling import PatchSampler, Sample
+from napari_unet.learning.sampling import PatchSampler
 from napari_unet.nets.geometry import input_size, output_size
 from napari_unet.nets.losses import segmentation_loss
-from napari_unet.nets.unet import UNet, freeze_norm
-from napari_unet.progress import CancelToken, Stopwatch
+from napari_unet.nets.unet import freeze_norm
+from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor
+
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.nets.unet import UNet
+    from napari_unet.progress import CancelToken
 
 
 class TrainingConfig(BaseModel):
@@ -39,11 +44,15 @@ class TrainingConfig(BaseModel):
     learning_rate, weight_decay : float
         Of AdamW (Loshchilov and Hutter 2019).
     schedule : {"constant", "cosine"}
-        ``"constant"`` after a short warm-up; ``"cosine"`` falls to zero over `steps`.
+        ``"constant"`` after a short warm-up; ``"cosine"`` falls to zero over `steps` or `max_seconds`.
+    warmup : int
+        Steps over which the rate rises.
     freeze_norm : bool
         Keep the statistics of batch normalisation, as fine-tuning on few patches must.
     augmentation : Augmentation or None
         Random deformations.
+    exclusive : bool
+        Whether the outputs are classes of which each pixel has one, or maps of their own.
     seed : int
         Seeds all draws.
     """
@@ -60,6 +69,7 @@ class TrainingConfig(BaseModel):
     warmup: int = Field(10, ge=0)
     freeze_norm: bool = True
     augmentation: Augmentation | None = Augmentation()
+    exclusive: bool = False
     seed: int = 0
 
 
@@ -128,27 +138,34 @@ class TrainingSession:
         if config.freeze_norm:
             freeze_norm(self.net)
         if self.net.spec.ndim == 2:
-            self.net.to(memory_format=torch.channels_last)
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         while self.step < config.steps:
             if cancel is not None and cancel.cancelled:
                 break
             if config.max_seconds is not None and watch.seconds > config.max_seconds:
                 break
             for group in self._optimizer.param_groups:
-                group["lr"] = config.learning_rate * self._rate_factor()
+                group["lr"] = config.learning_rate * self._rate_factor(watch.seconds)
             loss = self._train_step(*self._batch())
             self.step += 1
             yield StepReport(self.step, config.steps, loss, watch.seconds)
 
-    def _rate_factor(self) -> float:
-        """Factor on the learning rate at this step."""
-        factor = min(1.0, (self.step + 1) / (self.config.warmup + 1))
-        if self.config.schedule == "cosine":
-            factor *= 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
+    def trained(self) -> UNet:
+        """Return the network as it is now: on the CPU, for use and not for training."""
+        net = copy.deepcopy(self.net).to("cpu").eval().requires_grad_(False)
+        return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+    def _rate_factor(self, seconds: float) -> float:
+        """Factor on the learning rate at this step; a falling one reaches zero when the steps or the time run out."""
+        config = self.config
+        factor = min(1.0, (self.step + 1) / (config.warmup + 1))
+        if config.schedule == "cosine":
+            spent = max(self.step / config.steps, seconds / config.max_seconds if config.max_seconds else 0.0)
+            factor *= 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
         return factor
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, C, ...), targets (N, K, ...) and supervised pixels (N, 1, ...), the latter two of the output's size."""
+        """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, 1, ...)."""
         drawn = []
         for _ in range(self.config.batch_size):
             sample, center = self._sampler.draw()
@@ -163,8 +180,8 @@ class TrainingSession:
         if self.net.spec.ndim == 2:
             images = images.contiguous(memory_format=torch.channels_last)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = segmentation_loss(self.net(images), targets, supervised)
-        loss.backward()
+        loss = segmentation_loss(self.net(images), targets, supervised, exclusive=self.config.exclusive)
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         if torch.isfinite(norm) and torch.isfinite(loss):
             self._optimizer.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
@@ -16,6 +16,9 @@ from napari_unet.errors import ModelFileError
 from napari_unet.models.info import FORMAT, ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _METADATA_KEY = "napari_unet"
 _MAX_HEADER = 16 * 2**20
@@ -105,7 +108,7 @@ def load_model_file(path: Path) -> Model:
                 shape = tuple(file.get_slice(name).get_shape())
                 if shape != tuple(wanted.shape):
                     raise ModelFileError(
-                        f"The weight {name} in {path.name} has the shape {shape}; the network needs {tuple(wanted.shape)}."
+                        f"The weight {name} in {path.name} has the shape {shape}; needed is {tuple(wanted.shape)}."
                     )
                 tensor = file.get_tensor(name)
                 if wanted.is_floating_point():

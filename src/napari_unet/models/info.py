@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,7 +10,7 @@ from napari_unet.models.normalize import Normalization
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
 
-FORMAT = "napari-unet/1"
+FORMAT: Final = "napari-unet/1"
 
 
 class DataSource(BaseModel):

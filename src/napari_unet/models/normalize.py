@@ -62,9 +62,7 @@ def measure(image: NDArray[Any], normalization: Normalization) -> Statistics:
     for values in groups:
         if values.dtype.kind == "f":
             values = values[np.isfinite(values)]
-        if not values.size:
-            low, high = 0.0, 1.0
-        elif values.dtype.kind == "b":
+        if not values.size or values.dtype.kind == "b":
             low, high = 0.0, 1.0
         else:
             low, high = (float(v) for v in np.percentile(values, [normalization.low, normalization.high]))

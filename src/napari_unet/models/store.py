@@ -84,8 +84,8 @@ def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
     name = name.strip()
     if not re.fullmatch(r"[\w][\w .+-]{0,79}", name):
         raise ModelFileError(
-            f"{name!r} cannot be a model's name: use up to 80 letters, digits, spaces and . + - _, beginning with a letter "
-            "or digit."
+            f"{name!r} cannot be a model's name: use up to 80 letters, digits, spaces and . + - _, "
+            "beginning with a letter or digit."
         )
     taken = {entry.name: entry for entry in list_models()}.get(name)
     if taken is not None and taken.shipped:

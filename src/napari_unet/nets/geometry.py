@@ -110,12 +110,14 @@ def input_size(spec: UNetSpec, wanted: int, axis: int = -1) -> int:
 
 
 def check_input_shape(spec: UNetSpec, shape: tuple[int, ...]) -> None:
-    """Raise `ImageError` unless the network can take an array with the spatial `shape`, naming the nearest that fits."""
+    """Raise `ImageError`, naming the nearest shape that fits, unless the network can take the spatial `shape`."""
     if len(shape) != spec.ndim:
         raise ImageError(f"This network takes {spec.ndim} spatial axes; got the shape {shape}.")
     if any(output_size(spec, size, axis) == 0 for axis, size in enumerate(shape)):
         margin = valid_margin(spec)
-        nearest = tuple(input_size(spec, max(1, n - 2 * m), axis) for axis, (n, m) in enumerate(zip(shape, margin, strict=True)))
+        nearest = tuple(
+            input_size(spec, max(1, n - 2 * m), axis) for axis, (n, m) in enumerate(zip(shape, margin, strict=True))
+        )
         rule = (
             f"multiples of {spec.stride}"
             if spec.padding == "same"

@@ -31,14 +31,15 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
-def masked_dice(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
+def masked_dice(probabilities: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     """Return 1 - soft Dice over the supervised pixels, pooled over batch and space, mean over the K maps.
 
-    Axes as in `masked_bce`. After Milletari et al. (2016), with the masked sums in both numerator and denominator.
+    Axes as in `masked_bce`; probabilities and not logits. After Milletari et al. (2016), with the masked sums in both
+    numerator and denominator.
     """
-    probabilities = torch.sigmoid(logits) * supervised
+    probabilities = probabilities * supervised
     targets = targets * supervised
-    axes = (0, *range(2, logits.ndim))
+    axes = (0, *range(2, targets.ndim))
     overlap = 2 * (probabilities * targets).sum(axes)
     total = probabilities.sum(axes) + targets.sum(axes)
     # The smoothing is relative to what is supervised, so a map with no positive pixel gives a finite, fair loss.
@@ -46,12 +47,25 @@ def masked_dice(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     return (1 - (overlap + smooth) / (total + smooth)).mean()
 
 
-def segmentation_loss(logits: Tensor, targets: Tensor, supervised: Tensor, dice_weight: float = 0.5) -> Tensor:
-    """Return cross-entropy plus Dice of the first (foreground) map; axes as in `masked_bce`.
+def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
+    """Return the mean cross-entropy of classes that exclude each other over the supervised pixels.
 
-    Zero, with zero gradient, where nothing is supervised.
+    Axes as in `masked_bce`; the targets of a pixel add up to 1 over the K classes.
     """
+    loss = -(targets * F.log_softmax(logits, dim=1)).sum(1, keepdim=True)
+    return (loss * supervised).sum() / supervised.sum().clamp_min(1e-6)
+
+
+def segmentation_loss(
+    logits: Tensor, targets: Tensor, supervised: Tensor, dice_weight: float = 0.5, exclusive: bool = False
+) -> Tensor:
+    """Return cross-entropy plus soft Dice; axes as in `masked_bce`.
+
+    Each map on its own, with the Dice of the first (foreground) one; or, with `exclusive`, classes of which each pixel
+    has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised.
+    """
+    if exclusive:
+        loss = masked_cross_entropy(logits, targets, supervised)
+        return loss + dice_weight * masked_dice(F.softmax(logits, 1), targets, supervised)
     loss = masked_bce(logits, targets, supervised)
-    if dice_weight:
-        loss = loss + dice_weight * masked_dice(logits[:, :1], targets[:, :1], supervised)
-    return loss
+    return loss + dice_weight * masked_dice(torch.sigmoid(logits[:, :1]), targets[:, :1], supervised)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from napari_unet.nets.geometry import check_input_shape
-from napari_unet.nets.spec import UNetSpec
+
+if TYPE_CHECKING:
+    from napari_unet.nets.spec import UNetSpec
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

@@ -1,0 +1,1 @@
+"""Labels and maps: training targets, decoding, stitching."""

@@ -58,10 +58,7 @@ def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decod
 
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
-    if decoding.seeds == "distance":
-        middle = named["distance"]
-    else:
-        middle = named["foreground"] - named["boundary"]
+    middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     seeds, n_seeds = ndimage.label((middle > decoding.seed_threshold) & mask)
     # A connected piece of foreground without any seed is an object too: faint ones have no pronounced middle.
     pieces, n_pieces = ndimage.label(mask)
@@ -77,7 +74,7 @@ def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decod
 
 def decode_classes(maps: NDArray[Any]) -> NDArray[np.int32]:
     """Return the most probable class of each pixel; axes (K, [Z,] Y, X) -> ([Z,] Y, X); class 0 is background."""
-    return np.argmax(maps, axis=0).astype(np.int32)
+    return np.asarray(np.argmax(maps, axis=0), np.int32)
 
 
 def drop_small(labels: NDArray[Any], min_size: int) -> NDArray[np.int32]:
@@ -86,4 +83,4 @@ def drop_small(labels: NDArray[Any], min_size: int) -> NDArray[np.int32]:
     keep = counts >= max(1, min_size)
     keep[0] = False
     new_ids = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return new_ids[labels]
+    return np.asarray(new_ids[labels])

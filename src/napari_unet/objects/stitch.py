@@ -24,9 +24,7 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], N
     return pairs // base, pairs % base, counts
 
 
-def match_ids(
-    reference: NDArray[Any], labels: NDArray[Any], min_share: float = 0.5
-) -> dict[int, int]:
+def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 0.5) -> dict[int, int]:
     """Return which id of `labels` is the same object as which id of `reference`.
 
     Two objects are the same where their overlap is more than `min_share` of their union, one to one, best first.
@@ -58,7 +56,7 @@ def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> 
         if new is None:
             new, first_free = first_free, first_free + 1
         table[label] = new
-    return table[labels]
+    return np.asarray(table[labels])
 
 
 def stitch_slices(labels: NDArray[Any], min_share: float = SLICE_SHARE) -> NDArray[np.int32]:

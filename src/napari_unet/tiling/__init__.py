@@ -1,0 +1,1 @@
+"""Tiles: the plan, where they read, and the engine that runs them."""

@@ -110,6 +110,4 @@ def _nearest(tiles: list[Tile], place: tuple[float, ...] | None) -> int:
     """Index of the tile whose middle is nearest to a place; the first where nobody is looking."""
     if place is None:
         return 0
-    return min(
-        range(len(tiles)), key=lambda i: sum((a - b) ** 2 for a, b in zip(tiles[i].center, place, strict=True))
-    )
+    return min(range(len(tiles)), key=lambda i: sum((a - b) ** 2 for a, b in zip(tiles[i].center, place, strict=True)))

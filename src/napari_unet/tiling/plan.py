@@ -98,9 +98,7 @@ class TilingPlan:
         return f"{n} tile{'s' if n > 1 else ''} of {size}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass"
 
 
-def make_plan(
-    spec: UNetSpec, shape: Sequence[int], tile: int | None = None, budget: int | None = None
-) -> TilingPlan:
+def make_plan(spec: UNetSpec, shape: Sequence[int], tile: int | None = None, budget: int | None = None) -> TilingPlan:
     """Return the plan for an image.
 
     Parameters

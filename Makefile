@@ -1,0 +1,99 @@
+# make demo | test | lint | models | screenshots | clean    Needs Python >= 3.11; everything else is set up in .venv.
+
+PYTHON ?= python3
+
+# On Linux without an NVIDIA GPU this build of PyTorch is installed first: a bare `torch` may fetch gigabytes of CUDA
+# libraries. A CPU build (2.13.0+cpu) is preferred wherever pip finds one, so point PIP_EXTRA_INDEX_URL or
+# PIP_FIND_LINKS at an index or a folder that has it.
+TORCH_CPU ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LINUX := $(filter Linux,$(shell uname -s))
+
+# Tests and pictures always use a virtual display on Linux: no windows pop up, and every screen has the same size.
+ifneq ($(LINUX),)
+XVFB := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1920x1200x24"
+NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
+endif
+
+# Without a display, or with DEMO_HEADLESS=1, the demo runs by itself and leaves pictures and a report.
+HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))
+
+.PHONY: demo test checks lint ruff format mypy imports wheel pytest models screenshots clean
+
+demo: $(VENV)/.demo
+	@sh tools/system_libs.sh window $(if $(HEADLESS),xvfb)
+	$(if $(HEADLESS),$(XVFB) $(BIN)/napari-unet demo --headless -o demo,$(BIN)/napari-unet demo -o demo)
+
+# Every check runs even if one before it failed; pytest comes last, so that its closing line ends the output.
+test: $(VENV)/.test
+	@sh tools/system_libs.sh window xvfb
+	@status=0; \
+	$(MAKE) --no-print-directory --keep-going checks || status=1; \
+	$(MAKE) --no-print-directory pytest || status=1; \
+	if [ $$status != 0 ]; then echo "make test: FAILED (lines with *** name what failed)" >&2; fi; \
+	exit $$status
+
+checks: lint wheel
+
+lint: ruff format mypy imports
+
+ruff: $(VENV)/.test
+	$(BIN)/ruff check .
+
+format: $(VENV)/.test
+	$(BIN)/ruff format --check .
+
+mypy: $(VENV)/.test
+	$(BIN)/mypy
+
+imports: $(VENV)/.test
+	$(BIN)/lint-imports
+
+wheel: $(VENV)/.test
+	$(BIN)/python tools/check_wheel.py
+
+pytest: $(VENV)/.test
+	NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+models:
+	@echo "The shipped models are trained with these commands (DATA: see the top of each script):"
+	@echo "  $(BIN)/python training/nuclei.py train  --data DATA --run runs/nuclei"
+	@echo "  $(BIN)/python training/nuclei.py finish --data DATA --run runs/nuclei --out src/napari_unet/models/weights/nuclei.safetensors"
+
+screenshots: $(VENV)/.demo
+	@sh tools/system_libs.sh window xvfb
+	$(XVFB) $(BIN)/python docs/make_screenshots.py
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests tools training benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- The environment. A stamp is touched when its step is done, so nothing is set up twice.
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Name another one, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@PYTHON="$(PYTHON)" sh tools/system_libs.sh venv
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.created
+	@if [ -n "$(LINUX)" ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	  echo "Installing PyTorch for CPU ($(TORCH_CPU)), some hundred megabytes"; \
+	  $(PIP) "$(TORCH_CPU)"; fi
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	@echo "Installing the plugin and napari, a minute or two"
+	@$(PIP) --editable ".[all]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
+	@echo "Installing the plugin, napari and the tools for testing, a minute or two"
+	@$(PIP) --editable ".[all,test,dev]"
+	@touch $(VENV)/.demo $@

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.pairs import is_labels_name, match_by_stem, stem
+
+
+@pytest.fixture
+def make(tmp_path):
+    def build(folder, *names):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name in names:
+            (tmp_path / folder / name).touch()
+        return tmp_path / folder
+
+    return build
+
+
+def names(pairs):
+    return [(a.name, b.name) for a, b in pairs]
+
+
+def test_endings_of_labels_and_ome_are_tolerated(make):
+    first = make("a", "x10.tif", "x2.ome.tif", "y.png", "z.tif")
+    second = make("b", "x10_labels.tif", "x2_masks.png", "y.tif", "z.ome.tiff", "notes.txt")
+    assert names(match_by_stem(first, second)) == [
+        ("x2.ome.tif", "x2_masks.png"),
+        ("x10.tif", "x10_labels.tif"),
+        ("y.png", "y.tif"),
+        ("z.tif", "z.ome.tiff"),
+    ]
+
+
+def test_predictions_may_come_first(make):
+    assert names(match_by_stem(make("pred", "x_labels.tif"), make("truth", "x.tif"))) == [("x_labels.tif", "x.tif")]
+
+
+def test_one_folder_for_both(make):
+    folder = make("a", "x.tif", "x_masks.tif", "y.tif", "y_masks.tif")
+    assert names(match_by_stem(folder, folder)) == [("x.tif", "x_masks.tif"), ("y.tif", "y_masks.tif")]
+
+
+def test_two_files_are_a_pair(make):
+    folder = make("a", "x.tif", "quite_other.tif")
+    assert match_by_stem(folder / "x.tif", folder / "quite_other.tif") == [
+        (folder / "x.tif", folder / "quite_other.tif")
+    ]
+
+
+def test_a_file_finds_its_partner_in_a_folder(make):
+    first, second = make("a", "x.tif", "y.tif"), make("b", "x_labels.tif", "z.tif")
+    assert names(match_by_stem(first / "x.tif", second)) == [("x.tif", "x_labels.tif")]
+    assert names(match_by_stem(first, second / "x_labels.tif")) == [("x.tif", "x_labels.tif")]
+    with pytest.raises(FileFormatError, match=r"y\.tif has no partner"):
+        match_by_stem(first / "y.tif", second)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "named"),
+    [(["x.tif", "y.tif"], ["x.tif"], "y.tif"), (["x.tif"], ["x.tif", "w_labels.tif"], "w_labels.tif")],
+)
+def test_a_missing_partner_is_named(make, ours, theirs, named):
+    with pytest.raises(FileFormatError, match=f"{named} has no partner"):
+        match_by_stem(make("a", *ours), make("b", *theirs))
+
+
+def test_a_file_is_not_its_own_partner(make):
+    folder = make("a", "x.tif", "x_masks.tif", "y.tif")
+    with pytest.raises(FileFormatError, match=r"y\.tif has no partner"):
+        match_by_stem(folder, folder)
+
+
+def test_the_same_stem_twice(make):
+    with pytest.raises(FileFormatError, match="same stem"):
+        match_by_stem(make("a", "x.tif", "x.png"), make("b", "x.tif"))
+
+
+def test_nothing_there(make, tmp_path):
+    with pytest.raises(FileFormatError, match="does not exist"):
+        match_by_stem(tmp_path / "none", make("b", "x.tif"))
+    with pytest.raises(FileFormatError, match="no image"):
+        match_by_stem(make("empty"), make("b", "x.tif"))
+
+
+def test_names(tmp_path):
+    assert stem(tmp_path / "a.b.OME.tif") == "a.b"
+    assert is_labels_name(tmp_path / "a_Labels.ome.tif")
+    assert not is_labels_name(tmp_path / "labels.tif")

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image, Labels, Layer
+
+from napari_unet.axes import PixelSize
+from napari_unet.errors import FileFormatError
+from napari_unet.io import lazy
+from napari_unet.io.readers import read_image, read_labels
+from napari_unet.io.writers import write_labels
+from napari_unet.layers import samples
+from napari_unet.layers.reader import get_reader, read_layers
+from napari_unet.layers.writer import write_labels_layer
+
+
+def layers(path):
+    reader = get_reader(path)
+    assert reader is not None
+    return [Layer.create(*layer_data) for layer_data in reader(path)]
+
+
+def test_a_stack_in_micrometres(tmp_path):
+    data = np.random.default_rng(0).integers(0, 99, (4, 20, 30)).astype(np.uint16)
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 2.0}
+    tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, resolution=(2, 2), metadata=metadata)
+    (layer,) = layers(str(tmp_path / "a.tif"))
+    assert isinstance(layer, Image)
+    assert layer.name == "a"
+    assert layer.axis_labels == ("z", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
+    assert layer.metadata["napari_unet"]["axes"] == "ZYX"
+    assert layer.metadata["napari_unet"]["source"].endswith("a.tif")
+    np.testing.assert_array_equal(layer.data, data)
+
+
+def test_unknown_pixel_size_leaves_scale_and_units_alone(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30), np.uint8))
+    ((_, options, _),) = read_layers(tmp_path / "a.tif")
+    assert "scale" not in options
+    assert "units" not in options
+    (layer,) = layers(tmp_path / "a.tif")
+    assert [str(unit) for unit in layer.units] == ["pixel"] * 2
+
+
+def test_time_and_unknown_depth_are_not_given_a_length(tmp_path):
+    metadata = {"axes": "TZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((2, 3, 20, 30), np.uint8), ome=True, metadata=metadata)
+    (layer,) = layers(tmp_path / "a.ome.tif")
+    assert [str(unit) for unit in layer.units] == ["pixel", "pixel", "micrometer", "micrometer"]
+    np.testing.assert_allclose(layer.scale, (1, 1, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("threshold", [0, lazy.IN_MEMORY_BYTES])
+def test_channels_are_layers_of_their_own(tmp_path, monkeypatch, threshold):
+    monkeypatch.setattr(lazy, "IN_MEMORY_BYTES", threshold)
+    data = np.random.default_rng(0).integers(0, 99, (4, 2, 20, 30)).astype(np.uint16)
+    metadata = {"axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, ome=True, metadata=metadata)
+    first, second = layers(tmp_path / "a.ome.tif")
+    assert (first.name, second.name) == ("a DAPI", "a GFP")
+    assert (first.colormap.name, second.colormap.name) == ("green", "magenta")
+    assert first.blending == second.blending == "additive"
+    assert second.metadata["napari_unet"]["axes"] == "ZYX"
+    assert isinstance(second.data, da.Array) == (threshold == 0)
+    np.testing.assert_array_equal(np.asarray(second.data), data[:, 1])
+
+
+def test_colour_is_one_layer(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (3, 20, 30, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb")
+    (layer,) = layers(tmp_path / "a.tif")
+    assert layer.rgb
+    assert layer.axis_labels == ("z", "y", "x")
+    assert layer.metadata["napari_unet"]["axes"] == "ZYXC"
+
+
+@pytest.mark.parametrize("name", ["a_labels.tif", "a.zarr"])
+def test_labels_are_recognised_and_can_be_painted(tmp_path, name):
+    labels = np.arange(600).reshape(20, 30)
+    write_labels(tmp_path / name, labels, "YX", PixelSize(0.5, 0.5))
+    (layer,) = layers(tmp_path / name)
+    assert isinstance(layer, Labels)
+    assert isinstance(layer.data, np.ndarray)
+    np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+    layer.paint((3, 3), 700)
+    np.testing.assert_array_equal(read_labels(tmp_path / name), labels)
+
+
+def test_several_files(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, np.zeros((8, 9), np.uint8))
+    assert [layer.name for layer in layers([str(tmp_path / "a.tif"), str(tmp_path / "b.tif")])] == ["a", "b"]
+
+
+def test_other_kinds_are_left_to_other_readers(tmp_path):
+    assert get_reader("a.czi") is None
+    assert get_reader(["a.tif", "a.csv"]) is None
+    assert get_reader([]) is None
+    assert get_reader(tmp_path) is None
+
+
+def test_a_bad_file_is_told_in_words(tmp_path):
+    (tmp_path / "a.tif").write_text("no image")
+    reader = get_reader(tmp_path / "a.tif")
+    with pytest.raises(FileFormatError, match="cannot be read as a TIFF"):
+        reader(tmp_path / "a.tif")
+
+
+# Writer
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1), ("nm", 1e-3), ("pixel", None)])
+def test_a_labels_layer_is_written(tmp_path, name, unit, factor):
+    labels = np.random.default_rng(0).integers(0, 300, (3, 20, 30))
+    layer = Labels(labels, scale=(1, 4, 2), units=("pixel", unit, unit), axis_labels=("t", "y", "x"))
+    data, meta, _ = layer.as_layer_data_tuple()
+    path = str(tmp_path / name)
+    assert write_labels_layer(path, data, meta) == [path]
+    assert write_labels_layer(path, data, meta) == [path]  # napari has asked
+    image = read_image(path)
+    assert image.axes == "TYX"
+    np.testing.assert_array_equal(image.data, labels)
+    if factor is None:
+        assert image.pixel_size is None
+    else:
+        assert image.pixel_size.y == pytest.approx(4 * factor)
+        assert image.pixel_size.x == pytest.approx(2 * factor)
+
+
+def test_axes_without_labels_come_from_the_reader_or_are_guessed(tmp_path):
+    labels = np.ones((3, 20, 30), int)
+    for metadata, axes in [
+        ({"napari_unet": {"axes": "TYX"}}, "TYX"),
+        ({}, "ZYX"),
+        ({"napari_unet": 3}, "ZYX"),
+    ]:
+        data, meta, _ = Labels(labels, metadata=metadata).as_layer_data_tuple()
+        write_labels_layer(str(tmp_path / "a.tif"), data, meta)
+        assert read_image(tmp_path / "a.tif").axes == axes
+
+
+def test_multiscale_labels_are_written_in_full(tmp_path):
+    full = np.ones((40, 60), int)
+    data, meta, _ = Labels([full, full[::2, ::2]], multiscale=True).as_layer_data_tuple()
+    write_labels_layer(str(tmp_path / "a.tif"), data, {**meta, "multiscale": True})
+    assert read_labels(tmp_path / "a.tif").shape == (40, 60)
+
+
+# Samples
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "axes", "rgb"),
+    [
+        (samples.nuclei_2d, "nuclei", "YX", False),
+        (samples.nuclei_stack, "nuclei stack", "TYX", False),
+        (samples.histology, "histology", "YXC", True),
+    ],
+)
+def test_samples(make, name, axes, rgb):
+    ((data, options, kind),) = make()
+    layer = Layer.create(data, options, kind)
+    assert layer.name == name
+    assert layer.metadata["napari_unet"]["axes"] == axes
+    assert layer.rgb is rgb
+    assert isinstance(data, np.ndarray)
+    assert data.max() > 100
