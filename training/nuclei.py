@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-from napari_unet.evaluation.metrics import evaluate
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from napari_unet.evaluation.metrics import evaluate
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession

@@ -111,7 +111,7 @@ def segment(
         except UNetError as error:
             bar.end()
             failed.append({"input": str(job.source), "error": str(error)})
-            _say(f"{job.source}: {error}")
+            _say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
             continue
         bar.end(f"{report['n_objects']} objects in {format_seconds(report['seconds'])}, written to {job.target}")
         results.append(report)

@@ -143,10 +143,10 @@ def _correct_worst(layer: Any, truth: NDArray[Any], frame: int) -> dict[str, Any
     for true_id, label, count in zip(*overlaps(truth, labels), strict=True):
         iou = count / (sizes_truth[true_id] + sizes[label] - count)
         found[int(true_id)] = max(found[int(true_id)], (float(iou), int(label)))
-    worst = min(found, key=lambda i: found[i])
+    worst = max(found, key=lambda i: (1 - found[i][0]) * sizes_truth[i])
     iou, label = found[worst]
-    if not label:
-        label = int(layer.data.max()) + 1  # it was missed altogether
+    if iou < 0.3:
+        label = int(layer.data.max()) + 1  # it was missed, or swallowed by another one: that one keeps the rest
     mask = truth == worst
     for where, value in (((labels == label) & ~mask, 0), (mask, label)):
         rows, columns = np.nonzero(where)

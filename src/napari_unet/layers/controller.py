@@ -13,18 +13,18 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, NothingToLearnError, UNetError
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import Job, Runner
+from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.learning_job import learning_steps, snapshot
 from napari_unet.layers.session import LayerSession
+from napari_unet.layers.view import View, order_units
 from napari_unet.models.store import list_models, load_model, save_model
-from napari_unet.pipeline import TileDone, Unit, UnitDone, make_task, segment_steps
+from napari_unet.pipeline import TileDone, UnitDone, make_task, segment_steps
 from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from napari_unet.axes import Image
     from napari_unet.learning.session import StepReport
     from napari_unet.models.model import Model
 
@@ -143,8 +143,14 @@ class Controller:
 
     # -- Segment ---------------------------------------------------------------------------------------------------
 
-    def segment(self) -> bool:
-        """Segment the chosen image: all of it, or what is in view; return whether it began."""
+    def segment(self, lead: str = "") -> bool:
+        """Segment the chosen image: all of it, or what is in view; return whether it began.
+
+        Parameters
+        ----------
+        lead : str
+            Said before the closing sentence: why this was done, where the user did not ask for it.
+        """
         if self._segment_job is not None:
             self._say("Segmenting already; press Stop first to begin anew.", "error")
             return False
@@ -156,7 +162,7 @@ class Controller:
         self._generation += 1
         job = Job(f"Segment {session.layer.name}", task.n_tiles, self._generation)
         self._segment_job = job
-        view = _View(session)
+        view = View(session)
         device = self.device
 
         def steps() -> Generator[Any, None, None]:
@@ -168,8 +174,8 @@ class Controller:
             job,
             steps,
             lambda event: self._on_segmented(job, session, view, event),
-            lambda _: self._on_segment_end(job, session, None),
-            lambda error: self._on_segment_end(job, session, error),
+            lambda _: self._on_segment_end(job, session, None, lead),
+            lambda error: self._on_segment_end(job, session, error, lead),
         )
         return True
 
@@ -194,7 +200,7 @@ class Controller:
             frame, z = session.place
         else:
             frame, z = adapter.current_place(self.viewer, layer, image)
-        units = _units(image, model, frame, z, whole=self.whole_stack)
+        units = order_units(image, model, frame, z, whole=self.whole_stack)
         task = make_task(image, model, channel=self.channel, units=units)
         instances = model.info.task == "instances"
         if session is not None and session.corrections.instances != instances:
@@ -208,7 +214,7 @@ class Controller:
         session.rescan()
         return session, task
 
-    def _on_segmented(self, job: Job, session: LayerSession, view: _View, event: TileDone | UnitDone) -> None:
+    def _on_segmented(self, job: Job, session: LayerSession, view: View, event: TileDone | UnitDone) -> None:
         if job is not self._segment_job or job.generation != self._generation or not session.alive():
             return
         view.update()
@@ -226,7 +232,7 @@ class Controller:
             return
         self.progressed.emit(event.progress)
 
-    def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None) -> None:
+    def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
         if job is not self._segment_job:
             return
         self._segment_job = None
@@ -236,11 +242,11 @@ class Controller:
         elif isinstance(error, Cancelled):
             self._say("Stopped. What was finished stays; Segment does it all again where you have corrected nothing.")
         elif error is not None:
-            self._say(_sentence(error), "error")
+            self._say(sentence(error), "error")
         else:
-            n = session.count()
-            what = "objects" if session.corrections.instances else "classes"
-            self._say(f"Found {n} {what}. Correct them with napari's brush, then press Learn.", "done")
+            n, what = session.count(), "objects" if session.corrections.instances else "classes"
+            advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
+            self._say(f"{lead or 'Found '}{n} {what}. {advice}", "done")
         if session.alive():
             self.corrected.emit(session.rescan())
 
@@ -323,7 +329,7 @@ class Controller:
         self._learn_job = None
         self.learning.emit(False)
         if better is None:
-            self._say(_sentence(error) if error else "Nothing was learned.", "error")
+            self._say(sentence(error) if error else "Nothing was learned.", "error")
             return
         if before is not self._model:
             self._say("Another model was chosen meanwhile; what was learned is dropped.", "error")
@@ -334,10 +340,8 @@ class Controller:
             return
         self._earlier.append(before)
         self._serve(better)
-        self._show_with_new_model()
-        self._say(
-            f"Learned in {better.info.recipe['steps']} steps ({format_seconds(seconds)}). The part in view is being "
-            "segmented with the new model; Go back returns to the one before."
+        self._show_with_new_model(
+            f"Learned in {better.info.recipe['steps']} steps ({format_seconds(seconds)}). In view: "
         )
 
     def revert(self) -> None:
@@ -346,8 +350,7 @@ class Controller:
             self._say("There is no earlier model to go back to.", "error")
             return
         self._serve(self._earlier.pop())
-        self._show_with_new_model()
-        self._say("Back to the model before. The part in view is being segmented with it.")
+        self._show_with_new_model("Back to the model before. In view: ")
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""
@@ -377,13 +380,14 @@ class Controller:
             self.segmenting.emit(False)
         self.model_changed.emit()
 
-    def _show_with_new_model(self) -> None:
+    def _show_with_new_model(self, lead: str) -> None:
         """Segment what is in view again."""
         if self.session is None or not self.session.alive():
+            self._say(lead.split(". ")[0] + ".", "done")
             return
         whole, self.whole_stack = self.whole_stack, False
         try:
-            self.segment()
+            self.segment(lead)
         finally:
             self.whole_stack = whole
 
@@ -440,41 +444,3 @@ class Controller:
 
     def _say(self, text: str, level: Level = "info") -> None:
         self.said.emit(Message(text, level))
-
-
-class _View:
-    """Where the user looks, handed from the main thread to the worker."""
-
-    def __init__(self, session: LayerSession) -> None:
-        self._session = session
-        self._place: tuple[float, float] | None = None
-        self.update()
-
-    def update(self) -> None:
-        """Take note of the camera (main thread)."""
-        y, x = self._session.field
-        self._place = ((y.start + y.stop) / 2, (x.start + x.stop) / 2)
-
-    def place(self) -> tuple[float, float] | None:
-        """Return the pixel in the middle of the view (worker)."""
-        return self._place
-
-
-def _units(image: Image, model: Model, frame: int, z: int, *, whole: bool) -> list[Unit]:
-    """Planes or volumes to segment: the one in view first, then by their distance to it."""
-    flat = model.info.spec.ndim == 2
-    frames = range(image.n_frames) if whole else [frame]
-    if not flat:
-        return [Unit(t, None) for t in sorted(frames, key=lambda t: abs(t - frame))]
-    depth = range(image.size("Z")) if whole else [z]
-    units = [Unit(t, d) for t in frames for d in depth]
-    return sorted(units, key=lambda u: (abs(u.frame - frame), abs((u.z or 0) - z)))
-
-
-def _sentence(error: Exception) -> str:
-    """Return what to tell the user of an error."""
-    if isinstance(error, UNetError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this. Segment only what is in view, or close other programs."
-    return f"That did not work, by a fault of this program ({type(error).__name__}: {error}). Nothing else was changed."

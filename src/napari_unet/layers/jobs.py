@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from napari_unet.errors import UNetError
 from napari_unet.progress import CancelToken
 
 Steps = Callable[[], Generator[Any, None, Any]]
@@ -72,3 +73,12 @@ class InlineRunner:
                 on_error(error)
                 return
             on_event(event)
+
+
+def sentence(error: Exception) -> str:
+    """Return what to tell the user of an error."""
+    if isinstance(error, UNetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this. Segment only what is in view, or close other programs."
+    return f"That did not work, by a fault of this program ({type(error).__name__}: {error}). Nothing else was changed."

@@ -39,8 +39,9 @@ def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
         "max_seconds": 60.0,
         "batch_size": 4 if ndim == 2 else 2,
         "patch": (160, 160) if ndim == 2 else (16, 96, 96),
-        "learning_rate": 3e-4,
+        "learning_rate": 1e-4,
         "freeze_norm": True,
+        "distillation": 0.2,
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }

@@ -14,7 +14,7 @@ from napari_unet.errors import UNetError
 from napari_unet.learning.augment import Augmentation, draw_patch
 from napari_unet.learning.sampling import PatchSampler
 from napari_unet.nets.geometry import input_size, output_size
-from napari_unet.nets.losses import segmentation_loss
+from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.nets.unet import freeze_norm
 from napari_unet.progress import Stopwatch
 
@@ -51,6 +51,10 @@ class TrainingConfig(BaseModel):
         Keep the statistics of batch normalisation, as fine-tuning on few patches must.
     augmentation : Augmentation or None
         Random deformations.
+    distillation : float
+        Weight of a second term that holds the network to what it said before wherever nothing is supervised and it was
+        sure (Li and Hoiem 2018, "Learning without forgetting"). A few corrected objects, most of them foreground,
+        would else teach it that everything is foreground. The first term sees the supervised pixels only.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
     seed : int
@@ -69,6 +73,7 @@ class TrainingConfig(BaseModel):
     warmup: int = Field(10, ge=0)
     freeze_norm: bool = True
     augmentation: Augmentation | None = Augmentation()
+    distillation: float = Field(0.0, ge=0)
     exclusive: bool = False
     seed: int = 0
 
@@ -123,6 +128,8 @@ class TrainingSession:
         self.config = config
         self.device = torch.device(device)
         self.net = copy.deepcopy(net).to(self.device).requires_grad_(True)
+        forgets = config.distillation > 0 and not all(sample.supervised.all() for sample in samples)
+        self._teacher = copy.deepcopy(net).to(self.device).eval().requires_grad_(False) if forgets else None
         self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
         self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
         self._sampler = PatchSampler(samples, self.patch, config.seed)
@@ -180,7 +187,15 @@ class TrainingSession:
         if self.net.spec.ndim == 2:
             images = images.contiguous(memory_format=torch.channels_last)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = segmentation_loss(self.net(images), targets, supervised, exclusive=self.config.exclusive)
+        logits = self.net(images)
+        loss = segmentation_loss(logits, targets, supervised, exclusive=self.config.exclusive)
+        if self._teacher is not None:
+            with torch.no_grad():
+                before = self._teacher(images)
+            free = 1 - supervised
+            held = distillation_loss(logits, before, free, exclusive=self.config.exclusive)
+            share = supervised.sum() / (supervised.sum() + self.config.distillation * free.sum())
+            loss = share * loss + (1 - share) * held
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         if torch.isfinite(norm) and torch.isfinite(loss):

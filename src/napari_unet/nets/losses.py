@@ -69,3 +69,36 @@ def segmentation_loss(
         return loss + dice_weight * masked_dice(F.softmax(logits, 1), targets, supervised)
     loss = masked_bce(logits, targets, supervised)
     return loss + dice_weight * masked_dice(torch.sigmoid(logits[:, :1]), targets[:, :1], supervised)
+
+
+def distillation_loss(
+    logits: Tensor, before: Tensor, free: Tensor, sure: float = 0.8, exclusive: bool = False
+) -> Tensor:
+    """Return how far the maps have moved from what another network said, where that one was sure.
+
+    Parameters
+    ----------
+    logits, before : Tensor, axes (N, K, [Z,] Y, X)
+        Of the network that learns, and of the one that it is held to.
+    free : Tensor, axes (N, 1, [Z,] Y, X), 0 or 1
+        The pixels that nothing else supervises.
+    sure : float
+        Least probability, of any map or its opposite, that counts as sure.
+    exclusive : bool
+        Whether the outputs are classes of which each pixel has one.
+
+    Notes
+    -----
+    The Kullback-Leibler divergence: 0 where nothing has moved.
+    """
+    if exclusive:
+        target = F.softmax(before, 1)
+        weight = free * (target.amax(1, keepdim=True) >= sure)
+        divergence = F.kl_div(F.log_softmax(logits, 1), target, reduction="none").sum(1, keepdim=True)
+    else:
+        target = torch.sigmoid(before)
+        confidence = torch.maximum(target, 1 - target)[:, :1]  # of the first map, the foreground
+        weight = (free * (confidence >= sure)).expand_as(target)
+        divergence = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        divergence = divergence - F.binary_cross_entropy_with_logits(before, target, reduction="none")
+    return (divergence * weight).sum() / weight.sum().clamp_min(1e-6)
