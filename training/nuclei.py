@@ -52,11 +52,11 @@ AUGMENTATION = Augmentation(
 
 def pairs(data: Path, split: str) -> list[tuple[str, Path, Path]]:
     """Kind, image and labels of every pair of a split."""
-    found = []
-    for folder, kind in (("nuclei_dsb2018", None), ("nuclei_bbbc039", "bbbc039")):
-        for path in sorted((data / folder / split / "images").glob("*.tif")):
-            found.append((kind or path.name.split("_")[0], path, path.parents[1] / "labels" / path.name))
-    return found
+    return [
+        (kind or path.name.split("_")[0], path, path.parents[1] / "labels" / path.name)
+        for folder, kind in (("nuclei_dsb2018", None), ("nuclei_bbbc039", "bbbc039"))
+        for path in sorted((data / folder / split / "images").glob("*.tif"))
+    ]
 
 
 def is_held_out(path: Path) -> bool:
@@ -166,6 +166,8 @@ def finish(arguments: argparse.Namespace) -> None:
     net.eval()
     decoding, table = choose_decoding(net, arguments.data)
     smaller, outputs = without_output(net, "boundary" if decoding.seeds == "distance" else "distance")
+    trained = [pair for pair in pairs(arguments.data, "train") if not is_held_out(pair[1])]
+    kinds = [kind for kind, _, _ in trained]
     info = ModelInfo(
         name="nuclei",
         description="Nuclei in fluorescence, histology (RGB) and brightfield images, 8 to 80 pixels across.",
@@ -176,9 +178,9 @@ def finish(arguments: argparse.Namespace) -> None:
         decoding=decoding,
         training_data=(
             DataSource(name="BBBC038 (2018 Data Science Bowl), corrected masks", licence="CC0-1.0",
-                       source="https://bbbc.broadinstitute.org/BBBC038", images=len(pairs(arguments.data, "train")) - 24),
+                       source="https://bbbc.broadinstitute.org/BBBC038", images=len(trained) - kinds.count("bbbc039")),
             DataSource(name="BBBC039", licence="CC0-1.0",
-                       source="https://bbbc.broadinstitute.org/BBBC039", images=24),
+                       source="https://bbbc.broadinstitute.org/BBBC039", images=kinds.count("bbbc039")),
         ),
         recipe={"script": "training/nuclei.py", "steps": steps, "seed": arguments.seed, "batch_size": 8, "patch": 208},
         licence="CC0-1.0",

@@ -1,0 +1,109 @@
+"""What a few corrections do: to the field corrected, to others like it, and to what the model knew before.
+
+    python benchmarks/learning.py --data DATA [--steps 40]
+
+On each of the five fields of the sample stack the shipped model's worst objects (by wrong pixels) are redrawn from the
+reference masks, as a person would, and the model learns from them for a fixed number of steps. Scored are the other
+four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `training/nuclei.py`). Ways to learn:
+
+- `corrected`: from the corrected objects, as the window does
+- `corrected, not held`: the same without holding on to the rest (`distillation` 0)
+- `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from _results import write_result
+
+from napari_unet import evaluate, finetune, load_model, segment
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.learning.finetune import finetune_config
+from napari_unet.models.model import Model
+from napari_unet.objects.stitch import overlaps
+
+OBJECTS = 3
+SAMPLES = files("napari_unet") / "samples"
+
+
+def corrected(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels with the worst objects redrawn, and the pixels that this supervises."""
+    sizes_truth, sizes = np.bincount(truth.ravel()), np.bincount(labels.ravel())
+    best = {int(i): (0.0, 0) for i in np.unique(truth[truth > 0])}
+    for true_id, label, count in zip(*overlaps(truth, labels), strict=True):
+        iou = float(count / (sizes_truth[true_id] + sizes[label] - count))
+        best[int(true_id)] = max(best[int(true_id)], (iou, int(label)))
+    corrections = Corrections((1, 1, *labels.shape))
+    corrections.prediction[0, 0] = labels
+    labels = labels.copy()
+    for worst in sorted(best, key=lambda i: (best[i][0] - 1) * sizes_truth[i])[:OBJECTS]:
+        iou, label = best[worst]
+        label = label if iou > 0.3 else int(labels.max()) + 1
+        labels[labels == label] = 0
+        labels[truth == worst] = label
+    return labels, corrections.supervised(labels[None, None], (0, 0))
+
+
+def score(model: Model, images: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float]:
+    """AP at two IoUs, pooled."""
+    predicted = [segment(image, model, axes="YX", device="cpu").labels for image in images]
+    ap = evaluate(truths, predicted).to_dict()["ap"]
+    return {"0.50": round(ap["0.50"], 4), "0.75": round(ap["0.75"], 4)}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    model = load_model("nuclei")
+    stack = list(tifffile.imread(str(SAMPLES / "nuclei_stack.tif")))
+    truths = list(tifffile.imread(str(SAMPLES / "nuclei_stack_reference.tif")).astype(np.int32))
+    paths = sorted((arguments.data / "nuclei_dsb2018" / "val" / "images").glob("fluorescence*.tif"))[::3]
+    known = [tifffile.imread(path) for path in paths]
+    known_truths = [tifffile.imread(path.parents[1] / "labels" / path.name) for path in paths]
+    predicted = [segment(image, model, axes="YX", device="cpu").labels for image in stack]
+    ways = {"corrected": None, "corrected, not held": 0.0, "reviewed": None}
+    rows: dict[str, list[dict[str, object]]] = {way: [] for way in ways}
+    base_known = score(model, known, known_truths)
+    for index in range(len(stack)):
+        others = [i for i in range(len(stack)) if i != index]
+        images, labels = [stack[i] for i in others], [truths[i] for i in others]
+        before = score(model, images, labels)
+        for way, distillation in ways.items():
+            target, mask = corrected(predicted[index], truths[index])
+            if way == "reviewed":
+                target, mask = truths[index], np.ones(target.shape, bool)
+            changes = {} if distillation is None else {"distillation": distillation}
+            config = finetune_config(model, steps=arguments.steps, max_seconds=None, seed=index, **changes)
+            better = finetune(model, [stack[index]], [target], supervised=[mask], axes="YX", config=config)
+            own = score(better, [stack[index]], [truths[index]])
+            after, known_after = score(better, images, labels), score(better, known, known_truths)
+            rows[way].append({"field": index, "own": own, "before": before, "after": after, "known": known_after})
+            print(f"field {index}, {way}: own {own} others {before} -> {after}; known {base_known} -> {known_after}")
+    print(f"\nmean AP at IoU 0.5 and 0.75 over {len(stack)} fields, {arguments.steps} steps")
+    summary = {}
+    for way, found in rows.items():
+        means = {
+            f"{part} {iou}": round(float(np.mean([row[part][iou] for row in found])), 4)
+            for part in ("before", "after", "known")
+            for iou in ("0.50", "0.75")
+        }
+        summary[way] = means
+        print(f"  {way:<20} {means}")
+    figures = {"steps": arguments.steps, "objects": OBJECTS, "known before": base_known, "summary": summary}
+    write_result("learning", figures | {"fields": rows})
+
+
+if __name__ == "__main__":
+    main()
