@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
@@ -64,22 +65,30 @@ class UNetWidget(QWidget):
         self.controller.edited.connect(lambda: self._count_soon.start())
         self.viewer.bind_key(REVIEW_KEY, self._on_review_key, overwrite=True)
         self._closed = False
+        # Closing the main window tells a docked widget nothing; it is destroyed with the window.
+        this = weakref.ref(self)
+        self.destroyed.connect(lambda: (widget := this()) and widget.close_down())
 
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
         if self._closed:
             return
         self._closed = True
-        self._count_soon.stop()
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
         self.viewer.bind_key(REVIEW_KEY, None, overwrite=True)
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Stop all work when the dock or the window is closed."""
+        """Stop all work when the widget is closed as a window of its own."""
         self.close_down()
         super().closeEvent(event)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Stop all work when the dock is closed, out of which napari takes the widget; hiding it stops nothing."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        super().changeEvent(event)
 
     def _on_message(self, message: Message) -> None:
         self.status.setStyleSheet(_COLOURS[message.level])

@@ -69,16 +69,14 @@ class ImagePanel(QGroupBox):
         self.device.textActivated.connect(self._on_device)
         controller.image_changed.connect(self.show_image)
         controller.model_changed.connect(self.show_models)
-        layers = controller.viewer.layers.events
-        for event in (layers.inserted, layers.removed):
+        for event in self._layer_events():
             event.connect(self.show_image)
         self.show_image()
         self.show_models()
 
     def release(self) -> None:
         """Let go of the viewer."""
-        layers = self._controller.viewer.layers.events
-        for event in (layers.inserted, layers.removed):
+        for event in self._layer_events():
             event.disconnect(self.show_image)
 
     def show_image(self, event: Any = None) -> None:
@@ -106,6 +104,10 @@ class ImagePanel(QGroupBox):
         _fill(self.model, [*names, FROM_FILE], current)
         if model is not None:
             self.model.setToolTip(model.info.description or model.name)
+
+    def _layer_events(self) -> tuple[Any, ...]:
+        events = self._controller.viewer.layers.events
+        return events.inserted, events.removed, events.reordered, events.renamed
 
     @staticmethod
     def _usable(layer: Any) -> bool:
@@ -187,9 +189,13 @@ class SegmentPanel(QGroupBox):
             self.bar.setRange(0, 0)
             self.bar.setFormat("")
         else:
-            self.bar.setRange(0, max(1, self.bar.maximum()))
-            if not self.bar.value():
+            done, total = max(0, self.bar.value()), self.bar.maximum()
+            self.bar.setRange(0, max(1, total))
+            self.bar.setValue(done)
+            if not done:
                 self.bar.setFormat("stopped")
+            elif done < total:
+                self.bar.setFormat(f"stopped after {done} of {total} tiles")
 
     def _on_progress(self, progress: Progress) -> None:
         self.bar.setRange(0, progress.total)

@@ -17,7 +17,9 @@ METADATA_KEY = "napari_unet"
 
 def is_image_layer(layer: Any) -> bool:
     """Whether a napari layer is an image (and not labels, shapes, ...)."""
-    return getattr(layer, "_type_string", type(layer).__name__.lower()) == "image"
+    from napari.layers import Image as ImageLayer
+
+    return isinstance(layer, ImageLayer)
 
 
 def level_zero(layer: Any) -> Any:

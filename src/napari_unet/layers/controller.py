@@ -22,7 +22,7 @@ from napari_unet.pipeline import TileDone, UnitDone, make_task, segment_steps
 from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Hashable
     from pathlib import Path
 
     from napari_unet.learning.session import StepReport
@@ -48,6 +48,11 @@ class Controller:
     viewer : napari.Viewer
     runner : Runner
         Where long jobs run.
+
+    Notes
+    -----
+    napari hands plugins a proxy of the viewer, and each look at a layer through it is a new proxy of that layer:
+    layers are compared by ``==`` and kept by their `unique_id`, never by their identity.
     """
 
     said = Signal(Message)
@@ -67,8 +72,8 @@ class Controller:
         self.whole_stack = True
         self.learning_seconds = 60.0
         self._runner = runner
-        self._sessions: dict[int, LayerSession] = {}
-        self._axes: dict[int, str] = {}
+        self._sessions: dict[Hashable, LayerSession] = {}
+        self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
         self._model: Model | None = None
         self._earlier: list[Model] = []
@@ -89,7 +94,7 @@ class Controller:
     @property
     def session(self) -> LayerSession | None:
         """The session of that layer, once it was segmented."""
-        return self._sessions.get(id(self._layer)) if self._layer is not None else None
+        return self._sessions.get(self._layer.unique_id) if self._layer is not None else None
 
     @property
     def model(self) -> Model | None:
@@ -108,7 +113,7 @@ class Controller:
 
     def choose_layer(self, layer: Any) -> None:
         """Work on that image layer (None: on none)."""
-        if layer is self._layer:
+        if layer == self._layer:
             return
         self._layer, self.channel = layer, None
         self.image_changed.emit()
@@ -120,14 +125,14 @@ class Controller:
         """Axes of the chosen layer: as the user set them, else as they are guessed."""
         if self._layer is None:
             return None
-        return self._axes.get(id(self._layer)) or adapter.layer_axes(self._layer)
+        return self._axes.get(self._layer.unique_id) or adapter.layer_axes(self._layer)
 
     def set_axes(self, axes: str) -> None:
         """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
         if self._layer is None or axes == self.axes:
             return
-        self._axes[id(self._layer)] = axes
-        self._forget(self._sessions.pop(id(self._layer), None))
+        self._axes[self._layer.unique_id] = axes
+        self._forget(self._sessions.pop(self._layer.unique_id, None))
         self.image_changed.emit()
 
     def choose_model(self, name: str | Path) -> bool:
@@ -204,12 +209,12 @@ class Controller:
         task = make_task(image, model, channel=self.channel, units=units)
         instances = model.info.task == "instances"
         if session is not None and session.corrections.instances != instances:
-            self._forget(self._sessions.pop(id(layer)))
+            self._forget(self._sessions.pop(layer.unique_id))
             session = None
         if session is None:
             session = LayerSession(self.viewer, layer, image, instances=instances)
             session.edited.connect(self._on_edited)
-            self._sessions[id(layer)] = session
+            self._sessions[layer.unique_id] = session
             self.viewer.layers.selection.active = session.labels_layer
         session.rescan()
         return session, task
@@ -396,25 +401,24 @@ class Controller:
     def _on_active(self, event: Any = None) -> None:
         """Follow the selected layer: an image, or the image of a selected result."""
         active = self.viewer.layers.selection.active
-        if active is None:
-            if self._layer is None:
-                images = [layer for layer in self.viewer.layers if adapter.is_image_layer(layer)]
-                if images:
-                    self.choose_layer(images[-1])
-            return
-        if adapter.is_image_layer(active):
+        if active is not None and adapter.is_image_layer(active):
             self.choose_layer(active)
             return
         for session in self._sessions.values():
-            if session.labels_layer is active:
+            if session.labels_layer == active:
                 self.choose_layer(session.layer)
+                return
+        if self._layer is None:
+            images = [layer for layer in self.viewer.layers if adapter.is_image_layer(layer)]
+            if images:
+                self.choose_layer(images[-1])
 
     def _on_removed(self, event: Any) -> None:
         for key, session in list(self._sessions.items()):
             if not session.alive():
                 self._forget(self._sessions.pop(key))
         if self._layer is not None and self._layer not in self.viewer.layers:
-            self._axes.pop(id(self._layer), None)
+            self._axes.pop(self._layer.unique_id, None)
             self._layer = None
             self._on_active()
             if self._layer is None:

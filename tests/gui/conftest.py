@@ -1,0 +1,289 @@
+"""A real viewer with the plugin docked as its manifest says, and a model that needs no time.
+
+Every test here also asserts, when it is over, that napari was told of no error or warning, that the window never
+blamed the program, and that no worker is left.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+
+import numpy as np
+import pytest
+import torch
+from napari.utils._proxies import PublicOnlyProxy
+from napari.utils.notifications import NotificationSeverity, notification_manager
+from qtpy.QtCore import QPoint, Qt, QThreadPool
+
+from napari_unet.models.info import ModelInfo
+from napari_unet.models.model import Model
+from napari_unet.models.store import save_model
+from napari_unet.nets.spec import UNetSpec
+from napari_unet.nets.unet import UNet
+from napari_unet.tiling.engine import Predictor
+from napari_unet.tiling.plan import DEFAULT_BUDGET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_unet._qt.main_widget import UNetWidget
+    from napari_unet.layers.controller import Message
+
+PATIENCE = 60_000
+"""Milliseconds that a test waits for a job: far more than any takes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/tests/gui/" in item.path.as_posix():
+            item.add_marker(pytest.mark.gui)
+            # napari tells a plugin by a FutureWarning that it reached for something private.
+            item.add_marker(pytest.mark.filterwarnings("error::FutureWarning"))
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+# -- models ----------------------------------------------------------------------------------------------------------
+
+
+def bright_model(name: str = "tiny", ndim: int = 2, in_channels: int = 1, **changes: Any) -> Model:
+    """Return a model with weights set by hand: an object is what is bright in the first channel."""
+    spec = UNetSpec(ndim=ndim, in_channels=in_channels, out_channels=2, features=2, levels=1, norm="none")
+    net = UNet(spec).eval()
+    middle = (1,) * ndim
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for block in (net.down[0], net.up[0].conv):
+            for layer in block:
+                if hasattr(layer, "weight"):
+                    layer.weight[(0, 0, *middle)] = 1
+        net.head.weight[:, 0] = 40
+        net.head.bias.fill_(-20)
+    return Model(net, ModelInfo(**({"name": name, "spec": spec, "outputs": ("foreground", "distance")} | changes)))
+
+
+@pytest.fixture
+def make_model() -> Callable[..., Model]:
+    return bright_model
+
+
+@pytest.fixture
+def tiny(own_home: Path) -> str:
+    """Name of a model in the user's folder that takes no time."""
+    save_model(bright_model(), "tiny")
+    return "tiny"
+
+
+def bright_squares(shape: tuple[int, ...] = (96, 96), n: int = 3, dtype: Any = np.uint8) -> np.ndarray:
+    """Return an image of `n` x `n` bright squares, the same in all planes."""
+    image = np.zeros(shape, dtype)
+    height, width = shape[-2:]
+    for row in range(n):
+        for column in range(n):
+            y, x = (2 * row + 1) * height // (2 * n), (2 * column + 1) * width // (2 * n)
+            image[..., y - 5 : y + 5, x - 5 : x + 5] = 100
+    return image
+
+
+@pytest.fixture
+def squares() -> Callable[..., np.ndarray]:
+    return bright_squares
+
+
+# -- the window ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Notifications:
+    records: list[Any] = field(default_factory=list)
+
+    def __call__(self, notification: Any) -> None:
+        if NotificationSeverity(notification.severity) >= NotificationSeverity.WARNING:
+            self.records.append(notification)
+
+
+@pytest.fixture
+def notifications() -> Iterator[list[Any]]:
+    """What napari would show as an error or a warning; there must be none."""
+    seen = Notifications()
+    notification_manager.notification_ready.connect(seen)
+    yield seen.records
+    notification_manager.notification_ready.disconnect(seen)
+    assert not seen.records, [str(record) for record in seen.records]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any], notifications: list[Any]) -> Any:
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1300, 1000)
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget]]:
+    """Docks the widget through the manifest; at the end nothing may be left of its work."""
+    made: list[UNetWidget] = []
+
+    def make() -> UNetWidget:
+        _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+        if widget not in made:
+            widget.messages = []
+            widget.controller.said.connect(widget.messages.append)
+            made.append(widget)
+        return widget
+
+    yield make
+    for widget in made:
+        widget.close_down()
+        qtbot.waitUntil(lambda widget=widget: not widget.runner.busy, timeout=PATIENCE)
+        faults = [message.text for message in widget.messages if "fault of this program" in message.text]
+        assert not faults
+    assert QThreadPool.globalInstance().waitForDone(5000)
+
+
+@pytest.fixture
+def widget(dock: Callable[[], UNetWidget]) -> UNetWidget:
+    """The docked widget with the tiny model chosen."""
+    widget = dock()
+    assert isinstance(widget.viewer, PublicOnlyProxy), "the manifest's way hands over a proxy"
+    assert widget.controller.choose_model("tiny")
+    return widget
+
+
+@pytest.fixture
+def click(qtbot: Any) -> Callable[[Any], None]:
+    """Presses a button with the mouse."""
+
+    def press(button: Any) -> None:
+        assert button.isEnabled(), f"{button.text()!r} cannot be pressed"
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    return press
+
+
+@pytest.fixture
+def wait_idle(qtbot: Any) -> Callable[[UNetWidget], None]:
+    """Waits until no job runs and the corrections are counted."""
+
+    def wait(widget: UNetWidget) -> None:
+        qtbot.waitUntil(lambda: not widget.controller.busy and not widget.runner.busy, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: not widget._count_soon.isActive(), timeout=PATIENCE)
+
+    return wait
+
+
+@pytest.fixture
+def errors() -> Callable[[UNetWidget], list[str]]:
+    """Sentences that the window said as errors."""
+
+    def of(widget: UNetWidget) -> list[str]:
+        messages: list[Message] = widget.messages
+        return [message.text for message in messages if message.level == "error"]
+
+    return of
+
+
+class Canvas:
+    """The mouse and the keys on the canvas, at positions in data pixels."""
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self._viewer, self._qtbot = viewer, qtbot
+
+    @property
+    def _canvas(self) -> Any:
+        return self._viewer.window._qt_viewer.canvas
+
+    def at(self, y: float, x: float) -> QPoint:
+        """Where on the canvas a place (in world coordinates) is."""
+        low, high = (np.asarray(corner)[-2:] for corner in self._canvas._viewbox_corners_in_world)
+        size = self._canvas.native.size()
+        place = (np.array([y, x]) - low) / (high - low)
+        return QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
+
+    def press(self, y: float, x: float) -> None:
+        self._qtbot.mouseMove(self._canvas.native, self.at(y, x))
+        self._qtbot.mousePress(self._canvas.native, Qt.MouseButton.LeftButton, pos=self.at(y, x))
+
+    def move(self, y: float, x: float) -> None:
+        # QTest's mouseMove tells of no button; vispy reads the buttons from the event.
+        from qtpy.QtCore import QEvent, QPointF
+        from qtpy.QtGui import QMouseEvent
+        from qtpy.QtWidgets import QApplication
+
+        place = QPointF(self.at(y, x))
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, place, self._canvas.native.mapToGlobal(place), Qt.MouseButton.NoButton, left, none
+        )
+        QApplication.sendEvent(self._canvas.native, event)
+
+    def release(self, y: float, x: float) -> None:
+        self._qtbot.mouseRelease(self._canvas.native, Qt.MouseButton.LeftButton, pos=self.at(y, x))
+
+    def drag(self, *path: tuple[float, float]) -> None:
+        self.press(*path[0])
+        for place in path[1:]:
+            self.move(*place)
+        self.release(*path[-1])
+
+    def click(self, y: float, x: float) -> None:
+        self.press(y, x)
+        self.release(y, x)
+
+    def key(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        self._qtbot.keyClick(self._canvas.native, key, modifier)
+
+
+@pytest.fixture
+def canvas(viewer: Any, qtbot: Any) -> Canvas:
+    return Canvas(viewer, qtbot)
+
+
+# -- jobs that take as long as a test wants --------------------------------------------------------------------------
+
+
+class Gate:
+    """Lets a network's tiles through one by one."""
+
+    def __init__(self) -> None:
+        self._free = threading.Semaphore(0)
+        self.passed = 0
+
+    def let(self, tiles: int) -> None:
+        """Let so many more tiles be computed."""
+        self._free.release(tiles)
+
+    def wait(self) -> None:
+        assert self._free.acquire(timeout=PATIENCE / 1000), "a tile waited in vain"
+        self.passed += 1
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    call = Predictor.__call__
+
+    def wait_and_call(self: Predictor, block: np.ndarray) -> np.ndarray:
+        gate.wait()
+        return call(self, block)
+
+    monkeypatch.setattr(Predictor, "__call__", wait_and_call)
+    yield gate
+    gate.let(10_000)
+
+
+@pytest.fixture
+def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut planes of 96 pixels into several tiles."""
+    monkeypatch.setitem(DEFAULT_BUDGET, 2, 3_000)

@@ -1,0 +1,418 @@
+"""Segment, Stop, and where the results land: in a real viewer, by the real buttons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.utils import progress
+from qtpy.QtCore import Qt
+
+
+def result_of(viewer: Any) -> Any:
+    """Return the only labels layer."""
+    (layer,) = [layer for layer in viewer.layers if type(layer).__name__ == "Labels"]
+    return layer
+
+
+def done(data: np.ndarray) -> tuple[int, ...]:
+    """Return the planes of a stack that have labels."""
+    return tuple(int(i) for i in np.flatnonzero(data.reshape(len(data), -1).any(axis=1)))
+
+
+# -- order, tiles, progress ------------------------------------------------------------------------------------------
+
+
+def test_slice_in_view_comes_first_then_its_neighbours(widget, viewer, squares, click, gate, qtbot, wait_idle):
+    viewer.add_image(squares((5, 96, 96)), name="stack")
+    viewer.dims.set_current_step(0, 3)
+    click(widget.segment_panel.button)
+    seen = []
+    for planes in range(1, 6):
+        gate.let(1)
+        qtbot.waitUntil(lambda planes=planes: len(done(result_of(viewer).data)) == planes, timeout=20_000)
+        seen.append(done(result_of(viewer).data))
+    assert seen[:3] == [(3,), (2, 3), (2, 3, 4)]
+    wait_idle(widget)
+    assert widget.controller.session.count() == 9, "squares of all slices are stitched"
+
+
+def test_tiles_appear_one_by_one_the_one_in_view_first(widget, viewer, squares, click, gate, many_tiles, qtbot):
+    image = viewer.add_image(squares(), name="image")
+    viewer.camera.center = (0, 80, 80)
+    viewer.camera.zoom = 60
+    qtbot.wait(50)
+    click(widget.segment_panel.button)
+    gate.let(1)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
+    assert widget.controller.busy
+    assert result_of(viewer).data[64:, 64:].any()
+    assert not result_of(viewer).data[:64, :64].any()
+    assert image.data.max() == 100
+
+
+def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle):
+    viewer.add_image(squares(), name="image")
+    panel = widget.segment_panel
+    assert not panel.stop.isEnabled()
+    click(panel.button)
+    assert not panel.button.isEnabled()
+    assert panel.stop.isEnabled()
+    assert [bar.desc for bar in progress._all_instances] == ["Segment image: "]
+    gate.let(3)
+    qtbot.waitUntil(lambda: panel.bar.value() == 3, timeout=20_000)
+    assert panel.bar.text().startswith("3 of 9 tiles")
+    assert "left" in panel.bar.text()
+    (bar,) = progress._all_instances
+    assert (bar.n, bar.total) == (3, 9)
+    gate.let(6)
+    wait_idle(widget)
+    assert panel.bar.text() == "9 of 9 tiles"
+    assert not progress._all_instances
+    assert panel.button.isEnabled()
+    assert not panel.stop.isEnabled()
+
+
+def test_stop_keeps_finished_tiles_and_segment_goes_on(
+    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, errors
+):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    gate.let(4)
+    qtbot.waitUntil(lambda: widget.segment_panel.bar.value() == 4, timeout=20_000)
+    partly = result_of(viewer).data.copy()
+    assert partly.any()
+    click(widget.segment_panel.stop)
+    gate.let(1)  # the tile under way
+    wait_idle(widget)
+    assert gate.passed == 5
+    kept = result_of(viewer).data
+    assert np.array_equal(kept[partly > 0], partly[partly > 0])
+    assert len(np.unique(kept)) < 10
+    assert widget.status.text().startswith("Stopped")
+    assert widget.segment_panel.bar.text() == "stopped after 4 of 9 tiles"
+    assert not progress._all_instances
+    gate.let(9)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert len(np.unique(result_of(viewer).data)) == 10
+    assert errors(widget) == []
+
+
+def test_stop_before_the_first_tile(widget, viewer, squares, click, gate, many_tiles, wait_idle, errors):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    click(widget.segment_panel.stop)
+    gate.let(1)
+    wait_idle(widget)
+    assert widget.segment_panel.bar.text() == "stopped"
+    assert widget.segment_panel.bar.maximum() > 0, "a bar without an end looks as if something still ran"
+    assert errors(widget) == []
+
+
+def test_whole_stack_off_does_the_slice_in_view_only(widget, viewer, squares, click, wait_idle):
+    viewer.add_image(squares((4, 96, 96)), name="stack")
+    viewer.dims.set_current_step(0, 1)
+    assert widget.segment_panel.whole.isVisible()
+    widget.segment_panel.whole.click()
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert done(result_of(viewer).data) == (1,)
+    viewer.dims.set_current_step(0, 2)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert done(result_of(viewer).data) == (1, 2)
+    widget.segment_panel.whole.click()
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert done(result_of(viewer).data) == (0, 1, 2, 3)
+
+
+def test_scope_is_not_offered_for_a_single_plane(widget, viewer, squares):
+    viewer.add_image(squares(), name="image")
+    assert not widget.segment_panel.whole.isVisible()
+
+
+# -- kinds of images -------------------------------------------------------------------------------------------------
+
+
+def test_time_series_as_time_and_as_depth(widget, viewer, squares, click, wait_idle, qtbot):
+    viewer.add_image(squares((3, 96, 96)), name="movie")
+    axes = widget.image_panel.axes
+    assert axes.currentText() == "ZYX"
+    axes.setCurrentText("TYX")
+    axes.textActivated.emit("TYX")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert widget.controller.session.labels.shape == (3, 1, 96, 96)
+    assert done(result_of(viewer).data) == (0, 1, 2)
+
+
+@pytest.mark.slow
+def test_colour_sample(widget, viewer, click, wait_idle, errors):
+    viewer.open_sample("napari-unet-interactive", "histology")
+    image = viewer.layers[0]
+    assert image.rgb
+    assert not widget.image_panel.channel.isVisible()
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = result_of(viewer)
+    assert labels.data.shape == image.data.shape[:2]
+    assert np.allclose(labels.scale, image.scale)
+    assert labels.units == image.units
+    assert errors(widget) == []
+
+
+def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, click, wait_idle, canvas, qtbot):
+    data = squares((3, 96, 96))
+    data[0] = data[2] = 0
+    viewer.add_image(data, name="channels", axis_labels=("c", "y", "x"), scale=(2, 1, 1), translate=(5, 0, 0))
+    assert widget.controller.axes == "CYX"
+    channel = widget.image_panel.channel
+    assert channel.isVisible()
+    assert channel.count() == 3
+    channel.setCurrentIndex(1)
+    channel.activated.emit(1)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = result_of(viewer)
+    assert labels.data.shape == (1, 96, 96)
+    assert len(np.unique(labels.data)) == 10
+    for step in range(3):
+        viewer.dims.set_current_step(0, step)
+        assert viewer.dims.current_step[0] == step
+        assert labels._slice.image.raw.any(), f"not seen in channel {step}"
+        canvas.key(Qt.Key.Key_R)
+    assert widget.controller.session.corrections.reviewed.sum() == 96 * 96, "R pressed three times: the third is on"
+
+
+@pytest.mark.parametrize("kind", ["rotation", "affine"])
+def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idle, canvas, kind):
+    turn = {"rotate": 30} if kind == "rotation" else {"affine": [[0.9, -0.2, 4], [0.2, 1.1, -7], [0, 0, 1]]}
+    image = viewer.add_image(
+        squares(), name="image", scale=(0.5, 0.25), translate=(10, 20), units="um", axis_labels=("y", "x"), **turn
+    )
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = result_of(viewer)
+    assert np.allclose(labels._data_to_world.affine_matrix, image._data_to_world.affine_matrix)
+    assert labels.units == image.units
+    assert labels.axis_labels == ("y", "x")
+    assert len(np.unique(labels.data)) == 10
+    labels.mode, labels.selected_label, labels.brush_size = "paint", 77, 5
+    labels.paint((48, 16), 77)
+    wait_idle(widget)
+    assert "pixels corrected" in widget.correct_panel.counts.text()
+    viewer.reset_view()
+    canvas.key(Qt.Key.Key_R)
+    assert "100%" in widget.correct_panel.counts.text()
+
+
+def test_volume_model_on_a_volume(widget, viewer, squares, click, wait_idle, make_model, own_home):
+    from napari_unet.models.store import save_model
+
+    save_model(make_model(ndim=3), "tiny3d")
+    assert widget.controller.choose_model("tiny3d")
+    viewer.add_image(squares((8, 96, 96)), name="volume", scale=(3, 1, 1))
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert len(np.unique(result_of(viewer).data)) == 10
+
+
+def test_classes(widget, viewer, squares, click, wait_idle, make_model, own_home):
+    from napari_unet.models.store import save_model
+
+    save_model(make_model(task="semantic", outputs=("class_0", "class_1")), "classes")
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert widget.controller.choose_model("classes")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image classes"]
+    assert len(np.unique(viewer.layers["image objects"].data)) == 10, "the result of the other model stays"
+
+
+# -- several images --------------------------------------------------------------------------------------------------
+
+
+def test_two_images_have_sessions_of_their_own(widget, viewer, squares, click, wait_idle):
+    viewer.add_image(squares(), name="first")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    viewer.layers["first objects"].paint((30, 30), 50)
+    wait_idle(widget)
+    assert "1 object" in widget.correct_panel.counts.text()
+    viewer.add_image(squares(n=2), name="second")
+    assert widget.image_panel.image.currentText() == "second"
+    assert "Nothing corrected" in widget.correct_panel.counts.text()
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert len(np.unique(viewer.layers["second objects"].data)) == 5
+    viewer.layers.selection.active = viewer.layers["first objects"]
+    assert widget.image_panel.image.currentText() == "first"
+    assert "1 object" in widget.correct_panel.counts.text()
+    viewer.layers.selection.active = viewer.layers["second"]
+    viewer.layers.selection.active = viewer.layers["first"]
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert len(viewer.layers) == 4, "the result that was there is used again"
+    assert viewer.layers["first objects"].data[30, 30] == 50
+
+
+def test_image_is_chosen_in_the_box_whatever_the_order_of_the_layers(widget, viewer, squares):
+    for name in "abc":
+        viewer.add_image(squares(), name=name)
+    viewer.layers.move(0, 3)
+    box = widget.image_panel.image
+    for name in "abc":
+        box.setCurrentText(name)
+        box.activated.emit(box.currentIndex())
+        assert widget.controller.layer.name == name
+    viewer.layers["b"].name = "renamed"
+    assert {box.itemText(i) for i in range(box.count())} == {"a", "renamed", "c"}
+
+
+def test_segment_again_uses_the_axes_said_meanwhile(widget, viewer, squares, click, wait_idle):
+    viewer.add_image(squares((3, 96, 96)), name="stack")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.set_axes("TYX")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert [layer.name for layer in viewer.layers] == ["stack", "stack objects", "stack objects [1]"]
+    assert widget.controller.session.labels.shape == (3, 1, 96, 96)
+
+
+# -- while the hand is at work ---------------------------------------------------------------------------------------
+
+
+def test_results_wait_for_the_end_of_a_stroke(widget, viewer, squares, click, gate, many_tiles, qtbot, canvas):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    gate.let(1)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
+    labels = result_of(viewer)
+    labels.mode, labels.selected_label, labels.brush_size = "paint", 500, 3
+    canvas.press(30, 5)
+    canvas.move(30, 20)
+    painted = labels.data == 500
+    assert painted.sum() > 9
+    during = labels.data.copy()
+    gate.let(8)
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
+    assert np.array_equal(labels.data, during), "a result came between the parts of a stroke"
+    canvas.move(30, 60)
+    canvas.release(30, 60)
+    assert (labels.data == 500).sum() > painted.sum()
+    assert len(np.unique(labels.data)) == 11, "nine objects, the stroke and the ground"
+    assert labels.mode == "paint"
+
+
+def test_polygon_under_way_outlives_a_result(widget, viewer, squares, click, gate, many_tiles, qtbot, canvas):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    gate.let(1)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
+    labels = result_of(viewer)
+    labels.mode, labels.selected_label = "polygon", 500
+    for corner in ((24, 24), (24, 40), (40, 40)):
+        canvas.click(*corner)
+    gate.let(8)
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
+    canvas.click(40, 24)
+    canvas.key(Qt.Key.Key_Return)
+    assert (labels.data == 500).sum() > 150, "the corners clicked before the result came were lost"
+
+
+def test_undo_does_not_bring_back_what_was_before_a_result(widget, viewer, squares, click, wait_idle):
+    image = viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = result_of(viewer)
+    labels.paint((30, 30), 50)
+    image.data = squares(n=2)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    after = labels.data.copy()
+    assert not np.array_equal(after > 0, squares() > 0)
+    labels.undo()
+    assert np.array_equal(labels.data, after)
+    labels.paint((5, 5), 60)
+    labels.undo()
+    assert np.array_equal(labels.data, after), "an edit after the result can be undone"
+
+
+# -- closing ---------------------------------------------------------------------------------------------------------
+
+
+def test_closing_the_dock_stops_the_work(widget, viewer, squares, click, gate, many_tiles, qtbot, canvas):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    gate.let(1)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
+    (dock,) = viewer.window._wrapped_dock_widgets.values()
+    click(dock.title.close_button)
+    kept = result_of(viewer).data.copy()
+    gate.let(1)
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
+    assert gate.passed == 2
+    assert np.array_equal(result_of(viewer).data, kept)
+    assert not progress._all_instances
+    canvas.key(Qt.Key.Key_R)
+    result_of(viewer).paint((5, 5), 60)
+    viewer.layers.clear()
+
+
+def test_hiding_the_dock_does_not_stop_the_work(widget, viewer, squares, click, gate, many_tiles, wait_idle):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    (dock,) = viewer.window._wrapped_dock_widgets.values()
+    click(dock.title.hide_button)
+    gate.let(9)
+    wait_idle(widget)
+    assert len(np.unique(result_of(viewer).data)) == 10
+    dock.show()
+    dock.setFloating(True)
+    dock.setFloating(False)
+    click(widget.segment_panel.button)
+    gate.let(9)
+    wait_idle(widget)
+    assert widget.status.text().startswith("Found 9 objects")
+
+
+def test_dock_can_be_opened_again(widget, dock, viewer, squares, click, wait_idle):
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    viewer.window.remove_dock_widget("all")
+    again = dock()
+    assert again is not widget
+    assert again.controller.choose_model("tiny")
+    assert again.image_panel.image.currentText() == "image"
+    click(again.segment_panel.button)
+    wait_idle(again)
+    assert again.status.text().startswith("Found 9 objects")
+
+
+@pytest.mark.parametrize("job", ["segment", "learn"])
+def test_closing_the_window_while_a_worker_runs(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, job):
+    viewer.add_image(squares(), name="image")
+    if job == "segment":
+        click(widget.segment_panel.button)
+        gate.let(1)
+        qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
+    else:
+        gate.let(9)
+        click(widget.segment_panel.button)
+        wait_idle(widget)
+        click(widget.correct_panel.reviewed)
+        click(widget.learn_panel.button)
+        qtbot.waitUntil(lambda: len(widget.learn_panel.plot.losses) > 1, timeout=20_000)
+    runner, gate_was = widget.runner, gate.passed
+    viewer.close()
+    gate.let(1)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=20_000)
+    assert gate.passed <= gate_was + 1
+    assert not progress._all_instances

@@ -1,0 +1,77 @@
+"""The loss sees exactly the supervised pixels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from napari_unet.nets.losses import distillation_loss, segmentation_loss
+
+
+def draw(shape=(2, 3, 12, 14), seed=0, exclusive=False):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(shape, generator=generator)
+    if exclusive:
+        targets = F.one_hot(torch.randint(0, shape[1], (shape[0], *shape[2:]), generator=generator), shape[1])
+        targets = targets.movedim(-1, 1).float()
+    else:
+        targets = torch.rand(shape, generator=generator)
+    supervised = (torch.rand((shape[0], 1, *shape[2:]), generator=generator) < 0.3).float()
+    return logits.requires_grad_(True), targets, supervised
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("margin", [1, 7, 40])
+def test_unlabelled_area_changes_neither_value_nor_gradient(margin, exclusive):
+    logits, targets, supervised = draw(exclusive=exclusive)
+    loss = segmentation_loss(logits, targets, supervised, exclusive=exclusive)
+    loss.backward()
+    around = [margin] * 4
+    wide = F.pad(logits.detach(), around, value=3.0).requires_grad_(True)
+    more = segmentation_loss(wide, F.pad(targets, around, value=1.0), F.pad(supervised, around), exclusive=exclusive)
+    more.backward()
+    assert float(more) == pytest.approx(float(loss), rel=1e-5)
+    inner = wide.grad[..., margin:-margin, margin:-margin]
+    assert torch.allclose(inner, logits.grad, atol=1e-7)
+    assert float(wide.grad.abs().sum() - inner.abs().sum()) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_what_is_not_supervised_has_no_influence(exclusive):
+    logits, targets, supervised = draw(exclusive=exclusive)
+    loss = segmentation_loss(logits, targets, supervised, exclusive=exclusive)
+    garbage = torch.where(supervised.bool(), targets, 1 - targets)
+    assert float(segmentation_loss(logits, garbage, supervised, exclusive=exclusive)) == pytest.approx(float(loss))
+    loss.backward()
+    free = ~supervised.bool().expand_as(logits)
+    assert float(logits.grad[free].abs().max()) == 0
+    assert float(logits.grad[~free].abs().min()) > 0
+
+
+def test_nothing_supervised_is_no_loss():
+    logits, targets, supervised = draw()
+    loss = segmentation_loss(logits, targets, torch.zeros_like(supervised))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert float(logits.grad.abs().max()) == 0
+
+
+def test_a_perfect_prediction_costs_little_however_little_is_labelled():
+    targets = torch.zeros(1, 1, 100, 100)
+    targets[..., 40:60, 40:60] = 1
+    supervised = torch.zeros(1, 1, 100, 100)
+    supervised[..., 55:65, 40:60] = 1  # 2 % of the pixels
+    assert float(segmentation_loss(20 * (2 * targets - 1), targets, supervised)) < 0.01
+    assert float(segmentation_loss(-20 * (2 * targets - 1), targets, supervised)) > 5
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_holding_on_costs_nothing_where_nothing_moved(exclusive):
+    logits, _, supervised = draw(exclusive=exclusive)
+    before = logits.detach() * 4
+    still = distillation_loss(before.clone().requires_grad_(True), before, 1 - supervised, exclusive=exclusive)
+    moved = distillation_loss(-before, before, 1 - supervised, exclusive=exclusive)
+    assert float(still) == pytest.approx(0, abs=1e-6)
+    assert float(moved) > 1
+    assert float(distillation_loss(-before, before, 0 * supervised, exclusive=exclusive)) == 0
