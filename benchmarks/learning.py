@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-from _results import write_result
 
+from _results import write_result
 from napari_unet import evaluate, finetune, load_model, segment
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.finetune import finetune_config

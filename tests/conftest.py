@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from napari_unet.io.readers import read_image
+from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
+from napari_unet.models.store import shipped_folder
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 
@@ -73,3 +79,40 @@ def tiny_model(tiny_net):
         return Model(net, ModelInfo(**fields))
 
     return make
+
+
+@pytest.fixture
+def bright_model():
+    """Return a maker of models that call a pixel foreground where its normalised value is above `threshold`.
+
+    The weights are set by hand, so that what a pipeline has to give is known: the bright pieces of the image.
+    """
+
+    def make(threshold=0.5, steepness=20.0, info=None, **settings):
+        settings = {"features": 2, "levels": 1, "norm": "none", "out_channels": 2} | settings
+        net = UNet(UNetSpec(**settings)).eval().requires_grad_(False)
+        middle = (1,) * net.spec.ndim
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.down[0][0].weight[(0, slice(None), *middle)] = 1 / net.spec.in_channels
+        for conv in (net.down[0][2], net.up[-1].conv[0], net.up[-1].conv[2]):
+            conv.weight[(0, 0, *middle)] = 1.0
+        net.head.weight[:, 0] = steepness
+        net.head.bias[:] = -steepness * threshold
+        fields = {"name": "bright", "spec": net.spec, "outputs": ("foreground", "distance")} | (info or {})
+        return Model(net, ModelInfo(**fields))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nuclei():
+    """Return the shipped model."""
+    return load_model_file(shipped_folder() / "nuclei.safetensors")
+
+
+@pytest.fixture(scope="session")
+def nuclei_crop():
+    """Return a part of the shipped sample image, axes (Y, X), with a few nuclei in it."""
+    image = read_image(Path(str(resources.files("napari_unet") / "samples" / "nuclei.tif")))
+    return np.ascontiguousarray(image.data[:200, :260])

@@ -18,7 +18,9 @@ import pytest
 import torch
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
-from qtpy.QtCore import QPoint, Qt, QThreadPool
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
@@ -137,6 +139,7 @@ def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget
 
     def make() -> UNetWidget:
         _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+        QApplication.processEvents()  # the canvas gets its size, to which napari then fits the first image
         if widget not in made:
             widget.messages = []
             widget.controller.said.connect(widget.messages.append)
@@ -217,16 +220,13 @@ class Canvas:
 
     def move(self, y: float, x: float) -> None:
         # QTest's mouseMove tells of no button; vispy reads the buttons from the event.
-        from qtpy.QtCore import QEvent, QPointF
-        from qtpy.QtGui import QMouseEvent
-        from qtpy.QtWidgets import QApplication
-
         place = QPointF(self.at(y, x))
         left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         event = QMouseEvent(
             QEvent.Type.MouseMove, place, self._canvas.native.mapToGlobal(place), Qt.MouseButton.NoButton, left, none
         )
         QApplication.sendEvent(self._canvas.native, event)
+        self._qtbot.wait(40)  # vispy and napari both thin out moves in quick succession
 
     def release(self, y: float, x: float) -> None:
         self._qtbot.mouseRelease(self._canvas.native, Qt.MouseButton.LeftButton, pos=self.at(y, x))

@@ -59,7 +59,7 @@ def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click
     click(panel.button)
     assert not panel.button.isEnabled()
     assert panel.stop.isEnabled()
-    assert [bar.desc for bar in progress._all_instances] == ["Segment image: "]
+    assert [bar.desc for bar in progress._all_instances] == ["Segment image"]
     gate.let(3)
     qtbot.waitUntil(lambda: panel.bar.value() == 3, timeout=20_000)
     assert panel.bar.text().startswith("3 of 9 tiles")
@@ -91,7 +91,7 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert np.array_equal(kept[partly > 0], partly[partly > 0])
     assert len(np.unique(kept)) < 10
     assert widget.status.text().startswith("Stopped")
-    assert widget.segment_panel.bar.text() == "stopped after 4 of 9 tiles"
+    assert widget.segment_panel.bar.text() == "stopped after 5 of 9 tiles"
     assert not progress._all_instances
     gate.let(9)
     click(widget.segment_panel.button)
@@ -100,15 +100,18 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert errors(widget) == []
 
 
-def test_stop_before_the_first_tile(widget, viewer, squares, click, gate, many_tiles, wait_idle, errors):
+def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):
     viewer.add_image(squares(), name="image")
+    widget.controller.device = "cuda:99"
     click(widget.segment_panel.button)
-    click(widget.segment_panel.stop)
-    gate.let(1)
     wait_idle(widget)
     assert widget.segment_panel.bar.text() == "stopped"
     assert widget.segment_panel.bar.maximum() > 0, "a bar without an end looks as if something still ran"
-    assert errors(widget) == []
+    assert errors(widget) == ["There is no device 'cuda:99' on this machine; there is cpu (or auto)."]
+    widget.controller.device = "cpu"
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert widget.segment_panel.bar.text() == "1 of 1 tiles"
 
 
 def test_whole_stack_off_does_the_slice_in_view_only(widget, viewer, squares, click, wait_idle):
@@ -397,7 +400,9 @@ def test_dock_can_be_opened_again(widget, dock, viewer, squares, click, wait_idl
 
 
 @pytest.mark.parametrize("job", ["segment", "learn"])
-def test_closing_the_window_while_a_worker_runs(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, job):
+def test_closing_the_window_while_a_worker_runs(
+    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, job
+):
     viewer.add_image(squares(), name="image")
     if job == "segment":
         click(widget.segment_panel.button)

@@ -54,7 +54,9 @@ def test_sizes_are_those_of_the_network(tiny_net, spec, padding):
     fits = geometry.input_size(spec, 8, 1)
     for size in range(1, 60):
         predicted = geometry.output_size(spec, size)
-        shape = [geometry.input_size(spec, 4, 0), size] if spec.ndim == 2 else [geometry.input_size(spec, 2, 0), fits, size]
+        shape = (
+            [geometry.input_size(spec, 4, 0), size] if spec.ndim == 2 else [geometry.input_size(spec, 2, 0), fits, size]
+        )
         if not predicted:
             with pytest.raises(Exception, match="nearest"):
                 net(torch.zeros(1, 1, *shape, device="meta"))

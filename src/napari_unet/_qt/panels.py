@@ -87,7 +87,8 @@ class ImagePanel(QGroupBox):
         current = images.index(layer) if layer in images else -1
         _fill(self.image, names or ["no image open"], max(current, 0))
         self.image.setEnabled(bool(names))
-        choices, axes = (adapter.axes_choices(layer), controller.axes) if self._usable(layer) else ([], None)
+        axes = controller.axes
+        choices = adapter.axes_choices(layer) if axes else []
         _fill(self.axes, choices, choices.index(axes) if axes in choices else 0)
         self._form.setRowVisible(self.axes, len(choices) > 1)
         n_channels = self._channels(layer, axes)
@@ -108,10 +109,6 @@ class ImagePanel(QGroupBox):
     def _layer_events(self) -> tuple[Any, ...]:
         events = self._controller.viewer.layers.events
         return events.inserted, events.removed, events.reordered, events.renamed
-
-    @staticmethod
-    def _usable(layer: Any) -> bool:
-        return layer is not None and 2 <= layer.ndim <= 5
 
     @staticmethod
     def _channels(layer: Any, axes: str | None) -> int:
@@ -176,8 +173,7 @@ class SegmentPanel(QGroupBox):
         self._show_scope()
 
     def _show_scope(self) -> None:
-        axes = self._controller.axes if self._controller.layer is not None else None
-        self.whole.setVisible(bool(axes) and bool(set(axes or "") & {"T", "Z"}))
+        self.whole.setVisible(bool(set(self._controller.axes or "") & {"T", "Z"}))
 
     def _on_whole(self, value: bool) -> None:
         self._controller.whole_stack = value
@@ -234,13 +230,13 @@ class CorrectPanel(QGroupBox):
         if summary is None or not summary.anything:
             self.counts.setText("<i>Nothing corrected or reviewed yet.</i>")
             return
-        objects = f"{summary.corrected_objects} object{'' if summary.corrected_objects == 1 else 's'}"
+        corrected = "Nothing corrected"
+        if summary.corrected_pixels:
+            pixels, objects = _count(summary.corrected_pixels, "pixel"), _count(summary.corrected_objects, "object")
+            corrected = f"<b>{pixels}</b> corrected in <b>{objects}</b>"
         share = summary.reviewed_share
         percent = f"{share:.0%}" if share >= 0.01 or not share else "less than 1%"
-        self.counts.setText(
-            f"<b>{summary.corrected_pixels:,}</b> pixels corrected in <b>{objects}</b>; "
-            f"<b>{percent}</b> of the image reviewed."
-        )
+        self.counts.setText(f"{corrected}; <b>{percent}</b> of the image reviewed.")
 
 
 class LearnPanel(QGroupBox):
@@ -311,6 +307,10 @@ class LearnPanel(QGroupBox):
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")
         if accepted and name.strip():
             self._controller.save(name)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _fill(box: QComboBox, texts: list[str], current: int) -> None:

@@ -38,7 +38,10 @@ def layer_axes(layer: Any) -> str:
                 return normalize_axes(candidate, shape)
             except ImageError:
                 continue
-    return guess_axes(shape, rgb=layer.rgb)
+    try:
+        return guess_axes(shape, rgb=layer.rgb)
+    except ImageError as error:
+        raise ImageError(f"{error} Right-click {layer.name!r} in the layer list and choose Split Stack.") from error
 
 
 def axes_choices(layer: Any) -> list[str]:
@@ -78,7 +81,11 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         If the layer is no image, or one that cannot be segmented.
     """
     if not is_image_layer(layer):
-        raise ImageError(f"{layer.name!r} is no image layer; choose an image to be segmented.")
+        hint = " If it holds an image, right-click it in the layer list and choose Convert to Image."
+        raise ImageError(
+            f"{layer.name!r} is no image layer. Open an image and select it."
+            + (hint if layer.__class__.__name__ == "Labels" else "")
+        )
     data = level_zero(layer)
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:

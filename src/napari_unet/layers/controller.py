@@ -79,6 +79,7 @@ class Controller:
         self._earlier: list[Model] = []
         self._generation = 0
         self._segment_job: Job | None = None
+        self._segmented: LayerSession | None = None  # what that job is about
         self._learn_job: Job | None = None
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -117,15 +118,20 @@ class Controller:
             return
         self._layer, self.channel = layer, None
         self.image_changed.emit()
-        if self.session is not None:
-            self.corrected.emit(self.session.rescan())
+        self.refresh_corrections(everything=True)
 
     @property
     def axes(self) -> str | None:
-        """Axes of the chosen layer: as the user set them, else as they are guessed."""
+        """Axes of the chosen layer: as the user set them, else as they are guessed; None if it cannot be an image."""
         if self._layer is None:
             return None
-        return self._axes.get(self._layer.unique_id) or adapter.layer_axes(self._layer)
+        chosen = self._axes.get(self._layer.unique_id)
+        if chosen is not None and len(chosen) == adapter.level_zero(self._layer).ndim:
+            return chosen
+        try:
+            return adapter.layer_axes(self._layer)
+        except UNetError:
+            return None
 
     def set_axes(self, axes: str) -> None:
         """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
@@ -166,7 +172,7 @@ class Controller:
             return False
         self._generation += 1
         job = Job(f"Segment {session.layer.name}", task.n_tiles, self._generation)
-        self._segment_job = job
+        self._segment_job, self._segmented = job, session
         view = View(session)
         device = self.device
 
@@ -192,6 +198,9 @@ class Controller:
     def _prepare(self) -> tuple[LayerSession, Any]:
         layer = self._layer
         if layer is None or layer not in self.viewer.layers:
+            active = self.viewer.layers.selection.active
+            if active is not None:
+                adapter.layer_image(active)  # says what is wrong with it
             raise UNetError(
                 "There is no image to segment. Open one (File > Open, or File > Open Sample) and select it."
             )
@@ -199,8 +208,10 @@ class Controller:
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
         assert model is not None  # just loaded
-        session = self.session
-        image = session.image if session is not None else adapter.layer_image(layer, self.axes)
+        session, image = self.session, adapter.layer_image(layer, self.axes)
+        if session is not None and not session.fits(image):
+            session = None
+            self.image_changed.emit()
         if not self.whole_stack and session is not None:
             frame, z = session.place
         else:
@@ -208,14 +219,13 @@ class Controller:
         units = order_units(image, model, frame, z, whole=self.whole_stack)
         task = make_task(image, model, channel=self.channel, units=units)
         instances = model.info.task == "instances"
-        if session is not None and session.corrections.instances != instances:
-            self._forget(self._sessions.pop(layer.unique_id))
-            session = None
-        if session is None:
+        if session is None or session.corrections.instances != instances:
+            self._forget(self._sessions.pop(layer.unique_id, None))
             session = LayerSession(self.viewer, layer, image, instances=instances)
             session.edited.connect(self._on_edited)
             self._sessions[layer.unique_id] = session
             self.viewer.layers.selection.active = session.labels_layer
+        session.image = image
         session.rescan()
         return session, task
 
@@ -233,7 +243,7 @@ class Controller:
                 session.write(frame, (z, whole[1], whole[2]), event.labels)
         except UNetError as error:
             job.cancel.cancel()
-            self._say(str(error), "error")
+            self._on_segment_end(job, session, error, "")
             return
         self.progressed.emit(event.progress)
 
@@ -252,8 +262,7 @@ class Controller:
             n, what = session.count(), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
             self._say(f"{lead or 'Found '}{n} {what}. {advice}", "done")
-        if session.alive():
-            self.corrected.emit(session.rescan())
+        self.refresh_corrections(everything=True)
 
     # -- Correct ---------------------------------------------------------------------------------------------------
 
@@ -414,6 +423,7 @@ class Controller:
                 self.choose_layer(images[-1])
 
     def _on_removed(self, event: Any) -> None:
+        before = self.session
         for key, session in list(self._sessions.items()):
             if not session.alive():
                 self._forget(self._sessions.pop(key))
@@ -423,6 +433,8 @@ class Controller:
             self._on_active()
             if self._layer is None:
                 self.image_changed.emit()
+        elif self.session is not before:
+            self.image_changed.emit()
 
     def _on_edited(self) -> None:
         self.edited.emit()
@@ -430,7 +442,7 @@ class Controller:
     def _forget(self, session: LayerSession | None) -> None:
         if session is None:
             return
-        if self._segment_job is not None:
+        if self._segment_job is not None and self._segmented is session:
             self._segment_job.cancel.cancel()
         session.close()
 

@@ -8,6 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.corrections.corrections import Corrections, Summary
+from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class LayerSession:
         layers = self.viewer.layers
         return self.layer in layers and self.labels_layer in layers
 
+    def fits(self, image: Image) -> bool:
+        """Whether an image (the layer's, whose array may have been replaced) goes with the labels as they are now."""
+        try:
+            labels = adapter.canonical_view(self.labels_layer.data, self.layer, image)
+        except UNetError:
+            return False
+        return image.axes == self.image.axes and labels.shape == self.corrections.shape
+
     def write(self, frame: int, region: tuple[slice, slice, slice], predicted: NDArray[np.int32]) -> None:
         """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
 
@@ -91,6 +100,9 @@ class LayerSession:
         merged = self.corrections.merge(labels, frame, region, predicted)
         if np.array_equal(merged, labels[(frame, *region)]):
             return
+        if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
+            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+            labels = self.labels
         labels[(frame, *region)] = merged
         self._forget_undo()
         self.labels_layer.refresh(extent=False)
@@ -101,7 +113,7 @@ class LayerSession:
 
     def count(self) -> int:
         """Return how many objects (or classes) there are now."""
-        return int(np.count_nonzero(np.unique(self.labels)))
+        return int(np.count_nonzero(np.unique(self.labels_layer.data)))
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all of them."""

@@ -93,12 +93,14 @@ def draw_patch(
     -------
     image : Tensor of float32, axes (C, [Z,] Y, X)
     targets : Tensor of float32, axes (K, [Z,] Y, X)
-    supervised : Tensor of float32, axes (1, [Z,] Y, X), 0 or 1
+    supervised : Tensor of float32, axes (K, [Z,] Y, X), 0 or 1
     """
     coordinates = _coordinates(shape, center, augmentation, rng)
     image = _sample_at(sample.image, coordinates, "bilinear")
-    targets = _sample_at(sample.targets, coordinates, "bilinear")
-    supervised = _sample_at(sample.supervised[None], coordinates, "nearest")
+    supervised = _sample_at(sample.supervised, coordinates, "nearest")
+    # Interpolated among supervised pixels only: what lies beside them, unknown, must not leak in.
+    share = _sample_at(sample.supervised, coordinates, "bilinear")
+    targets = _sample_at(sample.targets * sample.supervised, coordinates, "bilinear") / share.clamp_min(1e-3)
     if augmentation is not None:
         image = _vary_intensity(image, augmentation, rng)
     return image, targets, supervised

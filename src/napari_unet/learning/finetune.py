@@ -138,7 +138,7 @@ def finetune_steps(
                 "steps": session.step,
                 "seconds": round(last.seconds, 1) if last else 0.0,
                 "learning_rate": config.learning_rate,
-                "supervised_pixels": int(sum(sample.supervised.sum() for sample in samples)),
+                "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
                 "seed": config.seed,
             },
             "scores": {},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import LabelsError, NothingToLearnError
-from napari_unet.objects.targets import target_maps
+from napari_unet.objects.targets import known_maps, target_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Sample:
         Normalised with the statistics of the whole image.
     targets : ndarray of float16, axes (K, [Z,] Y, X)
         Maps to be predicted, 0..1.
-    supervised : ndarray of bool, axes ([Z,] Y, X)
-        The pixels that count.
+    supervised : ndarray of bool, axes (K, [Z,] Y, X)
+        The pixels that count, for each map.
     focus : ndarray of int, axes (n, ndim)
         Places that patches are centred on, drawn with equal chance; each is a supervised pixel.
     weight : float
@@ -87,7 +87,8 @@ def make_sample(
     halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
     places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
     focus = np.stack(np.unravel_index(places, labels.shape), axis=1)
-    return Sample(image, target_maps(labels, outputs), supervised, focus, weight)
+    known = known_maps(labels, supervised, outputs)
+    return Sample(image, target_maps(labels, outputs), known, focus, weight)
 
 
 class PatchSampler:

@@ -172,7 +172,7 @@ class TrainingSession:
         return factor
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, 1, ...)."""
+        """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, K, ...)."""
         drawn = []
         for _ in range(self.config.batch_size):
             sample, center = self._sampler.draw()

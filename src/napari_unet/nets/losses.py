@@ -18,8 +18,8 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     ----------
     logits, targets : Tensor, axes (N, K, [Z,] Y, X)
         Targets are 0..1, soft values allowed.
-    supervised : Tensor, axes (N, 1, [Z,] Y, X), 0..1
-        Weight of each pixel; 0 means that nothing is known there.
+    supervised : Tensor, axes (N, K, [Z,] Y, X) or (N, 1, [Z,] Y, X), 0..1
+        Weight of each pixel, for each map or for all; 0 means that nothing is known there.
 
     Notes
     -----
@@ -65,10 +65,10 @@ def segmentation_loss(
     has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised.
     """
     if exclusive:
-        loss = masked_cross_entropy(logits, targets, supervised)
-        return loss + dice_weight * masked_dice(F.softmax(logits, 1), targets, supervised)
+        loss = masked_cross_entropy(logits, targets, supervised[:, :1])
+        return loss + dice_weight * masked_dice(F.softmax(logits, 1), targets, supervised[:, :1])
     loss = masked_bce(logits, targets, supervised)
-    return loss + dice_weight * masked_dice(torch.sigmoid(logits[:, :1]), targets[:, :1], supervised)
+    return loss + dice_weight * masked_dice(torch.sigmoid(logits[:, :1]), targets[:, :1], supervised[:, :1])
 
 
 def distillation_loss(
@@ -80,7 +80,7 @@ def distillation_loss(
     ----------
     logits, before : Tensor, axes (N, K, [Z,] Y, X)
         Of the network that learns, and of the one that it is held to.
-    free : Tensor, axes (N, 1, [Z,] Y, X), 0 or 1
+    free : Tensor, axes (N, K, [Z,] Y, X) or (N, 1, [Z,] Y, X), 0 or 1
         The pixels that nothing else supervises.
     sure : float
         Least probability, of any map or its opposite, that counts as sure.
@@ -93,7 +93,7 @@ def distillation_loss(
     """
     if exclusive:
         target = F.softmax(before, 1)
-        weight = free * (target.amax(1, keepdim=True) >= sure)
+        weight = free[:, :1] * (target.amax(1, keepdim=True) >= sure)
         divergence = F.kl_div(F.log_softmax(logits, 1), target, reduction="none").sum(1, keepdim=True)
     else:
         target = torch.sigmoid(before)

@@ -54,6 +54,35 @@ def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.floa
     return maps
 
 
+def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Sequence[str]) -> NDArray[np.bool_]:
+    """Return where each target map follows from the supervised pixels alone.
+
+    Foreground and classes are known wherever a pixel is supervised. A boundary also needs the pixel's neighbours, and a
+    distance needs all of its object and what surrounds it: of an object that goes on where nobody has looked, the
+    middle is not known.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes ([Z,] Y, X)
+        Instance ids or classes; those outside `supervised` have no influence.
+    supervised : ndarray of bool, axes ([Z,] Y, X)
+    outputs : sequence of str
+        As in `target_maps`.
+
+    Returns
+    -------
+    ndarray of bool, axes (K, [Z,] Y, X)
+    """
+    known = np.empty((len(outputs), *labels.shape), bool)
+    surrounded = ndimage.binary_erosion(supervised, border_value=1)
+    for index, name in enumerate(outputs):
+        known[index] = surrounded if name == "boundary" else supervised
+        if name == "distance" and not supervised.all():
+            cut = np.unique(labels[supervised & ~surrounded])
+            known[index] &= ~np.isin(labels, cut[cut > 0])
+    return known
+
+
 def boundaries(labels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return the pixels, on both sides, where two labels (background included) are direct neighbours."""
     edge = np.zeros(labels.shape, bool)

@@ -1,0 +1,496 @@
+"""The controller and its adapter without a window."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_unet.axes import PixelSize
+from napari_unet.errors import ImageError, UNetError
+from napari_unet.layers import adapter
+from napari_unet.layers.controller import Controller
+from napari_unet.layers.jobs import InlineRunner, sentence
+from napari_unet.layers.view import order_units
+from napari_unet.models.info import ModelInfo
+from napari_unet.models.model import Model
+from napari_unet.models.store import save_model
+from napari_unet.nets.spec import UNetSpec
+from napari_unet.nets.unet import UNet
+from napari_unet.tiling.plan import DEFAULT_BUDGET
+
+
+class LaterRunner:
+    """Runs jobs when it is told to, event by event: the order of things is the test's."""
+
+    def __init__(self) -> None:
+        self.jobs: list[SimpleNamespace] = []
+
+    def start(self, job: Any, steps: Any, on_event: Any, on_return: Any, on_error: Any) -> None:
+        self.jobs.append(SimpleNamespace(job=job, events=steps(), tell=on_event, end=on_return, fail=on_error))
+
+    def step(self, index: int = -1, n: int = 1) -> None:
+        for _ in range(n):
+            self.jobs[index].tell(next(self.jobs[index].events))
+
+    def finish(self, index: int = -1) -> None:
+        started = self.jobs[index]
+        while True:
+            try:
+                event = next(started.events)
+            except StopIteration as end:
+                started.end(end.value)
+                return
+            except Exception as error:  # noqa: BLE001
+                started.fail(error)
+                return
+            started.tell(event)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
+
+
+def bright(name: str = "bright", in_channels: int = 1, threshold: float = 0.5, **info: Any) -> Model:
+    """Return a model with weights set by hand: an object is what is bright in the first channel."""
+    spec = UNetSpec(in_channels=in_channels, out_channels=2, features=2, levels=1, norm="none")
+    net = UNet(spec).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for block in (net.down[0], net.up[0].conv):
+            for layer in block:
+                if hasattr(layer, "weight"):
+                    layer.weight[0, 0, 1, 1] = 1
+        net.head.weight[:, 0] = 40
+        net.head.bias.fill_(-40 * threshold)
+    return Model(net, ModelInfo(**({"name": name, "spec": spec, "outputs": ("foreground", "distance")} | info)))
+
+
+def squares(shape: tuple[int, ...] = (64, 64)) -> np.ndarray:
+    """Return four squares, one of them half as bright as the others."""
+    image = np.zeros(shape, np.float32)
+    for y in (10, 40):
+        for x in (10, 40):
+            image[..., y : y + 10, x : x + 10] = 0.4 if (y, x) == (10, 10) else 1
+    return image
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+def make_controller(viewer: Any, runner: Any = None) -> Any:
+    save_model(bright(), "bright")
+    save_model(bright(threshold=0.2), "sensitive")
+    controller = Controller(viewer, runner or InlineRunner())
+    controller.messages = []
+    controller.said.connect(controller.messages.append)
+    assert controller.choose_model("bright")
+    return controller
+
+
+@pytest.fixture
+def controller(viewer: Any) -> Any:
+    return make_controller(viewer)
+
+
+@pytest.fixture
+def later(viewer: Any) -> Any:
+    return make_controller(viewer, LaterRunner())
+
+
+def ids(layer: Any) -> set[int]:
+    return set(np.unique(layer.data).tolist()) - {0}
+
+
+# -- segment, correct, learn -----------------------------------------------------------------------------------------
+
+
+def test_segment_correct_learn_and_back(viewer, controller):
+    viewer.add_image(squares(), name="image")
+    assert controller.segment()
+    labels = viewer.layers["image objects"]
+    assert len(ids(labels)) == 3
+    labels.data[10:20, 10:20] = 9
+    controller.learning_seconds = 1
+    steps = []
+    controller.stepped.connect(steps.append)
+    assert controller.learn()
+    assert len(steps) == controller.model.info.recipe["steps"] > 0
+    assert controller.model.name == "bright, corrected"
+    assert controller.model.info.parent.startswith("bright (sha256 ")
+    assert controller.can_revert
+    controller.revert()
+    assert controller.model.name == "bright"
+    assert not controller.can_revert
+    assert (labels.data[10:20, 10:20] == 9).all()
+    assert [message.level for message in controller.messages].count("error") == 0
+
+
+def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller):
+    viewer.add_image(squares(), name="image")
+    controller.segment()
+    labels = viewer.layers["image objects"]
+    before = labels.data.copy()
+    labels.data[30:34, 30:34] = 77
+    controller.choose_model("sensitive")
+    controller.segment()
+    assert len(ids(labels)) == 5
+    assert (labels.data[30:34, 30:34] == 77).all()
+    for label in ids(labels) & set(np.unique(before)):
+        assert np.array_equal(labels.data == label, before == label), "an object keeps its id, and its colour"
+
+
+def test_reviewed_field_is_held_against_a_better_model(viewer, controller):
+    viewer.add_image(squares(), name="image")
+    controller.segment()
+    controller.toggle_reviewed()
+    assert controller.session.summary.reviewed_share == 1
+    before = viewer.layers["image objects"].data.copy()
+    controller.choose_model("sensitive")
+    controller.segment()
+    assert np.array_equal(viewer.layers["image objects"].data, before)
+
+
+# -- generations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULT_BUDGET, 2, 3_000)
+
+
+def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.step(n=1)
+    labels = viewer.layers["image objects"]
+    running, progress = [], []
+    later.segmenting.connect(running.append)
+    assert later.choose_model("sensitive")
+    assert running == [False]
+    assert runner.jobs[0].job.cancel.cancelled
+    later.segment()
+    later.progressed.connect(progress.append)
+    runner.finish(1)
+    after = labels.data.copy()
+    assert len(ids(labels)) == 4
+    n = len(progress)
+    late = [event for event in _without_cancel(runner.jobs[0])]
+    for event in late:
+        runner.jobs[0].tell(event)
+    runner.jobs[0].end(None)
+    assert late
+    assert np.array_equal(labels.data, after)
+    assert len(progress) == n
+    assert running == [False, True, False]
+
+
+def _without_cancel(started: Any) -> list[Any]:
+    """Return what a job still has to tell, as if it had not heard of its end."""
+    started.job.cancel._event.clear()
+    return list(started.events)
+
+
+def test_nothing_is_told_after_close(viewer, later):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    said = len(later.messages)
+    later.close()
+    assert runner.jobs[0].job.cancel.cancelled
+    for event in _without_cancel(runner.jobs[0]):
+        runner.jobs[0].tell(event)
+    runner.jobs[0].end(None)
+    assert len(later.messages) == said
+    assert not viewer.layers["image objects"].data.any()
+    viewer.layers.clear()
+
+
+def test_what_was_learned_for_another_model_is_dropped(viewer, later):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    later.toggle_reviewed()
+    later.learning_seconds = 0.5
+    later.learn()
+    runner.step()
+    later.choose_model("sensitive")
+    runner.finish()
+    assert later.model.name == "sensitive"
+    assert "dropped" in later.messages[-1].text
+    assert not later.can_revert
+
+
+def test_learning_stopped_before_its_first_step_changes_nothing(viewer, later):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    later.toggle_reviewed()
+    model = later.model
+    later.learn()
+    later.stop_learning()
+    runner.finish()
+    assert later.model is model
+    assert later.messages[-1].text == "Stopped before the first step; the model is as it was."
+
+
+def test_corrections_made_while_it_learns_are_not_in_its_material(viewer, later):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    labels = viewer.layers["image objects"]
+    labels.data[0, 0] = 9
+    later.learn()
+    labels.data[30:40, 20:30] = 10
+    runner.step()
+    later.stop_learning()
+    runner.finish(1)
+    assert later.model.info.recipe["supervised_pixels"] < 100
+    runner.finish(2)
+    assert (labels.data[30:40, 20:30] == 10).all()
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_segment_review_learn_revert_or_save(viewer):
+    controller = Controller(viewer, InlineRunner())
+    said: list[Any] = []
+    controller.said.connect(said.append)
+    assert not controller.segment()
+    controller.toggle_reviewed()
+    assert not controller.learn()
+    controller.revert()
+    assert not controller.save("name")
+    assert [message.level for message in said] == ["error"] * 5
+    assert not controller.busy
+
+
+def test_refused_segmentation_makes_no_layer(viewer, controller):
+    save_model(bright(in_channels=3), "three")
+    viewer.add_image(squares(), name="image")
+    controller.choose_model("three")
+    assert not controller.segment()
+    assert "takes 3 channels; the image has 1" in controller.messages[-1].text
+    assert len(viewer.layers) == 1
+    assert controller.session is None
+
+
+def test_unknown_model_leaves_the_one_in_use(viewer, controller):
+    assert not controller.choose_model("no such")
+    assert "There is: " in controller.messages[-1].text
+    assert controller.model.name == "bright"
+
+
+def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, monkeypatch):
+    from napari_unet import pipeline
+
+    viewer.add_image(squares(), name="image")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "measure", lambda *args: 1 / 0)
+        controller.segment()
+    assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
+    assert not controller.busy
+    assert controller.segment()
+    assert controller.messages[-1].text.startswith("Found 3 objects")
+
+
+def test_sentences():
+    assert sentence(UNetError("Do this.")) == "Do this."
+    assert "memory" in sentence(MemoryError())
+    assert "ValueError: x" in sentence(ValueError("x"))
+
+
+# -- which image -----------------------------------------------------------------------------------------------------
+
+
+def test_selection_is_followed(viewer, controller):
+    first, second = viewer.add_image(squares(), name="first"), viewer.add_image(squares(), name="second")
+    points = viewer.add_points(name="points")
+    assert controller.layer == second
+    viewer.layers.selection.active = first
+    controller.segment()
+    result = viewer.layers["first objects"]
+    viewer.layers.selection.active = second
+    assert controller.session is None
+    viewer.layers.selection.active = points
+    assert controller.layer == second
+    viewer.layers.selection.active = result
+    assert controller.layer == first
+    assert controller.session.labels_layer == result
+
+
+def test_image_that_was_there_before(viewer):
+    viewer.add_image(squares(), name="image")
+    viewer.add_labels(np.zeros((4, 4), int))
+    assert Controller(viewer, InlineRunner()).layer.name == "image"
+
+
+def test_removed_image_gives_way_to_another(viewer, controller):
+    viewer.add_image(squares(), name="first")
+    viewer.add_image(squares(), name="second")
+    controller.segment()
+    viewer.layers.remove("second")
+    assert controller.layer.name == "first"
+    assert controller.session is None
+    assert not controller._sessions
+
+
+# -- adapter: axes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "axes"),
+    [
+        ((8, 8), {}, "YX"),
+        ((3, 8, 8), {}, "ZYX"),
+        ((2, 3, 8, 8), {}, "TZYX"),
+        ((2, 2, 3, 8, 8), {}, "TCZYX"),
+        ((8, 8, 3), {"rgb": True}, "YXC"),
+        ((5, 8, 8, 3), {"rgb": True}, "ZYXC"),
+        ((3, 8, 8), {"axis_labels": ("t", "y", "x")}, "TYX"),
+        ((3, 8, 8), {"axis_labels": ("c", "y", "x")}, "CYX"),
+        ((8, 8, 3), {"axis_labels": ("y", "x", "z")}, "YXZ"),
+        ((5, 8, 8, 3), {"rgb": True, "axis_labels": ("t", "y", "x")}, "TYXC"),
+        ((3, 8, 8), {"axis_labels": ("plane", "row", "column")}, "ZYX"),
+        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "TYX"}}}, "TYX"),
+        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "TYX"}}, "axis_labels": ("z", "y", "x")}, "TYX"),
+        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "CTZYX"}}}, "ZYX"),
+        ((3, 8, 8), {"metadata": {"napari_unet": {}}}, "ZYX"),
+    ],
+)
+def test_axes(shape, options, axes):
+    layer = ImageLayer(np.zeros(shape, np.uint8), **options)
+    assert adapter.layer_axes(layer) == axes
+    assert adapter.axes_choices(layer)[0] == axes
+    assert all(len(choice) == len(shape) for choice in adapter.axes_choices(layer))
+
+
+def test_axes_of_too_many_dimensions():
+    layer = ImageLayer(np.zeros((1, 1, 1, 1, 4, 4), np.uint8), name="deep")
+    with pytest.raises(ImageError, match=r"got 6 axes .* Split Stack"):
+        adapter.layer_axes(layer)
+
+
+def test_set_axes_begins_a_new_result(viewer, controller):
+    viewer.add_image(squares((3, 64, 64)), name="image")
+    controller.segment()
+    assert controller.session.labels.shape == (1, 3, 64, 64)
+    controller.set_axes("TYX")
+    assert controller.session is None
+    controller.segment()
+    assert controller.session.labels.shape == (3, 1, 64, 64)
+    controller.set_axes("TYX")
+    assert controller.session is not None, "nothing changed"
+
+
+# -- adapter: pixel size ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "size"),
+    [
+        ((0.5, 0.25), "um", PixelSize(0.5, 0.25)),
+        ((0.5, 0.25), "µm", PixelSize(0.5, 0.25)),
+        ((500, 250), "nm", PixelSize(0.5, 0.25)),
+        ((2e-3, 1e-3), "mm", PixelSize(2, 1)),
+        ((0.5, 0.25), "pixel", None),
+        ((0.5, 0.25), None, None),
+        ((0.5, 250), ("um", "nm"), PixelSize(0.5, 0.25)),
+        ((3, 0.5, 0.25), "um", PixelSize(0.5, 0.25, 3)),
+        ((3, 0.5, 0.25), ("pixel", "um", "um"), PixelSize(0.5, 0.25)),
+        ((3, 0.5, 0.25), ("s", "um", "um"), PixelSize(0.5, 0.25)),
+    ],
+)
+def test_pixel_size(scale, units, size):
+    layer = ImageLayer(np.zeros((4,) * len(scale)), scale=scale, units=units)
+    found = adapter.layer_pixel_size(layer, "ZYX"[-len(scale) :])
+    assert found is None if size is None else found is not None
+    if found is not None:
+        assert (found.y, found.x) == pytest.approx((size.y, size.x))
+        assert found.z == (None if size.z is None else pytest.approx(size.z))
+
+
+# -- adapter: images and where results lie ---------------------------------------------------------------------------
+
+
+def test_multiscale_image_is_segmented_in_full_resolution(viewer, controller):
+    full = squares((128, 128))
+    viewer.add_image([full, full[::2, ::2]], multiscale=True, name="pyramid")
+    assert controller.segment()
+    assert viewer.layers["pyramid objects"].data.shape == (128, 128)
+    assert controller.session.image.data.shape == (128, 128)
+
+
+def test_alpha_is_no_colour():
+    layer = ImageLayer(np.zeros((8, 8, 4), np.uint8), rgb=True)
+    image = adapter.layer_image(layer)
+    assert image.data.shape == (8, 8, 3)
+    assert image.is_colour
+
+
+def test_lazy_image_stays_lazy():
+    layer = ImageLayer(da.zeros((4, 64, 64), chunks=(1, 64, 64)), contrast_limits=(0, 1))
+    assert isinstance(adapter.layer_image(layer).data, da.Array)
+
+
+def test_lazy_image_is_segmented(viewer, controller):
+    viewer.add_image(da.from_array(squares((2, 64, 64)), chunks=(1, 64, 64)), name="lazy")
+    assert controller.segment()
+    assert len(ids(viewer.layers["lazy objects"])) == 3
+
+
+def test_what_is_an_image():
+    assert adapter.is_image_layer(ImageLayer(np.zeros((4, 4))))
+    labels = Labels(np.zeros((4, 4), int), name="masks")
+    assert not adapter.is_image_layer(labels)
+    with pytest.raises(ImageError, match="Convert to Image"):
+        adapter.layer_image(labels)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_channel_slider_is_covered_by_the_labels(at):
+    axes = "CZYX" if at == 0 else "ZCYX"
+    shape = [5, 8, 8]
+    shape.insert(at, 4)
+    scale = [3.0, 1.0, 1.0]
+    scale.insert(at, 2.0)
+    layer = ImageLayer(np.zeros(shape), scale=scale, translate=(1, 2, 3, 4))
+    image = adapter.layer_image(layer, axes)
+    labels = Labels(adapter.empty_labels(layer, image), **adapter.result_kwargs(layer, image))
+    assert labels.data.shape[at] == 1
+    assert np.allclose(labels._extent_world_augmented, layer._extent_world_augmented)
+    view = adapter.canonical_view(labels.data, layer, image)
+    assert view.shape == (1, 5, 8, 8)
+    view[0, 2, 3, 4] = 7
+    assert labels.data.max() == 7, "a view, not a copy"
+
+
+def test_canonical_view_refuses_what_does_not_fit():
+    layer = ImageLayer(np.zeros((3, 8, 8)), name="stack")
+    image = adapter.layer_image(layer)
+    with pytest.raises(UNetError, match="Press Segment"):
+        adapter.canonical_view(np.zeros((3, 8, 7), int), layer, image)
+
+
+def test_units_in_view_first():
+    image = adapter.layer_image(ImageLayer(np.zeros((3, 4, 8, 8))), "TZYX")
+    units = [(unit.frame, unit.z) for unit in order_units(image, bright(), 1, 2, whole=True)]
+    assert units[:4] == [(1, 2), (1, 1), (1, 3), (1, 0)]
+    assert len(units) == len(set(units)) == 12
+    assert [(unit.frame, unit.z) for unit in order_units(image, bright(), 1, 2, whole=False)] == [(1, 2)]

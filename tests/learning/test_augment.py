@@ -1,0 +1,91 @@
+"""Crops and deformations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.learning.augment import Augmentation, draw_patch
+from napari_unet.learning.sampling import PatchSampler, make_sample
+
+GEOMETRY_ONLY = {"contrast": 0, "brightness": 0, "gamma": 1, "noise": 0, "blur": 0}
+
+
+@pytest.fixture
+def sample(blobs):
+    """Return a maker of samples whose image is their foreground map, so that both must move alike."""
+
+    def make(shape=(80, 90), **kwargs):
+        _, labels = blobs(shape)
+        return make_sample((labels > 0).astype(np.float32)[None], labels, ("foreground", "distance"), **kwargs)
+
+    return make
+
+
+def test_without_augmentation_a_patch_is_a_crop(sample):
+    source = sample()
+    image, targets, supervised = draw_patch(source, (21, 31), (40.0, 45.0), None, np.random.default_rng(0))
+    assert np.allclose(image[0], source.image[0, 30:51, 30:61], atol=1e-4)
+    assert np.allclose(targets[1], source.targets[1, 30:51, 30:61].astype(np.float32), atol=1e-3)
+    assert supervised.shape == (2, 21, 31)
+    assert float(supervised.min()) == 1
+
+
+def test_beyond_the_border_the_image_is_mirrored(sample):
+    source = sample()
+    image, _, _ = draw_patch(source, (21, 21), (0.0, 0.0), None, np.random.default_rng(0))
+    padded = np.pad(source.image[0], 10, mode="reflect")[:21, :21]
+    assert np.allclose(image[0], padded, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(80, 90), (12, 50, 60)])
+def test_image_and_targets_move_alike(sample, shape):
+    source = sample(shape)
+    patch = (40, 40) if len(shape) == 2 else (8, 40, 40)
+    center = tuple(n / 2 for n in shape)
+    moved = 0
+    for seed in range(5):
+        image, targets, _ = draw_patch(
+            source, patch, center, Augmentation(**GEOMETRY_ONLY), np.random.default_rng(seed)
+        )
+        assert image.shape == (1, *patch)
+        assert float((image[0] - targets[0]).abs().max()) < 1e-3
+        crop, _, _ = draw_patch(source, patch, center, None, np.random.default_rng(0))
+        moved += not torch.allclose(image, crop, atol=0.1)
+    assert moved >= 4
+
+
+def test_draws_are_seeded(sample):
+    source = sample()
+    one, same, other = (
+        draw_patch(source, (32, 32), (40.0, 40.0), Augmentation(), np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_intensity_changes_the_image_only(sample):
+    source = sample()
+    still = {"flip": False, "rotate": 0, "scale": 1, "elastic": 0}
+    image, targets, _ = draw_patch(source, (32, 32), (40.0, 40.0), Augmentation(**still), np.random.default_rng(3))
+    crop, crop_targets, _ = draw_patch(source, (32, 32), (40.0, 40.0), None, np.random.default_rng(3))
+    assert torch.allclose(targets, crop_targets, atol=1e-3)
+    assert not torch.allclose(image, crop, atol=1e-2)
+
+
+def test_patches_larger_than_the_image(sample):
+    source = sample((20, 24))
+    image, _, _ = draw_patch(source, (64, 64), (10.0, 12.0), Augmentation(), np.random.default_rng(0))
+    assert torch.isfinite(image).all()
+
+
+def test_patches_are_drawn_around_what_is_supervised(blobs):
+    image, labels = blobs((200, 200))
+    mask = np.zeros(labels.shape, bool)
+    mask[150:160, 20:30] = True
+    sampler = PatchSampler([make_sample(image[None], labels, ("foreground",), mask)], (32, 32), seed=0)
+    for _ in range(50):
+        _, (y, x) = sampler.draw()
+        assert abs(y - 155) <= 5 + 8
+        assert abs(x - 25) <= 5 + 8

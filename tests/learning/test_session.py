@@ -1,0 +1,143 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.errors import LabelsError, NothingToLearnError, UNetError
+from napari_unet.learning import session as module
+from napari_unet.learning.sampling import make_sample
+from napari_unet.learning.session import TrainingConfig, TrainingSession
+from napari_unet.progress import CancelToken
+
+OUTPUTS = ("foreground", "distance")
+
+
+@pytest.fixture
+def samples(blobs):
+    return [make_sample(image[None], labels, OUTPUTS) for image, labels in (blobs(seed=s) for s in range(2))]
+
+
+def config(**changes):
+    settings = {"steps": 5, "batch_size": 2, "patch": (48, 48), "learning_rate": 1e-2, "freeze_norm": False, "seed": 1}
+    return TrainingConfig(**(settings | changes))
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_it_learns(tiny_net, samples):
+    session = TrainingSession(tiny_net(out_channels=2), samples, config(steps=60))
+    losses = [report.loss for report in session.run()]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_the_network_handed_in_is_not_touched(tiny_net, samples):
+    net = tiny_net(out_channels=2)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    session = TrainingSession(net, samples, config())
+    assert len(list(session.run())) == 5
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert not torch.equal(weights(session.trained()), weights(net))
+    assert not session.trained().training
+
+
+def test_frozen_norm(tiny_net, samples):
+    net = tiny_net(out_channels=2)
+    session = TrainingSession(net, samples, config(freeze_norm=True))
+    list(session.run())
+    for name, value in session.trained().state_dict().items():
+        if "running" in name:
+            assert torch.equal(value, net.state_dict()[name])
+
+
+def test_the_same_seed_gives_the_same_network(tiny_net, samples):
+    runs = []
+    for seed in (1, 1, 2):
+        session = TrainingSession(tiny_net(out_channels=2), samples, config(seed=seed))
+        list(session.run())
+        runs.append(weights(session.trained()))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.5])
+def test_labels_that_are_not_supervised_have_no_influence(tiny_net, blobs, distillation):
+    image, labels = blobs()
+    mask = np.zeros(labels.shape, bool)
+    mask[20:60, 20:60] = True
+    nets = []
+    for outside in (labels, np.full_like(labels, 77)):
+        mixed = np.where(mask, labels, outside)
+        sample = replace(make_sample(image[None], mixed, OUTPUTS, mask), focus=np.argwhere(mask))
+        session = TrainingSession(tiny_net(out_channels=2), [sample], config(distillation=distillation))
+        list(session.run())
+        nets.append(weights(session.trained()))
+    assert torch.allclose(nets[0], nets[1], atol=1e-7)
+
+
+def test_holding_on_keeps_what_was_not_corrected(tiny_net, blobs):
+    image, labels = blobs()
+    net = tiny_net(norm="none")
+    net.head.weight *= 10  # a network that is sure of what it says
+    mask = np.zeros(labels.shape, bool)
+    mask[40:50, 40:50] = True
+    sample = make_sample(image[None], np.ones_like(labels), ("foreground",), mask)
+    block = torch.from_numpy(image)[None, None]
+    moved = []
+    for distillation in (0.0, 1.0):
+        session = TrainingSession(net, [sample], config(steps=20, distillation=distillation))
+        list(session.run())
+        sure = (torch.sigmoid(net(block)) - 0.5).abs() > 0.3
+        change = (torch.sigmoid(session.trained()(block)) - torch.sigmoid(net(block))).abs()
+        assert sure.any()
+        moved.append(float(change[sure].mean()))
+    assert moved[1] < 0.7 * moved[0]
+
+
+def test_stop_and_time_limit(tiny_net, samples):
+    cancel = CancelToken()
+    session = TrainingSession(tiny_net(out_channels=2), samples, config(steps=1000))
+    run = session.run(cancel)
+    next(run)
+    cancel.cancel()
+    assert list(run) == []
+    assert session.step == 1
+    limited = TrainingSession(tiny_net(out_channels=2), samples, config(steps=10**6, max_seconds=0.3))
+    assert 0 < len(list(limited.run())) < 10**5
+
+
+def test_a_step_that_is_no_number_changes_nothing(tiny_net, samples, monkeypatch):
+    session = TrainingSession(tiny_net(out_channels=2), samples, config())
+    before = weights(session.net).clone()
+    real = module.segmentation_loss
+    monkeypatch.setattr(module, "segmentation_loss", lambda *a, **k: real(*a, **k) * float("nan"))
+    assert np.isnan(next(session.run()).loss)
+    assert torch.equal(weights(session.net), before)
+
+
+def test_a_valid_network_learns_in_3d_too(tiny_net, blobs):
+    image, labels = blobs((30, 60, 60), n=6)
+    net = tiny_net(ndim=3, padding="valid", norm="none", levels=1, features=2)
+    sample = make_sample(image[None], labels, ("foreground",))
+    session = TrainingSession(net, [sample], config(patch=(20, 30, 30), steps=2))
+    assert all(np.isfinite(report.loss) for report in session.run())
+
+
+def test_what_cannot_be_learned_is_said(tiny_net, samples, blobs):
+    image, labels = blobs()
+    with pytest.raises(UNetError, match="3 axes"):
+        TrainingSession(tiny_net(), samples, config(patch=(8, 8, 8)))
+    with pytest.raises(NothingToLearnError):
+        TrainingSession(tiny_net(), [], config())
+    with pytest.raises(NothingToLearnError, match="corrected or reviewed"):
+        make_sample(image[None], labels, OUTPUTS, np.zeros(labels.shape, bool))
+    with pytest.raises(LabelsError, match=r"\(5, 5\)"):
+        make_sample(image[None], np.zeros((5, 5), int), OUTPUTS)
+    with pytest.raises(LabelsError, match=r"\(5, 5\)"):
+        make_sample(image[None], labels, OUTPUTS, np.ones((5, 5), bool))

@@ -1,0 +1,98 @@
+"""Labels -> maps -> the same labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import LabelsError
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.objects.decode import Decoding, decode_classes, decode_instances
+from napari_unet.objects.targets import INSTANCE_OUTPUTS, boundaries, known_maps, normalized_distance, target_maps
+
+
+@pytest.mark.parametrize("seeds", ["distance", "boundary"])
+@pytest.mark.parametrize("shape", [(120, 130), (30, 60, 60)])
+def test_perfect_maps_give_the_objects_back(blobs, shape, seeds):
+    _, labels = blobs(shape, n=25 if len(shape) == 2 else 5, radius=8)
+    counts = np.bincount(labels.ravel())
+    labels = np.where(counts[labels] < 40, 0, labels)  # slivers left over by a later disc
+    maps = target_maps(labels, INSTANCE_OUTPUTS).astype(np.float32)
+    found = decode_instances(maps, INSTANCE_OUTPUTS, Decoding(seeds=seeds, seed_threshold=0.5, min_size=0))
+    assert evaluate(labels, found).ap["0.50"] > 0.9
+    assert np.array_equal(found > 0, labels > 0)
+
+
+def test_touching_objects_are_told_apart():
+    labels = np.zeros((20, 40), int)
+    labels[5:15, 5:20], labels[5:15, 20:35] = 1, 2
+    maps = target_maps(labels, INSTANCE_OUTPUTS).astype(np.float32)
+    assert np.array_equal(decode_instances(maps, INSTANCE_OUTPUTS, Decoding()), labels)
+
+
+def test_distance_is_one_in_the_middle_of_every_object(blobs):
+    _, labels = blobs((100, 100), n=12)
+    distance = normalized_distance(labels)
+    assert distance[labels == 0].max() == 0
+    assert all(distance[labels == i].max() == 1 for i in np.unique(labels[labels > 0]))
+    assert distance[labels > 0].min() > 0
+
+
+def test_maps_are_known_only_where_they_follow_from_what_is_supervised():
+    labels = np.zeros((20, 20), int)
+    labels[2:8, 2:8], labels[12:18, 4:18] = 1, 2
+    supervised = np.zeros(labels.shape, bool)
+    supervised[0:20, 0:12] = True  # all of object 1 and what surrounds it, a part of object 2
+    foreground, boundary, distance = known_maps(labels, supervised, INSTANCE_OUTPUTS)
+    assert np.array_equal(foreground, supervised)
+    assert np.array_equal(boundary[:, :11], supervised[:, :11])
+    assert not boundary[:, 11].any()
+    assert distance[labels == 1].all()
+    assert not distance[labels == 2].any()
+    assert distance[0, 0]
+    garbage = np.where(supervised, labels, 99)
+    for maps in (target_maps(labels, INSTANCE_OUTPUTS), known_maps(labels, supervised, INSTANCE_OUTPUTS)):
+        assert maps.shape == (3, 20, 20)
+    known = known_maps(garbage, supervised, INSTANCE_OUTPUTS)
+    assert np.array_equal(known, np.stack([foreground, boundary, distance]))
+    clean, other = target_maps(labels, INSTANCE_OUTPUTS), target_maps(garbage, INSTANCE_OUTPUTS)
+    assert np.array_equal(clean[known], other[known])
+
+
+def test_the_border_of_the_image_is_no_outline():
+    labels = np.zeros((20, 20), int)
+    labels[:10] = 1
+    distance = normalized_distance(labels)
+    assert np.allclose(distance[0], 1)
+    assert (np.diff(distance[:10], axis=0) <= 0).all()
+    assert np.allclose(normalized_distance(np.ones((5, 5), int)), 1)
+
+
+def test_boundaries_lie_on_both_sides():
+    labels = np.zeros((1, 8), int)
+    labels[0, 2:4], labels[0, 4:6] = 1, 2
+    assert boundaries(labels).tolist() == [[False, True, True, True, True, True, True, False]]
+
+
+def test_objects_without_a_middle_are_kept_and_small_ones_dropped():
+    maps = np.zeros((2, 30, 30), np.float32)
+    maps[0, 5:15, 5:15] = 0.9  # foreground with no peak in the distance map
+    maps[0, 20:22, 20:22] = 0.9
+    found = decode_instances(maps, ("foreground", "distance"), Decoding(min_size=10))
+    assert found.max() == 1
+    assert found[10, 10] == 1
+    assert found[20, 20] == 0
+    assert decode_instances(maps * 0, ("foreground", "distance"), Decoding()).max() == 0
+
+
+def test_classes():
+    labels = np.array([[0, 1], [2, 1]])
+    maps = target_maps(labels, ("class_0", "class_1", "class_2"))
+    assert np.array_equal(decode_classes(maps), labels)
+
+
+def test_what_has_no_map_is_said():
+    with pytest.raises(LabelsError, match="whole numbers"):
+        target_maps(np.zeros((3, 3)), ("foreground",))
+    with pytest.raises(LabelsError, match="nonsense.*foreground"):
+        target_maps(np.zeros((3, 3), int), ("nonsense",))
