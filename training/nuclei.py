@@ -6,9 +6,9 @@
 
 DATA holds `nuclei_dsb2018` (Broad BBBC038, CC0) and `nuclei_bbbc039` (CC0), each with train/images, train/labels,
 val/images and val/labels. `train` learns three maps at once (foreground, boundary, distance) on 92 % of the training
-images; `refine` goes on from there with milder deformations. `finish` chooses, on the other 8 %, which of boundary or distance separates touching nuclei better and at which
-thresholds, drops the map that lost, scores the result on the validation images (which nothing was chosen on), and
-writes the model file with all of this in its card. The log of both stands beside the weights.
+images; `refine` goes on from there with milder deformations. `finish` chooses, on the other 8 %, which of boundary or
+distance separates touching nuclei better and at which thresholds, drops the map that lost, scores the result on the
+validation images (which nothing was chosen on), and writes the model file with all of this in its card.
 """
 
 from __future__ import annotations

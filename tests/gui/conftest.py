@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
@@ -106,9 +105,9 @@ def squares() -> Callable[..., np.ndarray]:
 # -- the window ------------------------------------------------------------------------------------------------------
 
 
-@dataclass
 class Notifications:
-    records: list[Any] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.records: list[Any] = []
 
     def __call__(self, notification: Any) -> None:
         if NotificationSeverity(notification.severity) >= NotificationSeverity.WARNING:

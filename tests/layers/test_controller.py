@@ -187,7 +187,7 @@ def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
     after = labels.data.copy()
     assert len(ids(labels)) == 4
     n = len(progress)
-    late = [event for event in _without_cancel(runner.jobs[0])]
+    late = _without_cancel(runner.jobs[0])
     for event in late:
         runner.jobs[0].tell(event)
     runner.jobs[0].end(None)

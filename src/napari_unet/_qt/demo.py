@@ -40,7 +40,7 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     out : Path
         Folder for what the headless demo writes: ``before.png``, ``after.png``, ``labels.tif``, ``report.json``.
     headless : bool
-        Go on without anybody at the screen: correct two objects, mark the field as reviewed, learn, segment again.
+        Go on without anybody at the screen: correct two objects, learn from them, segment again.
     say : callable
         Takes each line of what is going on.
 
@@ -92,9 +92,10 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
 
     frame, _ = session.place
     mended = [_correct_worst(labels, truth[frame], frame) for _ in range(CORRECTED_OBJECTS)]
-    widget.correct_panel.reviewed.click()
     controller.refresh_corrections()
-    corrected, checked = session.summary, session.reviewed_labels()
+    corrected = session.summary
+    where = session.labels != session.corrections.prediction
+    drawn = session.labels[where]
 
     widget.learn_panel.seconds.setValue(LEARNING_SECONDS)
     widget.learn_panel.button.click()
@@ -117,13 +118,12 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
         "objects_after": session.count(),
         "corrected_objects": mended,
         "corrected_pixels": corrected.corrected_pixels,
-        "reviewed_share": round(corrected.reviewed_share, 4),
         "learning": {
             "steps": len(losses),
             "first_loss": round(float(np.mean(losses[:3])), 4),
             "last_loss": round(float(np.mean(losses[-3:])), 4),
         },
-        "reviewed_pixels_kept": bool(np.array_equal(checked, session.reviewed_labels())),
+        "corrected_pixels_kept": bool(np.array_equal(session.labels[where], drawn)),
         "ap50_other_fields": {
             "before": _score(truth, before, others),
             "after": _score(truth, labels.data, others),

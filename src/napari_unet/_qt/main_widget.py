@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     import napari
 
 REVIEW_KEY = "R"
-_COLOURS = {"info": "", "done": "color: #6abf69;", "error": "color: #ff8a65;"}
+_COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
+"""Of the status line, on a dark and on a light theme."""
 
 
 class UNetWidget(QWidget):
@@ -40,11 +42,12 @@ class UNetWidget(QWidget):
         self.status = QLabel("Open an image and press Segment.")
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.status.setContentsMargins(8, 4, 8, 4)
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(4, 4, 4, 4)
-        for panel in (self.image_panel, self.segment_panel, self.correct_panel, self.learn_panel, self.status):
+        for panel in (self.image_panel, self.segment_panel, self.correct_panel, self.learn_panel):
             layout.addWidget(panel)
         layout.addStretch(1)
         scroll = QScrollArea()
@@ -54,7 +57,8 @@ class UNetWidget(QWidget):
         scroll.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self.status)  # not scrolled away: on a small screen too it has to be read
         self.setMinimumWidth(300)
         self.controller.said.connect(self._on_message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
@@ -67,7 +71,7 @@ class UNetWidget(QWidget):
         self._closed = False
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
-        self.destroyed.connect(lambda: (widget := this()) and widget.close_down())
+        self.destroyed.connect(lambda: _close_down(this()))
 
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
@@ -91,8 +95,15 @@ class UNetWidget(QWidget):
         super().changeEvent(event)
 
     def _on_message(self, message: Message) -> None:
-        self.status.setStyleSheet(_COLOURS[message.level])
+        light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
+        colour = _COLOURS[message.level][light] if message.level in _COLOURS else ""
+        self.status.setStyleSheet(f"color: {colour};" if colour else "")
         self.status.setText(message.text)
 
     def _on_review_key(self, viewer: Any) -> None:
         self.controller.toggle_reviewed()
+
+
+def _close_down(widget: UNetWidget | None) -> None:
+    if widget is not None:
+        widget.close_down()

@@ -157,6 +157,7 @@ class SegmentPanel(QGroupBox):
         self.bar = QProgressBar()
         self.bar.setFormat("not begun")
         self.bar.setRange(0, 1)
+        self.bar.setValue(0)  # without a value it shows no text
         buttons = QHBoxLayout()
         buttons.addWidget(self.button, 3)
         buttons.addWidget(self.stop, 1)

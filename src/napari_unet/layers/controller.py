@@ -171,7 +171,8 @@ class Controller:
             self._say(str(error), "error")
             return False
         self._generation += 1
-        job = Job(f"Segment {session.layer.name}", task.n_tiles, self._generation)
+        name = str(session.layer.name)
+        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", task.n_tiles, self._generation)
         self._segment_job, self._segmented = job, session
         view = View(session)
         device = self.device
@@ -259,7 +260,7 @@ class Controller:
         elif error is not None:
             self._say(sentence(error), "error")
         else:
-            n, what = session.count(), "objects" if session.corrections.instances else "classes"
+            n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
             self._say(f"{lead or 'Found '}{n} {what}. {advice}", "done")
         self.refresh_corrections(everything=True)

@@ -107,13 +107,10 @@ class LayerSession:
         self._forget_undo()
         self.labels_layer.refresh(extent=False)
 
-    def reviewed_labels(self) -> NDArray[Any]:
-        """Return a copy of the labels of all reviewed pixels, in the order of the array."""
-        return self.labels[self.corrections.reviewed]
-
-    def count(self) -> int:
-        """Return how many objects (or classes) there are now."""
-        return int(np.count_nonzero(np.unique(self.labels_layer.data)))
+    def count(self, *, in_view: bool = False) -> int:
+        """Return how many objects (or classes) there are now: in all, or in the plane in view."""
+        labels = self.labels[self.place] if in_view else self.labels_layer.data
+        return int(np.count_nonzero(np.unique(labels)))
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -53,7 +54,8 @@ def save_model_file(model: Model, path: Path, *, half: bool = False) -> None:
         partial.chmod(0o644)  # safetensors makes it readable for its owner only
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ModelFileError(f"The model could not be saved as {path}: {_reason(error)}.") from error
 
 
@@ -127,13 +129,16 @@ def load_model_file(path: Path) -> Model:
 
 def _check_header(path: Path) -> None:
     """Turn away what cannot be a safetensors file, before any library looks at it."""
-    if not path.exists():
+    if not os.path.exists(path):  # False too for a name that no file can have
         raise ModelFileError(f"There is no model file {path}.")
     if path.is_dir():
         raise ModelFileError(f"{path} is a folder; a model is a file that ends in .safetensors.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(9)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ModelFileError(f"{path.name} cannot be read: {_reason(error)}.") from error
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise ModelFileError(
             f"{path.name} looks like a pickled PyTorch file. Such files can run any code when they are opened, "

@@ -67,7 +67,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     matches = [entry for entry in list_models() if entry.name == text]
     if matches:
         return load_model_file(matches[-1].path)
-    if text.endswith(SUFFIX) or os.sep in text or Path(text).exists():
+    if text.endswith(SUFFIX) or os.sep in text or os.path.exists(text):
         return load_model_file(Path(text))
     known = ", ".join(entry.name for entry in list_models()) or "none"
     raise ModelFileError(f"There is no model called {text!r}. There is: {known}; or give the path of a {SUFFIX} file.")
