@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
@@ -25,8 +26,10 @@ from _results import write_result
 from napari_unet import evaluate, finetune, load_model, segment
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.finetune import finetune_config
-from napari_unet.models.model import Model
 from napari_unet.objects.stitch import overlaps
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
 
 OBJECTS = 3
 SAMPLES = files("napari_unet") / "samples"

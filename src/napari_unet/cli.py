@@ -386,3 +386,7 @@ def _print_json(value: Any) -> None:
 def _fail(text: str, status: int) -> NoReturn:
     _say(text)
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -127,7 +127,7 @@ def notifications() -> Iterator[list[Any]]:
 @pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Any], notifications: list[Any]) -> Any:
     viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1300, 1000)
+    viewer.window._qt_window.resize(1000, 800)
     return viewer
 
 

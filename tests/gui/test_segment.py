@@ -206,7 +206,7 @@ def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idl
     labels.mode, labels.selected_label, labels.brush_size = "paint", 77, 5
     labels.paint((48, 16), 77)
     wait_idle(widget)
-    assert "pixels corrected" in widget.correct_panel.counts.text()
+    assert "corrected in" in widget.correct_panel.counts.text()
     viewer.reset_view()
     canvas.key(Qt.Key.Key_R)
     assert "100%" in widget.correct_panel.counts.text()

@@ -162,6 +162,47 @@ def test_reviewed_field_is_held_against_a_better_model(viewer, controller):
     assert np.array_equal(viewer.layers["image objects"].data, before)
 
 
+# -- images of all kinds ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", "float16", "float64", ">u2", ">f4"])
+def test_types_of_pixels(viewer, controller, dtype):
+    data = squares() > 0.5 if dtype == "bool" else (100 * squares()).astype(dtype)
+    viewer.add_image(data, name="image")
+    assert controller.segment()
+    assert len(ids(viewer.layers["image objects"])) == 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3), (1, 1, 1), (1, 1, 5, 5), (1, 1, 1, 1, 1)])
+def test_smallest_images(viewer, controller, shape):
+    viewer.add_image(np.full(shape, 7, np.uint8), name="small", contrast_limits=(0, 10))
+    assert controller.segment()
+    assert controller.messages[-1].text.startswith("Found ")
+    assert viewer.layers["small objects"].data.size == np.prod(shape)
+    controller.toggle_reviewed()
+    assert controller.session.summary.reviewed_share == 1
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (2, 3, 64, 64), (2, 2, 3, 64, 64)])
+def test_numbers_of_axes(viewer, controller, shape):
+    viewer.add_image(squares(shape), name="image")
+    assert controller.segment()
+    assert controller.session.labels.any(axis=(2, 3)).all(), "every plane has its labels"
+
+
+@pytest.mark.parametrize("value", [0, 255, 1e30, np.nan, np.inf])
+def test_constant_images(viewer, controller, value):
+    viewer.add_image(np.full((64, 64), value, np.float32), name="flat", contrast_limits=(0, 255))
+    assert controller.segment()
+    assert controller.messages[-1].text.startswith("Found ")
+
+
+def test_how_napari_shows_an_image_does_not_matter(viewer, controller):
+    viewer.add_image(squares(), name="image", contrast_limits=(0.9, 0.91), gamma=0.2, colormap="magma")
+    controller.segment()
+    assert len(ids(viewer.layers["image objects"])) == 3
+
+
 # -- generations -----------------------------------------------------------------------------------------------------
 
 
