@@ -179,6 +179,8 @@ def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, c
     channel.activated.emit(1)
     click(widget.segment_panel.button)
     wait_idle(widget)
+    viewer.reset_view()
+    qtbot.wait(50)
     labels = result_of(viewer)
     assert labels.data.shape == (1, 96, 96)
     assert len(np.unique(labels.data)) == 10
@@ -191,7 +193,7 @@ def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, c
 
 
 @pytest.mark.parametrize("kind", ["rotation", "affine"])
-def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idle, canvas, kind):
+def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idle, canvas, qtbot, kind):
     turn = {"rotate": 30} if kind == "rotation" else {"affine": [[0.9, -0.2, 4], [0.2, 1.1, -7], [0, 0, 1]]}
     image = viewer.add_image(
         squares(), name="image", scale=(0.5, 0.25), translate=(10, 20), units="um", axis_labels=("y", "x"), **turn
@@ -208,6 +210,7 @@ def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idl
     wait_idle(widget)
     assert "corrected in" in widget.correct_panel.counts.text()
     viewer.reset_view()
+    qtbot.wait(50)
     canvas.key(Qt.Key.Key_R)
     assert "100%" in widget.correct_panel.counts.text()
 

@@ -108,11 +108,18 @@ def test_labels_that_are_not_supervised_have_no_influence(tiny_model, dim_image,
     supervised[70, 3:90] = True
     rng = np.random.default_rng(1)
     learned = []
-    changes = {"steps": 6, "distillation": 0.2} | ({"augmentation": finetune_config(model).augmentation} if augmented else {})
+    changes = {"steps": 6, "distillation": 0.2} | (
+        {"augmentation": finetune_config(model).augmentation} if augmented else {}
+    )
     garbage = [labels, np.where(supervised, labels, 0), np.where(supervised, labels, rng.integers(0, 30, labels.shape))]
     for truth in garbage:
         better = finetune(
-            model, [image], [truth.astype(np.int32)], supervised=[supervised], device="cpu", config=settings(model, **changes)
+            model,
+            [image],
+            [truth.astype(np.int32)],
+            supervised=[supervised],
+            device="cpu",
+            config=settings(model, **changes),
         )
         learned.append(weights(better))
     assert same(learned[0], learned[1])
@@ -152,7 +159,9 @@ def test_where_a_model_comes_from_is_noted(bright_model, dim_image, settings, tm
     model = bright_model(info={"scores": {"val": 0.9}, "training_data": ({"name": "its own", "licence": "CC0-1.0"},)})
     mask = np.zeros(labels.shape, bool)
     mask[:50, :50] = True
-    better = finetune(model, [image], [labels], supervised=[mask], device="cpu", config=settings(model, steps=4, seed=7))
+    better = finetune(
+        model, [image], [labels], supervised=[mask], device="cpu", config=settings(model, steps=4, seed=7)
+    )
     info = better.info
     assert info.parent == f"bright (sha256 {model.sha256()[:12]})"
     assert info.name == "bright, corrected"
@@ -274,7 +283,10 @@ def test_axes_of_images_and_labels_go_together(tiny_model, dim_image):
     assert len(samples) == 1
     a, b = (
         finetune(model, [data], [truth], supervised=[m], axes=axes, device="cpu", steps=2)
-        for data, truth, m, axes in ((images, truths, mask, "ZYX"), (images.transpose(2, 1, 0), truths.transpose(2, 1, 0), mask.transpose(2, 1, 0), "XYZ"))
+        for data, truth, m, axes in (
+            (images, truths, mask, "ZYX"),
+            (images.transpose(2, 1, 0), truths.transpose(2, 1, 0), mask.transpose(2, 1, 0), "XYZ"),
+        )
     )
     assert same(weights(a), weights(b))
 

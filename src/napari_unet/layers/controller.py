@@ -319,6 +319,8 @@ class Controller:
         self._learn_job = job
         device, seconds = self.device, self.learning_seconds
         self.learning.emit(True)
+        if self.session is not None:
+            self.corrected.emit(self.session.summary)  # edits that told nobody were found just now
         self._say("Learning from your corrections. You can go on painting.")
         self._runner.start(
             job,

@@ -32,9 +32,7 @@ def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 
     ids_reference, ids_labels, counts = overlaps(reference, labels)
     if not len(counts):
         return {}
-    size_reference = np.bincount(reference[reference > 0].astype(np.int64))
-    size_labels = np.bincount(labels[labels > 0].astype(np.int64))
-    shares = counts / (size_reference[ids_reference] + size_labels[ids_labels] - counts)
+    shares = counts / (_sizes(reference, ids_reference) + _sizes(labels, ids_labels) - counts)
     mapping: dict[int, int] = {}
     used: set[int] = set()
     for index in np.argsort(-shares, kind="stable"):
@@ -45,6 +43,12 @@ def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 
             mapping[new] = old
             used.add(old)
     return mapping
+
+
+def _sizes(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.intp]:
+    """Pixels of each of some ids that occur; not by a table of all ids, for a user may paint with any number."""
+    present, counts = np.unique(labels, return_counts=True)
+    return np.asarray(counts[np.searchsorted(present, ids)])
 
 
 def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> NDArray[np.int32]:
