@@ -158,7 +158,7 @@ def choose_decoding(net: UNet, data: Path) -> tuple[Decoding, list[dict[str, obj
     maps = [predict_maps(net, read(image)) for _, image, _ in held_out]
     table: list[dict[str, object]] = []
     for seeds in ("distance", "boundary"):
-        for foreground, threshold in itertools.product((0.4, 0.5, 0.6), (0.3, 0.4, 0.5, 0.6, 0.7)):
+        for foreground, threshold in itertools.product((0.4, 0.5), (0.4, 0.5, 0.6, 0.7, 0.8)):
             decoding = Decoding(foreground=foreground, seeds=seeds, seed_threshold=threshold)
             ap = average_precision(truths, maps, decoding)
             mean = float(np.mean([ap["0.50"], ap["0.70"], ap["0.80"]]))

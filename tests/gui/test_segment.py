@@ -343,6 +343,7 @@ def test_undo_does_not_bring_back_what_was_before_a_result(widget, viewer, squar
     wait_idle(widget)
     after = labels.data.copy()
     assert not np.array_equal(after > 0, squares() > 0)
+    assert np.array_equal(widget.controller.session.image.data, squares(n=2)), "what is learned from is what is seen"
     labels.undo()
     assert np.array_equal(labels.data, after)
     labels.paint((5, 5), 60)

@@ -72,3 +72,10 @@ def test_an_enormous_id_needs_no_enormous_memory():
     a = np.zeros((10, 10), np.int64)
     a[2:5, 2:5] = 2**40
     assert match_ids(a, (a > 0) * 3) == {3: 2**40}
+
+
+def test_of_the_halves_of_an_object_only_the_larger_goes_on():
+    whole, halves = np.ones((4, 10), int), np.repeat([[3] * 4 + [4] * 6], 4, axis=0)
+    assert match_ids(whole, halves, 0.25) == {4: 1}
+    assert match_ids(halves, whole, 0.25) == {1: 4}
+    assert stitch_slices(np.stack([whole, halves]))[1].tolist() == [[2] * 4 + [1] * 6] * 4

@@ -48,6 +48,8 @@ class QtRunner:
             else:
                 yield _Outcome(value)
 
+        work.__qualname__ = job.title  # napari shows it when it asks whether to close a busy window
+
         def yielded(event: Any) -> None:
             if not isinstance(event, _Outcome):
                 on_event(event)

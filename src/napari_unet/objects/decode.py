@@ -26,6 +26,10 @@ class Decoding(BaseModel):
         boundary map.
     seed_threshold : float
         A pixel whose map is above this starts an object.
+    smoothing : float
+        Standard deviation, in pixels, of the Gaussian that smooths the map before seeds are looked for.
+    min_seed : int
+        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object.
     min_size : int
         Objects of fewer pixels are dropped.
     """
@@ -35,6 +39,8 @@ class Decoding(BaseModel):
     foreground: float = Field(0.5, gt=0, lt=1)
     seeds: Literal["distance", "boundary"] = "distance"
     seed_threshold: float = Field(0.5, gt=0, lt=1)
+    smoothing: float = Field(1.0, ge=0)
+    min_seed: int = Field(8, ge=0)
     min_size: int = Field(12, ge=0)
 
 
@@ -59,7 +65,10 @@ def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decod
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
-    seeds, n_seeds = ndimage.label((middle > decoding.seed_threshold) & mask)
+    if decoding.smoothing:
+        middle = ndimage.gaussian_filter(middle, decoding.smoothing)
+    seeds = drop_small(ndimage.label((middle > decoding.seed_threshold) & mask)[0], decoding.min_seed)
+    n_seeds = int(seeds.max(initial=0))
     # A connected piece of foreground without any seed is an object too: faint ones have no pronounced middle.
     pieces, n_pieces = ndimage.label(mask)
     if n_pieces == 0:
