@@ -56,6 +56,15 @@ def test_truncated_files(saved):
             load_model_file(path)
 
 
+def test_any_length_of_the_description_is_read(tmp_path, tiny_model):
+    path, first_bytes = tmp_path / "m.safetensors", set()
+    for length in range(0, 264, 4):  # safetensors pads its header to a multiple of eight bytes
+        save_model_file(tiny_model(info={"description": "x" * length}), path)
+        first_bytes.add(path.read_bytes()[0])
+        assert load_model_file(path).info.description == "x" * length
+    assert 0x80 in first_bytes  # which is how a pickle begins, too
+
+
 class Hostile:
     """Unpickling this makes a folder."""
 

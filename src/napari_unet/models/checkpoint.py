@@ -139,7 +139,8 @@ def _check_header(path: Path) -> None:
             start = file.read(9)
     except OSError as error:
         raise ModelFileError(f"{path.name} cannot be read: {_reason(error)}.") from error
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # Only where no JSON header follows: the length that a safetensors file begins with may hold any bytes.
+    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
             f"{path.name} looks like a pickled PyTorch file. Such files can run any code when they are opened, "
             "so they are not loaded here."
