@@ -88,3 +88,35 @@ def test_halo_is_enough_and_not_more(tiny_net):
     short = padded - 2 * spec.stride[-1]
     assert not torch.allclose(whole, net(image[..., 64 - short : 68 + short])[..., short : short + 4], atol=1e-6)
     assert geometry.receptive_field(spec)[-1] <= 2 * reach + spec.stride[-1]
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize(("ndim", "levels"), [(2, 1), (2, 3), (3, 1)])
+def test_a_crop_with_its_halo_gives_the_same(tiny_net, ndim, levels, norm):
+    net = tiny_net(ndim=ndim, levels=levels, norm=norm, features=2)
+    stride, reach = net.spec.stride[-1], geometry.halo(net.spec)[-1]
+    padded = -(-reach // stride) * stride
+    start, stop = padded + stride, padded + 3 * stride
+    shape = [stride] * (ndim - 1) + [stop + padded + 2 * stride]
+    whole = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    expected = net(whole)[..., start:stop]
+    crop = net(whole[..., start - padded : stop + padded])[..., padded:-padded]
+    assert torch.allclose(crop, expected, atol=1e-5)
+    off_grid = net(whole[..., start - padded - 1 : stop + padded - 1])[..., padded + 1 : padded + 1 + stop - start]
+    assert not torch.allclose(off_grid, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("ndim", "levels"), [(2, 1), (2, 2), (3, 1)])
+def test_valid_tiles_on_the_grid_join_without_a_seam(tiny_net, ndim, levels):
+    net = tiny_net(ndim=ndim, levels=levels, norm="none", padding="valid", features=2)
+    spec, stride = net.spec, net.spec.stride[-1]
+    size = geometry.input_size(spec, 6 * stride)
+    narrow = [geometry.input_size(spec, 1, axis) for axis in range(ndim - 1)]
+    image = torch.randn(1, 1, *narrow, size, generator=torch.Generator().manual_seed(1))
+    whole = net(image)
+    part = geometry.input_size(spec, stride)
+    for start in range(0, 5 * stride, stride):
+        tile = net(image[..., start : start + part])[..., :stride]
+        assert torch.allclose(tile, whole[..., start : start + stride], atol=1e-5)
+    off_grid = net(image[..., 1 : 1 + part])[..., :stride]
+    assert not torch.allclose(off_grid, whole[..., 1 : 1 + stride], atol=1e-5)
