@@ -101,6 +101,40 @@ def test_membranes():
     assert bad.n_truth == 2
 
 
+def test_predicted_membrane_within_a_cell_is_no_cell():
+    truth, predicted = np.ones((20, 20), int), np.ones((20, 20), int)
+    predicted[:, 5:15] = 0  # all of it a wide membrane: 100 pixels on either side are left
+    scores = evaluate(truth, predicted, task="membranes")
+    shares = np.array([100 / 400, 100 / 400] + [1 / 400] * 200)
+    squares = (shares**2).sum()
+    assert scores.v_rand == pytest.approx(2 * squares / (1 + squares))
+    assert scores.v_info == pytest.approx(0, abs=1e-9)
+    thin = np.ones((20, 20), int)
+    thin[:, 9:11] = 0
+    assert evaluate(truth, thin, task="membranes").v_rand > scores.v_rand
+
+
+def test_cells_of_a_stack_are_those_of_its_planes():
+    truth = np.ones((2, 20, 20), int)
+    truth[0, 10], truth[1, :, 10] = 0, 0
+    predicted = truth.copy()
+    predicted[0, 10, 3] = 1
+    whole = evaluate(truth, predicted, task="membranes")
+    planes = evaluate(list(truth), list(predicted), task="membranes")
+    assert whole.n_truth == planes.n_truth == 4
+    assert whole.v_rand < 1
+    assert evaluate(truth, truth, task="membranes").v_rand == 1
+
+
+def test_many_objects_need_no_table_of_all_pairs():
+    side = 3000
+    truth = np.zeros((side, side), np.int32)
+    truth[::10, ::10] = np.arange(1, (side // 10) ** 2 + 1).reshape(side // 10, -1)
+    scores = evaluate(truth, np.where(truth, 90_001 - truth, 0))
+    assert scores.n_truth == 90_000  # 65 GB, were there one
+    assert scores.ap["0.95"] == 1
+
+
 @pytest.mark.parametrize(
     ("truth", "predicted", "message"),
     [

@@ -249,6 +249,22 @@ def canvas(viewer: Any, qtbot: Any) -> Canvas:
     return Canvas(viewer, qtbot)
 
 
+@pytest.fixture
+def look(viewer: Any) -> Callable[..., None]:
+    """Shows all of the image, or a part; layers are told what is in view when the canvas is drawn, so that is done."""
+
+    def at(center: tuple[float, float] | None = None, *, closer: float = 1.0, zoom: float | None = None) -> None:
+        QApplication.processEvents()  # sliders and docks that came meanwhile change the canvas
+        viewer.reset_view()
+        if center is not None:
+            viewer.camera.center = (0, *center)
+        viewer.camera.zoom = zoom or viewer.camera.zoom * closer
+        QApplication.processEvents()
+        viewer.window._qt_viewer.canvas.on_draw(None)
+
+    return at
+
+
 # -- jobs that take as long as a test wants --------------------------------------------------------------------------
 
 

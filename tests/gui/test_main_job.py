@@ -13,15 +13,14 @@ SHIPPED = "nuclei"
 
 
 @pytest.fixture
-def segmented(widget: Any, viewer: Any, squares: Any, click: Any, wait_idle: Any, qtbot: Any) -> Any:
+def segmented(widget: Any, viewer: Any, squares: Any, click: Any, wait_idle: Any, look: Any) -> Any:
     """The labels layer of an image of nine squares (the tiny model finds them all)."""
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     wait_idle(widget)
     labels = viewer.layers["image objects"]
     labels.brush_size = 3
-    viewer.reset_view()  # the sliders and docks have come meanwhile
-    qtbot.wait(50)
+    look()
     return labels
 
 
@@ -44,7 +43,7 @@ NOTHING = "Nothing corrected or reviewed yet."
 
 
 @pytest.mark.slow
-def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, errors, qtbot, monkeypatch):
+def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, errors, look, qtbot, monkeypatch):
     widget = dock()
     assert viewer.open_sample("napari-unet-interactive", "nuclei")
     (image,) = viewer.layers
@@ -69,9 +68,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     gone = int(labels.data[tuple(np.argwhere((labels.data > 0) & (labels.data != new))[0])])
     labels.data_setitem(np.nonzero(labels.data == gone), 0)
     assert "in 2 objects" in counts_of(widget) or "in 3 objects" in counts_of(widget)
-    viewer.reset_view()
-    viewer.camera.zoom *= 2.5
-    qtbot.wait(50)
+    look(closer=2.5)
     click(widget.correct_panel.reviewed)
     assert "of the image reviewed" in counts_of(widget)
     reviewed = widget.controller.session.corrections.reviewed[0, 0].copy()
@@ -217,16 +214,14 @@ def test_reviewed_by_button_and_by_key_and_back(segmented, widget, click, counts
     assert "100%" in counts()
 
 
-def test_reviewed_is_what_is_in_view(segmented, widget, viewer, click, counts, qtbot):
-    viewer.camera.center = (0, 48, 48)
-    viewer.camera.zoom *= 4
-    qtbot.wait(50)
+def test_reviewed_is_what_is_in_view(segmented, widget, look, click, counts):
+    look((48, 48), closer=4)
     click(widget.correct_panel.reviewed)
     reviewed = widget.controller.session.corrections.reviewed[0, 0]
     assert reviewed[48, 48]
     assert not reviewed[0].any()
     assert not reviewed[:, 0].any()
-    viewer.reset_view()
+    look()
     click(widget.correct_panel.reviewed)
     assert "100%" in counts(), "what was reviewed before is a part of the field: it is added to, not taken back"
 

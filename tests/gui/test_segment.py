@@ -38,11 +38,9 @@ def test_slice_in_view_comes_first_then_its_neighbours(widget, viewer, squares, 
     assert widget.controller.session.count() == 9, "squares of all slices are stitched"
 
 
-def test_tiles_appear_one_by_one_the_one_in_view_first(widget, viewer, squares, click, gate, many_tiles, qtbot):
+def test_tiles_appear_one_by_one_the_one_in_view_first(widget, viewer, squares, click, gate, many_tiles, look, qtbot):
     image = viewer.add_image(squares(), name="image")
-    viewer.camera.center = (0, 80, 80)
-    viewer.camera.zoom = 60
-    qtbot.wait(50)
+    look((80, 80), zoom=60)
     click(widget.segment_panel.button)
     gate.let(1)
     qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=20_000)
@@ -167,7 +165,7 @@ def test_colour_sample(widget, viewer, click, wait_idle, errors):
     assert errors(widget) == []
 
 
-def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, click, wait_idle, canvas, qtbot):
+def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, click, wait_idle, canvas, look, qtbot):
     data = squares((3, 96, 96))
     data[0] = data[2] = 0
     viewer.add_image(data, name="channels", axis_labels=("c", "y", "x"), scale=(2, 1, 1), translate=(5, 0, 0))
@@ -179,8 +177,7 @@ def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, c
     channel.activated.emit(1)
     click(widget.segment_panel.button)
     wait_idle(widget)
-    viewer.reset_view()
-    qtbot.wait(50)
+    look()
     labels = result_of(viewer)
     assert labels.data.shape == (1, 96, 96)
     assert len(np.unique(labels.data)) == 10
@@ -193,7 +190,7 @@ def test_channels_on_a_slider_show_the_labels_in_each(widget, viewer, squares, c
 
 
 @pytest.mark.parametrize("kind", ["rotation", "affine"])
-def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idle, canvas, qtbot, kind):
+def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idle, canvas, look, kind):
     turn = {"rotate": 30} if kind == "rotation" else {"affine": [[0.9, -0.2, 4], [0.2, 1.1, -7], [0, 0, 1]]}
     image = viewer.add_image(
         squares(), name="image", scale=(0.5, 0.25), translate=(10, 20), units="um", axis_labels=("y", "x"), **turn
@@ -209,8 +206,7 @@ def test_placement_is_that_of_the_image(widget, viewer, squares, click, wait_idl
     labels.paint((48, 16), 77)
     wait_idle(widget)
     assert "corrected in" in widget.correct_panel.counts.text()
-    viewer.reset_view()
-    qtbot.wait(50)
+    look()
     canvas.key(Qt.Key.Key_R)
     assert "100%" in widget.correct_panel.counts.text()
 

@@ -46,6 +46,8 @@ class Scores:
         By class.
     v_rand, v_info, pixel_f1 : float or None
         Of membranes (Arganda-Carreras et al. 2015): agreement of the cells between them, and of the membrane pixels.
+        Cells are found plane by plane and scored within the true ones, where every pixel of predicted membrane is a
+        segment of its own; planes are pooled by their pixels.
     """
 
     n_images: int
@@ -127,15 +129,15 @@ def _score_instances(truths: list[NDArray[Any]], predictions: list[NDArray[Any]]
     total = 0
     for index, (truth, predicted) in enumerate(zip(truths, predictions, strict=True)):
         table = contingency(truth, predicted)
-        iou, covered = _object_iou(table)
-        n_truth[index], n_pred[index] = iou.shape
+        pairs = _Overlaps.of(table)
+        n_truth[index], n_pred[index] = np.subtract(table.shape, 1)
         for column, threshold in enumerate(THRESHOLDS):
-            rows, columns = _match(iou, float(threshold))
-            found[index, column] = len(rows)
+            matched = _match(pairs, float(threshold))
+            found[index, column] = len(matched)
             if column == 0:
-                matched_iou += float(iou[rows, columns].sum())
-        # At most one prediction covers more than half of a true object, so the sum has one term a row.
-        seg_sum += float(np.where(covered > 0.5, iou, 0.0).sum())
+                matched_iou += float(matched.sum())
+        # At most one prediction covers more than half of a true object, so each counts once.
+        seg_sum += float(pairs.iou[pairs.covered > 0.5].sum())
         inside, outside = truth > 0, predicted > 0
         both += int(np.count_nonzero(inside & outside))
         either += int(np.count_nonzero(inside | outside))
@@ -169,24 +171,39 @@ def _ranks(labels: NDArray[Any]) -> NDArray[np.intp]:
     return np.asarray(ranks[inverse.ravel()], np.intp)
 
 
-def _object_iou(table: sparse.csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Intersection over union of each true with each predicted object, and the share of the true one covered."""
-    sizes_truth = np.asarray(table.sum(1), float).ravel()[1:, None]
-    sizes_pred = np.asarray(table.sum(0), float).ravel()[None, 1:]
-    shared = table.toarray()[1:, 1:].astype(float)
-    return shared / np.maximum(sizes_truth + sizes_pred - shared, 1), shared / np.maximum(sizes_truth, 1)
+@dataclass(frozen=True, slots=True)
+class _Overlaps:
+    """Pairs of a true and a predicted object that share pixels; there are about as many as objects."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    iou: NDArray[np.float64]
+    covered: NDArray[np.float64]  # share of the true object
+
+    @classmethod
+    def of(cls, table: sparse.csr_array) -> _Overlaps:
+        sizes_truth, sizes_pred = (np.asarray(table.sum(axis), float).ravel()[1:] for axis in (1, 0))
+        shared = table[1:, 1:].tocoo()
+        rows, columns = np.asarray(shared.row, np.intp), np.asarray(shared.col, np.intp)
+        union = sizes_truth[rows] + sizes_pred[columns] - shared.data
+        return cls(rows, columns, shared.data / union, shared.data / sizes_truth[rows])
 
 
-def _match(iou: NDArray[np.float64], threshold: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """One-to-one pairs, as many as there can be, whose intersection over union reaches a threshold."""
-    # An object matches only those it overlaps that far: the assignment is solved on these alone. A hair's breadth is
-    # allowed for, since 0.55 cannot be written exactly in binary.
-    good = iou >= threshold - 1e-9
-    rows, columns = np.flatnonzero(good.any(1)), np.flatnonzero(good.any(0))
-    part = np.where(good, 1 + iou, 0.0)[np.ix_(rows, columns)]
-    a, b = linear_sum_assignment(part, maximize=True)
-    hit = part[a, b] > 0
-    return rows[a[hit]], columns[b[hit]]
+def _match(pairs: _Overlaps, threshold: float) -> NDArray[np.float64]:
+    """Intersection over union of the one-to-one pairs, as many as there can be, that reach a threshold."""
+    # A hair's breadth is allowed for, since 0.55 cannot be written exactly in binary.
+    good = pairs.iou >= threshold - 1e-9
+    rows, columns, iou = pairs.rows[good], pairs.columns[good], pairs.iou[good]
+    # Above one half nothing has a second partner; the few that have one, at one half exactly, are assigned.
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    if alone.all():
+        return iou
+    rest_rows, a = np.unique(rows[~alone], return_inverse=True)
+    rest_columns, b = np.unique(columns[~alone], return_inverse=True)
+    gain = np.zeros((len(rest_rows), len(rest_columns)))
+    gain[a, b] = 1 + iou[~alone]
+    assigned = gain[linear_sum_assignment(gain, maximize=True)]
+    return np.concatenate([iou[alone], assigned[assigned > 0] - 1])
 
 
 def _score_classes(truths: list[NDArray[Any]], predictions: list[NDArray[Any]]) -> Scores:
@@ -216,9 +233,9 @@ def _score_membranes(truths: list[NDArray[Any]], predictions: list[NDArray[Any]]
     all_cells: list[NDArray[Any]] = []
     all_found: list[NDArray[Any]] = []
     for truth, predicted in zip(truths, predictions, strict=True):
-        cells, found = ndimage.label(truth > 0)[0], ndimage.label(predicted > 0)[0]
+        cells, found = _cells(truth), _cells(predicted)
         inside = cells > 0  # the membrane of the truth belongs to no cell, so it is not scored
-        rand_terms, info_terms = _rand_and_information(cells[inside], found[inside])
+        rand_terms, info_terms = _rand_and_information(cells[inside], _membrane_in_pieces(found[inside]))
         rand += rand_terms
         info += info_terms
         membrane, found_membrane = truth == 0, predicted == 0
@@ -232,6 +249,21 @@ def _score_membranes(truths: list[NDArray[Any]], predictions: list[NDArray[Any]]
         v_info=float(_ratio(2 * info[0], info[1] + info[2])),
         pixel_f1=float(_ratio(2 * both, either)),
     )
+
+
+def _cells(interior: NDArray[Any]) -> NDArray[np.int32]:
+    """Label what hangs together by edges within each plane (Y, X), as the challenge does: slices are far apart."""
+    neighbours = np.zeros((3,) * max(interior.ndim, 2), bool)
+    neighbours[(1,) * (neighbours.ndim - 2)] = ndimage.generate_binary_structure(2, 1)
+    return np.asarray(ndimage.label(interior > 0, neighbours)[0], np.int32)
+
+
+def _membrane_in_pieces(found: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Give every pixel of membrane an id of its own: within a true cell it is no cell, but breaks that one up."""
+    pieces = found.astype(np.int64)
+    membrane = pieces == 0
+    pieces[membrane] = pieces.max(initial=0) + 1 + np.arange(np.count_nonzero(membrane))
+    return pieces
 
 
 def _rand_and_information(truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
