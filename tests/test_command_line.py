@@ -389,6 +389,14 @@ def test_the_ending_of_a_model_file(run, labelled, tmp_path):
     assert "m.safetensors" in result.stderr
 
 
+def test_a_model_that_cannot_be_written_is_not_trained(run, labelled, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    out = tmp_path / "file" / "m.safetensors"
+    result = run("train", *labelled, "--new", "unet2d", "--steps", "1", "-o", out, status=1)
+    assert "could not be written" in result.stderr
+    assert "loss" not in result.stderr
+
+
 def test_training_data_that_cannot_be_used(run, labelled, tmp_path):
     out = tmp_path / "m.safetensors"
     new = "--new", "unet2d", "--steps", "1", "-o", out

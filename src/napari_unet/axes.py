@@ -142,7 +142,7 @@ class Image:
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "_sizes", dict(zip(axes, shape, strict=True)))
         if 0 in shape:
-            raise ImageError(f"{self.name} is empty: its shape is {shape}.")
+            raise ImageError(f"{self.name} is empty: its shape is {shape}. Open another one.")
         dtype = np.dtype(self.data.dtype)
         if dtype.kind not in "buif":
             kind = "complex numbers" if dtype.kind == "c" else f"the data type {dtype}"

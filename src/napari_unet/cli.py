@@ -140,6 +140,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled images."""
+    from napari_unet.io.atomic import check_writable
     from napari_unet.io.pairs import match_by_stem
     from napari_unet.io.readers import read_image, read_labels
     from napari_unet.learning.finetune import validation_score
@@ -162,6 +163,7 @@ def train(
     seconds = 60 * minutes if minutes is not None else (None if steps is not None else 600.0)
     bar = _Bar("training")
     try:
+        check_writable(out)
         pictures, truths = _read_pairs(match_by_stem(images, labels), read_image, read_labels)
         validation = None
         if val_images is not None and val_labels is not None:

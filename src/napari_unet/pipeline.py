@@ -85,7 +85,9 @@ class Task:
 
     def __str__(self) -> str:
         n = len(self.units)
-        times = "" if n == 1 else f"{n} {'slices' if self.units[0].z is not None else 'volumes'}, each "
+        frames, slices = {unit.frame for unit in self.units}, {unit.z for unit in self.units}
+        what = "volumes" if self.units[0].z is None else "time points" if len(slices) == 1 else "slices"
+        times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
         return times + str(self.plan)
 
     @property
@@ -166,7 +168,10 @@ def make_task(
     """
     spec = model.info.spec
     if spec.ndim == 3 and not image.is_volume:
-        raise ImageError(f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}).")
+        raise ImageError(
+            f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}). "
+            "Choose another model, or set the axes."
+        )
     if channel is not None:
         if not 0 <= channel < image.n_channels:
             raise ImageError(f"{image.name} has the channels 0 to {image.n_channels - 1}; got {channel}.")

@@ -238,6 +238,14 @@ def test_ids_of_new_objects_are_new(two):
     assert labels[0, 0, 34, 4] > 50
 
 
+def test_the_last_id_there_is_leaves_ids_for_new_objects(two):
+    corrections, labels = two
+    labels[0, 0, 0:3, 30:33] = np.iinfo(np.int32).max
+    merge(corrections, labels, 0, PLANE, plane_of((5, 5, 10), (20, 20, 10), (32, 2, 6)))
+    assert labels[0, 0, 1, 31] == np.iinfo(np.int32).max
+    assert labels[0, 0, 34, 4] == 3
+
+
 def test_frames_do_not_share_ids():
     corrections, labels = Corrections((2, 1, 40, 40)), np.zeros((2, 1, 40, 40), np.int32)
     for frame in (0, 1):

@@ -100,7 +100,7 @@ def test_empty_stack(widget, viewer, click, said):
     """Of planes without pixels napari makes no layer, of a stack without planes it does."""
     viewer.add_image(np.zeros((0, 20, 20), np.uint8), name="nothing", contrast_limits=(0, 1))
     click(widget.segment_panel.button)
-    assert "nothing is empty" in said(advice=False)
+    assert "nothing is empty" in said()
     assert len(viewer.layers) == 1
 
 
@@ -188,7 +188,7 @@ def test_volume_model_on_a_plane(widget, viewer, squares, click, said, make_mode
     save_model(make_model(ndim=3), "volumes")
     assert widget.controller.choose_model("volumes")
     click(widget.segment_panel.button)
-    assert "no Z axis" in said(advice=False)
+    assert "no Z axis" in said()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle"])

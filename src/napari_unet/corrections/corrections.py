@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RING = 2
 """Pixels around a corrected object that are supervised with it: they say where it ends."""
 
+_COUNTED_IDS = 2**30
+"""New objects are numbered on from the largest id below this; a user may well paint with the last id that there is."""
+
 
 class Provenance(IntEnum):
     """Where a pixel's label comes from."""
@@ -100,7 +103,7 @@ class Corrections:
             changed = labels[index] != self.prediction[index]
             n_changed = int(np.count_nonzero(changed))
             if n_changed:
-                self._last_id = max(self._last_id, int(labels[index].max(initial=0)))
+                self._last_id = max(self._last_id, _largest(labels[index]))
             ids = self._touched(labels[index][changed], self.prediction[index][changed]) if n_changed else frozenset()
             state = _PlaneState(n_changed, ids, int(np.count_nonzero(self.reviewed[index])))
             if state.corrected_pixels or state.reviewed_pixels:
@@ -212,9 +215,9 @@ class Corrections:
                 mapping[int(new)] = int(kept)
             elif not goes_on and count > 0.5 * sizes[new]:
                 mapping[int(new)] = 0  # the user's outline of this object is final
-        self._last_id = max(self._last_id, int(old.max(initial=0)))
+        self._last_id = max(self._last_id, _largest(old))
         renumbered = renumber(predicted, mapping, self._last_id + 1)
-        self._last_id = max(self._last_id, int(renumbered.max(initial=0)))
+        self._last_id = max(self._last_id, _largest(renumbered))
         return renumbered
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
@@ -240,3 +243,7 @@ class Corrections:
         """Ids (not 0) of the objects that pixels with these labels and predictions belong or belonged to."""
         ids = np.union1d(np.unique(labels), np.unique(prediction))
         return frozenset(int(i) for i in ids if i)
+
+
+def _largest(labels: NDArray[Any]) -> int:
+    return int(labels[labels < _COUNTED_IDS].max(initial=0))

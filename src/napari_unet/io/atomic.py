@@ -55,6 +55,23 @@ def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             _remove(partial)
 
 
+def check_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written to `path` at its end.
+
+    Raises
+    ------
+    FileFormatError
+        If the system does not let it be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise FileFormatError(f"{path} could not be written: {_reason(error)}.") from error
+
+
 def _replace(partial: Path, path: Path) -> None:
     if not path.is_dir():
         os.replace(partial, path)
