@@ -305,8 +305,12 @@ class _Bar:
         self._title = title
         self._terminal = sys.stderr.isatty()
         self._last = 0.0
+        self._note = ""
 
     def __call__(self, progress: Progress) -> None:
+        if progress.note not in ("", self._note):
+            self._note = progress.note
+            self.end(progress.note)
         left = progress.remaining
         rest = f", {format_seconds(left)} left" if left and progress.done < progress.total else ""
         text = f"{self._title}: {progress.message or f'{progress.done} of {progress.total} {progress.what}'}{rest}"

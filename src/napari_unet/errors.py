@@ -39,5 +39,13 @@ class DeviceError(UNetError):
     """A compute device was asked for that this machine does not have."""
 
 
+class DeviceMemoryError(DeviceError):
+    """A device, or the computer, has not enough memory for a step; a smaller one may do."""
+
+
+class ModelOutputError(UNetError):
+    """A network gave values that are not numbers."""
+
+
 class Cancelled(UNetError):  # noqa: N818 - it is an outcome, not a fault
     """A long job was stopped by its cancel token; what it had finished is kept."""

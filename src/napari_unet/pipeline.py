@@ -216,10 +216,10 @@ def segment_steps(
     model, plan = task.model, task.plan
     predictor = Predictor(model.net, softmax=model.info.task == "semantic", device=resolve_device(device))
     statistics = measure(sample_pixels(task.image, task.channels), model.info.normalization)
-    done = 0
+    done, note = 0, ""
 
     def progress() -> Progress:
-        return Progress(done, task.n_tiles, watch.seconds)
+        return Progress(done, task.n_tiles, watch.seconds, note=note)
 
     def focus_in_plan() -> tuple[float, ...] | None:
         place = focus() if focus is not None else None
@@ -236,7 +236,7 @@ def segment_steps(
         maps = np.empty((model.info.spec.out_channels, *plan.shape), np.float32)
         for result in run_plan(plan, source, predictor, focus_in_plan, cancel):
             maps[(slice(None), *result.tile.region)] = result.maps
-            done += 1
+            done, note = done + 1, result.note
             if len(plan.tiles) > 1 and not task.zoom:
                 labels = model.decode(result.maps)
                 yield TileDone(unit, _with_z(unit, result.tile.region), _volume(labels), progress())

@@ -23,7 +23,9 @@ class Progress:
     what : str
         What is being counted, as a user would call it ("tiles", "steps").
     message : str
-        One short sentence for a status line; may be empty.
+        One short sentence for a status line, instead of the count; may be empty.
+    note : str
+        A sentence that is to be told once: what went otherwise than expected; mostly empty.
     """
 
     done: int
@@ -31,6 +33,7 @@ class Progress:
     elapsed: float = 0.0
     what: str = "tiles"
     message: str = ""
+    note: str = ""
 
     @property
     def fraction(self) -> float:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from napari.utils import progress
 from qtpy.QtCore import Qt
+
+from napari_unet.tiling.engine import Predictor
 
 
 def result_of(viewer: Any) -> Any:
@@ -48,6 +51,35 @@ def test_tiles_appear_one_by_one_the_one_in_view_first(widget, viewer, squares, 
     assert result_of(viewer).data[64:, 64:].any()
     assert not result_of(viewer).data[:64, :64].any()
     assert image.data.max() == 100
+
+
+def test_memory_that_runs_short_is_told_and_the_image_segmented(
+    widget, viewer, squares, click, wait_idle, errors, monkeypatch
+):
+    apply = Predictor._apply
+
+    def poor(self: Predictor, block: np.ndarray) -> np.ndarray:
+        if block[0].size > 10_000:
+            raise MemoryError
+        return apply(self, block)
+
+    monkeypatch.setattr(Predictor, "_apply", poor)
+    viewer.add_image(squares((192, 192)), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert not errors(widget)
+    assert "Found 9 objects" in widget.status.text()
+    assert "Memory ran short; going on in smaller tiles" in widget.status.text()
+
+
+def test_a_network_that_gives_no_numbers_paints_nothing(widget, viewer, squares, click, wait_idle, errors):
+    with torch.no_grad():
+        widget.controller.model.net.head.bias.fill_(float("nan"))
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert "not numbers" in errors(widget)[-1]
+    assert not result_of(viewer).data.any()
 
 
 def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle):

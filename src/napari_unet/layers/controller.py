@@ -246,6 +246,9 @@ class Controller:
             job.cancel.cancel()
             self._on_segment_end(job, session, error, "")
             return
+        if event.progress.note not in ("", job.note):
+            job.note = event.progress.note
+            self._say(job.note)
         self.progressed.emit(event.progress)
 
     def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
@@ -262,7 +265,7 @@ class Controller:
         else:
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            self._say(f"{lead or 'Found '}{n} {what}. {advice}", "done")
+            self._say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(job.note)}{job.note}", "done")
         self.refresh_corrections(everything=True)
 
     # -- Correct ---------------------------------------------------------------------------------------------------

@@ -27,12 +27,15 @@ class Job:
         Stops it.
     generation : int
         Of the controller when the job began; what a job of an older generation reports is dropped.
+    note : str
+        What the user was told of it while it ran, and is told again at the end.
     """
 
     title: str
     total: int
     generation: int
     cancel: CancelToken = field(default_factory=CancelToken)
+    note: str = ""
 
 
 class Runner(Protocol):

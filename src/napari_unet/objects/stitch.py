@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,26 +30,43 @@ def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 
 
     Two objects are the same where their overlap is more than `min_share` of their union, one to one, best first.
     """
-    ids_reference, ids_labels, counts = overlaps(reference, labels)
-    if not len(counts):
-        return {}
-    shares = counts / (_sizes(reference, ids_reference) + _sizes(labels, ids_labels) - counts)
-    mapping: dict[int, int] = {}
-    used: set[int] = set()
-    for index in np.argsort(-shares, kind="stable"):
-        if shares[index] <= min_share:
-            break
-        old, new = int(ids_reference[index]), int(ids_labels[index])
-        if new not in mapping and old not in used:
-            mapping[new] = old
-            used.add(old)
-    return mapping
+    matcher = Matcher()
+    matcher.add(reference, labels)
+    return matcher.mapping(min_share)
 
 
-def _sizes(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.intp]:
-    """Pixels of each of some ids that occur; not by a table of all ids, for a user may paint with any number."""
-    present, counts = np.unique(labels, return_counts=True)
-    return np.asarray(counts[np.searchsorted(present, ids)])
+class Matcher:
+    """Finds which objects of two label images are the same, from parts of the images: they need not fit in memory."""
+
+    def __init__(self) -> None:
+        self._shared: Counter[tuple[int, int]] = Counter()
+        self._sizes: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+
+    def add(self, reference: NDArray[Any], labels: NDArray[Any]) -> None:
+        """Count a part of both images (not by a table of all ids, for a user may paint with any number)."""
+        first, second, counts = overlaps(reference, labels)
+        for a, b, count in zip(first.tolist(), second.tolist(), counts.tolist(), strict=True):
+            self._shared[a, b] += count
+        for sizes, part in zip(self._sizes, (reference, labels), strict=True):
+            ids, counts = np.unique(part, return_counts=True)
+            for label, count in zip(ids.tolist(), counts.tolist(), strict=True):
+                sizes[label] += count
+
+    def mapping(self, min_share: float = 0.5) -> dict[int, int]:
+        """Return which id of the second image is the same object as which of the first; see `match_ids`."""
+        of_first, of_second = self._sizes
+        shares = {
+            (old, new): count / (of_first[old] + of_second[new] - count) for (old, new), count in self._shared.items()
+        }
+        mapping: dict[int, int] = {}
+        used: set[int] = set()
+        for (old, new), share in sorted(shares.items(), key=lambda entry: (-entry[1], entry[0])):
+            if share <= min_share:
+                break
+            if new not in mapping and old not in used:
+                mapping[new] = old
+                used.add(old)
+        return mapping
 
 
 def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> NDArray[np.int32]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from napari_unet.errors import DeviceError
+from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.tiling.source import Source, read_mirrored
 
 if TYPE_CHECKING:
@@ -23,10 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileResult:
-    """A finished tile: its maps as probabilities, axes (K, [Z,] Y, X), for `tile.region`."""
+    """A finished tile.
+
+    Attributes
+    ----------
+    tile : Tile
+    maps : ndarray of float32, axes (K, [Z,] Y, X)
+        Probabilities, for `tile.region`.
+    note : str
+        What the user should know of how it came about ("memory ran short: ..."); mostly empty.
+    """
 
     tile: Tile
     maps: NDArray[np.float32]
+    note: str = ""
 
 
 class Predictor:
@@ -46,6 +57,7 @@ class Predictor:
         self.device = torch.device(device)
         self._net = net.to(self.device)
         self._softmax = softmax
+        self._half = False
         self._format = torch.channels_last if net.spec.ndim == 2 else torch.channels_last_3d
 
     def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,20 +65,101 @@ class Predictor:
 
         Raises
         ------
-        DeviceError
-            If the device has not enough memory for the block.
+        DeviceMemoryError
+            If there is not enough memory for the block.
+        ModelOutputError
+            If the network gives values that are not numbers.
         """
         try:
-            with torch.inference_mode():
-                batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)
-                logits = self._net(batch.contiguous(memory_format=self._format))
-                maps = torch.softmax(logits, 1) if self._softmax else torch.sigmoid(logits)
-                return maps[0].float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"The memory of {self.device} is not enough for a tile of {block.shape[1:]} pixels. "
-                "Set a smaller tile, or choose the CPU as device."
-            ) from error
+            maps = self._apply(block)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise self._short(block) from error
+        except RuntimeError as error:  # torch's processors other than CUDA tell of it so
+            if "memory" not in str(error):
+                raise
+            raise self._short(block) from error
+        if not np.isfinite(maps).all():
+            raise ModelOutputError(
+                "The network gave values that are not numbers: its weights are damaged, or the image's intensities "
+                "are out of its range. Choose another model, or go back to the one before."
+            )
+        return maps
+
+    def weaken(self) -> str:
+        """Go on with what takes less memory: half precision on a GPU, then the CPU; return what it is, "" for none."""
+        if self.device.type == "cpu":
+            return ""
+        if self.device.type == "cuda" and not self._half:
+            self._half = True
+            return "half precision"
+        self.device, self._half = torch.device("cpu"), False
+        self._net = self._net.to(self.device)
+        return "the CPU"
+
+    def _apply(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self._half):
+            batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)
+            logits = self._net(batch.contiguous(memory_format=self._format)).float()
+            maps = torch.softmax(logits, 1) if self._softmax else torch.sigmoid(logits)
+            return np.asarray(maps[0].cpu().numpy())
+
+    def _short(self, block: NDArray[np.float32]) -> DeviceMemoryError:
+        return DeviceMemoryError(
+            f"The memory of {self.device} is not enough for a tile of {block.shape[1:]} pixels. "
+            "Close other programs, or choose the CPU as device."
+        )
+
+
+class _Frugal:
+    """Computes tiles, and where memory runs short does the same in smaller steps: never an error while there is a way.
+
+    First the tile is halved, and halved again, which changes nothing in the result; then the predictor is asked for
+    half precision, and for the CPU. What was learned about the memory holds for the tiles that follow.
+    """
+
+    def __init__(
+        self, plan: TilingPlan, source: Source, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    ) -> None:
+        self._plan, self._source, self._predictor = plan, source, predictor
+        self._too_much: float = math.inf  # pixels of a block
+        self.note = ""
+
+    def maps(self, tile: Tile) -> NDArray[np.float32]:
+        size = math.prod(tile.read_shape)
+        failure: DeviceMemoryError | None = None
+        if size < self._too_much:
+            try:
+                return self._once(tile)
+            except DeviceMemoryError as error:
+                failure = error
+            except MemoryError as error:
+                failure = DeviceMemoryError("There is not enough memory. Close other programs.")
+                failure.__cause__ = error
+            self._too_much = size
+        parts = self._plan.halves(tile)
+        if parts:
+            return self._joined(tile, parts)
+        weaker = self._predictor.weaken() if isinstance(self._predictor, Predictor) else ""
+        if not weaker:
+            raise failure or DeviceMemoryError("There is not enough memory. Close other programs.")
+        self._too_much = math.inf
+        self.note = f"Memory ran short; going on with {weaker}."
+        return self.maps(tile)
+
+    def _once(self, tile: Tile) -> NDArray[np.float32]:
+        maps = self._predictor(read_mirrored(self._source, tile.read_start, tile.read_shape))
+        return maps[(slice(None), *tile.crop)]
+
+    def _joined(self, tile: Tile, parts: tuple[Tile, ...]) -> NDArray[np.float32]:
+        done = [self.maps(part) for part in parts]
+        if not self.note:
+            shape = "×".join(str(n) for n in done[0].shape[1:])
+            self.note = f"Memory ran short; going on in smaller tiles, of {shape}."
+        joined = np.empty((len(done[0]), *(b - a for a, b in zip(tile.start, tile.stop, strict=True))), np.float32)
+        for part, maps in zip(parts, done, strict=True):
+            where = tuple(slice(r.start - a, r.stop - a) for r, a in zip(part.region, tile.start, strict=True))
+            joined[(slice(None), *where)] = maps
+        return joined
 
 
 def run_plan(
@@ -96,14 +189,17 @@ def run_plan(
     ------
     Cancelled
         If `cancel` is set; tiles already yielded are complete.
+    DeviceMemoryError
+        If memory is short even for the smallest tile on the CPU.
+    ModelOutputError
+        If the network gives values that are not numbers.
     """
-    waiting = list(plan.tiles)
+    waiting, frugal = list(plan.tiles), _Frugal(plan, source, predictor)
     while waiting:
         if cancel is not None:
             cancel.check()
         tile = waiting.pop(_nearest(waiting, focus() if focus is not None else None))
-        maps = predictor(read_mirrored(source, tile.read_start, tile.read_shape))
-        yield TileResult(tile, maps[(slice(None), *tile.crop)])
+        yield TileResult(tile, frugal.maps(tile), frugal.note)
 
 
 def _nearest(tiles: list[Tile], place: tuple[float, ...] | None) -> int:

@@ -72,6 +72,8 @@ class TilingPlan:
 
     Attributes
     ----------
+    spec : UNetSpec
+        The network it is for.
     shape : tuple of int
         Spatial shape of the image.
     tile_shape : tuple of int
@@ -82,10 +84,24 @@ class TilingPlan:
         Regions that cover the image once, without overlap.
     """
 
+    spec: UNetSpec
     shape: tuple[int, ...]
     tile_shape: tuple[int, ...]
     halo: tuple[int, ...]
     tiles: tuple[Tile, ...]
+
+    def halves(self, tile: Tile) -> tuple[Tile, ...]:
+        """Return two tiles for one, with the same result for less memory; none if it is too small for that to help."""
+        sizes = [b - a for a, b in zip(tile.start, tile.stop, strict=True)]
+        axis = max(range(len(sizes)), key=sizes.__getitem__)
+        stride = self.spec.stride[axis]
+        if sizes[axis] <= max(stride, 2 * MIRROR[self.spec.ndim]):
+            return ()
+        middle = tile.start[axis] + _round_up(sizes[axis] // 2, stride)
+        whole = list(zip(tile.start, tile.stop, strict=True))
+        cut = ((tile.start[axis], middle), (middle, tile.stop[axis]))
+        parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in cut)
+        return tuple(_make_tile(self.spec, self.shape, part) for part in parts)
 
     @property
     def work(self) -> float:
@@ -132,7 +148,7 @@ def make_plan(spec: UNetSpec, shape: Sequence[int], tile: int | None = None, bud
         grid = [(*region, interval) for region in grid for interval in intervals]
     tiles = tuple(_make_tile(spec, shape, region) for region in grid)
     largest = tuple(max(b - a for a, b in intervals) for intervals in cuts)
-    return TilingPlan(shape, largest, geometry.halo(spec), tiles)
+    return TilingPlan(spec, shape, largest, geometry.halo(spec), tiles)
 
 
 def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], budget: int) -> list[int]:

@@ -1,0 +1,175 @@
+"""Objects of an image too large to decode at once: block by block, and one id for each however many blocks it spans.
+
+Every block is decoded with a margin of its surroundings, so that the objects which reach into it are seen whole. Two
+neighbours then agree about what lies around their common face, and what they agree about is one object.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.objects.stitch import match_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of an image; all slices are absolute.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Its place in the grid of blocks.
+    region : tuple of slice
+        What its result is for; the regions of all blocks cover the image once.
+    seen : tuple of slice
+        What is decoded: the region and its margin, as far as the image goes.
+    """
+
+    index: tuple[int, ...]
+    region: tuple[slice, ...]
+    seen: tuple[slice, ...]
+
+    @property
+    def crop(self) -> tuple[slice, ...]:
+        """The region within what is seen."""
+        return _within(self.region, self.seen)
+
+
+class BlockStitcher:
+    """Gives the objects of separately decoded blocks ids that are unique, and the same across blocks.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the image, ([Z,] Y, X).
+    block : sequence of int
+        Shape of a block's region.
+    overlap : int
+        Size, in pixels, up to which objects come out as if the image had been decoded at once. Blocks see twice as far
+        beyond their region: an object that reaches into it, and those that such an object touches.
+    smoothing : int
+        Pixels beyond which a pixel has no influence on whether another is a seed.
+
+    Notes
+    -----
+    Blocks are added in the order of `blocks`. What is kept in between is a row of blocks' edges and one number for
+    every object: memory does not grow with the image, but with the objects found in it.
+    """
+
+    def __init__(self, shape: Sequence[int], block: Sequence[int], overlap: int, smoothing: int = 4) -> None:
+        self.shape, self.block = tuple(shape), tuple(block)
+        self._margin = 2 * overlap + smoothing
+        self._half = max(1, overlap // 2)
+        self._parents = _Forest()
+        self._edges: dict[tuple[int, tuple[int, ...]], _Edge] = {}
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks in their order."""
+        counts = [math.ceil(n / b) for n, b in zip(self.shape, self.block, strict=True)]
+        for index in itertools.product(*map(range, counts)):
+            region = tuple(
+                slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(index, self.block, self.shape, strict=True)
+            )
+            seen = tuple(
+                slice(max(0, r.start - self._margin), min(n, r.stop + self._margin))
+                for r, n in zip(region, self.shape, strict=True)
+            )
+            yield Block(index, region, seen)
+
+    def add(self, block: Block, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Take in what a block was decoded to and return its region with ids that are final but for `final_ids`.
+
+        Parameters
+        ----------
+        block : Block
+        labels : ndarray of int32, ids from 1
+            Of `block.seen`.
+        """
+        ids = np.unique(labels[block.crop])
+        ids = ids[ids > 0]
+        table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+        table[ids] = self._parents.grow(len(ids))
+        for axis, count in enumerate(self.shape):
+            lower, upper = block.region[axis].start, block.region[axis].stop
+            if lower > 0:
+                before = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])
+                self._join(self._edges.pop((axis, before)), _Edge.of(labels, table, block, axis, lower, self._half))
+            if upper < count:
+                self._edges[axis, block.index] = _Edge.of(labels, table, block, axis, upper, self._half)
+        return table[labels[block.crop]]
+
+    def final_ids(self) -> NDArray[np.int32]:
+        """Return the table from the ids that `add` gave to the final ones: 1, 2, ... without gaps."""
+        return self._parents.table()
+
+    def _join(self, first: _Edge, second: _Edge) -> None:
+        for b, a in match_ids(first.labels, second.labels).items():
+            one, other = first.ids[a], second.ids[b]
+            if one and other:  # an object without a pixel in both regions is not written by both
+                self._parents.join(int(one), int(other))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edge:
+    """What a block saw on both sides of one of its faces, and the ids that its objects got (0: not in its region)."""
+
+    labels: NDArray[np.int32]
+    ids: NDArray[np.int32]
+
+    @classmethod
+    def of(
+        cls, labels: NDArray[np.int32], ids: NDArray[np.int32], block: Block, axis: int, face: int, half: int
+    ) -> _Edge:
+        seen = block.seen[axis]
+        band = list(block.region)
+        # Both blocks see this far, unless one is thinner than that: then both see the same less.
+        band[axis] = slice(max(face - half, seen.start), min(face + half, seen.stop))
+        return cls(labels[_within(band, block.seen)].copy(), ids)
+
+
+@dataclass(slots=True, eq=False)
+class _Forest:
+    """Union-find (Tarjan 1975) over the ids 1, 2, ..."""
+
+    parent: list[int] = field(default_factory=lambda: [0])
+
+    def grow(self, count: int) -> NDArray[np.int32]:
+        """Add ids, each on its own, and return them."""
+        first = len(self.parent)
+        self.parent.extend(range(first, first + count))
+        return np.arange(first, first + count, dtype=np.int32)
+
+    def root(self, label: int) -> int:
+        while self.parent[label] != label:
+            self.parent[label] = self.parent[self.parent[label]]
+            label = self.parent[label]
+        return label
+
+    def join(self, a: int, b: int) -> None:
+        a, b = self.root(a), self.root(b)
+        self.parent[max(a, b)] = min(a, b)
+
+    def table(self) -> NDArray[np.int32]:
+        roots = np.array([self.root(label) for label in range(len(self.parent))], np.int64)
+        _, ranks = np.unique(roots, return_inverse=True)
+        return ranks.astype(np.int32)  # the root of 0 is 0, the first
+
+
+def _within(region: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
+    return tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True))
+
+
+def apply_table(labels: Any, table: NDArray[np.int32], regions: Iterator[tuple[Any, ...]]) -> None:
+    """Replace every id in an array (numpy, zarr) by its entry in a table, region by region."""
+    for region in regions:
+        labels[region] = table[np.asarray(labels[region])]
