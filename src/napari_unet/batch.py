@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from napari_unet.axes import Image, PixelSize
+from napari_unet.blockwise import Outcome, Plane, segment_into
 from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import completed
 from napari_unet.io.pairs import stem
 from napari_unet.io.readers import image_files, read_image
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.pipeline import Result, segment
+from napari_unet.io.zarrs import create_zarr
+from napari_unet.models.model import resolve_device
+from napari_unet.pipeline import Result, Task, make_task, segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, ProgressCallback
+
+
+IN_MEMORY_BYTES = 2**29
+"""Labels and maps of more than this are written to disk as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +105,100 @@ def segment_file(
     image = read_image(job.source, options.axes)
     if options.pixel_size is not None:
         image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name)
-    result = segment(
-        image, model, channel=options.channel, device=options.device, tile=options.tile, keep_maps=options.maps,
-        progress=progress, cancel=cancel,
-    )  # fmt: skip
-    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
-    if options.maps:
-        _write_maps(job, result, options.overwrite)
-    plan = result.task.plan
+    task = make_task(image, model, channel=options.channel, tile=options.tile)
+    on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
+    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, progress, cancel)
     return {
         "input": str(job.source),
         "output": str(job.target),
-        "n_objects": result.n_objects,
-        "seconds": round(result.seconds, 3),
-        "device": result.device,
-        "tiles": result.task.n_tiles,
-        "tile_shape": list(plan.tile_shape),
-        "halo": list(plan.halo),
+        "n_objects": done.n_objects,
+        "seconds": round(done.seconds, 3),
+        "device": str(resolve_device(options.device)),
+        "tiles": task.n_tiles,
+        "tile_shape": list(task.plan.tile_shape),
+        "halo": list(task.plan.halo),
         "peak_rss_mb": peak_memory_mb(),
     }
 
 
-def _write_maps(job: FileJob, result: Result, overwrite: bool) -> None:
-    """Write the maps beside the labels, with the map axis first and no axes of which the image has none."""
-    assert result.maps is not None  # they were asked for
-    drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in "C" + result.axes)
-    axes = "".join(letter for letter in "CTZYX" if letter in "C" + result.axes)
+def _segment_in_memory(
+    job: FileJob, task: Task, options: SegmentOptions, progress: ProgressCallback | None, cancel: CancelToken | None
+) -> Result:
+    image = task.image
+    result = segment(
+        image, task.model, channel=options.channel, device=options.device, tile=options.tile, keep_maps=options.maps,
+        progress=progress, cancel=cancel,
+    )  # fmt: skip
+    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
+    if result.maps is not None:
+        axes = _maps_axes(image)
+        drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in axes)
+        letters = "".join(letter for letter in "CTZYX" if letter in axes)
+        write_maps(_maps_path(job), result.maps.squeeze(drop), letters, image.pixel_size, options.overwrite)
+    return result
+
+
+def _segment_on_disk(
+    job: FileJob, task: Task, options: SegmentOptions, progress: ProgressCallback | None, cancel: CancelToken | None
+) -> Outcome:
+    """Segment by blocks; only the finished results have their names, and nothing else is left."""
+    pixel_size, target = task.image.pixel_size, job.target
+    with ExitStack() as stack:
+        labels = _labels_on_disk(stack, target, task, options.overwrite)
+        maps = _maps_on_disk(stack, job, task, options)
+        outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
+        if target.suffix != ".zarr":
+            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite)
+    return outcome
+
+
+def _labels_on_disk(stack: ExitStack, target: Path, task: Task, overwrite: bool) -> Plane:
+    """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
+    image, final = task.image, target.suffix == ".zarr"
+    path = target if final else target.with_name(f"{target.name}.blocks")
+    folder = stack.enter_context(completed(path, overwrite=overwrite, discard=not final))
+    axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
+    shape = tuple(image.size(letter) for letter in axes)
+    array = create_zarr(folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True)
+    return Plane(array, axes)
+
+
+def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions) -> Plane:
+    """Make the array that maps are written to: all of them if they are wanted, else those of a unit at a time."""
+    image, target, spec = task.image, job.target, task.model.info.spec
+    axes = _maps_axes(image) if options.maps else "CYX" if spec.ndim == 2 else "CZYX"
+    shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in axes)
+    if not options.maps and 4 * math.prod(shape) <= IN_MEMORY_BYTES // 2:
+        return Plane(np.zeros(shape, np.float32), axes)
+    path = _maps_path(job) if options.maps else target.with_name(f"{target.name}.maps")
+    folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
+    tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))  # each chunk is then written once
+    chunks = tuple(min(tile.get(letter, 1), n) for letter, n in zip(axes, shape, strict=True))
+    return Plane(create_zarr(folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks), axes)
+
+
+def _in_memory_bytes(task: Task, maps: bool) -> int:
+    """Bytes of the labels and maps that `pipeline.segment` would hold at a time."""
+    space, ndim = task.image.space, task.model.info.spec.ndim
+    pixels = math.prod(space) * task.image.n_frames
+    return 4 * (pixels + task.model.info.spec.out_channels * (pixels if maps else math.prod(space[-ndim:])))
+
+
+def _maps_axes(image: Image) -> str:
+    return "".join(letter for letter in "TCZYX" if letter in "C" + image.label_axes)
+
+
+def _maps_path(job: FileJob) -> Path:
     name = job.target.name.removesuffix(job.target.suffix).removesuffix("_labels")
-    path = job.target.with_name(f"{name}_maps.zarr")
-    write_maps(path, result.maps.squeeze(drop), axes, result.task.image.pixel_size, overwrite)
+    return job.target.with_name(f"{name}_maps.zarr")
 
 
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process has held so far, in MB; None where the system does not tell."""
+    status = Path("/proc/self/status")  # Linux; what `resource` says there may be the peak of the calling process
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) / 2**10, 1)
     try:
         import resource
     except ImportError:  # Windows

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from napari_unet.models.normalize import Statistics, measure, normalize
 from napari_unet.models.store import load_model
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import Progress, Stopwatch
-from napari_unet.tiling.engine import Predictor, run_plan
+from napari_unet.tiling.engine import Predictor, TileResult, run_plan
 from napari_unet.tiling.plan import TilingPlan, make_plan
 from napari_unet.tiling.source import ArraySource
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 RESCALE_TOLERANCE = 1.25
 """A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
 
-_STATISTICS_PIXELS = 32_000_000
+_STATISTICS_PIXELS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class Task:
     def n_tiles(self) -> int:
         """Tiles of all units together."""
         return len(self.plan.tiles) * len(self.units)
+
+    def at_image_size(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the maps of a unit (K, [Z,] Y, X) with the image's pixels, where it was segmented at others."""
+        return _resize(maps, self.image.space[-len(self.plan.shape) :]) if self.zoom else maps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,6 +197,42 @@ def make_task(
     return Task(image, model, channels, zoom, plan, tuple(units))
 
 
+class Inference:
+    """The network of a task on its device, and the statistics of its whole image: ready to do one unit after another.
+
+    Parameters
+    ----------
+    task : Task
+        From `make_task`.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    """
+
+    def __init__(self, task: Task, device: str = "auto") -> None:
+        self._task, info = task, task.model.info
+        self._predictor = Predictor(task.model.net, softmax=info.task == "semantic", device=resolve_device(device))
+        self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
+
+    def tiles(
+        self,
+        unit: Unit,
+        focus: Callable[[], tuple[float, float] | None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[TileResult]:
+        """Yield the tiles of a unit, those near the (Y, X) pixel that `focus` returns first."""
+        plan, zoom = self._task.plan, self._task.zoom or (1.0,) * len(self._task.plan.shape)
+
+        def focus_in_plan() -> tuple[float, ...] | None:
+            place = focus() if focus is not None else None
+            if place is None:
+                return None
+            full = (plan.shape[0] / 2 / zoom[0], *place) if len(plan.shape) == 3 else place
+            return tuple(p * z for p, z in zip(full, zoom, strict=True))
+
+        source = _unit_source(self._task, unit, self._statistics)
+        yield from run_plan(plan, source, self._predictor, focus_in_plan, cancel)
+
+
 def segment_steps(
     task: Task,
     *,
@@ -214,34 +255,23 @@ def segment_steps(
     """
     watch = Stopwatch()
     model, plan = task.model, task.plan
-    predictor = Predictor(model.net, softmax=model.info.task == "semantic", device=resolve_device(device))
-    statistics = measure(sample_pixels(task.image, task.channels), model.info.normalization)
+    inference = Inference(task, device)
     done, note = 0, ""
 
     def progress() -> Progress:
         return Progress(done, task.n_tiles, watch.seconds, note=note)
 
-    def focus_in_plan() -> tuple[float, ...] | None:
-        place = focus() if focus is not None else None
-        if place is None:
-            return None
-        zoom = task.zoom or (1.0,) * len(plan.shape)
-        full = (plan.shape[0] / 2 / zoom[0], *place) if len(plan.shape) == 3 else place
-        return tuple(p * z for p, z in zip(full, zoom, strict=True))
-
     for unit in task.units:
         if cancel is not None:
             cancel.check()
-        source = _unit_source(task, unit, statistics)
         maps = np.empty((model.info.spec.out_channels, *plan.shape), np.float32)
-        for result in run_plan(plan, source, predictor, focus_in_plan, cancel):
+        for result in inference.tiles(unit, focus, cancel):
             maps[(slice(None), *result.tile.region)] = result.maps
             done, note = done + 1, result.note
             if len(plan.tiles) > 1 and not task.zoom:
                 labels = model.decode(result.maps)
                 yield TileDone(unit, _with_z(unit, result.tile.region), _volume(labels), progress())
-        if task.zoom:
-            maps = _resize(maps, task.image.space[-len(plan.shape) :])
+        maps = task.at_image_size(maps)
         labels = model.decode(maps)
         yield UnitDone(unit, _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress())
 
@@ -330,7 +360,9 @@ def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
     """Return an even sample of all pixels of an image, axes (C, n); all of them where they are few."""
     depth, height, width = image.space
     planes = list(itertools.product(range(image.n_frames), range(depth)))
-    step = max(1, round((len(planes) * height * width / _STATISTICS_PIXELS) ** (1 / 3)))
+    # Every so many-th pixel along Y and X, and every so many-th plane where there are several.
+    surplus = len(planes) * height * width / _STATISTICS_PIXELS
+    step = max(1, math.ceil(surplus ** (1 / 3)) if len(planes) > 1 else math.ceil(surplus**0.5))
     taken = []
     for frame, z in planes[::step]:
         every = slice(None, None, step)

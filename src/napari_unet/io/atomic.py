@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def completed(path: Path, *, overwrite: bool = False, discard: bool = False) -> Iterator[Path]:
     """Give ``<name>.partial`` beside `path` to write to, and rename it to `path` when all went well.
 
     Parameters
@@ -26,6 +26,8 @@ def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         Final name of a file or a Zarr folder. Its parent folders are made.
     overwrite : bool
         Whether an existing one may be replaced.
+    discard : bool
+        Never rename it: it holds what is only needed meanwhile.
 
     Yields
     ------
@@ -47,7 +49,8 @@ def completed(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(partial)
         yield partial
-        _replace(partial, path)
+        if not discard:
+            _replace(partial, path)
     except OSError as error:
         raise FileFormatError(f"{path} could not be written: {_reason(error)}.") from error
     finally:

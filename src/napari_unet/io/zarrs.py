@@ -15,6 +15,7 @@ from napari_unet.io.units import length
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import zarr
     from numpy.typing import DTypeLike
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
@@ -164,21 +165,40 @@ def write_zarr(
     labels : bool
         Whether it is a label image.
     """
-    import zarr
-
-    group = zarr.open_group(folder, mode="w", zarr_format=2)
-    chunks = _chunks(axes, data.shape)
-    array = group.create_array(
-        "0",
-        shape=data.shape,
-        dtype=np.dtype(dtype),
-        chunks=chunks,
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-    )
+    array = create_zarr(folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels)
+    chunks = array.chunks
     steps = [range(0, n, c) for n, c in zip(data.shape[:-2], chunks[:-2], strict=True)]
     for starts in itertools.product(*steps):
         block = tuple(slice(start, start + c) for start, c in zip(starts, chunks[:-2], strict=True))
         array[block] = np.asarray(data[block]).astype(dtype, copy=False)
+
+
+def create_zarr(
+    folder: Path,
+    shape: tuple[int, ...],
+    axes: str,
+    pixel_size: PixelSize | None,
+    dtype: DTypeLike,
+    *,
+    name: str,
+    labels: bool = False,
+    chunks: tuple[int, ...] | None = None,
+) -> zarr.Array[Any]:
+    """Return an array of zeros in a new OME-Zarr image, to be filled piece by piece; see `write_zarr`.
+
+    `chunks` are those of the array; None: a few megabytes each.
+    """
+    import zarr
+
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    array = group.create_array(
+        "0",
+        shape=shape,
+        dtype=np.dtype(dtype),
+        chunks=chunks or _chunks(axes, shape),
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        fill_value=0,
+    )
     metadata = {
         "version": "0.4",
         "name": name,
@@ -193,6 +213,7 @@ def write_zarr(
         ],
     }
     group.attrs.update({"multiscales": [metadata], **({"image-label": {"version": "0.4"}} if labels else {})})
+    return array
 
 
 def _known(letter: str, pixel_size: PixelSize | None) -> float | None:
