@@ -122,11 +122,11 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 import numpy as np, torch
-from napari_unet import batch, blockwise, pipeline
+from napari_unet import batch, blockwise, inference
 from napari_unet.batch import FileJob, SegmentOptions, peak_memory_mb, segment_file
 from napari_unet.models.checkpoint import load_model_file
 torch.set_num_threads(1)
-batch.IN_MEMORY_BYTES, pipeline._STATISTICS_PIXELS = 0, 2_000_000
+batch.IN_MEMORY_BYTES, inference._STATISTICS_PIXELS = 0, 2_000_000
 blockwise.BLOCK, blockwise.OVERLAP = {2: 256}, {2: 50}
 segment_file(FileJob(Path(sys.argv[1]), Path(sys.argv[2])), load_model_file(Path(sys.argv[3])), SegmentOptions())
 print(json.dumps(peak_memory_mb()))
@@ -168,7 +168,7 @@ def test_image_is_read_in_pieces(bright_model, tmp_path, small_blocks):
                 self.most = max(self.most, pieces[0] * pieces[1])
             return np.random.default_rng(0).random(pieces).astype(np.float32)
 
-    from napari_unet.pipeline import make_task
+    from napari_unet.task import make_task
 
     data = Counting()
     task = make_task(Image(data, "YX"), bright_model(), tile=64)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 
 import dask.array as da
 import numpy as np
@@ -15,9 +16,11 @@ from scipy import ndimage
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import Cancelled, DeviceError, ImageError, ModelFileError, ModelMismatchError, UNetError
+from napari_unet.inference import Finished, TileDone, UnitDone, sample_pixels, segment_steps
 from napari_unet.models.normalize import measure, normalize
-from napari_unet.pipeline import TileDone, UnitDone, as_image, make_task, sample_pixels, segment, segment_steps
+from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
+from napari_unet.task import as_image, make_task
 
 
 def squares(shape=(48, 60), places=((5, 5), (5, 30), (25, 12)), size=9, bright=200.0, ground=20.0):
@@ -441,14 +444,51 @@ def test_a_stop_comes_within_one_tile(bright_model):
 def test_the_tile_in_view_comes_first_and_is_in_place(bright_model):
     image = squares((64, 64), places=((40, 40), (3, 3)))
     task = make_task(as_image(image), bright_model(), tile=32)
-    events = list(segment_steps(task, device="cpu", focus=lambda: (45.0, 45.0)))
+    events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 45.0, 45.0)))
     tiles = [e for e in events if isinstance(e, TileDone)]
-    assert [type(e) for e in events] == [TileDone] * 4 + [UnitDone]
+    assert [type(e) for e in events] == [TileDone] * 3 + [UnitDone]
     assert tiles[0].region == (slice(0, 1), slice(32, 64), slice(32, 64))
     for tile in tiles:
         _, y, x = tile.region
         assert np.array_equal(tile.labels[0] > 0, image[y, x] > 100)
     assert same_objects(events[-1].labels[0], ndimage.label(image > 100)[0])
+
+
+def test_what_is_looked_at_comes_next_in_any_slice(bright_model):
+    task = make_task(as_image(np.stack([squares((64, 64), places=((40, 40), (3, 3)))] * 5)), bright_model(), tile=32)
+    looked_at = [(0, 3, 60.0, 60.0), (0, 3, 60.0, 60.0), *[(0, 1, 5.0, 5.0)] * 99]
+    events = list(segment_steps(task, device="cpu", focus=lambda: looked_at.pop(0)))
+    order = [(e.unit.z, type(e)) for e in events]
+    assert order[:7] == [(3, TileDone)] * 2 + [(1, TileDone)] * 3 + [(1, UnitDone), (0, TileDone)]
+    tiles = [e.region[1:] for e in events if isinstance(e, TileDone)]
+    assert tiles[0] == (slice(32, 64), slice(32, 64))
+    assert tiles[2] == (slice(0, 32), slice(0, 32))
+    assert [e.unit.z for e in events if isinstance(e, UnitDone)] == [1, 0, 2, 3, 4]
+    for event in events:
+        if isinstance(event, UnitDone):
+            assert event.labels.max() == 2
+
+
+@pytest.mark.parametrize("stop_after", range(9))
+def test_a_stopped_run_goes_on_where_it_stopped(bright_model, stop_after):
+    image = as_image(np.stack([squares((64, 64), places=((40, 40), (3, 3)), bright=200 - 20 * z) for z in range(2)]))
+    task = make_task(image, bright_model(), tile=32)
+    whole = [e for e in segment_steps(task, device="cpu") if isinstance(e, UnitDone)]
+    finished, cancel, events = Finished(), CancelToken(), []
+    with suppress(Cancelled):  # the last stop comes when all is done
+        for event in segment_steps(task, device="cpu", finished=finished, cancel=cancel):
+            events.append(event)
+            if len(events) > stop_after:
+                cancel.cancel()
+    left = sum(map(len, finished.waiting(task).values()))
+    rest = list(segment_steps(task, device="cpu", finished=finished))
+    assert left <= 8 - stop_after
+    units = [e for e in [*events, *rest] if isinstance(e, UnitDone)]
+    assert [e.unit for e in units] == [e.unit for e in whole], "each is done once"
+    for one, other in zip(units, whole, strict=True):
+        assert np.array_equal(one.labels, other.labels)
+        assert np.array_equal(one.maps, other.maps)
+    assert not finished.waiting(task)
 
 
 def test_an_image_of_one_tile_has_no_provisional_result(bright_model):

@@ -20,7 +20,8 @@ from napari_unet.io.readers import image_files, read_image
 from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.models.model import resolve_device
-from napari_unet.pipeline import Result, Task, make_task, segment
+from napari_unet.pipeline import Result, segment
+from napari_unet.task import Task, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.inference import Inference
 from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import SLICE_SHARE, Matcher
-from napari_unet.pipeline import Inference
 from napari_unet.progress import Progress, Stopwatch
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.pipeline import Task, Unit
     from napari_unet.progress import CancelToken, ProgressCallback
+    from napari_unet.task import Task, Unit
 
 OVERLAP = {2: 96, 3: 24}
 """Size, in pixels, up to which objects come out as if the image had been decoded at once, by the spatial axes."""
@@ -110,7 +110,10 @@ def segment_into(
     before: Unit | None = None
     for unit in task.units:
         gathered = np.empty((task.model.info.spec.out_channels, *task.plan.shape), np.float32) if task.zoom else None
-        for result in inference.tiles(unit, None, cancel):
+        for tile in task.plan.tiles:
+            if cancel is not None:
+                cancel.check()
+            result = inference.run(unit, tile)
             if gathered is not None:
                 gathered[(slice(None), *result.tile.region)] = result.maps
             else:
@@ -118,6 +121,7 @@ def segment_into(
             done, note = done + 1, result.note
             if progress is not None:
                 progress(Progress(done, task.n_tiles, watch.seconds, note=note))
+        inference.end(unit)
         if gathered is not None:  # an image that is rescaled has to fit in memory
             maps.write(unit, (slice(None),) * len(task.plan.shape), task.at_image_size(gathered))
         stitcher = _find_objects(task, unit, labels, maps, block, overlap, cancel)

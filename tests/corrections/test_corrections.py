@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.corrections.corrections import Corrections, Provenance
+from napari_unet.corrections.corrections import Corrections, Provenance, rename
 
 WHOLE = (slice(0, 1), slice(0, 40), slice(0, 40))
 
@@ -147,3 +147,29 @@ def test_no_prediction_changes_a_corrected_or_reviewed_pixel(seed):
         labels[0, rng.integers(2), y : y + 3, x : x + 3] = rng.integers(0, 9)
         if rng.random() < 0.5:
             corrections.review(0, slice(0, 1), slice(y, y + 4), slice(x, x + 4))
+
+
+def test_slices_done_in_any_order_are_joined_in_the_end():
+    corrections, labels = Corrections((1, 5, 40, 40)), np.zeros((1, 5, 40, 40), np.int32)
+    outline = np.zeros((1, 40, 40), np.int32)
+    outline[0, 5:15, 5:15], outline[0, 20:30, 20:30] = 1, 2
+    everywhere = slice(0, 40)
+    for z in (0, 4, 1, 3, 2):
+        region = slice(z, z + 1), everywhere, everywhere
+        labels[0, z] = corrections.merge(labels, 0, region, outline)[0]
+    assert len(np.unique(labels)) == 5, "two groups that met in the middle"
+    labels[0, 4, 5:8, 5:15] = 0  # the user mends an object of the later group
+    corrections.update(labels)
+    mended = labels[0, 4, 10, 10]
+    rename(labels, corrections.join_slices(labels))
+    assert len(np.unique(labels)) == 3
+    assert set(np.unique(labels[0, :, 10, 10])) == {mended}, "the untouched id gives way"
+    assert corrections.update(labels).corrected_pixels == 30
+    assert corrections.join_slices(labels) == {}
+
+
+def test_two_objects_of_one_slice_are_never_joined():
+    corrections, labels = Corrections((1, 3, 40, 40)), np.zeros((1, 3, 40, 40), np.int32)
+    labels[0, 0, 5:15, 5:15] = labels[0, 2, 30:35, 30:35] = 1
+    labels[0, 1:3, 5:15, 5:15] = 2
+    assert corrections.join_slices(labels) == {}

@@ -123,11 +123,71 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert widget.status.text().startswith("Stopped")
     assert widget.segment_panel.bar.text() == "stopped after 5 of 9 tiles"
     assert not progress._all_instances
+    passed = gate.passed
     gate.let(9)
     click(widget.segment_panel.button)
     wait_idle(widget)
+    assert gate.passed == passed + 4, "it goes on with the tiles that were left"
+    assert widget.segment_panel.bar.text() == "4 of 4 tiles"
     assert len(np.unique(result_of(viewer).data)) == 10
+    assert "Found 9 objects" in widget.status.text()
     assert errors(widget) == []
+
+
+@pytest.mark.parametrize("change", ["model", "image", "nothing, but it was finished"])
+def test_what_was_stopped_begins_anew_where_something_changed(
+    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, change
+):
+    layer = viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    gate.let(9 if change.startswith("nothing") else 5)
+    qtbot.waitUntil(lambda: gate.passed >= 5, timeout=20_000)
+    if not change.startswith("nothing"):
+        click(widget.segment_panel.stop)
+    gate.let(1)
+    wait_idle(widget)
+    if change == "model":
+        assert widget.controller.choose_model("tiny")
+    elif change == "image":
+        layer.data = squares(n=2)
+    passed = gate.passed
+    gate.let(9)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert widget.segment_panel.bar.text() == "9 of 9 tiles"
+    assert gate.passed >= passed + 9 - 1  # one may have been let through before
+
+
+def test_moving_a_slider_changes_what_comes_next(widget, viewer, squares, click, gate, qtbot, wait_idle):
+    viewer.add_image(squares((9, 96, 96)), name="stack")
+    viewer.dims.set_current_step(0, 4)
+    click(widget.segment_panel.button)
+    gate.let(2)
+    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 2, timeout=20_000)
+    viewer.dims.set_current_step(0, 8)
+    gate.let(2)  # one was chosen before the slider moved
+    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 4, timeout=20_000)
+    assert 8 in done(result_of(viewer).data)
+    gate.let(9)
+    wait_idle(widget)
+    assert widget.controller.session.count() == 9, "squares of all slices are stitched"
+
+
+def test_moving_the_camera_changes_what_comes_next(
+    widget, viewer, squares, click, gate, many_tiles, look, qtbot, wait_idle
+):
+    viewer.add_image(squares(n=6), name="image")
+    look((5, 5), zoom=60)
+    click(widget.segment_panel.button)
+    gate.let(1)
+    qtbot.waitUntil(lambda: result_of(viewer).data[:32, :32].any(), timeout=20_000)
+    viewer.camera.center = (0, 90, 90)
+    gate.let(2)  # one was chosen before the camera moved
+    qtbot.waitUntil(lambda: gate.passed == 3 and result_of(viewer).data[64:, 64:].any(), timeout=20_000)
+    gate.let(9)
+    wait_idle(widget)
+    assert widget.controller.session.count() == 36
+    assert not viewer.camera.events.center.callbacks or "update" not in str(viewer.camera.events.center.callbacks)
 
 
 def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):

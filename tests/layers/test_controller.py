@@ -339,11 +339,11 @@ def test_unknown_model_leaves_the_one_in_use(viewer, controller):
 
 
 def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, monkeypatch):
-    from napari_unet import pipeline
+    from napari_unet import inference
 
     viewer.add_image(squares(), name="image")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "measure", lambda *args: 1 / 0)
+        patch.setattr(inference, "measure", lambda *args: 1 / 0)
         controller.segment()
     assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
     assert not controller.busy

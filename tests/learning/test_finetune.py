@@ -9,8 +9,9 @@ from scipy import ndimage
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError, UNetError
 from napari_unet.learning.finetune import CORRECTIONS, finetune, finetune_config, image_samples
 from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.pipeline import as_image, segment
+from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
+from napari_unet.task import as_image
 
 PLACES = tuple((y, x) for y in (6, 30, 54, 78) for x in (6, 30, 54, 78))
 LEFT = (slice(None), slice(0, 48))

@@ -115,7 +115,7 @@ class Corrections:
     def summary(self) -> Summary:
         """Return the sums over all planes, as of their last `update`."""
         states = self._planes.values()
-        objects = frozenset().union(*(state.touched for state in states)) if self._planes else frozenset()
+        objects = frozenset[int]().union(*(state.touched for state in states))
         return Summary(
             corrected_pixels=sum(state.corrected_pixels for state in states),
             corrected_objects=len(objects),
@@ -191,6 +191,32 @@ class Corrections:
         self._seen[where] = True
         return merged
 
+    def join_slices(self, labels: NDArray[Any]) -> dict[int, int]:
+        """Find objects that go on from slice to slice under another id, and return which id has to become which.
+
+        That happens where slices were not segmented one after another. The prediction is renamed here, the labels
+        (T, Z, Y, X) are the caller's. Of two ids the one that the user has not touched gives way; two objects of one
+        slice are never joined.
+        """
+        touched = frozenset[int]().union(*(state.touched for state in self._planes.values()))
+        renamed: dict[int, int] = {}
+        for volume in labels:
+            slices: dict[int, set[int]] = {}
+            for z, plane in enumerate(volume):
+                for label in np.unique(plane).tolist():
+                    slices.setdefault(label, set()).add(z)
+            for z in range(1, len(volume)):
+                for new, old in match_ids(volume[z - 1], volume[z], SLICE_SHARE).items():
+                    a, b = renamed.get(old, old), renamed.get(new, new)
+                    if a == b or slices[a] & slices[b] or {a, b} <= touched:
+                        continue
+                    keep, gone = (b, a) if a not in touched and b in touched else (a, b)
+                    slices[keep] |= slices.pop(gone)
+                    renamed = {k: keep if v == gone else v for k, v in renamed.items()} | {gone: keep}
+        if renamed:
+            rename(self.prediction, renamed)
+        return renamed
+
     def _with_known_ids(
         self,
         old: NDArray[np.int32],
@@ -243,6 +269,14 @@ class Corrections:
         """Ids (not 0) of the objects that pixels with these labels and predictions belong or belonged to."""
         ids = np.union1d(np.unique(labels), np.unique(prediction))
         return frozenset(int(i) for i in ids if i)
+
+
+def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
+    """Replace ids in place."""
+    keys = np.array(sorted(ids))
+    place = np.searchsorted(keys, labels).clip(max=len(keys) - 1)
+    hit = keys[place] == labels
+    labels[hit] = np.array([ids[key] for key in keys.tolist()])[place[hit]]
 
 
 def _largest(labels: NDArray[Any]) -> int:

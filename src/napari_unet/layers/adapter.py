@@ -174,6 +174,16 @@ def field_in_view(viewer: Any, labels_layer: Any, layer: Any, image: Image) -> t
     return field[0], field[1]
 
 
+def middle_of_view(viewer: Any, layer: Any, image: Image) -> tuple[float, float]:
+    """Return the (Y, X) pixel that the camera looks at."""
+    point = np.asarray(viewer.dims.point, float)
+    displayed = list(viewer.dims.displayed)
+    point[displayed] = np.asarray(viewer.camera.center)[-len(displayed) :]
+    pixel = np.atleast_1d(layer.world_to_data(point[-layer.ndim :]))
+    letters = _spatial_letters(layer, image)
+    return float(pixel[letters.index("Y")]), float(pixel[letters.index("X")])
+
+
 def _spatial_letters(layer: Any, image: Image) -> str:
     return image.axes[:-1] if layer.rgb else image.axes
 

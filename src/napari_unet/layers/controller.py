@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, NothingToLearnError, UNetError
+from napari_unet.inference import Finished, TileDone, UnitDone, segment_steps
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.learning_job import learning_steps, snapshot
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.view import View, order_units
 from napari_unet.models.store import list_models, load_model, save_model
-from napari_unet.pipeline import TileDone, UnitDone, make_task, segment_steps
 from napari_unet.progress import Progress, format_seconds
+from napari_unet.task import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.session import StepReport
     from napari_unet.models.model import Model
+    from napari_unet.task import Task
 
 DEFAULT_MODEL = "nuclei"
 Level = Literal["info", "done", "error"]
@@ -80,6 +82,7 @@ class Controller:
         self._generation = 0
         self._segment_job: Job | None = None
         self._segmented: LayerSession | None = None  # what that job is about
+        self._view: View | None = None  # followed while that job runs
         self._learn_job: Job | None = None
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -171,23 +174,34 @@ class Controller:
             self._say(str(error), "error")
             return False
         self._generation += 1
+        finished = _done_before(session, task)
+        session.unfinished = None
+        tiles = sum(map(len, finished.waiting(task).values()))
         name = str(session.layer.name)
-        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", task.n_tiles, self._generation)
+        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._segment_job, self._segmented = job, session
-        view = View(session)
+        self._view = view = View(session)
         device = self.device
 
         def steps() -> Generator[Any, None, None]:
-            yield from segment_steps(task, device=device, focus=view.place, cancel=job.cancel)
+            yield from segment_steps(task, device=device, focus=view.place, cancel=job.cancel, finished=finished)
+
+        def ended(error: Exception | None) -> None:
+            view.close()
+            if isinstance(error, Cancelled):
+                session.unfinished = task, finished
+            self._on_segment_end(job, session, error, lead)
 
         self.segmenting.emit(True)
-        self._say(f"Segmenting: {task}.")
+        self._say(
+            f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
+        )
         self._runner.start(
             job,
             steps,
-            lambda event: self._on_segmented(job, session, view, event),
-            lambda _: self._on_segment_end(job, session, None, lead),
-            lambda error: self._on_segment_end(job, session, error, lead),
+            lambda event: self._on_segmented(job, session, event),
+            lambda _: ended(None),
+            ended,
         )
         return True
 
@@ -230,10 +244,9 @@ class Controller:
         session.rescan()
         return session, task
 
-    def _on_segmented(self, job: Job, session: LayerSession, view: View, event: TileDone | UnitDone) -> None:
+    def _on_segmented(self, job: Job, session: LayerSession, event: TileDone | UnitDone) -> None:
         if job is not self._segment_job or job.generation != self._generation or not session.alive():
             return
-        view.update()
         frame, _ = event.unit.region
         try:
             if isinstance(event, TileDone):
@@ -259,10 +272,12 @@ class Controller:
         if not session.alive():
             self._say("The layer was removed while it was being segmented. Nothing else was changed.")
         elif isinstance(error, Cancelled):
-            self._say("Stopped. What was finished stays; Segment does it all again where you have corrected nothing.")
+            self._say("Stopped. What was finished stays; Segment goes on from there.")
         elif error is not None:
             self._say(sentence(error), "error")
         else:
+            session.rescan()
+            session.join_slices()
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
             self._say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(job.note)}{job.note}", "done")
@@ -458,6 +473,8 @@ class Controller:
         self.stop_learning()
         self._generation += 1
         self._segment_job = self._learn_job = None
+        if self._view is not None:
+            self._view.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for session in self._sessions.values():
@@ -466,3 +483,16 @@ class Controller:
 
     def _say(self, text: str, level: Level = "info") -> None:
         self.said.emit(Message(text, level))
+
+
+def _done_before(session: LayerSession, task: Task) -> Finished:
+    """Return what a stopped segmentation has done of a task: something only if nothing that matters has changed."""
+    if session.unfinished is None:
+        return Finished()
+    before, finished = session.unfinished
+    same = (
+        before.model is task.model
+        and before.image.data is task.image.data
+        and (before.image.axes, before.channels, before.plan) == (task.image.axes, task.channels, task.plan)
+    )
+    return finished if same and finished.waiting(task) else Finished()

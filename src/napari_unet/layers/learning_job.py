@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
-from napari_unet.pipeline import make_task
+from napari_unet.task import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator

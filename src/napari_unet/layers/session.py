@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.corrections.corrections import Corrections, Summary
+from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.inference import Finished
+    from napari_unet.task import Task
 
 
 class LayerSession:
@@ -47,8 +50,9 @@ class LayerSession:
         self.labels_layer = viewer.add_labels(data, name=name, **adapter.result_kwargs(layer, image))
         self.corrections = Corrections(self.labels.shape, instances=instances)
         self.summary = Summary()
+        self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self._stroke = False
-        self._waiting: list[tuple[int, tuple[slice, slice, slice], NDArray[np.int32]]] = []
+        self._waiting: list[Callable[[], None]] = []
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
@@ -75,6 +79,11 @@ class LayerSession:
         """Pixels (Y, X) in view."""
         return adapter.field_in_view(self.viewer, self.labels_layer, self.layer, self.image)
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Pixel (Y, X) in the middle of the view."""
+        return adapter.middle_of_view(self.viewer, self.layer, self.image)
+
     def alive(self) -> bool:
         """Whether both layers are still in the viewer."""
         layers = self.viewer.layers
@@ -94,7 +103,7 @@ class LayerSession:
         At once, or when the brush stroke under way ends.
         """
         if self._stroke:
-            self._waiting.append((frame, region, predicted))
+            self._waiting.append(partial(self.write, frame, region, predicted))
             return
         labels = self.labels
         merged = self.corrections.merge(labels, frame, region, predicted)
@@ -106,6 +115,19 @@ class LayerSession:
         labels[(frame, *region)] = merged
         self._forget_undo()
         self.labels_layer.refresh(extent=False)
+
+    def join_slices(self) -> None:
+        """Give objects one id from slice to slice, also where slices were segmented in another order."""
+        if self._stroke:
+            self._waiting.append(self.join_slices)
+            return
+        if self.corrections.instances and self.image.is_volume:
+            labels = self.labels
+            renamed = self.corrections.join_slices(labels)
+            if renamed:
+                rename(labels, renamed)
+                self._forget_undo()
+                self.labels_layer.refresh(extent=False)
 
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
@@ -145,8 +167,8 @@ class LayerSession:
             yield
         self._stroke = False
         waiting, self._waiting = self._waiting, []
-        for frame, region, predicted in waiting:
-            self.write(frame, region, predicted)
+        for write in waiting:
+            write()
 
     def _forget_undo(self) -> None:
         """Empty the layer's undo history, in which the pixels are those before the new prediction.

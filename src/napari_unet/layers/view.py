@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_unet.pipeline import Unit
+from napari_unet.task import Unit
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image
+    from napari_unet.inference import Place
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
 
 
 class View:
-    """The middle of the view, handed from the main thread to the worker.
+    """What is looked at, handed from the main thread to the worker.
 
     Parameters
     ----------
     session : LayerSession
         Of the image that is looked at.
+
+    Notes
+    -----
+    It follows the camera and the sliders until it is closed; the worker asks before every tile.
     """
 
     def __init__(self, session: LayerSession) -> None:
         self._session = session
-        self._place: tuple[float, float] | None = None
+        self._place: Place | None = None
+        viewer = session.viewer
+        self._emitters = [viewer.camera.events.center, viewer.camera.events.zoom, viewer.dims.events.current_step]
+        for emitter in self._emitters:
+            emitter.connect(self.update)
         self.update()
 
-    def update(self) -> None:
-        """Take note of the camera (main thread)."""
-        y, x = self._session.field
-        self._place = ((y.start + y.stop) / 2, (x.start + x.stop) / 2)
+    def update(self, event: Any = None) -> None:
+        """Take note of camera and sliders (main thread)."""
+        if self._session.alive():
+            self._place = (*self._session.place, *self._session.middle)
 
-    def place(self) -> tuple[float, float] | None:
-        """Return the (Y, X) pixel in the middle of the view (worker)."""
+    def place(self) -> Place | None:
+        """Return what is looked at (worker)."""
         return self._place
+
+    def close(self) -> None:
+        """Follow no longer (main thread)."""
+        for emitter in self._emitters:
+            emitter.disconnect(self.update)
 
 
 def order_units(image: Image, model: Model, frame: int, z: int, *, whole: bool) -> list[Unit]:

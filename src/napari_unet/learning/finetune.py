@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.inference import sample_pixels
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
@@ -16,8 +17,9 @@ from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.models.store import load_model
-from napari_unet.pipeline import as_image, sample_pixels, segment
+from napari_unet.pipeline import segment
 from napari_unet.progress import Progress
+from napari_unet.task import as_image
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

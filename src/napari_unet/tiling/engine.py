@@ -13,7 +13,7 @@ from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.tiling.source import Source, read_mirrored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,51 +110,70 @@ class Predictor:
         )
 
 
-class _Frugal:
+class Engine:
     """Computes tiles, and where memory runs short does the same in smaller steps: never an error while there is a way.
 
     First the tile is halved, and halved again, which changes nothing in the result; then the predictor is asked for
     half precision, and for the CPU. What was learned about the memory holds for the tiles that follow.
+
+    Parameters
+    ----------
+    plan : TilingPlan
+        Of which the tiles are.
+    predictor : callable
+        Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X).
     """
 
-    def __init__(
-        self, plan: TilingPlan, source: Source, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    ) -> None:
-        self._plan, self._source, self._predictor = plan, source, predictor
+    def __init__(self, plan: TilingPlan, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self.plan = plan
+        self._predictor = predictor
         self._too_much: float = math.inf  # pixels of a block
-        self.note = ""
+        self._note = ""
 
-    def maps(self, tile: Tile) -> NDArray[np.float32]:
+    def run(self, tile: Tile, source: Source) -> TileResult:
+        """Compute one tile of an image.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If memory is short even for the smallest tile on the CPU.
+        ModelOutputError
+            If the network gives values that are not numbers.
+        """
+        maps = self._maps(tile, source)
+        return TileResult(tile, maps, self._note)
+
+    def _maps(self, tile: Tile, source: Source) -> NDArray[np.float32]:
         size = math.prod(tile.read_shape)
         failure: DeviceMemoryError | None = None
         if size < self._too_much:
             try:
-                return self._once(tile)
+                return self._once(tile, source)
             except DeviceMemoryError as error:
                 failure = error
             except MemoryError as error:
                 failure = DeviceMemoryError("There is not enough memory. Close other programs.")
                 failure.__cause__ = error
             self._too_much = size
-        parts = self._plan.halves(tile)
+        parts = self.plan.halves(tile)
         if parts:
-            return self._joined(tile, parts)
+            return self._joined(tile, parts, source)
         weaker = self._predictor.weaken() if isinstance(self._predictor, Predictor) else ""
         if not weaker:
             raise failure or DeviceMemoryError("There is not enough memory. Close other programs.")
         self._too_much = math.inf
-        self.note = f"Memory ran short; going on with {weaker}."
-        return self.maps(tile)
+        self._note = f"Memory ran short; going on with {weaker}."
+        return self._maps(tile, source)
 
-    def _once(self, tile: Tile) -> NDArray[np.float32]:
-        maps = self._predictor(read_mirrored(self._source, tile.read_start, tile.read_shape))
+    def _once(self, tile: Tile, source: Source) -> NDArray[np.float32]:
+        maps = self._predictor(read_mirrored(source, tile.read_start, tile.read_shape))
         return maps[(slice(None), *tile.crop)]
 
-    def _joined(self, tile: Tile, parts: tuple[Tile, ...]) -> NDArray[np.float32]:
-        done = [self.maps(part) for part in parts]
-        if not self.note:
+    def _joined(self, tile: Tile, parts: tuple[Tile, ...], source: Source) -> NDArray[np.float32]:
+        done = [self._maps(part, source) for part in parts]
+        if not self._note:
             shape = "×".join(str(n) for n in done[0].shape[1:])
-            self.note = f"Memory ran short; going on in smaller tiles, of {shape}."
+            self._note = f"Memory ran short; going on in smaller tiles, of {shape}."
         joined = np.empty((len(done[0]), *(b - a for a, b in zip(tile.start, tile.stop, strict=True))), np.float32)
         for part, maps in zip(parts, done, strict=True):
             where = tuple(slice(r.start - a, r.stop - a) for r, a in zip(part.region, tile.start, strict=True))
@@ -189,21 +208,18 @@ def run_plan(
     ------
     Cancelled
         If `cancel` is set; tiles already yielded are complete.
-    DeviceMemoryError
-        If memory is short even for the smallest tile on the CPU.
-    ModelOutputError
-        If the network gives values that are not numbers.
+    DeviceMemoryError, ModelOutputError
+        See `Engine.run`.
     """
-    waiting, frugal = list(plan.tiles), _Frugal(plan, source, predictor)
+    waiting, engine = list(plan.tiles), Engine(plan, predictor)
     while waiting:
         if cancel is not None:
             cancel.check()
-        tile = waiting.pop(_nearest(waiting, focus() if focus is not None else None))
-        yield TileResult(tile, frugal.maps(tile), frugal.note)
+        yield engine.run(waiting.pop(nearest(waiting, focus() if focus is not None else None)), source)
 
 
-def _nearest(tiles: list[Tile], place: tuple[float, ...] | None) -> int:
-    """Index of the tile whose middle is nearest to a place; the first where nobody is looking."""
+def nearest(tiles: Sequence[Tile], place: tuple[float, ...] | None) -> int:
+    """Return the index of the tile whose middle is nearest to a place; the first where nobody is looking."""
     if place is None:
         return 0
     return min(range(len(tiles)), key=lambda i: sum((a - b) ** 2 for a, b in zip(tiles[i].center, place, strict=True)))

@@ -1,0 +1,147 @@
+"""What is to be segmented, resolved and checked before any work: image, model, channels, scale, units and plan."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.axes import Image, PixelSize, guess_axes
+from napari_unet.errors import ImageError
+from napari_unet.tiling.plan import TilingPlan, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.models.model import Model
+
+RESCALE_TOLERANCE = 1.25
+"""A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is segmented in one go: a plane for a 2D model (`z` is its index), a volume for a 3D one (`z` is None)."""
+
+    frame: int
+    z: int | None
+
+    @property
+    def region(self) -> tuple[int, slice]:
+        """Where it lies in labels with the axes (T, Z, Y, X)."""
+        return self.frame, slice(None) if self.z is None else slice(self.z, self.z + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be segmented, resolved and checked: image, model, channels, scale and plan."""
+
+    image: Image
+    model: Model
+    channels: tuple[int, ...]
+    zoom: tuple[float, ...]
+    plan: TilingPlan
+    units: tuple[Unit, ...]
+
+    def __str__(self) -> str:
+        n = len(self.units)
+        frames, slices = {unit.frame for unit in self.units}, {unit.z for unit in self.units}
+        what = "volumes" if self.units[0].z is None else "time points" if len(slices) == 1 else "slices"
+        times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
+        return times + str(self.plan)
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles of all units together."""
+        return len(self.plan.tiles) * len(self.units)
+
+    def at_image_size(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the maps of a unit (K, [Z,] Y, X) with the image's pixels, where it was segmented at others."""
+        return resized(maps, self.image.space[-len(self.plan.shape) :]) if self.zoom else maps
+
+
+def as_image(
+    data: Any, axes: str | None = None, pixel_size: PixelSize | Sequence[float] | None = None, name: str = "image"
+) -> Image:
+    """Return an `Image` from an array (numpy, dask, zarr) or as it is; axes are guessed where none are given."""
+    if isinstance(data, Image):
+        return data
+    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
+        raise ImageError(f"An image is an array with a shape and a data type; got {type(data).__name__}.")
+    if pixel_size is not None and not isinstance(pixel_size, PixelSize):
+        pixel_size = PixelSize.from_sequence(pixel_size)
+    return Image(data, axes or guess_axes(tuple(data.shape)), pixel_size, name=name)
+
+
+def make_task(
+    image: Image,
+    model: Model,
+    *,
+    channel: int | None = None,
+    tile: int | None = None,
+    units: Sequence[Unit] | None = None,
+) -> Task:
+    """Check that image and model fit, and plan the work.
+
+    Parameters
+    ----------
+    image, model
+        What to segment, with what.
+    channel : int, optional
+        The channel to take; None: all, or the first where the model takes one only.
+    tile : int, optional
+        Width of the tiles; None: planned.
+    units : sequence of Unit, optional
+        The planes or volumes to do; None: all.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError
+        If they do not fit together.
+    """
+    spec = model.info.spec
+    if spec.ndim == 3 and not image.is_volume:
+        raise ImageError(
+            f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}). "
+            "Choose another model, or set the axes."
+        )
+    if channel is not None:
+        if not 0 <= channel < image.n_channels:
+            raise ImageError(f"{image.name} has the channels 0 to {image.n_channels - 1}; got {channel}.")
+        channels: tuple[int, ...] = (channel,)
+    else:
+        channels = tuple(range(image.n_channels))
+        takes_one = model.info.inputs == "colour" or model.info.spec.in_channels == 1
+        if takes_one and not (model.info.inputs == "colour" and image.is_colour):
+            channels = (0,)
+    model.check_channels(len(channels))
+    shape = image.space[-spec.ndim :]
+    zoom = _zoom(image.pixel_size, model.info.pixel_size)
+    work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
+    plan = make_plan(spec, work, tile)
+    if units is None:
+        depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
+        units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
+    return Task(image, model, channels, zoom, plan, tuple(units))
+
+
+def _zoom(image: PixelSize | None, model: tuple[float, ...] | None) -> tuple[float, ...]:
+    """Magnification, for each spatial axis of the model, that brings the image to its pixel size; () for none."""
+    if image is None or model is None:
+        return ()
+    sizes = [image.along(letter) for letter in "ZYX"[-len(model) :]]
+    zoom = tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
+    if all(1 / RESCALE_TOLERANCE <= z <= RESCALE_TOLERANCE for z in zoom):
+        return ()
+    return zoom
+
+
+def resized(block: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+    """Return a block (C, [Z,] Y, X) at another size, smoothed before it is made smaller."""
+    from skimage.transform import resize
+
+    return np.stack([resize(channel, tuple(shape), order=1, anti_aliasing=True) for channel in block])
