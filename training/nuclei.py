@@ -100,7 +100,7 @@ def train(arguments: argparse.Namespace) -> None:
     config = TrainingConfig(
         steps=arguments.steps,
         batch_size=8,
-        patch=(160, 160) if refine else (208, 208),
+        patch=(160, 160) if refine else (208, 208),  # smaller patches give more steps in the same time
         learning_rate=1.5e-3 if refine else 2e-3,
         weight_decay=1e-2,
         schedule="cosine",
@@ -116,7 +116,8 @@ def train(arguments: argparse.Namespace) -> None:
     session = TrainingSession(net, load(arguments.data), config, arguments.device)
     (arguments.run / f"{arguments.part}.json").write_text(config.model_dump_json(indent=1))
     recent: list[float] = []
-    with (arguments.run / f"{arguments.part}.log").open("w", buffering=1) as log:
+    name = f"refine-from-{before}" if refine else "train"
+    with (arguments.run / f"{name}.log").open("w", buffering=1) as log:
         for report in session.run():
             recent.append(report.loss)
             if report.step % 50 == 0 or report.step == report.steps:
