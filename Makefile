@@ -61,6 +61,8 @@ pytest: $(VENV)/.test
 models:
 	@echo "The shipped models are trained with these commands (DATA: see the top of each script):"
 	@echo "  $(BIN)/python training/nuclei.py train  --data DATA --run runs/nuclei"
+	@echo "  $(BIN)/python training/nuclei.py refine --data DATA --run runs/nuclei --steps 2000"
+	@echo "  $(BIN)/python training/nuclei.py refine --data DATA --run runs/nuclei --steps 4800 --seed 1"
 	@echo "  $(BIN)/python training/nuclei.py finish --data DATA --run runs/nuclei --out src/napari_unet/models/weights/nuclei.safetensors"
 
 screenshots: $(VENV)/.demo

@@ -271,6 +271,30 @@ def info(name: Annotated[str, typer.Argument(help="Name or file of a model.")], 
         typer.echo(f"{key:>14}  {value if isinstance(value, str | float | int) else json.dumps(value)}")
 
 
+class BenchmarkName(StrEnum):
+    """What is measured."""
+
+    tiling = "tiling"
+
+
+@app.command()
+def benchmark(
+    name: Annotated[BenchmarkName, typer.Argument(help="What to measure.")],
+    size: Annotated[int, typer.Option(min=256, help="Width of the image, pixels.")] = 2048,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how fast and how exact this program is on this machine."""
+    from napari_unet.benchmarks import tiling
+
+    _check_device(device)
+    assert name is BenchmarkName.tiling  # the only one so far
+    figures = tiling.run(size, rounds, device, say=_say)
+    if as_json:
+        _print_json(figures)
+
+
 @app.command()
 def demo(
     headless: Annotated[bool, typer.Option(help="Do the whole job without anybody, and write pictures of it.")] = False,
