@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from napari_unet.errors import Cancelled, NothingToLearnError, UNetError
+from napari_unet.errors import Cancelled, UNetError
 from napari_unet.inference import Finished, TileDone, UnitDone, segment_steps
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.layers.learning_job import learning_steps, snapshot
+from napari_unet.layers.learner import Learner
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.view import View, order_units
 from napari_unet.models.store import list_models, load_model, save_model
-from napari_unet.progress import Progress, format_seconds
+from napari_unet.progress import Progress
 from napari_unet.task import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
     from pathlib import Path
 
-    from napari_unet.learning.session import StepReport
     from napari_unet.models.model import Model
     from napari_unet.task import Task
 
@@ -78,12 +77,11 @@ class Controller:
         self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
         self._model: Model | None = None
-        self._earlier: list[Model] = []
         self._generation = 0
         self._segment_job: Job | None = None
         self._segmented: LayerSession | None = None  # what that job is about
         self._view: View | None = None  # followed while that job runs
-        self._learn_job: Job | None = None
+        self._learner = Learner(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -101,6 +99,11 @@ class Controller:
         return self._sessions.get(self._layer.unique_id) if self._layer is not None else None
 
     @property
+    def sessions(self) -> list[LayerSession]:
+        """Sessions of all images that were segmented and are still there."""
+        return [session for session in self._sessions.values() if session.alive()]
+
+    @property
     def model(self) -> Model | None:
         """The model in use, or None before the first is loaded."""
         return self._model
@@ -108,12 +111,12 @@ class Controller:
     @property
     def busy(self) -> bool:
         """Whether a segmentation or a learning is under way."""
-        return self._segment_job is not None or self._learn_job is not None
+        return self._segment_job is not None or self._learner.busy
 
     @property
     def can_revert(self) -> bool:
         """Whether there is an earlier model to go back to."""
-        return bool(self._earlier)
+        return self._learner.can_revert
 
     def choose_layer(self, layer: Any) -> None:
         """Work on that image layer (None: on none)."""
@@ -149,10 +152,10 @@ class Controller:
         try:
             model = load_model(name)
         except UNetError as error:
-            self._say(str(error), "error")
+            self.say(str(error), "error")
             return False
-        self._earlier.clear()
-        self._serve(model)
+        self._learner.forget()
+        self.serve(model)
         return True
 
     # -- Segment ---------------------------------------------------------------------------------------------------
@@ -166,12 +169,12 @@ class Controller:
             Said before the closing sentence: why this was done, where the user did not ask for it.
         """
         if self._segment_job is not None:
-            self._say("Segmenting already; press Stop first to begin anew.", "error")
+            self.say("Segmenting already; press Stop first to begin anew.", "error")
             return False
         try:
             session, task = self._prepare()
         except UNetError as error:
-            self._say(str(error), "error")
+            self.say(str(error), "error")
             return False
         self._generation += 1
         finished = _done_before(session, task)
@@ -193,9 +196,7 @@ class Controller:
             self._on_segment_end(job, session, error, lead)
 
         self.segmenting.emit(True)
-        self._say(
-            f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
-        )
+        self.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
         self._runner.start(
             job,
             steps,
@@ -261,7 +262,7 @@ class Controller:
             return
         if event.progress.note not in ("", job.note):
             job.note = event.progress.note
-            self._say(job.note)
+            self.say(job.note)
         self.progressed.emit(event.progress)
 
     def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
@@ -270,17 +271,17 @@ class Controller:
         self._segment_job = None
         self.segmenting.emit(False)
         if not session.alive():
-            self._say("The layer was removed while it was being segmented. Nothing else was changed.")
+            self.say("The layer was removed while it was being segmented. Nothing else was changed.")
         elif isinstance(error, Cancelled):
-            self._say("Stopped. What was finished stays; Segment goes on from there.")
+            self.say("Stopped. What was finished stays; Segment goes on from there.")
         elif error is not None:
-            self._say(sentence(error), "error")
+            self.say(sentence(error), "error")
         else:
             session.rescan()
             session.join_slices()
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            self._say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(job.note)}{job.note}", "done")
+            self.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(job.note)}{job.note}", "done")
         self.refresh_corrections(everything=True)
 
     # -- Correct ---------------------------------------------------------------------------------------------------
@@ -289,18 +290,18 @@ class Controller:
         """Mark the field in view as reviewed, or take that back."""
         session = self.session
         if session is None or not session.alive():
-            self._say("There is nothing to review yet. Press Segment first.", "error")
+            self.say("There is nothing to review yet. Press Segment first.", "error")
             return
         if self.viewer.dims.ndisplay == 3:
-            self._say("Switch to the 2D view to mark a field as reviewed.", "error")
+            self.say("Switch to the 2D view to mark a field as reviewed.", "error")
             return
         try:
             now = session.toggle_review()
         except UNetError as error:
-            self._say(str(error), "error")
+            self.say(str(error), "error")
             return
         self.corrected.emit(session.summary)
-        self._say(
+        self.say(
             "Reviewed: everything in view counts as right now, as it is." if now else "No longer reviewed.", "info"
         )
 
@@ -311,93 +312,33 @@ class Controller:
             try:
                 self.corrected.emit(session.rescan(everything=everything))
             except UNetError as error:
-                self._say(str(error), "error")
+                self.say(str(error), "error")
 
     # -- Learn -----------------------------------------------------------------------------------------------------
 
     def learn(self) -> bool:
         """Fine-tune the model on all corrections, in the background; return whether it began."""
-        if self._learn_job is not None:
-            self._say("Learning already; press Stop first to begin anew.", "error")
-            return False
-        try:
-            if self._model is None:
-                raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
-            model = self._model
-            sessions = [s for s in self._sessions.values() if s.alive()]
-            material = [part for session in sessions for part in snapshot(session, model, self.channel)]
-            if not material:
-                raise NothingToLearnError(
-                    "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."
-                )
-        except UNetError as error:
-            self._say(str(error), "error")
-            return False
-        job = Job(f"Learn from {len(material)} plane{'s' if len(material) > 1 else ''}", 0, self._generation)
-        self._learn_job = job
-        device, seconds = self.device, self.learning_seconds
-        self.learning.emit(True)
-        if self.session is not None:
-            self.corrected.emit(self.session.summary)  # edits that told nobody were found just now
-        self._say("Learning from your corrections. You can go on painting.")
-        self._runner.start(
-            job,
-            lambda: learning_steps(model, material, seconds, device, job.cancel),
-            self._on_step,
-            lambda better: self._on_learned(job, model, better, None),
-            lambda error: self._on_learned(job, model, None, error),
-        )
-        return True
+        return self._learner.start()
 
     def stop_learning(self) -> None:
         """Stop after the step under way; what was learned until then is used."""
-        if self._learn_job is not None:
-            self._learn_job.cancel.cancel()
-
-    def _on_step(self, report: StepReport) -> None:
-        if self._learn_job is not None:
-            self.stepped.emit(report)
-
-    def _on_learned(self, job: Job, before: Model, better: Model | None, error: Exception | None) -> None:
-        if job is not self._learn_job:
-            return
-        self._learn_job = None
-        self.learning.emit(False)
-        if better is None:
-            self._say(sentence(error) if error else "Nothing was learned.", "error")
-            return
-        if before is not self._model:
-            self._say("Another model was chosen meanwhile; what was learned is dropped.", "error")
-            return
-        seconds = float(better.info.recipe.get("seconds") or 0)
-        if not better.info.recipe.get("steps"):
-            self._say("Stopped before the first step; the model is as it was.")
-            return
-        self._earlier.append(before)
-        self._serve(better)
-        self._show_with_new_model(
-            f"Learned in {better.info.recipe['steps']} steps ({format_seconds(seconds)}). In view: "
-        )
+        self._learner.stop()
 
     def revert(self) -> None:
         """Go back to the model before the last learning."""
-        if not self._earlier:
-            self._say("There is no earlier model to go back to.", "error")
-            return
-        self._serve(self._earlier.pop())
-        self._show_with_new_model("Back to the model before. In view: ")
+        self._learner.revert()
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""
         if self._model is None:
-            self._say("There is no model to save yet.", "error")
+            self.say("There is no model to save yet.", "error")
             return False
         try:
             save_model(self._model, name)
         except UNetError as error:
-            self._say(str(error), "error")
+            self.say(str(error), "error")
             return False
-        self._say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
+        self.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
         self.model_changed.emit()
         return True
 
@@ -405,7 +346,7 @@ class Controller:
         """Return the names of all models that can be chosen."""
         return list(dict.fromkeys(entry.name for entry in list_models()))
 
-    def _serve(self, model: Model) -> None:
+    def serve(self, model: Model) -> None:
         """Use a model from now on; what an older one is still computing is dropped."""
         self._generation += 1
         self._model = model
@@ -414,17 +355,6 @@ class Controller:
             self._segment_job = None
             self.segmenting.emit(False)
         self.model_changed.emit()
-
-    def _show_with_new_model(self, lead: str) -> None:
-        """Segment what is in view again."""
-        if self.session is None or not self.session.alive():
-            self._say(lead.split(". ")[0] + ".", "done")
-            return
-        whole, self.whole_stack = self.whole_stack, False
-        try:
-            self.segment(lead)
-        finally:
-            self.whole_stack = whole
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -470,9 +400,9 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.stop_segmenting()
-        self.stop_learning()
         self._generation += 1
-        self._segment_job = self._learn_job = None
+        self._segment_job = None
+        self._learner.close()
         if self._view is not None:
             self._view.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -481,7 +411,8 @@ class Controller:
             session.close()
         self._sessions.clear()
 
-    def _say(self, text: str, level: Level = "info") -> None:
+    def say(self, text: str, level: Level = "info") -> None:
+        """Tell the user something."""
         self.said.emit(Message(text, level))
 
 

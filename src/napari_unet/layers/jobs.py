@@ -33,7 +33,7 @@ class Job:
 
     title: str
     total: int
-    generation: int
+    generation: int = 0
     cancel: CancelToken = field(default_factory=CancelToken)
     note: str = ""
 
