@@ -64,7 +64,7 @@ def content_problems(wheel: Path) -> list[str]:
     foreign = sorted(top for top in tops if top != PACKAGE and not top.endswith(".dist-info"))
     if foreign:
         problems.append(f"{', '.join(foreign)} should not be in it")
-    strays = sorted(name for name in names if {"tests", "benchmarks", "__pycache__"} & set(name.split("/")))
+    strays = sorted(name for name in names if {"tests", "__pycache__"} & set(name.split("/")))
     if strays:
         problems.append(f"{', '.join(strays)} should not be in it")
     megabytes = wheel.stat().st_size / 1e6

@@ -275,22 +275,27 @@ class BenchmarkName(StrEnum):
     """What is measured."""
 
     tiling = "tiling"
+    gui = "gui"
 
 
 @app.command()
 def benchmark(
     name: Annotated[BenchmarkName, typer.Argument(help="What to measure.")],
-    size: Annotated[int, typer.Option(min=256, help="Width of the image, pixels.")] = 2048,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    size: Annotated[int, typer.Option(min=256, help="Width of the image, pixels.")] = 4096,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured (tiling).")] = 5,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure how fast and how exact this program is on this machine."""
-    from napari_unet.benchmarks import tiling
-
     _check_device(device)
-    assert name is BenchmarkName.tiling  # the only one so far
-    figures = tiling.run(size, rounds, device, say=_say)
+    if name is BenchmarkName.gui:
+        from napari_unet._qt import benchmark as gui
+
+        figures = gui.run(size, say=_say)
+    else:
+        from napari_unet.benchmarks import tiling
+
+        figures = tiling.run(size, rounds, device, say=_say)
     if as_json:
         _print_json(figures)
 

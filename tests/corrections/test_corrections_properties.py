@@ -78,6 +78,7 @@ def test_whatever_is_done_no_prediction_changes_what_a_person_did(seed, instance
         )
         assert protected[corrected | reviewed].all()
         before = labels.copy()
+        corrections.update(labels)
         frame, region = int(rng.integers(0, SHAPE[0])), regions(rng)
         predicted = random_labels(rng)[tuple(slice(0, part.stop - part.start) for part in region)]
         merge(corrections, labels, frame, region, predicted)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.objects.stitch import SLICE_SHARE, match_ids, overlaps, renumber
+from napari_unet.objects.stitch import SLICE_SHARE, match_ids, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,15 +127,18 @@ class Corrections:
         """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
         return sorted(self._planes)
 
-    def protected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the pixels (Y, X) of a plane that no prediction may change.
+    def protected(
+        self, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice] = (slice(None), slice(None))
+    ) -> NDArray[np.bool_]:
+        """Return the pixels (Y, X) of a plane, or of a field of it, that no prediction may change.
 
         Corrected and reviewed ones and, since a person who mended a part of an object has looked at all of it, the
-        rest of every corrected object.
+        rest of every corrected object: of one corrected outside the field, as of the last `update`.
         """
-        changed = labels[plane] != self.prediction[plane]
-        objects = self._corrected_objects(labels[plane], changed, plane)
-        return np.asarray(objects | changed | self.reviewed[plane])
+        where = (*plane, *field)
+        changed = labels[where] != self.prediction[where]
+        objects = self._corrected_objects(labels[where], changed, where)
+        return np.asarray(objects | changed | self.reviewed[where])
 
     def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane to learn from: the protected ones and a ring around corrected objects."""
@@ -160,7 +163,12 @@ class Corrections:
         self.reviewed[frame, z, y, x] = value
 
     def merge(
-        self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice], predicted: NDArray[Any]
+        self,
+        labels: NDArray[Any],
+        frame: int,
+        region: tuple[slice, slice, slice],
+        predicted: NDArray[Any],
+        known: dict[int, int] | None = None,
     ) -> NDArray[np.int32]:
         """Take in a new prediction of a region and return what its labels have to be; `labels` is not changed.
 
@@ -177,15 +185,22 @@ class Corrections:
             Where, (Z, Y, X).
         predicted : ndarray of int, axes (Z, Y, X)
             New labels of the region, ids from 1.
+        known : dict, optional
+            Where a prediction comes in pieces: which of its ids became which in the earlier ones; added to.
         """
         where = (frame, *region)
         old = labels[where].astype(np.int32)
         protected = np.zeros(old.shape, bool)
         for index, z in enumerate(range(*region[0].indices(self.shape[1]))):
-            protected[index] = self.protected(labels, (frame, z))[region[1:]]
+            protected[index] = self.protected(labels, (frame, z), region[1:])
         new = predicted
         if self.instances:
-            new = self._with_known_ids(old, protected, predicted, self._beside(labels, frame, region))
+            known = {} if known is None else known
+            known |= self._new_ids(old, protected, predicted, self._beside(labels, frame, region), known)
+            table = np.zeros(int(predicted.max(initial=0)) + 1, np.int32)
+            for label in _ids(predicted).tolist():
+                table[label] = known[label]
+            new = table[predicted]
         merged = np.where(protected, old, new).astype(np.int32)
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
         self._seen[where] = True
@@ -217,22 +232,27 @@ class Corrections:
             rename(self.prediction, renamed)
         return renamed
 
-    def _with_known_ids(
+    def _new_ids(
         self,
         old: NDArray[np.int32],
         protected: NDArray[np.bool_],
         predicted: NDArray[Any],
         beside: NDArray[Any] | None,
-    ) -> NDArray[np.int32]:
-        """Give predicted objects the ids they had, and leave out those that the user has already drawn."""
-        mapping = match_ids(np.where(protected, 0, old), predicted)
-        taken = set(mapping.values()) | {int(i) for i in np.unique(old[protected])}
+        known: dict[int, int],
+    ) -> dict[int, int]:
+        """Return the ids of predicted objects not yet `known`: those they had, and 0 for what the user has drawn."""
+        in_use = set(known.values())
+        predicted = np.where(np.isin(predicted, list(known)), 0, predicted) if known else predicted
+        mapping = {
+            new: was for new, was in match_ids(np.where(protected, 0, old), predicted).items() if was not in in_use
+        }
+        taken = set(mapping.values()) | in_use | {int(i) for i in np.unique(old[protected])}
         if beside is not None:
-            for new, known in match_ids(beside, predicted, SLICE_SHARE).items():
-                if new not in mapping and known not in taken:
-                    mapping[new] = known
-                    taken.add(known)
-        taken = set(mapping.values())
+            for new, was in match_ids(beside, predicted, SLICE_SHARE).items():
+                if new not in mapping and was not in taken:
+                    mapping[new] = was
+                    taken.add(was)
+        taken = set(mapping.values()) | in_use
         kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
         sizes = np.bincount(predicted.ravel(), minlength=1)
         for kept, new, count in sorted(zip(kept_ids, new_ids, counts, strict=True), key=lambda entry: entry[2]):
@@ -242,9 +262,11 @@ class Corrections:
             elif not goes_on and count > 0.5 * sizes[new]:
                 mapping[int(new)] = 0  # the user's outline of this object is final
         self._last_id = max(self._last_id, _largest(old))
-        renumbered = renumber(predicted, mapping, self._last_id + 1)
-        self._last_id = max(self._last_id, _largest(renumbered))
-        return renumbered
+        for label in _ids(predicted).tolist():
+            if label not in mapping:
+                self._last_id += 1
+                mapping[label] = self._last_id
+        return mapping
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
         """Labels of the same field in a neighbouring slice that is already segmented; None for volumes."""
@@ -257,12 +279,16 @@ class Corrections:
         return None
 
     def _corrected_objects(
-        self, labels: NDArray[Any], changed: NDArray[np.bool_], plane: tuple[int, int]
+        self, labels: NDArray[Any], changed: NDArray[np.bool_], where: tuple[Any, ...]
     ) -> NDArray[np.bool_]:
-        if not self.instances or not changed.any():
+        """Pixels of the objects that were corrected in a field, or elsewhere in its plane."""
+        if not self.instances:
             return np.zeros(labels.shape, bool)
-        ids = self._touched(labels[changed], self.prediction[plane][changed])
-        return np.isin(labels, list(ids))
+        state = self._planes.get((where[0], where[1]))
+        ids = state.touched if state is not None and changed.shape != self.shape[2:] else frozenset()
+        if changed.any():
+            ids |= self._touched(labels[changed], self.prediction[where][changed])
+        return np.isin(labels, list(ids)) if ids else np.zeros(labels.shape, bool)
 
     @staticmethod
     def _touched(labels: NDArray[Any], prediction: NDArray[Any]) -> frozenset[int]:
@@ -277,6 +303,11 @@ def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
     place = np.searchsorted(keys, labels).clip(max=len(keys) - 1)
     hit = keys[place] == labels
     labels[hit] = np.array([ids[key] for key in keys.tolist()])[place[hit]]
+
+
+def _ids(labels: NDArray[Any]) -> NDArray[np.intp]:
+    """Ids (not 0) of labels that were numbered from 1, quickly."""
+    return np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1
 
 
 def _largest(labels: NDArray[Any]) -> int:

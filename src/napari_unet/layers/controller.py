@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
-from napari_unet.inference import Finished, TileDone, UnitDone, segment_steps
+from napari_unet.inference import Finished, segment_steps
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.session import LayerSession
-from napari_unet.layers.view import View, order_units
+from napari_unet.layers.view import Piece, View, order_units, pieces
 from napari_unet.models.store import list_models, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.task import make_task
@@ -81,7 +81,7 @@ class Controller:
         self._segment_job: Job | None = None
         self._segmented: LayerSession | None = None  # what that job is about
         self._view: View | None = None  # followed while that job runs
-        self._learner = Learner(self, runner)
+        self.learner = Learner(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -111,12 +111,12 @@ class Controller:
     @property
     def busy(self) -> bool:
         """Whether a segmentation or a learning is under way."""
-        return self._segment_job is not None or self._learner.busy
+        return self._segment_job is not None or self.learner.busy
 
     @property
     def can_revert(self) -> bool:
         """Whether there is an earlier model to go back to."""
-        return self._learner.can_revert
+        return self.learner.can_revert
 
     def choose_layer(self, layer: Any) -> None:
         """Work on that image layer (None: on none)."""
@@ -154,7 +154,7 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        self._learner.forget()
+        self.learner.forget()
         self.serve(model)
         return True
 
@@ -187,7 +187,8 @@ class Controller:
         device = self.device
 
         def steps() -> Generator[Any, None, None]:
-            yield from segment_steps(task, device=device, focus=view.place, cancel=job.cancel, finished=finished)
+            for event in segment_steps(task, device=device, focus=view.place, cancel=job.cancel, finished=finished):
+                yield from pieces(event)
 
         def ended(error: Exception | None) -> None:
             view.close()
@@ -245,17 +246,11 @@ class Controller:
         session.rescan()
         return session, task
 
-    def _on_segmented(self, job: Job, session: LayerSession, event: TileDone | UnitDone) -> None:
+    def _on_segmented(self, job: Job, session: LayerSession, event: Piece) -> None:
         if job is not self._segment_job or job.generation != self._generation or not session.alive():
             return
-        frame, _ = event.unit.region
         try:
-            if isinstance(event, TileDone):
-                session.write(frame, event.region, event.labels)
-            else:
-                whole = tuple(slice(0, n) for n in session.image.space)
-                z = whole[0] if event.unit.z is None else slice(event.unit.z, event.unit.z + 1)
-                session.write(frame, (z, whole[1], whole[2]), event.labels)
+            session.write(event.frame, event.region, event.labels, event.known)
         except UNetError as error:
             job.cancel.cancel()
             self._on_segment_end(job, session, error, "")
@@ -318,15 +313,15 @@ class Controller:
 
     def learn(self) -> bool:
         """Fine-tune the model on all corrections, in the background; return whether it began."""
-        return self._learner.start()
+        return self.learner.start()
 
     def stop_learning(self) -> None:
         """Stop after the step under way; what was learned until then is used."""
-        self._learner.stop()
+        self.learner.stop()
 
     def revert(self) -> None:
         """Go back to the model before the last learning."""
-        self._learner.revert()
+        self.learner.revert()
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""
@@ -402,7 +397,7 @@ class Controller:
         self.stop_segmenting()
         self._generation += 1
         self._segment_job = None
-        self._learner.close()
+        self.learner.close()
         if self._view is not None:
             self._view.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)

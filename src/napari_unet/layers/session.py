@@ -51,7 +51,7 @@ class LayerSession:
         self.corrections = Corrections(self.labels.shape, instances=instances)
         self.summary = Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
-        self._stroke = False
+        self._stroke = self._writing = self._edited = False
         self._waiting: list[Callable[[], None]] = []
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
@@ -97,24 +97,32 @@ class LayerSession:
             return False
         return image.axes == self.image.axes and labels.shape == self.corrections.shape
 
-    def write(self, frame: int, region: tuple[slice, slice, slice], predicted: NDArray[np.int32]) -> None:
+    def write(
+        self,
+        frame: int,
+        region: tuple[slice, slice, slice],
+        predicted: NDArray[np.int32],
+        known: dict[int, int] | None = None,
+    ) -> None:
         """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
 
-        At once, or when the brush stroke under way ends.
+        At once, or when the brush stroke under way ends. `known` is for predictions that come in pieces: see
+        `Corrections.merge`.
         """
         if self._stroke:
-            self._waiting.append(partial(self.write, frame, region, predicted))
+            self._waiting.append(partial(self.write, frame, region, predicted, known))
             return
+        if self._edited:
+            self.rescan(everything=False)
         labels = self.labels
-        merged = self.corrections.merge(labels, frame, region, predicted)
+        merged = self.corrections.merge(labels, frame, region, predicted, known)
         if np.array_equal(merged, labels[(frame, *region)]):
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
             self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
             labels = self.labels
         labels[(frame, *region)] = merged
-        self._forget_undo()
-        self.labels_layer.refresh(extent=False)
+        self._show()
 
     def join_slices(self) -> None:
         """Give objects one id from slice to slice, also where slices were segmented in another order."""
@@ -126,8 +134,7 @@ class LayerSession:
             renamed = self.corrections.join_slices(labels)
             if renamed:
                 rename(labels, renamed)
-                self._forget_undo()
-                self.labels_layer.refresh(extent=False)
+                self._show()
 
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
@@ -136,6 +143,7 @@ class LayerSession:
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all of them."""
+        self._edited = False
         self.summary = self.corrections.update(self.labels, None if everything else self.place)
         return self.summary
 
@@ -156,7 +164,18 @@ class LayerSession:
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
 
+    def _show(self) -> None:
+        """Draw what was written."""
+        self._writing = True
+        try:
+            self._forget_undo()
+            self.labels_layer.refresh(extent=False)
+        finally:
+            self._writing = False
+
     def _on_hint(self, event: Any = None) -> None:
+        if not self._writing:
+            self._edited = True
         self.edited.emit()
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:

@@ -1,16 +1,24 @@
-"""Where the user looks, and what is therefore done first."""
+"""Between worker and window: where the user looks, and results in pieces that can be painted at once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.inference import TileDone
 from napari_unet.task import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.axes import Image
-    from napari_unet.inference import Place
+    from napari_unet.inference import Place, UnitDone
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
+    from napari_unet.progress import Progress
 
 
 class View:
@@ -71,3 +79,45 @@ def order_units(image: Image, model: Model, frame: int, z: int, *, whole: bool) 
         for t in sorted(frames, key=lambda t: abs(t - frame))
         for d in sorted(depth, key=lambda d: abs(d - z))
     ]
+
+
+PIECE = 2**18
+"""Most pixels that are painted at a time: the window takes no longer for it than a hand notices."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A part of a result, small enough to be painted between two moves of the mouse.
+
+    Attributes
+    ----------
+    frame : int
+        Time point.
+    region : tuple of slice
+        Where, (Z, Y, X).
+    labels : ndarray of int32, axes (Z, Y, X)
+        Ids from 1, which mean the same in all pieces of one result.
+    known : dict
+        Shared by the pieces of one result: which of its ids became which. The main thread's.
+    progress : Progress
+    """
+
+    frame: int
+    region: tuple[slice, slice, slice]
+    labels: NDArray[np.int32]
+    known: dict[int, int]
+    progress: Progress
+
+
+def pieces(event: TileDone | UnitDone) -> Iterator[Piece]:
+    """Cut a result into pieces of whole rows, and of whole slices where these are small (worker)."""
+    labels, known = event.labels, dict[int, int]()
+    depth, height, width = labels.shape
+    corner = tuple(part.start for part in event.region) if isinstance(event, TileDone) else (event.unit.z or 0, 0, 0)
+    slices = max(1, PIECE // (height * width))
+    rows = height if slices > 1 else max(1, PIECE // width)
+    for z in range(0, depth, slices):
+        for y in range(0, height, rows):
+            part = labels[z : z + slices, y : y + rows]
+            region = tuple(slice(a + b, a + b + n) for a, b, n in zip(corner, (z, y, 0), part.shape, strict=True))
+            yield Piece(event.unit.frame, (region[0], region[1], region[2]), part, known, event.progress)
