@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
+from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,6 +28,7 @@ class QtRunner:
 
     def __init__(self) -> None:
         self._workers: list[Any] = []
+        self._closed = threading.Event()
 
     def start(
         self,
@@ -37,12 +40,14 @@ class QtRunner:
     ) -> None:
         """Begin; see `layers.jobs.Runner`."""
         bar = progress(total=job.total or None, desc=job.title)
+        # Qt handles all events that are waiting before it looks at the mouse: no more than two ever wait.
+        room = threading.Semaphore(2)
 
         # The outcome travels as the last event: two different signals of a worker may overtake each other.
         def work() -> Generator[Any, None, None]:
             _leave_a_core_to_the_window()
             try:
-                value = yield from steps()
+                value = yield from self._paced(steps(), room)
             except Exception as error:  # noqa: BLE001 - the controller says it in the window, whatever it is
                 yield _Outcome(error=error)
             else:
@@ -51,6 +56,7 @@ class QtRunner:
         work.__qualname__ = job.title  # napari shows it when it asks whether to close a busy window
 
         def yielded(event: Any) -> None:
+            QTimer.singleShot(0, room.release)
             if not isinstance(event, _Outcome):
                 on_event(event)
                 # Last, because napari's bar lets other events in while it draws: the next one of this job too.
@@ -78,9 +84,22 @@ class QtRunner:
 
     def close(self) -> None:
         """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
+        self._closed.set()
         for worker in self._workers:
             worker.yielded.disconnect()
             worker.quit()
+
+    def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:
+        """Hand on what a job yields, no faster than the window takes it (worker)."""
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                return end.value
+            while not room.acquire(timeout=0.1):
+                if self._closed.is_set():
+                    return None
+            yield event
 
 
 def _leave_a_core_to_the_window() -> None:

@@ -250,7 +250,7 @@ class Controller:
         if job is not self._segment_job or job.generation != self._generation or not session.alive():
             return
         try:
-            session.write(event.frame, event.region, event.labels, event.known)
+            session.write(event.frame, event.region, event.labels, event.known, show=event.last)
         except UNetError as error:
             job.cancel.cancel()
             self._on_segment_end(job, session, error, "")

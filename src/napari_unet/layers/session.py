@@ -51,7 +51,7 @@ class LayerSession:
         self.corrections = Corrections(self.labels.shape, instances=instances)
         self.summary = Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
-        self._stroke = self._writing = self._edited = False
+        self._stroke = self._writing = self._edited = self._undrawn = False
         self._waiting: list[Callable[[], None]] = []
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
@@ -103,26 +103,32 @@ class LayerSession:
         region: tuple[slice, slice, slice],
         predicted: NDArray[np.int32],
         known: dict[int, int] | None = None,
+        *,
+        show: bool = True,
     ) -> None:
-        """Show a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
+        """Write a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
 
-        At once, or when the brush stroke under way ends. `known` is for predictions that come in pieces: see
-        `Corrections.merge`.
+        At once, or when the brush stroke under way ends. Of a prediction that comes in pieces, `known` is what
+        `Corrections.merge` needs, and the last one is to `show` them all: drawing takes longer than writing.
         """
         if self._stroke:
-            self._waiting.append(partial(self.write, frame, region, predicted, known))
+            self._waiting.append(partial(self.write, frame, region, predicted, known, show=show))
             return
         if self._edited:
             self.rescan(everything=False)
         labels = self.labels
         merged = self.corrections.merge(labels, frame, region, predicted, known)
         if np.array_equal(merged, labels[(frame, *region)]):
+            if show and self._undrawn:
+                self._show()
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
             self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
             labels = self.labels
         labels[(frame, *region)] = merged
-        self._show()
+        self._undrawn = True
+        if show:
+            self._show()
 
     def join_slices(self) -> None:
         """Give objects one id from slice to slice, also where slices were segmented in another order."""
@@ -171,7 +177,7 @@ class LayerSession:
             self._forget_undo()
             self.labels_layer.refresh(extent=False)
         finally:
-            self._writing = False
+            self._writing = self._undrawn = False
 
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:
