@@ -16,11 +16,14 @@ from scipy import ndimage
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import Cancelled, DeviceError, ImageError, ModelFileError, ModelMismatchError, UNetError
-from napari_unet.inference import Finished, TileDone, UnitDone, sample_pixels, segment_steps
+from napari_unet.inference import GLANCE, Finished, TileDone, UnitDone, sample_pixels, segment_steps
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
 from napari_unet.task import as_image, make_task
+from napari_unet.tiling.engine import Engine, Predictor, run_plan
+from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.source import ArraySource
 
 
 def squares(shape=(48, 60), places=((5, 5), (5, 30), (25, 12)), size=9, bright=200.0, ground=20.0):
@@ -456,7 +459,7 @@ def test_the_tile_in_view_comes_first_and_is_in_place(bright_model):
 
 def test_what_is_looked_at_comes_next_in_any_slice(bright_model):
     task = make_task(as_image(np.stack([squares((64, 64), places=((40, 40), (3, 3)))] * 5)), bright_model(), tile=32)
-    looked_at = [(0, 3, 60.0, 60.0), (0, 3, 60.0, 60.0), *[(0, 1, 5.0, 5.0)] * 99]
+    looked_at = [*[(0, 3, 60.0, 60.0)] * 3, *[(0, 1, 5.0, 5.0)] * 99]
     events = list(segment_steps(task, device="cpu", focus=lambda: looked_at.pop(0)))
     order = [(e.unit.z, type(e)) for e in events]
     assert order[:7] == [(3, TileDone)] * 2 + [(1, TileDone)] * 3 + [(1, UnitDone), (0, TileDone)]
@@ -467,6 +470,37 @@ def test_what_is_looked_at_comes_next_in_any_slice(bright_model):
     for event in events:
         if isinstance(event, UnitDone):
             assert event.labels.max() == 2
+
+
+def test_a_glance_of_what_is_looked_at_comes_before_a_large_tile(bright_model):
+    image = np.zeros((1500, 1500), np.float32)
+    image[700:709, 800:809] = image[100:109, 100:109] = 1
+    task = make_task(as_image(image), bright_model())
+    events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 704.0, 804.0)))
+    assert type(events[0]) is TileDone
+    _, y, x = events[0].region
+    assert (y.stop - y.start, x.stop - x.start) == (GLANCE, GLANCE)
+    assert events[0].labels.max() == 1
+    assert events[0].progress.done == 0, "it is extra"
+    assert np.array_equal(events[0].labels[0] > 0, image[y, x] > 0)
+    assert events[-1].labels.max() == 2
+    assert events[-1].progress.done == task.n_tiles
+    # Nobody looks, the tile is small, or it is known already: no glance.
+    assert all(e.progress.done for e in segment_steps(task, device="cpu"))
+    small = make_task(as_image(image), bright_model(), tile=256)
+    assert next(segment_steps(small, device="cpu", focus=lambda: (0, 0, 704.0, 804.0))).progress.done == 1
+
+
+@pytest.mark.parametrize("place", [(-50.0, -50.0), (0.0, 1e6), (600.0, 600.0), (1203.0, 3.0)])
+def test_a_tile_around_a_place_lies_in_the_image_and_gives_what_the_whole_gives(tiny_net, place):
+    net = tiny_net(levels=2)
+    image = np.random.default_rng(0).random((1, 1207, 903), np.float32)
+    plan = make_plan(net.spec, image.shape[1:], budget=10**9)
+    (whole,) = run_plan(plan, ArraySource(image), Predictor(net))
+    tile = plan.around(place, 200)
+    part = Engine(plan, Predictor(net)).run(tile, ArraySource(image))
+    assert part.maps.shape[1:] == (200, 200)
+    assert np.abs(part.maps - whole.maps[(slice(None), *tile.region)]).max() < 1e-5
 
 
 @pytest.mark.parametrize("stop_after", range(9))

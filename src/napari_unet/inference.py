@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from napari_unet.tiling.plan import Tile
     from napari_unet.tiling.source import Source
 
-_STATISTICS_PIXELS = 20_000_000
+_STATISTICS_PIXELS = 4_000_000
+
+GLANCE = 256
+"""Width, in pixels, of what is shown of a plane at once, where its tiles are so large that the first takes a while."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,6 +147,7 @@ def segment_steps(
     waiting = finished.waiting(task)
     done, total, note = 0, sum(map(len, waiting.values())), ""
     inference = Inference(task, device)
+    yield from _glance(task, inference, waiting, finished, focus() if focus is not None else None)
     while waiting:
         if cancel is not None:
             cancel.check()
@@ -168,6 +172,21 @@ def segment_steps(
             inference.end(unit)
             finished.units.add(unit)
             yield UnitDone(unit, _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
+
+
+def _glance(
+    task: Task, inference: Inference, waiting: dict[Unit, list[Tile]], finished: Finished, place: Place | None
+) -> Iterator[TileDone]:
+    """Yield a small extra tile in the middle of the view, before the large one that it is a part of."""
+    if place is None or not waiting or task.zoom or len(task.plan.shape) != 2:
+        return
+    unit = min(waiting, key=lambda unit: _away(unit, place))
+    tile = task.plan.around(inference.place_in_plan(place) or (), GLANCE)
+    if tile is None or unit in finished.tiles:
+        return
+    result = inference.run(unit, tile)
+    labels = _volume(task.model.decode(result.maps))
+    yield TileDone(unit, _with_z(unit, tile.region), labels, Progress(0, sum(map(len, waiting.values()))))
 
 
 def _away(unit: Unit, place: Place) -> tuple[int, int]:

@@ -103,6 +103,17 @@ class TilingPlan:
         parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in cut)
         return tuple(_make_tile(self.spec, self.shape, part) for part in parts)
 
+    def around(self, place: tuple[float, ...], size: int) -> Tile | None:
+        """Return a tile of about `size` pixels around a place, to show that first; none if it is no less work."""
+        regions = []
+        for n, stride, center in zip(self.shape, self.spec.stride, place, strict=True):
+            width = min(_round_up(size, stride), n)
+            start = int(min(max(0.0, center - width / 2), n - width)) // stride * stride
+            regions.append((start, min(start + width, n)))
+        tile = _make_tile(self.spec, self.shape, tuple(regions))
+        cheapest = min(math.prod(other.read_shape) for other in self.tiles)
+        return tile if 2 * math.prod(tile.read_shape) < cheapest else None
+
     @property
     def work(self) -> float:
         """Pixels read, as a multiple of the image's pixels."""
