@@ -43,7 +43,7 @@ def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
         "patch": (160, 160) if ndim == 2 else (16, 96, 96),
         "learning_rate": 1e-4,
         "freeze_norm": True,
-        "distillation": 0.2,
+        "distillation": 1.0,
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }
