@@ -41,7 +41,6 @@ class Outcome:
 
     n_objects: int
     seconds: float
-    note: str
 
 
 class Plane:
@@ -79,8 +78,6 @@ def segment_into(
     maps: Plane,
     *,
     device: str = "auto",
-    block: int | None = None,
-    overlap: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> Outcome:
@@ -89,15 +86,13 @@ def segment_into(
     Parameters
     ----------
     task : Task
-        From `pipeline.make_task`, all units.
+        From `make_task`, all units.
     labels : Plane
         Where the labels go, of 32-bit integers.
     maps : Plane
         Where the network's maps go, float32. They may lack T and Z, and are then those of the last unit only.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
-    block, overlap : int, optional
-        Width of the blocks in which objects are found; size up to which objects come out exactly.
     progress : callable, optional
         Called with a `Progress` after every tile.
     cancel : CancelToken, optional
@@ -106,7 +101,7 @@ def segment_into(
     watch = Stopwatch()
     inference = Inference(task, device)
     depth_stitched = task.model.info.spec.ndim == 2 and task.image.is_volume
-    done, last, note, present = 0, 0, "", set[int]()
+    done, last, present = 0, 0, set[int]()
     before: Unit | None = None
     for unit in task.units:
         gathered = np.empty((task.model.info.spec.out_channels, *task.plan.shape), np.float32) if task.zoom else None
@@ -118,13 +113,13 @@ def segment_into(
                 gathered[(slice(None), *result.tile.region)] = result.maps
             else:
                 maps.write(unit, result.tile.region, result.maps)
-            done, note = done + 1, result.note
+            done += 1
             if progress is not None:
-                progress(Progress(done, task.n_tiles, watch.seconds, note=note))
+                progress(Progress(done, task.n_tiles, watch.seconds, note=result.note))
         inference.end(unit)
         if gathered is not None:  # an image that is rescaled has to fit in memory
             maps.write(unit, (slice(None),) * len(task.plan.shape), task.at_image_size(gathered))
-        stitcher = _find_objects(task, unit, labels, maps, block, overlap, cancel)
+        stitcher = _find_objects(task, unit, labels, maps, cancel)
         if task.model.info.task == "semantic":
             present |= _classes(labels, unit, stitcher)
             continue
@@ -134,24 +129,15 @@ def segment_into(
         for part in stitcher.blocks():
             labels.write(unit, part.region, table[labels.read(unit, part.region)])
         before = unit
-    return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds, note)
+    return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
 
 
-def _find_objects(
-    task: Task,
-    unit: Unit,
-    labels: Plane,
-    maps: Plane,
-    block: int | None,
-    overlap: int | None,
-    cancel: CancelToken | None,
-) -> BlockStitcher:
+def _find_objects(task: Task, unit: Unit, labels: Plane, maps: Plane, cancel: CancelToken | None) -> BlockStitcher:
     """Decode the maps of a unit block by block, several at a time, and write labels with ids that are not yet final."""
     ndim = task.model.info.spec.ndim
     semantic = task.model.info.task == "semantic"
     shape = task.image.space[-ndim:]
-    reach = 0 if semantic else (OVERLAP[ndim] if overlap is None else overlap)
-    stitcher = BlockStitcher(shape, (block or BLOCK[ndim],) * ndim, reach)
+    stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if semantic else OVERLAP[ndim])
 
     def decode(part: Block) -> NDArray[np.int32]:
         return task.model.decode(maps.read(unit, part.seen))

@@ -17,7 +17,7 @@ from napari_unet.tiling.engine import Engine, Predictor, TileResult, nearest
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -152,7 +152,7 @@ def segment_steps(
         if cancel is not None:
             cancel.check()
         place = focus() if focus is not None else None
-        unit = next(iter(waiting)) if place is None else min(waiting, key=lambda unit: _away(unit, place))
+        unit = _next(waiting, place)
         if unit not in finished.tiles:
             finished.tiles[unit] = np.empty((task.model.info.spec.out_channels, *task.plan.shape), np.float32), set()
         maps, tiles = finished.tiles[unit]
@@ -163,8 +163,7 @@ def segment_steps(
             done, note = done + 1, result.note
         progress = Progress(done, total, watch.seconds, note=note)
         if waiting[unit] and not task.zoom:
-            provisional = task.model.decode(result.maps)
-            yield TileDone(unit, _with_z(unit, result.tile.region), _volume(provisional), progress)
+            yield _provisional(task, unit, result, progress)
         if not waiting[unit]:
             maps = task.at_image_size(maps)
             labels = task.model.decode(maps)
@@ -180,18 +179,25 @@ def _glance(
     """Yield a small extra tile in the middle of the view, before the large one that it is a part of."""
     if place is None or not waiting or task.zoom or len(task.plan.shape) != 2:
         return
-    unit = min(waiting, key=lambda unit: _away(unit, place))
+    unit = _next(waiting, place)
     tile = task.plan.around(inference.place_in_plan(place) or (), GLANCE)
     if tile is None or unit in finished.tiles:
         return
-    result = inference.run(unit, tile)
+    progress = Progress(0, sum(map(len, waiting.values())))
+    yield _provisional(task, unit, inference.run(unit, tile), progress)
+
+
+def _provisional(task: Task, unit: Unit, result: TileResult, progress: Progress) -> TileDone:
     labels = _volume(task.model.decode(result.maps))
-    yield TileDone(unit, _with_z(unit, tile.region), labels, Progress(0, sum(map(len, waiting.values()))))
+    return TileDone(unit, _with_z(unit, result.tile.region), labels, progress)
 
 
-def _away(unit: Unit, place: Place) -> tuple[int, int]:
-    """How far a unit is from what is looked at: in time, then in slices."""
-    return abs(unit.frame - place[0]), 0 if unit.z is None else abs(unit.z - place[1])
+def _next(units: Iterable[Unit], place: Place | None) -> Unit:
+    """Return the unit nearest to what is looked at, in time, then in slices; the first where nobody is looking."""
+    if place is None:
+        return next(iter(units))
+    frame, z, *_ = place
+    return min(units, key=lambda unit: (abs(unit.frame - frame), 0 if unit.z is None else abs(unit.z - z)))
 
 
 def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import napari
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication
 
-from napari_unet._qt.main_widget import UNetWidget
+from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet.benchmarks.report import report
 from napari_unet.layers.samples import nuclei_2d
 
@@ -35,10 +33,7 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
     say : callable
         Called with lines for people.
     """
-    viewer = napari.Viewer(title="napari-unet-interactive", show=True)
-    widget = UNetWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="U-Net", area="right")
-    viewer.window.resize(1500, 1000)
+    viewer, widget = open_window()
     (data, kwargs, _) = nuclei_2d()[0]
     data = np.asarray(data)
     repeats = [-(-size // n) for n in data.shape]
@@ -47,7 +42,7 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
     controller.learning_seconds = seconds
     figures: dict[str, Any] = {"size": size}
     try:
-        _rest(1.0)
+        live_until(lambda: False, 1.0)
         first: list[float] = []
         begin = time.perf_counter()
 
@@ -58,32 +53,30 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
         controller.progressed.connect(noted)
         heart = _Heart()
         panel.button.click()
-        _until(lambda: not controller.busy, seconds)
+        live_until(lambda: not controller.busy, seconds)
         figures["segmenting"] = heart.gaps()
         figures["first tile painted, seconds"] = round(first[0], 3) if first else None
         figures["finished"] = not controller.busy
         heart = _Heart()
-        _until(lambda: not controller.busy, 600)
+        live_until(lambda: not controller.busy, 600)
         figures["the rest of it"] = heart.gaps()
         session = controller.session
         assert session is not None  # it was segmented
         painter = _Painter(session.labels_layer)
         heart = _Heart()
-        _rest(min(seconds, 5))
+        live_until(lambda: False, min(seconds, 5))
         figures["painting"] = heart.gaps()
         heart = _Heart()
         widget.learn_panel.button.click()
-        _until(lambda: not controller.learner.busy, 3 * seconds)
+        live_until(lambda: not controller.learner.busy, 3 * seconds)
         figures["painting and learning"] = heart.gaps()
         figures["steps learned"] = len(widget.learn_panel.plot.losses)
         heart = _Heart()
-        _until(lambda: not controller.busy, 600)
+        live_until(lambda: not controller.busy, 600)
         figures["what is in view, segmented again"] = heart.gaps()
         painter.stop()
     finally:
-        widget.close_down()
-        _until(lambda: not widget.runner.busy, 60)
-        viewer.close()
+        close_window(viewer, widget, 60)
     for name, value in figures.items():
         say(f"  {name:<34} {value}")
     return report("gui", figures)
@@ -126,15 +119,3 @@ class _Painter:
         place = height / 2 + 5 * angle * np.sin(angle), width / 2 + 5 * angle * np.cos(angle)
         self._layer.paint(place, self._label)
         self._step += 1
-
-
-def _until(done: Callable[[], bool], seconds: float) -> None:
-    """Let the window live until something is true, or for so long."""
-    end = time.perf_counter() + seconds
-    while not done() and time.perf_counter() < end:
-        QApplication.processEvents()
-        time.sleep(0.001)
-
-
-def _rest(seconds: float) -> None:
-    _until(lambda: False, seconds)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from qtpy.QtWidgets import QApplication
 
 from napari_unet import __version__
-from napari_unet._qt.main_widget import UNetWidget
+from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet.errors import UNetError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_labels
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_unet._qt.main_widget import UNetWidget
 
 LEARNING_SECONDS = 15
 CORRECTED_OBJECTS = 2
@@ -54,10 +54,7 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     UNetError
         If a step does not come to its end.
     """
-    viewer = napari.Viewer(title="napari-unet-interactive", show=True)
-    widget = UNetWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="U-Net", area="right")
-    viewer.window.resize(1500, 1000)
+    viewer, widget = open_window()
     for data, kwargs, _ in nuclei_stack():
         viewer.add_image(data, **kwargs)
     if not headless:
@@ -69,9 +66,7 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     try:
         return _whole_job(viewer, widget, out)
     finally:
-        widget.close_down()
-        _wait(lambda: not widget.runner.busy)
-        viewer.close()
+        close_window(viewer, widget, _PATIENCE)
 
 
 def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
@@ -160,20 +155,11 @@ def _score(truth: NDArray[Any], labels: NDArray[Any], frames: list[int]) -> floa
 
 
 def _screenshot(viewer: Any, path: Path) -> None:
-    _rest(0.5)
+    live_until(lambda: False, 0.5)
     viewer.screenshot(path=str(path), canvas_only=False, flash=False)
 
 
 def _wait(done: Callable[[], bool]) -> None:
     """Let the window live until something is true."""
-    watch = Stopwatch()
-    while not done():
-        QApplication.processEvents()
-        time.sleep(0.005)
-        if watch.seconds > _PATIENCE:
-            raise UNetError(f"The demo did not come to its end within {format_seconds(_PATIENCE)}.")
-
-
-def _rest(seconds: float) -> None:
-    watch = Stopwatch()
-    _wait(lambda: watch.seconds > seconds)
+    if not live_until(done, _PATIENCE):
+        raise UNetError(f"The demo did not come to its end within {format_seconds(_PATIENCE)}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.objects.stitch import SLICE_SHARE, match_ids, overlaps
+from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps, renumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,10 +197,7 @@ class Corrections:
         if self.instances:
             known = {} if known is None else known
             known |= self._new_ids(old, protected, predicted, self._beside(labels, frame, region), known)
-            table = np.zeros(int(predicted.max(initial=0)) + 1, np.int32)
-            for label in _ids(predicted).tolist():
-                table[label] = known[label]
-            new = table[predicted]
+            new = renumber(predicted, known, self._last_id + 1)
         merged = np.where(protected, old, new).astype(np.int32)
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
         self._seen[where] = True
@@ -262,7 +259,7 @@ class Corrections:
             elif not goes_on and count > 0.5 * sizes[new]:
                 mapping[int(new)] = 0  # the user's outline of this object is final
         self._last_id = max(self._last_id, _largest(old))
-        for label in _ids(predicted).tolist():
+        for label in numbered(predicted):
             if label not in mapping:
                 self._last_id += 1
                 mapping[label] = self._last_id
@@ -303,11 +300,6 @@ def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
     place = np.searchsorted(keys, labels).clip(max=len(keys) - 1)
     hit = keys[place] == labels
     labels[hit] = np.array([ids[key] for key in keys.tolist()])[place[hit]]
-
-
-def _ids(labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Ids (not 0) of labels that were numbered from 1, quickly."""
-    return np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1
 
 
 def _largest(labels: NDArray[Any]) -> int:

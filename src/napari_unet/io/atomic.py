@@ -66,13 +66,8 @@ def check_writable(path: Path) -> None:
     FileFormatError
         If the system does not let it be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with completed(path, overwrite=True, discard=True) as partial:
         partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise FileFormatError(f"{path} could not be written: {_reason(error)}.") from error
 
 
 def _replace(partial: Path, path: Path) -> None:

@@ -153,7 +153,7 @@ def canonical_view(data: Any, layer: Any, image: Image) -> Any:
 
 def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
     """Return the time point and slice that the viewer's sliders show."""
-    step = _data_position(viewer, layer)
+    step = _in_pixels(layer, viewer.dims.point)
     place = {"T": 0, "Z": 0}
     for letter, value in zip(_spatial_letters(layer, image), step, strict=True):
         if letter in place:
@@ -179,16 +179,14 @@ def middle_of_view(viewer: Any, layer: Any, image: Image) -> tuple[float, float]
     point = np.asarray(viewer.dims.point, float)
     displayed = list(viewer.dims.displayed)
     point[displayed] = np.asarray(viewer.camera.center)[-len(displayed) :]
-    pixel = np.atleast_1d(layer.world_to_data(point[-layer.ndim :]))
-    letters = _spatial_letters(layer, image)
-    return float(pixel[letters.index("Y")]), float(pixel[letters.index("X")])
+    pixel = dict(zip(_spatial_letters(layer, image), _in_pixels(layer, point), strict=True))
+    return pixel["Y"], pixel["X"]
 
 
 def _spatial_letters(layer: Any, image: Image) -> str:
     return image.axes[:-1] if layer.rgb else image.axes
 
 
-def _data_position(viewer: Any, layer: Any) -> Sequence[float]:
-    """Position of the sliders in the layer's own pixels."""
-    point = np.asarray(viewer.dims.point)[-layer.ndim :]
-    return [float(v) for v in np.atleast_1d(layer.world_to_data(point))]
+def _in_pixels(layer: Any, point: Any) -> Sequence[float]:
+    """Return a point of the viewer's world in the layer's own pixels."""
+    return [float(v) for v in np.atleast_1d(layer.world_to_data(np.asarray(point)[-layer.ndim :]))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -167,9 +167,3 @@ class _Forest:
 
 def _within(region: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
     return tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True))
-
-
-def apply_table(labels: Any, table: NDArray[np.int32], regions: Iterator[tuple[Any, ...]]) -> None:
-    """Replace every id in an array (numpy, zarr) by its entry in a table, region by region."""
-    for region in regions:
-        labels[region] = table[np.asarray(labels[region])]

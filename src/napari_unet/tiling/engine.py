@@ -145,22 +145,21 @@ class Engine:
 
     def _maps(self, tile: Tile, source: Source) -> NDArray[np.float32]:
         size = math.prod(tile.read_shape)
-        failure: DeviceMemoryError | None = None
+        failure: Exception | None = None
         if size < self._too_much:
             try:
                 return self._once(tile, source)
-            except DeviceMemoryError as error:
+            except (DeviceMemoryError, MemoryError) as error:
                 failure = error
-            except MemoryError as error:
-                failure = DeviceMemoryError("There is not enough memory. Close other programs.")
-                failure.__cause__ = error
             self._too_much = size
         parts = self.plan.halves(tile)
         if parts:
             return self._joined(tile, parts, source)
         weaker = self._predictor.weaken() if isinstance(self._predictor, Predictor) else ""
         if not weaker:
-            raise failure or DeviceMemoryError("There is not enough memory. Close other programs.")
+            if isinstance(failure, DeviceMemoryError):
+                raise failure
+            raise DeviceMemoryError("There is not enough memory. Close other programs.") from failure
         self._too_much = math.inf
         self._note = f"Memory ran short; going on with {weaker}."
         return self._maps(tile, source)
