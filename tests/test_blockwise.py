@@ -125,9 +125,11 @@ import numpy as np, torch
 from napari_unet import batch, blockwise, inference
 from napari_unet.batch import FileJob, SegmentOptions, peak_memory_mb, segment_file
 from napari_unet.models.checkpoint import load_model_file
+from napari_unet.tiling import budget
 torch.set_num_threads(1)
 batch.IN_MEMORY_BYTES, inference._STATISTICS_PIXELS = 0, 2_000_000
 blockwise.BLOCK, blockwise.OVERLAP = {2: 256}, {2: 50}
+budget.MOST = {2: 1_000_000}  # several tiles of the smaller image too
 segment_file(FileJob(Path(sys.argv[1]), Path(sys.argv[2])), load_model_file(Path(sys.argv[3])), SegmentOptions())
 print(json.dumps(peak_memory_mb()))
 """

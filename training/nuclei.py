@@ -37,7 +37,7 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.decode import Decoding, decode_instances
 from napari_unet.pipeline import segment
-from napari_unet.tiling.engine import Predictor, run_plan
+from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource
 
@@ -140,10 +140,7 @@ def load_state(run: Path) -> tuple[UNet, int]:
 
 def predict_maps(net: UNet, image: np.ndarray) -> np.ndarray:
     """All maps (K, Y, X) of a normalised image (3, Y, X), by the same tiles as at inference."""
-    maps = np.empty((len(OUTPUTS), *image.shape[1:]), np.float32)
-    for result in run_plan(make_plan(SPEC, image.shape[1:]), ArraySource(image), Predictor(net)):
-        maps[(slice(None), *result.tile.region)] = result.maps
-    return maps
+    return gather(make_plan(SPEC, image.shape[1:]), ArraySource(image), Predictor(net))
 
 
 def average_precision(truths: list[np.ndarray], maps: list[np.ndarray], decoding: Decoding) -> dict[str, float]:

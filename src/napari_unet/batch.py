@@ -21,7 +21,7 @@ from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.models.model import resolve_device
 from napari_unet.pipeline import Result, segment
-from napari_unet.task import Task, make_task
+from napari_unet.task import Mode, Task, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 2**29
 """Labels and maps of more than this are written to disk as they come."""
+
+
+MAX_CHUNK = 768
+"""Largest width, in pixels, of the chunks of maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class SegmentOptions:
     pixel_size: PixelSize | None = None
     channel: int | None = None
     device: str = "auto"
+    mode: Mode = "auto"
     tile: int | None = None
     maps: bool = False
     overwrite: bool = False
@@ -106,7 +111,7 @@ def segment_file(
     image = read_image(job.source, options.axes)
     if options.pixel_size is not None:
         image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name)
-    task = make_task(image, model, channel=options.channel, tile=options.tile)
+    task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, progress, cancel)
     return {
@@ -118,6 +123,7 @@ def segment_file(
         "tiles": task.n_tiles,
         "tile_shape": list(task.plan.tile_shape),
         "halo": list(task.plan.halo),
+        "mode": "exact" if task.plan.exact else "fast",
         "peak_rss_mb": peak_memory_mb(),
     }
 
@@ -127,8 +133,8 @@ def _segment_in_memory(
 ) -> Result:
     image = task.image
     result = segment(
-        image, task.model, channel=options.channel, device=options.device, tile=options.tile, keep_maps=options.maps,
-        progress=progress, cancel=cancel,
+        image, task.model, channel=options.channel, device=options.device, mode=options.mode, tile=options.tile,
+        keep_maps=options.maps, progress=progress, cancel=cancel,
     )  # fmt: skip
     write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
     if result.maps is not None:
@@ -173,9 +179,14 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
         return Plane(np.zeros(shape, np.float32), axes)
     path = _maps_path(job) if options.maps else target.with_name(f"{target.name}.maps")
     folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
-    tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))  # each chunk is then written once
-    chunks = tuple(min(tile.get(letter, 1), n) for letter, n in zip(axes, shape, strict=True))
+    tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
+    chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
     return Plane(create_zarr(folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks), axes)
+
+
+def _chunk(width: int) -> int:
+    """Return the width of the chunks that a tile is stored in: each is written by one tile, and quickly read again."""
+    return next(width // parts for parts in range(1, width + 1) if width % parts == 0 and width // parts <= MAX_CHUNK)
 
 
 def _in_memory_bytes(task: Task, maps: bool) -> int:

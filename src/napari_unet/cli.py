@@ -84,9 +84,9 @@ def segment(
     channel: Annotated[int | None, typer.Option(help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     device: Device = "auto",
-    mode: Annotated[Mode, typer.Option(help="Tiling. At present all modes are exact.")] = Mode.auto,
+    mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same, as measured.")] = Mode.auto,
     tile: Annotated[
-        int | None, typer.Option(min=1, help="Width of the tiles; the result does not depend on it.")
+        int | None, typer.Option(min=1, help="Width of the tiles; the exact result does not depend on it.")
     ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
@@ -98,7 +98,9 @@ def segment(
 
     network = _load_model(model)
     _check_device(device)
-    options = SegmentOptions(axes, _pixel_size(pixel_size), channel, device, tile, maps, overwrite)
+    if mode is Mode.fast and network.info.fast is None:
+        _say(f"{network.name} has no fast mode that is good enough; going on exactly.")
+    options = SegmentOptions(axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite)
     try:
         jobs = plan_files(inputs, out, file_format.value if file_format else None)
     except FileFormatError as error:
@@ -116,7 +118,7 @@ def segment(
         bar.end(f"{report['n_objects']} objects in {format_seconds(report['seconds'])}, written to {job.target}")
         results.append(report)
     if as_json:
-        _print_json({"results": results, "failed": failed, "model": network.name, "mode": "exact"})
+        _print_json({"results": results, "failed": failed, "model": network.name, "mode": mode.value})
     if failed:
         raise typer.Exit(1)
 
@@ -140,6 +142,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled images."""
+    from napari_unet.fastmode import with_fast_mode
     from napari_unet.io.atomic import check_writable
     from napari_unet.io.pairs import match_by_stem
     from napari_unet.io.readers import read_image, read_labels
@@ -188,7 +191,7 @@ def train(
         if validation is not None:
             scores["validation"] = round(validation_score(trained, *validation, device=device), 4)
         info = trained.info.model_copy(update={"name": out.stem, "scores": scores})
-        save_model_file(Model(trained.net, info), out)
+        save_model_file(with_fast_mode(Model(trained.net, info), pictures), out)
     except UNetError as error:
         bar.end()
         _fail(str(error), 1)

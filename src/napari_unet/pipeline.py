@@ -12,7 +12,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import Stopwatch
-from napari_unet.task import Task, as_image, make_task
+from napari_unet.task import Mode, Task, as_image, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,7 @@ def segment(
     pixel_size: PixelSize | Sequence[float] | None = None,
     channel: int | None = None,
     device: str = "auto",
+    mode: Mode = "auto",
     tile: int | None = None,
     keep_maps: bool = False,
     progress: ProgressCallback | None = None,
@@ -84,8 +85,12 @@ def segment(
         Channel to segment; None: all of them, or the first if the model takes one only.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
+    mode : {"auto", "exact", "fast"}
+        "exact": the result is that of one pass over the whole image. "fast": tiles read less around them; how much the
+        result may differ was measured when the model was saved (`model.info.fast`). "auto": exact, unless the other is
+        clearly faster and as good as the same.
     tile : int, optional
-        Width of the tiles, pixels; the result does not depend on it.
+        Width of the tiles, pixels; the exact result does not depend on it.
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
@@ -107,7 +112,7 @@ def segment(
     if not isinstance(model, Model):
         model = load_model(model)
     device = str(resolve_device(device))
-    task = make_task(image, model, channel=channel, tile=tile)
+    task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode)
     labels = np.zeros(image.label_shape, np.int32)
     view = image.canonical_labels(labels)
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet.axes import Image, PixelSize, guess_axes
 from napari_unet.errors import ImageError
+from napari_unet.models.model import resolve_device
+from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.plan import TilingPlan, make_plan
 
 if TYPE_CHECKING:
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 RESCALE_TOLERANCE = 1.25
 """A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
+
+FAST_ERROR = 1e-2
+"""Largest difference of the maps up to which the fast mode is taken without being asked for."""
+
+FAST_GAIN = 0.9
+"""Share of the exact mode's work below which it is."""
+
+Mode = Literal["auto", "exact", "fast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,9 @@ def make_task(
     channel: int | None = None,
     tile: int | None = None,
     units: Sequence[Unit] | None = None,
+    device: str = "cpu",
+    mode: Mode = "auto",
+    prompt: bool = False,
 ) -> Task:
     """Check that image and model fit, and plan the work.
 
@@ -97,6 +110,13 @@ def make_task(
         Width of the tiles; None: planned.
     units : sequence of Unit, optional
         The planes or volumes to do; None: all.
+    device : str
+        Where it will be done, by whose memory the tiles are chosen: "auto", "cpu", "cuda", "cuda:N" or "mps".
+    mode : {"auto", "exact", "fast"}
+        Whether tiles read all that their result depends on, or what the model was measured to need; "auto" is exact
+        unless the other is clearly faster and as good as the same.
+    prompt : bool
+        Whether somebody is watching the tiles come: they are then smaller.
 
     Raises
     ------
@@ -109,24 +129,44 @@ def make_task(
             f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}). "
             "Choose another model, or set the axes."
         )
-    if channel is not None:
-        if not 0 <= channel < image.n_channels:
-            raise ImageError(f"{image.name} has the channels 0 to {image.n_channels - 1}; got {channel}.")
-        channels: tuple[int, ...] = (channel,)
-    else:
-        channels = tuple(range(image.n_channels))
-        takes_one = model.info.inputs == "colour" or model.info.spec.in_channels == 1
-        if takes_one and not (model.info.inputs == "colour" and image.is_colour):
-            channels = (0,)
-    model.check_channels(len(channels))
+    channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
     zoom = _zoom(image.pixel_size, model.info.pixel_size)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
-    plan = make_plan(spec, work, tile)
+    plan = _choose_plan(model, work, tile, pixel_budget(spec, resolve_device(device), prompt=prompt), mode)
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
     return Task(image, model, channels, zoom, plan, tuple(units))
+
+
+def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:
+    """Return the channels of an image that a model is given.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError
+        If the image has no such channel, or the model cannot take as many.
+    """
+    channels = tuple(range(image.n_channels))
+    if channel is not None:
+        if channel not in channels:
+            raise ImageError(f"{image.name} has the channels 0 to {image.n_channels - 1}; got {channel}.")
+        channels = (channel,)
+    elif (model.info.inputs == "colour" and not image.is_colour) or model.info.spec.in_channels == 1:
+        channels = (0,)
+    model.check_channels(len(channels))
+    return channels
+
+
+def _choose_plan(model: Model, shape: tuple[int, ...], tile: int | None, budget: int, mode: Mode) -> TilingPlan:
+    """Return the exact plan, or the one with the smaller halo where that is wanted or clearly worth it."""
+    exact, fast = make_plan(model.info.spec, shape, tile, budget), model.info.fast
+    if mode == "exact" or fast is None or len(exact.tiles) == 1:
+        return exact
+    plan = make_plan(model.info.spec, shape, tile, budget, fast.halo)
+    worth_it = fast.maps_error <= FAST_ERROR and plan.work < FAST_GAIN * exact.work
+    return plan if mode == "fast" or worth_it else exact
 
 
 def _zoom(image: PixelSize | None, model: tuple[float, ...] | None) -> tuple[float, ...]:

@@ -26,8 +26,8 @@ from napari_unet.models.model import Model
 from napari_unet.models.store import save_model
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
+from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor
-from napari_unet.tiling.plan import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,4 +301,5 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 @pytest.fixture
 def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut planes of 96 pixels into several tiles."""
-    monkeypatch.setitem(DEFAULT_BUDGET, 2, 3_000)
+    monkeypatch.setitem(budget.PROMPT, 2, 3_000)
+    monkeypatch.setattr(budget, "LEAST", 3_000)

@@ -24,7 +24,7 @@ from napari_unet.models.model import Model
 from napari_unet.models.store import save_model
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
-from napari_unet.tiling.plan import DEFAULT_BUDGET
+from napari_unet.tiling import budget
 
 
 class LaterRunner:
@@ -208,7 +208,8 @@ def test_how_napari_shows_an_image_does_not_matter(viewer, controller):
 
 @pytest.fixture
 def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEFAULT_BUDGET, 2, 3_000)
+    monkeypatch.setitem(budget.PROMPT, 2, 3_000)
+    monkeypatch.setattr(budget, "LEAST", 3_000)
 
 
 def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):

@@ -64,11 +64,13 @@ def test_tiled_equals_whole(case):
     assert np.abs(run(spec, shape, seed, budget=2000) - whole).max() < 1e-5
 
 
-def test_the_comparison_above_would_see_a_short_halo(monkeypatch):
+def test_a_short_halo_is_nearly_the_same_and_nothing_more():
     spec, shape = SPECS[1], (64, 64)
     whole = run(spec, shape, 0)
-    monkeypatch.setattr("napari_unet.tiling.plan._reach", lambda spec, axis: (4, 4))
-    assert np.abs(run(spec, shape, 0, tile=16) - whole).max() > 1e-3
+    errors = [np.abs(run(spec, shape, 0, tile=16, halo=(halo, halo)) - whole).max() for halo in (4, 12, 1000)]
+    assert errors[0] > 1e-3
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-5, "a halo wider than there need be is the one there need be"
 
 
 class Recording(ArraySource):

@@ -18,7 +18,8 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.blocks import BlockStitcher
 from napari_unet.objects.decode import Decoding, decode_instances
-from napari_unet.tiling.engine import Predictor, run_plan
+from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.engine import Predictor, gather, run_plan
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource
 
@@ -50,12 +51,14 @@ def run(size: int = 2048, rounds: int = 5, device: str = "cpu", say: Callable[[s
     """
     size = -(-size // TILE) * TILE
     net, image = _network(), _image(size)
-    predictor, plan = Predictor(net, device=device), make_plan(SPEC, image.shape[1:])
+    predictor = Predictor(net, device=device)
+    plan = make_plan(SPEC, image.shape[1:], budget=pixel_budget(SPEC, predictor.device))
     say(f"{size}×{size}: {plan}")
-    width = _best_width(predictor, size)
+    bare = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    width = _best_width(bare, size)
     calls: dict[str, Callable[[], Any]] = {
-        "bare": lambda: _bare(predictor, image, width),
-        "engine": lambda: _tiled(plan, image, predictor),
+        "bare": lambda: _bare(bare, image, width),
+        "engine": lambda: gather(plan, ArraySource(image), predictor),
     }
     monai = _monai(net, image, device)
     if monai is not None:
@@ -63,8 +66,8 @@ def run(size: int = 2048, rounds: int = 5, device: str = "cpu", say: Callable[[s
     for call in calls.values():  # the first call of each prepares kernels and memory
         call()
     seconds = in_turn(calls, rounds)
-    whole = _tiled(make_plan(SPEC, image.shape[1:], budget=10**12), image, predictor)
-    tiled = _tiled(plan, image, predictor)
+    whole = gather(make_plan(SPEC, image.shape[1:], budget=10**12), ArraySource(image), predictor)
+    tiled = gather(plan, ArraySource(image), predictor)
     figures: dict[str, Any] = {
         "size": size,
         "plan": {"tiles": len(plan.tiles), "tile": list(plan.tile_shape), "halo": list(plan.halo), "work": plan.work},
@@ -102,25 +105,21 @@ def _image(size: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((1, size, size), np.float32)
 
 
-def _tiled(plan: TilingPlan, image: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float32]:
-    maps = np.empty((SPEC.out_channels, *plan.shape), np.float32)
-    for result in run_plan(plan, ArraySource(image), predictor):
-        maps[(slice(None), *result.tile.region)] = result.maps
-    return maps
-
-
-def _bare(predictor: Predictor, image: NDArray[np.float32], width: int) -> None:
+def _bare(net: UNet, image: NDArray[np.float32], width: int) -> None:
     """Run the network over every pixel once, in tiles without any overlap: wrong at their borders, and the floor."""
-    for y in range(0, image.shape[1], width):
-        for x in range(0, image.shape[2], width):
-            predictor(image[:, y : y + width, x : x + width])
+    pixels, device = torch.from_numpy(image)[None], next(net.parameters()).device
+    with torch.inference_mode():
+        for y in range(0, image.shape[1], width):
+            for x in range(0, image.shape[2], width):
+                tile = pixels[..., y : y + width, x : x + width].to(device)
+                net(tile.contiguous(memory_format=torch.channels_last)).cpu()
 
 
-def _best_width(predictor: Predictor, size: int) -> int:
+def _best_width(net: UNet, size: int) -> int:
     """Width of the tiles in which the bare network is fastest."""
     image = _image(min(size, 2048))
     widths = [width for width in (256, 512, 1024, 2048) if image.shape[1] % width == 0]
-    seconds = in_turn({str(w): partial(_bare, predictor, image, w) for w in widths}, 2)
+    seconds = in_turn({str(w): partial(_bare, net, image, w) for w in widths}, 2)
     return int(min(seconds, key=lambda name: min(seconds[name])))
 
 

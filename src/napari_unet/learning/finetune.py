@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.fastmode import with_fast_mode
 from napari_unet.inference import sample_pixels
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import make_sample
@@ -144,6 +145,7 @@ def finetune_steps(
                 "seed": config.seed,
             },
             "scores": {},
+            "fast": None,
         }
     )
     return Model(session.trained(), info)
@@ -236,6 +238,7 @@ def finetune(
             break
         if progress is not None:
             progress(Progress(report.step, report.steps, report.seconds, "steps", f"loss {report.loss:.3f}"))
+    better = with_fast_mode(better, (as_image(data, axes) for data in images))
     if validation is None:
         return better
     scores = {}

@@ -151,7 +151,7 @@ def train_steps(
     yield from session.run(cancel)
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
-    info = model.info.model_copy(update={"training_data": (source,), "recipe": recipe, "scores": {}})
+    info = model.info.model_copy(update={"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None})
     return Model(session.trained(), info)
 
 

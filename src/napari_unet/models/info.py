@@ -24,6 +24,26 @@ class DataSource(BaseModel):
     images: int | None = None
 
 
+class FastMode(BaseModel):
+    """What a model's results come to with a smaller halo than they depend on, as measured when it was saved.
+
+    Attributes
+    ----------
+    halo : tuple of int
+        Pixels ([Z,] Y, X) read on either side of a tile.
+    maps_error : float
+        Largest difference of a probability from that of one pass over the whole image.
+    labels_differing : float
+        Share of the pixels whose object or class is another.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    halo: tuple[int, ...]
+    maps_error: float = Field(ge=0, le=1)
+    labels_differing: float = Field(ge=0, le=1)
+
+
 class ModelInfo(BaseModel):
     """Description of a model, stored in its file.
 
@@ -48,6 +68,8 @@ class ModelInfo(BaseModel):
         How intensities are brought to the network's range.
     decoding : Decoding
         How maps become labels.
+    fast : FastMode, optional
+        The smaller halo that segmenting may do with, and what that costs. None: not measured, or there is none.
     training_data : tuple of DataSource
         What it was trained on, and under which licence.
     recipe : dict
@@ -73,6 +95,7 @@ class ModelInfo(BaseModel):
     pixel_size: tuple[float, ...] | None = None
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
+    fast: FastMode | None = None
     training_data: tuple[DataSource, ...] = ()
     recipe: dict[str, str | int | float | bool | None] = {}
     scores: dict[str, float] = {}
@@ -93,6 +116,10 @@ class ModelInfo(BaseModel):
             len(self.pixel_size) != self.spec.ndim or not all(0 < size < 1e6 for size in self.pixel_size)
         ):
             raise ValueError(f"the pixel size {self.pixel_size} is not {self.spec.ndim} positive numbers")
+        if self.fast is not None and (
+            len(self.fast.halo) != self.spec.ndim or not all(0 < width < 1e6 for width in self.fast.halo)
+        ):
+            raise ValueError(f"the halo {self.fast.halo} is not {self.spec.ndim} positive numbers")
         return self
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from napari_unet.errors import DeviceMemoryError, ModelOutputError
+from napari_unet.nets.blocked import BlockedUNet, folded
 from napari_unet.tiling.source import Source, read_mirrored
 
 if TYPE_CHECKING:
@@ -51,14 +52,21 @@ class Predictor:
         Whether the outputs exclude each other (classes), or are maps of their own (sigmoid).
     device : torch.device or str
         Where to compute.
+    check : callable, optional
+        Called often; what it raises ends the work on a block. On a GPU, which is done with a block soon, once for each.
     """
 
-    def __init__(self, net: UNet, *, softmax: bool = False, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        net: UNet,
+        *,
+        softmax: bool = False,
+        device: torch.device | str = "cpu",
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.device = torch.device(device)
-        self._net = net.to(self.device)
-        self._softmax = softmax
-        self._half = False
-        self._format = torch.channels_last if net.spec.ndim == 2 else torch.channels_last_3d
+        self._net, self._softmax, self._half, self._check = net, softmax, False, check
+        self._forward = self._prepared()
 
     def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps (K, [Z,] Y, X) of one block (C, [Z,] Y, X).
@@ -93,14 +101,23 @@ class Predictor:
             self._half = True
             return "half precision"
         self.device, self._half = torch.device("cpu"), False
-        self._net = self._net.to(self.device)
+        self._forward = self._prepared()
         return "the CPU"
 
+    def _prepared(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        if self.device.type == "cpu":
+            return BlockedUNet(self._net, self._check)
+        layout = torch.channels_last if self._net.spec.ndim == 2 else torch.channels_last_3d
+        net = folded(self._net).to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        return lambda block: net(block.contiguous(memory_format=layout))
+
     def _apply(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._check is not None:
+            self._check()
         with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self._half):
             batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)
-            logits = self._net(batch.contiguous(memory_format=self._format)).float()
-            maps = torch.softmax(logits, 1) if self._softmax else torch.sigmoid(logits)
+            logits = self._forward(batch).float()
+            maps = torch.softmax(logits, 1) if self._softmax else logits.sigmoid_()
             return np.asarray(maps[0].cpu().numpy())
 
     def _short(self, block: NDArray[np.float32]) -> DeviceMemoryError:
@@ -215,6 +232,16 @@ def run_plan(
         if cancel is not None:
             cancel.check()
         yield engine.run(waiting.pop(nearest(waiting, focus() if focus is not None else None)), source)
+
+
+def gather(
+    plan: TilingPlan, source: Source, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return the maps of a whole image in memory, axes (K, [Z,] Y, X); see `run_plan`."""
+    maps = np.empty((plan.spec.out_channels, *plan.shape), np.float32)
+    for result in run_plan(plan, source, predictor):
+        maps[(slice(None), *result.tile.region)] = result.maps
+    return maps
 
 
 def nearest(tiles: Sequence[Tile], place: tuple[float, ...] | None) -> int:

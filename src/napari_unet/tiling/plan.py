@@ -4,6 +4,9 @@ The tiled result is the untiled one because of three rules. Tiles start on the n
 every side, the halo that its result depends on: real pixels wherever there are any. And only beyond the true border of
 the image, for a fixed width that does not depend on the tile, the image is mirrored (Ronneberger et al. 2015,
 "overlap-tile strategy"); where the mirrored rim ends, every tiling ends.
+
+A plan may be given a smaller halo. Most of what a pixel depends on is near it, so the result is then nearly the same;
+how nearly is measured for each model (`tiling.fast`).
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ MIRROR = {2: 32, 3: 8}
 """Least width, in pixels, of the mirrored rim around an image, by the number of spatial axes (`same` networks)."""
 
 DEFAULT_BUDGET = {2: 1_600_000, 3: 3_000_000}
-"""Most pixels that a tile reads, by the number of spatial axes: a second or two of work on two CPU cores."""
+"""Most pixels that a tile reads, by the number of spatial axes, where nothing is known of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class TilingPlan:
     tile_shape : tuple of int
         Largest region of a tile.
     halo : tuple of int
-        Pixels read on either side of a region.
+        Pixels read on either side of a region: all that its result depends on, or fewer.
     tiles : tuple of Tile
         Regions that cover the image once, without overlap.
     """
@@ -101,7 +104,7 @@ class TilingPlan:
         whole = list(zip(tile.start, tile.stop, strict=True))
         cut = ((tile.start[axis], middle), (middle, tile.stop[axis]))
         parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in cut)
-        return tuple(_make_tile(self.spec, self.shape, part) for part in parts)
+        return tuple(_make_tile(self.spec, self.shape, self.halo, part) for part in parts)
 
     def around(self, place: tuple[float, ...], size: int) -> Tile | None:
         """Return a tile of about `size` pixels around a place, to show that first; none if it is no less work."""
@@ -110,9 +113,14 @@ class TilingPlan:
             width = min(_round_up(size, stride), n)
             start = int(min(max(0.0, center - width / 2), n - width)) // stride * stride
             regions.append((start, min(start + width, n)))
-        tile = _make_tile(self.spec, self.shape, tuple(regions))
+        tile = _make_tile(self.spec, self.shape, self.halo, tuple(regions))
         cheapest = min(math.prod(other.read_shape) for other in self.tiles)
         return tile if 2 * math.prod(tile.read_shape) < cheapest else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the result is that of one pass over the whole image."""
+        return len(self.tiles) == 1 or all(a >= b for a, b in zip(self.halo, geometry.halo(self.spec), strict=True))
 
     @property
     def work(self) -> float:
@@ -122,10 +130,19 @@ class TilingPlan:
     def __str__(self) -> str:
         n = len(self.tiles)
         size = "×".join(str(v) for v in self.tile_shape)
-        return f"{n} tile{'s' if n > 1 else ''} of {size}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass"
+        if n == 1:
+            return f"1 tile of {size}"
+        mode = "exact" if self.exact else "fast"
+        return f"{n} tiles of {size}, {mode}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass"
 
 
-def make_plan(spec: UNetSpec, shape: Sequence[int], tile: int | None = None, budget: int | None = None) -> TilingPlan:
+def make_plan(
+    spec: UNetSpec,
+    shape: Sequence[int],
+    tile: int | None = None,
+    budget: int | None = None,
+    halo: tuple[int, ...] | None = None,
+) -> TilingPlan:
     """Return the plan for an image.
 
     Parameters
@@ -138,6 +155,9 @@ def make_plan(spec: UNetSpec, shape: Sequence[int], tile: int | None = None, bud
         Width of a tile's region along Y and X (rounded up to the stride), instead of the planned one.
     budget : int, optional
         Most pixels that a tile may read.
+    halo : tuple of int, optional
+        Pixels, for each spatial axis, to be read on either side of a tile; None, or more than there need be: all that
+        the result depends on. A ``valid`` network always reads those.
 
     Raises
     ------
@@ -147,29 +167,31 @@ def make_plan(spec: UNetSpec, shape: Sequence[int], tile: int | None = None, bud
     shape = tuple(int(n) for n in shape)
     if len(shape) != spec.ndim:
         raise UNetError(f"The network has {spec.ndim} spatial axes, the image {len(shape)} (shape {shape}).")
+    exact = geometry.halo(spec)
+    halo = exact if halo is None or spec.padding == "valid" else tuple(map(min, halo, exact))
     if tile is not None:
         if tile < 1:
             raise UNetError(f"A tile of {tile} pixels is not possible; the smallest is {spec.stride[-1]}.")
         counts = [1 if axis < spec.ndim - 2 else math.ceil(n / tile) for axis, n in enumerate(shape)]
     else:
-        counts = _choose_counts(spec, shape, budget or DEFAULT_BUDGET[spec.ndim])
+        counts = _choose_counts(spec, shape, halo, budget or DEFAULT_BUDGET[spec.ndim])
     cuts = [_cut(n, count, stride) for n, count, stride in zip(shape, counts, spec.stride, strict=True)]
     grid: list[tuple[tuple[int, int], ...]] = [()]
     for intervals in cuts:
         grid = [(*region, interval) for region in grid for interval in intervals]
-    tiles = tuple(_make_tile(spec, shape, region) for region in grid)
+    tiles = tuple(_make_tile(spec, shape, halo, region) for region in grid)
     largest = tuple(max(b - a for a, b in intervals) for intervals in cuts)
-    return TilingPlan(spec, shape, largest, geometry.halo(spec), tiles)
+    return TilingPlan(spec, shape, largest, halo, tiles)
 
 
-def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], budget: int) -> list[int]:
+def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], halo: tuple[int, ...], budget: int) -> list[int]:
     """Cut the longest region in two more pieces until a tile's reading stays within the budget."""
     counts = [1] * len(shape)
     while True:
         sizes = [math.ceil(n / count) for n, count in zip(shape, counts, strict=True)]
         reads = 1
         for axis, (size, count) in enumerate(zip(sizes, counts, strict=True)):
-            reach, rim = _reach(spec, axis)
+            reach, rim = _reach(spec, halo, axis)
             reads *= size + 2 * (reach if count > 1 else rim)
         splittable = [axis for axis, size in enumerate(sizes) if size > spec.stride[axis]]
         if reads <= budget or not splittable:
@@ -177,13 +199,13 @@ def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], budget: int) -> list[
         counts[max(splittable, key=lambda axis: sizes[axis])] += 1
 
 
-def _reach(spec: UNetSpec, axis: int) -> tuple[int, int]:
+def _reach(spec: UNetSpec, halo: tuple[int, ...], axis: int) -> tuple[int, int]:
     """Pixels read beyond a region: within the image, and beyond its border."""
     if spec.padding == "valid":
         margin = geometry.valid_margin(spec)[axis]
         return margin, margin
-    reach = _round_up(geometry.halo(spec)[axis], spec.stride[axis])
-    return reach, min(reach, _round_up(MIRROR[spec.ndim], spec.stride[axis]))
+    reach, whole = (_round_up(width[axis], spec.stride[axis]) for width in (halo, geometry.halo(spec)))
+    return reach, min(whole, _round_up(MIRROR[spec.ndim], spec.stride[axis]))
 
 
 def _cut(size: int, count: int, stride: int) -> list[tuple[int, int]]:
@@ -192,10 +214,12 @@ def _cut(size: int, count: int, stride: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def _make_tile(spec: UNetSpec, shape: tuple[int, ...], region: tuple[tuple[int, int], ...]) -> Tile:
+def _make_tile(
+    spec: UNetSpec, shape: tuple[int, ...], halo: tuple[int, ...], region: tuple[tuple[int, int], ...]
+) -> Tile:
     read_start, read_shape, offset = [], [], []
     for axis, (start, stop) in enumerate(region):
-        reach, rim = _reach(spec, axis)
+        reach, rim = _reach(spec, halo, axis)
         if spec.padding == "valid":
             first, size = start - reach, geometry.input_size(spec, stop - start, axis)
             offset.append(0)

@@ -1,0 +1,168 @@
+"""Applies a U-Net to large tiles on a CPU, level by level and in small blocks.
+
+The values are those of `UNet.forward`, to rounding. What differs is memory. torch allocates every activation of a large
+tile anew, and the operating system clears each page of it again before it is used: a pixel of a 1024x1024 tile takes
+1.6 times as long as one of a 256x256 tile. Here, what has to outlive a block (the skip connections, and what goes from
+one level to the next) lies in buffers that are kept from tile to tile, and what is in between is small. So large tiles,
+which read little halo for what they give, cost no more per pixel than small ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_unet.nets.geometry import CONVOLUTIONS_PER_LEVEL, check_input_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_unet.nets.spec import UNetSpec
+    from napari_unet.nets.unet import UNet
+
+BLOCK_BYTES = 28 * 2**20
+"""Most memory that the widest activation of a block takes: allocators hand such blocks out again without clearing."""
+
+Region = tuple[slice, ...]
+
+
+def folded(net: UNet) -> UNet:
+    """Return a copy of a network in evaluation mode whose batch norms have become part of the convolutions."""
+    net = copy.deepcopy(net).eval().requires_grad_(False)
+    if net.spec.norm == "batch":
+        for conv in [*net.down, *(up.conv for up in net.up)]:
+            layers = list(conv)
+            for index, layer in enumerate(layers):
+                if isinstance(layer, (nn.BatchNorm2d, nn.BatchNorm3d)):
+                    conv[index - 1] = fuse_conv_bn_eval(layers[index - 1], layer)
+                    conv[index] = nn.Identity()
+    return net
+
+
+def bytes_per_pixel(spec: UNetSpec) -> int:
+    """Return the memory that a call of `BlockedUNet` takes for each pixel that is read, apart from its blocks."""
+    widths, pixels = [], 1.0  # features for each pixel of the image, by level
+    for level in range(spec.levels + 1):
+        widths.append(spec.features * 2**level * pixels)
+        pixels /= math.prod(spec.pool_factors(min(level, spec.levels - 1)))
+    kept, flowing = sum(widths[:-1]), widths[0] / math.prod(spec.pool_factors(0)) + widths[1]
+    return int(4 * (kept + flowing + 2 * spec.in_channels + 3 * spec.out_channels)) + 1
+
+
+class BlockedUNet:
+    """A U-Net on the CPU that takes large tiles at the cost per pixel, and the memory, of small ones.
+
+    Parameters
+    ----------
+    net : UNet
+        Not changed.
+    check : callable, optional
+        Called before every block, some hundredths of a second apart; what it raises ends the call.
+    """
+
+    def __init__(self, net: UNet, check: Callable[[], None] | None = None) -> None:
+        self._net = folded(net).to(memory_format=_format(net.spec))  # type: ignore[call-overload]
+        self._check = check
+        self._buffers: dict[str, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits of one image; axes (1, C, [Z,] Y, X), as those of `UNet.forward`."""
+        net, spec = self._net, self._net.spec
+        check_input_shape(spec, tuple(x.shape[2:]))
+        skips: list[Tensor] = []
+        for level, (conv, pool) in enumerate(zip(net.down, net.pools, strict=False)):
+            skip = self._buffer(f"skip {level}", spec.features * 2**level, self._shape(x))
+            factor = spec.pool_factors(level)
+            pooled = self._buffer(
+                f"flow {level % 2}", skip.shape[1], [n // f for n, f in zip(skip.shape[2:], factor, strict=True)]
+            )
+            for region, seen, crop in self._blocks(skip):
+                result = conv(x[seen])[crop]
+                skip[region] = result
+                pooled[_scaled(region, factor)] = pool(result)
+            skips.append(skip)
+            x = pooled
+        bottom = self._buffer(f"flow {spec.levels % 2}", spec.features * 2**spec.levels, self._shape(x))
+        for region, seen, crop in self._blocks(bottom):
+            bottom[region] = net.down[-1](x[seen])[crop]
+        x = bottom
+        for level, up in zip(reversed(range(spec.levels)), net.up, strict=True):
+            factor, skip = spec.pool_factors(level), skips[level]
+            wide = [n * f for n, f in zip(x.shape[2:], factor, strict=True)]
+            skip = skip[_middle(skip.shape[2:], wide)]
+            if level:
+                result = self._buffer(f"flow {level % 2}", skip.shape[1], self._shape(skip))
+            else:
+                result = torch.empty((1, spec.out_channels, *self._shape(skip)))
+            for region, seen, crop in self._blocks(result, skip.shape[1]):
+                block = up(x[_scaled(seen, factor)], skip[seen])[crop]
+                result[region] = block if level else net.head(block)
+            x = result
+        return x
+
+    def _shape(self, x: Tensor) -> list[int]:
+        """Return the spatial shape of what the two convolutions of a level make of something."""
+        lost = 0 if self._net.spec.padding == "same" else 2 * CONVOLUTIONS_PER_LEVEL
+        return [n - lost for n in x.shape[2:]]
+
+    def _buffer(self, name: str, channels: int, shape: list[int]) -> Tensor:
+        """Return memory that is kept, with the axes (1, C, [Z,] Y, X) and the channels innermost."""
+        size = channels * math.prod(shape)
+        if name not in self._buffers or self._buffers[name].numel() < size:
+            self._buffers.pop(name, None)  # let go of it before there is another
+            self._buffers[name] = torch.empty(size)
+        return self._buffers[name][:size].view(1, *shape, channels).movedim(-1, 1)
+
+    def _blocks(self, result: Tensor, channels: int = 0) -> Iterator[tuple[Region, Region, Region]]:
+        """Yield, block by block, where the result of two convolutions goes, what they see for it, and what to cut out.
+
+        `channels` is the width of the level, where it is not that of the result.
+        """
+        shape, same = tuple(result.shape[2:]), self._net.spec.padding == "same"
+        context = CONVOLUTIONS_PER_LEVEL
+        every = (slice(None), slice(None))
+        for box in itertools.product(*_cuts(shape, channels or result.shape[1])):
+            if self._check is not None:
+                self._check()
+            if same:  # zeros are padded at the true border only: elsewhere what they spoil is cut off
+                seen = [(max(0, a - context), min(n, b + context)) for (a, b), n in zip(box, shape, strict=True)]
+                crop = [slice(a - first, b - first) for (a, b), (first, _) in zip(box, seen, strict=True)]
+            else:
+                seen = [(a, b + 2 * context) for a, b in box]
+                crop = [slice(None)] * len(shape)
+            yield (*every, *(slice(*part) for part in box)), (*every, *(slice(*part) for part in seen)), (*every, *crop)
+
+
+def _cuts(shape: tuple[int, ...], channels: int) -> list[list[tuple[int, int]]]:
+    """Cut a level into blocks whose widest activation, skip and up-convolution joined, is within `BLOCK_BYTES`."""
+    most = BLOCK_BYTES // (4 * 2 * channels)
+    counts = [1] * len(shape)
+    while math.prod(math.ceil(n / count) for n, count in zip(shape, counts, strict=True)) > most:
+        sizes = [n / count for n, count in zip(shape, counts, strict=True)]
+        if max(sizes) <= 2:
+            break
+        counts[sizes.index(max(sizes))] += 1
+    steps = [math.ceil(math.ceil(n / count) / 2) * 2 for n, count in zip(shape, counts, strict=True)]  # on the grid
+    return [[(a, min(a + step, n)) for a in range(0, n, step)] for n, step in zip(shape, steps, strict=True)]
+
+
+def _scaled(region: Region, factor: tuple[int, ...]) -> Region:
+    """Return the region on the next lower level."""
+    parts = zip(region[2:], factor, strict=True)
+    return (*region[:2], *(slice(part.start // f, part.stop // f) for part, f in parts))
+
+
+def _middle(shape: torch.Size, inner: list[int]) -> Region:
+    """Return the middle of a map: what a ``valid`` network joins to the wider way up."""
+    starts = [(n - m) // 2 for n, m in zip(shape, inner, strict=True)]
+    return (slice(None), slice(None), *(slice(a, a + m) for a, m in zip(starts, inner, strict=True)))
+
+
+def _format(spec: UNetSpec) -> torch.memory_format:
+    return torch.channels_last if spec.ndim == 2 else torch.channels_last_3d

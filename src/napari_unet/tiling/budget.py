@@ -1,0 +1,56 @@
+"""How large a tile may be on this machine: as large as memory allows, for large tiles read the least halo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+
+from napari_unet.nets.blocked import bytes_per_pixel
+
+if TYPE_CHECKING:
+    from napari_unet.nets.spec import UNetSpec
+
+SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
+"""Part of the free memory that a tile may take. A CPU's and an Apple GPU's is shared with everything else."""
+
+MOST = {2: 4_600_000, 3: 24_000_000}
+"""Pixels of a tile from which on a larger one hardly reads less, by the number of spatial axes."""
+
+PROMPT = {2: 2_500_000, 3: 6_000_000}
+"""The same where somebody watches, and a tile is to appear every few seconds: on a CPU."""
+
+LEAST = 65_536
+"""Pixels that a tile may always have: where even that is too much, the engine finds out."""
+
+
+def pixel_budget(spec: UNetSpec, device: torch.device, *, prompt: bool = False) -> int:
+    """Return the most pixels that a tile may read.
+
+    Parameters
+    ----------
+    spec : UNetSpec
+        The network.
+    device : torch.device
+        Where it runs.
+    prompt : bool
+        Whether somebody is watching the tiles come.
+    """
+    if device.type == "cpu":
+        each, most = bytes_per_pixel(spec), (PROMPT if prompt else MOST)[spec.ndim]
+    else:
+        # Every activation of the first level at once: both convolutions, the skip, and it joined to the way up; and
+        # the libraries of GPUs count elements in 31 bits.
+        each, most = 4 * 10 * spec.features, 2**31 // (4 * spec.features)
+    return max(LEAST, min(most, int(SHARE.get(device.type, 0.25) * free_memory(device)) // each))
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free on a device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    if device.type == "mps":
+        return min(free, int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory()))
+    return free
