@@ -459,7 +459,7 @@ def test_the_tile_in_view_comes_first_and_is_in_place(bright_model):
 
 def test_what_is_looked_at_comes_next_in_any_slice(bright_model):
     task = make_task(as_image(np.stack([squares((64, 64), places=((40, 40), (3, 3)))] * 5)), bright_model(), tile=32)
-    looked_at = [*[(0, 3, 60.0, 60.0)] * 3, *[(0, 1, 5.0, 5.0)] * 99]
+    looked_at = [*[(0, 3, 60.0, 60.0)] * 2, *[(0, 1, 5.0, 5.0)] * 99]
     events = list(segment_steps(task, device="cpu", focus=lambda: looked_at.pop(0)))
     order = [(e.unit.z, type(e)) for e in events]
     assert order[:7] == [(3, TileDone)] * 2 + [(1, TileDone)] * 3 + [(1, UnitDone), (0, TileDone)]

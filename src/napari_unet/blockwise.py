@@ -7,10 +7,11 @@ of `pipeline.segment`, but for the order of the ids.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,20 +20,27 @@ from napari_unet.inference import Inference
 from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import SLICE_SHARE, Matcher
 from napari_unet.progress import Progress, Stopwatch
+from napari_unet.tiling.ahead import Aside
+from napari_unet.tiling.plan import Tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_unet.progress import CancelToken, ProgressCallback
     from napari_unet.task import Task, Unit
+    from napari_unet.tiling.engine import TileResult
 
 OVERLAP = {2: 96, 3: 24}
 """Size, in pixels, up to which objects come out as if the image had been decoded at once, by the spatial axes."""
 
 BLOCK = {2: 2048, 3: 160}
 """Width of the blocks that objects are found in, pixels, by the number of spatial axes."""
+
+
+WRITING = 2
+"""Most tiles whose maps are being written while the network goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,70 +107,106 @@ def segment_into(
         Stops within one tile or block, with `Cancelled`.
     """
     watch = Stopwatch()
-    inference = Inference(task, device)
     depth_stitched = task.model.info.spec.ndim == 2 and task.image.is_volume
     done, last, present = 0, 0, set[int]()
     before: Unit | None = None
-    for unit in task.units:
-        gathered = np.empty((task.model.info.spec.out_channels, *task.plan.shape), np.float32) if task.zoom else None
-        for tile in task.plan.tiles:
-            if cancel is not None:
-                cancel.check()
-            result = inference.run(unit, tile)
-            if gathered is not None:
-                gathered[(slice(None), *result.tile.region)] = result.maps
-            else:
-                maps.write(unit, result.tile.region, result.maps)
-            done += 1
-            if progress is not None:
-                progress(Progress(done, task.n_tiles, watch.seconds, note=result.note))
-        inference.end(unit)
-        if gathered is not None:  # an image that is rescaled has to fit in memory
-            maps.write(unit, (slice(None),) * len(task.plan.shape), task.at_image_size(gathered))
-        stitcher = _find_objects(task, unit, labels, maps, cancel)
-        if task.model.info.task == "semantic":
-            present |= _classes(labels, unit, stitcher)
-            continue
-        table = stitcher.final_ids()
-        follows = before if depth_stitched and before is not None and before.frame == unit.frame else None
-        table, last = _numbered(labels, unit, follows, stitcher, table, last)
-        for part in stitcher.blocks():
-            labels.write(unit, part.region, table[labels.read(unit, part.region)])
-        before = unit
+    with Inference(task, device, cancel=cancel) as inference:
+        for unit in task.units:
+            with _Objects(task, unit, labels, maps, cancel) as objects, Aside[Tile]() as writing:
+                for result in _results(inference, task, unit, cancel):
+                    if task.zoom:
+                        objects.gather(result)
+                    else:
+                        writing.put(partial(_write, maps, unit, result))
+                        for written in writing.take(WRITING):
+                            objects.find(above=written.start[0])
+                    done += 1
+                    if progress is not None:
+                        progress(Progress(done, task.n_tiles, watch.seconds, note=result.note))
+                for _ in writing.take():
+                    pass
+                stitcher = objects.finish()
+            if task.model.info.task == "semantic":
+                present |= _classes(labels, unit, stitcher)
+                continue
+            table = stitcher.final_ids()
+            follows = before if depth_stitched and before is not None and before.frame == unit.frame else None
+            table, last = _numbered(labels, unit, follows, stitcher, table, last)
+            for part in stitcher.blocks():
+                labels.write(unit, part.region, table[labels.read(unit, part.region)])
+            before = unit
     return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
 
 
-def _find_objects(task: Task, unit: Unit, labels: Plane, maps: Plane, cancel: CancelToken | None) -> BlockStitcher:
-    """Decode the maps of a unit block by block, several at a time, and write labels with ids that are not yet final."""
-    ndim = task.model.info.spec.ndim
-    semantic = task.model.info.task == "semantic"
-    shape = task.image.space[-ndim:]
-    stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if semantic else OVERLAP[ndim])
-
-    def decode(part: Block) -> NDArray[np.int32]:
-        return task.model.decode(maps.read(unit, part.seen))
-
-    for part, found in _in_order(stitcher.blocks(), decode, cancel):
-        labels.write(unit, part.region, found[part.crop] if semantic else stitcher.add(part, found))
-    return stitcher
+def _results(inference: Inference, task: Task, unit: Unit, cancel: CancelToken | None) -> Iterator[TileResult]:
+    """Yield every tile of a unit, row by row."""
+    tiles = task.plan.tiles
+    for tile, after in itertools.zip_longest(tiles, tiles[1:]):
+        if cancel is not None:
+            cancel.check()
+        yield inference.run(unit, tile, (unit, after) if after is not None else None)
+    inference.end(unit)
 
 
-def _in_order(
-    blocks: Iterator[Block], work: Callable[[Block], NDArray[np.int32]], cancel: CancelToken | None
-) -> Iterator[tuple[Block, NDArray[np.int32]]]:
-    """Yield each block and what `work` makes of it, in their order, with a few of them under way at a time."""
-    workers = max(1, min(4, (os.cpu_count() or 2) - 1))
-    with ThreadPoolExecutor(workers) as pool:
-        under_way: deque[tuple[Block, Any]] = deque()
-        for part in blocks:
-            if cancel is not None:
-                cancel.check()
-            under_way.append((part, pool.submit(work, part)))
-            if len(under_way) > workers:
-                first, future = under_way.popleft()
-                yield first, future.result()
-        for first, future in under_way:
-            yield first, future.result()
+def _write(maps: Plane, unit: Unit, result: TileResult) -> Tile:
+    maps.write(unit, result.tile.region, result.maps)
+    return result.tile
+
+
+class _Objects:
+    """Finds the objects of a unit block by block, in other threads, as soon as the maps of a block are there.
+
+    The ids that are written are not yet final.
+    """
+
+    def __init__(self, task: Task, unit: Unit, labels: Plane, maps: Plane, cancel: CancelToken | None) -> None:
+        ndim, self._semantic = task.model.info.spec.ndim, task.model.info.task == "semantic"
+        shape = task.image.space[-ndim:]
+        self._task, self._unit, self._labels, self._maps, self._cancel = task, unit, labels, maps, cancel
+        self._stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if self._semantic else OVERLAP[ndim])
+        self._waiting = deque(self._stitcher.blocks())
+        self._threads = max(1, min(4, (os.cpu_count() or 2) - 1))
+        self._aside: Aside[tuple[Block, NDArray[np.int32]]] = Aside(self._threads)
+        self._gathered: NDArray[np.float32] | None = None
+
+    def __enter__(self) -> _Objects:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._aside.__exit__(*error)
+
+    def gather(self, result: TileResult) -> None:
+        """Keep the maps of a tile of an image that is rescaled: that has to fit in memory."""
+        if self._gathered is None:
+            self._gathered = np.empty((len(result.maps), *self._task.plan.shape), np.float32)
+        self._gathered[(slice(None), *result.tile.region)] = result.maps
+
+    def find(self, above: int) -> None:
+        """Go on with the blocks whose maps are complete: those above a row (for volumes, a slice) of the image."""
+        while self._waiting and self._waiting[0].seen[0].stop <= above and len(self._aside) <= self._threads:
+            self._aside.put(partial(self._decode, self._waiting.popleft()))
+        self._take(self._threads)
+
+    def finish(self) -> BlockStitcher:
+        """Find the objects of all other blocks, and return what knows how they are joined."""
+        if self._gathered is not None:
+            everything = (slice(None),) * len(self._task.plan.shape)
+            self._maps.write(self._unit, everything, self._task.at_image_size(self._gathered))
+        while self._waiting:
+            if self._cancel is not None:
+                self._cancel.check()
+            self._aside.put(partial(self._decode, self._waiting.popleft()))
+            self._take(self._threads)
+        self._take(0)
+        return self._stitcher
+
+    def _decode(self, part: Block) -> tuple[Block, NDArray[np.int32]]:
+        return part, self._task.model.decode(self._maps.read(self._unit, part.seen))
+
+    def _take(self, most: int) -> None:
+        for part, found in self._aside.take(most):
+            new = found[part.crop] if self._semantic else self._stitcher.add(part, found)
+            self._labels.write(self._unit, part.region, new)
 
 
 def _numbered(

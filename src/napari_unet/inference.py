@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.errors import Cancelled
 from napari_unet.models.model import resolve_device
 from napari_unet.models.normalize import Statistics, measure, normalize
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.task import Task, Unit, resized
+from napari_unet.tiling.ahead import Aside, ReadAhead
 from napari_unet.tiling.engine import Engine, Predictor, TileResult, nearest
-from napari_unet.tiling.source import ArraySource
+from napari_unet.tiling.source import ArraySource, read_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +31,12 @@ if TYPE_CHECKING:
 
 _STATISTICS_PIXELS = 4_000_000
 
-GLANCE = 256
+GLANCE = 512
 """Width, in pixels, of what is shown of a plane at once, where its tiles are so large that the first takes a while."""
+
+
+AHEAD = 2
+"""Most results in which objects are looked for while the network goes on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,20 +75,42 @@ class Inference:
         From `make_task`.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel : CancelToken, optional
+        Ends the tile under way, with `Cancelled`.
+    ahead : bool
+        Whether the next tile is read, in another thread, while the network is busy with one.
     """
 
-    def __init__(self, task: Task, device: str = "auto") -> None:
+    def __init__(
+        self, task: Task, device: str = "auto", *, cancel: CancelToken | None = None, ahead: bool = True
+    ) -> None:
         info = task.model.info
-        predictor = Predictor(task.model.net, softmax=info.task == "semantic", device=resolve_device(device))
-        self._task, self._engine = task, Engine(task.plan, predictor)
+        predictor = Predictor(
+            task.model.net,
+            softmax=info.task == "semantic",
+            device=resolve_device(device),
+            check=cancel.check if cancel is not None else None,
+        )
+        self._reader = ReadAhead() if ahead else None
+        self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
         self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
         self._sources: dict[Unit, Source] = {}
 
-    def run(self, unit: Unit, tile: Tile) -> TileResult:
-        """Compute one tile of a unit."""
-        if unit not in self._sources:
-            self._sources[unit] = _unit_source(self._task, unit, self._statistics)
-        return self._engine.run(tile, self._sources[unit])
+    def __enter__(self) -> Inference:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def run(self, unit: Unit, tile: Tile, then: tuple[Unit, Tile] | None = None) -> TileResult:
+        """Compute one tile of a unit; `then` is the one that is likely to come next."""
+        source = self._source(unit)
+        if self._reader is not None:
+            self._reader.begin(source, tile)
+            if then is not None and (not self._task.zoom or then[0] == unit):
+                self._reader.begin(self._source(then[0]), then[1])
+        return self._engine.run(tile, source)
 
     def end(self, unit: Unit) -> None:
         """Let go of what is kept of a unit."""
@@ -93,6 +122,11 @@ class Inference:
             return None
         shape, zoom = self._task.plan.shape, self._task.zoom or (1.0,) * len(self._task.plan.shape)
         return tuple(p * z for p, z in zip(place[1:][-len(shape) :], zoom, strict=True))
+
+    def _source(self, unit: Unit) -> Source:
+        if unit not in self._sources:
+            self._sources[unit] = _unit_source(self._task, unit, self._statistics)
+        return self._sources[unit]
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +159,7 @@ def segment_steps(
     focus: Callable[[], Place | None] | None = None,
     cancel: CancelToken | None = None,
     finished: Finished | None = None,
+    overlap: bool = True,
 ) -> Iterator[TileDone | UnitDone]:
     """Segment, and yield every tile and unit as it is finished.
 
@@ -141,50 +176,85 @@ def segment_steps(
         Stops within one tile, with `Cancelled`.
     finished : Finished, optional
         What an earlier run of the same image and model has done: it is left out, and what is done now is added.
+    overlap : bool
+        Whether tiles are read, and objects found, in other threads while the network goes on.
     """
     watch = Stopwatch()
     finished = Finished() if finished is None else finished
     waiting = finished.waiting(task)
-    done, total, note = 0, sum(map(len, waiting.values())), ""
-    inference = Inference(task, device)
-    yield from _glance(task, inference, waiting, finished, focus() if focus is not None else None)
-    while waiting:
-        if cancel is not None:
-            cancel.check()
-        place = focus() if focus is not None else None
-        unit = _next(waiting, place)
-        if unit not in finished.tiles:
-            finished.tiles[unit] = np.empty((task.model.info.spec.out_channels, *task.plan.shape), np.float32), set()
-        maps, tiles = finished.tiles[unit]
-        if waiting[unit]:
-            result = inference.run(unit, waiting[unit].pop(nearest(waiting[unit], inference.place_in_plan(place))))
-            maps[(slice(None), *result.tile.region)] = result.maps
-            tiles.add(result.tile)
-            done, note = done + 1, result.note
-        progress = Progress(done, total, watch.seconds, note=note)
-        if waiting[unit] and not task.zoom:
-            yield _provisional(task, unit, result, progress)
-        if not waiting[unit]:
-            maps = task.at_image_size(maps)
-            labels = task.model.decode(maps)
-            del waiting[unit], finished.tiles[unit]
-            inference.end(unit)
-            finished.units.add(unit)
-            yield UnitDone(unit, _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
+    done, total = 0, sum(map(len, waiting.values()))
+    aside: Aside[TileDone | UnitDone] = Aside(int(overlap), wait=False)
+    with Inference(task, device, cancel=cancel, ahead=overlap) as inference, aside:
+        glances = _Glances(task, inference)
+        try:
+            while waiting:
+                if cancel is not None:
+                    cancel.check()
+                place = focus() if focus is not None else None
+                unit = _next_unit(waiting, place)
+                if unit not in finished.tiles:
+                    shape = (task.model.info.spec.out_channels, *task.plan.shape)
+                    finished.tiles[unit] = np.empty(shape, np.float32), set()
+                maps, tiles = finished.tiles[unit]
+                progress = Progress(done, total, watch.seconds)
+                if waiting[unit]:
+                    tile = _next_tile(waiting[unit], inference, place)
+                    glance = glances.before(unit, tile, place)
+                    if glance is not None:
+                        yield _provisional(task, unit, inference.run(unit, glance, (unit, tile)), progress)
+                    waiting[unit].remove(tile)
+                    left = {other: rest for other, rest in waiting.items() if rest}
+                    after = _next_unit(left, place) if left else None
+                    then = (after, _next_tile(left[after], inference, place)) if after is not None else None
+                    result = inference.run(unit, tile, then)
+                    maps[(slice(None), *result.tile.region)] = result.maps
+                    tiles.add(result.tile)
+                    done += 1
+                    progress = Progress(done, total, watch.seconds, note=result.note)
+                    if waiting[unit] and not task.zoom:
+                        aside.put(partial(_provisional, task, unit, result, progress), "tile")
+                if not waiting[unit]:
+                    del waiting[unit]
+                    inference.end(unit)
+                    aside.put(partial(_finish, task, unit, maps, progress), "unit")
+                for event in aside.take(AHEAD if waiting else 0):
+                    yield _noted(event, finished)
+        except Cancelled:
+            yield from aside.take(kind="tile")  # what is done is shown; a unit is decoded when it goes on
+            raise
 
 
-def _glance(
-    task: Task, inference: Inference, waiting: dict[Unit, list[Tile]], finished: Finished, place: Place | None
-) -> Iterator[TileDone]:
-    """Yield a small extra tile in the middle of the view, before the large one that it is a part of."""
-    if place is None or not waiting or task.zoom or len(task.plan.shape) != 2:
-        return
-    unit = _next(waiting, place)
-    tile = task.plan.around(inference.place_in_plan(place) or (), GLANCE)
-    if tile is None or unit in finished.tiles:
-        return
-    progress = Progress(0, sum(map(len, waiting.values())))
-    yield _provisional(task, unit, inference.run(unit, tile), progress)
+def _noted(event: TileDone | UnitDone, finished: Finished) -> TileDone | UnitDone:
+    if isinstance(event, UnitDone):
+        del finished.tiles[event.unit]
+        finished.units.add(event.unit)
+    return event
+
+
+def _finish(task: Task, unit: Unit, maps: NDArray[np.float32], progress: Progress) -> UnitDone:
+    maps = task.at_image_size(maps)
+    labels = task.model.decode(maps)
+    return UnitDone(unit, _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
+
+
+class _Glances:
+    """Small extra tiles in the middle of the view, each before the large one that it is a part of."""
+
+    def __init__(self, task: Task, inference: Inference) -> None:
+        self._task, self._inference = task, inference
+        self._had: list[tuple[Unit, Tile]] = []
+
+    def before(self, unit: Unit, tile: Tile, place: Place | None) -> Tile | None:
+        """Return what to show before a tile; None if that is no sooner, or was shown already."""
+        pixel = self._inference.place_in_plan(place)
+        if pixel is None or self._task.zoom or len(pixel) != 2 or not tile.holds(pixel):
+            return None
+        if any(other == unit and had.holds(pixel) for other, had in self._had):
+            return None
+        glance = self._task.plan.around(pixel, GLANCE)
+        if glance is not None:
+            self._had.append((unit, glance))
+        return glance
 
 
 def _provisional(task: Task, unit: Unit, result: TileResult, progress: Progress) -> TileDone:
@@ -192,12 +262,16 @@ def _provisional(task: Task, unit: Unit, result: TileResult, progress: Progress)
     return TileDone(unit, _with_z(unit, result.tile.region), labels, progress)
 
 
-def _next(units: Iterable[Unit], place: Place | None) -> Unit:
+def _next_unit(units: Iterable[Unit], place: Place | None) -> Unit:
     """Return the unit nearest to what is looked at, in time, then in slices; the first where nobody is looking."""
     if place is None:
         return next(iter(units))
     frame, z, *_ = place
     return min(units, key=lambda unit: (abs(unit.frame - frame), 0 if unit.z is None else abs(unit.z - z)))
+
+
+def _next_tile(tiles: Sequence[Tile], inference: Inference, place: Place | None) -> Tile:
+    return tiles[nearest(tiles, inference.place_in_plan(place))]
 
 
 def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:

@@ -96,7 +96,6 @@ def make_task(
     units: Sequence[Unit] | None = None,
     device: str = "cpu",
     mode: Mode = "auto",
-    prompt: bool = False,
 ) -> Task:
     """Check that image and model fit, and plan the work.
 
@@ -115,8 +114,6 @@ def make_task(
     mode : {"auto", "exact", "fast"}
         Whether tiles read all that their result depends on, or what the model was measured to need; "auto" is exact
         unless the other is clearly faster and as good as the same.
-    prompt : bool
-        Whether somebody is watching the tiles come: they are then smaller.
 
     Raises
     ------
@@ -133,7 +130,7 @@ def make_task(
     shape = image.space[-spec.ndim :]
     zoom = _zoom(image.pixel_size, model.info.pixel_size)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
-    plan = _choose_plan(model, work, tile, pixel_budget(spec, resolve_device(device), prompt=prompt), mode)
+    plan = _choose_plan(model, work, tile, pixel_budget(spec, resolve_device(device)), mode)
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]

@@ -301,5 +301,5 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 @pytest.fixture
 def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut planes of 96 pixels into several tiles."""
-    monkeypatch.setitem(budget.PROMPT, 2, 3_000)
+    monkeypatch.setitem(budget.MOST, 2, 3_000)
     monkeypatch.setattr(budget, "LEAST", 3_000)

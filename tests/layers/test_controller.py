@@ -208,7 +208,7 @@ def test_how_napari_shows_an_image_does_not_matter(viewer, controller):
 
 @pytest.fixture
 def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(budget.PROMPT, 2, 3_000)
+    monkeypatch.setitem(budget.MOST, 2, 3_000)
     monkeypatch.setattr(budget, "LEAST", 3_000)
 
 

@@ -234,7 +234,7 @@ class Controller:
         else:
             frame, z = adapter.current_place(self.viewer, layer, image)
         units = order_units(image, model, frame, z, whole=self.whole_stack)
-        task = make_task(image, model, channel=self.channel, units=units, device=self.device, prompt=True)
+        task = make_task(image, model, channel=self.channel, units=units, device=self.device)
         instances = model.info.task == "instances"
         if session is None or session.corrections.instances != instances:
             self._forget(self._sessions.pop(layer.unique_id, None))

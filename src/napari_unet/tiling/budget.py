@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
 """Part of the free memory that a tile may take. A CPU's and an Apple GPU's is shared with everything else."""
 
-MOST = {2: 4_600_000, 3: 24_000_000}
-"""Pixels of a tile from which on a larger one hardly reads less, by the number of spatial axes."""
-
-PROMPT = {2: 2_500_000, 3: 6_000_000}
-"""The same where somebody watches, and a tile is to appear every few seconds: on a CPU."""
+MOST = {2: 2_500_000, 3: 24_000_000}
+"""Pixels of a tile on a CPU, by the number of spatial axes: a larger one reads hardly less, and takes no less time."""
 
 LEAST = 65_536
 """Pixels that a tile may always have: where even that is too much, the engine finds out."""
 
 
-def pixel_budget(spec: UNetSpec, device: torch.device, *, prompt: bool = False) -> int:
+def pixel_budget(spec: UNetSpec, device: torch.device) -> int:
     """Return the most pixels that a tile may read.
 
     Parameters
@@ -34,11 +31,9 @@ def pixel_budget(spec: UNetSpec, device: torch.device, *, prompt: bool = False) 
         The network.
     device : torch.device
         Where it runs.
-    prompt : bool
-        Whether somebody is watching the tiles come.
     """
     if device.type == "cpu":
-        each, most = bytes_per_pixel(spec), (PROMPT if prompt else MOST)[spec.ndim]
+        each, most = bytes_per_pixel(spec), MOST[spec.ndim]
     else:
         # Every activation of the first level at once: both convolutions, the skip, and it joined to the way up; and
         # the libraries of GPUs count elements in 31 bits.

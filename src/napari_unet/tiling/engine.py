@@ -11,7 +11,7 @@ import torch
 
 from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
-from napari_unet.tiling.source import Source, read_mirrored
+from napari_unet.tiling.source import Source, read_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -139,11 +139,18 @@ class Engine:
         Of which the tiles are.
     predictor : callable
         Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X).
+    read : callable
+        Source and tile -> block.
     """
 
-    def __init__(self, plan: TilingPlan, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+    def __init__(
+        self,
+        plan: TilingPlan,
+        predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        read: Callable[[Source, Tile], NDArray[np.float32]] = read_tile,
+    ) -> None:
         self.plan = plan
-        self._predictor = predictor
+        self._predictor, self._read = predictor, read
         self._too_much: float = math.inf  # pixels of a block
         self._note = ""
 
@@ -182,7 +189,7 @@ class Engine:
         return self._maps(tile, source)
 
     def _once(self, tile: Tile, source: Source) -> NDArray[np.float32]:
-        maps = self._predictor(read_mirrored(source, tile.read_start, tile.read_shape))
+        maps = self._predictor(self._read(source, tile))
         return maps[(slice(None), *tile.crop)]
 
     def _joined(self, tile: Tile, parts: tuple[Tile, ...], source: Source) -> NDArray[np.float32]:

@@ -63,6 +63,10 @@ class Tile:
         shape = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return tuple(slice(o, o + n) for o, n in zip(self.offset, shape, strict=True))
 
+    def holds(self, pixel: Sequence[float]) -> bool:
+        """Whether a pixel of the image lies in the region."""
+        return all(a <= p < b for a, p, b in zip(self.start, pixel, self.stop, strict=True))
+
     @property
     def center(self) -> tuple[float, ...]:
         """Middle of the region."""

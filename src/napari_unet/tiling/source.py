@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.tiling.plan import Tile
+
 
 class Source(Protocol):
     """An image as tiles see it."""
@@ -39,6 +41,11 @@ class ArraySource:
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return the pixels of a region."""
         return self._array[(slice(None), *region)].astype(np.float32, copy=False)
+
+
+def read_tile(source: Source, tile: Tile) -> NDArray[np.float32]:
+    """Return what a tile reads, axes (C, [Z,] Y, X)."""
+    return read_mirrored(source, tile.read_start, tile.read_shape)
 
 
 def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
