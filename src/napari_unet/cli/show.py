@@ -1,0 +1,89 @@
+"""`napari-unet evaluate`, `models` and `info`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_unet.cli.common import Json, app, fail, open_model, print_json
+from napari_unet.errors import ModelFileError, UNetError
+
+
+class ScoreTask(StrEnum):
+    """What is scored."""
+
+    instances = "instances"
+    semantic = "semantic"
+    membranes = "membranes"
+
+
+@app.command()
+def evaluate(
+    pred: Annotated[Path, typer.Option(help="Predicted labels: a file or a folder.")],
+    truth: Annotated[Path, typer.Option(help="True labels: a file or a folder.")],
+    task: Annotated[ScoreTask, typer.Option(help="What the labels are.")] = ScoreTask.instances,
+    as_json: Json = False,
+) -> None:
+    """Score label images against the truth."""
+    from napari_unet.evaluation.metrics import evaluate as score
+    from napari_unet.io.pairs import match_by_stem
+    from napari_unet.io.readers import read_labels
+
+    try:
+        pairs = match_by_stem(truth, pred)
+        truths, predicted = [read_labels(a) for a, _ in pairs], [read_labels(b) for _, b in pairs]
+        for (path, _), a, b in zip(pairs, truths, predicted, strict=True):
+            if a.squeeze().shape != b.squeeze().shape:
+                raise UNetError(f"{path.name}: the truth has the shape {a.shape}, the prediction {b.shape}.")
+        scores = score([a.squeeze() for a in truths], [b.squeeze() for b in predicted], task=task.value).to_dict()
+    except UNetError as error:
+        fail(str(error), 1)
+    if as_json:
+        print_json(scores)
+        return
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            typer.echo(f"{name:>14}  " + "  ".join(f"{k} {v:.3f}" for k, v in value.items()))
+        else:
+            typer.echo(f"{name:>14}  {value:.4f}" if isinstance(value, float) else f"{name:>14}  {value}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models: shipped and your own."""
+    from napari_unet.models.checkpoint import read_model_info
+    from napari_unet.models.store import list_models, user_folder
+
+    rows: list[dict[str, Any]] = []
+    for entry in list_models():
+        row: dict[str, Any] = {"name": entry.name, "shipped": entry.shipped, "path": str(entry.path)}
+        try:
+            info = read_model_info(entry.path)
+            row |= {"task": info.task, "ndim": info.spec.ndim, "description": info.description}
+        except ModelFileError as error:
+            row["error"] = str(error)
+        rows.append(row)
+    if as_json:
+        print_json({"models": rows, "user_folder": str(user_folder())})
+        return
+    for row in rows:
+        kind = "shipped" if row["shipped"] else "yours"
+        typer.echo(f"{row['name']:<24} {kind:<8} {row.get('error') or row['description']}")
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(help="Name or file of a model.")], as_json: Json = False) -> None:
+    """Tell everything about a model."""
+    from napari_unet.models.checkpoint import info_as_json
+
+    model = open_model(name)
+    card = info_as_json(model.info) | {"sha256": model.sha256(), "axes": model.info.axes}
+    if as_json:
+        print_json(card)
+        return
+    for key, value in card.items():
+        typer.echo(f"{key:>14}  {value if isinstance(value, str | float | int) else json.dumps(value)}")
