@@ -118,6 +118,41 @@ def test_stopped_or_failed_leaves_nothing(bright_model, blobs, tmp_path, small_b
     assert {p.name for p in tmp_path.iterdir()} <= {"a.zarr", "home"}
 
 
+def test_a_full_disk_keeps_what_is_finished(bright_model, blobs, tmp_path, small_blocks, monkeypatch):
+    """Of a series the first frames are whole; the file does not have its final name."""
+    pixels = np.stack([blobs((150, 170))[0]] * 3)
+    source, target = tmp_path / "a.zarr", tmp_path / "out.zarr"
+    write_maps(source, pixels, "TYX")
+    write = blockwise.Plane.write
+
+    def full(self, unit, region, values):
+        if unit.frame == 2:
+            raise OSError(28, "No space left on device")
+        write(self, unit, region, values)
+
+    monkeypatch.setattr(blockwise.Plane, "write", full)
+    with pytest.raises(FileFormatError, match=r"disk is full\. What was finished is kept as out\.unfinished\.zarr"):
+        segment_file(FileJob(source, target), bright_model(), SegmentOptions())
+    assert not target.exists()
+    kept = zarr.open(str(tmp_path / "out.unfinished.zarr"))["0"]
+    assert kept[1].max() == 2 * kept[0].max() > 0
+    assert kept[2].max() == 0
+
+
+def test_a_damaged_chunk_is_named_and_the_rest_is_segmented(bright_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.io.lazy.IN_MEMORY_BYTES", 0)
+    pixels = np.zeros((128, 128), np.uint8)
+    pixels[10:20, 10:20] = pixels[80:90, 80:90] = 200
+    source, target = tmp_path / "a.zarr", tmp_path / "out.zarr"
+    create_zarr(source, pixels.shape, "YX", None, np.uint8, name="a", chunks=(64, 64))[...] = pixels
+    (source / "0" / "1" / "1").write_bytes(b"nonsense")
+    report = segment_file(FileJob(source, target), bright_model(), SegmentOptions())
+    assert report["damaged"] == ["0/1/1"]
+    assert "1 damaged chunk of a.zarr taken as empty: 0/1/1." in report["note"]
+    assert report["n_objects"] == 1
+    assert zarr.open(str(target))["0"][15, 15] == 1
+
+
 MEASURE = """
 import json, sys
 from pathlib import Path

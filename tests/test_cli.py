@@ -47,7 +47,8 @@ def test_segment_one_file(folder, run):
     assert status == 0
     (report,) = value["results"]
     assert set(report) == {
-        "input", "output", "n_objects", "seconds", "device", "tiles", "tile_shape", "halo", "mode", "peak_rss_mb"
+        "input", "output", "n_objects", "seconds", "device", "tiles", "tile_shape", "halo", "mode", "damaged",
+            "note", "peak_rss_mb"
     }  # fmt: skip
     labels = read_labels(out)
     assert labels.shape == (64, 72)

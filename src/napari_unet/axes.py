@@ -122,6 +122,8 @@ class Image:
         May be empty.
     name : str
         For messages.
+    damage : object, optional
+        Tells, by ``str()``, what of the image could not be read so far and counts as empty ("" for nothing).
 
     Raises
     ------
@@ -134,6 +136,7 @@ class Image:
     pixel_size: PixelSize | None = None
     channel_names: tuple[str, ...] = ()
     name: str = "image"
+    damage: object = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.blockwise import Outcome, Plane, segment_into
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
+from napari_unet.io.damage import Damage
 from napari_unet.io.pairs import stem
 from napari_unet.io.readers import image_files, read_image
 from napari_unet.io.writers import write_labels, write_maps
@@ -108,9 +109,9 @@ def segment_file(
     """
     if job.target.exists() and not options.overwrite:
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
-    image = read_image(job.source, options.axes)
+    image = read_image(job.source, options.axes, tolerant=True)
     if options.pixel_size is not None:
-        image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name)
+        image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name, image.damage)
     task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, progress, cancel)
@@ -124,6 +125,8 @@ def segment_file(
         "tile_shape": list(task.plan.tile_shape),
         "halo": list(task.plan.halo),
         "mode": "exact" if task.plan.exact else "fast",
+        "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
+        "note": str(image.damage or ""),
         "peak_rss_mb": peak_memory_mb(),
     }
 
@@ -163,11 +166,17 @@ def _labels_on_disk(stack: ExitStack, target: Path, task: Task, overwrite: bool)
     """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
     image, final = task.image, target.suffix == ".zarr"
     path = target if final else target.with_name(f"{target.name}.blocks")
-    folder = stack.enter_context(completed(path, overwrite=overwrite, discard=not final))
+    folder = stack.enter_context(
+        completed(path, overwrite=overwrite, discard=not final, rescue=_has_labels if final else None)
+    )
     axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
     shape = tuple(image.size(letter) for letter in axes)
     array = create_zarr(folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True)
     return Plane(array, axes)
+
+
+def _has_labels(folder: Path) -> bool:
+    return any(path.is_file() and not path.name.startswith(".") for path in (folder / "0").rglob("*"))
 
 
 def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions) -> Plane:

@@ -54,9 +54,13 @@ class TileDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitDone:
-    """A finished unit: final labels, axes (Z, Y, X) with ids from 1, and maps, axes (K, Z, Y, X)."""
+    """A finished unit, or what of it was to be done.
+
+    `region` is (Z, Y, X) slices within the frame, `labels` has the axes (Z, Y, X) and ids from 1, `maps` (K, Z, Y, X).
+    """
 
     unit: Unit
+    region: tuple[slice, slice, slice]
     labels: NDArray[np.int32]
     maps: NDArray[np.float32]
     progress: Progress
@@ -193,7 +197,7 @@ def segment_steps(
                 place = focus() if focus is not None else None
                 unit = _next_unit(waiting, place)
                 if unit not in finished.tiles:
-                    shape = (task.model.info.spec.out_channels, *task.plan.shape)
+                    shape = (task.model.info.spec.out_channels, *task.plan.extent)
                     finished.tiles[unit] = np.empty(shape, np.float32), set()
                 maps, tiles = finished.tiles[unit]
                 progress = Progress(done, total, watch.seconds)
@@ -207,7 +211,7 @@ def segment_steps(
                     after = _next_unit(left, place) if left else None
                     then = (after, _next_tile(left[after], inference, place)) if after is not None else None
                     result = inference.run(unit, tile, then)
-                    maps[(slice(None), *result.tile.region)] = result.maps
+                    maps[(slice(None), *task.plan.within(tile))] = result.maps
                     tiles.add(result.tile)
                     done += 1
                     progress = Progress(done, total, watch.seconds, note=result.note)
@@ -234,7 +238,8 @@ def _noted(event: TileDone | UnitDone, finished: Finished) -> TileDone | UnitDon
 def _finish(task: Task, unit: Unit, maps: NDArray[np.float32], progress: Progress) -> UnitDone:
     maps = task.at_image_size(maps)
     labels = task.model.decode(maps)
-    return UnitDone(unit, _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
+    region = tuple(slice(0, n) for n in labels.shape) if task.zoom else task.plan.region
+    return UnitDone(unit, _with_z(unit, region), _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
 
 
 class _Glances:

@@ -118,9 +118,9 @@ def segment(
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None
     for event in segment_steps(task, device=device, cancel=cancel):
         if isinstance(event, UnitDone):
-            view[event.unit.region] = event.labels
+            view[(event.unit.frame, *event.region)] = event.labels
             if maps is not None:
-                maps[(slice(None), *event.unit.region)] = event.maps
+                maps[(slice(None), event.unit.frame, *event.region)] = event.maps
         if progress is not None:
             progress(event.progress)
     semantic = model.info.task == "semantic"

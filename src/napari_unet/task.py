@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.plan import TilingPlan, make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,6 +95,7 @@ def make_task(
     channel: int | None = None,
     tile: int | None = None,
     units: Sequence[Unit] | None = None,
+    field: tuple[slice, slice] | None = None,
     device: str = "cpu",
     mode: Mode = "auto",
 ) -> Task:
@@ -109,6 +111,8 @@ def make_task(
         Width of the tiles; None: planned.
     units : sequence of Unit, optional
         The planes or volumes to do; None: all.
+    field : (slice, slice), optional
+        The pixels (Y, X) of each to do; None: all. An image that is rescaled is always done as a whole.
     device : str
         Where it will be done, by whose memory the tiles are chosen: "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}
@@ -130,7 +134,9 @@ def make_task(
     shape = image.space[-spec.ndim :]
     zoom = _zoom(image.pixel_size, model.info.pixel_size)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
-    plan = _choose_plan(model, work, tile, pixel_budget(spec, resolve_device(device)), mode)
+    region = None if field is None or zoom else [*[slice(None)] * (spec.ndim - 2), *field]
+    budget = pixel_budget(spec, resolve_device(device))
+    plan = _choose_plan(model, mode, partial(make_plan, spec, work, tile, budget, region=region))
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
@@ -156,12 +162,12 @@ def choose_channels(image: Image, model: Model, channel: int | None = None) -> t
     return channels
 
 
-def _choose_plan(model: Model, shape: tuple[int, ...], tile: int | None, budget: int, mode: Mode) -> TilingPlan:
+def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan]) -> TilingPlan:
     """Return the exact plan, or the one with the smaller halo where that is wanted or clearly worth it."""
-    exact, fast = make_plan(model.info.spec, shape, tile, budget), model.info.fast
+    exact, fast = plan_with(), model.info.fast
     if mode == "exact" or fast is None or len(exact.tiles) == 1:
         return exact
-    plan = make_plan(model.info.spec, shape, tile, budget, fast.halo)
+    plan = plan_with(halo=fast.halo)
     worth_it = fast.maps_error <= FAST_ERROR and plan.work < FAST_GAIN * exact.work
     return plan if mode == "fast" or worth_it else exact
 

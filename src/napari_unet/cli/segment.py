@@ -73,6 +73,10 @@ def segment(
             continue
         bar.end(f"{report['n_objects']} objects in {format_seconds(report['seconds'])}, written to {job.target}")
         results.append(report)
+        if report["note"]:
+            say(report["note"])
+        if report["damaged"]:
+            failed.append({"input": str(job.source), "error": report["note"]})
     if as_json:
         print_json({"results": results, "failed": failed, "model": network.name, "mode": mode.value})
     if failed:

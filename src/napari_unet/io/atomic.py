@@ -12,12 +12,14 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io.zarrs import is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 @contextmanager
-def completed(path: Path, *, overwrite: bool = False, discard: bool = False) -> Iterator[Path]:
+def completed(
+    path: Path, *, overwrite: bool = False, discard: bool = False, rescue: Callable[[Path], bool] | None = None
+) -> Iterator[Path]:
     """Give ``<name>.partial`` beside `path` to write to, and rename it to `path` when all went well.
 
     Parameters
@@ -28,6 +30,8 @@ def completed(path: Path, *, overwrite: bool = False, discard: bool = False) -> 
         Whether an existing one may be replaced.
     discard : bool
         Never rename it: it holds what is only needed meanwhile.
+    rescue : callable, optional
+        Whether what there is should be kept, as ``<stem>.unfinished<suffix>``, if it cannot be written to its end.
 
     Yields
     ------
@@ -51,8 +55,14 @@ def completed(path: Path, *, overwrite: bool = False, discard: bool = False) -> 
         yield partial
         if not discard:
             _replace(partial, path)
-    except OSError as error:
-        raise FileFormatError(f"{path} could not be written: {_reason(error)}.") from error
+    except (OSError, FileFormatError) as error:
+        told = f"{path} could not be written: {_reason(error)}." if isinstance(error, OSError) else str(error)
+        kept = path.with_name(f"{path.stem}.unfinished{path.suffix}")
+        if rescue is not None and not kept.exists() and rescue(partial):
+            with suppress(OSError):
+                os.replace(partial, kept)
+                told += f" What was finished is kept as {kept.name}."
+        raise FileFormatError(told) from error
     finally:
         with suppress(OSError):
             _remove(partial)

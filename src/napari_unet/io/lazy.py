@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.io.damage import Damage, read_intact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -20,7 +22,13 @@ IN_MEMORY_BYTES = 64 * 2**20
 _CHUNK_BYTES = 4 * 2**20  # small enough to show one plane at once, large enough to keep the task graph short
 
 
-def load(array: Any, name: str, close: Callable[[], None] | None = None) -> Any:
+def load(
+    array: Any,
+    name: str,
+    close: Callable[[], None] | None = None,
+    damage: Damage | None = None,
+    folder: Path | None = None,
+) -> Any:
     """Return the pixels of a zarr array: in memory if they are few, else a dask array that reads on demand.
 
     Parameters
@@ -31,13 +39,17 @@ def load(array: Any, name: str, close: Callable[[], None] | None = None) -> Any:
         Of the file, for messages.
     close : callable, optional
         Closes what `array` reads from; called when the pixels are no longer needed.
+    damage : Damage, optional
+        Is told of chunks that cannot be read, which then count as empty; None: they are an error.
+    folder : Path, optional
+        Where the array is. A chunk that is not there counts as empty, so that a folder that is gone must be noticed.
 
     Raises
     ------
     FileFormatError
         If the pixels cannot be read; for a dask array, when they are asked for.
     """
-    guarded = _Guarded(array, name)
+    guarded = _Guarded(array, name, damage, folder)
     if close is not None:
         weakref.finalize(guarded, close)
     if array.nbytes <= IN_MEMORY_BYTES:
@@ -51,18 +63,27 @@ def load(array: Any, name: str, close: Callable[[], None] | None = None) -> Any:
 class _Guarded:
     """An array whose reading errors are told as those of a damaged file."""
 
-    def __init__(self, array: Any, name: str) -> None:
-        self._array, self._name = array, name
+    def __init__(self, array: Any, name: str, damage: Damage | None, folder: Path | None) -> None:
+        self._array, self._name, self._damage, self._folder = array, name, damage, folder
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
+        if self._folder is not None and not self._folder.is_dir():
+            raise FileFormatError(f"{self._name} is no longer there ({self._folder}).")
         try:
-            return np.asarray(self._array[index])
+            try:
+                return np.asarray(self._array[index])
+            except UNetError:
+                raise
+            except Exception as error:  # decoders fail on damaged data in ways of their own
+                if self._damage is None:
+                    raise
+                return read_intact(self._array, index, self._damage, error)
         except UNetError:
             raise
-        except Exception as error:  # decoders fail on damaged data in ways of their own
+        except Exception as error:
             raise unreadable(self._name, error) from error
 
 

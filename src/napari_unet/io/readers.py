@@ -27,7 +27,9 @@ SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
 """Endings of the files and folders that are read, in lower case."""
 
 
-def read_image(path: str | os.PathLike[str], axes: str | None = None, series: int = 0) -> Image:
+def read_image(
+    path: str | os.PathLike[str], axes: str | None = None, series: int = 0, *, tolerant: bool = False
+) -> Image:
     """Read an image: in memory if it is small, lazily (a dask array) if it is not.
 
     Parameters
@@ -38,6 +40,9 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, series: in
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
     series : int
         Number of the image in a file that holds several.
+    tolerant : bool
+        Whether single damaged chunks of a Zarr folder count as empty and are noted in `Image.damage`, instead of being
+        an error.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, series: in
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
-        return read_zarr(path, axes, series)
+        return read_zarr(path, axes, series, tolerant=tolerant)
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
     suffix = path.suffix.lower()

@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.axes import Image, PixelSize, guess_axes
 from napari_unet.errors import FileFormatError, ImageError, UNetError
 from napari_unet.io import lazy
+from napari_unet.io.damage import Damage, missing_chunks
 from napari_unet.io.units import length
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def is_label_zarr(path: Path) -> bool:
         return False
 
 
-def read_zarr(path: Path, axes: str | None = None, series: int = 0) -> Image:
+def read_zarr(path: Path, axes: str | None = None, series: int = 0, *, tolerant: bool = False) -> Image:
     """Read the full resolution of an OME-Zarr image, or a plain Zarr array, lazily if it is large.
 
     Parameters
@@ -48,6 +49,8 @@ def read_zarr(path: Path, axes: str | None = None, series: int = 0) -> Image:
         Meaning of the axes as they are stored; None: as the metadata say, or guessed from their number.
     series : int
         Number of the image in a collection as bioformats2raw writes it.
+    tolerant : bool
+        Whether single damaged chunks count as empty and are noted in `Image.damage`, instead of being an error.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_zarr(path: Path, axes: str | None = None, series: int = 0) -> Image:
             node = node[str(series)]
         elif series != 0:
             raise ImageError(f"{path.name} has the series 0 only; got {series}.")
-        return _image(node, axes, path.name)
+        return _image(node, axes, path, Damage(path.name) if tolerant else None)
     except UNetError:
         raise
     except Exception as error:  # zarr has many ways to say that a folder is not what it should be
@@ -80,11 +83,14 @@ def _ngff(node: Any) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else attributes
 
 
-def _image(node: Any, axes: str | None, name: str) -> Image:
+def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Image:
     import zarr
 
+    name = path.name
     if isinstance(node, zarr.Array):
-        return Image(lazy.load(node, name), axes or guess_axes(tuple(node.shape)), name=name)
+        _note_missing(node, damage)
+        data = lazy.load(node, name, damage=damage, folder=path)
+        return Image(data, axes or guess_axes(tuple(node.shape)), name=name, damage=damage)
     metadata = _ngff(node)
     if metadata.get("multiscales"):
         multiscale = metadata["multiscales"][0]
@@ -95,17 +101,24 @@ def _image(node: Any, axes: str | None, name: str) -> Image:
         letters = axes or stored
         channels = dict(zip(letters, array.shape, strict=False)).get("C", 1)
         pixel_size = _pixel_size(stored, units, scale)
-        return Image(lazy.load(array, name), letters, pixel_size, _channel_names(metadata, channels), name=name)
+        _note_missing(array, damage)
+        data = lazy.load(array, name, damage=damage, folder=path)
+        return Image(data, letters, pixel_size, _channel_names(metadata, channels), name=name, damage=damage)
     if "plate" in metadata:
         raise FileFormatError(f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0.")
     arrays = [array for _, array in node.arrays()]
     if len(arrays) == 1:
-        return _image(arrays[0], axes, name)
+        return _image(arrays[0], axes, path, damage)
     if not arrays:
         raise FileFormatError(f"{name} holds no image.")
     raise FileFormatError(
         f"{name} holds {len(arrays)} arrays and does not say which is the image; give the folder of one."
     )
+
+
+def _note_missing(array: zarr.Array[Any], damage: Damage | None) -> None:
+    if damage is not None:
+        damage.missing = missing_chunks(array)
 
 
 def _axes(multiscale: dict[str, Any], ndim: int) -> tuple[str, list[str]]:

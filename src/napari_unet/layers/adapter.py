@@ -90,7 +90,8 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:
         data = data[..., :3]  # what is transparent is no colour
-    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name))
+    known = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
+    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name), damage=known.get("damage"))
 
 
 def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:

@@ -274,9 +274,10 @@ class Controller:
         else:
             session.rescan()
             session.join_slices()
+            note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            self.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(job.note)}{job.note}", "done")
+            self.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(note)}{note}", "done")
         self.refresh_corrections(everything=True)
 
     # -- Correct ---------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def read_layers(path: Paths) -> list[LayerData]:
     """
     layers: list[LayerData] = []
     for one in map(Path, _as_list(path)):
-        image = read_image(one)
+        image = read_image(one, tolerant=True)
         if _holds_labels(one, image):
             layers.append(labels_layer(image, read_labels(one), stem(one), str(one)))
         else:
@@ -117,7 +117,9 @@ def _holds_labels(path: Path, image: Image) -> bool:
 def _placement(image: Image, axes: str, source: str) -> dict[str, Any]:
     """Return the scale, units, axis labels and metadata of a layer, in which colours are not an axis."""
     letters = axes.replace("C", "")
-    metadata = {"axes": axes, "source": source} if source else {"axes": axes}
+    metadata: dict[str, Any] = {"axes": axes, "source": source} if source else {"axes": axes}
+    if image.damage is not None:
+        metadata["damage"] = image.damage
     placement: dict[str, Any] = {"axis_labels": tuple(letters.lower()), "metadata": {"napari_unet": metadata}}
     if image.pixel_size is not None:
         known = [image.pixel_size.along(letter) if letter in "ZYX" else None for letter in letters]

@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
+from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -145,7 +146,7 @@ class LayerSession:
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
         labels = self.labels[self.place] if in_view else self.labels_layer.data
-        return int(np.count_nonzero(np.unique(labels)))
+        return count_ids(labels)
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.inference import TileDone
 from napari_unet.task import Unit
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.inference import Place, UnitDone
+    from napari_unet.inference import Place, TileDone, UnitDone
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
@@ -116,7 +115,7 @@ def pieces(event: TileDone | UnitDone) -> Iterator[Piece]:
     """Cut a result into pieces of whole rows, and of whole slices where these are small (worker)."""
     labels, known = event.labels, dict[int, int]()
     depth, height, width = labels.shape
-    corner = tuple(part.start for part in event.region) if isinstance(event, TileDone) else (event.unit.z or 0, 0, 0)
+    corner = tuple(part.start for part in event.region)
     slices = max(1, PIECE // (height * width))
     rows = height if slices > 1 else max(1, PIECE // width)
     for z in range(0, depth, slices):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SLICE_SHARE = 0.25
 """Two outlines in neighbouring slices are one object if their intersection over union is more than this."""
 
+_COUNTED = 2**24  # ids up to this one are counted by a table
+
 
 def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """Return the pairs of ids (both not 0) that share pixels in two label images of one shape, and how many."""
@@ -73,6 +75,16 @@ def numbered(labels: NDArray[Any]) -> list[int]:
     """Return the ids (not 0) of labels that were numbered from 1, quicker than by sorting."""
     ids: list[int] = (np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1).tolist()
     return ids
+
+
+def count_ids(labels: NDArray[Any]) -> int:
+    """Return how many different ids (not 0) there are, without sorting a large image."""
+    if not labels.size or labels.min() < 0 or labels.max() >= _COUNTED:
+        return int(np.count_nonzero(np.unique(labels)))
+    seen = np.zeros(int(labels.max()) + 1, bool)
+    for part in labels.reshape(-1, labels.shape[-1]) if labels.flags.c_contiguous else labels:
+        seen[part] = True
+    return int(np.count_nonzero(seen[1:]))
 
 
 def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> NDArray[np.int32]:

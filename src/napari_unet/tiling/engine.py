@@ -244,10 +244,10 @@ def run_plan(
 def gather(
     plan: TilingPlan, source: Source, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """Return the maps of a whole image in memory, axes (K, [Z,] Y, X); see `run_plan`."""
-    maps = np.empty((plan.spec.out_channels, *plan.shape), np.float32)
+    """Return the maps of all that a plan does in memory, axes (K, [Z,] Y, X); see `run_plan`."""
+    maps = np.empty((plan.spec.out_channels, *plan.extent), np.float32)
     for result in run_plan(plan, source, predictor):
-        maps[(slice(None), *result.tile.region)] = result.maps
+        maps[(slice(None), *plan.within(result.tile))] = result.maps
     return maps
 
 

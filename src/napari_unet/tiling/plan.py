@@ -87,15 +87,27 @@ class TilingPlan:
         Largest region of a tile.
     halo : tuple of int
         Pixels read on either side of a region: all that its result depends on, or fewer.
+    region : tuple of slice
+        What of the image is done: all of it, or a part that starts on the grid.
     tiles : tuple of Tile
-        Regions that cover the image once, without overlap.
+        They cover that once, without overlap.
     """
 
     spec: UNetSpec
     shape: tuple[int, ...]
     tile_shape: tuple[int, ...]
     halo: tuple[int, ...]
+    region: tuple[slice, ...]
     tiles: tuple[Tile, ...]
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Shape of what is done."""
+        return tuple(part.stop - part.start for part in self.region)
+
+    def within(self, tile: Tile) -> tuple[slice, ...]:
+        """Return where in an array of that shape a tile belongs."""
+        return tuple(slice(t.start - r.start, t.stop - r.start) for t, r in zip(tile.region, self.region, strict=True))
 
     def halves(self, tile: Tile) -> tuple[Tile, ...]:
         """Return two tiles for one, with the same result for less memory; none if it is too small for that to help."""
@@ -129,7 +141,7 @@ class TilingPlan:
     @property
     def work(self) -> float:
         """Pixels read, as a multiple of the image's pixels."""
-        return sum(math.prod(tile.read_shape) for tile in self.tiles) / math.prod(self.shape)
+        return sum(math.prod(tile.read_shape) for tile in self.tiles) / math.prod(self.extent)
 
     def __str__(self) -> str:
         n = len(self.tiles)
@@ -146,6 +158,7 @@ def make_plan(
     tile: int | None = None,
     budget: int | None = None,
     halo: tuple[int, ...] | None = None,
+    region: Sequence[slice] | None = None,
 ) -> TilingPlan:
     """Return the plan for an image.
 
@@ -162,6 +175,8 @@ def make_plan(
     halo : tuple of int, optional
         Pixels, for each spatial axis, to be read on either side of a tile; None, or more than there need be: all that
         the result depends on. A ``valid`` network always reads those.
+    region : sequence of slice, optional
+        Pixels, for each spatial axis, that are wanted; None: all.
 
     Raises
     ------
@@ -171,21 +186,24 @@ def make_plan(
     shape = tuple(int(n) for n in shape)
     if len(shape) != spec.ndim:
         raise UNetError(f"The network has {spec.ndim} spatial axes, the image {len(shape)} (shape {shape}).")
+    wanted = [range(n)[part] for n, part in zip(shape, region or [slice(None)] * spec.ndim, strict=True)]
+    spans = [(part.start // stride * stride, part.stop) for part, stride in zip(wanted, spec.stride, strict=True)]
+    extent = tuple(stop - start for start, stop in spans)
     exact = geometry.halo(spec)
     halo = exact if halo is None or spec.padding == "valid" else tuple(map(min, halo, exact))
     if tile is not None:
         if tile < 1:
             raise UNetError(f"A tile of {tile} pixels is not possible; the smallest is {spec.stride[-1]}.")
-        counts = [1 if axis < spec.ndim - 2 else math.ceil(n / tile) for axis, n in enumerate(shape)]
+        counts = [1 if axis < spec.ndim - 2 else math.ceil(n / tile) for axis, n in enumerate(extent)]
     else:
-        counts = _choose_counts(spec, shape, halo, budget or DEFAULT_BUDGET[spec.ndim])
-    cuts = [_cut(n, count, stride) for n, count, stride in zip(shape, counts, spec.stride, strict=True)]
+        counts = _choose_counts(spec, extent, halo, budget or DEFAULT_BUDGET[spec.ndim])
+    cuts = [_cut(*span, count, stride) for span, count, stride in zip(spans, counts, spec.stride, strict=True)]
     grid: list[tuple[tuple[int, int], ...]] = [()]
     for intervals in cuts:
         grid = [(*region, interval) for region in grid for interval in intervals]
     tiles = tuple(_make_tile(spec, shape, halo, region) for region in grid)
     largest = tuple(max(b - a for a, b in intervals) for intervals in cuts)
-    return TilingPlan(spec, shape, largest, halo, tiles)
+    return TilingPlan(spec, shape, largest, halo, tuple(slice(*span) for span in spans), tiles)
 
 
 def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], halo: tuple[int, ...], budget: int) -> list[int]:
@@ -212,10 +230,10 @@ def _reach(spec: UNetSpec, halo: tuple[int, ...], axis: int) -> tuple[int, int]:
     return reach, min(whole, _round_up(MIRROR[spec.ndim], spec.stride[axis]))
 
 
-def _cut(size: int, count: int, stride: int) -> list[tuple[int, int]]:
-    """Cut an axis into about `count` even intervals that start on the grid."""
-    step = max(1, math.ceil(math.ceil(size / count) / stride)) * stride
-    return [(start, min(start + step, size)) for start in range(0, size, step)]
+def _cut(start: int, stop: int, count: int, stride: int) -> list[tuple[int, int]]:
+    """Cut an interval into about `count` even ones that start on the grid."""
+    step = max(1, math.ceil(math.ceil((stop - start) / count) / stride)) * stride
+    return [(first, min(first + step, stop)) for first in range(start, stop, step)]
 
 
 def _make_tile(
