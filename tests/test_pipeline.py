@@ -20,7 +20,7 @@ from napari_unet.inference import GLANCE, Finished, TileDone, UnitDone, sample_p
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
-from napari_unet.task import as_image, make_task
+from napari_unet.task import Unit, as_image, make_task
 from napari_unet.tiling.engine import Engine, Predictor, run_plan
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource
@@ -501,6 +501,31 @@ def test_a_tile_around_a_place_lies_in_the_image_and_gives_what_the_whole_gives(
     part = Engine(plan, Predictor(net)).run(tile, ArraySource(image))
     assert part.maps.shape[1:] == (200, 200)
     assert np.abs(part.maps - whole.maps[(slice(None), *tile.region)]).max() < 1e-5
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_field_is_done_and_nothing_else(bright_model, ndim):
+    """Its labels are those that the whole image has there, but for objects that it cuts."""
+    cell = np.pad(np.full((12, 12), 200, np.uint8), 14)
+    image = as_image(np.tile(cell, (4, 6, 6)))
+    model, field = bright_model(ndim=ndim), (slice(51, 150), slice(90, 240))
+    task = make_task(image, model, units=[Unit(0, 2 if ndim == 2 else None)], field=field, tile=48)
+    assert task.plan.work > 1, "compared with the field, not with the image"
+    *tiles, unit = segment_steps(task, device="cpu")
+    assert all(isinstance(event, TileDone) for event in tiles)
+    assert len(tiles) == task.n_tiles - 1
+    assert unit.region[1:] == (slice(50, 150), slice(90, 240)), "it begins on the grid"
+    assert unit.region[0] == (slice(2, 3) if ndim == 2 else slice(0, 4))
+    assert np.array_equal(unit.labels > 0, image.data[unit.region] > 0)
+    assert unit.maps.shape[1:] == unit.labels.shape
+
+
+def test_a_field_of_an_image_that_is_rescaled_is_the_image(bright_model):
+    model = bright_model(info={"pixel_size": (0.5, 0.5)})
+    image = as_image(np.full((60, 60), 200, np.uint8), pixel_size=(1.0, 1.0))
+    *_, unit = segment_steps(make_task(image, model, field=(slice(0, 20), slice(0, 20))), device="cpu")
+    assert unit.region == (slice(0, 1), slice(0, 60), slice(0, 60))
+    assert unit.labels.shape == (1, 60, 60)
 
 
 @pytest.mark.parametrize("stop_after", range(9))

@@ -161,15 +161,17 @@ def test_slices_done_in_any_order_are_joined_in_the_end():
     labels[0, 4, 5:8, 5:15] = 0  # the user mends an object of the later group
     corrections.update(labels)
     mended = labels[0, 4, 10, 10]
-    rename(labels, corrections.join_slices(labels))
+    ids = corrections.joins(labels)
+    rename(labels, ids)
+    corrections.rename(ids)
     assert len(np.unique(labels)) == 3
     assert set(np.unique(labels[0, :, 10, 10])) == {mended}, "the untouched id gives way"
     assert corrections.update(labels).corrected_pixels == 30
-    assert corrections.join_slices(labels) == {}
+    assert corrections.joins(labels) == {}
 
 
 def test_two_objects_of_one_slice_are_never_joined():
     corrections, labels = Corrections((1, 3, 40, 40)), np.zeros((1, 3, 40, 40), np.int32)
     labels[0, 0, 5:15, 5:15] = labels[0, 2, 30:35, 30:35] = 1
     labels[0, 1:3, 5:15, 5:15] = 2
-    assert corrections.join_slices(labels) == {}
+    assert corrections.joins(labels) == {}

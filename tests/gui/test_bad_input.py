@@ -78,7 +78,7 @@ def test_too_many_axes(widget, viewer, squares, click, said, wait_idle, shape):
     wait_idle(widget)
     viewer.add_image(np.zeros(shape, np.uint8), name="bad")
     assert not widget.image_panel.axes.isVisible()
-    assert not widget.segment_panel.whole.isVisible()
+    assert widget.segment_panel.scope.count() == 2
     click(widget.segment_panel.button)
     assert f"{len(shape)} axes" in said()
     assert "Split Stack" in said()

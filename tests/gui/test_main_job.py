@@ -283,7 +283,7 @@ def test_only_the_view_is_segmented_again(widget, viewer, squares, click, qtbot,
     click(widget.learn_panel.stop)
     wait_idle(widget)
     assert widget.segment_panel.bar.text() == "1 of 1 tiles"
-    assert widget.controller.whole_stack, "that was for once"
+    assert widget.controller.scope == "stack", "that was for once"
     assert (labels.data[1] == 50).any()
 
 

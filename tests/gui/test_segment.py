@@ -121,14 +121,14 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert np.array_equal(kept[partly > 0], partly[partly > 0])
     assert len(np.unique(kept)) < 10
     assert widget.status.text().startswith("Stopped")
-    assert widget.segment_panel.bar.text() == "stopped after 5 of 9 tiles"
+    assert widget.segment_panel.bar.text() == "stopped after 4 of 9 tiles", "it did not wait for the one under way"
     assert not progress._all_instances
     passed = gate.passed
     gate.let(9)
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert gate.passed == passed + 4, "it goes on with the tiles that were left"
-    assert widget.segment_panel.bar.text() == "4 of 4 tiles"
+    assert gate.passed == passed + 5, "it goes on with the tiles that were left"
+    assert widget.segment_panel.bar.text() == "5 of 5 tiles"
     assert len(np.unique(result_of(viewer).data)) == 10
     assert "Found 9 objects" in widget.status.text()
     assert errors(widget) == []
@@ -195,7 +195,7 @@ def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):
     widget.controller.device = "cuda:99"
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "stopped"
+    assert widget.segment_panel.bar.text() == "not begun"
     assert widget.segment_panel.bar.maximum() > 0, "a bar without an end looks as if something still ran"
     assert errors(widget) == ["There is no device 'cuda:99' on this machine; there is cpu (or auto)."]
     widget.controller.device = "cpu"
@@ -204,11 +204,17 @@ def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):
     assert widget.segment_panel.bar.text() == "1 of 1 tiles"
 
 
-def test_whole_stack_off_does_the_slice_in_view_only(widget, viewer, squares, click, wait_idle):
+def choose(box, text):
+    """Choose an entry of a combo box as a user does."""
+    box.setCurrentText(text)
+    box.activated.emit(box.currentIndex())
+
+
+def test_this_slice_does_the_slice_in_view_only(widget, viewer, squares, click, wait_idle):
     viewer.add_image(squares((4, 96, 96)), name="stack")
     viewer.dims.set_current_step(0, 1)
-    assert widget.segment_panel.whole.isVisible()
-    widget.segment_panel.whole.click()
+    assert widget.segment_panel.scope.currentText() == "Whole stack"
+    choose(widget.segment_panel.scope, "This slice")
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert done(result_of(viewer).data) == (1,)
@@ -216,15 +222,37 @@ def test_whole_stack_off_does_the_slice_in_view_only(widget, viewer, squares, cl
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert done(result_of(viewer).data) == (1, 2)
-    widget.segment_panel.whole.click()
+    choose(widget.segment_panel.scope, "Whole stack")
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert done(result_of(viewer).data) == (0, 1, 2, 3)
 
 
-def test_scope_is_not_offered_for_a_single_plane(widget, viewer, squares):
+def test_a_single_plane_has_no_slices_to_choose(widget, viewer, squares):
     viewer.add_image(squares(), name="image")
-    assert not widget.segment_panel.whole.isVisible()
+    scope = widget.segment_panel.scope
+    assert [scope.itemText(i) for i in range(scope.count())] == ["Whole image", "What is in view"]
+
+
+def test_what_is_in_view_is_done_and_nothing_else(widget, viewer, click, wait_idle, look):
+    cell = np.pad(np.full((12, 12), 200, np.uint8), 14)
+    viewer.add_image(np.tile(cell, (3, 10, 10)), name="stack")
+    viewer.dims.set_current_step(0, 1)
+    look((100, 100), zoom=12)
+    choose(widget.segment_panel.scope, "What is in view")
+    for _ in range(2):  # by the image's place on the canvas, then by that of its labels
+        click(widget.segment_panel.button)
+        wait_idle(widget)
+        labels = np.asarray(result_of(viewer).data)
+        assert done(labels) == (1,)
+        (y, x) = (np.flatnonzero(labels[1].any(axis)) for axis in (1, 0))
+        assert 0 < y.max() < 200
+        assert 0 < x.max() < 200
+        look((100, 100), zoom=12)
+    choose(widget.segment_panel.scope, "This slice")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert np.asarray(result_of(viewer).data)[1, 200:].any()
 
 
 # -- kinds of images -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.layers import Image, Labels, Layer
 
 from napari_unet.axes import PixelSize
@@ -11,6 +12,7 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_labels
+from napari_unet.io.zarrs import create_zarr
 from napari_unet.layers import samples
 from napari_unet.layers.reader import get_reader, read_layers
 from napari_unet.layers.writer import write_labels_layer
@@ -170,3 +172,31 @@ def test_samples(make, name, axes, rgb):
     assert layer.rgb is rgb
     assert isinstance(data, np.ndarray)
     assert data.max() > 100
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((200, 300), "YX"), ((4, 200, 300), "ZYX")])
+def test_large_label_files_are_painted_where_they_are(tmp_path, monkeypatch, shape, axes):
+    """A result larger than memory is corrected with napari's tools: strokes are in the file, and undone there."""
+    monkeypatch.setattr(lazy, "IN_MEMORY_BYTES", 1000)
+    path, chunks = tmp_path / "a_labels.zarr", (64,) * len(shape)
+    size = PixelSize(y=0.5, x=0.5, z=2.0)
+    stored = create_zarr(path, shape, axes, size, np.uint32, name="a", labels=True, chunks=chunks)
+    stored[..., 20:40, 30:50] = 7
+    ((data, options, kind),) = read_layers(path)
+    assert kind == "labels"
+    assert isinstance(data, zarr.Array), "it was not read into memory"
+    layer = Labels(data, **options)
+    assert layer.scale[-1] == 0.5
+    assert str(layer.units[-1]) == "micrometer"
+    layer.brush_size = 5
+    front = (0,) * (len(shape) - 2)
+    layer.paint((*front, 100, 100), 9)
+    layer.fill((*front, 30, 35), 3)
+    plane = stored[front] if front else stored[...]
+    assert (plane == 9).sum() > 15
+    assert (plane == 3).sum() == 400
+    layer.undo()
+    plane = stored[front] if front else stored[...]
+    assert (plane == 7).sum() == 400
+    layer.undo()
+    assert not (stored[...] == 9).any()

@@ -10,7 +10,7 @@ from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
-from napari_unet._qt.workers import QtRunner
+from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller, Message
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class UNetWidget(QWidget):
         self.controller.edited.connect(lambda: self._count_soon.start())
         self.viewer.bind_key(REVIEW_KEY, self._on_review_key, overwrite=True)
         self._closed = False
+        warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
         self.destroyed.connect(lambda: _close_down(this()))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
@@ -27,7 +26,7 @@ from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Summary
-    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.controller import Controller, Scope
     from napari_unet.learning.session import StepReport
 
 FROM_FILE = "From a file…"
@@ -151,9 +150,8 @@ class SegmentPanel(QGroupBox):
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Stop at the next tile. What is finished stays.")
         self.stop.setEnabled(False)
-        self.whole = QCheckBox("Whole stack")
-        self.whole.setChecked(True)
-        self.whole.setToolTip("All slices and times, beginning with the one in view; or only the one in view.")
+        self.scope = QComboBox()
+        self.scope.setToolTip("How much is segmented. What you look at always comes first.")
         self.bar = QProgressBar()
         self.bar.setFormat("not begun")
         self.bar.setRange(0, 1)
@@ -163,21 +161,26 @@ class SegmentPanel(QGroupBox):
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
-        layout.addWidget(self.whole)
+        layout.addWidget(self.scope)
         layout.addWidget(self.bar)
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
-        self.whole.toggled.connect(self._on_whole)
+        self.scope.activated.connect(self._on_scope)
         controller.segmenting.connect(self._on_segmenting)
         controller.progressed.connect(self._on_progress)
         controller.image_changed.connect(self._show_scope)
         self._show_scope()
 
     def _show_scope(self) -> None:
-        self.whole.setVisible(bool(set(self._controller.axes or "") & {"T", "Z"}))
+        stack = bool(set(self._controller.axes or "") & {"T", "Z"})
+        self._scopes: list[Scope] = ["stack", "slice", "view"] if stack else ["stack", "view"]
+        names = {"stack": "Whole stack" if stack else "Whole image", "slice": "This slice", "view": "What is in view"}
+        if self._controller.scope not in self._scopes:
+            self._controller.scope = "stack"
+        _fill(self.scope, [names[scope] for scope in self._scopes], self._scopes.index(self._controller.scope))
 
-    def _on_whole(self, value: bool) -> None:
-        self._controller.whole_stack = value
+    def _on_scope(self, index: int) -> None:
+        self._controller.scope = self._scopes[index]
 
     def _on_segmenting(self, running: bool) -> None:
         self.button.setEnabled(not running)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import threading
 from dataclasses import dataclass
@@ -100,6 +102,22 @@ class QtRunner:
                 if self._closed.is_set():
                     return None
             yield event
+
+
+def warm_up() -> None:
+    """Begin to load what the first click needs, once in the life of the program, so that it need not wait."""
+    if not _warm.is_set():
+        _warm.set()
+        threading.Thread(target=_load_libraries, name="warm up", daemon=True).start()
+
+
+_warm = threading.Event()
+
+
+def _load_libraries() -> None:
+    with contextlib.suppress(Exception):  # whatever is wrong is told when it is needed
+        for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference"):
+            importlib.import_module(module)
 
 
 def _leave_a_core_to_the_window() -> None:

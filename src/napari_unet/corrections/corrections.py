@@ -203,14 +203,18 @@ class Corrections:
         self._seen[where] = True
         return merged
 
-    def join_slices(self, labels: NDArray[Any]) -> dict[int, int]:
+    def rename(self, ids: dict[int, int]) -> None:
+        """Give objects of the prediction other ids; the labels are the caller's."""
+        rename(self.prediction, ids)
+
+    def joins(self, labels: NDArray[Any]) -> dict[int, int]:
         """Find objects that go on from slice to slice under another id, and return which id has to become which.
 
-        That happens where slices were not segmented one after another. The prediction is renamed here, the labels
-        (T, Z, Y, X) are the caller's. Of two ids the one that the user has not touched gives way; two objects of one
-        slice are never joined.
+        That happens where slices were not segmented one after another. Of two ids the one that the user has not
+        touched, as of the last `update`, gives way; two objects of one slice are never joined. `labels`, (T, Z, Y, X),
+        may be a copy: this takes a while, and may run in another thread.
         """
-        touched = frozenset[int]().union(*(state.touched for state in self._planes.values()))
+        touched = frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
         renamed: dict[int, int] = {}
         for volume in labels:
             slices: dict[int, set[int]] = {}
@@ -225,8 +229,6 @@ class Corrections:
                     keep, gone = (b, a) if a not in touched and b in touched else (a, b)
                     slices[keep] |= slices.pop(gone)
                     renamed = {k: keep if v == gone else v for k, v in renamed.items()} | {gone: keep}
-        if renamed:
-            rename(self.prediction, renamed)
         return renamed
 
     def _new_ids(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,28 @@ def read_zarr(path: Path, axes: str | None = None, series: int = 0, *, tolerant:
         raise
     except Exception as error:  # zarr has many ways to say that a folder is not what it should be
         raise lazy.unreadable(path.name, error) from error
+
+
+def open_large_labels(path: Path) -> zarr.Array[Any] | None:
+    """Open an OME-Zarr label image that is too large for memory, to be read and painted where it is.
+
+    Returns
+    -------
+    zarr.Array or None
+        The full resolution, in the order of the axes as stored; what is written to it is in the file at once. None
+        where the labels are better read into memory: they are small, have channels, or must not be written.
+    """
+    import zarr
+
+    try:
+        node = zarr.open(path, mode="r+")
+        multiscale = _ngff(node)["multiscales"][0]
+        array = node[multiscale["datasets"][0]["path"]]
+        axes, _ = _axes(multiscale, array.ndim)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is read
+        return None
+    fits = array.nbytes <= lazy.IN_MEMORY_BYTES or "C" in axes or array.dtype.kind not in "ui"
+    return None if fits or not os.access(path / array.path, os.W_OK) else array
 
 
 def _ngff(node: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from napari_unet.errors import ImageError, UNetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 METADATA_KEY = "napari_unet"
 
 
@@ -152,6 +154,31 @@ def canonical_view(data: Any, layer: Any, image: Image) -> Any:
     return image.canonical_labels(labels)
 
 
+def layer_indices(
+    frame: int, region: tuple[slice, slice, slice], where: Sequence[NDArray[np.intp]], layer: Any, image: Image
+) -> tuple[NDArray[np.intp], ...]:
+    """Return the places of some pixels in the data of a labels layer, one array for each of its axes.
+
+    Parameters
+    ----------
+    frame : int
+        Time point.
+    region : tuple of slice
+        A part of it, (Z, Y, X).
+    where : sequence of ndarray of int
+        Places within that part, along Z, Y and X.
+    layer, image
+        The labels are those of.
+    """
+    places = {letter: part.start + index for letter, part, index in zip("ZYX", region, where, strict=True)}
+    places["T"] = np.full_like(where[0], frame)
+    indices = [places[letter] for letter in image.label_axes]
+    axis = channel_axis(layer, image)
+    if axis is not None:
+        indices.insert(axis, np.zeros_like(where[0]))
+    return tuple(indices)
+
+
 def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
     """Return the time point and slice that the viewer's sliders show."""
     step = _in_pixels(layer, viewer.dims.point)
@@ -162,10 +189,15 @@ def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
     return place["T"], place["Z"]
 
 
-def field_in_view(viewer: Any, labels_layer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
-    """Return the (Y, X) pixels that the canvas shows; all of them where it has not been drawn yet."""
+def field_in_view(shown: Any, layer: Any, image: Image) -> tuple[slice, slice]:
+    """Return the (Y, X) pixels of `layer`, an image, of which `shown`, it or its labels, is on the canvas.
+
+    All of them where it has not been drawn yet.
+    """
     letters = _spatial_letters(layer, image)
-    corners = np.asarray(labels_layer.corner_pixels)
+    corners = np.asarray(shown.corner_pixels)
+    if shown.multiscale:  # they are those of the level that is drawn
+        corners = np.ceil(corners * shown.downsample_factors[shown.data_level])
     field = []
     for letter in "YX":
         axis, size = letters.index(letter), image.size(letter)

@@ -6,12 +6,15 @@ learning job. It tells of everything that happens by signals; widgets show them 
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
+from napari_unet.fastmode import with_fast_mode
 from napari_unet.inference import Finished, segment_steps
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, sentence
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "nuclei"
 Level = Literal["info", "done", "error"]
+Scope = Literal["stack", "slice", "view"]
+"""What is segmented: everything, the slice in view, or the part of it that the canvas shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Controller:
         self.viewer = viewer
         self.device = "auto"
         self.channel: int | None = None
-        self.whole_stack = True
+        self.scope: Scope = "stack"
         self.learning_seconds = 60.0
         self._runner = runner
         self._sessions: dict[Hashable, LayerSession] = {}
@@ -184,17 +189,23 @@ class Controller:
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._segment_job, self._segmented = job, session
         self._view = view = View(session)
-        device = self.device
+        device, overlap = self.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
 
         def steps() -> Generator[Any, None, None]:
-            for event in segment_steps(task, device=device, focus=view.place, cancel=job.cancel, finished=finished):
+            events = segment_steps(
+                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap
+            )
+            for event in events:
                 yield from pieces(event)
 
         def ended(error: Exception | None) -> None:
             view.close()
             if isinstance(error, Cancelled):
                 session.unfinished = task, finished
-            self._on_segment_end(job, session, error, lead)
+            if error is None and job is self._segment_job and task.units[0].z is not None and session.joins_slices:
+                self._join_slices(job, session, lead)
+            else:
+                self._on_segment_end(job, session, error, lead)
 
         self.segmenting.emit(True)
         self.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
@@ -206,6 +217,22 @@ class Controller:
             ended,
         )
         return True
+
+    def _join_slices(self, job: Job, session: LayerSession, lead: str) -> None:
+        """Give objects one id from slice to slice, which is found out in the background."""
+
+        def joined(ids: dict[int, int]) -> None:
+            if job is self._segment_job and session.alive():
+                session.rename(ids)
+            self._on_segment_end(job, session, None, lead)
+
+        self._runner.start(
+            Job("Join slices", 0, job.generation),
+            session.steps_to_join(),
+            lambda _: None,
+            joined,
+            lambda error: self._on_segment_end(job, session, error, lead),
+        )
 
     def stop_segmenting(self) -> None:
         """Stop at the next tile; what is finished stays."""
@@ -229,12 +256,17 @@ class Controller:
         if session is not None and not session.fits(image):
             session = None
             self.image_changed.emit()
-        if not self.whole_stack and session is not None:
-            frame, z = session.place
-        else:
-            frame, z = adapter.current_place(self.viewer, layer, image)
-        units = order_units(image, model, frame, z, whole=self.whole_stack)
-        task = make_task(image, model, channel=self.channel, units=units, device=self.device)
+        frame, z = adapter.current_place(self.viewer, layer, image)
+        in_view = self.scope == "view" and self.viewer.dims.ndisplay == 2
+        shown = layer if session is None else session.labels_layer
+        task = make_task(
+            image,
+            model,
+            channel=self.channel,
+            units=order_units(image, model, frame, z, whole=self.scope == "stack"),
+            field=adapter.field_in_view(shown, layer, image) if in_view else None,
+            device=self.device,
+        )
         instances = model.info.task == "instances"
         if session is None or session.corrections.instances != instances:
             self._forget(self._sessions.pop(layer.unique_id, None))
@@ -250,7 +282,7 @@ class Controller:
         if job is not self._segment_job or job.generation != self._generation or not session.alive():
             return
         try:
-            session.write(event.frame, event.region, event.labels, event.known, show=event.last)
+            session.write(event.frame, event.region, event.labels, event.known)
         except UNetError as error:
             job.cancel.cancel()
             self._on_segment_end(job, session, error, "")
@@ -273,7 +305,6 @@ class Controller:
             self.say(sentence(error), "error")
         else:
             session.rescan()
-            session.join_slices()
             note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
@@ -336,7 +367,26 @@ class Controller:
             return False
         self.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
         self.model_changed.emit()
+        self._measure_fast_mode(self._model, name)
         return True
+
+    def _measure_fast_mode(self, model: Model, name: str) -> None:
+        """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
+        if model.info.fast is not None or self.session is None:
+            return
+        images = [self.session.image]
+
+        def steps() -> Generator[Any, None, Any]:
+            yield from ()
+            return with_fast_mode(model, images)
+
+        def measured(known: Model) -> None:
+            if self._model is model:
+                self._model = known
+            with suppress(UNetError):  # it is saved as it was
+                save_model(known, name, overwrite=True)
+
+        self._runner.start(Job(f"Measure {name}", 0), steps, lambda _: None, measured, lambda _: None)
 
     def model_names(self) -> list[str]:
         """Return the names of all models that can be chosen."""

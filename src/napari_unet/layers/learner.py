@@ -126,8 +126,8 @@ class Learner:
         if desk.session is None or not desk.session.alive():
             desk.say(lead.split(". ")[0] + ".", "done")
             return
-        whole, desk.whole_stack = desk.whole_stack, False
+        scope, desk.scope = desk.scope, "view"
         try:
             desk.segment(lead)
         finally:
-            desk.whole_stack = whole
+            desk.scope = scope

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.io.pairs import is_labels_name, stem
 from napari_unet.io.readers import SUFFIXES, read_image, read_labels
-from napari_unet.io.zarrs import is_label_zarr, is_zarr
+from napari_unet.io.zarrs import is_label_zarr, is_zarr, open_large_labels
 
 if TYPE_CHECKING:
     import os
@@ -53,7 +53,9 @@ def read_layers(path: Paths) -> list[LayerData]:
     for one in map(Path, _as_list(path)):
         image = read_image(one, tolerant=True)
         if _holds_labels(one, image):
-            layers.append(labels_layer(image, read_labels(one), stem(one), str(one)))
+            large = open_large_labels(one) if one.is_dir() else None
+            labels = read_labels(one) if large is None else large
+            layers.append(labels_layer(image, labels, stem(one), str(one)))
         else:
             layers.extend(image_layers(image, stem(one), str(one)))
     return layers

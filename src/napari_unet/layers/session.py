@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from napari_unet.layers import adapter
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
     from napari_unet.inference import Finished
+    from napari_unet.layers.jobs import Steps
     from napari_unet.task import Task
 
 
@@ -52,7 +54,7 @@ class LayerSession:
         self.corrections = Corrections(self.labels.shape, instances=instances)
         self.summary = Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
-        self._stroke = self._writing = self._edited = self._undrawn = False
+        self._stroke = self._writing = self._edited = False
         self._waiting: list[Callable[[], None]] = []
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
@@ -78,7 +80,7 @@ class LayerSession:
     @property
     def field(self) -> tuple[slice, slice]:
         """Pixels (Y, X) in view."""
-        return adapter.field_in_view(self.viewer, self.labels_layer, self.layer, self.image)
+        return adapter.field_in_view(self.labels_layer, self.layer, self.image)
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -104,44 +106,55 @@ class LayerSession:
         region: tuple[slice, slice, slice],
         predicted: NDArray[np.int32],
         known: dict[int, int] | None = None,
-        *,
-        show: bool = True,
     ) -> None:
         """Write a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
 
         At once, or when the brush stroke under way ends. Of a prediction that comes in pieces, `known` is what
-        `Corrections.merge` needs, and the last one is to `show` them all: drawing takes longer than writing.
+        `Corrections.merge` needs. Only what changes is drawn: drawing all of a large image takes long.
         """
         if self._stroke:
-            self._waiting.append(partial(self.write, frame, region, predicted, known, show=show))
+            self._waiting.append(partial(self.write, frame, region, predicted, known))
             return
         if self._edited:
             self.rescan(everything=False)
         labels = self.labels
         merged = self.corrections.merge(labels, frame, region, predicted, known)
-        if np.array_equal(merged, labels[(frame, *region)]):
-            if show and self._undrawn:
-                self._show()
+        changed = np.nonzero(merged != labels[(frame, *region)])
+        if not len(changed[0]):
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
             self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
-            labels = self.labels
-        labels[(frame, *region)] = merged
-        self._undrawn = True
-        if show:
-            self._show()
+        with self._quietly():
+            where = adapter.layer_indices(frame, region, changed, self.layer, self.image)
+            self.labels_layer.data_setitem(where, merged[changed])
+            self._forget_undo()
 
-    def join_slices(self) -> None:
-        """Give objects one id from slice to slice, also where slices were segmented in another order."""
+    @property
+    def joins_slices(self) -> bool:
+        """Whether objects go on from slice to slice."""
+        return self.corrections.instances and self.image.is_volume
+
+    def steps_to_join(self) -> Steps:
+        """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels."""
+        self.rescan()
+        labels, find = self.labels.copy(), self.corrections.joins
+
+        def steps() -> Generator[None, None, dict[int, int]]:
+            yield from ()
+            return find(labels)
+
+        return steps
+
+    def rename(self, ids: dict[int, int]) -> None:
+        """Give objects other ids, in the labels and in what was predicted."""
         if self._stroke:
-            self._waiting.append(self.join_slices)
-            return
-        if self.corrections.instances and self.image.is_volume:
-            labels = self.labels
-            renamed = self.corrections.join_slices(labels)
-            if renamed:
-                rename(labels, renamed)
-                self._show()
+            self._waiting.append(partial(self.rename, ids))
+        elif ids:
+            rename(self.labels, ids)
+            self.corrections.rename(ids)
+            with self._quietly():
+                self._forget_undo()
+                self.labels_layer.refresh(extent=False)
 
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
@@ -171,14 +184,14 @@ class LayerSession:
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
 
-    def _show(self) -> None:
-        """Draw what was written."""
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Do not take for edits what is written meanwhile."""
         self._writing = True
         try:
-            self._forget_undo()
-            self.labels_layer.refresh(extent=False)
+            yield
         finally:
-            self._writing = self._undrawn = False
+            self._writing = False
 
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:

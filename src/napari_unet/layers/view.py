@@ -98,8 +98,6 @@ class Piece:
         Ids from 1, which mean the same in all pieces of one result.
     known : dict
         Shared by the pieces of one result: which of its ids became which. The main thread's.
-    last : bool
-        Whether it is the last of its result.
     progress : Progress
     """
 
@@ -107,7 +105,6 @@ class Piece:
     region: tuple[slice, slice, slice]
     labels: NDArray[np.int32]
     known: dict[int, int]
-    last: bool
     progress: Progress
 
 
@@ -122,5 +119,4 @@ def pieces(event: TileDone | UnitDone) -> Iterator[Piece]:
         for y in range(0, height, rows):
             part = labels[z : z + slices, y : y + rows]
             region = tuple(slice(a + b, a + b + n) for a, b, n in zip(corner, (z, y, 0), part.shape, strict=True))
-            last = z + slices >= depth and y + rows >= height
-            yield Piece(event.unit.frame, (region[0], region[1], region[2]), part, known, last, event.progress)
+            yield Piece(event.unit.frame, (region[0], region[1], region[2]), part, known, event.progress)

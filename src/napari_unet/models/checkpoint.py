@@ -97,7 +97,7 @@ def load_model_file(path: Path) -> Model:
     info = read_model_info(path)
     # Without memory first: a file that describes a huge network but holds none must not allocate it.
     with torch.device("meta"):
-        net = UNet(info.spec)
+        net = UNet(info.spec, initialise=False)
     expected = net.state_dict()
     state = {}
     try:

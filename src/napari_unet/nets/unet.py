@@ -69,6 +69,8 @@ class UNet(nn.Module):
     ----------
     spec : UNetSpec
         The architecture.
+    initialise : bool
+        Whether to draw weights; not where they are to be loaded.
 
     Notes
     -----
@@ -76,7 +78,7 @@ class UNet(nn.Module):
     returns logits with axes (N, C, [Z,] Y, X): no activation at the end.
     """
 
-    def __init__(self, spec: UNetSpec) -> None:
+    def __init__(self, spec: UNetSpec, *, initialise: bool = True) -> None:
         super().__init__()
         self.spec = spec
         widths = [spec.features * 2**level for level in range(spec.levels + 1)]
@@ -87,7 +89,8 @@ class UNet(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.up = nn.ModuleList(_Up(spec, level) for level in reversed(range(spec.levels)))
         self.head = _CONV[spec.ndim](widths[0], spec.out_channels, kernel_size=1)
-        self.apply(_he_init)
+        if initialise:
+            self.apply(_he_init)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch of images; see the class for axes."""
