@@ -25,7 +25,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from napari_unet.axes import Image
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.fastmode import with_fast_mode
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession
@@ -215,10 +217,20 @@ def finish(arguments: argparse.Namespace) -> None:
     info = info.model_copy(update={"scores": {f"val {kind} AP@{iou}": round(ap, 4)
                                               for kind, aps in scores.items() for iou, ap in aps.items()
                                               if iou in ("0.50", "0.75")}})  # fmt: skip
-    save_model_file(Model(smaller, info), arguments.out, half=True)
+    save_model_file(with_fast_mode(Model(smaller, info), examples(arguments.data)), arguments.out, half=True)
     report = {"steps": steps, "chosen": decoding.model_dump(), "held_out": table, "validation_ap": scores}
     (arguments.run / "finish.json").write_text(json.dumps(report, indent=1))
     print(json.dumps({"chosen": report["chosen"], "validation_ap": scores}, indent=1))
+
+
+def examples(data: Path) -> list[Image]:
+    """The largest held-out training image of each kind, on which the fast mode is measured."""
+    largest: dict[str, Path] = {}
+    for kind, path, _ in pairs(data, "train"):
+        if is_held_out(path) and (kind not in largest or path.stat().st_size > largest[kind].stat().st_size):
+            largest[kind] = path
+    images = [tifffile.imread(path) for path in largest.values()]
+    return [Image(image, "YXC" if image.ndim == 3 else "YX") for image in images]
 
 
 def validate(model: Model, data: Path) -> dict[str, dict[str, float]]:

@@ -38,7 +38,7 @@ CROP = {2: (448, 448), 3: (32, 128, 128)}
 """Most of an image that is compared, by the number of spatial axes."""
 
 
-def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 3) -> Model:
+def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> Model:
     """Return a model that knows its fast mode, as measured on the middle of some images.
 
     Parameters

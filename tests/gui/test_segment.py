@@ -541,3 +541,22 @@ def test_closing_the_window_while_a_worker_runs(
     qtbot.waitUntil(lambda: not runner.busy, timeout=20_000)
     assert gate.passed <= gate_was + 1
     assert not progress._all_instances
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (3, 96, 96)])
+def test_what_is_drawn_is_what_was_found(widget, viewer, squares, click, wait_idle, many_tiles, shape):
+    """Only what changed is drawn; in the end that has to be everything, and undo must not bring back what was there."""
+    viewer.add_image(squares(shape), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = result_of(viewer)
+    for z in range(shape[0] if len(shape) == 3 else 1):
+        if len(shape) == 3:
+            viewer.dims.set_current_step(0, z)
+        drawn = labels._slice.image
+        plane = labels.data[z] if len(shape) == 3 else labels.data
+        assert np.array_equal(drawn.raw, plane)
+        assert np.array_equal(drawn.view, labels.colormap._data_to_texture(plane))
+    before = labels.data.copy()
+    labels.undo()
+    assert np.array_equal(labels.data, before)

@@ -21,7 +21,7 @@ from napari_unet.layers.jobs import InlineRunner, sentence
 from napari_unet.layers.view import order_units
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
-from napari_unet.models.store import save_model
+from napari_unet.models.store import load_model, save_model
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
@@ -536,3 +536,45 @@ def test_units_in_view_first():
     assert units[:4] == [(1, 2), (1, 1), (1, 3), (1, 0)]
     assert len(units) == len(set(units)) == 12
     assert [(unit.frame, unit.z) for unit in order_units(image, bright(), 1, 2, whole=False)] == [(1, 2)]
+
+
+def test_a_saved_model_knows_its_fast_mode(viewer, controller):
+    """It is saved at once, and again when its fast mode was measured on the image at hand."""
+    viewer.add_image(np.tile(squares(), (4, 4)), name="image")
+    controller.segment()
+    assert controller.save("mine")
+    saved = load_model("mine")
+    assert saved.info.fast is not None
+    assert saved.info.fast.labels_differing <= 1e-4
+    assert controller.model.info.fast == saved.info.fast
+
+
+def test_a_model_is_saved_without_an_image_too(viewer, controller):
+    controller.choose_model("tiny")
+    assert controller.save("mine")
+    assert load_model("mine").info.fast is None
+
+
+def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):
+    viewer.add_image(np.stack([squares()] * 3), name="image")
+    viewer.dims.ndisplay = 3
+    controller.scope = "view"
+    assert controller.segment()
+    labels = viewer.layers["image objects"].data
+    assert sum(plane.any() for plane in labels) == 1
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "TZYX", "CYX", "ZCYX"])
+def test_pixels_are_found_in_the_layer_whatever_its_axes(viewer, axes):
+    shape = {"T": 2, "Z": 3, "C": 2, "Y": 20, "X": 30}
+    layer = viewer.add_image(np.zeros([shape[letter] for letter in axes], np.uint8), name="image")
+    image = adapter.layer_image(layer, axes)
+    data = adapter.empty_labels(layer, image)
+    canonical = adapter.canonical_view(data, layer, image)
+    frame, z = canonical.shape[0] - 1, canonical.shape[1] - 1
+    region = slice(z, z + 1), slice(4, 9), slice(5, 11)
+    block = np.arange(30).reshape(1, 5, 6)
+    where = np.nonzero(block % 3)
+    data[adapter.layer_indices(frame, region, where, layer, image)] = block[where]
+    assert np.array_equal(canonical[(frame, *region)], block * (block % 3 > 0))
+    assert data.sum() == block[where].sum()

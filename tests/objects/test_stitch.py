@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unet.objects.stitch import match_ids, overlaps, renumber, stitch_slices
+from napari_unet.objects.stitch import count_ids, match_ids, overlaps, renumber, stitch_slices
 
 
 def test_overlaps_are_counted():
@@ -36,3 +36,15 @@ def test_an_object_keeps_its_id_from_slice_to_slice():
     assert len(np.unique(stitched[:3, :, 11:])) == 2
     assert stitched.max() == 3
     assert np.array_equal(stitched > 0, volume > 0)
+
+
+def test_ids_are_counted_whatever_their_size_and_order():
+    rng = np.random.default_rng(0)
+    for dtype, top in ((np.uint8, 200), (np.int32, 5000), (np.int32, 2**31 - 1), (np.int64, 2**40)):
+        labels = rng.integers(0, top, (40, 30)).astype(dtype)
+        labels[:5] = 0
+        for view in (labels, labels.T, labels[::2, ::-3], labels[None, None]):
+            assert count_ids(view) == np.count_nonzero(np.unique(view))
+    assert count_ids(np.zeros((3, 4), np.int32)) == 0
+    assert count_ids(np.zeros((0, 4), np.int32)) == 0
+    assert count_ids(np.array([[-3, 0, 2]])) == 2

@@ -6,21 +6,20 @@ learning job. It tells of everything that happens by signals; widgets show them 
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from napari_unet.errors import Cancelled, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.fastmode import with_fast_mode
-from napari_unet.inference import Finished, segment_steps
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.jobs import Job, Runner
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
-from napari_unet.layers.view import Piece, View, order_units, pieces
+from napari_unet.layers.view import order_units
 from napari_unet.models.store import list_models, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.task import make_task
@@ -82,10 +81,7 @@ class Controller:
         self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
         self._model: Model | None = None
-        self._generation = 0
-        self._segment_job: Job | None = None
-        self._segmented: LayerSession | None = None  # what that job is about
-        self._view: View | None = None  # followed while that job runs
+        self.segmenter = Segmenter(self, runner)
         self.learner = Learner(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -116,7 +112,7 @@ class Controller:
     @property
     def busy(self) -> bool:
         """Whether a segmentation or a learning is under way."""
-        return self._segment_job is not None or self.learner.busy
+        return self.segmenter.busy or self.learner.busy
 
     @property
     def can_revert(self) -> bool:
@@ -165,81 +161,22 @@ class Controller:
 
     # -- Segment ---------------------------------------------------------------------------------------------------
 
-    def segment(self, lead: str = "") -> bool:
-        """Segment the chosen image: all of it, or what is in view; return whether it began.
-
-        Parameters
-        ----------
-        lead : str
-            Said before the closing sentence: why this was done, where the user did not ask for it.
-        """
-        if self._segment_job is not None:
-            self.say("Segmenting already; press Stop first to begin anew.", "error")
-            return False
-        try:
-            session, task = self._prepare()
-        except UNetError as error:
-            self.say(str(error), "error")
-            return False
-        self._generation += 1
-        finished = _done_before(session, task)
-        session.unfinished = None
-        tiles = sum(map(len, finished.waiting(task).values()))
-        name = str(session.layer.name)
-        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
-        self._segment_job, self._segmented = job, session
-        self._view = view = View(session)
-        device, overlap = self.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
-
-        def steps() -> Generator[Any, None, None]:
-            events = segment_steps(
-                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap
-            )
-            for event in events:
-                yield from pieces(event)
-
-        def ended(error: Exception | None) -> None:
-            view.close()
-            if isinstance(error, Cancelled):
-                session.unfinished = task, finished
-            if error is None and job is self._segment_job and task.units[0].z is not None and session.joins_slices:
-                self._join_slices(job, session, lead)
-            else:
-                self._on_segment_end(job, session, error, lead)
-
-        self.segmenting.emit(True)
-        self.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
-        self._runner.start(
-            job,
-            steps,
-            lambda event: self._on_segmented(job, session, event),
-            lambda _: ended(None),
-            ended,
-        )
-        return True
-
-    def _join_slices(self, job: Job, session: LayerSession, lead: str) -> None:
-        """Give objects one id from slice to slice, which is found out in the background."""
-
-        def joined(ids: dict[int, int]) -> None:
-            if job is self._segment_job and session.alive():
-                session.rename(ids)
-            self._on_segment_end(job, session, None, lead)
-
-        self._runner.start(
-            Job("Join slices", 0, job.generation),
-            session.steps_to_join(),
-            lambda _: None,
-            joined,
-            lambda error: self._on_segment_end(job, session, error, lead),
-        )
+    def segment(self) -> bool:
+        """Segment the chosen image: as much of it as `scope` says; return whether it began."""
+        return self.segmenter.start()
 
     def stop_segmenting(self) -> None:
-        """Stop at the next tile; what is finished stays."""
-        if self._segment_job is not None:
-            self._segment_job.cancel.cancel()
+        """Stop at once; what is finished stays."""
+        self.segmenter.stop()
 
-    def _prepare(self) -> tuple[LayerSession, Any]:
+    def prepare(self) -> tuple[LayerSession, Task]:
+        """Return what is to be segmented, and the session that it belongs to.
+
+        Raises
+        ------
+        UNetError
+            If there is nothing that can be segmented, or no model that can.
+        """
         layer = self._layer
         if layer is None or layer not in self.viewer.layers:
             active = self.viewer.layers.selection.active
@@ -277,39 +214,6 @@ class Controller:
         session.image = image
         session.rescan()
         return session, task
-
-    def _on_segmented(self, job: Job, session: LayerSession, event: Piece) -> None:
-        if job is not self._segment_job or job.generation != self._generation or not session.alive():
-            return
-        try:
-            session.write(event.frame, event.region, event.labels, event.known)
-        except UNetError as error:
-            job.cancel.cancel()
-            self._on_segment_end(job, session, error, "")
-            return
-        if event.progress.note not in ("", job.note):
-            job.note = event.progress.note
-            self.say(job.note)
-        self.progressed.emit(event.progress)
-
-    def _on_segment_end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
-        if job is not self._segment_job:
-            return
-        self._segment_job = None
-        self.segmenting.emit(False)
-        if not session.alive():
-            self.say("The layer was removed while it was being segmented. Nothing else was changed.")
-        elif isinstance(error, Cancelled):
-            self.say("Stopped. What was finished stays; Segment goes on from there.")
-        elif error is not None:
-            self.say(sentence(error), "error")
-        else:
-            session.rescan()
-            note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
-            n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
-            advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            self.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(note)}{note}", "done")
-        self.refresh_corrections(everything=True)
 
     # -- Correct ---------------------------------------------------------------------------------------------------
 
@@ -394,12 +298,8 @@ class Controller:
 
     def serve(self, model: Model) -> None:
         """Use a model from now on; what an older one is still computing is dropped."""
-        self._generation += 1
         self._model = model
-        if self._segment_job is not None:
-            self._segment_job.cancel.cancel()
-            self._segment_job = None
-            self.segmenting.emit(False)
+        self.segmenter.drop()
         self.model_changed.emit()
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -439,18 +339,13 @@ class Controller:
     def _forget(self, session: LayerSession | None) -> None:
         if session is None:
             return
-        if self._segment_job is not None and self._segmented is session:
-            self._segment_job.cancel.cancel()
+        self.segmenter.forget(session)
         session.close()
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
-        self.stop_segmenting()
-        self._generation += 1
-        self._segment_job = None
+        self.segmenter.close()
         self.learner.close()
-        if self._view is not None:
-            self._view.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for session in self._sessions.values():
@@ -460,16 +355,3 @@ class Controller:
     def say(self, text: str, level: Level = "info") -> None:
         """Tell the user something."""
         self.said.emit(Message(text, level))
-
-
-def _done_before(session: LayerSession, task: Task) -> Finished:
-    """Return what a stopped segmentation has done of a task: something only if nothing that matters has changed."""
-    if session.unfinished is None:
-        return Finished()
-    before, finished = session.unfinished
-    same = (
-        before.model is task.model
-        and before.image.data is task.image.data
-        and (before.image.axes, before.channels, before.plan) == (task.image.axes, task.channels, task.plan)
-    )
-    return finished if same and finished.waiting(task) else Finished()

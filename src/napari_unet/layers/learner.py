@@ -128,6 +128,6 @@ class Learner:
             return
         scope, desk.scope = desk.scope, "view"
         try:
-            desk.segment(lead)
+            desk.segmenter.start(lead)
         finally:
             desk.scope = scope

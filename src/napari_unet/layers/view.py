@@ -80,7 +80,7 @@ def order_units(image: Image, model: Model, frame: int, z: int, *, whole: bool) 
     ]
 
 
-PIECE = 2**18
+PIECE = 2**17
 """Most pixels that are painted at a time: the window takes no longer for it than a hand notices."""
 
 

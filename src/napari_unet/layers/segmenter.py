@@ -1,0 +1,186 @@
+"""Segmenting in the background: one job at a time, which can be stopped, gone on with, and overtaken by a new model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import Cancelled, UNetError
+from napari_unet.inference import Finished, segment_steps
+from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.view import Piece, View, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.task import Task
+
+
+class Segmenter:
+    """Segments what the controller has chosen, and writes it into the session's labels as it comes.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose image and model it is, and whose signals tell of what happens.
+    runner : Runner
+        Where the job runs.
+    """
+
+    def __init__(self, controller: Controller, runner: Runner) -> None:
+        self._controller, self._runner = controller, runner
+        self._generation = 0
+        self._job: Job | None = None
+        self._session: LayerSession | None = None  # what that job is about
+        self._view: View | None = None  # followed while that job runs
+
+    @property
+    def busy(self) -> bool:
+        """Whether it segments."""
+        return self._job is not None
+
+    def start(self, lead: str = "") -> bool:
+        """Begin, or go on where it was stopped; return whether it began.
+
+        Parameters
+        ----------
+        lead : str
+            Said before the closing sentence: why this was done, where the user did not ask for it.
+        """
+        desk = self._controller
+        if self._job is not None:
+            desk.say("Segmenting already; press Stop first to begin anew.", "error")
+            return False
+        try:
+            session, task = desk.prepare()
+        except UNetError as error:
+            desk.say(str(error), "error")
+            return False
+        self._generation += 1
+        task, finished = _done_before(session, task)
+        session.unfinished = None
+        tiles = sum(map(len, finished.waiting(task).values()))
+        name = str(session.layer.name)
+        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
+        self._job, self._session = job, session
+        self._view = view = View(session)
+        device, overlap = desk.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
+
+        def steps() -> Generator[Any, None, None]:
+            events = segment_steps(
+                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap
+            )
+            for event in events:
+                yield from pieces(event)
+
+        def ended(error: Exception | None) -> None:
+            view.close()
+            if isinstance(error, Cancelled):
+                session.unfinished = task, finished
+            if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
+                self._join_slices(job, session, lead)
+            else:
+                self._end(job, session, error, lead)
+
+        desk.segmenting.emit(True)
+        desk.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
+        self._runner.start(job, steps, lambda event: self._on_piece(job, session, event), lambda _: ended(None), ended)
+        return True
+
+    def stop(self) -> None:
+        """Stop at once; what is finished stays."""
+        if self._job is not None:
+            self._job.cancel.cancel()
+
+    def drop(self) -> None:
+        """Let go of what is under way: it was begun with another model."""
+        self._generation += 1
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+            self._controller.segmenting.emit(False)
+
+    def forget(self, session: LayerSession) -> None:
+        """Stop, if it is about a session that is gone."""
+        if self._session is session:
+            self.stop()
+
+    def close(self) -> None:
+        """Stop, and tell nobody."""
+        self.stop()
+        self._generation += 1
+        self._job = None
+        if self._view is not None:
+            self._view.close()
+
+    def _on_piece(self, job: Job, session: LayerSession, piece: Piece) -> None:
+        desk = self._controller
+        if job is not self._job or job.generation != self._generation or not session.alive():
+            return
+        try:
+            session.write(piece.frame, piece.region, piece.labels, piece.known)
+        except UNetError as error:
+            job.cancel.cancel()
+            self._end(job, session, error, "")
+            return
+        if piece.progress.note not in ("", job.note):
+            job.note = piece.progress.note
+            desk.say(job.note)
+        desk.progressed.emit(piece.progress)
+
+    def _join_slices(self, job: Job, session: LayerSession, lead: str) -> None:
+        """Give objects one id from slice to slice, which is found out in the background."""
+
+        def joined(ids: dict[int, int]) -> None:
+            if job is self._job and session.alive():
+                session.rename(ids)
+            self._end(job, session, None, lead)
+
+        self._runner.start(
+            Job("Join slices", 0, job.generation),
+            session.steps_to_join(),
+            lambda _: None,
+            joined,
+            lambda error: self._end(job, session, error, lead),
+        )
+
+    def _end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
+        desk = self._controller
+        if job is not self._job:
+            return
+        self._job = None
+        desk.segmenting.emit(False)
+        if not session.alive():
+            desk.say("The layer was removed while it was being segmented. Nothing else was changed.")
+        elif isinstance(error, Cancelled):
+            desk.say("Stopped. What was finished stays; Segment goes on from there.")
+        elif error is not None:
+            desk.say(sentence(error), "error")
+        else:
+            session.rescan()
+            note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
+            n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
+            advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
+            desk.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(note)}{note}", "done")
+        desk.refresh_corrections(everything=True)
+
+
+def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
+    """Return the task, and what a stopped segmentation has done of it: something only if nothing that matters changed.
+
+    It goes on by the plan that it was begun with: the memory that is free now may be another.
+    """
+    if session.unfinished is None:
+        return task, Finished()
+    before, finished = session.unfinished
+    going_on = replace(task, plan=before.plan)
+    same = (
+        before.model is task.model
+        and before.image.data is task.image.data
+        and (before.image.axes, before.channels) == (task.image.axes, task.channels)
+        and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
+    )
+    return (going_on, finished) if same and finished.waiting(going_on) else (task, Finished())
