@@ -491,6 +491,16 @@ def test_a_glance_of_what_is_looked_at_comes_before_a_large_tile(bright_model):
     assert next(segment_steps(small, device="cpu", focus=lambda: (0, 0, 704.0, 804.0))).progress.done == 1
 
 
+def test_the_time_left_is_known_from_the_first_small_tile_on(bright_model):
+    """By pixels, not by tiles: those at a border read less."""
+    task = make_task(as_image(np.zeros((2200, 2200), np.uint8)), bright_model())
+    events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 704.0, 804.0)))
+    assert events[0].progress.done == 0
+    left = [event.progress.remaining for event in events]
+    assert left[0] > 0
+    assert left[-1] == 0
+
+
 @pytest.mark.parametrize("place", [(-50.0, -50.0), (0.0, 1e6), (600.0, 600.0), (1203.0, 3.0)])
 def test_a_tile_around_a_place_lies_in_the_image_and_gives_what_the_whole_gives(tiny_net, place):
     net = tiny_net(levels=2)

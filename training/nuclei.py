@@ -224,7 +224,7 @@ def finish(arguments: argparse.Namespace) -> None:
 
 
 def examples(data: Path) -> list[Image]:
-    """The largest held-out training image of each kind, on which the fast mode is measured."""
+    """Return the largest held-out training image of each kind, to measure the fast mode on."""
     largest: dict[str, Path] = {}
     for kind, path, _ in pairs(data, "train"):
         if is_held_out(path) and (kind not in largest or path.stat().st_size > largest[kind].stat().st_size):

@@ -99,6 +99,7 @@ class Inference:
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
         self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
         self._sources: dict[Unit, Source] = {}
+        self._seconds, self._pixels = 0.0, 0  # of all tiles so far, of which a small one comes first: a calibration
 
     def __enter__(self) -> Inference:
         return self
@@ -114,7 +115,15 @@ class Inference:
             self._reader.begin(source, tile)
             if then is not None and (not self._task.zoom or then[0] == unit):
                 self._reader.begin(self._source(then[0]), then[1])
-        return self._engine.run(tile, source)
+        watch = Stopwatch()
+        result = self._engine.run(tile, source)
+        self._seconds += watch.seconds
+        self._pixels += math.prod(tile.read_shape)
+        return result
+
+    def seconds_for(self, pixels: int) -> float | None:
+        """Return how long so many pixels will take; None before there was a tile."""
+        return self._seconds / self._pixels * pixels if self._pixels else None
 
     def end(self, unit: Unit) -> None:
         """Let go of what is kept of a unit."""
@@ -187,6 +196,7 @@ def segment_steps(
     finished = Finished() if finished is None else finished
     waiting = finished.waiting(task)
     done, total = 0, sum(map(len, waiting.values()))
+    left_over = sum(math.prod(tile.read_shape) for tiles in waiting.values() for tile in tiles)  # pixels
     aside: Aside[TileDone | UnitDone] = Aside(int(overlap), wait=False)
     with Inference(task, device, cancel=cancel, ahead=overlap) as inference, aside:
         glances = _Glances(task, inference)
@@ -200,12 +210,14 @@ def segment_steps(
                     shape = (task.model.info.spec.out_channels, *task.plan.extent)
                     finished.tiles[unit] = np.empty(shape, np.float32), set()
                 maps, tiles = finished.tiles[unit]
-                progress = Progress(done, total, watch.seconds)
+                progress = Progress(done, total, watch.seconds, left=inference.seconds_for(left_over))
                 if waiting[unit]:
                     tile = _next_tile(waiting[unit], inference, place)
                     glance = glances.before(unit, tile, place)
                     if glance is not None:
-                        yield _provisional(task, unit, inference.run(unit, glance, (unit, tile)), progress)
+                        result = inference.run(unit, glance, (unit, tile))
+                        progress = Progress(done, total, watch.seconds, left=inference.seconds_for(left_over))
+                        yield _provisional(task, unit, result, progress)
                     waiting[unit].remove(tile)
                     left = {other: rest for other, rest in waiting.items() if rest}
                     after = _next_unit(left, place) if left else None
@@ -213,8 +225,9 @@ def segment_steps(
                     result = inference.run(unit, tile, then)
                     maps[(slice(None), *task.plan.within(tile))] = result.maps
                     tiles.add(result.tile)
-                    done += 1
-                    progress = Progress(done, total, watch.seconds, note=result.note)
+                    done, left_over = done + 1, left_over - math.prod(tile.read_shape)
+                    expected = inference.seconds_for(left_over)
+                    progress = Progress(done, total, watch.seconds, note=result.note, left=expected)
                     if waiting[unit] and not task.zoom:
                         aside.put(partial(_provisional, task, unit, result, progress), "tile")
                 if not waiting[unit]:

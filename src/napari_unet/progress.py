@@ -26,6 +26,8 @@ class Progress:
         One short sentence for a status line, instead of the count; may be empty.
     note : str
         A sentence that is to be told once: what went otherwise than expected; mostly empty.
+    left : float, optional
+        Seconds left, where more is known than the mean pace of the steps.
     """
 
     done: int
@@ -34,6 +36,7 @@ class Progress:
     what: str = "tiles"
     message: str = ""
     note: str = ""
+    left: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -42,7 +45,9 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left, estimated from the mean pace; None until the first step is done."""
+        """Seconds left, estimated from the mean pace if nothing better is known; None until the first step is done."""
+        if self.left is not None:
+            return self.left
         if not self.done or not self.elapsed:
             return None
         return self.elapsed / self.done * (self.total - self.done)
