@@ -557,6 +557,7 @@ def test_what_is_drawn_is_what_was_found(widget, viewer, squares, click, wait_id
         plane = labels.data[z] if len(shape) == 3 else labels.data
         assert np.array_equal(drawn.raw, plane)
         assert np.array_equal(drawn.view, labels.colormap._data_to_texture(plane))
+    assert labels.thumbnail[..., :3].any(), "its picture in the layer list is not empty"
     before = labels.data.copy()
     labels.undo()
     assert np.array_equal(labels.data, before)

@@ -165,6 +165,8 @@ class Segmenter:
             n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
             desk.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(note)}{note}", "done")
+        if session.alive():
+            session.show_thumbnail()
         desk.refresh_corrections(everything=True)
 
 

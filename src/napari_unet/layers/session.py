@@ -156,6 +156,11 @@ class LayerSession:
                 self._forget_undo()
                 self.labels_layer.refresh(extent=False)
 
+    def show_thumbnail(self) -> None:
+        """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
+        with self._quietly():
+            self.labels_layer.refresh(data_displayed=False, highlight=False, extent=False)
+
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
         labels = self.labels[self.place] if in_view else self.labels_layer.data
