@@ -113,7 +113,7 @@ def segment_into(
     with Inference(task, device, cancel=cancel) as inference:
         for unit in task.units:
             with _Objects(task, unit, labels, maps, cancel) as objects, Aside[Tile]() as writing:
-                for result in _results(inference, task, unit, cancel):
+                for result in _results(inference, task, unit):
                     if task.zoom:
                         objects.gather(result)
                     else:
@@ -138,12 +138,10 @@ def segment_into(
     return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
 
 
-def _results(inference: Inference, task: Task, unit: Unit, cancel: CancelToken | None) -> Iterator[TileResult]:
+def _results(inference: Inference, task: Task, unit: Unit) -> Iterator[TileResult]:
     """Yield every tile of a unit, row by row."""
     tiles = task.plan.tiles
     for tile, after in itertools.zip_longest(tiles, tiles[1:]):
-        if cancel is not None:
-            cancel.check()
         yield inference.run(unit, tile, (unit, after) if after is not None else None)
     inference.end(unit)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from napari_unet.errors import Cancelled
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,17 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+def drive(steps: Generator[Step, None, Result], each: Callable[[Step], object]) -> Result:
+    """Run a job in the calling thread: hand each thing that it yields to `each`, and return what it returns."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        each(step)
 
 
 @dataclass(slots=True)

@@ -148,7 +148,7 @@ class SegmentPanel(QGroupBox):
         self.button = QPushButton("Segment")
         self.button.setToolTip("Find the objects in the image. What you have corrected or reviewed is never changed.")
         self.stop = QPushButton("Stop")
-        self.stop.setToolTip("Stop at the next tile. What is finished stays.")
+        self.stop.setToolTip("Stop at once. What is finished stays.")
         self.stop.setEnabled(False)
         self.scope = QComboBox()
         self.scope.setToolTip("How much is segmented. What you look at always comes first.")

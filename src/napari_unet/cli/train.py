@@ -10,12 +10,12 @@ import typer
 
 from napari_unet.cli.common import Bar, Device, Json, app, check_device, fail, open_model, print_json, say
 from napari_unet.errors import UNetError
-from napari_unet.progress import Progress
+from napari_unet.progress import Progress, drive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.models.model import Model
+    from napari_unet.learning.session import StepReport
 
 
 class TaskName(StrEnum):
@@ -88,14 +88,12 @@ def train(
         config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
         run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)
         losses: list[float] = []
-        while True:
-            try:
-                report = next(run)
-            except StopIteration as end:
-                trained: Model = end.value
-                break
+
+        def note(report: StepReport) -> None:
             losses.append(report.loss)
             bar(_training_progress(report.step, report.steps, report.seconds, seconds, losses))
+
+        trained = drive(run, note)
         bar.end()
         scores: dict[str, float] = {}
         if validation is not None:

@@ -48,7 +48,7 @@ class Damage:
         return " ".join(said)
 
 
-def read_intact(array: Any, index: Any, damage: Damage, error: Exception) -> NDArray[Any]:
+def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     """Return a part of a zarr array chunk by chunk, where reading it at once failed; what is damaged is `fill_value`.
 
     Parameters
@@ -59,9 +59,11 @@ def read_intact(array: Any, index: Any, damage: Damage, error: Exception) -> NDA
         As numpy takes it, with an ellipsis at most.
     damage : Damage
         Is told of every chunk that cannot be read.
-    error : Exception
-        What reading it at once failed with; raised where no chunk of the array can be read, so that the array is
-        damaged as a whole.
+
+    Returns
+    -------
+    ndarray or None
+        None where no chunk of the array can be read: it is damaged as a whole.
     """
     places = _expanded(index, array.ndim)
     spans = [range(n)[place] if isinstance(place, slice) else range(place, place + 1)
@@ -79,7 +81,7 @@ def read_intact(array: Any, index: Any, damage: Damage, error: Exception) -> NDA
         block[tuple(slice(r.start - a, r.stop - a) for r, a in zip(region, lows, strict=True))] = values
         intact = True
     if not (intact or damage.chunks.keys() - found.keys() or _any_readable(array)):
-        raise error
+        return None
     damage.chunks.update(found)
     rest = tuple(
         slice(None, None, place.step) if isinstance(place, slice) else 0 for place in places

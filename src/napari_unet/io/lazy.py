@@ -73,18 +73,14 @@ class _Guarded:
         if self._folder is not None and not self._folder.is_dir():
             raise FileFormatError(f"{self._name} is no longer there ({self._folder}).")
         try:
-            try:
-                return np.asarray(self._array[index])
-            except UNetError:
-                raise
-            except Exception as error:  # decoders fail on damaged data in ways of their own
-                if self._damage is None:
-                    raise
-                return read_intact(self._array, index, self._damage, error)
+            return np.asarray(self._array[index])
         except UNetError:
             raise
-        except Exception as error:
-            raise unreadable(self._name, error) from error
+        except Exception as error:  # decoders fail on damaged data in ways of their own
+            intact = None if self._damage is None else read_intact(self._array, index, self._damage)
+            if intact is None:
+                raise unreadable(self._name, error) from error
+            return intact
 
 
 def unreadable(name: str, error: BaseException) -> FileFormatError:

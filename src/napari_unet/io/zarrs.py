@@ -111,9 +111,7 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
 
     name = path.name
     if isinstance(node, zarr.Array):
-        _note_missing(node, damage)
-        data = lazy.load(node, name, damage=damage, folder=path)
-        return Image(data, axes or guess_axes(tuple(node.shape)), name=name, damage=damage)
+        return Image(_pixels(node, path, damage), axes or guess_axes(tuple(node.shape)), name=name, damage=damage)
     metadata = _ngff(node)
     if metadata.get("multiscales"):
         multiscale = metadata["multiscales"][0]
@@ -124,9 +122,8 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
         letters = axes or stored
         channels = dict(zip(letters, array.shape, strict=False)).get("C", 1)
         pixel_size = _pixel_size(stored, units, scale)
-        _note_missing(array, damage)
-        data = lazy.load(array, name, damage=damage, folder=path)
-        return Image(data, letters, pixel_size, _channel_names(metadata, channels), name=name, damage=damage)
+        names = _channel_names(metadata, channels)
+        return Image(_pixels(array, path, damage), letters, pixel_size, names, name=name, damage=damage)
     if "plate" in metadata:
         raise FileFormatError(f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0.")
     arrays = [array for _, array in node.arrays()]
@@ -139,9 +136,10 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
     )
 
 
-def _note_missing(array: zarr.Array[Any], damage: Damage | None) -> None:
+def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
     if damage is not None:
         damage.missing = missing_chunks(array)
+    return lazy.load(array, path.name, damage=damage, folder=path)
 
 
 def _axes(multiscale: dict[str, Any], ndim: int) -> tuple[str, list[str]]:

@@ -32,7 +32,7 @@ def level_zero(layer: Any) -> Any:
 def layer_axes(layer: Any) -> str:
     """Return the likely axes of an image layer: what its reader said, else its axis labels, else a guess."""
     shape = tuple(level_zero(layer).shape)
-    known = layer.metadata.get(METADATA_KEY, {}).get("axes") if isinstance(layer.metadata, dict) else None
+    known = _told(layer).get("axes")
     named = "".join(str(label) for label in layer.axis_labels) + ("c" if layer.rgb else "")
     for candidate in (known, named):
         if candidate:
@@ -44,6 +44,12 @@ def layer_axes(layer: Any) -> str:
         return guess_axes(shape, rgb=layer.rgb)
     except ImageError as error:
         raise ImageError(f"{error} Right-click {layer.name!r} in the layer list and choose Split Stack.") from error
+
+
+def _told(layer: Any) -> dict[str, Any]:
+    """Return what the reader said of a layer; nothing, if it was another's."""
+    told: dict[str, Any] = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
+    return told
 
 
 def axes_choices(layer: Any) -> list[str]:
@@ -92,8 +98,8 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:
         data = data[..., :3]  # what is transparent is no colour
-    known = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
-    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name), damage=known.get("damage"))
+    damage = _told(layer).get("damage")
+    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name), damage=damage)
 
 
 def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:

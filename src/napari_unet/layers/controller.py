@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
@@ -15,7 +16,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import Job, Runner
+from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
@@ -25,7 +26,7 @@ from napari_unet.progress import Progress
 from napari_unet.task import make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable
+    from collections.abc import Hashable
     from pathlib import Path
 
     from napari_unet.models.model import Model
@@ -278,11 +279,7 @@ class Controller:
         """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
         if model.info.fast is not None or self.session is None:
             return
-        images = [self.session.image]
-
-        def steps() -> Generator[Any, None, Any]:
-            yield from ()
-            return with_fast_mode(model, images)
+        steps = once(partial(with_fast_mode, model, [self.session.image]))
 
         def measured(known: Model) -> None:
             if self._model is model:

@@ -13,6 +13,16 @@ Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator of a job; it is called, and run, in the worker."""
 
 
+def once(work: Callable[[], Any]) -> Steps:
+    """Return a job of one step, which tells nothing before its end."""
+
+    def steps() -> Generator[Any, None, Any]:
+        yield from ()
+        return work()
+
+    return steps
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A job under way.

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
+from napari_unet.layers.jobs import once
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
@@ -137,13 +138,7 @@ class LayerSession:
     def steps_to_join(self) -> Steps:
         """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels."""
         self.rescan()
-        labels, find = self.labels.copy(), self.corrections.joins
-
-        def steps() -> Generator[None, None, dict[int, int]]:
-            yield from ()
-            return find(labels)
-
-        return steps
+        return once(partial(self.corrections.joins, self.labels.copy()))
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted."""

@@ -19,7 +19,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
-from napari_unet.progress import Progress
+from napari_unet.progress import Progress, drive
 from napari_unet.task import as_image
 
 if TYPE_CHECKING:
@@ -229,15 +229,12 @@ def finetune(
         model.check_channels(image.n_channels)
         view = image.canonical_labels(truth)
         samples += image_samples(image, model, view, None if mask is None else image.canonical_labels(mask))
-    steps_of = finetune_steps(model, samples, config, device, cancel)
-    while True:
-        try:
-            report = next(steps_of)
-        except StopIteration as end:
-            better: Model = end.value
-            break
+
+    def tell(report: StepReport) -> None:
         if progress is not None:
             progress(Progress(report.step, report.steps, report.seconds, "steps", f"loss {report.loss:.3f}"))
+
+    better = drive(finetune_steps(model, samples, config, device, cancel), tell)
     better = with_fast_mode(better, (as_image(data, axes) for data in images))
     if validation is None:
         return better
