@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.layers.learning_job import learning_steps, snapshot
+from napari_unet.learning.corrected import learning_steps
 from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Learner:
             if desk.model is None:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             model = desk.model
-            material = [part for session in desk.sessions for part in snapshot(session, model, desk.channel)]
+            found = [session.material(model, desk.channel) for session in desk.sessions]
+            material = [part for part in found if part is not None]
             if not material:
                 raise NothingToLearnError(
                     "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."

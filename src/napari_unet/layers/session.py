@@ -13,6 +13,7 @@ from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
+from napari_unet.learning.corrected import gather_material
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference import Finished
     from napari_unet.layers.jobs import Steps
+    from napari_unet.learning.corrected import Material
+    from napari_unet.models.model import Model
     from napari_unet.task import Task
 
 
@@ -166,6 +169,11 @@ class LayerSession:
         self._edited = False
         self.summary = self.corrections.update(self.labels, None if everything else self.place)
         return self.summary
+
+    def material(self, model: Model, channel: int | None) -> Material | None:
+        """Return copies of what there is to learn from here now; None where nothing is corrected or reviewed."""
+        self.rescan()
+        return gather_material(self.image, self.labels, self.corrections, model, channel)
 
     def toggle_review(self) -> bool:
         """Mark the field in view as reviewed, or take that back where all of it was; return whether it now is."""

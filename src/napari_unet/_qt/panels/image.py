@@ -1,0 +1,122 @@
+"""Which image, which model, where to compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QWidget
+
+from napari_unet._qt.panels.parts import fill
+from napari_unet.layers import adapter
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+
+FROM_FILE = "From a file…"
+
+
+class ImagePanel(QGroupBox):
+    """Which image, which model, where to compute."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__("Image and model", parent)
+        self._controller = controller
+        self.image = QComboBox()
+        self.image.setToolTip("The image to be segmented. It follows the layer that you select in the layer list.")
+        self.axes = QComboBox()
+        self.axes.setToolTip("What the image's axes mean: T time, C channel, Z depth, Y height, X width.")
+        self.channel = QComboBox()
+        self.channel.setToolTip("The channel to be segmented.")
+        self.model = QComboBox()
+        self.model.setToolTip("The network to segment with: one that came with the program, or one of your own.")
+        self.device = QComboBox()
+        self.device.setToolTip("Where to compute. 'auto' takes a graphics card if there is one.")
+        self._form = QFormLayout(self)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for label, widget in (
+            ("Image", self.image),
+            ("Axes", self.axes),
+            ("Channel", self.channel),
+            ("Model", self.model),
+            ("Device", self.device),
+        ):
+            widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            widget.setMinimumContentsLength(8)
+            self._form.addRow(label, widget)
+        self._fill_devices()
+        self.image.activated.connect(self._on_image)
+        self.axes.textActivated.connect(controller.set_axes)
+        self.channel.activated.connect(self._on_channel)
+        self.model.textActivated.connect(self._on_model)
+        self.device.textActivated.connect(self._on_device)
+        controller.image_changed.connect(self.show_image)
+        controller.model_changed.connect(self.show_models)
+        for event in self._layer_events():
+            event.connect(self.show_image)
+        self.show_image()
+        self.show_models()
+
+    def release(self) -> None:
+        """Let go of the viewer."""
+        for event in self._layer_events():
+            event.disconnect(self.show_image)
+
+    def show_image(self, event: Any = None) -> None:
+        """Show the chosen image and what can be chosen of it."""
+        controller, layer = self._controller, self._controller.layer
+        images = [found for found in controller.viewer.layers if adapter.is_image_layer(found)]
+        names = [str(image.name) for image in images]
+        current = images.index(layer) if layer in images else -1
+        fill(self.image, names or ["no image open"], max(current, 0))
+        self.image.setEnabled(bool(names))
+        axes = controller.axes
+        choices = adapter.axes_choices(layer) if axes else []
+        fill(self.axes, choices, choices.index(axes) if axes in choices else 0)
+        self._form.setRowVisible(self.axes, len(choices) > 1)
+        n_channels = self._channels(layer, axes)
+        fill(self.channel, [f"Channel {i}" for i in range(n_channels)], controller.channel or 0)
+        self._form.setRowVisible(self.channel, n_channels > 1)
+
+    def show_models(self) -> None:
+        """Show the models that can be chosen, and the one in use."""
+        names = self._controller.model_names()
+        model = self._controller.model
+        if model is not None and model.name not in names:
+            names.append(model.name)
+        current = names.index(model.name) if model is not None else 0
+        fill(self.model, [*names, FROM_FILE], current)
+        if model is not None:
+            self.model.setToolTip(model.info.description or model.name)
+
+    def _layer_events(self) -> tuple[Any, ...]:
+        events = self._controller.viewer.layers.events
+        return events.inserted, events.removed, events.reordered, events.renamed
+
+    @staticmethod
+    def _channels(layer: Any, axes: str | None) -> int:
+        if layer is None or not axes or layer.rgb or "C" not in axes:
+            return 1
+        return int(adapter.level_zero(layer).shape[axes.index("C")])
+
+    def _fill_devices(self) -> None:
+        from napari_unet.models.model import available_devices
+
+        fill(self.device, ["auto", *available_devices()], 0)
+
+    def _on_image(self, index: int) -> None:
+        images = [layer for layer in self._controller.viewer.layers if adapter.is_image_layer(layer)]
+        if index < len(images):
+            self._controller.viewer.layers.selection.active = images[index]
+
+    def _on_channel(self, index: int) -> None:
+        self._controller.channel = index
+
+    def _on_device(self, name: str) -> None:
+        self._controller.device = name
+
+    def _on_model(self, name: str) -> None:
+        if name == FROM_FILE:
+            name, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
+        if name:
+            self._controller.choose_model(name)
+        self.show_models()

@@ -1,0 +1,27 @@
+"""What the panels have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QComboBox
+
+
+def count(number: int, what: str) -> str:
+    """Return "1 pixel", "2 pixels"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def fill(box: QComboBox, texts: list[str], current: int) -> None:
+    """Set the entries of a combo box without telling anybody."""
+    blocker = QSignalBlocker(box)
+    box.clear()
+    box.addItems(texts)
+    for index, text in enumerate(texts):
+        box.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
+    if texts:
+        box.setCurrentIndex(current)
+    blocker.unblock()

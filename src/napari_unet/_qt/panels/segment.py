@@ -1,0 +1,79 @@
+"""Segment, stop, and how far it has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet._qt.panels.parts import fill
+from napari_unet.progress import Progress, format_seconds
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller, Scope
+
+
+class SegmentPanel(QGroupBox):
+    """Segment, stop, and how far it has come."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__("Segment", parent)
+        self._controller = controller
+        self.button = QPushButton("Segment")
+        self.button.setToolTip("Find the objects in the image. What you have corrected or reviewed is never changed.")
+        self.stop = QPushButton("Stop")
+        self.stop.setToolTip("Stop at once. What is finished stays.")
+        self.stop.setEnabled(False)
+        self.scope = QComboBox()
+        self.scope.setToolTip("How much is segmented. What you look at always comes first.")
+        self.bar = QProgressBar()
+        self.bar.setFormat("not begun")
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)  # without a value it shows no text
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.button, 3)
+        buttons.addWidget(self.stop, 1)
+        layout = QVBoxLayout(self)
+        layout.addLayout(buttons)
+        layout.addWidget(self.scope)
+        layout.addWidget(self.bar)
+        self.button.clicked.connect(lambda: controller.segment())
+        self.stop.clicked.connect(lambda: controller.stop_segmenting())
+        self.scope.activated.connect(self._on_scope)
+        controller.segmenting.connect(self._on_segmenting)
+        controller.progressed.connect(self._on_progress)
+        controller.image_changed.connect(self._show_scope)
+        self._show_scope()
+
+    def _show_scope(self) -> None:
+        stack = bool(set(self._controller.axes or "") & {"T", "Z"})
+        self._scopes: list[Scope] = ["stack", "slice", "view"] if stack else ["stack", "view"]
+        names = {"stack": "Whole stack" if stack else "Whole image", "slice": "This slice", "view": "What is in view"}
+        if self._controller.scope not in self._scopes:
+            self._controller.scope = "stack"
+        fill(self.scope, [names[scope] for scope in self._scopes], self._scopes.index(self._controller.scope))
+
+    def _on_scope(self, index: int) -> None:
+        self._controller.scope = self._scopes[index]
+
+    def _on_segmenting(self, running: bool) -> None:
+        self.button.setEnabled(not running)
+        self.stop.setEnabled(running)
+        if running:
+            self.bar.setRange(0, 0)
+            self.bar.setFormat("")
+        else:
+            done, total = max(0, self.bar.value()), self.bar.maximum()
+            self.bar.setRange(0, max(1, total))
+            self.bar.setValue(done)
+            if not done:
+                self.bar.setFormat("stopped")
+            elif done < total:
+                self.bar.setFormat(f"stopped after {done} of {total} tiles")
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        left = progress.remaining
+        rest = f", {format_seconds(left)} left" if left and progress.done < progress.total else ""
+        self.bar.setFormat(f"{progress.done} of {progress.total} tiles{rest}")
