@@ -7,7 +7,9 @@ reference masks, as a person would, and the model learns from them for a fixed n
 four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `training/nuclei.py`). Ways to learn:
 
 - `corrected`: from the corrected objects, as the window does
-- `corrected, not held`: the same without holding on to the rest (`distillation` 0)
+- `corrected, no ...`: the same without holding on to the rest (`distillation`), without patches of the data that the
+  model was first trained on (`replay`), with the last weights instead of their running mean (`ema`), and with lower rates
+  for early layers (`depth_rate`)
 - `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed
 """
 
@@ -32,6 +34,15 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 OBJECTS = 3
+WAYS: dict[str, dict[str, float]] = {
+    "corrected": {},
+    "corrected, no distillation": {"distillation": 0.0},
+    "corrected, no replay": {"replay": 0.0},
+    "corrected, no ema": {"ema": 0.0},
+    "corrected, depth_rate 0.7": {"depth_rate": 0.7},
+    "corrected, none of these": {"distillation": 0.0, "replay": 0.0, "ema": 0.0},
+    "reviewed": {},
+}
 SAMPLES = files("napari_unet") / "samples"
 
 
@@ -76,18 +87,16 @@ def main() -> None:
     known = [tifffile.imread(path) for path in paths]
     known_truths = [tifffile.imread(path.parents[1] / "labels" / path.name) for path in paths]
     predicted = [segment(image, model, axes="YX", device="cpu").labels for image in stack]
-    ways = {"corrected": None, "corrected, not held": 0.0, "reviewed": None}
-    rows: dict[str, list[dict[str, object]]] = {way: [] for way in ways}
+    rows: dict[str, list[dict[str, object]]] = {way: [] for way in WAYS}
     base_known = score(model, known, known_truths)
     for index in range(len(stack)):
         others = [i for i in range(len(stack)) if i != index]
         images, labels = [stack[i] for i in others], [truths[i] for i in others]
         before = score(model, images, labels)
-        for way, distillation in ways.items():
+        for way, changes in WAYS.items():
             target, mask = corrected(predicted[index], truths[index])
             if way == "reviewed":
                 target, mask = truths[index], np.ones(target.shape, bool)
-            changes = {} if distillation is None else {"distillation": distillation}
             config = finetune_config(model, steps=arguments.steps, max_seconds=None, seed=index, **changes)
             better = finetune(model, [stack[index]], [target], supervised=[mask], axes="YX", config=config)
             own = score(better, [stack[index]], [truths[index]])

@@ -3,12 +3,15 @@
     python training/nuclei.py train  --data DATA --run runs/nuclei
     python training/nuclei.py refine --data DATA --run runs/nuclei --steps 2000
     python training/nuclei.py finish --data DATA --run runs/nuclei
+    python training/nuclei.py bank   --data DATA
 
 DATA holds `nuclei_dsb2018` (Broad BBBC038, CC0) and `nuclei_bbbc039` (CC0), each with train/images, train/labels,
 val/images and val/labels. `train` learns three maps at once (foreground, boundary, distance) on 92 % of the training
 images; `refine` goes on from there with milder deformations. `finish` chooses, on the other 8 %, which of boundary or
 distance separates touching nuclei better and at which thresholds, drops the map that lost, scores the result on the
-validation images (which nothing was chosen on), and writes the model file with all of this in its card.
+validation images (which nothing was chosen on), and writes the model file with all of this in its card. `bank` writes
+the patches that the model carries along, so that learning from corrections does not make it forget: two thirds are of
+the training images; the others, of the 8 %, tell whether it did.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from napari_unet.fastmode import with_fast_mode
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession
+from napari_unet.models.bank import BankPatch, save_bank
 from napari_unet.models.checkpoint import save_model_file
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.models.model import Model
@@ -47,6 +51,9 @@ OUTPUTS = ("foreground", "boundary", "distance")
 SPEC = UNetSpec(ndim=2, in_channels=3, out_channels=len(OUTPUTS), features=16, levels=4)
 # Share of the patches that each kind of image gets, however many images there are of it.
 SHARES = {"fluorescence": 0.60, "histology": 0.25, "brightfield": 0.05, "bbbc039": 0.10}
+# Patches that the model carries along, (to train on, to check with), of this width.
+BANK = {"fluorescence": (18, 12), "histology": (10, 6), "brightfield": (4, 3), "bbbc039": (4, 3)}
+BANK_WIDTH = 192
 AUGMENTATION = Augmentation(
     scale=1.6, elastic=3.0, elastic_spacing=70, contrast=0.3, brightness=0.1, gamma=1.6, noise=0.08, blur=1.2,
     invert=0.05, grey=0.3,
@@ -207,6 +214,7 @@ def finish(arguments: argparse.Namespace) -> None:
         ),
         recipe={"script": "training/nuclei.py", "steps": steps, "seed": arguments.seed, "batch_size": 8, "patch": 208},
         licence="CC0-1.0",
+        bank="nuclei",
     )  # fmt: skip
     # The weights are rounded to 16 bits in the file, so that is what is scored.
     smaller.load_state_dict(
@@ -221,6 +229,35 @@ def finish(arguments: argparse.Namespace) -> None:
     report = {"steps": steps, "chosen": decoding.model_dump(), "held_out": table, "validation_ap": scores}
     (arguments.run / "finish.json").write_text(json.dumps(report, indent=1))
     print(json.dumps({"chosen": report["chosen"], "validation_ap": scores}, indent=1))
+
+
+def bank(arguments: argparse.Namespace) -> None:
+    """Write the patches that the model carries along."""
+    rng = np.random.default_rng(arguments.seed)
+    patches = []
+    for kind, numbers in BANK.items():
+        for check, number in zip((False, True), numbers, strict=True):
+            found = [
+                pair for pair in pairs(arguments.data, "train") if pair[0] == kind and is_held_out(pair[1]) == check
+            ]
+            patches += [bank_patch(*found[i][1:], check=check) for i in rng.permutation(len(found))[:number]]
+    save_bank(patches, arguments.out.with_name("nuclei.bank.npz"))
+    print(f"{len(patches)} patches, {sum(patch.labels.size for patch in patches) / 1e6:.1f} million pixels")
+
+
+def bank_patch(image_path: Path, label_path: Path, *, check: bool) -> BankPatch:
+    """Return the part of an image that shows the most objects."""
+    image, labels = read(image_path), tifffile.imread(label_path)
+    if (image[0] == image[1]).all():
+        image = image[:1]
+    corners = [
+        (slice(y, y + BANK_WIDTH), slice(x, x + BANK_WIDTH))
+        for y in range(0, max(1, labels.shape[0] - BANK_WIDTH + 1), 32)
+        for x in range(0, max(1, labels.shape[1] - BANK_WIDTH + 1), 32)
+    ]
+    best = max(corners, key=lambda box: len(np.unique(labels[box])))
+    cut = np.unique(labels[best], return_inverse=True)[1].reshape(labels[best].shape)
+    return BankPatch(image[:, *best], cut + (labels[best].min() > 0), check)
 
 
 def examples(data: Path) -> list[Image]:
@@ -246,9 +283,9 @@ def validate(model: Model, data: Path) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Parse the command line and run one of the two parts."""
+    """Parse the command line and run one of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["train", "refine", "finish"])
+    parser.add_argument("part", choices=["train", "refine", "finish", "bank"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, default=Path("runs/nuclei"))
     parser.add_argument("--out", type=Path, default=Path("src/napari_unet/models/weights/nuclei.safetensors"))
@@ -259,6 +296,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.part == "finish":
         finish(arguments)
+    elif arguments.part == "bank":
+        bank(arguments)
     else:
         train(arguments)
 

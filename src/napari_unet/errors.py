@@ -31,6 +31,10 @@ class NothingToLearnError(UNetError):
     """Learning was asked for with no supervised pixel."""
 
 
+class LearningError(UNetError):
+    """Learning cannot go on; the model that it began with is as it was."""
+
+
 class FileFormatError(UNetError):
     """A file cannot be read or written in that format."""
 

@@ -92,8 +92,35 @@ class CancelToken:
             raise Cancelled("Stopped. What was finished is kept.")
 
 
+class PauseToken:
+    """Thread-safe switch with which any thread holds a long job up, at its next safe point, until it may go on."""
+
+    def __init__(self) -> None:
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the job is to be held up."""
+        return not self._may_go_on.is_set()
+
+    def set(self, paused: bool) -> None:
+        """Hold the job up, or let it go on."""
+        if paused:
+            self._may_go_on.clear()
+        else:
+            self._may_go_on.set()
+
+    def wait(self, cancel: CancelToken | None = None) -> float:
+        """Return when the job may go on, or is to stop; how many seconds it was held up."""
+        watch = Stopwatch()
+        while not self._may_go_on.wait(0.05) and not (cancel is not None and cancel.cancelled):
+            pass
+        return watch.seconds
+
+
 class Stopwatch:
-    """Seconds since it was made, on a clock that never goes back."""
+    """Seconds since it was made, less those left out, on a clock that never goes back."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -102,6 +129,10 @@ class Stopwatch:
     def seconds(self) -> float:
         """Elapsed seconds."""
         return time.monotonic() - self._start
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count some of the time so far."""
+        self._start += seconds
 
 
 def format_seconds(seconds: float) -> str:

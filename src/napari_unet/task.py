@@ -132,7 +132,7 @@ def make_task(
         )
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
-    zoom = _zoom(image.pixel_size, model.info.pixel_size)
+    zoom = magnification(image.pixel_size, model.info.pixel_size)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
     region = None if field is None or zoom else [*[slice(None)] * (spec.ndim - 2), *field]
     budget = pixel_budget(spec, resolve_device(device))
@@ -172,8 +172,8 @@ def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan])
     return plan if mode == "fast" or worth_it else exact
 
 
-def _zoom(image: PixelSize | None, model: tuple[float, ...] | None) -> tuple[float, ...]:
-    """Magnification, for each spatial axis of the model, that brings the image to its pixel size; () for none."""
+def magnification(image: PixelSize | None, model: tuple[float, ...] | None) -> tuple[float, ...]:
+    """Return the magnification of each spatial axis that brings an image to the pixel size of a model; () for none."""
     if image is None or model is None:
         return ()
     sizes = [image.along(letter) for letter in "ZYX"[-len(model) :]]

@@ -115,10 +115,9 @@ class Corrections:
     def summary(self) -> Summary:
         """Return the sums over all planes, as of their last `update`."""
         states = self._planes.values()
-        objects = frozenset[int]().union(*(state.touched for state in states))
         return Summary(
             corrected_pixels=sum(state.corrected_pixels for state in states),
-            corrected_objects=len(objects),
+            corrected_objects=len(self.touched),
             reviewed_pixels=sum(state.reviewed_pixels for state in states),
             total_pixels=int(np.prod(self.shape)),
         )
@@ -141,13 +140,8 @@ class Corrections:
         return np.asarray(objects | changed | self.reviewed[where])
 
     def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the pixels (Y, X) of a plane to learn from: the protected ones and a ring around corrected objects."""
-        changed = labels[plane] != self.prediction[plane]
-        objects = self._corrected_objects(labels[plane], changed, plane)
-        mask = objects | changed
-        if self.instances and mask.any():
-            mask = ndimage.binary_dilation(mask, iterations=RING)
-        return np.asarray(mask | self.reviewed[plane])
+        """Return the pixels (Y, X) of a plane to learn from: what is corrected, and what is reviewed."""
+        return np.asarray(self.corrected(labels, plane) | self.reviewed[plane])
 
     def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the `Provenance` of every pixel (Y, X) of a plane."""
@@ -155,6 +149,39 @@ class Corrections:
         result[self.reviewed[plane]] = Provenance.REVIEWED
         result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
         return result
+
+    def parts(self, labels: NDArray[Any]) -> list[tuple[int, slice, NDArray[np.int32], Corrections]]:
+        """Return copies of the planes with something to learn from, as of their last `update`.
+
+        For each run of neighbouring ones: time point, slices, the labels (Z, Y, X), and the corrections of these alone.
+        """
+        runs: list[list[tuple[int, int]]] = []
+        for frame, z in self.supervised_planes():
+            if runs and runs[-1][-1] == (frame, z - 1):
+                runs[-1].append((frame, z))
+            else:
+                runs.append([(frame, z)])
+        return [self._part(labels, run[0][0], slice(run[0][1], run[-1][1] + 1)) for run in runs]
+
+    def _part(self, labels: NDArray[Any], frame: int, z: slice) -> tuple[int, slice, NDArray[np.int32], Corrections]:
+        part = Corrections((1, z.stop - z.start, *self.shape[2:]), instances=self.instances)
+        part.prediction[0] = self.prediction[frame, z]
+        part.reviewed[0] = self.reviewed[frame, z]
+        part._planes = {(0, i - z.start): self._planes[frame, i] for i in range(z.start, z.stop)}
+        return frame, z, np.array(labels[frame, z], np.int32), part
+
+    def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the pixels (Y, X) of a plane that were changed, the rest of their objects, and a ring around them."""
+        changed = labels[plane] != self.prediction[plane]
+        mask = self._corrected_objects(labels[plane], changed, plane) | changed
+        if self.instances and mask.any():
+            mask = ndimage.binary_dilation(mask, iterations=RING)
+        return np.asarray(mask)
+
+    @property
+    def touched(self) -> frozenset[int]:
+        """Ids of the objects that were corrected, as of the last `update` of their planes."""
+        return frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
 
     # -- what is changed -------------------------------------------------------------------------------------------
 
@@ -214,7 +241,7 @@ class Corrections:
         touched, as of the last `update`, gives way; two objects of one slice are never joined. `labels`, (T, Z, Y, X),
         may be a copy: this takes a while, and may run in another thread.
         """
-        touched = frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
+        touched = self.touched
         renamed: dict[int, int] = {}
         for volume in labels:
             slices: dict[int, set[int]] = {}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.session import StepReport
 from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.learning.session import StepReport
     from napari_unet.models.model import Model
 
 
@@ -51,8 +51,7 @@ class Learner:
             if desk.model is None:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             model = desk.model
-            found = [session.material(model, desk.channel) for session in desk.sessions]
-            material = [part for part in found if part is not None]
+            material = [part for session in desk.sessions for part in session.material(model, desk.channel)]
             if not material:
                 raise NothingToLearnError(
                     "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."
@@ -70,7 +69,7 @@ class Learner:
             job,
             lambda: learning_steps(model, material, seconds, device, job.cancel),
             self._on_step,
-            lambda better: self._on_learned(job, model, better, None),
+            lambda learned: self._on_learned(job, model, learned.model, None),
             lambda error: self._on_learned(job, model, None, error),
         )
         return True
@@ -97,8 +96,8 @@ class Learner:
         self.stop()
         self._job = None
 
-    def _on_step(self, report: StepReport) -> None:
-        if self._job is not None:
+    def _on_step(self, report: object) -> None:
+        if self._job is not None and isinstance(report, StepReport):
             self._controller.stepped.emit(report)
 
     def _on_learned(self, job: Job, before: Model, better: Model | None, error: Exception | None) -> None:

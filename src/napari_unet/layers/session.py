@@ -13,7 +13,7 @@ from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
-from napari_unet.learning.corrected import gather_material
+from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference import Finished
     from napari_unet.layers.jobs import Steps
-    from napari_unet.learning.corrected import Material
+    from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
     from napari_unet.task import Task
 
@@ -170,8 +170,8 @@ class LayerSession:
         self.summary = self.corrections.update(self.labels, None if everything else self.place)
         return self.summary
 
-    def material(self, model: Model, channel: int | None) -> Material | None:
-        """Return copies of what there is to learn from here now; None where nothing is corrected or reviewed."""
+    def material(self, model: Model, channel: int | None) -> list[Material]:
+        """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
         self.rescan()
         return gather_material(self.image, self.labels, self.corrections, model, channel)
 

@@ -3,91 +3,159 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
-from napari_unet.task import choose_channels
+from napari_unet.learning.finetune import finetune_config, finetuned
+from napari_unet.learning.gate import Comparison, Verdict, compare
+from napari_unet.learning.lesson import make_lesson
+from napari_unet.learning.replay import base_exams, replayed
+from napari_unet.learning.session import StepReport, TrainingSession
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    import numpy as np
+    import torch
     from numpy.typing import NDArray
 
-    from napari_unet.axes import Image
-    from napari_unet.corrections.corrections import Corrections
-    from napari_unet.learning.session import StepReport
-    from napari_unet.models.model import Model
-    from napari_unet.progress import CancelToken
+    from napari_unet.learning.exams import Exam
+    from napari_unet.learning.lesson import Material
+    from napari_unet.progress import CancelToken, PauseToken
+
+PATIENCE = 40.0
+"""Seconds without any gain, on the reviewed places kept aside, after which learning ends."""
+
+CHECK_EVERY = 5.0
+"""Least seconds between two looks at how well it does; longer where a look takes long."""
+
+_CHECK_SHARE = 0.15
+"""Most of the time that these looks may take."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """Copies of what one image has to teach, so that the user can go on painting.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How the network does, while it learns, on the reviewed places kept aside.
 
     Attributes
     ----------
-    image : Image
-    channels : tuple of int
-        Those that the model is given.
-    labels : ndarray of int32, axes (T, Z, Y, X)
-    supervised : ndarray of bool, axes (T, Z, Y, X)
-        The pixels to learn from: corrected objects with a ring around them, and all that is reviewed.
-    reviewed : ndarray of bool, axes (T, Z, Y, X)
-        The pixels that the user has checked, a part of those.
+    step : int
+    comparison : Comparison
+        With the model that learning began with.
+    stale_seconds : float
+        Since it was last better than ever.
     """
 
-    image: Image
-    channels: tuple[int, ...]
-    labels: NDArray[np.int32]
-    supervised: NDArray[np.bool_]
-    reviewed: NDArray[np.bool_]
+    step: int
+    comparison: Comparison
+    stale_seconds: float
 
 
-def gather_material(
-    image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
-) -> Material | None:
-    """Return copies of what there is to learn from an image now; None where nothing is corrected or reviewed.
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A new model, and what is known of it."""
 
-    Parameters
-    ----------
-    image : Image
-    labels : ndarray of int, axes (T, Z, Y, X)
-        As they are now, corrections included.
-    corrections : Corrections
-        Of these labels, as of its last `update`.
-    model : Model
-        What is to learn.
-    channel : int, optional
-        The channel that is segmented; None: all, or the first where the model takes one only.
-
-    Raises
-    ------
-    ImageError, ModelMismatchError
-        If image and model do not fit together.
-    """
-    if not corrections.summary().anything:
-        return None
-    supervised = np.zeros(labels.shape, bool)
-    for plane in corrections.supervised_planes():
-        supervised[plane] = corrections.supervised(labels, plane)
-    channels = choose_channels(image, model, channel)
-    return Material(image, channels, np.array(labels, np.int32), supervised, corrections.reviewed.copy())
+    model: Model
+    verdict: Verdict
 
 
 def learning_steps(
     model: Model,
     material: Sequence[Material],
-    max_seconds: float,
+    max_seconds: float | None,
     device: str = "auto",
     cancel: CancelToken | None = None,
-) -> Generator[StepReport, None, Model]:
-    """Yield a report after every training step, and return the new model."""
-    samples = [
-        sample
-        for part in material
-        for sample in image_samples(part.image, model, part.labels, part.supervised, part.channels)
-    ]
-    config = finetune_config(model, max_seconds=max_seconds)
-    return (yield from finetune_steps(model, samples, config, device, cancel))
+    *,
+    max_steps: int | None = None,
+    pause: PauseToken | None = None,
+    more: Callable[[], Sequence[Material] | None] | None = None,
+) -> Generator[StepReport | Checked, None, Learned]:
+    """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
+
+    A part of the reviewed area, if it is large enough, is not learned from. Old and new model are compared there, and
+    on a little of the data that the first model was trained on.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin; it is not changed.
+    material : sequence of Material
+        From `gather_material`.
+    max_seconds : float, optional
+        Stop after this time; it also stops when it has become no better for a while.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel : CancelToken, optional
+        Ends the learning after the step under way; what was learned until then is returned.
+    max_steps : int, optional
+        Stop after so many steps.
+    pause : PauseToken, optional
+        Holds it up after the step under way.
+    more : callable, optional
+        Asked after every step: returns all that is to be learned from, if that is more by now, else None.
+
+    Raises
+    ------
+    NothingToLearnError
+        If nothing is corrected or reviewed.
+    LearningError
+        If the network returns no numbers, whatever the rate.
+    """
+    place = resolve_device(device)
+    config = finetune_config(model, max_seconds=max_seconds, **({"steps": max_steps} if max_steps else {}))
+    lesson = make_lesson(model, material)
+    session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
+    marks = _Marks(model, lesson.exams, place)
+    last: StepReport | None = None
+    for last in session.run(cancel, pause):
+        yield last
+        added = more() if more is not None else None
+        if added:
+            lesson = make_lesson(model, added)
+            session.learn_from(replayed(model, lesson.samples, config.replay))
+            marks = _Marks(model, lesson.exams, place)
+        if marks.due():
+            checked = marks.check(session, last.step)
+            yield checked
+            if checked.stale_seconds > PATIENCE:
+                break
+    better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
+    if last is None:
+        return Learned(better, Verdict(None))
+    known = _Marks(model, base_exams(model), place)
+    return Learned(better, Verdict(marks.compare(better), known.compare(better), lesson.margin))
+
+
+class _Marks:
+    """Compares what is being learned with the model that it began with, on the same exams."""
+
+    def __init__(self, model: Model, exams: Sequence[Exam], device: torch.device) -> None:
+        self._model, self._exams, self._device = model, exams, device
+        self._before: list[NDArray[np.int32]] = []
+        self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
+        self._pause = CHECK_EVERY
+
+    def due(self) -> bool:
+        """Whether it is time for another look."""
+        return bool(self._exams) and self._since_check.seconds > self._pause
+
+    def check(self, session: TrainingSession, step: int) -> Checked:
+        """Look how well it does now."""
+        watch = Stopwatch()
+        comparison = self.compare(Model(session.trained(), self._model.info))
+        assert comparison is not None  # there are exams, or it would not have been due
+        if comparison.after > self._best:
+            self._best, self._since_best = comparison.after, Stopwatch()
+        self._pause = max(CHECK_EVERY, watch.seconds / _CHECK_SHARE)
+        self._since_check = Stopwatch()
+        return Checked(step, comparison, self._since_best.seconds)
+
+    def compare(self, other: Model) -> Comparison | None:
+        """Compare another model; None where there is no exam."""
+        if not self._exams:
+            return None
+        if not self._before:
+            self._before = [exam.sit(self._model, self._device) for exam in self._exams]
+        after = [exam.sit(other, self._device) for exam in self._exams]
+        return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")

@@ -10,13 +10,13 @@ import numpy as np
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.fastmode import with_fast_mode
-from napari_unet.inference import sample_pixels
 from napari_unet.learning.augment import Augmentation
+from napari_unet.learning.reader import FieldReader
+from napari_unet.learning.replay import replayed
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
-from napari_unet.models.normalize import measure, normalize
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
 from napari_unet.progress import Progress, drive
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.learning.reader import Box
     from napari_unet.learning.sampling import Sample
     from napari_unet.progress import CancelToken, ProgressCallback
 
@@ -45,6 +46,8 @@ def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
         "learning_rate": 1e-4,
         "freeze_norm": True,
         "distillation": 1.0,
+        "replay": 0.25,
+        "ema": 0.95,
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }
@@ -80,34 +83,57 @@ def image_samples(
     list of Sample
         One for each plane (2D model) or volume (3D model) with supervised pixels.
     """
-    info = model.info
-    channels = channels or tuple(range(image.n_channels))
-    statistics = measure(sample_pixels(image, channels), info.normalization)
+    reader, ndim = FieldReader(image, model, channels), model.info.spec.ndim
     found = []
-    depth = [slice(None)] if info.spec.ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
+    depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
     for frame in range(image.n_frames):
         for z in depth:
             mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
-            if not mask.any():
-                continue
-            box = _with_context(mask, info.spec.ndim)
-            z_box = slice(z.start + box[0].start, z.start + box[0].stop) if z.start is not None else box[0]
-            block = normalize(image.read(frame, z_box, *box[1:], channels=channels), statistics, info.normalization)
-            block = model.adapt_channels(block)
-            parts = labels[frame, z][box], mask[box]
-            if info.spec.ndim == 2:
-                block, parts = block[:, 0], (parts[0][0], parts[1][0])
-            found.append(make_sample(block, parts[0], info.outputs, parts[1], weight))
+            if mask.any():
+                found.append(field_sample(reader, model, frame, z.start or 0, labels[frame, z], mask))
     return [replace(sample, weight=weight / len(found)) for sample in found]
 
 
-def _with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> tuple[slice, slice, slice]:
-    """Box (Z, Y, X) of the true pixels with enough around them for any patch that shows one."""
+def field_sample(
+    reader: FieldReader,
+    model: Model,
+    frame: int,
+    z: int,
+    labels: NDArray[Any],
+    supervised: NDArray[np.bool_],
+    corrected: NDArray[np.bool_] | None = None,
+) -> Sample:
+    """Return what there is to learn from a few slices of an image (one, for a 2D model).
+
+    Parameters
+    ----------
+    reader : FieldReader
+        Of the image.
+    model : Model
+        What is to learn.
+    frame, z : int
+        Time point, and the first of the slices.
+    labels : ndarray of int, axes (Z, Y, X)
+        Of these slices.
+    supervised : ndarray of bool, axes (Z, Y, X)
+        The pixels that count; some do.
+    corrected : ndarray of bool, axes (Z, Y, X), optional
+        The pixels that most patches are centred on; see `make_sample`.
+    """
+    box = with_context(supervised, model.info.spec.ndim)
+    block = reader.read(frame, (slice(z + box[0].start, z + box[0].stop), box[1], box[2]))
+    parts = reader.fit(labels[box]), reader.fit(supervised[box])
+    focus = None if corrected is None else reader.fit(corrected[box])
+    return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus)
+
+
+def with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> Box:
+    """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one."""
     box = []
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         grow = margin if axis or ndim == 3 else 0
-        box.append(slice(max(0, int(hit[0]) - grow), int(hit[-1]) + 1 + grow))
+        box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
     return box[0], box[1], box[2]
 
 
@@ -127,23 +153,29 @@ def finetune_steps(
     """
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    session = TrainingSession(model.net, samples, config, resolve_device(device))
+    session = TrainingSession(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
     last: StepReport | None = None
     for last in session.run(cancel):
         yield last
+    return finetuned(model, session, samples, last.seconds if last else 0.0)
+
+
+def finetuned(model: Model, session: TrainingSession, samples: Sequence[Sample], seconds: float) -> Model:
+    """Return what a session has made of a model from the user's samples, with a card that says so."""
+    recipe = {
+        "method": "fine-tuned on corrections",
+        "steps": session.step,
+        "seconds": round(seconds, 1),
+        "learning_rate": session.config.learning_rate,
+        "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
+        "seed": session.config.seed,
+    }
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
             "name": model.name if model.name.endswith("corrected") else f"{model.name}, corrected",
             "training_data": (*(d for d in model.info.training_data if d != CORRECTIONS), CORRECTIONS),
-            "recipe": {
-                "method": "fine-tuned on corrections",
-                "steps": session.step,
-                "seconds": round(last.seconds, 1) if last else 0.0,
-                "learning_rate": config.learning_rate,
-                "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
-                "seed": config.seed,
-            },
+            "recipe": recipe,
             "scores": {},
             "fast": None,
         }

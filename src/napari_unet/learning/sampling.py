@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
 from napari_unet.objects.targets import known_maps, target_maps
@@ -49,6 +50,7 @@ def make_sample(
     weight: float = 1.0,
     rng: np.random.Generator | None = None,
     max_focus: int = 4096,
+    corrected: NDArray[np.bool_] | None = None,
 ) -> Sample:
     """Return a `Sample` from a normalised image and its labels.
 
@@ -66,6 +68,9 @@ def make_sample(
         Draws the places that patches are centred on.
     max_focus : int
         Places drawn.
+    corrected : ndarray of bool, axes ([Z,] Y, X), optional
+        Pixels of the corrections, a part of the supervised ones. Three of four patches are then centred on one of them,
+        each correction as often as any other, whatever its size; the fourth on what was right already.
 
     Raises
     ------
@@ -83,12 +88,31 @@ def make_sample(
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     rng = rng or np.random.default_rng(0)
-    # Half of the patches are centred on objects, however small a part of the image they are.
-    halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
-    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
+    if corrected is not None and corrected.any():
+        places = _by_correction(corrected, supervised, max_focus, rng)
+    else:
+        # Half of the patches are centred on objects, however small a part of the image they are.
+        halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
+        places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
     focus = np.stack(np.unravel_index(places, labels.shape), axis=1)
     known = known_maps(labels, supervised, outputs)
     return Sample(image, target_maps(labels, outputs), known, focus, weight)
+
+
+def _by_correction(
+    corrected: NDArray[np.bool_], supervised: NDArray[np.bool_], count: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw flat indices of pixels: three quarters of them in corrections, each of which is as likely as any other."""
+    numbers, n_corrections = ndimage.label(corrected & supervised)
+    right = np.flatnonzero(supervised & ~corrected)
+    n_right = count // 4 if len(right) else 0
+    if not n_corrections:
+        return rng.choice(right, count)
+    inside = np.flatnonzero(numbers)
+    sizes = np.bincount(numbers.ravel()[inside], minlength=n_corrections + 1)
+    chance = 1.0 / sizes[numbers.ravel()[inside]] / n_corrections
+    places = rng.choice(inside, count - n_right, p=chance)
+    return np.concatenate([places, rng.choice(right, n_right)]) if n_right else places
 
 
 class PatchSampler:
@@ -105,11 +129,15 @@ class PatchSampler:
     """
 
     def __init__(self, samples: Sequence[Sample], patch: tuple[int, ...], seed: int = 0) -> None:
+        self.patch = patch
+        self.rng = np.random.default_rng(seed)
+        self.draw_from(samples)
+
+    def draw_from(self, samples: Sequence[Sample]) -> None:
+        """Draw from these samples from now on."""
         if not samples:
             raise NothingToLearnError("There is no image to learn from.")
         self.samples = samples
-        self.patch = patch
-        self.rng = np.random.default_rng(seed)
         weights = np.array([sample.weight for sample in samples], float)
         self._chance = weights / weights.sum()
 

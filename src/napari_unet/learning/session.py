@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import LearningError, UNetError
 from napari_unet.learning.augment import Augmentation, draw_patch
 from napari_unet.learning.sampling import PatchSampler
 from napari_unet.nets.geometry import input_size, output_size
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.sampling import Sample
     from napari_unet.nets.unet import UNet
-    from napari_unet.progress import CancelToken
+    from napari_unet.progress import CancelToken, PauseToken
+
+
+GOOD_EVERY = 10
+"""Steps between copies of the weights, to one of which a failed step returns."""
+
+MOST_ROLL_BACKS = 6
 
 
 class TrainingConfig(BaseModel):
@@ -55,6 +61,14 @@ class TrainingConfig(BaseModel):
         Weight of a second term that holds the network to what it said before wherever nothing is supervised and it was
         sure (Li and Hoiem 2018, "Learning without forgetting"). A few corrected objects, most of them foreground,
         would else teach it that everything is foreground. The first term sees the supervised pixels only.
+    replay : float
+        Share of the patches that come from what the model was first trained on, where it carries some of that along.
+    ema : float
+        Share that the running mean of the weights keeps at each step; the mean is what is used (Polyak and Juditsky
+        1992). It is the steadier the fewer patches a step sees. 0: the weights as they are.
+    depth_rate : float
+        Factor on the rate for each level from the deepest up to the first of the encoder: what an edge is, a network
+        knows already.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
     seed : int
@@ -74,6 +88,9 @@ class TrainingConfig(BaseModel):
     freeze_norm: bool = True
     augmentation: Augmentation | None = Augmentation()
     distillation: float = Field(0.0, ge=0)
+    replay: float = Field(0.0, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1)
+    depth_rate: float = Field(1.0, gt=0, le=1)
     exclusive: bool = False
     seed: int = 0
 
@@ -89,13 +106,16 @@ class StepReport:
     loss : float
         Loss of this step's patches.
     seconds : float
-        Since the session began.
+        Since the session began, pauses left out.
+    note : str
+        What went wrong in this step, and what was done about it.
     """
 
     step: int
     steps: int
     loss: float
     seconds: float
+    note: str = ""
 
 
 class TrainingSession:
@@ -115,8 +135,8 @@ class TrainingSession:
     Notes
     -----
     `run` is a generator: after each step it hands back a report, and whoever drives it can paint, stop or simply not
-    ask for more. Whenever it stops, `net` holds the weights of the last good step; a step whose loss or gradient is not
-    a finite number changes nothing.
+    ask for more. Whenever it stops, `net` holds the weights of the last good step. A step whose loss or gradient is not
+    a finite number is taken back, together with the few before it that led there, and the rate is halved.
     """
 
     def __init__(
@@ -133,13 +153,24 @@ class TrainingSession:
         self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
         self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
         self._sampler = PatchSampler(samples, self.patch, config.seed)
-        self._optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self._optimizer = self._new_optimizer()
+        self._mean = copy.deepcopy(self.net) if config.ema else None
+        self._good = copy.deepcopy(self.net.state_dict())
+        self._slowed = 1.0
         self.step = 0
 
-    def run(self, cancel: CancelToken | None = None) -> Iterator[StepReport]:
-        """Train until the steps or the time are used up or `cancel` is set; yield a report after every step."""
+    def learn_from(self, samples: Sequence[Sample]) -> None:
+        """Go on with other samples: corrections were made meanwhile."""
+        self._sampler.draw_from(samples)
+
+    def run(self, cancel: CancelToken | None = None, pause: PauseToken | None = None) -> Iterator[StepReport]:
+        """Train until the steps or the time are used up or `cancel` is set; yield a report after every step.
+
+        Raises
+        ------
+        LearningError
+            If it fails again and again, whatever the rate.
+        """
         config, watch = self.config, Stopwatch()
         self.net.train()
         if config.freeze_norm:
@@ -147,20 +178,47 @@ class TrainingSession:
         if self.net.spec.ndim == 2:
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         while self.step < config.steps:
+            if pause is not None:
+                watch.leave_out(pause.wait(cancel))
             if cancel is not None and cancel.cancelled:
                 break
             if config.max_seconds is not None and watch.seconds > config.max_seconds:
                 break
             for group in self._optimizer.param_groups:
-                group["lr"] = config.learning_rate * self._rate_factor(watch.seconds)
+                group["lr"] = group["rate"] * self._slowed * self._rate_factor(watch.seconds)
             loss = self._train_step(*self._batch())
+            note = ""
+            if not math.isfinite(loss):
+                note = self._roll_back()
+            elif self.step % GOOD_EVERY == 0:
+                self._good = copy.deepcopy(self.net.state_dict())
             self.step += 1
-            yield StepReport(self.step, config.steps, loss, watch.seconds)
+            yield StepReport(self.step, config.steps, loss, watch.seconds, note)
 
     def trained(self) -> UNet:
         """Return the network as it is now: on the CPU, for use and not for training."""
-        net = copy.deepcopy(self.net).to("cpu").eval().requires_grad_(False)
+        net = copy.deepcopy(self.net if self._mean is None else self._mean).to("cpu").eval().requires_grad_(False)
         return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        config, deepest = self.config, len(self.net.down) - 1
+        levels = [(module, config.depth_rate ** (deepest - level)) for level, module in enumerate(self.net.down)]
+        levels += [(self.net.up, 1.0), (self.net.head, 1.0)]
+        groups = [{"params": list(part.parameters()), "rate": config.learning_rate * f} for part, f in levels]
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def _roll_back(self) -> str:
+        self._slowed /= 2
+        if self._slowed < 2**-MOST_ROLL_BACKS:
+            raise LearningError(
+                "Learning failed again and again: the network returns no numbers. The model is as it was. "
+                "Look at the corrections: is an image or a label damaged?"
+            )
+        self.net.load_state_dict(self._good)
+        if self._mean is not None:
+            self._mean.load_state_dict(self._good)
+        self._optimizer = self._new_optimizer()
+        return "A step of learning failed; it was taken back, and learning goes on more slowly."
 
     def _rate_factor(self, seconds: float) -> float:
         """Factor on the learning rate at this step; a falling one reaches zero when the steps or the time run out."""
@@ -198,6 +256,19 @@ class TrainingSession:
             loss = share * loss + (1 - share) * held
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        if torch.isfinite(norm) and torch.isfinite(loss):
-            self._optimizer.step()
+        if not (torch.isfinite(norm) and torch.isfinite(loss)):
+            return math.nan
+        self._optimizer.step()
+        if self._mean is not None:
+            self._follow(self._mean)
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _follow(self, mean: UNet) -> None:
+        """Move the running mean towards the weights; at first faster, or it would still be where they began."""
+        keep = min(self.config.ema, (1 + self.step) / (4 + self.step))
+        for kept, now in zip(mean.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(now, 1 - keep)
+            else:
+                kept.copy_(now)

@@ -78,6 +78,8 @@ class ModelInfo(BaseModel):
         What was measured: name -> value.
     licence : str
         Licence of the weights.
+    bank : str, optional
+        Name of the shipped model whose training patches it carries along; see `models.bank`.
     parent : str, optional
         Name and SHA-256 of the model that this one was fine-tuned from.
     """
@@ -100,6 +102,7 @@ class ModelInfo(BaseModel):
     recipe: dict[str, str | int | float | bool | None] = {}
     scores: dict[str, float] = {}
     licence: str = "unknown"
+    bank: str | None = Field(None, pattern=r"^[\w-]+$")
     parent: str | None = None
 
     @model_validator(mode="after")

@@ -1,0 +1,172 @@
+"""What the corrections of some images amount to: what is learned from, and what is kept aside to compare models on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import NothingToLearnError
+from napari_unet.learning.exams import LEAST_OBJECTS, Exam, apart, cell_width, held_out
+from napari_unet.learning.finetune import field_sample, with_context
+from napari_unet.learning.reader import FieldReader
+from napari_unet.nets.geometry import halo
+from napari_unet.task import choose_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.corrections.corrections import Corrections
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.models.model import Model
+
+_FLOOR = 0.5
+"""Share of the patches that the images have in equal parts, however little was corrected in each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Copies of some neighbouring slices with corrections, so that the user can go on painting.
+
+    Attributes
+    ----------
+    image : Image
+    channels : tuple of int
+        Those that the model is given.
+    frame, z : int
+        Time point, and the first of the slices.
+    labels : ndarray of int32, axes (Z, Y, X)
+    corrections : Corrections
+        Of these slices, as one time point.
+    """
+
+    image: Image
+    channels: tuple[int, ...]
+    frame: int
+    z: int
+    labels: NDArray[np.int32]
+    corrections: Corrections
+
+    def mask(self, kind: str) -> NDArray[np.bool_]:
+        """Return the "corrected" or the "supervised" pixels, axes (Z, Y, X)."""
+        find = getattr(self.corrections, kind)
+        return np.stack([find(self.labels[None], (0, z)) for z in range(len(self.labels))])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What is learned from, and what is kept aside.
+
+    Attributes
+    ----------
+    samples : list of Sample
+        Made of the corrections and of what is reviewed.
+    exams : list of Exam
+        Reviewed places that are not among them; may be empty.
+    margin : int
+        Pixels between the two.
+    """
+
+    samples: list[Sample]
+    exams: list[Exam]
+    margin: int
+
+
+def gather_material(
+    image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
+) -> list[Material]:
+    """Return copies of what there is to learn from an image now; nothing where nothing is corrected or reviewed.
+
+    Parameters
+    ----------
+    image : Image
+    labels : ndarray of int, axes (T, Z, Y, X)
+        As they are now, corrections included.
+    corrections : Corrections
+        Of these labels, as of its last `update`.
+    model : Model
+        What is to learn.
+    channel : int, optional
+        The channel that is segmented; None: all, or the first where the model takes one only.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError
+        If image and model do not fit together.
+    """
+    parts = corrections.parts(labels)
+    channels = choose_channels(image, model, channel) if parts else ()
+    return [Material(image, channels, frame, z.start, ids, part) for frame, z, ids, part in parts]
+
+
+def make_lesson(model: Model, material: Sequence[Material]) -> Lesson:
+    """Divide what is corrected and reviewed into what is learned from and what is kept aside.
+
+    Raises
+    ------
+    NothingToLearnError
+        If there is nothing to learn from.
+    """
+    ndim = model.info.spec.ndim
+    supervised = [part.mask("supervised") for part in material]
+    held, margin = _kept_aside(model, material, supervised)
+    samples: list[Sample] = []
+    exams: list[Exam] = []
+    readers: dict[tuple[int, tuple[int, ...]], FieldReader] = {}
+    for part, counts, aside in zip(material, supervised, held, strict=True):
+        key = id(part.image), part.channels
+        if key not in readers:
+            readers[key] = FieldReader(part.image, model, part.channels)
+        learned, _ = apart(counts, aside, margin) if aside.any() else (counts, 0)
+        corrected = part.mask("corrected") & learned
+        steps = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]
+        for z in steps:
+            first, ids = part.z + (z.start or 0), part.labels[z]
+            if learned[z].any():
+                sample = field_sample(readers[key], model, part.frame, first, ids, learned[z], corrected[z])
+                samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
+            if aside[z].any():
+                exams.append(_exam(readers[key], part, ndim, z, aside[z]))
+    if not samples:
+        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    return Lesson(_evened(samples), exams, margin)
+
+
+def _evened(samples: list[Sample]) -> list[Sample]:
+    """Weight the samples: in part all alike, in part by how much there is to learn from each."""
+    total = sum(sample.weight for sample in samples)
+    return [replace(s, weight=_FLOOR / len(samples) + (1 - _FLOOR) * s.weight / total) for s in samples]
+
+
+def _kept_aside(
+    model: Model, material: Sequence[Material], supervised: list[NDArray[np.bool_]]
+) -> tuple[list[NDArray[np.bool_]], int]:
+    """Return the reviewed pixels (Z, Y, X) of each part that nothing is learned from, and the distance kept from them.
+
+    None at all where too little is reviewed: what little there is, is better learned from.
+    """
+    reviewed = [part.corrections.reviewed[0] & mask for part, mask in zip(material, supervised, strict=True)]
+    width = cell_width([part.labels for part in material], reviewed) if model.info.task == "instances" else 96
+    held = [held_out(mask, width) for mask in reviewed]
+    if model.info.task == "instances":
+        count = sum(
+            len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(material, held, strict=True)
+        )
+    else:
+        count = int(sum(np.count_nonzero(mask) for mask in held)) // 1024
+    if count < LEAST_OBJECTS:
+        return [np.zeros_like(mask) for mask in reviewed], 0
+    reach = max(halo(model.info.spec)[-2:])
+    return held, min(apart(a, b, reach)[1] for a, b in zip(supervised, held, strict=True))
+
+
+def _exam(reader: FieldReader, part: Material, ndim: int, z: slice, aside: NDArray[np.bool_]) -> Exam:
+    box = with_context(aside, ndim)
+    first = part.z + (z.start or 0) + box[0].start
+    image = reader.read(part.frame, (slice(first, first + box[0].stop - box[0].start), box[1], box[2]))
+    labels = reader.fit(part.labels[z][box])
+    return Exam(image, labels, reader.fit(aside[box]), part.corrections.touched)

@@ -1,0 +1,61 @@
+"""Parts of an image as a model sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.inference import sample_pixels
+from napari_unet.models.normalize import measure, normalize
+from napari_unet.task import choose_channels, magnification, resized
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.models.model import Model
+
+Box = tuple[slice, slice, slice]
+
+
+class FieldReader:
+    """Reads parts of an image with the channels, the intensities and the pixel size that a model works at.
+
+    Parameters
+    ----------
+    image : Image
+    model : Model
+        Gives normalisation, channels and pixel size.
+    channels : sequence of int, optional
+        Channels to take; None: those that the model takes.
+    """
+
+    def __init__(self, image: Image, model: Model, channels: Sequence[int] | None = None) -> None:
+        self._image, self._model = image, model
+        self._channels = tuple(channels) if channels else choose_channels(image, model)
+        self._zoom = magnification(image.pixel_size, model.info.pixel_size)
+        self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
+
+    def read(self, frame: int, box: Box) -> NDArray[np.float32]:
+        """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
+        block = self._image.read(frame, *box, channels=self._channels)
+        block = self._model.adapt_channels(normalize(block, self._statistics, self._model.info.normalization))
+        if self._model.info.spec.ndim == 2:
+            block = block[:, 0]
+        return resized(block, self._scaled(block.shape[1:])) if self._zoom else block
+
+    def fit(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return labels, or a mask, (Z, Y, X) of a part with the axes and the pixels that `read` gives it."""
+        if self._model.info.spec.ndim == 2:
+            labels = labels[0]
+        if not self._zoom:
+            return labels
+        shape = self._scaled(labels.shape)
+        places = [((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip(shape, labels.shape, strict=True)]
+        return labels[np.ix_(*places)]
+
+    def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))

@@ -1,0 +1,51 @@
+"""Against forgetting: a little of what a model was first trained on, learned again, and asked about afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import ModelFileError
+from napari_unet.learning.exams import Exam
+from napari_unet.learning.sampling import make_sample
+from napari_unet.models.bank import load_bank
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.models.bank import BankPatch
+    from napari_unet.models.model import Model
+
+
+def replayed(model: Model, samples: Sequence[Sample], share: float) -> list[Sample]:
+    """Return the samples and, as `share` of all patches, what the model carries along of its first training data."""
+    bank = [patch for patch in base_data(model) if not patch.check] if share else []
+    total = sum(sample.weight for sample in samples)
+    weight = total * share / (1 - share) / max(1, len(bank))
+    outputs = model.info.outputs
+    again = [make_sample(_image(model, patch), patch.labels, outputs, weight=weight, max_focus=256) for patch in bank]
+    return [*samples, *again]
+
+
+def base_exams(model: Model) -> list[Exam]:
+    """Return what tells whether a model still knows what the first one of its line did."""
+    patches = [patch for patch in base_data(model) if patch.check]
+    return [Exam(_image(model, patch), patch.labels, np.ones(patch.labels.shape, bool)) for patch in patches]
+
+
+def base_data(model: Model) -> list[BankPatch]:
+    """Return what a model carries along of the data that the first one of its line was trained on."""
+    if model.info.bank is None:
+        return []
+    try:
+        return load_bank(model.info.bank)
+    except ModelFileError:  # a model from elsewhere, whose bank is not here
+        return []
+
+
+def _image(model: Model, patch: BankPatch) -> NDArray[np.float32]:
+    return np.asarray(model.adapt_channels(patch.image), np.float32)
