@@ -8,8 +8,8 @@ four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `trai
 
 - `corrected`: from the corrected objects, as the window does
 - `corrected, no ...`: the same without holding on to the rest (`distillation`), without patches of the data that the
-  model was first trained on (`replay`), with the last weights instead of their running mean (`ema`), and with lower rates
-  for early layers (`depth_rate`)
+  model was first trained on (`replay`), with the last weights instead of their running mean (`ema`), and with
+  lower rates for early layers (`depth_rate`)
 - `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed
 """
 

@@ -237,10 +237,11 @@ def bank(arguments: argparse.Namespace) -> None:
     patches = []
     for kind, numbers in BANK.items():
         for check, number in zip((False, True), numbers, strict=True):
-            found = [
-                pair for pair in pairs(arguments.data, "train") if pair[0] == kind and is_held_out(pair[1]) == check
-            ]
-            patches += [bank_patch(*found[i][1:], check=check) for i in rng.permutation(len(found))[:number]]
+            found = [p for p in pairs(arguments.data, "train") if p[0] == kind and is_held_out(p[1]) == check]
+            # Images with many objects are the hard ones, and the first to be forgotten.
+            chance = np.array([np.count_nonzero(np.unique(tifffile.imread(labels))) for *_, labels in found], float)
+            chosen = rng.choice(len(found), min(number, len(found)), replace=False, p=chance / chance.sum())
+            patches += [bank_patch(*found[index][1:], check=check) for index in chosen]
     save_bank(patches, arguments.out.with_name("nuclei.bank.npz"))
     print(f"{len(patches)} patches, {sum(patch.labels.size for patch in patches) / 1e6:.1f} million pixels")
 

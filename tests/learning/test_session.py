@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_unet.errors import LabelsError, NothingToLearnError, UNetError
+from napari_unet.errors import LabelsError, LearningError, NothingToLearnError, UNetError
 from napari_unet.learning import session as module
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession
-from napari_unet.progress import CancelToken
+from napari_unet.progress import CancelToken, PauseToken, Stopwatch
 
 OUTPUTS = ("foreground", "distance")
 
@@ -141,3 +142,70 @@ def test_what_cannot_be_learned_is_said(tiny_net, samples, blobs):
         make_sample(image[None], np.zeros((5, 5), int), OUTPUTS)
     with pytest.raises(LabelsError, match=r"\(5, 5\)"):
         make_sample(image[None], labels, OUTPUTS, np.ones((5, 5), bool))
+
+
+def test_a_step_without_numbers_is_taken_back_at_half_the_rate(monkeypatch, tiny_net, samples):
+    real, fails = module.segmentation_loss, [False] * 12 + [True] + [False] * 5
+    monkeypatch.setattr(
+        module, "segmentation_loss", lambda *a, **k: real(*a, **k) * (float("nan") if fails.pop(0) else 1)
+    )
+    session = TrainingSession(tiny_net(out_channels=2), samples, config(steps=18, ema=0.9))
+    notes = [report.note for report in session.run()]
+    assert [bool(note) for note in notes] == [index == 12 for index in range(18)]
+    assert "taken back" in notes[12]
+    assert session._slowed == 0.5
+    assert all(torch.isfinite(p).all() for p in session.trained().parameters())
+
+
+def test_learning_that_fails_whatever_the_rate_ends_with_a_sentence(monkeypatch, tiny_net, samples):
+    real = module.segmentation_loss
+    monkeypatch.setattr(module, "segmentation_loss", lambda *a, **k: real(*a, **k) * float("nan"))
+    session = TrainingSession(tiny_net(out_channels=2), samples, config(steps=50))
+    with pytest.raises(LearningError, match="The model is as it was"):
+        list(session.run())
+
+
+def test_running_mean_follows_the_weights(tiny_net, samples):
+    net = tiny_net(out_channels=2)
+    plain, mean = (TrainingSession(net, samples, config(steps=30, ema=ema)) for ema in (0.0, 0.9))
+    list(plain.run())
+    list(mean.run())
+    pairs = list(zip(net.parameters(), plain.trained().parameters(), mean.trained().parameters(), strict=True))
+    way = sum(float((b - a).norm()) for a, b, _ in pairs)
+    rest = sum(float((b - c).norm()) for _, b, c in pairs)
+    assert 0 < rest < way, "it lies between where the weights began and where they are"
+
+
+def test_early_layers_move_less(tiny_net, samples):
+    net = tiny_net(out_channels=2)
+    moved = {}
+    for factor in (1.0, 0.1):
+        session = TrainingSession(net, samples, config(depth_rate=factor))
+        list(session.run())
+        first = zip(net.down[0].parameters(), session.trained().down[0].parameters(), strict=True)
+        moved[factor] = sum(float((a - b).norm()) for a, b in first)
+    assert moved[0.1] < 0.5 * moved[1.0]
+
+
+def test_pausing_holds_it_up_and_is_not_counted(tiny_net, samples):
+    pause = PauseToken()
+    session = TrainingSession(tiny_net(out_channels=2), samples, config())
+    steps = session.run(pause=pause)
+    first = next(steps)
+    pause.set(True)
+    threading.Timer(0.6, lambda: pause.set(False)).start()
+    watch = Stopwatch()
+    second = next(steps)
+    assert watch.seconds >= 0.55
+    assert second.seconds < first.seconds + watch.seconds - 0.5
+
+
+def test_more_samples_join_while_it_learns(tiny_net, samples):
+    first, second = samples
+    session = TrainingSession(tiny_net(out_channels=2), [first], config())
+    drawn = []
+    for _ in session.run():
+        drawn.append(session._sampler.samples)
+        session.learn_from([second])
+    assert drawn[0] == [first]
+    assert drawn[-1] == [second]

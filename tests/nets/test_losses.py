@@ -26,12 +26,12 @@ def draw(shape=(2, 3, 12, 14), seed=0, exclusive=False):
 def test_unlabelled_area_changes_neither_value_nor_gradient(margin, exclusive):
     logits, targets, supervised = draw(exclusive=exclusive)
     loss = segmentation_loss(logits, targets, supervised, exclusive=exclusive)
-    loss.backward()
+    loss.mean().backward()
     around = [margin] * 4
     wide = F.pad(logits.detach(), around, value=3.0).requires_grad_(True)
     more = segmentation_loss(wide, F.pad(targets, around, value=1.0), F.pad(supervised, around), exclusive=exclusive)
-    more.backward()
-    assert float(more) == pytest.approx(float(loss), rel=1e-5)
+    more.mean().backward()
+    assert float(more.mean()) == pytest.approx(float(loss.mean()), rel=1e-5)
     inner = wide.grad[..., margin:-margin, margin:-margin]
     assert torch.allclose(inner, logits.grad, atol=1e-7)
     assert float(wide.grad.abs().sum() - inner.abs().sum()) == pytest.approx(0, abs=1e-6)
@@ -42,8 +42,10 @@ def test_what_is_not_supervised_has_no_influence(exclusive):
     logits, targets, supervised = draw(exclusive=exclusive)
     loss = segmentation_loss(logits, targets, supervised, exclusive=exclusive)
     garbage = torch.where(supervised.bool(), targets, 1 - targets)
-    assert float(segmentation_loss(logits, garbage, supervised, exclusive=exclusive)) == pytest.approx(float(loss))
-    loss.backward()
+    assert float(segmentation_loss(logits, garbage, supervised, exclusive=exclusive).mean()) == pytest.approx(
+        float(loss.mean())
+    )
+    loss.mean().backward()
     free = ~supervised.bool().expand_as(logits)
     assert float(logits.grad[free].abs().max()) == 0
     assert float(logits.grad[~free].abs().min()) > 0
@@ -52,8 +54,8 @@ def test_what_is_not_supervised_has_no_influence(exclusive):
 def test_nothing_supervised_is_no_loss():
     logits, targets, supervised = draw()
     loss = segmentation_loss(logits, targets, torch.zeros_like(supervised))
-    loss.backward()
-    assert torch.isfinite(loss)
+    loss.mean().backward()
+    assert torch.isfinite(loss).all()
     assert float(logits.grad.abs().max()) == 0
 
 
@@ -72,6 +74,14 @@ def test_holding_on_costs_nothing_where_nothing_moved(exclusive):
     before = logits.detach() * 4
     still = distillation_loss(before.clone().requires_grad_(True), before, 1 - supervised, exclusive=exclusive)
     moved = distillation_loss(-before, before, 1 - supervised, exclusive=exclusive)
-    assert float(still) == pytest.approx(0, abs=1e-6)
-    assert float(moved) > 1
-    assert float(distillation_loss(-before, before, 0 * supervised, exclusive=exclusive)) == 0
+    assert float(still.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(moved.mean()) > 1
+    assert float(distillation_loss(-before, before, 0 * supervised, exclusive=exclusive).sum()) == 0
+
+
+def test_each_image_counts_on_its_own():
+    logits, targets, supervised = draw()
+    both = segmentation_loss(logits, targets, supervised)
+    for index in range(len(logits)):
+        one = slice(index, index + 1)
+        assert segmentation_loss(logits[one], targets[one], supervised[one]).item() == pytest.approx(both[index].item())

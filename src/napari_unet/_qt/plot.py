@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
@@ -10,8 +12,16 @@ ACCENT = "#4a9eda"
 """Colour of the curve: seen well on napari's dark theme and on its light one."""
 
 
-class LossPlot(QWidget):
-    """Draws the loss against the training steps: every step faintly, and their running mean as a line."""
+SCORE = "#6abf69"
+"""Colour of the score."""
+
+
+class LearningPlot(QWidget):
+    """Draws the loss against the training steps, every step faintly and their running mean as a line.
+
+    And, on a scale of its own from 0 to 1, the score on the reviewed places kept aside with its interval, beside a
+    dashed line where the model before is.
+    """
 
     SMOOTHING = 0.9
 
@@ -19,8 +29,14 @@ class LossPlot(QWidget):
         super().__init__(parent)
         self._losses: list[float] = []
         self._means: list[float] = []
+        self._scores: list[tuple[int, float, float, float]] = []  # after so many steps: score, low, high
+        self._before: float | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("Loss on the corrected pixels: the lower, the better the network agrees with you.")
+        self.setToolTip(
+            "Blue: loss on the corrected pixels; the lower, the better the network agrees with you. "
+            "Green: score on reviewed places that it does not learn from, 0 to 1, with the range that it surely is in; "
+            "dashed: that of the model before."
+        )
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return the size that the plot would like."""
@@ -31,16 +47,30 @@ class LossPlot(QWidget):
         """What is drawn."""
         return list(self._losses)
 
+    @property
+    def scores(self) -> list[float]:
+        """Scores that are drawn."""
+        return [score for _, score, _, _ in self._scores]
+
     def clear(self) -> None:
         """Begin a new curve."""
         self._losses.clear()
         self._means.clear()
+        self._scores.clear()
         self.update()
 
     def add(self, loss: float) -> None:
-        """Append the loss of one step."""
+        """Append the loss of one step; a step that failed has none."""
+        if not math.isfinite(loss):
+            return
         self._losses.append(loss)
         self._means.append(self._mean_after(loss))
+        self.update()
+
+    def add_score(self, before: float, after: float, low: float, high: float) -> None:
+        """Append a score of now, with its interval, beside that of the model before."""
+        self._before = before
+        self._scores.append((len(self._losses), after, low, high))
         self.update()
 
     def _mean_after(self, loss: float) -> float:
@@ -54,11 +84,10 @@ class LossPlot(QWidget):
         """Draw the plot."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        palette = self.palette()
-        text, accent = palette.color(QPalette.ColorRole.WindowText), QColor(ACCENT)
+        text = self.palette().color(QPalette.ColorRole.WindowText)
         metrics = painter.fontMetrics()
         left, bottom = metrics.horizontalAdvance("0.000") + 6, metrics.height() + 2
-        box = QRectF(self.rect()).adjusted(left, 4, -6, -bottom)
+        box = QRectF(self.rect()).adjusted(left, 4, -left if self._scores else -6, -bottom)
         text.setAlphaF(0.35)
         painter.setPen(QPen(text, 1))
         painter.drawLine(box.bottomLeft(), box.bottomRight())
@@ -69,17 +98,46 @@ class LossPlot(QWidget):
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "the loss appears here")
             return
         top = max(self._losses) * 1.05 or 1.0
-        count = max(len(self._losses), 2)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(QRectF(0, box.top() - 4, left - 5, 14), right, f"{top:.2f}")
-        painter.drawText(QRectF(0, box.bottom() - 8, left - 5, 14), right, "0")
-        caption = f"loss {self._means[-1]:.3f} after {len(self._losses)} step{'s' if len(self._losses) > 1 else ''}"
+        for y, number in ((box.top() + 3, f"{top:.2f}"), (box.bottom() - 1, "0")):
+            painter.drawText(QRectF(0, y - 7, left - 5, 14), right, number)
+            if self._scores:
+                painter.drawText(QPointF(box.right() + 5, y + 4), "1" if number != "0" else "0")
+        n = len(self._losses)
+        caption = f"loss {self._means[-1]:.3f} after {n} step{'s' if n > 1 else ''}"
+        if self._scores:
+            caption = f"loss {self._means[-1]:.3f}, score {self._scores[-1][1]:.2f}, {n} step{'s' if n > 1 else ''}"
         painter.drawText(QRectF(box.left(), box.bottom(), box.width(), bottom), right, caption)
         for values, alpha, width in ((self._losses, 0.35, 1.0), (self._means, 1.0, 2.0)):
-            accent.setAlphaF(alpha)
-            painter.setPen(QPen(accent, width))
-            points = [
-                QPointF(box.left() + i * box.width() / (count - 1), box.bottom() - v / top * box.height())
-                for i, v in enumerate(values)
-            ]
-            painter.drawPolyline(QPolygonF(points))
+            line = [self._point(box, step, value / top) for step, value in enumerate(values, start=1)]
+            painter.setPen(_pen(ACCENT, alpha, width))
+            painter.drawPolyline(QPolygonF(line))
+        self._draw_scores(painter, box)
+
+    def _draw_scores(self, painter: QPainter, box: QRectF) -> None:
+        if self._before is None or not self._scores:
+            return
+        before = _pen(SCORE, 0.7, 1.0)
+        before.setStyle(Qt.PenStyle.DashLine)
+        painter.setPen(before)
+        painter.drawLine(self._point(box, 1, self._before), self._point(box, len(self._losses), self._before))
+        painter.setPen(_pen(SCORE, 0.6, 1.0))
+        for step, _, low, high in self._scores:
+            painter.drawLine(self._point(box, step, low), self._point(box, step, high))
+        line = [self._point(box, step, score) for step, score, _, _ in self._scores]
+        painter.setPen(_pen(SCORE, 1.0, 2.0))
+        painter.drawPolyline(QPolygonF(line))
+        painter.setBrush(QColor(SCORE))
+        for point in line:
+            painter.drawEllipse(point, 2.0, 2.0)
+
+    def _point(self, box: QRectF, step: int, height: float) -> QPointF:
+        """Return where a step is, and a height from 0 to 1."""
+        along = (step - 1) / max(len(self._losses) - 1, 1)
+        return QPointF(box.left() + along * box.width(), box.bottom() - min(max(height, 0.0), 1.0) * box.height())
+
+
+def _pen(colour: str, alpha: float, width: float) -> QPen:
+    shade = QColor(colour)
+    shade.setAlphaF(alpha)
+    return QPen(shade, width)

@@ -139,6 +139,35 @@ def empty_labels(layer: Any, image: Image) -> Any:
     return np.zeros(shape, np.int32)
 
 
+def part_of_labels(
+    values: NDArray[Any], frame: int, region: tuple[slice, slice, slice], layer: Any, image: Image
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return labels (Z, Y, X) of a part of an image as data of a layer of their own, and where that has to lie.
+
+    Parameters
+    ----------
+    values : ndarray of int, axes (Z, Y, X)
+    frame : int
+        Time point.
+    region : tuple of slice
+        Which part, (Z, Y, X).
+    layer, image
+        The image layer, and the same as the core sees it.
+    """
+    from napari.utils.transforms import Affine
+
+    axis, letters = channel_axis(layer, image), image.label_axes
+    rest = [index for index, letter in enumerate("TZYX") if letter not in letters]
+    data = values[None].transpose(["TZYX".index(letter) for letter in letters] + rest)
+    data = data.reshape(data.shape[: len(letters)])
+    corner = [float(dict(zip("TZYX", (frame, *(part.start for part in region)), strict=True))[n]) for n in letters]
+    if axis is not None:
+        data, corner = np.expand_dims(data, axis), [*corner[:axis], 0.0, *corner[axis:]]
+    placement = result_kwargs(layer, image)
+    linear = Affine(scale=placement["scale"], rotate=placement["rotate"], shear=placement["shear"]).linear_matrix
+    return data, placement | {"translate": placement["translate"] + linear @ np.array(corner)}
+
+
 def canonical_view(data: Any, layer: Any, image: Image) -> Any:
     """Return labels of a layer of `image` as a writable view with the axes (T, Z, Y, X).
 

@@ -66,6 +66,7 @@ class Controller:
     learning = Signal(bool)
     progressed = Signal(Progress)
     stepped = Signal(object)  # StepReport
+    checked = Signal(object)  # Checked
     image_changed = Signal()
     model_changed = Signal()
     corrected = Signal(object)  # Summary
@@ -259,6 +260,18 @@ class Controller:
     def revert(self) -> None:
         """Go back to the model before the last learning."""
         self.learner.revert()
+
+    def keep_changes(self) -> None:
+        """Mark what the new model has changed in view as reviewed."""
+        self._decided(self.learner.changes.keep(), "marked as reviewed")
+
+    def refuse_changes(self) -> None:
+        """Put back what was in view before the new model, as corrections."""
+        self._decided(self.learner.changes.refuse(), "put back, as corrections of yours")
+
+    def _decided(self, pixels: int, what: str) -> None:
+        self.refresh_corrections()
+        self.say(f"{pixels:,} changed pixels are {what}." if pixels else "Nothing has changed in view.", "info")
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""

@@ -1,22 +1,51 @@
-"""Learning from the corrections, the models before it, and the way back to them."""
+"""Learning from the corrections, the models that came of it, and the way back to each of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_unet.errors import NothingToLearnError, UNetError
+from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.corrected import Checked, Glimpse, Learned, learning_steps
 from napari_unet.learning.session import StepReport
-from napari_unet.progress import format_seconds
+from napari_unet.progress import PauseToken, Stopwatch, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.controller import Controller
+    from napari_unet.learning.gate import Verdict
+    from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
+
+JOIN_EVERY = 3.0
+"""Least seconds between two times that corrections made meanwhile join what is learned from."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """A model that was in use, or might be, and what is known of it; None for the one that it all began with."""
+
+    model: Model
+    verdict: Verdict | None = None
+
+    def __str__(self) -> str:
+        if self.verdict is None:
+            return self.model.name
+        steps, compared = self.model.info.recipe.get("steps"), self.verdict.reviewed
+        return f"{steps} steps, " + (f"{compared.before:.2f} → {compared.after:.2f}" if compared else "not checked")
 
 
 class Learner:
     """Fine-tunes the controller's model on all corrections; at most one job at a time.
+
+    A new model is used at once unless something speaks against it: see `learning.gate.Verdict`. Else it waits, and what
+    it would change is shown, until the user decides.
 
     Parameters
     ----------
@@ -26,10 +55,22 @@ class Learner:
         Where the job runs.
     """
 
+    changed = Signal()  # the history, or what waits for a decision
+
     def __init__(self, controller: Controller, runner: Runner) -> None:
         self._controller, self._runner = controller, runner
         self._job: Job | None = None
-        self._earlier: list[Model] = []
+        self._looking: Job | None = None
+        self._history: list[Generation] = []
+        self.waiting: Generation | None = None
+        self.changes = Changes(controller.viewer)
+        self.preview = False  # whether to show, while it learns, what it makes of the field in view
+        self.pause = PauseToken()
+        self._look: Look | None = None  # followed for the worker
+        self._joined: tuple[Summary | None, Stopwatch] = (None, Stopwatch())
+        self._more: list[Material] = []
+        controller.corrected.connect(self._join)
+        controller.segmenting.connect(self._on_segmenting)
 
     @property
     def busy(self) -> bool:
@@ -37,9 +78,20 @@ class Learner:
         return self._job is not None
 
     @property
+    def history(self) -> list[Generation]:
+        """All models that were in use since one was chosen, the first of them first."""
+        return self._history or ([Generation(self._controller.model)] if self._controller.model else [])
+
+    @property
+    def current(self) -> int:
+        """Place of the model in use in the history."""
+        models = [generation.model for generation in self.history]
+        return models.index(self._controller.model) if self._controller.model in models else 0
+
+    @property
     def can_revert(self) -> bool:
         """Whether there is an earlier model to go back to."""
-        return bool(self._earlier)
+        return self.current > 0
 
     def start(self) -> bool:
         """Begin to learn; return whether there was something to learn from."""
@@ -51,7 +103,7 @@ class Learner:
             if desk.model is None:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             model = desk.model
-            material = [part for session in desk.sessions for part in session.material(model, desk.channel)]
+            material = self._material(model)
             if not material:
                 raise NothingToLearnError(
                     "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."
@@ -59,20 +111,47 @@ class Learner:
         except UNetError as error:
             desk.say(str(error), "error")
             return False
-        self._job = job = Job(f"Learn from {len(material)} plane{'s' if len(material) > 1 else ''}", 0)
+        planes = sum(len(part.labels) for part in material)
+        self._job = job = Job(f"Learn from {planes} plane{'s' if planes > 1 else ''}", 0)
+        self._decide(None)
+        self.pause.set(False)
+        self._more, self._joined = [], (desk.session.summary if desk.session else None, Stopwatch())
         device, seconds = desk.device, desk.learning_seconds
         desk.learning.emit(True)
         if desk.session is not None:
             desk.corrected.emit(desk.session.summary)  # edits that told nobody were found just now
         desk.say("Learning from your corrections. You can go on painting.")
+
+        def steps() -> Generator[object, None, Learned]:
+            learned = learning_steps(
+                model, material, seconds, device, job.cancel, pause=self.pause, more=self._take_more, peek=self._peeks
+            )
+            while True:
+                try:
+                    event = next(learned)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                if isinstance(event, Glimpse):
+                    look = self._look
+                    if look is not None:
+                        yield from look_steps(look, event.model, device, job.cancel)
+                else:
+                    yield event
+
         self._runner.start(
             job,
-            lambda: learning_steps(model, material, seconds, device, job.cancel),
-            self._on_step,
-            lambda learned: self._on_learned(job, model, learned.model, None),
-            lambda error: self._on_learned(job, model, None, error),
+            steps,
+            lambda event: self._on_event(job, event),
+            lambda learned: self._on_learned(job, model, learned),
+            lambda error: self._on_failed(job, error),
         )
         return True
+
+    def hold(self, paused: bool) -> None:
+        """Pause, or go on."""
+        if self._job is not None:
+            self.pause.set(paused)
+            self._controller.say("Learning pauses." if paused else "Learning goes on.")
 
     def stop(self) -> None:
         """Stop after the step under way; what was learned until then is used."""
@@ -80,54 +159,180 @@ class Learner:
             self._job.cancel.cancel()
 
     def revert(self) -> None:
-        """Go back to the model before the last learning."""
-        if not self._earlier:
+        """Go back to the model before the one in use."""
+        if not self.can_revert:
             self._controller.say("There is no earlier model to go back to.", "error")
             return
-        self._controller.serve(self._earlier.pop())
-        self._show("Back to the model before. In view: ")
+        self.go_to(self.current - 1)
+
+    def go_to(self, index: int) -> None:
+        """Use a model of the history."""
+        if index == self.current or not 0 <= index < len(self._history):
+            return
+        back = index < self.current
+        self._serve(self._history[index].model)
+        self._show("Back to the model before. In view: " if back else "Another model. In view: ")
+
+    def use(self) -> None:
+        """Use the model that waits for a decision."""
+        if self.waiting is not None:
+            generation = self.waiting
+            self._decide(None)
+            self._take(generation)
+            self._show("In use now. In view: ")
+
+    def drop(self) -> None:
+        """Let go of the model that waits for a decision."""
+        if self.waiting is not None:
+            self._decide(None)
+            self._controller.say("Dropped. The model in use is as it was.")
 
     def forget(self) -> None:
         """Let go of the earlier models: another one was chosen."""
-        self._earlier.clear()
+        self._history.clear()
+        self._decide(None)
 
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
         self.stop()
+        self.pause.set(False)
         self._job = None
+        self._controller.corrected.disconnect(self._join)
+        self._controller.segmenting.disconnect(self._on_segmenting)
+        self.changes.hide()
 
-    def _on_step(self, report: object) -> None:
-        if self._job is not None and isinstance(report, StepReport):
-            self._controller.stepped.emit(report)
+    # -- while it learns -------------------------------------------------------------------------------------------
 
-    def _on_learned(self, job: Job, before: Model, better: Model | None, error: Exception | None) -> None:
+    def _material(self, model: Model) -> list[Material]:
+        desk = self._controller
+        return [part for session in desk.sessions for part in session.material(model, desk.channel)]
+
+    def _on_event(self, job: Job, event: object) -> None:
+        desk = self._controller
+        if job is not self._job:
+            return
+        if isinstance(event, StepReport):
+            if event.note:
+                desk.say(event.note)
+            self._look = self._present_look() if self.preview else None
+            desk.stepped.emit(event)
+        elif isinstance(event, Checked):
+            desk.checked.emit(event)
+        elif isinstance(event, Seen):
+            self.changes.show(event)
+
+    def _present_look(self) -> Look | None:
+        desk = self._controller
+        session, model = desk.session, desk.model
+        if session is None or model is None or not session.alive() or desk.viewer.dims.ndisplay == 3:
+            return None
+        return Look.at(session, desk.channel)
+
+    def _peeks(self) -> bool:
+        """Whether somebody wants to see how far it is (worker)."""
+        return self.preview and self._look is not None
+
+    def _join(self, summary: Summary | None) -> None:
+        """Hand corrections that were made meanwhile to the worker, now and then."""
+        before, since = self._joined
+        model = self._controller.model
+        if self._job is None or model is None or summary == before or since.seconds < JOIN_EVERY:
+            return
+        try:
+            self._more = self._material(model)
+        except UNetError:  # a layer that no longer fits its image; it is told when the user asks for something
+            return
+        self._joined = summary, Stopwatch()
+
+    def _take_more(self) -> list[Material]:
+        """Return all that is to be learned from, if that is more by now (worker)."""
+        more, self._more = self._more, []
+        return more
+
+    # -- afterwards ------------------------------------------------------------------------------------------------
+
+    def _on_failed(self, job: Job, error: Exception) -> None:
+        if job is self._job:
+            self._job = None
+            self._controller.learning.emit(False)
+            self.changes.hide()
+            self._controller.say(sentence(error), "error")
+
+    def _on_learned(self, job: Job, before: Model, learned: Learned) -> None:
         if job is not self._job:
             return
         desk = self._controller
         self._job = None
         desk.learning.emit(False)
-        if better is None:
-            desk.say(sentence(error) if error else "Nothing was learned.", "error")
-            return
+        self.changes.hide()
         if before is not desk.model:
             desk.say("Another model was chosen meanwhile; what was learned is dropped.", "error")
             return
-        steps, seconds = better.info.recipe.get("steps"), float(better.info.recipe.get("seconds") or 0)
-        if not steps:
+        recipe = learned.model.info.recipe
+        if not recipe.get("steps"):
             desk.say("Stopped before the first step; the model is as it was.")
             return
-        self._earlier.append(before)
-        desk.serve(better)
-        self._show(f"Learned in {steps} steps ({format_seconds(seconds)}). In view: ")
+        generation = Generation(learned.model, learned.verdict)
+        lead = f"Learned in {recipe['steps']} steps ({format_seconds(float(recipe.get('seconds') or 0))}). "
+        if learned.verdict.serve:
+            self._take(generation)
+            self._show(f"{lead}{learned.verdict} In view: ")
+        else:
+            self._decide(generation)
+            desk.say(f"{lead}Not in use yet: {learned.verdict} What it would change is shown; use it, or drop it.")
+            self._show_changes(learned.model)
+
+    def _on_segmenting(self, running: bool) -> None:
+        if not running:
+            self.changes.segmented()
+
+    def _take(self, generation: Generation) -> None:
+        """Use a new model, after the one in use; those that came after that one are let go of."""
+        self._history = [*self.history[: self.current + 1], generation]
+        self._serve(generation.model)
+
+    def _serve(self, model: Model) -> None:
+        self._controller.serve(model)
+        self.changed.emit()
+
+    def _decide(self, generation: Generation | None) -> None:
+        """Have a model wait for a decision, or none."""
+        self.waiting = generation
+        if generation is None:
+            self.changes.hide()
+        self.changed.emit()
+
+    def _show_changes(self, model: Model) -> None:
+        """Show what a model would change in view."""
+        look = self._present_look()
+        if look is None:
+            return
+        desk, job = self._controller, Job("Look at the new model", 0)
+        self._looking = job
+
+        def seen(event: Seen) -> None:
+            if job is self._looking and self.waiting is not None:
+                self.changes.show(event)
+
+        self._runner.start(
+            job,
+            lambda: look_steps(look, model, desk.device, job.cancel),
+            seen,
+            lambda _: None,
+            lambda error: desk.say(sentence(error), "error"),
+        )
 
     def _show(self, lead: str) -> None:
         """Segment what is in view with the model that is now in use, and say why."""
         desk = self._controller
         if desk.session is None or not desk.session.alive():
-            desk.say(lead.split(". ")[0] + ".", "done")
+            desk.say(lead.removesuffix(" In view: "), "done")
             return
         scope, desk.scope = desk.scope, "view"
+        look = self._present_look()
+        before = None if look is None else look.labels()
         try:
-            desk.segmenter.start(lead)
+            if desk.segmenter.start(lead) and before is not None and look is not None:
+                self.changes.follow(look, before)
         finally:
             desk.scope = scope

@@ -17,7 +17,7 @@ from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -174,6 +174,19 @@ class LayerSession:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
         self.rescan()
         return gather_material(self.image, self.labels, self.corrections, model, channel)
+
+    def edit(
+        self, frame: int, region: tuple[slice, slice, slice], where: Sequence[NDArray[np.intp]], values: NDArray[Any]
+    ) -> None:
+        """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
+        if len(values):
+            self.labels_layer.data_setitem(adapter.layer_indices(frame, region, where, self.layer, self.image), values)
+            self.rescan(everything=False)
+
+    def review(self, frame: int, region: tuple[slice, slice, slice], where: NDArray[np.bool_]) -> None:
+        """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
+        self.corrections.reviewed[(frame, *region)] |= where
+        self.rescan(everything=False)
 
     def toggle_review(self) -> bool:
         """Mark the field in view as reviewed, or take that back where all of it was; return whether it now is."""

@@ -53,6 +53,13 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """The network as it is by now, for those who want to see what it makes of their image."""
+
+    model: Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """A new model, and what is known of it."""
 
@@ -69,8 +76,9 @@ def learning_steps(
     *,
     max_steps: int | None = None,
     pause: PauseToken | None = None,
-    more: Callable[[], Sequence[Material] | None] | None = None,
-) -> Generator[StepReport | Checked, None, Learned]:
+    more: Callable[[], Sequence[Material]] | None = None,
+    peek: Callable[[], bool] | None = None,
+) -> Generator[StepReport | Checked | Glimpse, None, Learned]:
     """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
 
     A part of the reviewed area, if it is large enough, is not learned from. Old and new model are compared there, and
@@ -93,7 +101,9 @@ def learning_steps(
     pause : PauseToken, optional
         Holds it up after the step under way.
     more : callable, optional
-        Asked after every step: returns all that is to be learned from, if that is more by now, else None.
+        Asked after every step: returns all that is to be learned from, if that is more by now, else nothing.
+    peek : callable, optional
+        Asked every few seconds whether a `Glimpse` is wanted.
 
     Raises
     ------
@@ -108,6 +118,7 @@ def learning_steps(
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
     last: StepReport | None = None
+    since_glimpse, glimpse_pause = Stopwatch(), CHECK_EVERY
     for last in session.run(cancel, pause):
         yield last
         added = more() if more is not None else None
@@ -120,6 +131,10 @@ def learning_steps(
             yield checked
             if checked.stale_seconds > PATIENCE:
                 break
+        if peek is not None and since_glimpse.seconds > glimpse_pause and peek():
+            watch = Stopwatch()
+            yield Glimpse(Model(session.trained(), model.info))
+            glimpse_pause, since_glimpse = max(CHECK_EVERY, watch.seconds / _CHECK_SHARE), Stopwatch()
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))

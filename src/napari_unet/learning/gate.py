@@ -79,6 +79,8 @@ def compare(
     tally = _tally_objects if instances else _tally_classes
     parts = [tally(*trio) for trio in zip(exams, before, after, strict=True)]
     hits, wholes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))  # (n, 2 models, thresholds or classes)
+    if not len(hits):
+        return Comparison(1.0, 1.0, 0.0, 0.0, 0)
     draws = np.random.default_rng(0).multinomial(len(hits), np.full(len(hits), 1 / len(hits)), RESAMPLES)
     drawn = _score(np.tensordot(draws, hits, 1), np.tensordot(draws, wholes, 1))
     low, high = np.quantile(drawn[:, 1] - drawn[:, 0], [1 - CONFIDENCE, CONFIDENCE])

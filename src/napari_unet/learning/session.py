@@ -251,9 +251,10 @@ class TrainingSession:
             with torch.no_grad():
                 before = self._teacher(images)
             free = 1 - supervised
-            held = distillation_loss(logits, before, free, exclusive=self.config.exclusive)
-            share = supervised.sum() / (supervised.sum() + self.config.distillation * free.sum())
-            loss = share * loss + (1 - share) * held
+            loss = loss + self.config.distillation * distillation_loss(
+                logits, before, free, exclusive=self.config.exclusive
+            )
+        loss = loss.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         if not (torch.isfinite(norm) and torch.isfinite(loss)):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the supervised pixels.
+    """Return the mean binary cross-entropy over the supervised pixels of each image, axes (N,).
 
     Parameters
     ----------
@@ -28,41 +28,42 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     """
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     weight = supervised.expand_as(loss)
-    return (loss * weight).sum() / weight.sum().clamp_min(1e-6)
+    return _of_each(loss * weight) / _of_each(weight).clamp_min(1e-6)
 
 
 def masked_dice(probabilities: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return 1 - soft Dice over the supervised pixels, pooled over batch and space, mean over the K maps.
+    """Return 1 - soft Dice over the supervised pixels of each image, mean over the K maps, axes (N,).
 
     Axes as in `masked_bce`; probabilities and not logits. After Milletari et al. (2016), with the masked sums in both
     numerator and denominator.
     """
     probabilities = probabilities * supervised
     targets = targets * supervised
-    axes = (0, *range(2, targets.ndim))
+    axes = tuple(range(2, targets.ndim))
     overlap = 2 * (probabilities * targets).sum(axes)
     total = probabilities.sum(axes) + targets.sum(axes)
     # The smoothing is relative to what is supervised, so a map with no positive pixel gives a finite, fair loss.
-    smooth = 1e-2 * supervised.sum().clamp_min(1.0)
-    return (1 - (overlap + smooth) / (total + smooth)).mean()
+    smooth = 1e-2 * supervised.sum(axes).clamp_min(1.0)
+    return (1 - (overlap + smooth) / (total + smooth)).mean(1)
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return the mean cross-entropy of classes that exclude each other over the supervised pixels.
+    """Return the mean cross-entropy of classes that exclude each other over the supervised pixels of each image.
 
     Axes as in `masked_bce`; the targets of a pixel add up to 1 over the K classes.
     """
     loss = -(targets * F.log_softmax(logits, dim=1)).sum(1, keepdim=True)
-    return (loss * supervised).sum() / supervised.sum().clamp_min(1e-6)
+    return _of_each(loss * supervised) / _of_each(supervised).clamp_min(1e-6)
 
 
 def segmentation_loss(
     logits: Tensor, targets: Tensor, supervised: Tensor, dice_weight: float = 0.5, exclusive: bool = False
 ) -> Tensor:
-    """Return cross-entropy plus soft Dice; axes as in `masked_bce`.
+    """Return cross-entropy plus soft Dice of each image, axes (N,); else axes as in `masked_bce`.
 
     Each map on its own, with the Dice of the first (foreground) one; or, with `exclusive`, classes of which each pixel
-    has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised.
+    has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised. Each image on its own,
+    because one that is labelled everywhere would else outweigh another in which a few strokes were made.
     """
     if exclusive:
         loss = masked_cross_entropy(logits, targets, supervised[:, :1])
@@ -74,7 +75,7 @@ def segmentation_loss(
 def distillation_loss(
     logits: Tensor, before: Tensor, free: Tensor, sure: float = 0.8, exclusive: bool = False
 ) -> Tensor:
-    """Return how far the maps have moved from what another network said, where that one was sure.
+    """Return how far the maps of each image have moved from what another network said, where that one was sure.
 
     Parameters
     ----------
@@ -101,4 +102,9 @@ def distillation_loss(
         weight = (free * (confidence >= sure)).expand_as(target)
         divergence = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         divergence = divergence - F.binary_cross_entropy_with_logits(before, target, reduction="none")
-    return (divergence * weight).sum() / weight.sum().clamp_min(1e-6)
+    return _of_each(divergence * weight) / _of_each(weight).clamp_min(1e-6)
+
+
+def _of_each(values: Tensor) -> Tensor:
+    """Return the sum over each image, axes (N, ...) -> (N,)."""
+    return values.flatten(1).sum(1)

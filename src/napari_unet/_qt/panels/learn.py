@@ -1,81 +1,178 @@
-"""Learn, how it goes, and the way back."""
+"""Learn, how it goes, what came of it, and the way back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QInputDialog, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGroupBox,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_unet._qt.plot import LossPlot
+from napari_unet._qt.panels.parts import fill, row
+from napari_unet._qt.plot import LearningPlot
+from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
+    from napari_unet.learning.corrected import Checked
     from napari_unet.learning.session import StepReport
+
+STALE = 15.0
+"""Seconds without any gain after which the user is told that there is none."""
 
 
 class LearnPanel(QGroupBox):
-    """Learn, the loss, back to the earlier model, and save."""
+    """Learn, pause and stop; the loss and the score; what the new model changes; all models so far."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Learn", parent)
         self._controller = controller
+        self._learner = controller.learner
         self.button = QPushButton("Learn")
         self.button.setToolTip("Train the network on your corrections, in the background; go on painting meanwhile.")
+        self.pause = QPushButton("Pause")
+        self.pause.setCheckable(True)
+        self.pause.setToolTip("Hold learning up, and go on with it later.")
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Stop after this step, and use what was learned so far.")
-        self.stop.setEnabled(False)
         self.seconds = QSpinBox()
         self.seconds.setRange(5, 3600)
         self.seconds.setSingleStep(15)
         self.seconds.setValue(round(controller.learning_seconds))
         self.seconds.setSuffix(" s")
-        self.seconds.setToolTip("How long one learning may take.")
-        self.plot = LossPlot()
+        self.seconds.setToolTip("How long one learning may take. It stops by itself when it gets no better.")
+        self.preview = QCheckBox("Preview")
+        self.preview.setToolTip("Show every few seconds what the network makes of the part in view by now.")
+        self.plot = LearningPlot()
+        self.news = QLabel()
+        self.news.setWordWrap(True)
+        self.decision = self._make_decision()
+        self.changes = self._make_changes()
+        self.models = QComboBox()
+        self.models.setToolTip(
+            "All models since you chose one, with their score before and after. Choose one to use it."
+        )
+        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.back = QPushButton("Go back")
         self.back.setToolTip("Return to the model before the last learning.")
-        self.back.setEnabled(False)
         self.save = QPushButton("Save model…")
         self.save.setToolTip("Keep the model in use under a name; it then stands in the list of models.")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.button, 3)
-        buttons.addWidget(self.stop, 1)
-        limit = QHBoxLayout()
-        limit.addWidget(QLabel("for at most"))
-        limit.addWidget(self.seconds, 1)
-        more = QHBoxLayout()
-        more.addWidget(self.back)
-        more.addWidget(self.save)
         layout = QVBoxLayout(self)
-        layout.addLayout(buttons)
-        layout.addLayout(limit)
-        layout.addWidget(self.plot)
-        layout.addLayout(more)
+        layout.addWidget(row((self.button, 3), (self.pause, 1), (self.stop, 1)))
+        layout.addWidget(row((QLabel("for at most"), 0), (self.seconds, 1), (self.preview, 0)))
+        for widget in (self.plot, self.news, self.decision, self.changes, self.models):
+            layout.addWidget(widget)
+        layout.addWidget(row((self.back, 1), (self.save, 1)))
+        self._connect()
+        self._on_learning(False)
+        self._show_models()
+
+    def _make_decision(self) -> QWidget:
+        self.use = QPushButton("Use it anyway")
+        self.use.setToolTip("Use the new model, though nothing shows that it is better.")
+        self.drop = QPushButton("Drop it")
+        self.drop.setToolTip("Let go of the new model; the one in use stays.")
+        return row((self.use, 1), (self.drop, 1))
+
+    def _make_changes(self) -> QWidget:
+        self.show_changes = QCheckBox("Changes")
+        self.show_changes.setToolTip(
+            "Show what the new model makes different in view: green is added, red is gone, amber is another object's."
+        )
+        self.keep = QPushButton("Keep")
+        self.keep.setToolTip("What has changed in view is right: mark it as reviewed.")
+        self.refuse = QPushButton("Take back")
+        self.refuse.setToolTip("What has changed in view is wrong: put back what was there, as corrections of yours.")
+        return row((self.show_changes, 2), (self.keep, 1), (self.refuse, 1))
+
+    def _connect(self) -> None:
+        controller, learner = self._controller, self._learner
         self.button.clicked.connect(lambda: controller.learn())
+        self.pause.toggled.connect(self._on_pause)
         self.stop.clicked.connect(lambda: controller.stop_learning())
         self.back.clicked.connect(lambda: controller.revert())
         self.save.clicked.connect(self._on_save)
+        self.use.clicked.connect(lambda: learner.use())
+        self.drop.clicked.connect(lambda: learner.drop())
+        self.keep.clicked.connect(lambda: controller.keep_changes())
+        self.refuse.clicked.connect(lambda: controller.refuse_changes())
+        self.models.activated.connect(learner.go_to)
         self.seconds.valueChanged.connect(self._on_seconds)
+        self.preview.toggled.connect(self._on_preview)
+        self.show_changes.toggled.connect(self._on_show_changes)
         controller.learning.connect(self._on_learning)
         controller.stepped.connect(self._on_step)
-        controller.model_changed.connect(self._on_model)
-        self._on_model()
+        controller.checked.connect(self._on_checked)
+        controller.model_changed.connect(self._show_models)
+        learner.changed.connect(self._show_models)
+        learner.changes.changed.connect(self._on_changes)
 
     def _on_seconds(self, value: int) -> None:
         self._controller.learning_seconds = float(value)
 
+    def _on_preview(self, wanted: bool) -> None:
+        self._learner.preview = wanted
+        if not wanted and self._learner.busy:
+            self._learner.changes.hide()
+
+    def _on_pause(self, paused: bool) -> None:
+        self.pause.setText("Go on" if paused else "Pause")
+        self._learner.hold(paused)
+
     def _on_learning(self, running: bool) -> None:
         self.button.setEnabled(not running)
+        self.pause.setEnabled(running)
+        self.pause.setChecked(False)
         self.stop.setEnabled(running)
         self.seconds.setEnabled(not running)
+        self.news.setVisible(running)
+        self.news.setText("Looking at your corrections…")
         if running:
             self.plot.clear()
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
+        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second"
+        if not self.plot.scores:
+            self.news.setText(f"{self._pace}. Review a field and it can be seen whether it gets better.")
 
-    def _on_model(self) -> None:
-        self.back.setEnabled(self._controller.can_revert)
+    def _on_checked(self, checked: Checked) -> None:
+        compared, stale = checked.comparison, checked.stale_seconds
+        self.plot.add_score(
+            compared.before, compared.after, compared.before + compared.low, compared.before + compared.high
+        )
+        news = f"{compared.before:.2f} before, {compared.after:.2f} now on {compared.n} reviewed places kept aside"
+        if stale > STALE:
+            news = f"No better for {format_seconds(stale)}: correct something new; N shows where"
+        self.news.setText(f"{news}. {self._pace}.")
+
+    def _show_models(self) -> None:
+        learner = self._learner
+        names = [str(generation) for generation in learner.history]
+        fill(self.models, names, learner.current)
+        self.models.setVisible(len(names) > 1)
+        self.back.setEnabled(learner.can_revert)
         self.save.setEnabled(self._controller.model is not None)
+        self.decision.setVisible(learner.waiting is not None)
+        self._on_changes()
+
+    def _on_changes(self) -> None:
+        changes = self._learner.changes
+        in_use = changes.any and not self._learner.busy and self._learner.waiting is None
+        self.changes.setVisible(in_use)
+        self.show_changes.setChecked(changes.visible)
+
+    def _on_show_changes(self, wanted: bool) -> None:
+        if wanted != self._learner.changes.visible:
+            self._learner.changes.visible = wanted
 
     def _on_save(self) -> None:
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")

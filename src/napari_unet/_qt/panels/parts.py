@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
@@ -25,3 +26,13 @@ def fill(box: QComboBox, texts: list[str], current: int) -> None:
     if texts:
         box.setCurrentIndex(current)
     blocker.unblock()
+
+
+def row(*widgets: tuple[QWidget, int]) -> QWidget:
+    """Return widgets side by side, each with its share of the space."""
+    whole = QWidget()
+    layout = QHBoxLayout(whole)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget, stretch in widgets:
+        layout.addWidget(widget, stretch)
+    return whole

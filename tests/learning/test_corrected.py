@@ -1,0 +1,199 @@
+"""What is learned from, what is kept aside, and how learning from corrections goes on and ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.axes import Image, PixelSize
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.errors import NothingToLearnError
+from napari_unet.learning import corrected as module
+from napari_unet.learning.corrected import Checked, Glimpse, learning_steps
+from napari_unet.learning.exams import CELL
+from napari_unet.learning.lesson import gather_material, make_lesson
+from napari_unet.learning.reader import FieldReader
+from napari_unet.learning.replay import base_exams, replayed
+from napari_unet.learning.session import StepReport
+from napari_unet.models.info import ModelInfo
+from napari_unet.models.model import Model
+from napari_unet.progress import drive
+
+
+@pytest.fixture
+def model(tiny_net):
+    net = tiny_net(out_channels=2)
+    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
+    return Model(net.eval().requires_grad_(False), info)
+
+
+@pytest.fixture
+def field(blobs):
+    """An image with many objects, its labels (T, Z, Y, X), and corrections in which all is predicted as it is."""
+    image, labels = blobs((2 * CELL, 2 * CELL), n=40)
+    truth = labels.astype(np.int32)[None, None]
+    corrections = Corrections(truth.shape)
+    corrections.prediction[:] = truth
+    corrections._seen[:] = True
+    return Image(image, "YX"), truth, corrections
+
+
+def material_of(field, model):
+    image, labels, corrections = field
+    corrections.update(labels)
+    return gather_material(image, labels, corrections, model)
+
+
+def test_nothing_corrected_is_no_material(field, model):
+    assert material_of(field, model) == []
+    with pytest.raises(NothingToLearnError):
+        make_lesson(model, [])
+
+
+def test_material_is_a_copy_of_the_planes_with_corrections_only(blobs, model):
+    labels = np.zeros((2, 5, 40, 40), np.int32)
+    corrections = Corrections(labels.shape)
+    for frame, z in ((0, 1), (0, 2), (0, 4), (1, 0)):
+        labels[frame, z, 5:10, 5:10] = 1
+    corrections.update(labels)
+    found = gather_material(Image(np.zeros(labels.shape, np.float32), "TZYX"), labels, corrections, model)
+    assert [(part.frame, part.z, len(part.labels)) for part in found] == [(0, 1, 2), (0, 4, 1), (1, 0, 1)]
+    labels[:] = 9
+    corrections.prediction[:] = 9
+    assert all(part.labels.max() == 1 and part.mask("corrected").any() for part in found)
+
+
+def test_corrected_objects_alone_are_all_learned_from(field, model):
+    image, labels, corrections = field
+    labels[0, 0, 50:60, 50:60] = 99
+    lesson = make_lesson(model, material_of(field, model))
+    assert lesson.exams == []
+    assert sum(s.supervised[0].sum() for s in lesson.samples) == corrections.supervised(labels, (0, 0)).sum()
+
+
+def test_a_quarter_of_what_is_reviewed_is_kept_aside(field, model):
+    field[2].reviewed[:] = True
+    lesson = make_lesson(model, material_of(field, model))
+    (exam,), (sample,) = lesson.exams, lesson.samples
+    assert exam.mask.sum() == CELL * CELL
+    assert np.array_equal(exam.labels[:CELL, :CELL], field[1][0, 0, :CELL, :CELL])
+    assert exam.mask[:CELL, :CELL].all()
+    assert not sample.supervised[:, :CELL, :CELL].any()
+    assert sample.supervised[0].any()
+
+
+def test_little_that_is_reviewed_is_learned_from(field, model):
+    field[2].reviewed[..., :30, :30] = True
+    lesson = make_lesson(model, material_of(field, model))
+    assert lesson.exams == []
+    assert sum(s.supervised[0].sum() for s in lesson.samples) == 900
+
+
+def test_three_of_four_patches_are_centred_on_corrections_however_small(field, model):
+    image, labels, corrections = field
+    corrections.reviewed[:] = True
+    labels[0, 0, 150, 150], labels[0, 0, 120:140, 20:40] = 77, 78
+    (sample,) = make_lesson(model, material_of(field, model)).samples
+    y, x = sample.focus.T
+    near = (abs(y - 150) <= 3) & (abs(x - 150) <= 3)
+    assert 0.2 < near.mean() < 0.5, "one of two corrections, or the objects that it touches"
+
+
+def test_an_image_with_little_to_learn_is_not_forgotten_beside_one_with_much(field, model):
+    image, labels, corrections = field
+    other = (Image(image.data, "YX", name="b"), labels.copy(), Corrections(labels.shape))
+    other[2].prediction[:] = labels
+    labels[0, 0, 60:120, 60:120] = 99
+    other[1][0, 0, 5, 5] = 99
+    lesson = make_lesson(model, material_of(field, model) + material_of(other, model))
+    assert min(sample.weight for sample in lesson.samples) >= 0.25
+
+
+def test_a_model_without_a_bank_replays_nothing(field, model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    samples = make_lesson(model, material_of(field, model)).samples
+    assert replayed(model, samples, 0.5) == samples
+    assert base_exams(model) == []
+
+
+def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
+    field[1][0, 0, 50:60, 50:60] = 99
+    samples = make_lesson(model, material_of(field, model)).samples
+    net = tiny_net(in_channels=3, out_channels=2)
+    info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "bank": "nuclei"})
+    known = Model(net, info)
+    mixed = replayed(known, samples, 0.25)
+    assert len(mixed) > 20
+    total = sum(s.weight for s in mixed)
+    assert sum(s.weight for s in mixed[len(samples) :]) == pytest.approx(0.25 * total)
+    assert replayed(Model(net, info.model_copy(update={"bank": "gone"})), samples, 0.25) == samples
+
+
+def test_images_are_read_at_the_pixel_size_of_the_model(model):
+    image = Image(np.arange(1600.0).reshape(40, 40), "YX", PixelSize(0.5, 0.5))
+    fine = Model(model.net, model.info.model_copy(update={"pixel_size": (0.25, 0.25)}))
+    reader = FieldReader(image, fine)
+    box = slice(0, 1), slice(10, 20), slice(0, 40)
+    assert reader.read(0, box).shape == (1, 20, 80)
+    labels = np.arange(400).reshape(1, 10, 40)
+    assert np.array_equal(reader.fit(labels), np.kron(labels[0], np.ones((2, 2), int)))
+
+
+def run(model, material, **changes):
+    events = []
+    settings = {"max_seconds": None, "max_steps": 6, "device": "cpu"} | changes
+    learned = drive(learning_steps(model, material, settings.pop("max_seconds"), **settings), events.append)
+    return learned, events
+
+
+def test_without_review_it_is_not_checked(field, model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    learned, events = run(model, material_of(field, model))
+    assert [type(event) for event in events] == [StepReport] * 6
+    assert learned.verdict.reviewed is None
+    assert learned.verdict.serve
+    assert "Not checked" in str(learned.verdict)
+    assert learned.model.info.recipe["steps"] == 6
+    assert learned.model.name == "tiny, corrected"
+
+
+def test_with_review_it_is(field, model, monkeypatch):
+    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    field[2].reviewed[:] = True
+    learned, events = run(model, material_of(field, model))
+    checks = [event for event in events if isinstance(event, Checked)]
+    assert len(checks) == 6
+    assert learned.verdict.reviewed is not None
+    assert learned.verdict.margin < 94
+    assert checks[-1].comparison.before == learned.verdict.reviewed.before
+    assert not learned.verdict.serve, "six steps make nothing of a network of noise"
+
+
+def test_it_ends_when_it_gets_no_better(field, model, monkeypatch):
+    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(module.Comparison, "better", False)
+    field[2].reviewed[:] = True
+    _, events = run(model, material_of(field, model), max_steps=200)
+    assert sum(isinstance(event, StepReport) for event in events) < 200
+
+
+def test_corrections_made_meanwhile_join(field, model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    first = material_of(field, model)
+    field[1][0, 0, 100:130, 100:130] = 98
+    then = [material_of(field, model)]
+    learned, _ = run(model, first, more=lambda: then.pop() if then else [])
+    assert learned.model.info.recipe["supervised_pixels"] >= 900
+
+
+def test_who_wants_to_see_it_gets_a_glimpse(field, model, monkeypatch):
+    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    field[1][0, 0, 50:60, 50:60] = 99
+    _, events = run(model, material_of(field, model), peek=lambda: True)
+    glimpses = [event for event in events if isinstance(event, Glimpse)]
+    assert len(glimpses) == 6
+    assert glimpses[0].model.net is not model.net

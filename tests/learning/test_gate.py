@@ -1,0 +1,162 @@
+"""Whether a new model is better: what is kept aside, how two models are compared on it, and what follows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.learning.exams import CELL, Exam, apart, cell_width, held_out
+from napari_unet.learning.gate import Comparison, Verdict, compare
+
+
+def grid(n: int = 6, step: int = 24, radius: int = 8) -> np.ndarray:
+    """Squares in rows, ids from 1."""
+    labels = np.zeros((n * step, n * step), np.int32)
+    for index in range(n * n):
+        y, x = (step * (index // n) + step // 2, step * (index % n) + step // 2)
+        labels[y - radius : y + radius, x - radius : x + radius] = index + 1
+    return labels
+
+
+def exam(labels: np.ndarray, **changes: object) -> Exam:
+    return Exam(np.zeros((1, *labels.shape), np.float32), labels, np.ones(labels.shape, bool), **changes)
+
+
+def without(labels: np.ndarray, *ids: int) -> np.ndarray:
+    return np.where(np.isin(labels, ids), 0, labels)
+
+
+def test_same_labels_are_no_gain():
+    labels = grid()
+    found = compare([exam(labels)], [labels], [labels], instances=True)
+    assert (found.before, found.after, found.low, found.high) == (1.0, 1.0, 0.0, 0.0)
+    assert found.n == 36
+    assert not found.better, "equal is not better"
+
+
+def test_ids_do_not_matter():
+    labels = grid()
+    other = np.where(labels > 0, 99 - labels, 0)
+    assert compare([exam(labels)], [labels], [other], instances=True).after == 1.0
+
+
+def test_many_objects_found_anew_are_a_gain_beyond_chance():
+    labels = grid()
+    found = compare([exam(labels)], [without(labels, *range(1, 13))], [labels], instances=True)
+    assert found.before == pytest.approx(24 / 36)
+    assert found.after == 1.0
+    assert 0 < found.low < found.after - found.before < found.high
+    assert found.better
+
+
+def test_one_object_more_may_be_chance():
+    labels = grid(3)
+    found = compare([exam(labels)], [without(labels, 1)], [labels], instances=True)
+    assert found.after > found.before
+    assert not found.better, "one of nine objects may as well not have been drawn"
+
+
+def test_false_objects_count_against_a_model():
+    labels = grid()
+    missing = without(labels, *range(1, 13))
+    found = compare([exam(missing)], [missing], [labels], instances=True)
+    assert found.after == pytest.approx(24 / 36)
+    assert found.high < 0
+
+
+def test_an_accepted_object_that_is_lost_speaks_against_it():
+    labels = grid()
+    before, after = without(labels, *range(1, 13)), without(labels, 36)
+    found = compare([exam(labels)], [before], [after], instances=True)
+    assert found.low > 0
+    assert found.broken == 1
+    assert not found.better
+    assert "loses 1 object that you had accepted" in str(Verdict(found))
+    mended = compare([exam(labels, corrected=frozenset({36}))], [before], [after], instances=True)
+    assert mended.broken == 0
+    assert mended.better
+
+
+def test_only_the_place_itself_is_compared():
+    labels = grid()
+    mask = np.zeros(labels.shape, bool)
+    mask[:24] = True
+    place = Exam(np.zeros((1, *labels.shape), np.float32), labels, mask)
+    found = compare([place], [labels], [without(labels, *range(7, 37))], instances=True)
+    assert (found.before, found.after, found.broken) == (1.0, 1.0, 0)
+
+
+def test_nothing_there_and_nothing_found():
+    empty = np.zeros((40, 40), np.int32)
+    found = compare([exam(empty)], [empty], [empty], instances=True)
+    assert (found.before, found.after) == (1.0, 1.0)
+
+
+def test_classes_are_compared_by_squares():
+    truth = (grid() > 0).astype(np.int32)
+    found = compare([exam(truth)], [np.zeros_like(truth)], [truth], instances=False)
+    assert found.after == 1.0
+    assert found.before < 0.6
+    assert found.better
+    assert found.n == 25
+
+
+def test_every_two_by_two_squares_have_one_kept_aside():
+    chosen = held_out(np.ones((1, 6 * CELL, 6 * CELL), bool), CELL)[0, ::CELL, ::CELL]
+    for y in range(5):
+        for x in range(5):
+            assert chosen[y : y + 2, x : x + 2].sum() == 1
+
+
+def test_what_is_kept_aside_stays_so_when_more_is_reviewed():
+    some = np.zeros((1, 500, 700), bool)
+    some[:, 100:300, 200:500] = True
+    first, then = held_out(some, CELL), held_out(np.ones_like(some), CELL)
+    assert np.array_equal(first, then & some)
+    assert np.array_equal(held_out(np.ones((3, 500, 700), bool), CELL)[2], then[0]), "the same in all slices"
+
+
+def test_squares_grow_with_the_objects():
+    small, large = grid(radius=8)[None], np.kron(grid(2), np.ones((8, 8), np.int32))[None]
+    assert cell_width([small], [np.ones(small.shape, bool)]) == CELL
+    assert cell_width([large], [np.ones(large.shape, bool)]) == 4 * CELL
+    assert cell_width([large], [np.zeros(large.shape, bool)]) == CELL, "of what nobody has reviewed nothing is known"
+
+
+def test_learning_stays_a_receptive_field_away_where_there_is_room():
+    held = np.zeros((1, 600, 600), bool)
+    held[:, :50, :50] = True
+    left, margin = apart(np.ones_like(held), held, 90)
+    assert margin == 90
+    assert not left[:, :140, :140].any()
+    assert left[:, 140:].all()
+
+
+def test_learning_keeps_half_of_a_small_field():
+    everything = np.ones((1, 192, 192), bool)
+    held = held_out(everything, CELL)
+    left, margin = apart(everything, held, 94)
+    assert margin < 94
+    assert left.sum() >= 0.5 * (everything & ~held).sum()
+    assert not (left & held).any()
+
+
+def comparison(before: float, after: float, low: float) -> Comparison:
+    return Comparison(before, after, low, 0.5, 20)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "serve"),
+    [
+        (Verdict(None), True),
+        (Verdict(comparison(0.5, 0.7, 0.1)), True),
+        (Verdict(comparison(0.5, 0.6, -0.01)), False),
+        (Verdict(comparison(0.5, 0.4, -0.2)), False),
+        (Verdict(None, comparison(0.8, 0.79, -0.1)), True),
+        (Verdict(None, comparison(0.8, 0.7, -0.1)), False),
+        (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1)), False),
+    ],
+)
+def test_what_is_used_without_asking(verdict, serve):
+    assert verdict.serve is serve
+    assert str(verdict)

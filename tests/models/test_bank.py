@@ -1,0 +1,45 @@
+"""What a shipped model carries along of its training data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet import load_model
+from napari_unet.errors import ModelFileError
+from napari_unet.models.bank import BankPatch, bank_path, load_bank, save_bank
+from napari_unet.models.store import list_models
+
+
+def test_written_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.models.bank.shipped_folder", lambda: tmp_path)
+    rng = np.random.default_rng(0)
+    image, labels = rng.normal(0.3, 0.4, (3, 20, 30)).astype(np.float32), rng.integers(0, 9, (20, 30), np.uint16)
+    save_bank([BankPatch(image, labels, check=False), BankPatch(image[:1], labels, check=True)], bank_path("a"))
+    first, second = load_bank("a")
+    assert np.abs(first.image - image).max() <= np.ptp(image) / 255
+    assert first.image.dtype == np.float32
+    assert np.array_equal(second.labels, labels)
+    assert (first.check, second.check) == (False, True)
+
+
+def test_a_missing_or_damaged_bank_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.models.bank.shipped_folder", lambda: tmp_path)
+    with pytest.raises(ModelFileError, match="'a' cannot be read"):
+        load_bank("a")
+    bank_path("a").write_bytes(b"PK not a zip file")
+    with pytest.raises(ModelFileError, match="'a' cannot be read"):
+        load_bank("a")
+
+
+def test_every_shipped_model_has_the_bank_that_it_names():
+    for entry in list_models():
+        model = load_model(entry.path)
+        assert model.info.bank is not None
+        patches = load_bank(model.info.bank)
+        assert {patch.check for patch in patches} == {False, True}
+        for patch in patches:
+            model.check_channels(len(patch.image))
+            assert patch.labels.max() > 0
+            assert patch.labels.shape == patch.image.shape[1:]
+    assert sum(path.stat().st_size for path in bank_path("").parent.iterdir()) < 30e6, "all of it in the wheel"
