@@ -52,7 +52,7 @@ SPEC = UNetSpec(ndim=2, in_channels=3, out_channels=len(OUTPUTS), features=16, l
 # Share of the patches that each kind of image gets, however many images there are of it.
 SHARES = {"fluorescence": 0.60, "histology": 0.25, "brightfield": 0.05, "bbbc039": 0.10}
 # Patches that the model carries along, (to train on, to check with), of this width.
-BANK = {"fluorescence": (18, 12), "histology": (10, 6), "brightfield": (4, 3), "bbbc039": (4, 3)}
+BANK = {"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)}
 BANK_WIDTH = 192
 AUGMENTATION = Augmentation(
     scale=1.6, elastic=3.0, elastic_spacing=70, contrast=0.3, brightness=0.1, gamma=1.6, noise=0.08, blur=1.2,

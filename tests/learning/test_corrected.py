@@ -64,7 +64,7 @@ def test_material_is_a_copy_of_the_planes_with_corrections_only(blobs, model):
 
 
 def test_corrected_objects_alone_are_all_learned_from(field, model):
-    image, labels, corrections = field
+    _, labels, corrections = field
     labels[0, 0, 50:60, 50:60] = 99
     lesson = make_lesson(model, material_of(field, model))
     assert lesson.exams == []
@@ -90,7 +90,7 @@ def test_little_that_is_reviewed_is_learned_from(field, model):
 
 
 def test_three_of_four_patches_are_centred_on_corrections_however_small(field, model):
-    image, labels, corrections = field
+    _, labels, corrections = field
     corrections.reviewed[:] = True
     labels[0, 0, 150, 150], labels[0, 0, 120:140, 20:40] = 77, 78
     (sample,) = make_lesson(model, material_of(field, model)).samples
@@ -100,7 +100,7 @@ def test_three_of_four_patches_are_centred_on_corrections_however_small(field, m
 
 
 def test_an_image_with_little_to_learn_is_not_forgotten_beside_one_with_much(field, model):
-    image, labels, corrections = field
+    image, labels, _ = field
     other = (Image(image.data, "YX", name="b"), labels.copy(), Corrections(labels.shape))
     other[2].prediction[:] = labels
     labels[0, 0, 60:120, 60:120] = 99

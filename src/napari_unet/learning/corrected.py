@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.learning.finetune import finetune_config, finetuned
-from napari_unet.learning.gate import Comparison, Verdict, compare
+from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
 from napari_unet.learning.lesson import make_lesson
 from napari_unet.learning.replay import base_exams, replayed
 from napari_unet.learning.session import StepReport, TrainingSession
@@ -29,6 +30,9 @@ PATIENCE = 40.0
 
 CHECK_EVERY = 5.0
 """Least seconds between two looks at how well it does; longer where a look takes long."""
+
+SHARES = (1.0, 0.6, 0.3)
+"""How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
 
 _CHECK_SHARE = 0.15
 """Most of the time that these looks may take."""
@@ -112,9 +116,13 @@ def learning_steps(
     LearningError
         If the network returns no numbers, whatever the rate.
     """
-    place = resolve_device(device)
-    config = finetune_config(model, max_seconds=max_seconds, **({"steps": max_steps} if max_steps else {}))
+    place, watch = resolve_device(device), Stopwatch()
     lesson = make_lesson(model, material)
+    known = _Marks(model, base_exams(model), place)
+    known.sit_before()
+    # The time is the user's: what is asked of the new model afterwards takes about as long as what was asked now.
+    left = None if max_seconds is None else max(max_seconds - 2 * watch.seconds, max_seconds / 2)
+    config = finetune_config(model, max_seconds=left, **({"steps": max_steps} if max_steps else {}))
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
     last: StepReport | None = None
@@ -138,8 +146,33 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
-    known = _Marks(model, base_exams(model), place)
-    return Learned(better, Verdict(marks.compare(better), known.compare(better), lesson.margin))
+    better, remembered = _moderated(model, better, known)
+    return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin))
+
+
+def _moderated(model: Model, better: Model, known: _Marks) -> tuple[Model, Comparison | None]:
+    """Return the new model, or one between it and the old, that has forgotten little; and how it does on base data.
+
+    The mean of the weights of a network before and after fine-tuning keeps most of what was gained, and of what was
+    known (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    """
+    for share in SHARES:
+        candidate = better if share == 1 else between(model, better, share)
+        compared = known.compare(candidate)
+        if compared is None or compared.after >= compared.before - FORGETTING / 2:
+            break
+    return candidate, compared
+
+
+def between(model: Model, better: Model, share: float) -> Model:
+    """Return the model that has gone only a share of the way from one to the other."""
+    net = copy.deepcopy(better.net)
+    before = model.net.state_dict()
+    for name, value in net.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.lerp_(before[name], 1 - share)
+    recipe = better.info.recipe | {"share_of_the_way": share}
+    return Model(net, better.info.model_copy(update={"recipe": recipe}))
 
 
 class _Marks:
@@ -150,6 +183,10 @@ class _Marks:
         self._before: list[NDArray[np.int32]] = []
         self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
         self._pause = CHECK_EVERY
+
+    def sit_before(self) -> None:
+        """Have the model that it began with sit the exams."""
+        self._before = [exam.sit(self._model, self._device) for exam in self._exams]
 
     def due(self) -> bool:
         """Whether it is time for another look."""
@@ -171,6 +208,6 @@ class _Marks:
         if not self._exams:
             return None
         if not self._before:
-            self._before = [exam.sit(self._model, self._device) for exam in self._exams]
+            self.sit_before()
         after = [exam.sit(other, self._device) for exam in self._exams]
         return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")

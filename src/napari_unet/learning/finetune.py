@@ -46,7 +46,7 @@ def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
         "learning_rate": 1e-4,
         "freeze_norm": True,
         "distillation": 1.0,
-        "replay": 0.25,
+        "replay": 0.5,
         "ema": 0.95,
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
