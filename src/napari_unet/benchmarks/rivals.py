@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import ndimage
 
+from napari_unet.benchmarks.sitting import learn
 from napari_unet.evaluation.annotator import Annotator
-from napari_unet.learning.corrected import Material, learning_steps
+from napari_unet.learning.corrected import Material
 from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
 from napari_unet.learning.train import train_steps, training_config
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.pipeline import segment
-from napari_unet.progress import CancelToken, drive
+from napari_unet.progress import drive
 from napari_unet.task import choose_channels
 
 if TYPE_CHECKING:
@@ -25,27 +24,8 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.benchmarks.fields import Field
-    from napari_unet.learning.session import StepReport
+    from napari_unet.benchmarks.sitting import Checkpoint
     from napari_unet.models.model import Model
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """A moment at which the program learned.
-
-    Attributes
-    ----------
-    seconds : float
-        Annotation until then.
-    objects : int
-        Objects (or regions) corrected until then.
-    material : sequence of Material
-        All that was corrected until then.
-    """
-
-    seconds: float
-    objects: int
-    material: Sequence[Material]
 
 
 class Rival(Protocol):
@@ -58,17 +38,6 @@ class Rival(Protocol):
 
     def segment(self, image: Image) -> NDArray[Any]:
         """Return the labels (Y, X) of an image."""
-
-
-def learn(model: Model, material: Sequence[Material], steps: int, device: str) -> Model:
-    """Return what the window's Learn makes of a model, stopped by its Stop after so many steps."""
-    stop = CancelToken()
-
-    def count(report: StepReport) -> None:
-        if report.step >= steps:
-            stop.cancel()
-
-    return drive(learning_steps(model, material, sys.float_info.max, device, stop), count)
 
 
 class Dense:
