@@ -187,7 +187,8 @@ class Annotator:
                 wrong = int(sizes_true[row] + sizes[best] - 2 * shared[row, best])
                 yield _Flaw(Kind.OUTLINE, wrong, true, (int(ids[best]),))
             else:
-                yield _Flaw(Kind.MISSED, int(sizes_true[row]), true)
+                pieces = ids[shared[row] > 0.5 * sizes]
+                yield _Flaw(Kind.MISSED, int(sizes_true[row]), true, tuple(pieces.tolist()))
         if len(ids):
             none = (table[0, 1:] > 0.5 * sizes) & ~covers.any(0) & (iou.max(0, initial=0) < LIKE)
             for column in np.flatnonzero(none):
@@ -199,7 +200,9 @@ class Annotator:
         whole = effort.strokes(length(outline(drawn)))
         value: int | NDArray[np.int32] = int(labels.max()) + 1
         if flaw.kind is Kind.MISSED:
-            pixels, seconds = drawn, whole
+            pixels, value = drawn | shown, np.where(drawn, value, 0)[drawn | shown]
+            rest = np.unique(labels[shown & ~drawn])  # of the pieces that lay there, what sticks out is erased
+            seconds = whole + len(rest) * (effort.point + effort.press)
         elif flaw.kind is Kind.SPURIOUS:
             pixels, value, seconds = shown, 0, effort.clicks(1) + effort.press  # background is chosen by a key
         elif flaw.kind is Kind.SPLIT:
