@@ -60,6 +60,9 @@ def annotator(
     rounds: Annotated[int, typer.Option(min=1, help="How often the program learns.")] = 8,
     objects: Annotated[int, typer.Option(min=1, help="Corrections before each time.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, typer.Option(min=1, help="Training steps on all labels.")] = 300,
+    size: Annotated[int, typer.Option(min=64, help="Width of a field, pixels.")] = 512,
+    fields: Annotated[int, typer.Option(min=1, help="Most fields to work on, and most held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seeds the annotator's hand and untrained networks.")] = 0,
     quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
@@ -74,7 +77,7 @@ def annotator(
     check_device(device)
     if name not in DATA_SETS:
         fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
-    settings = Settings(rounds=rounds, objects=objects, steps=steps, rivals=rivals, seed=seed)
+    settings = Settings(rounds, objects, steps, ceiling_steps, size=size, fields=fields, rivals=rivals, seed=seed)
     try:
         figures = run(data, name, settings.quick() if quick else settings, device, say=say)
     except UNetError as error:
