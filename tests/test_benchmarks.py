@@ -115,6 +115,21 @@ def test_corrections_stay_when_the_field_is_segmented_again(bright_model, blobs)
     assert material.supervised.all()
 
 
+def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
+    """The model finds almost nothing, so every object is corrected; looking a field over is paid once."""
+    fields = [
+        Field(Image(image, "YX"), truth) for image, truth in (blobs((64, 64), n=4, seed=seed) for seed in range(2))
+    ]
+    number = [field.objects for field in fields]
+    model = bright_model(threshold=3.0)
+    points = list(sit_down(model, fields, rounds=9, objects=number[0], steps=1, instances=True, seed=3))
+    assert [point.figures["fields"] for point in points] == [1, 2]
+    assert [point.objects for point in points] == [number[0], sum(number)]
+    people = [Sitting(field, seed=3 + i).annotator for i, field in enumerate(fields)]
+    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.look_over() for p in people))
+    assert [len(point.material) for point in points] == [1, 2]
+
+
 def test_fields_are_split_by_file(data):
     fields, held_out = read_fields(data, DATA_SETS["squares"], 48)
     assert [field.image.name for field in fields] == ["a_0.tif", "a_1.tif", "b_0.tif"]

@@ -154,12 +154,12 @@ def sit_down(
     for _ in range(rounds):
         left = objects
         while left > 0:
-            left -= done[-1].correct(left)
-            if left > 0 and not waiting:
-                break
-            if left > 0:
+            if done[-1].reviewed:
+                if not waiting:
+                    break
                 done.append(waiting.pop(0))
                 done[-1].show(model, device)
+            left -= done[-1].correct(left)
         watch = Stopwatch()
         material = [part for sitting in done if (part := sitting.material(model)) is not None]
         model = learn(model, material, steps, device)
