@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 
+import numpy as np
+import pytest
+import tifffile
 from typer.testing import CliRunner
 
+from napari_unet.axes import Image
 from napari_unet.benchmarks import tiling
+from napari_unet.benchmarks.annotator import Examiner, summary
+from napari_unet.benchmarks.curves import draw_curves
+from napari_unet.benchmarks.fields import DATA_SETS, DataSet, Field, read_fields
 from napari_unet.benchmarks.report import in_turn, ratio
+from napari_unet.benchmarks.sitting import Sitting, sit_down
 from napari_unet.cli import app
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.pipeline import segment
 from napari_unet.tiling import budget
 
 
@@ -58,3 +69,136 @@ def test_calls_are_timed_in_turn():
 
 def test_ratio():
     assert ratio([2.0, 3.0, 8.0], [1.0, 1.0, 2.0]) == {"median": 3.0, "least": 2.0, "most": 4.0}
+
+
+# -- the simulated annotator ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dark_nuclei():
+    """Five fields of dark, noisy nuclei, which the shipped model has not seen and finds less than half of."""
+    folder = files("napari_unet") / "samples"
+    images = np.sqrt(tifffile.imread(str(folder / "nuclei_stack.tif")).astype(np.float32))
+    truths = tifffile.imread(str(folder / "nuclei_stack_reference.tif")).astype(np.int32)
+    noise = np.random.default_rng(0).normal(0, 0.5, images.shape) * images.std(axis=(1, 2), keepdims=True)
+    dark = (noise - images).astype(np.float32)
+    return [Field(Image(image, "YX"), truth) for image, truth in zip(dark, truths, strict=True)]
+
+
+def test_learning_from_a_few_corrections_beats_not_learning(nuclei, dark_nuclei):
+    """Six mended objects of one field help two others."""
+    examiner = Examiner(dark_nuclei[2:4], (), instances=True)
+
+    def score(model):
+        return examiner.marks(lambda image: segment(image, model, device="cpu").labels)["score"]
+
+    (point,) = sit_down(nuclei, dark_nuclei[:1], rounds=1, objects=6, steps=10, instances=True)
+    assert 6 <= point.objects < 12
+    assert 20 < point.seconds < 120
+    assert score(nuclei) < 0.4
+    assert score(point.model) > score(nuclei) + 0.12
+
+
+def test_corrections_stay_when_the_field_is_segmented_again(bright_model, blobs):
+    image, truth = blobs((96, 96), n=8, radius=10)
+    sitting = Sitting(Field(Image(image, "YX"), truth))
+    sitting.show(bright_model(threshold=0.9))
+    assert sitting.correct(2) >= 2
+    mended = sitting.labels.copy()
+    protected = sitting.corrections.protected(sitting.labels, (0, 0))
+    sitting.show(bright_model(threshold=0.3))
+    assert (sitting.labels[0, 0] == mended[0, 0])[protected].all()
+    sitting.correct(1000)
+    assert sitting.reviewed
+    assert evaluate(sitting.annotator.truth, sitting.labels[0, 0]).ap["0.75"] == 1
+    material = sitting.material(bright_model())
+    assert material.supervised.all()
+
+
+def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
+    """The model finds almost nothing, so every object is corrected; looking a field over is paid once."""
+    fields = [
+        Field(Image(image, "YX"), truth) for image, truth in (blobs((64, 64), n=4, seed=seed) for seed in range(2))
+    ]
+    number = [field.objects for field in fields]
+    model = bright_model(threshold=3.0)
+    points = list(sit_down(model, fields, rounds=9, objects=number[0], steps=1, instances=True, seed=3))
+    assert [point.figures["fields"] for point in points] == [1, 2]
+    assert [point.objects for point in points] == [number[0], sum(number)]
+    people = [Sitting(field, seed=3 + i).annotator for i, field in enumerate(fields)]
+    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.look_over() for p in people))
+    assert [len(point.material) for point in points] == [1, 2]
+
+
+def test_fields_are_split_by_file(data):
+    fields, held_out = read_fields(data, DATA_SETS["squares"], 48)
+    assert [field.image.name for field in fields] == ["a_0.tif", "a_1.tif", "b_0.tif"]
+    assert [field.image.name for field in held_out] == ["c_0.tif"]
+    assert {field.truth.shape for field in fields} == {(48, 48)}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A folder with a data set of classes, from three animals."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setitem(DATA_SETS, "squares", DataSet("squares", base=None, instances=False, grouped=True))
+    for name in ("a_0", "a_1", "b_0", "c_0"):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[12:30, 12:30], labels[36:52, 30:50] = 1, 1
+        for folder, array in (("images", 100 * labels + rng.integers(0, 50, labels.shape)), ("labels", labels)):
+            path = tmp_path / "squares" / folder / f"{name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, array.astype(np.uint8))
+    return tmp_path
+
+
+def test_annotator(data, tmp_path):
+    words = ["annotator", "--data", data, "--set", "squares", "--rounds", 1, "--objects", 2, "--steps", 1]
+    words += ["--ceiling-steps", 1, "--size", 64, "-o", tmp_path / "out", "--json"]
+    result = CliRunner().invoke(app, ["benchmark", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout.splitlines()[-1])
+    (written,) = (tmp_path / "out").glob("annotator-squares-*.json")
+    assert json.loads(written.read_text()) == figures
+    rows = figures["rows"]
+    assert [len(rows[who]) for who in ("program", "dense", "scratch")] == [2, 1, 1]
+    assert [row["seconds"] for row in rows["program"][1:]] == [row["seconds"] for row in rows["scratch"]]
+    assert rows["program"][0]["seconds"] == 0 < rows["program"][1]["seconds"]
+    assert 0 < figures["ceiling"]["score"] <= 1
+
+
+def test_a_data_set_that_is_not_there(data):
+    result = CliRunner().invoke(app, ["benchmark", "annotator", "--data", str(data), "--set", "circles"])
+    assert result.exit_code == 2
+    assert "squares" in result.stderr
+    result = CliRunner().invoke(app, ["benchmark", "annotator", "--data", str(data), "--set", "axons_sem"])
+    assert result.exit_code == 1
+    assert "axons_sem" in result.stderr
+
+
+def test_summary():
+    rows = {
+        "program": [
+            {"seconds": 0, "objects": 0, "score": 0.1, "known": 0.9},
+            {"seconds": 30, "objects": 5, "score": 0.5, "known": 0.85, "wait": 3.0},
+            {"seconds": 60, "objects": 9, "score": 0.8, "known": 0.87, "wait": 5.0},
+        ],
+        "dense": [{"score": 0.5}, {"score": 0.6}],
+    }
+    assert summary(rows, best=0.85, objects=90, dense_seconds=600) == {
+        "seconds from the last stroke to a new picture": 4.0,
+        "most forgotten": 0.05,
+        "90 % of the ceiling": {
+            "objects": 9, "share of the objects": 0.1, "seconds": 60, "share of the seconds": 0.1,
+        },
+        "ahead of dense": "1 of 2 times",
+    }  # fmt: skip
+
+
+def test_curves(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = {
+        who: [{"seconds": s, "objects": s, "score": 0.5, "known": 0.9} for s in (0, 9)] for who in ("program", "dense")
+    }
+    draw_curves({"rows": rows, "ceiling": {}, "measure": "AP", "data": "squares"}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -2,51 +2,108 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from napari_unet.cli.common import Device, Json, app, check_device, fail, print_json, say
 from napari_unet.errors import UNetError
 
-
-class BenchmarkName(StrEnum):
-    """What is measured."""
-
-    tiling = "tiling"
-    memory = "memory"
-    gui = "gui"
+benchmark = typer.Typer(help="Measure how fast, how exact, how sparing and how quick to learn this program is.")
+app.add_typer(benchmark, name="benchmark")
 
 
-@app.command()
-def benchmark(
-    name: Annotated[BenchmarkName, typer.Argument(help="What to measure.")],
-    size: Annotated[
-        list[int] | None, typer.Option(min=256, help="Width of the image, pixels; for memory, several may be given.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured (tiling).")] = 5,
-    volume: Annotated[bool, typer.Option(help="A volume instead of a plane (tiling).")] = False,
+@benchmark.command()
+def tiling(
+    size: Annotated[int | None, typer.Option(min=256, help="Width of the image, pixels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    volume: Annotated[bool, typer.Option(help="A volume instead of a plane.")] = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Measure how fast, how exact and how sparing this program is on this machine."""
+    """Time the inference engine against the bare network and MONAI's sliding window, and check it against one pass."""
+    from napari_unet.benchmarks import tiling
+
     check_device(device)
-    if name is BenchmarkName.gui:
-        from napari_unet._qt import benchmark as gui
+    _tell(tiling.run(size or (512 if volume else 4096), rounds, device, volume, say=say), as_json)
 
-        figures = gui.run((size or [4096])[0], say=say)
-    elif name is BenchmarkName.memory:
-        from napari_unet.benchmarks import memory
 
-        figures = memory.run(size or memory.SIZES, device=device, say=say)
-    else:
-        from napari_unet.benchmarks import tiling
+@benchmark.command()
+def memory(
+    size: Annotated[list[int] | None, typer.Option(min=256, help="Widths of the images, pixels.")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how much memory files of growing size take, from zarr to zarr."""
+    from napari_unet.benchmarks import memory
 
-        figures = tiling.run((size or [512 if volume else 4096])[0], rounds, device, volume, say=say)
+    check_device(device)
+    _tell(memory.run(size or memory.SIZES, device=device, say=say), as_json)
+
+
+@benchmark.command()
+def gui(
+    size: Annotated[int, typer.Option(min=256, help="Width of the image, pixels.")] = 4096, as_json: Json = False
+) -> None:
+    """Measure how long the window pauses."""
+    from napari_unet._qt import benchmark as gui
+
+    _tell(gui.run(size, say=say), as_json)
+
+
+@benchmark.command()
+def annotator(
+    data: Annotated[Path, typer.Option(help="Folder of all data sets, each with images and labels.")],
+    name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
+    rounds: Annotated[int, typer.Option(min=1, help="How often the program learns.")] = 8,
+    objects: Annotated[int, typer.Option(min=1, help="Corrections before each time.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, typer.Option(min=1, help="Training steps on all labels.")] = 300,
+    size: Annotated[int, typer.Option(min=64, help="Width of a field, pixels.")] = 512,
+    fields: Annotated[int, typer.Option(min=1, help="Most fields to work on, and most held out.")] = 8,
+    rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
+    seed: Annotated[int, typer.Option(help="Seeds the annotator's hand and untrained networks.")] = 0,
+    quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the figures and their curves.")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how much a correction is worth: a simulated person mends, the program learns, against four rivals."""
+    from napari_unet.benchmarks.annotator import Settings, run
+    from napari_unet.benchmarks.fields import DATA_SETS
+
+    check_device(device)
+    if name not in DATA_SETS:
+        fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
+    settings = Settings(rounds, objects, steps, ceiling_steps, size=size, fields=fields, rivals=rivals, seed=seed)
+    try:
+        figures = run(data, name, settings.quick() if quick else settings, device, say=say)
+    except UNetError as error:
+        fail(str(error), 1)
+    if out is not None:
+        _write(figures, out)
+    _tell(figures, as_json)
+
+
+def _tell(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(figures)
+
+
+def _write(figures: dict[str, Any], folder: Path) -> None:
+    """Write figures and, where matplotlib is there, their curves."""
+    from napari_unet.benchmarks.curves import draw_curves
+
+    stem = f"annotator-{figures['data']}-{'gpu' if figures['machine']['gpu'] else 'cpu'}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    try:
+        draw_curves(figures, folder / f"{stem}.png")
+    except ImportError:
+        say("Without matplotlib there are no curves.")
+    say(f"written to {folder / stem}.json")
 
 
 @app.command()

@@ -1,0 +1,129 @@
+"""Labelled fields of view for the simulated annotator, cut from folders of image pairs and split by file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.pairs import match_by_stem
+from napari_unet.io.readers import read_image, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+
+HELD_OUT = 3
+"""Every third file (or animal) is held out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """What is in view of one image, and how it should be segmented.
+
+    Attributes
+    ----------
+    image : Image
+        Axes (Y, X) or (Y, X, C).
+    truth : ndarray of int32, axes (Y, X)
+        Objects or classes.
+    """
+
+    image: Image
+    truth: NDArray[np.int32]
+
+    @property
+    def objects(self) -> int:
+        """True objects (or classes other than 0)."""
+        return int(np.count_nonzero(np.unique(self.truth)))
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Where fields come from.
+
+    Attributes
+    ----------
+    folder : str
+        Within the folder of all data; holds ``images`` and ``labels``.
+    base : str or None
+        The model to begin with; None: an untrained one.
+    instances : bool
+        Whether labels are objects, or classes.
+    prefix : str
+        What the names of its files begin with.
+    grouped : bool
+        Whether files are of one animal if their names are the same up to the first ``_``.
+    planes : int
+        Planes taken of a volume, evenly spaced.
+    """
+
+    folder: str
+    base: str | None = "nuclei"
+    instances: bool = True
+    prefix: str = ""
+    grouped: bool = False
+    planes: int = 4
+
+
+DATA_SETS = {
+    "cells_phase_t98g": DataSet("cells_phase_t98g"),
+    "embryo3d_bbbc050": DataSet("embryo3d_bbbc050", grouped=True),
+    "histology": DataSet("nuclei_dsb2018/train", prefix="histology"),
+    "em_membranes_isbi2012": DataSet("em_membranes_isbi2012", base=None, instances=False),
+    "axons_sem": DataSet("axons_sem", base=None, instances=False, grouped=True),
+}
+
+KNOWN = DataSet("nuclei_dsb2018/val", prefix="fluorescence")
+"""What the shipped model knows already, of which learning should make it forget nothing."""
+
+
+def read_fields(data: Path, source: DataSet, size: int, most: int = 8) -> tuple[list[Field], list[Field]]:
+    """Return fields to work on and held-out ones, at most so many of each, from different files or animals.
+
+    Parameters
+    ----------
+    data : Path
+        The folder of all data.
+    source : DataSet
+        Which of them.
+    size : int
+        Width and height of a field, pixels, cut from the middle of the image.
+    most : int
+        Most fields of either kind.
+    """
+    folder = data / source.folder
+    groups: dict[str, list[tuple[Path, Path]]] = {}
+    for image, labels in match_by_stem(folder / "images", folder / "labels"):
+        if image.name.startswith(source.prefix):
+            groups.setdefault(image.stem.split("_")[0] if source.grouped else image.stem, []).append((image, labels))
+    if len(groups) < 2:
+        raise FileFormatError(f"{folder} holds {len(groups)} images to tell apart; two are needed at least.")
+    parts: tuple[list[Field], list[Field]] = ([], [])
+    for index, pairs in enumerate(groups.values()):
+        part = parts[(index + 1) % min(HELD_OUT, len(groups)) == 0]
+        for image, labels in pairs:
+            if len(part) < most:
+                part += _cut(read_image(image), read_labels(labels), size, source.planes)
+    return parts[0][:most], parts[1][:most]
+
+
+def _cut(image: Image, labels: NDArray[np.int32], size: int, planes: int) -> Sequence[Field]:
+    """Fields of one file that show something."""
+    truth = image.canonical_labels(labels)[0]
+    depth = image.size("Z")
+    wanted = range(1) if depth == 1 else np.linspace(0, depth - 1, planes + 2)[1:-1].astype(int)
+    y, x = (slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in image.space[1:])
+    found = []
+    for z in wanted:
+        pixels = image.read(0, slice(z, z + 1), y, x)[:, 0]
+        axes, pixels = ("YXC", np.moveaxis(pixels, 0, -1)) if len(pixels) > 1 else ("YX", pixels[0])
+        cut = replace(image, data=pixels, axes=axes, name=f"{image.name}, plane {z}" if depth > 1 else image.name)
+        found.append(Field(cut, truth[z, y, x].astype(np.int32)))
+    return [field for field in found if field.truth.any()]

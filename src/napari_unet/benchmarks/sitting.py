@@ -1,0 +1,171 @@
+"""The simulated annotator at the program: correct, learn, look again, as somebody does in the window."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.evaluation.annotator import Annotator
+from napari_unet.learning.corrected import gather_material, learning_steps
+from napari_unet.pipeline import segment
+from napari_unet.progress import CancelToken, Stopwatch, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_unet.benchmarks.fields import Field
+    from napari_unet.learning.corrected import Material
+    from napari_unet.learning.session import StepReport
+    from napari_unet.models.model import Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A moment at which the program learned.
+
+    Attributes
+    ----------
+    seconds : float
+        Annotation until then.
+    objects : int
+        Objects (or regions) corrected until then.
+    material : sequence of Material
+        All that was corrected until then.
+    model : Model
+        What the program made of it.
+    figures : dict
+        ``wait``: seconds from the last stroke to the new picture of what is in view; ``fields`` worked on; ``kinds`` of
+        what was wrong.
+    """
+
+    seconds: float
+    objects: int
+    material: Sequence[Material]
+    model: Model
+    figures: dict[str, Any]
+
+
+def learn(model: Model, material: Sequence[Material], steps: int, device: str) -> Model:
+    """Return what the window's Learn makes of a model, stopped by its Stop after so many steps."""
+    stop = CancelToken()
+
+    def count(report: StepReport) -> None:
+        if report.step >= steps:
+            stop.cancel()
+
+    return drive(learning_steps(model, material, sys.float_info.max, device, stop), count)
+
+
+class Sitting:
+    """One field as it is open in the window, and the annotator in front of it.
+
+    Parameters
+    ----------
+    shown : Field
+        Image and truth; the program never sees the truth.
+    instances : bool
+        Whether labels are objects.
+    seed : int
+        Seeds the annotator's hand.
+    """
+
+    def __init__(self, shown: Field, *, instances: bool = True, seed: int = 0) -> None:
+        self.image = shown.image
+        self.labels = np.zeros((1, 1, *shown.truth.shape), np.int32)
+        self.corrections = Corrections(self.labels.shape, instances=instances)
+        self.annotator = Annotator(shown.truth, instances=instances, seed=seed)
+        self.kinds: Counter[str] = Counter()
+        self.seconds = 0.0
+
+    def show(self, model: Model, device: str = "cpu") -> None:
+        """Segment the field and write what is not corrected, as `layers.session.LayerSession.write` does."""
+        self.corrections.update(self.labels)
+        everything = (slice(0, 1), slice(None), slice(None))
+        predicted = segment(self.image, model, device=device).labels
+        self.labels[0] = self.corrections.merge(self.labels, 0, everything, predicted[None])
+
+    def correct(self, objects: int) -> int:
+        """Mend so many objects or all there are, and mark the field as reviewed when all are well; return how many."""
+        count = 0
+        while True:
+            edit = self.annotator.next_edit(self.labels[0, 0], self.corrections.protected(self.labels, (0, 0)))
+            if edit is None:
+                self.corrections.review(0, slice(None), slice(None), slice(None))
+                self.seconds += self.annotator.look_over()
+                return count
+            if count >= objects and not edit.follows_up:
+                return count
+            edit.apply(self.labels[0, 0])
+            self.seconds += edit.seconds
+            self.kinds[edit.kind.value] += 1
+            count += 1
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether the annotator is done with it."""
+        return bool(self.corrections.reviewed.all())
+
+    def material(self, model: Model) -> Material | None:
+        """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
+        self.corrections.update(self.labels)
+        return gather_material(self.image, self.labels, self.corrections, model)
+
+
+def sit_down(
+    model: Model,
+    fields: Sequence[Field],
+    rounds: int,
+    objects: int,
+    steps: int,
+    *,
+    instances: bool,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Iterator[Checkpoint]:
+    """Correct and learn in turn, field after field; yield what each round came to.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin.
+    fields : sequence of Field
+        In the order in which they are worked on.
+    rounds : int
+        How often it learns, unless all fields are reviewed before.
+    objects : int
+        Objects corrected before each time; somewhat more where one edit leaves another object half mended.
+    steps : int
+        Training steps each time.
+    instances : bool
+        Whether labels are objects.
+    device : str
+        Where the network runs.
+    seed : int
+        Seeds the annotator's hand.
+    """
+    waiting = [Sitting(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
+    done = [waiting.pop(0)]
+    done[0].show(model, device)
+    for _ in range(rounds):
+        left = objects
+        while left > 0:
+            if done[-1].reviewed:
+                if not waiting:
+                    break
+                done.append(waiting.pop(0))
+                done[-1].show(model, device)
+            left -= done[-1].correct(left)
+        watch = Stopwatch()
+        material = [part for sitting in done if (part := sitting.material(model)) is not None]
+        model = learn(model, material, steps, device)
+        done[-1].show(model, device)
+        kinds = sum((sitting.kinds for sitting in done), Counter[str]())
+        figures = {"wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds)}
+        yield Checkpoint(sum(sitting.seconds for sitting in done), kinds.total(), material, model, figures)
+        if done[-1].reviewed and not waiting:
+            return
