@@ -89,6 +89,16 @@ def test_little_that_is_reviewed_is_learned_from(field, model):
     assert sum(s.supervised[0].sum() for s in lesson.samples) == 900
 
 
+def test_what_lies_in_one_square_is_learned_from(blobs, model):
+    image, labels = blobs((CELL, CELL), n=20)
+    truth = labels.astype(np.int32)[None, None]
+    corrections = Corrections(truth.shape)
+    corrections.reviewed[:] = True
+    lesson = make_lesson(model, material_of((Image(image, "YX"), truth, corrections), model))
+    assert lesson.exams == []
+    assert lesson.samples[0].supervised[0].all()
+
+
 def test_three_of_four_patches_are_centred_on_corrections_however_small(field, model):
     _, labels, corrections = field
     corrections.reviewed[:] = True

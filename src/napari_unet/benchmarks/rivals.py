@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import ndimage
 
 from napari_unet.benchmarks.sitting import learn
+from napari_unet.corrections.corrections import Corrections
 from napari_unet.evaluation.annotator import Annotator
-from napari_unet.learning.corrected import Material
 from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
+from napari_unet.learning.lesson import gather_material
 from napari_unet.learning.train import train_steps, training_config
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.pipeline import segment
 from napari_unet.progress import drive
-from napari_unet.task import choose_channels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.benchmarks.fields import Field
     from napari_unet.benchmarks.sitting import Checkpoint
+    from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
 
 
@@ -54,13 +56,8 @@ class Dense:
         self.model, self.steps, self.device = model, steps, device
         people = [Annotator(f.truth, instances=instances, seed=seed + i) for i, f in enumerate(fields)]
         self._finished_at = np.cumsum([person.draw_all() for person in people])
-        self._material = [
-            Material(
-                field.image, choose_channels(field.image, model, None), person.truth[None, None],
-                np.ones((1, 1, *field.truth.shape), bool), np.ones((1, 1, *field.truth.shape), bool),
-            )
-            for field, person in zip(fields, people, strict=True)
-        ]  # fmt: skip
+        self._material = [_reviewed(field.image, person.truth, model, instances=instances) for field, person in
+                          zip(fields, people, strict=True)]  # fmt: skip
 
     @property
     def seconds(self) -> float:
@@ -71,11 +68,20 @@ class Dense:
         """Learn from the fields that are finished, if there is one."""
         finished = int(np.searchsorted(self._finished_at, point.seconds, side="right"))
         if finished:
-            self.model = learn(self.model, self._material[:finished], self.steps, self.device)
+            learned = learn(self.model, list(chain(*self._material[:finished])), self.steps, self.device)
+            self.model = learned.model if learned.verdict.serve else self.model
 
     def segment(self, image: Image) -> NDArray[Any]:
         """Return the labels (Y, X) of an image."""
         return segment(image, self.model, device=self.device).labels
+
+
+def _reviewed(image: Image, labels: NDArray[Any], model: Model, *, instances: bool) -> list[Material]:
+    """Return a field of which somebody has said that all of it is right."""
+    corrections = Corrections((1, 1, *labels.shape), instances=instances)
+    corrections.reviewed[:] = True
+    corrections.update(labels[None, None])
+    return gather_material(image, labels[None, None], corrections, model)
 
 
 class Scratch:
@@ -91,7 +97,7 @@ class Scratch:
         samples = [
             sample
             for part in point.material
-            for sample in image_samples(part.image, self.model, part.labels, part.supervised)
+            for sample in image_samples(part.image, self.model, part.labels[None], part.mask("supervised")[None])
         ]
         config = finetune_config(
             self.model, steps=self.steps, max_seconds=None, learning_rate=1e-3, freeze_norm=False, distillation=0.0
@@ -124,7 +130,7 @@ class Forest:
         """Fit to the pixels that the program learned from, a part of them where they are many."""
         features, classes, areas = [], [], [1]
         for part in point.material:
-            labels, mask = part.labels[0, 0], part.supervised[0, 0]
+            labels, mask = part.labels[0], part.mask("supervised")[0]
             features.append(pixel_features(part.image)[mask])
             classes.append(labels[mask] > 0 if self._instances else labels[mask])
             areas += np.bincount(labels[mask])[1:].tolist()

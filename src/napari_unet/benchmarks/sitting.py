@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,16 +10,17 @@ import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.evaluation.annotator import Annotator
-from napari_unet.learning.corrected import gather_material, learning_steps
+from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.lesson import gather_material
 from napari_unet.pipeline import segment
-from napari_unet.progress import CancelToken, Stopwatch, drive
+from napari_unet.progress import Stopwatch, drive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_unet.benchmarks.fields import Field
-    from napari_unet.learning.corrected import Material
-    from napari_unet.learning.session import StepReport
+    from napari_unet.learning.corrected import Learned
+    from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
 
 
@@ -40,7 +40,7 @@ class Checkpoint:
         What the program made of it.
     figures : dict
         ``wait``: seconds from the last stroke to the new picture of what is in view; ``fields`` worked on; ``kinds`` of
-        what was wrong.
+        what was wrong; ``verdict`` on what was learned: the model before stays in use where that is not better.
     """
 
     seconds: float
@@ -50,15 +50,9 @@ class Checkpoint:
     figures: dict[str, Any]
 
 
-def learn(model: Model, material: Sequence[Material], steps: int, device: str) -> Model:
-    """Return what the window's Learn makes of a model, stopped by its Stop after so many steps."""
-    stop = CancelToken()
-
-    def count(report: StepReport) -> None:
-        if report.step >= steps:
-            stop.cancel()
-
-    return drive(learning_steps(model, material, sys.float_info.max, device, stop), count)
+def learn(model: Model, material: Sequence[Material], steps: int, device: str) -> Learned:
+    """Return what the window's Learn makes of a model in so many steps."""
+    return drive(learning_steps(model, material, None, device, max_steps=steps), lambda event: None)
 
 
 class Sitting:
@@ -110,7 +104,7 @@ class Sitting:
         """Whether the annotator is done with it."""
         return bool(self.corrections.reviewed.all())
 
-    def material(self, model: Model) -> Material | None:
+    def material(self, model: Model) -> list[Material]:
         """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
         self.corrections.update(self.labels)
         return gather_material(self.image, self.labels, self.corrections, model)
@@ -161,11 +155,15 @@ def sit_down(
                 done[-1].show(model, device)
             left -= done[-1].correct(left)
         watch = Stopwatch()
-        material = [part for sitting in done if (part := sitting.material(model)) is not None]
-        model = learn(model, material, steps, device)
+        material = [part for sitting in done for part in sitting.material(model)]
+        learned = learn(model, material, steps, device)
+        model = learned.model if learned.verdict.serve else model
         done[-1].show(model, device)
         kinds = sum((sitting.kinds for sitting in done), Counter[str]())
-        figures = {"wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds)}
+        figures = {
+            "wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds),
+            "in use": learned.verdict.serve, "verdict": str(learned.verdict),
+        }  # fmt: skip
         yield Checkpoint(sum(sitting.seconds for sitting in done), kinds.total(), material, model, figures)
         if done[-1].reviewed and not waiting:
             return

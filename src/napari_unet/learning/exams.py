@@ -26,6 +26,9 @@ CELL = 96
 LEAST_OBJECTS = 4
 """Objects, or for classes squares, that have to be held out: on fewer nothing can be decided."""
 
+MOST_KEPT_ASIDE = 0.4
+"""Share of all that could be learned from which is kept aside at most."""
+
 KEPT = 0.5
 """Share of what is left to learn from that the distance kept from the held-out squares may not take away more than."""
 

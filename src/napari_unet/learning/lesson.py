@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.exams import LEAST_OBJECTS, Exam, apart, cell_width, held_out
+from napari_unet.learning.exams import LEAST_OBJECTS, MOST_KEPT_ASIDE, Exam, apart, cell_width, held_out
 from napari_unet.learning.finetune import field_sample, with_context
 from napari_unet.learning.reader import FieldReader
 from napari_unet.nets.geometry import halo
@@ -147,7 +147,7 @@ def _kept_aside(
 ) -> tuple[list[NDArray[np.bool_]], int]:
     """Return the reviewed pixels (Z, Y, X) of each part that nothing is learned from, and the distance kept from them.
 
-    None at all where too little is reviewed: what little there is, is better learned from.
+    None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
     reviewed = [part.corrections.reviewed[0] & mask for part, mask in zip(material, supervised, strict=True)]
     width = cell_width([part.labels for part in material], reviewed) if model.info.task == "instances" else 96
@@ -158,7 +158,8 @@ def _kept_aside(
         )
     else:
         count = int(sum(np.count_nonzero(mask) for mask in held)) // 1024
-    if count < LEAST_OBJECTS:
+    share = sum(map(np.count_nonzero, held)) / max(1, sum(map(np.count_nonzero, supervised)))
+    if count < LEAST_OBJECTS or share > MOST_KEPT_ASIDE:
         return [np.zeros_like(mask) for mask in reviewed], 0
     reach = max(halo(model.info.spec)[-2:])
     return held, min(apart(a, b, reach)[1] for a, b in zip(supervised, held, strict=True))
