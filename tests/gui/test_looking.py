@@ -43,13 +43,10 @@ def reviewed(widget: Any) -> Any:
 
 
 def test_keys_are_free_in_napari(viewer):
-    taken = {str(key) for name, keys in default_shortcuts.items() if "shapes" not in name for key in keys}
-    taken -= {str(key) for name in ("napari:activate_add_rectangle_mode",) for key in default_shortcuts[name]}
-    taken -= {str(key) for name in ("napari:activate_add_path_mode",) for key in default_shortcuts[name]}
+    assert str(default_shortcuts["napari:reset_view"][0]) == "Ctrl+R", "that is how napari writes keys"
     ours = {key.replace("-", "+") for key in KEYS}
-    assert not ours & taken
-    for layer in (Labels, Image):
-        assert not ours & {str(key) for key in layer.class_keymap}
+    for keymap in (viewer.keymap, viewer.class_keymap, Labels.class_keymap, Image.class_keymap):
+        assert not ours & {str(key) for key in keymap}
 
 
 def test_reviewed_by_keys(segment, widget, viewer, squares, canvas, wait_idle):
@@ -93,7 +90,7 @@ def test_overlay_while_painting(segment, widget, viewer, squares, canvas, wait_i
     wait_idle(widget)
     overlay = overlay_of(viewer)
     assert overlay is not None
-    assert viewer.layers.selection.active is labels
+    assert viewer.layers.selection.active == labels
     assert labels.mode == "paint"
     shown = np.count_nonzero(overlay.data)
     assert shown == (labels.data == 50).sum()
@@ -149,7 +146,7 @@ def test_overlay_by_its_checkbox(segment, widget, viewer, squares, click, wait_i
     assert overlay_of(viewer) is None
     box.click()
     assert overlay_of(viewer) is not None
-    assert viewer.layers.selection.active is labels
+    assert viewer.layers.selection.active == labels
     viewer.layers.remove(overlay_of(viewer))
     assert not box.isChecked()
     wait_idle(widget)
@@ -161,7 +158,6 @@ def test_overlay_goes_with_its_image(segment, widget, viewer, squares, click, wa
     segment(squares())
     click(widget.correct_panel.reviewed)
     wait_idle(widget)
-    viewer.layers.move(viewer.layers.index(overlay_of(viewer)), 0)
     if how == "image":
         viewer.layers.remove("image")
     elif how == "all":
@@ -174,6 +170,7 @@ def test_overlay_goes_with_its_image(segment, widget, viewer, squares, click, wa
             canvas.key(Qt.Key.Key_Delete, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: overlay_of(viewer) is None, timeout=5000)
     assert widget.correct_panel.overlay.isChecked()
+    QApplication.processEvents()  # Mesa crashes where layers come before those that went are gone from the canvas
     segment(squares((64, 64)), "next")
     click(widget.correct_panel.reviewed)
     assert overlay_of(viewer, "next reviewed") is not None
@@ -225,7 +222,7 @@ def test_where_next_by_key_and_button(segment, widget, viewer, squares, canvas, 
     assert widget.status.text().endswith("1 more place after this one.")
     click(widget.correct_panel.next)
     assert widget.controller.session.place == (0, 0)
-    assert viewer.layers.selection.active is labels
+    assert viewer.layers.selection.active == labels
 
 
 def test_the_panel_fits_its_least_width(segment, widget, squares, click):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -76,8 +75,8 @@ class UNetWidget(QWidget):
         self._count_soon.setInterval(150)
         self._count_soon.timeout.connect(self.controller.refresh_corrections)
         self.controller.edited.connect(lambda: self._count_soon.start())
-        for key in KEYS:
-            self.viewer.bind_key(key, partial(self._on_key, key), overwrite=True)
+        for key, verb in KEYS.items():
+            self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self._closed = False
@@ -114,8 +113,13 @@ class UNetWidget(QWidget):
         self.status.setStyleSheet(f"color: {colour};" if colour else "")
         self.status.setText(message.text)
 
-    def _on_key(self, key: str, viewer: Any) -> None:
-        KEYS[key](self.controller)
+    def _on_key(self, verb: Callable[[Controller], None]) -> Callable[[Any], None]:
+        """Return what napari calls on a key; it wants a function that has a name."""
+
+        def pressed(viewer: Any) -> None:
+            verb(self.controller)
+
+        return pressed
 
 
 def _close_down(widget: UNetWidget | None) -> None:
