@@ -14,9 +14,17 @@ from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
-REVIEW_KEY = "R"
+KEYS: dict[str, Callable[[Controller], None]] = {
+    "R": lambda controller: controller.toggle_reviewed("view"),
+    "Shift-R": lambda controller: controller.toggle_reviewed("slice"),
+    "T": lambda controller: controller.toggle_reviewed("object"),
+    "N": lambda controller: controller.look_next(),
+}
+"""Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
 """Of the status line, on a dark and on a light theme."""
 
@@ -67,7 +75,10 @@ class UNetWidget(QWidget):
         self._count_soon.setInterval(150)
         self._count_soon.timeout.connect(self.controller.refresh_corrections)
         self.controller.edited.connect(lambda: self._count_soon.start())
-        self.viewer.bind_key(REVIEW_KEY, self._on_review_key, overwrite=True)
+        for key, verb in KEYS.items():
+            self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
+        # Whoever removes layers has to be done with that before another one can be removed.
+        self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self._closed = False
         warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
@@ -82,7 +93,8 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
-        self.viewer.bind_key(REVIEW_KEY, None, overwrite=True)
+        for key in KEYS:
+            self.viewer.bind_key(key, None, overwrite=True)
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Stop all work when the widget is closed as a window of its own."""
@@ -101,8 +113,13 @@ class UNetWidget(QWidget):
         self.status.setStyleSheet(f"color: {colour};" if colour else "")
         self.status.setText(message.text)
 
-    def _on_review_key(self, viewer: Any) -> None:
-        self.controller.toggle_reviewed()
+    def _on_key(self, verb: Callable[[Controller], None]) -> Callable[[Any], None]:
+        """Return what napari calls on a key; it wants a function that has a name."""
+
+        def pressed(viewer: Any) -> None:
+            verb(self.controller)
+
+        return pressed
 
 
 def _close_down(widget: UNetWidget | None) -> None:

@@ -80,6 +80,9 @@ class Corrections:
         What the program painted, where the user has not corrected it since.
     reviewed : ndarray of bool, axes (T, Z, Y, X)
         The pixels that the user has checked.
+    zero_is_background : bool
+        Whether class 0 says that there is nothing, and is learned like any other class, or that the user has not
+        labelled the pixel. Of objects, 0 is always the background.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
@@ -88,6 +91,7 @@ class Corrections:
         self.prediction: NDArray[np.int32] = np.zeros(shape, np.int32)
         self._seen = np.zeros(shape, bool)
         self.reviewed = np.zeros(shape, bool)
+        self.zero_is_background = True
         self._planes: dict[tuple[int, int], _PlaneState] = {}
         self._last_id = 0
 
@@ -102,9 +106,11 @@ class Corrections:
         for index in self.planes() if plane is None else [plane]:
             changed = labels[index] != self.prediction[index]
             n_changed = int(np.count_nonzero(changed))
+            ids = frozenset[int]()
             if n_changed:
-                self._last_id = max(self._last_id, _largest(labels[index]))
-            ids = self._touched(labels[index][changed], self.prediction[index][changed]) if n_changed else frozenset()
+                values = labels[index][changed]
+                self._last_id = max(self._last_id, _largest(values))
+                ids = self._touched(values, self.prediction[index][changed])
             state = _PlaneState(n_changed, ids, int(np.count_nonzero(self.reviewed[index])))
             if state.corrected_pixels or state.reviewed_pixels:
                 self._planes[index] = state
@@ -141,7 +147,10 @@ class Corrections:
 
     def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane to learn from: what is corrected, and what is reviewed."""
-        return np.asarray(self.corrected(labels, plane) | self.reviewed[plane])
+        mask = self.corrected(labels, plane) | self.reviewed[plane]
+        if not (self.instances or self.zero_is_background):
+            mask &= labels[plane] != 0
+        return np.asarray(mask)
 
     def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the `Provenance` of every pixel (Y, X) of a plane."""
@@ -167,6 +176,7 @@ class Corrections:
         part = Corrections((1, z.stop - z.start, *self.shape[2:]), instances=self.instances)
         part.prediction[0] = self.prediction[frame, z]
         part.reviewed[0] = self.reviewed[frame, z]
+        part.zero_is_background = self.zero_is_background
         part._planes = {(0, i - z.start): self._planes[frame, i] for i in range(z.start, z.stop)}
         return frame, z, np.array(labels[frame, z], np.int32), part
 

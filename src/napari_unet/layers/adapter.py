@@ -251,6 +251,52 @@ def middle_of_view(viewer: Any, layer: Any, image: Image) -> tuple[float, float]
     return pixel["Y"], pixel["X"]
 
 
+def pixel_under_cursor(viewer: Any, layer: Any, image: Image) -> tuple[int, int] | None:
+    """Return the (Y, X) pixel that the mouse points at, or None where there is none."""
+    pixel = dict(zip(_spatial_letters(layer, image), _in_pixels(layer, viewer.cursor.position), strict=True))
+    y, x = round(pixel["Y"]), round(pixel["X"])
+    return (y, x) if 0 <= y < image.size("Y") and 0 <= x < image.size("X") else None
+
+
+def look_at(viewer: Any, layer: Any, image: Image, place: tuple[int, int, float, float]) -> None:
+    """Move sliders and camera to a place of an image: time point, slice, and (Y, X) pixel."""
+    wanted = dict(zip("TZYX", place, strict=True))
+    letters = _spatial_letters(layer, image)
+    pixel = [wanted.get(a, now) for a, now in zip(letters, _in_pixels(layer, viewer.dims.point), strict=True)]
+    world = np.asarray(viewer.dims.point, float)
+    world[-layer.ndim :] = layer.data_to_world(pixel)
+    displayed = list(viewer.dims.displayed)
+    sliders = [axis for axis in range(len(world)) if axis not in displayed]
+    viewer.dims.set_point(sliders, world[sliders].tolist())
+    center = list(viewer.camera.center)
+    center[-len(displayed) :] = world[displayed].tolist()
+    viewer.camera.center = tuple(center)
+
+
+def coarse_placement(layer: Any, image: Image, step: int) -> dict[str, Any]:
+    """Return the placement of a layer that covers an image's planes with cells of `step` x `step` pixels.
+
+    Its axes are those of the image layer. Along Y and X there is one cell for every `step` pixels; along the others
+    there is one for all, so that the layer is seen in every plane.
+    """
+    letters = _spatial_letters(layer, image)
+    size = np.array([step if letter in "YX" else image.size(letter) for letter in letters], float)
+    matrix = np.eye(len(letters) + 1)
+    corner = np.array(layer.data_to_world([0] * len(letters)))
+    for axis in range(len(letters)):
+        one = np.eye(len(letters))[axis]
+        matrix[:-1, axis] = (np.array(layer.data_to_world(one)) - corner) * size[axis]
+    matrix[:-1, -1] = layer.data_to_world((size - 1) / 2)
+    return {"affine": matrix, "units": layer.units, "axis_labels": layer.axis_labels}
+
+
+def as_cells(plane: NDArray[Any], layer: Any, image: Image) -> NDArray[Any]:
+    """Return one plane (Y, X) as the data of a layer with the axes of an image layer; the others have length one."""
+    letters = _spatial_letters(layer, image)
+    ordered = plane if letters.index("Y") < letters.index("X") else plane.T
+    return np.expand_dims(ordered, [axis for axis, letter in enumerate(letters) if letter not in "YX"])
+
+
 def _spatial_letters(layer: Any, image: Image) -> str:
     return image.axes[:-1] if layer.rgb else image.axes
 

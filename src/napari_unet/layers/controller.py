@@ -16,8 +16,11 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers import adapter
+from napari_unet.layers.guide import Guide
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.overlay import Overlays
+from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.view import order_units
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
+    from napari_unet.layers.reviewer import Reviewed
     from napari_unet.models.model import Model
     from napari_unet.task import Task
 
@@ -47,7 +51,7 @@ class Message:
 
 
 class Controller:
-    """The verbs of the plugin: choose, segment, review, learn, go back, save.
+    """The verbs of the plugin: choose, segment, review, look next, learn, go back, save.
 
     Parameters
     ----------
@@ -85,6 +89,9 @@ class Controller:
         self._model: Model | None = None
         self.segmenter = Segmenter(self, runner)
         self.learner = Learner(self, runner)
+        self.reviewer = Reviewer(self)
+        self.guide = Guide(self)
+        self.overlays = Overlays(self)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -219,24 +226,13 @@ class Controller:
 
     # -- Correct ---------------------------------------------------------------------------------------------------
 
-    def toggle_reviewed(self) -> None:
-        """Mark the field in view as reviewed, or take that back."""
-        session = self.session
-        if session is None or not session.alive():
-            self.say("There is nothing to review yet. Press Segment first.", "error")
-            return
-        if self.viewer.dims.ndisplay == 3:
-            self.say("Switch to the 2D view to mark a field as reviewed.", "error")
-            return
-        try:
-            now = session.toggle_review()
-        except UNetError as error:
-            self.say(str(error), "error")
-            return
-        self.corrected.emit(session.summary)
-        self.say(
-            "Reviewed: everything in view counts as right now, as it is." if now else "No longer reviewed.", "info"
-        )
+    def toggle_reviewed(self, what: Reviewed = "view") -> None:
+        """Mark the field in view, the slice or the object under the cursor as reviewed, or take that back."""
+        self.reviewer.toggle(what)
+
+    def look_next(self) -> None:
+        """Go to where a correction is worth most."""
+        self.guide.look_next()
 
     def refresh_corrections(self, *, everything: bool = False) -> None:
         """Look for new corrections in the plane in view (or in all) and tell of the sums."""
@@ -356,6 +352,7 @@ class Controller:
         """Stop all jobs and let go of the viewer."""
         self.segmenter.close()
         self.learner.close()
+        self.overlays.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for session in self._sessions.values():

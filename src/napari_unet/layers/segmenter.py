@@ -6,8 +6,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.corrections.attention import Doubt, doubt
 from napari_unet.errors import Cancelled, UNetError
-from napari_unet.inference import Finished, segment_steps
+from napari_unet.inference import Finished, UnitDone, segment_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.view import Piece, View, pieces
 
@@ -75,6 +76,8 @@ class Segmenter:
             )
             for event in events:
                 yield from pieces(event)
+                if isinstance(event, UnitDone):
+                    yield doubt(event.maps, task.model.info.outputs, event.unit.frame, event.region)
 
         def ended(error: Exception | None) -> None:
             view.close()
@@ -87,7 +90,7 @@ class Segmenter:
 
         desk.segmenting.emit(True)
         desk.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
-        self._runner.start(job, steps, lambda event: self._on_piece(job, session, event), lambda _: ended(None), ended)
+        self._runner.start(job, steps, lambda event: self._on_event(job, session, event), lambda _: ended(None), ended)
         return True
 
     def stop(self) -> None:
@@ -116,10 +119,16 @@ class Segmenter:
         if self._view is not None:
             self._view.close()
 
-    def _on_piece(self, job: Job, session: LayerSession, piece: Piece) -> None:
-        desk = self._controller
+    def _on_event(self, job: Job, session: LayerSession, event: Piece | Doubt) -> None:
         if job is not self._job or job.generation != self._generation or not session.alive():
             return
+        if isinstance(event, Doubt):
+            session.attention.take(event, self._controller.model)
+        else:
+            self._on_piece(job, session, event)
+
+    def _on_piece(self, job: Job, session: LayerSession, piece: Piece) -> None:
+        desk = self._controller
         try:
             session.write(piece.frame, piece.region, piece.labels, piece.known)
         except UNetError as error:

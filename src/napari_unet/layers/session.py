@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
@@ -56,6 +57,7 @@ class LayerSession:
         name = f"{layer.name} {'objects' if instances else 'classes'}"
         self.labels_layer = viewer.add_labels(data, name=name, **adapter.result_kwargs(layer, image))
         self.corrections = Corrections(self.labels.shape, instances=instances)
+        self.attention = Attention(self.corrections.shape)
         self.summary = Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self._stroke = self._writing = self._edited = False
@@ -187,15 +189,6 @@ class LayerSession:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
         self.corrections.reviewed[(frame, *region)] |= where
         self.rescan(everything=False)
-
-    def toggle_review(self) -> bool:
-        """Mark the field in view as reviewed, or take that back where all of it was; return whether it now is."""
-        frame, z = self.place
-        y, x = self.field
-        value = not bool(self.corrections.reviewed[frame, z, y, x].all())
-        self.corrections.review(frame, slice(z, z + 1), y, x, value)
-        self.rescan(everything=False)
-        return value
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QGroupBox, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet._qt.panels.parts import count
+from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
 if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Summary
@@ -14,28 +27,59 @@ if TYPE_CHECKING:
 
 
 class CorrectPanel(QGroupBox):
-    """What was corrected, and the field in view marked as reviewed."""
+    """What was corrected, what is marked as reviewed, and where to look next."""
 
     HINT = "Paint, erase, fill or undo on the result as in any napari labels layer. Every edit is a correction."
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Correct", parent)
+        self._controller = controller
         hint = QLabel(self.HINT)
         hint.setWordWrap(True)
         self.counts = QLabel()
         self.counts.setWordWrap(True)
-        self.reviewed = QPushButton("Reviewed  (R)")
-        self.reviewed.setToolTip(
-            "Everything in view is right as it is now: what agrees counts for learning too, and no later segmentation "
-            "changes it. Press again to take it back."
+        self.reviewed = self._reviewed_button()
+        self.next = QPushButton("Where next  (N)")
+        self.next.setToolTip(
+            "Go to a place where the network is unsure and its models disagree, and which you have not looked at yet."
+        )
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.reviewed, 1)
+        buttons.addWidget(self.next, 1)
+        self.overlay = QCheckBox("Show")
+        self.overlay.setToolTip("Show on the image what was corrected and what is reviewed, in the plane in view.")
+        legend = QLabel(
+            f"<span style='color:{CORRECTED}'>■</span> corrected &nbsp; "
+            f"<span style='color:{REVIEWED}'>■</span> reviewed"
+        )
+        shown = QHBoxLayout()
+        shown.addWidget(self.overlay)
+        shown.addWidget(legend)
+        shown.addStretch(1)
+        self.zero = QComboBox()
+        self.zero.addItems(["Class 0 is background", "Class 0 is not labelled"])
+        self.zero.setToolTip(
+            "What the pixels of class 0 say where you have erased or reviewed: that there is nothing, which is learned "
+            "too, or nothing at all."
         )
         layout = QVBoxLayout(self)
-        for widget in (hint, self.counts, self.reviewed):
-            layout.addWidget(widget)
+        layout.addWidget(hint)
+        layout.addWidget(self.counts)
+        layout.addLayout(buttons)
+        layout.addLayout(shown)
+        layout.addWidget(self.zero)
         self.reviewed.clicked.connect(lambda: controller.toggle_reviewed())
+        self.next.clicked.connect(lambda: controller.look_next())
+        self.overlay.toggled.connect(controller.overlays.show)
+        self.zero.activated.connect(self._on_zero)
         controller.corrected.connect(self.show_summary)
         controller.image_changed.connect(lambda: self.show_summary(None))
+        controller.image_changed.connect(self._show_zero)
+        controller.segmenting.connect(self._show_zero)  # that is when a result is made
+        controller.overlays.switched.connect(self._show_overlay)
         self.show_summary(None)
+        self._show_zero()
+        self._show_overlay()
 
     def show_summary(self, summary: Summary | None) -> None:
         """Show how much was corrected and reviewed."""
@@ -49,3 +93,33 @@ class CorrectPanel(QGroupBox):
         share = summary.reviewed_share
         percent = f"{share:.0%}" if share >= 0.01 or not share else "less than 1%"
         self.counts.setText(f"{corrected}; <b>{percent}</b> of the image reviewed.")
+
+    def _reviewed_button(self) -> QToolButton:
+        """Return the button, which marks what is in view; its menu names what else can be marked."""
+        button = QToolButton()
+        button.setText("Reviewed  (R)")
+        button.setToolTip(
+            "Everything in view is right as it is now: what agrees counts for learning too, and no later segmentation "
+            "changes it. Press again to take it back. The menu has the slice and the object under the cursor."
+        )
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        menu = QMenu(button)
+        controller = self._controller
+        menu.addAction("What is in view  (R)").triggered.connect(lambda: controller.toggle_reviewed("view"))
+        menu.addAction("This slice  (Shift+R)").triggered.connect(lambda: controller.toggle_reviewed("slice"))
+        # Whoever has just clicked in the menu points at no object.
+        menu.addAction("The object under the cursor: point at it and press T").setEnabled(False)
+        button.setMenu(menu)
+        return button
+
+    def _show_overlay(self) -> None:
+        self.overlay.setChecked(self._controller.overlays.shown)
+
+    def _show_zero(self) -> None:
+        background = self._controller.reviewer.zero_is_background
+        self.zero.setVisible(background is not None)
+        self.zero.setCurrentIndex(int(background is False))
+
+    def _on_zero(self, index: int) -> None:
+        self._controller.reviewer.zero_is_background = index == 0

@@ -1,0 +1,92 @@
+"""Marking as reviewed: a field, or an object with what is around it; and whether a place was looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.corrections.corrections import RING
+from napari_unet.errors import UNetError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.corrections.corrections import Corrections
+
+_LOOKED_AT = 0.5
+"""A place counts as looked at when more than this share of it is reviewed."""
+
+
+def toggle_field(corrections: Corrections, plane: tuple[int, int], field: tuple[slice, slice]) -> bool:
+    """Mark a field (Y, X) of a plane (T, Z) as reviewed, or take that back where all of it was; return if it now is."""
+    frame, z = plane
+    value = not bool(corrections.reviewed[(*plane, *field)].all())
+    corrections.review(frame, slice(z, z + 1), *field, value)
+    return value
+
+
+def toggle_object(
+    corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], pixel: tuple[int, int]
+) -> bool:
+    """Mark the object at a pixel and the ring around it as reviewed, or take that back; return whether it now is.
+
+    Only in this plane: the others are not in view. Where ids are classes, the object is the connected patch of one
+    class. What is taken back leaves the reviewed objects beside it as they are.
+
+    Parameters
+    ----------
+    corrections : Corrections
+    labels : ndarray of int, axes (T, Z, Y, X)
+        As they are now.
+    plane, pixel : tuple of int
+        Where the object is: (T, Z) and (Y, X).
+
+    Raises
+    ------
+    UNetError
+        If there is background.
+    """
+    here, reviewed = labels[plane], corrections.reviewed[plane]
+    label = here[pixel]
+    if not label:
+        raise UNetError("There is no object under the cursor. Point at one and press the key again.")
+    mask = here == label
+    if not corrections.instances:
+        mask = _patch(mask, pixel)
+    field = _around(mask)
+    mask, here_field = mask[field], here[field]
+    value = not bool(reviewed[field][mask].all())
+    with_ring = ndimage.binary_dilation(mask, iterations=RING)
+    if not value:
+        beside = np.unique(here_field[with_ring & ~mask])
+        whole = [other for other in beside if other and other != label and reviewed[here == other].all()]
+        with_ring &= ~np.isin(here_field, whole)
+    reviewed[field][with_ring] = value
+    return value
+
+
+def looked_at(
+    corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice]
+) -> bool:
+    """Return whether the user has corrected something in a field (Y, X) of a plane (T, Z), or reviewed most of it."""
+    where = (*plane, *field)
+    if corrections.reviewed[where].mean() > _LOOKED_AT:
+        return True
+    return bool((labels[where] != corrections.prediction[where]).any())
+
+
+def _patch(mask: NDArray[np.bool_], pixel: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the connected part of a mask (Y, X) that a pixel belongs to."""
+    pieces, _ = ndimage.label(mask)
+    return np.asarray(pieces == pieces[pixel])
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the smallest field with a mask (Y, X) and its ring in it."""
+    y, x = (
+        slice(max(0, int(where[0]) - RING), int(where[-1]) + 1 + RING)
+        for where in (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
+    )
+    return y, x

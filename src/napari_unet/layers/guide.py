@@ -1,0 +1,66 @@
+"""Goes to where a correction is worth most."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_unet.corrections.attention import MOST_PLACES
+from napari_unet.corrections.reviewing import looked_at
+from napari_unet.errors import UNetError
+from napari_unet.layers import adapter
+
+if TYPE_CHECKING:
+    from napari_unet.corrections.attention import Place
+    from napari_unet.layers.controller import Controller
+
+CLOSE = 512
+"""Most pixels across that are shown of a place: of more, nobody sees which one is meant."""
+
+
+class Guide:
+    """Moves sliders and camera of the controller's viewer to the next place.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose image it is, and whose signals tell of what happens.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def look_next(self) -> None:
+        """Go to the place where a correction is worth most, and say why."""
+        desk = self._controller
+        session = desk.session
+        if session is None or not session.alive() or not session.attention.anything:
+            desk.say("There is nothing to look at yet. Press Segment first, and let it finish a slice.", "error")
+            return
+        if desk.viewer.dims.ndisplay == 3:
+            desk.say("Switch to the 2D view to be shown where to look next.", "error")
+            return
+        try:
+            settled = partial(looked_at, session.corrections, session.labels)
+        except UNetError as error:
+            desk.say(str(error), "error")
+            return
+        place = session.attention.next_place(session.place, settled)
+        if place is None:
+            desk.say("The network is sure of everything that you have not looked at yet.", "done")
+            return
+        wide = max(part.stop - part.start for part in session.field)
+        if wide > CLOSE:
+            desk.viewer.camera.zoom *= wide / CLOSE
+        adapter.look_at(desk.viewer, session.layer, session.image, (place.frame, place.z, place.y, place.x))
+        desk.say(_why(place))
+
+
+def _why(place: Place) -> str:
+    """Return what to tell the user of a place."""
+    again = "All places were shown; it begins anew. " if place.again else ""
+    if not place.left:
+        return f"{again}The network is unsure in the middle of the view. This is the last place."
+    number = f"{MOST_PLACES} or more places" if place.left >= MOST_PLACES - 1 else f"{place.left} more place"
+    plural = "s" if 1 < place.left < MOST_PLACES - 1 else ""
+    return f"{again}The network is unsure in the middle of the view; {number}{plural} after this one."

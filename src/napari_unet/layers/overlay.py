@@ -1,0 +1,206 @@
+"""A quiet layer over every result that shows what was corrected and reviewed in the plane in view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_unet.errors import UNetError
+from napari_unet.layers import adapter
+from napari_unet.objects.targets import boundaries
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from numpy.typing import NDArray
+
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.session import LayerSession
+
+CORRECTED, REVIEWED = "#ff9f1c", "#4cc9f0"
+"""Colours; people who cannot tell red from green can tell these."""
+
+MOST = 1024
+"""Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
+
+_FILL, _LINE = 0.3, 0.9
+"""Opacity of what is corrected or reviewed, and of its outline."""
+
+
+class Overlays:
+    """Keeps one overlay for each session, and draws it when corrections were counted or another plane is in view.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose sessions they are.
+
+    Notes
+    -----
+    A layer is made when there is something to show. Counting waits until the hand rests, and so does the overlay: it
+    costs nothing while a stroke is under way.
+    """
+
+    switched = Signal()  # by another way than `show`: ask `shown`
+    orphaned = Signal()  # a layer of a result that is gone is left: call `tidy` when napari is done with removing
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._overlays: dict[Hashable, Overlay] = {}
+        controller.corrected.connect(self._draw)
+        controller.image_changed.connect(self._on_image)
+        dims = controller.viewer.dims.events
+        self._emitters = [dims.current_step, dims.ndisplay]
+        for emitter in self._emitters:
+            emitter.connect(self._draw)
+        controller.viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is switched on for the chosen image."""
+        session = self._controller.session
+        return session is None or self._of(session).on
+
+    def show(self, shown: bool) -> None:
+        """Switch it on or off for the chosen image."""
+        session = self._controller.session
+        if session is not None:
+            self._of(session).switch(shown)
+
+    def tidy(self) -> None:
+        """Remove the layers of results that are gone."""
+        for key, overlay in list(self._overlays.items()):
+            if overlay.session not in self._controller.sessions:
+                del self._overlays[key]
+                overlay.remove()
+
+    def close(self) -> None:
+        """Follow no longer; the layers stay in the viewer."""
+        for emitter in self._emitters:
+            emitter.disconnect(self._draw)
+        self._controller.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._overlays.clear()
+
+    def _of(self, session: LayerSession) -> Overlay:
+        key = session.labels_layer.unique_id
+        if key not in self._overlays:
+            self._overlays[key] = Overlay(session)
+        return self._overlays[key]
+
+    def _draw(self, _: Any = None) -> None:
+        self.tidy()
+        for session in self._controller.sessions:
+            self._of(session).draw()
+
+    def _on_removed(self, event: Any) -> None:
+        for overlay in self._overlays.values():
+            overlay.notice_loss()
+        self._on_image()
+
+    def _on_image(self) -> None:
+        """Tell of what may have changed with the chosen image."""
+        self.switched.emit()
+        if any(overlay.session not in self._controller.sessions for overlay in self._overlays.values()):
+            self.orphaned.emit()
+
+
+class Overlay:
+    """What was corrected and reviewed in one result, drawn in a layer that cannot be painted on.
+
+    Parameters
+    ----------
+    session : LayerSession
+    """
+
+    def __init__(self, session: LayerSession) -> None:
+        self.session = session
+        self.on = True
+        height, width = session.corrections.shape[2:]
+        self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MOST))))
+        self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
+        self._layer: Any = None
+
+    def switch(self, on: bool) -> None:
+        """Show it, or take it away."""
+        self.on = on
+        if on:
+            self.draw()
+        else:
+            self.remove()
+
+    def draw(self) -> None:
+        """Bring it up to date."""
+        if not self.on or (self._layer is None and not self.session.summary.anything):
+            return
+        if self._layer is None:
+            self._layer = self._made()
+        cells = self._now()
+        self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
+        if not np.array_equal(cells, self._cells):
+            self._cells[...] = cells
+            self._layer.refresh(extent=False)
+
+    def notice_loss(self) -> None:
+        """Switch it off if the user has deleted the layer."""
+        if self._layer is not None and self._layer not in self.session.viewer.layers:
+            self._layer, self.on = None, False
+
+    def remove(self) -> None:
+        """Take the layer away, if there is one."""
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self.session.viewer.layers:
+            self.session.viewer.layers.remove(layer)
+
+    def _made(self) -> Any:
+        """Return a new layer; what was selected stays so."""
+        from napari.utils.colormaps import DirectLabelColormap
+
+        session, layers = self.session, self.session.viewer.layers
+        colours = {None: "transparent", 0: "transparent"}
+        for value, colour in ((1, CORRECTED), (2, REVIEWED)):
+            colours[value] = _with_opacity(colour, _FILL)
+            colours[value + 2] = _with_opacity(colour, _LINE)
+        selected = set(layers.selection)
+        self._cells[...] = 0
+        layer = session.viewer.add_labels(
+            adapter.as_cells(self._cells, session.layer, session.image),
+            name=f"{session.layer.name} reviewed",
+            colormap=DirectLabelColormap(color_dict=colours),
+            opacity=1,
+            **adapter.coarse_placement(session.layer, session.image, self._step),
+        )
+        layers.selection = selected
+        return layer
+
+    def _now(self) -> NDArray[np.uint8]:
+        """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""
+        session = self.session
+        cells = np.zeros_like(self._cells)
+        if session.viewer.dims.ndisplay == 3:
+            return cells  # it would be one thick slab
+        try:
+            labels, plane = session.labels[session.place], session.place
+        except UNetError:
+            return cells
+        cells[_coarse(session.corrections.reviewed[plane], self._step)] = 2
+        cells[_coarse(labels != session.corrections.prediction[plane], self._step)] = 1
+        if cells.any():
+            cells[boundaries(cells) & (cells > 0)] += 2
+        return cells
+
+
+def _coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """Return which cells of `step` (a power of two) x `step` pixels have a pixel of a mask (Y, X) in them."""
+    if step > 1:
+        mask = np.pad(mask, [(0, -n % step) for n in mask.shape])
+    while step > 1:
+        mask = mask[::2] | mask[1::2]
+        mask = mask[:, ::2] | mask[:, 1::2]
+        step //= 2
+    return mask
+
+
+def _with_opacity(colour: str, opacity: float) -> str:
+    return f"{colour}{round(255 * opacity):02x}"

@@ -1,0 +1,76 @@
+"""Reviewed: the user says that a field, a slice or an object is right as it is; and what class 0 says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from napari_unet.corrections.reviewing import toggle_field, toggle_object
+from napari_unet.errors import UNetError
+from napari_unet.layers import adapter
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.session import LayerSession
+
+Reviewed = Literal["view", "slice", "object"]
+"""What is marked: the field in view, all of the slice, or the object under the cursor."""
+
+_EVERYWHERE = (slice(None), slice(None))
+
+
+class Reviewer:
+    """Marks what the user has checked in the session of the controller's image.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose signals tell of what happens.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def toggle(self, what: Reviewed = "view") -> None:
+        """Mark something as reviewed, or take that back where all of it was."""
+        desk = self._controller
+        session = desk.session
+        if session is None or not session.alive():
+            desk.say("There is nothing to review yet. Press Segment first.", "error")
+            return
+        if desk.viewer.dims.ndisplay == 3:
+            desk.say("Switch to the 2D view to mark a field as reviewed.", "error")
+            return
+        try:
+            now = self._toggle(session, what)
+            summary = session.rescan(everything=False)
+        except UNetError as error:
+            desk.say(str(error), "error")
+            return
+        desk.corrected.emit(summary)
+        named = {
+            "view": "everything in view",
+            "slice": "all of this slice",
+            "object": "this object" if session.corrections.instances else "this patch",
+        }
+        desk.say(f"Reviewed: {named[what]} counts as right now, as it is." if now else "No longer reviewed.")
+
+    @property
+    def zero_is_background(self) -> bool | None:
+        """Whether class 0 says that there is nothing, or that a pixel is not labelled; None for objects."""
+        session = self._controller.session
+        return None if session is None or session.corrections.instances else session.corrections.zero_is_background
+
+    @zero_is_background.setter
+    def zero_is_background(self, value: bool) -> None:
+        session = self._controller.session
+        if session is not None:
+            session.corrections.zero_is_background = value
+
+    @staticmethod
+    def _toggle(session: LayerSession, what: Reviewed) -> bool:
+        if what == "object":
+            pixel = adapter.pixel_under_cursor(session.viewer, session.layer, session.image)
+            if pixel is None:
+                raise UNetError("There is no object under the cursor. Point at one and press the key again.")
+            return toggle_object(session.corrections, session.labels, session.place, pixel)
+        return toggle_field(session.corrections, session.place, session.field if what == "view" else _EVERYWHERE)
