@@ -14,18 +14,14 @@ os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
 
 import numpy as np
 import pytest
-import torch
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.models.info import ModelInfo
-from napari_unet.models.model import Model
+from hand_made import bright
 from napari_unet.models.store import save_model
-from napari_unet.nets.spec import UNetSpec
-from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor
 
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_unet._qt.main_widget import UNetWidget
     from napari_unet.layers.controller import Message
+    from napari_unet.models.model import Model
 
 PATIENCE = 60_000
 """Milliseconds that a test waits for a job: far more than any takes."""
@@ -57,32 +54,18 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # -- models ----------------------------------------------------------------------------------------------------------
 
 
-def bright_model(name: str = "tiny", ndim: int = 2, in_channels: int = 1, **changes: Any) -> Model:
-    """Return a model with weights set by hand: an object is what is bright in the first channel."""
-    spec = UNetSpec(ndim=ndim, in_channels=in_channels, out_channels=2, features=2, levels=1, norm="none")
-    net = UNet(spec).eval()
-    middle = (1,) * ndim
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.zero_()
-        for block in (net.down[0], net.up[0].conv):
-            for layer in block:
-                if hasattr(layer, "weight"):
-                    layer.weight[(0, 0, *middle)] = 1
-        net.head.weight[:, 0] = 40
-        net.head.bias.fill_(-20)
-    return Model(net, ModelInfo(**({"name": name, "spec": spec, "outputs": ("foreground", "distance")} | changes)))
-
-
 @pytest.fixture
 def make_model() -> Callable[..., Model]:
-    return bright_model
+    def make(name: str = "tiny", **settings: Any) -> Model:
+        return bright(name, **settings)
+
+    return make
 
 
 @pytest.fixture
 def tiny(own_home: Path) -> str:
     """Name of a model in the user's folder that takes no time."""
-    save_model(bright_model(), "tiny")
+    save_model(bright("tiny"), "tiny")
     return "tiny"
 
 

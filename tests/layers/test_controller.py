@@ -2,111 +2,23 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
-import torch
-from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
+from hand_made import bright, squares
 from napari_unet.axes import PixelSize
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner, sentence
 from napari_unet.layers.view import order_units
-from napari_unet.models.info import ModelInfo
-from napari_unet.models.model import Model
 from napari_unet.models.store import load_model, save_model
-from napari_unet.nets.spec import UNetSpec
-from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
-
-
-class LaterRunner:
-    """Runs jobs when it is told to, event by event: the order of things is the test's."""
-
-    def __init__(self) -> None:
-        self.jobs: list[SimpleNamespace] = []
-
-    def start(self, job: Any, steps: Any, on_event: Any, on_return: Any, on_error: Any) -> None:
-        self.jobs.append(SimpleNamespace(job=job, events=steps(), tell=on_event, end=on_return, fail=on_error))
-
-    def step(self, index: int = -1, n: int = 1) -> None:
-        for _ in range(n):
-            self.jobs[index].tell(next(self.jobs[index].events))
-
-    def finish(self, index: int = -1) -> None:
-        started = self.jobs[index]
-        while True:
-            try:
-                event = next(started.events)
-            except StopIteration as end:
-                started.end(end.value)
-                return
-            except Exception as error:  # noqa: BLE001
-                started.fail(error)
-                return
-            started.tell(event)
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
-
-
-def bright(name: str = "bright", in_channels: int = 1, threshold: float = 0.5, **info: Any) -> Model:
-    """Return a model with weights set by hand: an object is what is bright in the first channel."""
-    spec = UNetSpec(in_channels=in_channels, out_channels=2, features=2, levels=1, norm="none")
-    net = UNet(spec).eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.zero_()
-        for block in (net.down[0], net.up[0].conv):
-            for layer in block:
-                if hasattr(layer, "weight"):
-                    layer.weight[0, 0, 1, 1] = 1
-        net.head.weight[:, 0] = 40
-        net.head.bias.fill_(-40 * threshold)
-    return Model(net, ModelInfo(**({"name": name, "spec": spec, "outputs": ("foreground", "distance")} | info)))
-
-
-def squares(shape: tuple[int, ...] = (64, 64)) -> np.ndarray:
-    """Return four squares, one of them half as bright as the others."""
-    image = np.zeros(shape, np.float32)
-    for y in (10, 40):
-        for x in (10, 40):
-            image[..., y : y + 10, x : x + 10] = 0.4 if (y, x) == (10, 10) else 1
-    return image
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-def make_controller(viewer: Any, runner: Any = None) -> Any:
-    save_model(bright(), "bright")
-    save_model(bright(threshold=0.2), "sensitive")
-    controller = Controller(viewer, runner or InlineRunner())
-    controller.messages = []
-    controller.said.connect(controller.messages.append)
-    assert controller.choose_model("bright")
-    return controller
-
-
-@pytest.fixture
-def controller(viewer: Any) -> Any:
-    return make_controller(viewer)
-
-
-@pytest.fixture
-def later(viewer: Any) -> Any:
-    return make_controller(viewer, LaterRunner())
 
 
 def ids(layer: Any) -> set[int]:

@@ -6,48 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from napari.components import ViewerModel
 from napari.layers import Labels
 
+from hand_made import squares
 from napari_unet.corrections.attention import CELL
 from napari_unet.layers import adapter
-from napari_unet.layers.controller import Controller
-from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.overlay import MOST
-from napari_unet.models.info import ModelInfo
-from napari_unet.models.model import Model
-from napari_unet.models.store import save_model
-from napari_unet.nets.spec import UNetSpec
-from napari_unet.nets.unet import UNet
 
 FAINT = 0.5
 """Value of a pixel of which the model below can say nothing."""
 
 
-def bright(name: str = "bright", **info: Any) -> Model:
-    """Return a model with weights set by hand: what is bright is an object, and what is half as bright may be one."""
-    spec = UNetSpec(out_channels=2, features=2, levels=1, norm="none")
-    net = UNet(spec).eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.zero_()
-        for block in (net.down[0], net.up[0].conv):
-            for layer in block:
-                if hasattr(layer, "weight"):
-                    layer.weight[0, 0, 1, 1] = 1
-        net.head.weight[:, 0] = 40
-        net.head.bias.fill_(-40 * FAINT)
-    return Model(net, ModelInfo(**({"name": name, "spec": spec, "outputs": ("foreground", "distance")} | info)))
-
-
-def squares(shape: tuple[int, ...] = (64, 64)) -> np.ndarray:
-    """Return four squares."""
-    image = np.zeros(shape, np.float32)
-    for y in (10, 40):
-        for x in (10, 40):
-            image[..., y : y + 10, x : x + 10] = 1
-    return image
+def bright_squares(shape: tuple[int, ...] = (64, 64)) -> np.ndarray:
+    """Return four squares of one brightness."""
+    return squares(shape, dim=1.0)
 
 
 def with_faint(shape: tuple[int, ...], *places: tuple[int, ...]) -> np.ndarray:
@@ -58,27 +30,6 @@ def with_faint(shape: tuple[int, ...], *places: tuple[int, ...]) -> np.ndarray:
         y, x = CELL * row + 10, CELL * column + 10
         image[(*plane, slice(y, y + 12), slice(x, x + 12))] = FAINT
     return image
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def controller(viewer: Any) -> Any:
-    save_model(bright(), "bright")
-    save_model(bright(task="semantic", outputs=("class_0", "class_1")), "classes")
-    controller = Controller(viewer, InlineRunner())
-    controller.messages = []
-    controller.said.connect(controller.messages.append)
-    assert controller.choose_model("bright")
-    return controller
 
 
 def said(controller: Any) -> str:
@@ -96,7 +47,7 @@ def segmented(viewer: Any, controller: Any, data: np.ndarray, **kwargs: Any) -> 
 
 
 def test_reviewed_slice(viewer, controller):
-    segmented(viewer, controller, squares((3, 64, 64)))
+    segmented(viewer, controller, bright_squares((3, 64, 64)))
     viewer.dims.set_current_step(0, 2)
     controller.toggle_reviewed("slice")
     reviewed = controller.session.corrections.reviewed[:, :].reshape(3, -1)
@@ -109,7 +60,7 @@ def test_reviewed_slice(viewer, controller):
 
 
 def test_reviewed_object_under_the_cursor(viewer, controller):
-    labels = segmented(viewer, controller, squares((3, 64, 64)), scale=(4, 0.5, 0.5), translate=(0, 100, 0))
+    labels = segmented(viewer, controller, bright_squares((3, 64, 64)), scale=(4, 0.5, 0.5), translate=(0, 100, 0))
     viewer.dims.set_current_step(0, 1)
     viewer.cursor.position = (4, 100 + 45 * 0.5, 15 * 0.5)
     controller.toggle_reviewed("object")
@@ -121,7 +72,7 @@ def test_reviewed_object_under_the_cursor(viewer, controller):
 
 @pytest.mark.parametrize("position", [(0, 30, 30), (0, -5, 3), (0, 3, 200)])
 def test_nothing_under_the_cursor(viewer, controller, position):
-    segmented(viewer, controller, squares((3, 64, 64)))
+    segmented(viewer, controller, bright_squares((3, 64, 64)))
     viewer.cursor.position = position
     controller.toggle_reviewed("object")
     assert said(controller).startswith("There is no object under the cursor.")
@@ -130,7 +81,7 @@ def test_nothing_under_the_cursor(viewer, controller, position):
 
 def test_class_0(viewer, controller):
     assert controller.reviewer.zero_is_background is None
-    segmented(viewer, controller, squares())
+    segmented(viewer, controller, bright_squares())
     assert controller.reviewer.zero_is_background is None, "objects"
     controller.choose_model("classes")
     controller.segment()
@@ -140,7 +91,7 @@ def test_class_0(viewer, controller):
     controller.session.labels_layer.data[:] = 0
     controller.toggle_reviewed("slice")
     material = controller.session.material(controller.model, None)
-    assert not material.supervised.any()
+    assert not any(part.mask("supervised").any() for part in material)
     controller.learn()
     assert controller.messages[-1].level == "error", "there is nothing labelled to learn from"
 
@@ -153,7 +104,7 @@ def overlay_of(viewer: Any, name: str = "image reviewed") -> Any:
 
 
 def test_overlay_comes_with_the_first_correction(viewer, controller):
-    labels = segmented(viewer, controller, squares())
+    labels = segmented(viewer, controller, bright_squares())
     labels.mode = "paint"
     assert overlay_of(viewer) is None
     labels.paint((30, 30), 50)
@@ -170,7 +121,7 @@ def test_overlay_comes_with_the_first_correction(viewer, controller):
 
 
 def test_overlay_tells_corrected_from_reviewed(viewer, controller):
-    labels = segmented(viewer, controller, squares())
+    labels = segmented(viewer, controller, bright_squares())
     controller.toggle_reviewed()
     labels.data[30:40, 30:40] = 9
     controller.refresh_corrections()
@@ -181,7 +132,7 @@ def test_overlay_tells_corrected_from_reviewed(viewer, controller):
 
 
 def test_overlay_shows_the_plane_in_view(viewer, controller):
-    segmented(viewer, controller, squares((3, 64, 64)), scale=(3, 1, 1))
+    segmented(viewer, controller, bright_squares((3, 64, 64)), scale=(3, 1, 1))
     viewer.dims.set_current_step(0, 1)
     controller.toggle_reviewed("slice")
     overlay = overlay_of(viewer)
@@ -204,7 +155,7 @@ def test_overlay_shows_the_plane_in_view(viewer, controller):
 )
 def test_overlay_lies_on_the_image(viewer, controller, shape, axes):
     placed = {"scale": np.linspace(0.5, 2, len(shape)), "translate": np.arange(len(shape)) * 7.0}
-    image = viewer.add_image(squares(shape), name="image", **placed, rotate=20 if len(shape) == 2 else None)
+    image = viewer.add_image(bright_squares(shape), name="image", **placed, rotate=20 if len(shape) == 2 else None)
     if axes:
         controller.set_axes(axes)
     before = viewer.dims.range
@@ -238,7 +189,7 @@ def test_overlay_of_a_large_image_is_coarse_and_misses_nothing(viewer, controlle
 
 
 def test_overlay_is_switched_off_and_on(viewer, controller):
-    labels = segmented(viewer, controller, squares())
+    labels = segmented(viewer, controller, bright_squares())
     controller.toggle_reviewed()
     controller.overlays.show(False)
     assert overlay_of(viewer) is None
@@ -251,7 +202,7 @@ def test_overlay_is_switched_off_and_on(viewer, controller):
 
 
 def test_deleting_the_overlay_switches_it_off(viewer, controller):
-    segmented(viewer, controller, squares())
+    segmented(viewer, controller, bright_squares())
     controller.toggle_reviewed()
     told = []
     controller.overlays.switched.connect(lambda: told.append(controller.overlays.shown))
@@ -267,7 +218,7 @@ def test_deleting_the_overlay_switches_it_off(viewer, controller):
 @pytest.mark.parametrize("order", [None, ["image reviewed", "image", "image objects"]])
 @pytest.mark.parametrize("how", ["image", "labels", "clear", "selected"])
 def test_overlay_goes_with_its_image(viewer, controller, how, order):
-    labels = segmented(viewer, controller, squares())
+    labels = segmented(viewer, controller, bright_squares())
     controller.toggle_reviewed()
     controller.overlays.orphaned.connect(lambda: told.append(True))
     told: list[bool] = []
@@ -289,9 +240,9 @@ def test_overlay_goes_with_its_image(viewer, controller, how, order):
 
 
 def test_overlay_of_each_image(viewer, controller):
-    first = segmented(viewer, controller, squares())
+    first = segmented(viewer, controller, bright_squares())
     controller.toggle_reviewed()
-    viewer.add_image(squares((80, 80)), name="other")
+    viewer.add_image(bright_squares((80, 80)), name="other")
     controller.segment()
     controller.toggle_reviewed()
     assert overlay_of(viewer).data.shape == (64, 64)
@@ -305,7 +256,7 @@ def test_overlay_of_each_image(viewer, controller):
 
 
 def test_overlay_of_a_result_that_is_let_go_of(viewer, controller):
-    segmented(viewer, controller, squares((3, 64, 64)))
+    segmented(viewer, controller, bright_squares((3, 64, 64)))
     controller.toggle_reviewed()
     assert overlay_of(viewer) is not None
     controller.overlays.orphaned.connect(controller.overlays.tidy)
@@ -319,13 +270,13 @@ def test_overlay_of_a_result_that_is_let_go_of(viewer, controller):
 def test_nothing_to_look_at_yet(viewer, controller):
     controller.look_next()
     assert said(controller).startswith("There is nothing to look at yet. Press Segment first")
-    viewer.add_image(squares(), name="image")
+    viewer.add_image(bright_squares(), name="image")
     controller.look_next()
     assert said(controller).startswith("There is nothing to look at yet. Press Segment first")
 
 
 def test_the_network_is_sure(viewer, controller):
-    segmented(viewer, controller, squares())
+    segmented(viewer, controller, bright_squares())
     controller.look_next()
     assert said(controller) == "The network is sure of everything that you have not looked at yet."
 
@@ -394,7 +345,7 @@ def test_doubt_of_an_older_generation_is_dropped(viewer, controller):
 
 def test_there_and_back_again(viewer, controller):
     """The camera goes to the very pixel that it is told to, wherever napari shows the image."""
-    segmented(viewer, controller, squares((2, 3, 64, 64)), scale=(1, 3, 0.5, 2), translate=(0, 5, 6, 7))
+    segmented(viewer, controller, bright_squares((2, 3, 64, 64)), scale=(1, 3, 0.5, 2), translate=(0, 5, 6, 7))
     session = controller.session
     adapter.look_at(viewer, session.layer, session.image, (1, 2, 20, 50))
     assert session.place == (1, 2)

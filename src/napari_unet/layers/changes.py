@@ -122,9 +122,9 @@ class Changes:
         ids = renumber(seen.labels, match_ids(now, seen.labels), int(now.max(initial=0)) + 1)
         self._keep_up(look, now, np.where(kept, now, ids), visible=True)
 
-    def follow(self, look: Look, before: NDArray[Any]) -> None:
+    def follow(self, look: Look) -> None:
         """Find out, when the field has been segmented anew, what has changed there."""
-        self._followed = look, before
+        self._followed = look, look.labels()
 
     def segmented(self) -> None:
         """Take note of what has changed in the field that was followed; it is seen when the user wants to."""

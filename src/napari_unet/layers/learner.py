@@ -330,9 +330,9 @@ class Learner:
             return
         scope, desk.scope = desk.scope, "view"
         look = self._present_look()
-        before = None if look is None else look.labels()
+        if look is not None:
+            self.changes.follow(look)
         try:
-            if desk.segmenter.start(lead) and before is not None and look is not None:
-                self.changes.follow(look, before)
+            desk.segmenter.start(lead)
         finally:
             desk.scope = scope

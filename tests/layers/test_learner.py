@@ -1,0 +1,218 @@
+"""Learning as the window sees it: what comes of a verdict, the history, what changed in view, pausing and joining."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hand_made import bright, squares
+from napari_unet.layers import learner as module
+from napari_unet.layers.changes import ADDED, GONE, Seen
+from napari_unet.learning.corrected import Checked, Glimpse, Learned
+from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.session import StepReport
+from napari_unet.models.model import Model
+
+GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
+CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
+
+
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Learning that returns the model and the verdict that a test wants, and keeps what it was given."""
+    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, events=[], options={}, material=[])
+
+    def steps(model: Model, material: Any, seconds: float, device: str, cancel: Any, **options: Any) -> Any:
+        given.options, given.material = options, material
+        yield StepReport(1, 10, 0.5, 1.0)
+        yield from given.events
+        given.joined = options["more"]()
+        found = bright(name="bright, corrected", threshold=given.threshold)
+        recipe: dict[str, str | int | float | bool | None] = {"steps": 10, "seconds": 2.0}
+        return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)
+
+    monkeypatch.setattr(module, "learning_steps", steps)
+    return given
+
+
+def corrected(viewer: Any, controller: Any) -> Any:
+    """Segment four squares, of which the dark one is missed, and erase another."""
+    viewer.add_image(squares(), name="image")
+    controller.segment()
+    labels = viewer.layers["image objects"]
+    labels.data_setitem(np.nonzero(labels.data == labels.data[45, 45]), 0)
+    return labels
+
+
+def names(viewer: Any) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def test_a_better_model_is_used_at_once(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    assert controller.learn()
+    assert controller.model.name == "bright, corrected"
+    assert labels.data[15, 15] > 0, "what it finds is there"
+    assert labels.data[45, 45] == 0, "and what was erased is not"
+    assert [str(generation) for generation in controller.learner.history] == ["bright", "10 steps, 0.50 → 0.80"]
+    assert "0.50 before, 0.80 now" in controller.messages[-1].text
+    assert controller.learner.waiting is None
+
+
+def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    taught.verdict = Verdict(CHANCE)
+    controller.learn()
+    assert controller.model.name == "bright"
+    assert controller.learner.waiting is not None
+    assert "Not in use yet" in controller.messages[-1].text
+    assert labels.data[15, 15] == 0
+    shown = viewer.layers["what changes"]
+    assert np.asarray(shown.data)[15, 15] == ADDED
+    assert np.asarray(shown.data)[45, 45] == 0, "what was corrected does not change"
+    assert viewer.layers.selection.active != shown
+
+    controller.learner.use()
+    assert controller.model.name == "bright, corrected"
+    assert labels.data[15, 15] > 0
+    assert "what changes" not in names(viewer)
+    assert controller.learner.waiting is None
+
+
+def test_it_can_be_dropped(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    taught.verdict = Verdict(None, Comparison(0.8, 0.7, -0.2, -0.01, 30))
+    controller.learn()
+    assert "It forgets" in controller.messages[-1].text
+    controller.learner.drop()
+    assert controller.model.name == "bright"
+    assert "what changes" not in names(viewer)
+    assert labels.data[15, 15] == 0
+    controller.learner.use()
+    assert controller.model.name == "bright"
+
+
+def test_every_model_of_the_history_can_be_used_again(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    controller.learn()
+    taught.threshold = 0.9
+    controller.learn()
+    assert controller.learner.current == 2
+    controller.revert()
+    assert controller.learner.current == 1
+    assert controller.can_revert
+    assert len(controller.learner.history) == 3
+    controller.learner.go_to(0)
+    assert controller.model.name == "bright"
+    assert not controller.can_revert
+    controller.learner.go_to(2)
+    assert controller.learner.current == 2
+    controller.learner.go_to(0)
+    controller.learn()
+    assert len(controller.learner.history) == 2, "those that came after the one that it began with are gone"
+    assert labels.data[45, 45] == 0
+
+
+def test_what_changed_can_be_taken_back(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    controller.learn()
+    changes = controller.learner.changes
+    assert changes.any
+    assert "what changes" not in names(viewer), "it is seen when the user wants to"
+    changes.visible = True
+    assert np.asarray(viewer.layers["what changes"].data)[15, 15] == ADDED
+    controller.refuse_changes()
+    assert labels.data[15, 15] == 0
+    assert controller.session.summary.corrected_pixels >= 200, "a correction of the user, as if erased by hand"
+    controller.segment()
+    assert labels.data[15, 15] == 0
+    labels.undo()
+    assert not changes.any
+    controller.refuse_changes()
+    assert controller.messages[-1].text == "Nothing has changed in view."
+
+
+def test_what_changed_can_be_kept(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    controller.learn()
+    controller.keep_changes()
+    assert controller.session.corrections.reviewed[0, 0, 15, 15]
+    assert not controller.session.corrections.reviewed[0, 0, 0, 0]
+    controller.revert()
+    assert labels.data[15, 15] > 0, "an older model does not take it away"
+
+
+def test_what_is_gone_is_shown_too(viewer, controller, taught):
+    labels = corrected(viewer, controller)
+    taught.verdict, taught.threshold = Verdict(CHANCE), 3.0
+    controller.learn()
+    assert np.asarray(viewer.layers["what changes"].data)[45, 15] == GONE
+    assert labels.data[45, 15] > 0
+
+
+def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, taught):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    viewer.layers["image objects"].data[0, 0] = 9
+    later.learner.preview = True
+    taught.events = [Glimpse(bright(threshold=0.2))]
+    later.learn()
+    runner.step()
+    assert taught.options["peek"]()
+    event = next(runner.jobs[-1].events)
+    assert isinstance(event, Seen)
+    runner.jobs[-1].tell(event)
+    assert np.asarray(viewer.layers["what changes"].data)[15, 15] == ADDED
+    index = len(runner.jobs) - 1
+    runner.finish(index)
+    assert "what changes" not in names(viewer)
+
+
+def test_scores_are_told_on(viewer, controller, taught):
+    corrected(viewer, controller)
+    seen = []
+    controller.checked.connect(seen.append)
+    taught.events = [Checked(1, GAIN, 3.0)]
+    controller.learn()
+    assert [checked.comparison for checked in seen] == [GAIN]
+
+
+def test_pausing(viewer, later, taught):
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    viewer.layers["image objects"].data[0, 0] = 9
+    later.learner.hold(True)
+    assert not later.learner.pause.paused, "nothing to pause"
+    later.learn()
+    later.learner.hold(True)
+    assert taught.options == {} or later.learner.pause.paused
+    later.learner.hold(False)
+    assert not later.learner.pause.paused
+    later.learner.hold(True)
+    later.stop_learning()
+    runner.finish()
+
+
+def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatch):
+    monkeypatch.setattr(module, "JOIN_EVERY", 0.0)
+    runner = later._runner
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    runner.finish()
+    labels = viewer.layers["image objects"]
+    labels.data_setitem((np.array([0]), np.array([0])), 9)
+    later.learn()
+    runner.step()
+    labels.data_setitem((np.array([60]), np.array([60])), 9)
+    later.refresh_corrections()
+    runner.finish(1)
+    (part,) = taught.joined
+    assert part.mask("supervised")[0, 60, 60]
+    assert not taught.material[0].mask("supervised")[0, 60, 60]
