@@ -236,7 +236,11 @@ def test_overlay_goes_with_its_image(viewer, controller, how, order):
         assert told
     controller.overlays.tidy()
     assert overlay_of(viewer) is None
-    assert controller.overlays.shown, "the next one is shown"
+    assert controller.overlays.shown
+    viewer.add_image(squares((80, 80)), name="next")
+    controller.segment()
+    controller.toggle_reviewed()
+    assert overlay_of(viewer, "next reviewed").data.all()
 
 
 def test_overlay_of_each_image(viewer, controller):

@@ -25,8 +25,8 @@ CORRECTED, REVIEWED = "#ff9f1c", "#4cc9f0"
 MOST = 1024
 """Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
 
-_FILL, _LINE = 0.3, 0.9
-"""Opacity of what is corrected or reviewed, and of its outline."""
+_FILLS, _LINE = {CORRECTED: 0.3, REVIEWED: 0.08}, 0.9
+"""Opacity of what is corrected, of what is reviewed, through which all has to be seen, and of their outlines."""
 
 
 class Overlays:
@@ -160,7 +160,7 @@ class Overlay:
         session, layers = self.session, self.session.viewer.layers
         colours = {None: "transparent", 0: "transparent"}
         for value, colour in ((1, CORRECTED), (2, REVIEWED)):
-            colours[value] = _with_opacity(colour, _FILL)
+            colours[value] = _with_opacity(colour, _FILLS[colour])
             colours[value + 2] = _with_opacity(colour, _LINE)
         selected = set(layers.selection)
         self._cells[...] = 0

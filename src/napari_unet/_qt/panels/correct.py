@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -38,13 +36,25 @@ class CorrectPanel(QGroupBox):
         hint.setWordWrap(True)
         self.counts = QLabel()
         self.counts.setWordWrap(True)
-        self.reviewed = self._reviewed_button()
+        self.reviewed = QPushButton("Reviewed  (R)")
+        self.reviewed.setToolTip(
+            "Everything in view is right as it is now: what agrees counts for learning too, and no later segmentation "
+            "changes it. Press again to take it back."
+        )
+        self.more = QPushButton()
+        self.more.setToolTip("What else can be marked as reviewed.")
+        self.more.setFixedWidth(28)
+        self.more.setMenu(self._reviewed_menu())
         self.next = QPushButton("Where next  (N)")
         self.next.setToolTip(
             "Go to a place where the network is unsure and its models disagree, and which you have not looked at yet."
         )
         buttons = QHBoxLayout()
-        buttons.addWidget(self.reviewed, 1)
+        pair = QHBoxLayout()
+        pair.setSpacing(1)
+        pair.addWidget(self.reviewed, 1)
+        pair.addWidget(self.more)
+        buttons.addLayout(pair, 1)
         buttons.addWidget(self.next, 1)
         self.overlay = QCheckBox("Show")
         self.overlay.setToolTip("Show on the image what was corrected and what is reviewed, in the plane in view.")
@@ -94,24 +104,14 @@ class CorrectPanel(QGroupBox):
         percent = f"{share:.0%}" if share >= 0.01 or not share else "less than 1%"
         self.counts.setText(f"{corrected}; <b>{percent}</b> of the image reviewed.")
 
-    def _reviewed_button(self) -> QToolButton:
-        """Return the button, which marks what is in view; its menu names what else can be marked."""
-        button = QToolButton()
-        button.setText("Reviewed  (R)")
-        button.setToolTip(
-            "Everything in view is right as it is now: what agrees counts for learning too, and no later segmentation "
-            "changes it. Press again to take it back. The menu has the slice and the object under the cursor."
-        )
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        menu = QMenu(button)
-        controller = self._controller
+    def _reviewed_menu(self) -> QMenu:
+        """Return the menu that names what can be marked as reviewed, and the keys."""
+        menu, controller = QMenu(self), self._controller
         menu.addAction("What is in view  (R)").triggered.connect(lambda: controller.toggle_reviewed("view"))
         menu.addAction("This slice  (Shift+R)").triggered.connect(lambda: controller.toggle_reviewed("slice"))
         # Whoever has just clicked in the menu points at no object.
         menu.addAction("The object under the cursor: point at it and press T").setEnabled(False)
-        button.setMenu(menu)
-        return button
+        return menu
 
     def _show_overlay(self) -> None:
         self.overlay.setChecked(self._controller.overlays.shown)
