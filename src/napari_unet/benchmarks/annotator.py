@@ -162,9 +162,7 @@ def run(
             for point in points:
                 rival.learn(point)
                 note(rival.name, point.seconds, point.objects, examiner.marks(rival.segment, known=rival is dense))
-        trained = ceiling(
-            base, fields, settings.ceiling_steps, scratch=not source.base, device=device, seed=settings.seed
-        )
+        trained = ceiling(base, fields, settings.ceiling_steps, device=device, seed=settings.seed)
         best = examiner.marks(by(trained))
         say(f"  ceiling  {best}")
     objects = sum(field.objects for field in fields)

@@ -31,9 +31,12 @@ def draw_curves(figures: dict[str, Any], path: Path) -> None:
     panels = picture.subplots(1, 2, sharey=True)
     horizontal = (("seconds", "seconds of annotation"), ("objects", "corrections"))
     for panel, (key, title) in zip(panels, horizontal, strict=True):
-        for who, rows in figures["rows"].items():
+        for index, (who, name) in enumerate(NAMES.items()):
+            rows = figures["rows"].get(who, [])
             if not (key == "objects" and who == "dense"):  # nothing was corrected there
-                panel.plot([row[key] for row in rows], [row["score"] for row in rows], ".-", label=NAMES[who])
+                panel.plot(
+                    [row[key] for row in rows], [row["score"] for row in rows], ".-", color=f"C{index}", label=name
+                )
         if figures["ceiling"]:
             panel.axhline(figures["ceiling"]["score"], color="grey", ls="--", label="trained on all labels")
         known = [row["known"] for row in figures["rows"]["program"] if "known" in row]
