@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from napari_unet import batch
 from napari_unet.cli import app
 from napari_unet.io.readers import read_image, read_labels
 
@@ -54,6 +55,28 @@ def test_segment_one_file(folder, run):
     assert labels.shape == (64, 72)
     assert labels.max() == report["n_objects"] > 0
     assert report["device"] == "cpu" or report["device"].startswith(("cuda", "mps"))
+
+
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+@pytest.mark.parametrize("fate", ["changed", "disappeared"])
+def test_an_image_that_changes_meanwhile_is_told_and_nothing_has_its_name(folder, run, monkeypatch, fate, ending):
+    path = folder / "images" / "a.tif"
+    for module, name in ((batch, "segment"), (batch, "segment_into")):
+        real = getattr(module, name)
+
+        def meanwhile(*args, real=real, **kwargs):
+            result = real(*args, **kwargs)
+            if fate == "changed":
+                path.write_bytes(path.read_bytes() + b"more")
+            else:
+                path.unlink()
+            return result
+
+        monkeypatch.setattr(module, name, meanwhile)
+    status, _, told = run("segment", path, "-o", folder / f"out.{ending}")
+    assert status == 1
+    assert f"a.tif {fate} while it was segmented" in told
+    assert not (folder / f"out.{ending}").exists()
 
 
 def test_segment_a_folder_and_evaluate(folder, run):

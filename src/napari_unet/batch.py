@@ -16,6 +16,7 @@ from napari_unet.blockwise import Outcome, Plane, segment_into
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
 from napari_unet.io.damage import Damage
+from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.pairs import stem
 from napari_unet.io.readers import image_files, read_image
 from napari_unet.io.writers import write_labels, write_maps
@@ -109,12 +110,12 @@ def segment_file(
     """
     if job.target.exists() and not options.overwrite:
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
-    image = read_image(job.source, options.axes, tolerant=True)
+    image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
     if options.pixel_size is not None:
         image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name, image.damage)
     task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
-    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, progress, cancel)
+    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -132,13 +133,19 @@ def segment_file(
 
 
 def _segment_in_memory(
-    job: FileJob, task: Task, options: SegmentOptions, progress: ProgressCallback | None, cancel: CancelToken | None
+    job: FileJob,
+    task: Task,
+    options: SegmentOptions,
+    source: Fingerprint,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
 ) -> Result:
     image = task.image
     result = segment(
         image, task.model, channel=options.channel, device=options.device, mode=options.mode, tile=options.tile,
         keep_maps=options.maps, progress=progress, cancel=cancel,
     )  # fmt: skip
+    source.check()
     write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
     if result.maps is not None:
         axes = _maps_axes(image)
@@ -149,7 +156,12 @@ def _segment_in_memory(
 
 
 def _segment_on_disk(
-    job: FileJob, task: Task, options: SegmentOptions, progress: ProgressCallback | None, cancel: CancelToken | None
+    job: FileJob,
+    task: Task,
+    options: SegmentOptions,
+    source: Fingerprint,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
 ) -> Outcome:
     """Segment by blocks; only the finished results have their names, and nothing else is left."""
     pixel_size, target = task.image.pixel_size, job.target
@@ -157,6 +169,7 @@ def _segment_on_disk(
         labels = _labels_on_disk(stack, target, task, options.overwrite)
         maps = _maps_on_disk(stack, job, task, options)
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
+        source.check()
         if target.suffix != ".zarr":
             write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite)
     return outcome

@@ -1,0 +1,61 @@
+"""Whether a file was written to while it was read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import FileFormatError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What the file system tells of a file, or of all files in a folder, without reading them.
+
+    Attributes
+    ----------
+    path : Path
+    newest : int
+        When any of them was last written, nanoseconds.
+    size : int
+        Bytes of all together.
+    files : int
+        How many there are.
+    """
+
+    path: Path
+    newest: int
+    size: int
+    files: int
+
+    @classmethod
+    def of(cls, path: Path) -> Fingerprint:
+        """Return the fingerprint of a file, or of a folder such as a zarr."""
+        found = [os.stat(path)] if not path.is_dir() else [
+            os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
+        ]  # fmt: skip
+        return cls(path, max((s.st_mtime_ns for s in found), default=0), sum(s.st_size for s in found), len(found))
+
+    def check(self) -> None:
+        """Raise an error if it is another by now.
+
+        Raises
+        ------
+        FileFormatError
+            If the file was written to or is gone.
+        """
+        try:
+            same = Fingerprint.of(self.path) == self
+        except OSError:
+            raise FileFormatError(
+                f"{self.path.name} disappeared while it was segmented. Nothing was written."
+            ) from None
+        if not same:
+            raise FileFormatError(
+                f"{self.path.name} changed while it was segmented, so that the result would be of two images. "
+                "Segment it again when it is finished."
+            )
