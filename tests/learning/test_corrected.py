@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
@@ -11,6 +14,7 @@ from napari_unet.errors import NothingToLearnError
 from napari_unet.learning import corrected as module
 from napari_unet.learning.corrected import Checked, Glimpse, learning_steps
 from napari_unet.learning.exams import CELL
+from napari_unet.learning.gate import Comparison
 from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.replay import base_exams, replayed
@@ -137,6 +141,36 @@ def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
     total = sum(s.weight for s in mixed)
     assert sum(s.weight for s in mixed[len(samples) :]) == pytest.approx(0.25 * total)
     assert replayed(Model(net, info.model_copy(update={"bank": "gone"})), samples, 0.25) == samples
+
+
+def test_a_model_that_is_wrong_about_most_is_astray(field, model):
+    labels = field[1]
+    ids = np.unique(labels)[1:]
+    labels[np.isin(labels, ids[:4])] = 0
+    assert not make_lesson(model, material_of(field, model)).astray
+    labels[np.isin(labels, ids[: len(ids) // 2])] = 0
+    assert make_lesson(model, material_of(field, model)).astray
+    learned, _ = run(model, material_of(field, model), max_steps=1)
+    assert learned.model.info.recipe["learning_rate"] == 1e-3
+
+
+def test_too_much_that_was_forgotten_is_given_back(model, tiny_net):
+    """Of the way from the old weights to the new ones only so much is gone as costs little of the base data."""
+    better = Model(tiny_net(out_channels=2, seed=5).eval(), model.info)
+    asked = []
+
+    def compare(candidate):
+        asked.append(candidate)
+        return Comparison(0.5, (0.40, 0.45, 0.5)[len(asked) - 1], 0.0, 0.0, 9)
+
+    found, compared = module._moderated(model, better, SimpleNamespace(compare=compare))
+    assert asked[0] is better
+    assert found is asked[2]
+    assert compared.after == 0.5
+    assert found.info.recipe["share_of_the_way"] == module.SHARES[2]
+    name = "head.weight"
+    old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
+    assert torch.allclose(between, old + module.SHARES[2] * (new - old), atol=1e-6)
 
 
 def test_images_are_read_at_the_pixel_size_of_the_model(model):

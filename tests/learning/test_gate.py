@@ -155,6 +155,8 @@ def comparison(before: float, after: float, low: float) -> Comparison:
         (Verdict(None, comparison(0.8, 0.79, -0.1)), True),
         (Verdict(None, comparison(0.8, 0.7, -0.1)), False),
         (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1)), False),
+        (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1), astray=True), True),
+        (Verdict(comparison(0.5, 0.6, -0.1), comparison(0.8, 0.7, -0.1), astray=True), False),
     ],
 )
 def test_what_is_used_without_asking(verdict, serve):

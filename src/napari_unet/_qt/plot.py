@@ -107,7 +107,7 @@ class LearningPlot(QWidget):
         caption = f"loss {self._means[-1]:.3f} after {n} step{'s' if n > 1 else ''}"
         if self._scores:
             caption = f"loss {self._means[-1]:.3f}, score {self._scores[-1][1]:.2f}, {n} step{'s' if n > 1 else ''}"
-        painter.drawText(QRectF(box.left(), box.bottom(), box.width(), bottom), right, caption)
+        painter.drawText(QRectF(0, box.bottom(), self.width() - 6, bottom), right, caption)
         for values, alpha, width in ((self._losses, 0.35, 1.0), (self._means, 1.0, 2.0)):
             line = [self._point(box, step, value / top) for step, value in enumerate(values, start=1)]
             painter.setPen(_pen(ACCENT, alpha, width))

@@ -122,7 +122,8 @@ def learning_steps(
     known.sit_before()
     # The time is the user's: what is asked of the new model afterwards takes about as long as what was asked now.
     left = None if max_seconds is None else max(max_seconds - 2 * watch.seconds, max_seconds / 2)
-    config = finetune_config(model, max_seconds=left, **({"steps": max_steps} if max_steps else {}))
+    limits = {"max_seconds": left} | ({"steps": max_steps} if max_steps else {})
+    config = finetune_config(model, astray=lesson.astray, **limits)
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
     last: StepReport | None = None
@@ -146,8 +147,11 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
-    better, remembered = _moderated(model, better, known)
-    return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin))
+    if config.freeze_norm:
+        better, remembered = _moderated(model, better, known)
+    else:
+        remembered = known.compare(better)  # images of another kind: the user wants all of it
+    return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin, lesson.astray))
 
 
 def _moderated(model: Model, better: Model, known: _Marks) -> tuple[Model, Comparison | None]:

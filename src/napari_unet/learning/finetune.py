@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
 
-def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
-    """Return the settings for learning from corrections: few steps, a low rate, frozen normalisation."""
+def finetune_config(model: Model, *, astray: bool = False, **changes: Any) -> TrainingConfig:
+    """Return the settings for learning from corrections.
+
+    Few steps, a low rate, frozen normalisation, and holding on to what the model says elsewhere; where it is `astray`,
+    wrong about most, a higher rate, statistics of the new images, and nothing to hold on to.
+    """
     ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
         "steps": 200,
@@ -51,6 +55,8 @@ def finetune_config(model: Model, **changes: Any) -> TrainingConfig:
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }
+    if astray:
+        settings |= {"learning_rate": 1e-3, "distillation": 0.0, "freeze_norm": False}
     return TrainingConfig(**(settings | changes))
 
 

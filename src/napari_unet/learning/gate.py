@@ -186,11 +186,14 @@ class Verdict:
         On what the first model was trained for; None: it carries nothing of that along.
     margin : int
         Pixels between what was learned from and the reviewed places; less than a receptive field where space was short.
+    astray : bool
+        Whether the images are of another kind than the first model was made for: then it may forget that kind.
     """
 
     reviewed: Comparison | None
     known: Comparison | None = None
     margin: int = 0
+    astray: bool = False
 
     @property
     def forgets(self) -> bool:
@@ -200,7 +203,7 @@ class Verdict:
     @property
     def serve(self) -> bool:
         """Whether it should be used without asking: nothing says that it is not better."""
-        return not self.forgets and (self.reviewed is None or self.reviewed.better)
+        return (self.astray or not self.forgets) and (self.reviewed is None or self.reviewed.better)
 
     def __str__(self) -> str:
         said = []
@@ -214,7 +217,9 @@ class Verdict:
             )
             if r.broken:
                 said.append(f"It loses {r.broken} object{'s' if r.broken > 1 else ''} that you had accepted.")
-        if self.forgets and self.known is not None:
+        if self.forgets and self.known is not None and self.astray:
+            said.append("It is one for this kind of image now: keep it under a name of its own.")
+        elif self.forgets and self.known is not None:
             said.append(
                 f"It forgets: {self.known.before:.2f} before and {self.known.after:.2f} now on the images that the "
                 "first model was made for."

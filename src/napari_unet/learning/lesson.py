@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_unet.learning.sampling import Sample
     from napari_unet.models.model import Model
 
+ASTRAY_SHARE, ASTRAY_LEAST = 1 / 3, 5
+"""A model is astray if that share of the objects was wrong, and at least so many."""
+
 _FLOOR = 0.5
 """Share of the patches that the images have in equal parts, however little was corrected in each."""
 
@@ -69,11 +72,14 @@ class Lesson:
         Reviewed places that are not among them; may be empty.
     margin : int
         Pixels between the two.
+    astray : bool
+        Whether the model was wrong about so many objects that the images are of another kind than it knows.
     """
 
     samples: list[Sample]
     exams: list[Exam]
     margin: int
+    astray: bool = False
 
 
 def gather_material(
@@ -133,7 +139,18 @@ def make_lesson(model: Model, material: Sequence[Material]) -> Lesson:
                 exams.append(_exam(readers[key], part, ndim, z, aside[z]))
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    return Lesson(_evened(samples), exams, margin)
+    return Lesson(_evened(samples), exams, margin, _is_astray(material))
+
+
+def _is_astray(material: Sequence[Material]) -> bool:
+    """Return whether a third of the objects, where something was corrected, had to be: predicted ones and others."""
+    wrong = there = 0
+    for part in material:
+        if part.corrections.instances and part.corrections.touched:
+            predicted = part.corrections.prediction[0]
+            wrong += len(part.corrections.touched)
+            there += len(np.union1d(np.unique(part.labels), np.unique(predicted))) - 1
+    return wrong >= ASTRAY_LEAST and wrong >= ASTRAY_SHARE * there
 
 
 def _evened(samples: list[Sample]) -> list[Sample]:

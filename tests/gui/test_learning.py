@@ -1,0 +1,165 @@
+"""The Learn panel in a real viewer: pausing, the score, a model that waits, the history, what changed."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hand_made import bright
+from napari_unet.layers import learner
+from napari_unet.learning.corrected import Checked, Glimpse, Learned
+from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.session import StepReport
+from napari_unet.models.model import Model
+
+GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
+CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
+
+
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Learning of twenty steps that returns the model and the verdict that a test wants."""
+    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, steps=20, stale=0.0)
+
+    def steps(model: Model, material: Any, seconds: float, device: str, cancel: Any, **options: Any) -> Any:
+        found = bright("tiny, corrected", threshold=given.threshold)
+        for step in range(given.steps):
+            options["pause"].wait(cancel)
+            if cancel.cancelled:
+                break
+            time.sleep(0.02)
+            yield StepReport(step + 1, given.steps, 1 / (1 + step), 0.02 * step)
+            if step % 5 == 4:
+                yield Checked(step + 1, GAIN, given.stale)
+                if options["peek"]():
+                    yield Glimpse(found)
+        recipe: dict[str, str | int | float | bool | None] = {"steps": given.steps, "seconds": 1.0}
+        return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)
+
+    monkeypatch.setattr(learner, "learning_steps", steps)
+    return given
+
+
+@pytest.fixture
+def labels(widget: Any, viewer: Any, squares: Any, click: Any, wait_idle: Any) -> Any:
+    """The result on nine squares, of which the first is too dark to be found; one was erased."""
+    image = squares().astype(np.float32) / 100
+    image[:32, :32] *= 0.4
+    viewer.add_image(image, name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = viewer.layers["image objects"]
+    labels.data_setitem(np.nonzero(labels.data == labels.data[80, 80]), 0)
+    return labels
+
+
+def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, click, wait_idle):
+    panel = widget.learn_panel
+    assert not panel.decision.isVisible()
+    taught.verdict = Verdict(CHANCE)
+    click(panel.button)
+    wait_idle(widget)
+    assert panel.decision.isVisible()
+    assert not panel.changes.isVisible()
+    assert "Not in use yet" in widget.status.text()
+    assert viewer.layers["what changes"].data.any()
+    assert viewer.layers.selection.active == labels, "the brush stays where it was"
+    assert labels.data[16, 16] == 0
+    click(panel.use)
+    wait_idle(widget)
+    assert labels.data[16, 16] > 0
+    assert not panel.decision.isVisible()
+    assert "what changes" not in viewer.layers
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["tiny", "20 steps, 0.50 → 0.55"]
+    assert panel.models.isVisible()
+
+
+def test_a_model_that_waits_is_dropped(labels, widget, viewer, taught, click, wait_idle):
+    taught.verdict = Verdict(CHANCE)
+    click(widget.learn_panel.button)
+    wait_idle(widget)
+    click(widget.learn_panel.drop)
+    assert widget.status.text() == "Dropped. The model in use is as it was."
+    assert not widget.learn_panel.decision.isVisible()
+    assert not widget.learn_panel.models.isVisible()
+    assert "what changes" not in viewer.layers
+
+
+def test_what_changed_is_shown_kept_and_taken_back(labels, widget, viewer, taught, click, wait_idle):
+    panel = widget.learn_panel
+    click(panel.button)
+    wait_idle(widget)
+    assert panel.changes.isVisible()
+    assert not panel.show_changes.isChecked()
+    panel.show_changes.click()
+    assert viewer.layers["what changes"].data[16, 16]
+    panel.show_changes.click()
+    assert "what changes" not in viewer.layers
+    click(panel.refuse)
+    assert labels.data[16, 16] == 0
+    assert "put back" in widget.status.text()
+    assert not panel.changes.isVisible(), "nothing is left to decide on"
+
+
+def test_another_model_of_the_history_by_choosing_it(labels, widget, taught, click, wait_idle):
+    panel = widget.learn_panel
+    click(panel.button)
+    wait_idle(widget)
+    panel.models.setCurrentIndex(0)
+    panel.models.activated.emit(0)
+    wait_idle(widget)
+    assert widget.controller.model.name == "tiny"
+    assert labels.data[16, 16] == 0
+    assert not panel.back.isEnabled()
+
+
+def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):
+    panel = widget.learn_panel
+    assert not panel.pause.isEnabled()
+    taught.steps = 10_000
+    click(panel.button)
+    qtbot.waitUntil(lambda: len(panel.plot.losses) > 2, timeout=20_000)
+    click(panel.pause)
+    assert panel.pause.text() == "Go on"
+    qtbot.wait(200)
+    steps = len(panel.plot.losses)
+    qtbot.wait(500)
+    assert len(panel.plot.losses) == steps
+    click(panel.pause)
+    qtbot.waitUntil(lambda: len(panel.plot.losses) > steps, timeout=20_000)
+    click(panel.pause)
+    click(panel.stop)
+    wait_idle(widget)
+    assert panel.pause.text() == "Pause"
+    assert not panel.pause.isEnabled()
+
+
+def test_the_score_and_advice(labels, widget, taught, click, qtbot, wait_idle):
+    panel = widget.learn_panel
+    taught.steps, taught.stale = 10_000, 40.0
+    click(panel.button)
+    qtbot.waitUntil(lambda: len(panel.plot.scores) > 1, timeout=20_000)
+    assert panel.plot.scores[0] == 0.8
+    assert "No better for 40 s: correct something new; N shows where" in panel.news.text()
+    panel.grab()
+    click(panel.stop)
+    wait_idle(widget)
+    assert not panel.news.isVisible()
+
+
+def test_the_preview(labels, widget, viewer, taught, click, qtbot, wait_idle):
+    panel = widget.learn_panel
+    taught.steps = 10_000
+    panel.preview.click()
+    click(panel.button)
+    qtbot.waitUntil(lambda: "what changes" in viewer.layers, timeout=20_000)
+    assert viewer.layers.selection.active == labels
+    panel.preview.click()
+    qtbot.waitUntil(lambda: "what changes" not in viewer.layers, timeout=20_000)
+    click(panel.stop)
+    wait_idle(widget)
+    assert "what changes" not in viewer.layers
