@@ -6,7 +6,7 @@ A 2D grid of cells lies over every plane; of a result only the cells are kept, n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -181,28 +181,29 @@ class Attention:
         looked_at: Callable[[tuple[int, int], tuple[slice, slice]], bool],
     ) -> list[tuple[int, ...]]:
         """Return cells worth a look, far from each other and from those that were shown, the best first."""
-        cells = np.argwhere(scores >= UNSURE)
-        cells = cells[np.argsort(-scores[tuple(cells.T)], kind="stable")]
+        taken = np.zeros(scores.shape, bool)
         for place in shown:
-            cells = _far_from(cells, place)
+            taken[_around(place)] = True
+        unsure = np.flatnonzero((scores >= UNSURE) & ~taken)
         places: list[tuple[int, ...]] = []
-        while len(cells) and len(places) < MOST_PLACES:
-            first = next((n for n, cell in enumerate(cells) if not looked_at(tuple(cell[:2]), self._field(cell))), None)
-            if first is None:
-                break
-            places.append(tuple(cells[first].tolist()))
-            cells = _far_from(cells[first:], places[-1])
+        for index in unsure[np.argsort(-scores.flat[unsure], kind="stable")]:
+            cell = tuple(int(i) for i in np.unravel_index(index, scores.shape))
+            if not taken[cell] and not looked_at((cell[0], cell[1]), self._field(cell)):
+                places.append(cell)
+                taken[_around(cell)] = True
+                if len(places) == MOST_PLACES:
+                    break
         return places
 
-    def _field(self, cell: Sequence[int] | NDArray[Any]) -> tuple[slice, slice]:
+    def _field(self, cell: tuple[int, ...]) -> tuple[slice, slice]:
         """Return the pixels (Y, X) of a cell (T, Z, row, column)."""
-        y, x = (slice(int(c) * CELL, min(n, int(c + 1) * CELL)) for c, n in zip(cell[2:], self._size, strict=True))
+        y, x = (slice(c * CELL, min(n, (c + 1) * CELL)) for c, n in zip(cell[2:], self._size, strict=True))
         return y, x
 
 
-def _far_from(cells: NDArray[np.intp], place: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the cells (n, 4) that lie further apart from a place than `APART`."""
-    return np.asarray(cells[(np.abs(cells - place) > APART).any(axis=1)])
+def _around(place: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the cells that lie no further from a place than `APART`."""
+    return tuple(slice(max(0, at - apart), at + apart + 1) for at, apart in zip(place, APART, strict=True))
 
 
 def _blocks(plane: NDArray[np.float32], join: Callable[..., NDArray[np.float32]]) -> NDArray[np.float32]:

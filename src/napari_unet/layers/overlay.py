@@ -39,8 +39,9 @@ class Overlays:
 
     Notes
     -----
-    A layer is made when there is something to show. Counting waits until the hand rests, and so does the overlay: it
-    costs nothing while a stroke is under way.
+    To add a layer takes napari long enough to be noticed by a hand that paints. So it is added when segmenting ends,
+    empty, unless something is corrected before. Counting waits until the hand rests, and so does drawing: it costs
+    nothing while a stroke is under way.
     """
 
     switched = Signal()  # by another way than `show`: ask `shown`
@@ -92,7 +93,9 @@ class Overlays:
     def _draw(self, _: Any = None) -> None:
         self.tidy()
         for session in self._controller.sessions:
-            self._of(session).draw()
+            overlay = self._of(session)
+            if overlay.made or session.summary.anything or not self._controller.segmenter.busy:
+                overlay.draw()
 
     def _on_removed(self, event: Any) -> None:
         for overlay in self._overlays.values():
@@ -122,6 +125,11 @@ class Overlay:
         self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
         self._layer: Any = None
 
+    @property
+    def made(self) -> bool:
+        """Whether there is a layer."""
+        return self._layer is not None
+
     def switch(self, on: bool) -> None:
         """Show it, or take it away."""
         self.on = on
@@ -132,7 +140,7 @@ class Overlay:
 
     def draw(self) -> None:
         """Bring it up to date."""
-        if not self.on or (self._layer is None and not self.session.summary.anything):
+        if not self.on:
             return
         if self._layer is None:
             self._layer = self._made()
@@ -140,7 +148,7 @@ class Overlay:
         self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
         if not np.array_equal(cells, self._cells):
             self._cells[...] = cells
-            self._layer.refresh(extent=False)
+            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
@@ -177,11 +185,11 @@ class Overlay:
     def _now(self) -> NDArray[np.uint8]:
         """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""
         session = self.session
-        cells = np.zeros_like(self._cells)
-        if session.viewer.dims.ndisplay == 3:
-            return cells  # it would be one thick slab
+        cells, plane = np.zeros_like(self._cells), session.place
+        if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
+            return cells  # in 3D it would be one thick slab
         try:
-            labels, plane = session.labels[session.place], session.place
+            labels = session.labels[plane]
         except UNetError:
             return cells
         cells[_coarse(session.corrections.reviewed[plane], self._step)] = 2
@@ -193,12 +201,12 @@ class Overlay:
 
 def _coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
     """Return which cells of `step` (a power of two) x `step` pixels have a pixel of a mask (Y, X) in them."""
-    if step > 1:
+    if any(n % step for n in mask.shape):
         mask = np.pad(mask, [(0, -n % step) for n in mask.shape])
-    while step > 1:
+    for _ in range(step.bit_length() - 1):
         mask = mask[::2] | mask[1::2]
-        mask = mask[:, ::2] | mask[:, 1::2]
-        step //= 2
+    for _ in range(step.bit_length() - 1):
+        mask = np.ascontiguousarray(mask).view(np.uint16) != 0  # two pixels at a time
     return mask
 
 
