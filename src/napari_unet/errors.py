@@ -31,6 +31,10 @@ class NothingToLearnError(UNetError):
     """Learning was asked for with no supervised pixel."""
 
 
+class UntrainedModelError(UNetError):
+    """A model has learned nothing yet, so there is nothing that it could find."""
+
+
 class FileFormatError(UNetError):
     """A file cannot be read or written in that format."""
 

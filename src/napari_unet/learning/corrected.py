@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
+from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.task import choose_channels
 
 if TYPE_CHECKING:
@@ -89,5 +90,8 @@ def learning_steps(
         for part in material
         for sample in image_samples(part.image, model, part.labels, part.supervised, part.channels)
     ]
+    if model.info.from_nothing:
+        config = scratch_config(model, max_seconds=max_seconds)
+        return (yield from scratch_steps(model, samples, config, device, cancel))
     config = finetune_config(model, max_seconds=max_seconds)
     return (yield from finetune_steps(model, samples, config, device, cancel))

@@ -82,13 +82,30 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    rng = rng or np.random.default_rng(0)
-    # Half of the patches are centred on objects, however small a part of the image they are.
-    halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
-    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
-    focus = np.stack(np.unravel_index(places, labels.shape), axis=1)
     known = known_maps(labels, supervised, outputs)
+    focus = draw_focus(labels > 0, supervised, rng, max_focus)
     return Sample(image, target_maps(labels, outputs), known, focus, weight)
+
+
+def draw_focus(
+    objects: NDArray[np.bool_],
+    supervised: NDArray[np.bool_],
+    rng: np.random.Generator | None = None,
+    max_focus: int = 4096,
+) -> NDArray[np.intp]:
+    """Return places to centre patches on, axes (n, ndim): half on objects, however small a part of the image they are.
+
+    Parameters
+    ----------
+    objects, supervised : ndarray of bool, axes ([Z,] Y, X)
+    rng : numpy.random.Generator, optional
+    max_focus : int
+        Places drawn.
+    """
+    rng = rng or np.random.default_rng(0)
+    halves = [np.flatnonzero(supervised & objects), np.flatnonzero(supervised & ~objects)]
+    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
+    return np.stack(np.unravel_index(places, objects.shape), axis=1)
 
 
 class PatchSampler:
