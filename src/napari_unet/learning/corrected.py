@@ -49,7 +49,9 @@ class Material:
 def gather_material(
     image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
 ) -> Material | None:
-    """Return copies of what there is to learn from an image now; None where nothing is corrected or reviewed.
+    """Return copies of what there is to learn from an image now; None where that is nothing.
+
+    That is so where nothing is corrected or reviewed, or where the labels are classes and the model finds objects.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def gather_material(
     ImageError, ModelMismatchError
         If image and model do not fit together.
     """
-    if not corrections.summary().anything:
+    if not corrections.summary().anything or corrections.instances != (model.info.task == "instances"):
         return None
     supervised = np.zeros(labels.shape, bool)
     for plane in corrections.supervised_planes():

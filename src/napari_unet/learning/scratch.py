@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
 
+FIRST_REACH = 0.2
 REACH = 2
 """Background is taken from as far around painted objects as so many of their diameters."""
 
@@ -82,7 +83,8 @@ def scratch_steps(
     part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
     done = 0
     for index in range(rounds):
-        taught = samples if diameter is None else [_in_its_place(model, s, REACH * diameter, where) for s in samples]
+        reach = REACH if index == rounds - 1 else FIRST_REACH
+        taught = samples if diameter is None else [_in_its_place(model, s, reach * diameter, where) for s in samples]
         settings = config.model_copy(update={**part, "seed": config.seed + index})
         session = TrainingSession(model.net, taught, settings, where)
         for report in session.run(cancel):

@@ -124,6 +124,8 @@ class ImagePanel(QGroupBox):
             name = ""
         elif name == FROM_FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
-        if name:
+        model = self._controller.model
+        in_use_only = model is not None and name == model.name and name not in self._controller.model_names()
+        if name and not in_use_only:
             self._controller.choose_model(name)
         self.show_models()
