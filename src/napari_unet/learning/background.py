@@ -1,7 +1,9 @@
 """Background that nobody has painted: what lies around painted objects and is no object itself.
 
-Painted objects alone would teach a network that everything is one; the narrow ring around them, that everything else
-is. Who makes a model from nothing paints a few objects out of many, so not all around them is background either
+Painted objects alone teach a network that everything is one; with the narrow ring around them, that only a ring is not.
+But who makes a model from nothing paints a few objects of many, so what is not painted is not all background. As long
+as the network knows nothing, a few pixels stand for it: the same look is then taught as an object far more often than as
+background. Once it has learned that much, what it sees as an object is left out, and the rest counts in full
 (docs/decisions/0010-from-nothing.md).
 """
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.sampling import Sample
     from napari_unet.models.model import Model
+
+THIN = 5
+"""Of so many pixels along each axis, one counts as background while nothing is known."""
 
 _RUN = np.ones((3, 1, 1), bool)
 """Three voxels along Z."""
@@ -58,6 +63,13 @@ def surroundings(model: Model, sample: Sample, reach: float) -> NDArray[np.bool_
     if painted.ndim == 3:
         near |= ndimage.binary_dilation(ndimage.binary_opening(painted, _RUN), _RUN)
     return np.asarray(near & (sample.targets[model.info.outputs.index("foreground")] == 0))
+
+
+def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask ([Z,] Y, X) with one of `THIN` pixels along Y and along X."""
+    grid = np.zeros_like(mask)
+    grid[..., ::THIN, ::THIN] = True
+    return grid & mask
 
 
 def seen_objects(model: Model, sample: Sample, device: torch.device) -> NDArray[np.bool_]:

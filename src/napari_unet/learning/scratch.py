@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, with_background
+from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
 from napari_unet.learning.blank import fitted
 from napari_unet.learning.finetune import CORRECTIONS
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
 
-FIRST_REACH = 0.2
 REACH = 2
 """Background is taken from as far around painted objects as so many of their diameters."""
 
@@ -46,7 +45,7 @@ def scratch_config(model: Model, **changes: Any) -> TrainingConfig:
         "max_seconds": 60.0,
         "batch_size": 4 if flat else 2,
         "patch": (128, 128) if flat else (16, 64, 64),
-        "learning_rate": 1e-2 if model.info.is_untrained else 3e-3,
+        "learning_rate": 5e-3 if model.info.is_untrained else 2e-3,
         "weight_decay": 1e-3,
         "schedule": "cosine",
         "freeze_norm": False,
@@ -64,8 +63,8 @@ def scratch_steps(
 ) -> Generator[StepReport, None, Model]:
     """Go on learning in a model made from nothing; yield a report after every step and return the new model.
 
-    An untrained model for objects learns in two rounds: in the second it is asked for objects that were not painted, so
-    that they are not taken for background.
+    An untrained model for objects learns in two rounds. In the first, a few of the pixels around painted objects count
+    as background; in the second all of them, but for those where it sees an object by now.
 
     Raises
     ------
@@ -83,8 +82,9 @@ def scratch_steps(
     part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
     done = 0
     for index in range(rounds):
-        reach = REACH if index == rounds - 1 else FIRST_REACH
-        taught = samples if diameter is None else [_in_its_place(model, s, reach * diameter, where) for s in samples]
+        taught = samples
+        if diameter is not None:
+            taught = [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
         settings = config.model_copy(update={**part, "seed": config.seed + index})
         session = TrainingSession(model.net, taught, settings, where)
         for report in session.run(cancel):
@@ -123,10 +123,12 @@ def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
     return 2 * math.sqrt(area / objects / math.pi) if objects else None
 
 
-def _in_its_place(model: Model, sample: Sample, reach: float, device: torch.device) -> Sample:
-    """Return a sample with background around what is painted in it."""
+def _with_surroundings(model: Model, sample: Sample, reach: float, device: torch.device) -> Sample:
+    """Return a sample with background around what is painted in it: as little of it as does while nothing is known."""
     background = surroundings(model, sample, reach)
-    if not model.info.is_untrained:
+    if model.info.is_untrained:
+        background = thinned(background)
+    else:
         background &= ~seen_objects(model, sample, device)
     return with_background(model, sample, background)
 
