@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OBJECTS, CLASSES = "Separate objects", "Classes of pixels"
 FLAT, VOLUMES = "2D: slice by slice", "3D: whole volumes"
+HINT_WIDTH = 360
+"""Pixels: only with a given width does a text that is wrapped know how high it is."""
 
 Choice = tuple[str, Literal["instances", "semantic"], Literal[2, 3], tuple[str, ...]]
 """Name, task, dimensions and names of the classes: what `Controller.new_model` takes."""
@@ -47,7 +49,8 @@ class NewModelDialog(QDialog):
         self.pixel_size.setToolTip("As the image says. Images with other pixels are brought to these.")
         self.hint = QLabel()
         self.hint.setWordWrap(True)
-        self.hint.setMinimumWidth(320)
+        self.hint.setFixedWidth(HINT_WIDTH)
+        self.hint.setMinimumHeight(3 * self.hint.fontMetrics().lineSpacing())
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         self._form = QFormLayout(self)
@@ -95,6 +98,7 @@ class NewModelDialog(QDialog):
             problem = f"Name two classes or more, at most {MOST_CLASSES}."
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not problem)
         self.hint.setText(problem or _what_comes_next(classes))
+        self.adjustSize()
 
 
 def _what_comes_next(classes: tuple[str, ...]) -> str:

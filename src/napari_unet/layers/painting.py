@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
 
-BRUSH = 80
+BRUSH = 50
 """The brush, at first, is so many times smaller than the image."""
 
 

@@ -2,9 +2,9 @@
 
 Painted objects alone teach a network that everything is one; with the narrow ring around them, that only a ring is not.
 But who makes a model from nothing paints a few objects of many, so what is not painted is not all background. As long
-as the network knows nothing, a few pixels stand for it: the same look is then taught as an object far more often than as
-background. Once it has learned that much, what it sees as an object is left out, and the rest counts in full
-(docs/decisions/0010-from-nothing.md).
+as the network knows nothing, a few pixels stand for it: what looks like an object is then taught as one far more often
+than as background. Once that much is learned, what the network sees as an object is left out, and the rest counts in
+full (docs/decisions/0010-from-nothing.md).
 """
 
 from __future__ import annotations
