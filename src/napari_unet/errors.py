@@ -35,6 +35,10 @@ class LearningError(UNetError):
     """Learning cannot go on; the model that it began with is as it was."""
 
 
+class UntrainedModelError(UNetError):
+    """A model has learned nothing yet, so there is nothing that it could find."""
+
+
 class FileFormatError(UNetError):
     """A file cannot be read or written in that format."""
 

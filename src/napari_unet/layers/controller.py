@@ -13,25 +13,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import UNetError, UntrainedModelError
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers import adapter
 from napari_unet.layers.guide import Guide
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.overlay import Overlays
+from napari_unet.layers.painting import paint_next, ready_to_paint
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.view import order_units
+from napari_unet.learning.blank import blank_model
 from napari_unet.models.store import list_models, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.task import make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
+    from napari_unet.axes import Image
     from napari_unet.layers.reviewer import Reviewed
     from napari_unet.models.model import Model
     from napari_unet.task import Task
@@ -40,6 +43,7 @@ DEFAULT_MODEL = "nuclei"
 Level = Literal["info", "done", "error"]
 Scope = Literal["stack", "slice", "view"]
 """What is segmented: everything, the slice in view, or the part of it that the canvas shows."""
+TaskName = Literal["instances", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,36 @@ class Controller:
         self.serve(model)
         return True
 
+    def new_model(self, name: str, task: TaskName, ndim: Literal[2, 3] = 2, classes: Sequence[str] = ()) -> bool:
+        """Make an untrained model for the chosen image and an empty layer to paint into; return whether it went well.
+
+        Parameters
+        ----------
+        name : str
+        task : {"instances", "semantic"}
+            Separate objects, or a class for each pixel.
+        ndim : {2, 3}
+            Slice by slice, or volumes.
+        classes : sequence of str
+            Names of the classes with the labels 1, 2, ...
+        """
+        try:
+            if name in self.model_names():
+                raise UNetError(f"There is a model called {name!r} already; choose another name.")
+            model = blank_model(self._image(), task, ndim=ndim, classes=classes, name=name)
+        except UNetError as error:
+            self.say(str(error), "error")
+            return False
+        if self.session is not None:
+            self.session.labels_layer.visible = False  # what another model found would lie under what is painted
+            self._forget(self._sessions.pop(self._layer.unique_id))
+        self.learner.forget()
+        self.serve(model)
+        with suppress(UntrainedModelError):
+            self.prepare()
+        self.say(paint_next(model))
+        return True
+
     # -- Segment ---------------------------------------------------------------------------------------------------
 
     def segment(self) -> bool:
@@ -184,21 +218,15 @@ class Controller:
         Raises
         ------
         UNetError
-            If there is nothing that can be segmented, or no model that can.
+            If there is nothing that can be segmented, or no model that can. For one that is untrained yet there is
+            then an empty layer to paint into.
         """
-        layer = self._layer
-        if layer is None or layer not in self.viewer.layers:
-            active = self.viewer.layers.selection.active
-            if active is not None:
-                adapter.layer_image(active)  # says what is wrong with it
-            raise UNetError(
-                "There is no image to segment. Open one (File > Open, or File > Open Sample) and select it."
-            )
+        image, layer = self._image(), self._layer
         if self._model is None and not self.choose_model(DEFAULT_MODEL):
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
         assert model is not None  # just loaded
-        session, image = self.session, adapter.layer_image(layer, self.axes)
+        session = self.session
         if session is not None and not session.fits(image):
             session = None
             self.image_changed.emit()
@@ -222,7 +250,21 @@ class Controller:
             self.viewer.layers.selection.active = session.labels_layer
         session.image = image
         session.rescan()
+        if model.info.is_untrained:
+            ready_to_paint(session)
+            raise UntrainedModelError(f"This model has learned nothing yet. {paint_next(model)}")
         return session, task
+
+    def _image(self) -> Image:
+        """Return the chosen image, or raise `UNetError` saying why there is none."""
+        if self._layer is None or self._layer not in self.viewer.layers:
+            active = self.viewer.layers.selection.active
+            if active is not None:
+                adapter.layer_image(active)  # says what is wrong with it
+            raise UNetError(
+                "There is no image to segment. Open one (File > Open, or File > Open Sample) and select it."
+            )
+        return adapter.layer_image(self._layer, self.axes)
 
     # -- Correct ---------------------------------------------------------------------------------------------------
 

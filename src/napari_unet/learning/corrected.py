@@ -10,6 +10,7 @@ from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
 from napari_unet.learning.lesson import make_lesson
 from napari_unet.learning.replay import base_exams, replayed
+from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingSession
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
@@ -109,6 +110,10 @@ def learning_steps(
     peek : callable, optional
         Asked every few seconds whether a `Glimpse` is wanted.
 
+    Notes
+    -----
+    A model made from nothing learns in a way of its own (`learning.scratch`), which takes up nothing meanwhile.
+
     Raises
     ------
     NothingToLearnError
@@ -118,6 +123,11 @@ def learning_steps(
     """
     place, watch = resolve_device(device), Stopwatch()
     lesson = make_lesson(model, material)
+    if model.info.from_nothing:
+        settings = scratch_config(model, max_seconds=max_seconds, **({"steps": max_steps} if max_steps else {}))
+        better = yield from scratch_steps(model, lesson.samples, settings, device, cancel, pause)
+        marks = _Marks(model, [] if model.info.is_untrained else lesson.exams, place)
+        return Learned(better, Verdict(marks.compare(better), None, lesson.margin))
     known = _Marks(model, base_exams(model), place)
     known.sit_before()
     # The time is the user's: what is asked of the new model afterwards takes about as long as what was asked now.

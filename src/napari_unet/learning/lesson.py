@@ -85,7 +85,9 @@ class Lesson:
 def gather_material(
     image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
 ) -> list[Material]:
-    """Return copies of what there is to learn from an image now; nothing where nothing is corrected or reviewed.
+    """Return copies of what there is to learn from an image now.
+
+    Nothing where nothing is corrected or reviewed, or where the labels are classes and the model finds objects.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def gather_material(
     ImageError, ModelMismatchError
         If image and model do not fit together.
     """
-    parts = corrections.parts(labels)
+    fits = corrections.instances == (model.info.task == "instances")
+    parts = corrections.parts(labels) if fits else []
     channels = choose_channels(image, model, channel) if parts else ()
     return [Material(image, channels, frame, z.start, ids, part) for frame, z, ids, part in parts]
 

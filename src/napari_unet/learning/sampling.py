@@ -87,32 +87,52 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    known = known_maps(labels, supervised, outputs)
     rng = rng or np.random.default_rng(0)
     if corrected is not None and corrected.any():
-        places = _by_correction(corrected, supervised, max_focus, rng)
+        focus = _by_correction(corrected, supervised, max_focus, rng)
     else:
-        # Half of the patches are centred on objects, however small a part of the image they are.
-        halves = [np.flatnonzero(supervised & (labels > 0)), np.flatnonzero(supervised & (labels == 0))]
-        places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
-    focus = np.stack(np.unravel_index(places, labels.shape), axis=1)
-    known = known_maps(labels, supervised, outputs)
+        focus = draw_focus(labels > 0, supervised, rng, max_focus)
     return Sample(image, target_maps(labels, outputs), known, focus, weight)
 
 
 def _by_correction(
     corrected: NDArray[np.bool_], supervised: NDArray[np.bool_], count: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Draw flat indices of pixels: three quarters of them in corrections, each of which is as likely as any other."""
+    """Return places to centre patches on: three of four in corrections, each of which is as likely as any other."""
     numbers, n_corrections = ndimage.label(corrected & supervised)
     right = np.flatnonzero(supervised & ~corrected)
     n_right = count // 4 if len(right) else 0
     if not n_corrections:
-        return rng.choice(right, count)
+        return np.stack(np.unravel_index(rng.choice(right, count), supervised.shape), axis=1)
     inside = np.flatnonzero(numbers)
     sizes = np.bincount(numbers.ravel()[inside], minlength=n_corrections + 1)
     chance = 1.0 / sizes[numbers.ravel()[inside]] / n_corrections
     places = rng.choice(inside, count - n_right, p=chance)
-    return np.concatenate([places, rng.choice(right, n_right)]) if n_right else places
+    if n_right:
+        places = np.concatenate([places, rng.choice(right, n_right)])
+    return np.stack(np.unravel_index(places, supervised.shape), axis=1)
+
+
+def draw_focus(
+    objects: NDArray[np.bool_],
+    supervised: NDArray[np.bool_],
+    rng: np.random.Generator | None = None,
+    max_focus: int = 4096,
+) -> NDArray[np.intp]:
+    """Return places to centre patches on, axes (n, ndim): half on objects, however small a part of the image they are.
+
+    Parameters
+    ----------
+    objects, supervised : ndarray of bool, axes ([Z,] Y, X)
+    rng : numpy.random.Generator, optional
+    max_focus : int
+        Places drawn.
+    """
+    rng = rng or np.random.default_rng(0)
+    halves = [np.flatnonzero(supervised & objects), np.flatnonzero(supervised & ~objects)]
+    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
+    return np.stack(np.unravel_index(places, objects.shape), axis=1)
 
 
 class PatchSampler:

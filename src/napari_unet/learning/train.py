@@ -77,13 +77,17 @@ def new_model(kind: Kind, task: Task, images: Sequence[Image], labels: Sequence[
     else:
         sizes = {"features": 16, "levels": 4} if kind == "unet2d" else {"features": 8, "levels": 3}
         spec = UNetSpec(ndim=2 if kind == "unet2d" else 3, in_channels=channels, out_channels=len(outputs), **sizes)
-    torch.manual_seed(seed)
-    net = UNet(spec).eval().requires_grad_(False)
     info = ModelInfo(
         name=kind, spec=spec, task=task, outputs=outputs, classes=classes, inputs="colour" if colour else "channels",
-        pixel_size=_common_pixel_size(images, spec.ndim),
+        pixel_size=common_pixel_size(images, spec.ndim),
     )  # fmt: skip
-    return Model(net, info)
+    return untrained(info, seed)
+
+
+def untrained(info: ModelInfo, seed: int = 0) -> Model:
+    """Return a model of that description with random weights."""
+    torch.manual_seed(seed)
+    return Model(UNet(info.spec).eval().requires_grad_(False), info)
 
 
 def training_config(
@@ -155,7 +159,7 @@ def train_steps(
     return Model(session.trained(), info)
 
 
-def _common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
+def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
     """Return the images' pixel size in micrometres, if all have about the same."""
     sizes = []
     for image in images:

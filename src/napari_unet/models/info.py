@@ -12,6 +12,9 @@ from napari_unet.objects.decode import Decoding
 
 FORMAT: Final = "napari-unet/1"
 
+FROM_NOTHING: Final = "from nothing"
+"""Method, in its recipe, of a model that knows nothing but what its user painted."""
+
 
 class DataSource(BaseModel):
     """A data set that a model was trained on."""
@@ -124,6 +127,16 @@ class ModelInfo(BaseModel):
         ):
             raise ValueError(f"the halo {self.fast.halo} is not {self.spec.ndim} positive numbers")
         return self
+
+    @property
+    def from_nothing(self) -> bool:
+        """Whether it knows nothing but what its user painted."""
+        return self.recipe.get("method") == FROM_NOTHING
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it is to learn from what its user paints, and has not yet."""
+        return self.from_nothing and self.recipe.get("steps") == 0
 
     @property
     def axes(self) -> str:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QWidget
 
+from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.parts import fill
 from napari_unet.layers import adapter
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
 
+NEW_MODEL = "New model…"
 FROM_FILE = "From a file…"
 
 
@@ -84,7 +86,7 @@ class ImagePanel(QGroupBox):
         if model is not None and model.name not in names:
             names.append(model.name)
         current = names.index(model.name) if model is not None else 0
-        fill(self.model, [*names, FROM_FILE], current)
+        fill(self.model, [*names, NEW_MODEL, FROM_FILE], current)
         if model is not None:
             self.model.setToolTip(model.info.description or model.name)
 
@@ -115,8 +117,15 @@ class ImagePanel(QGroupBox):
         self._controller.device = name
 
     def _on_model(self, name: str) -> None:
-        if name == FROM_FILE:
+        if name == NEW_MODEL:
+            dialog = NewModelDialog(self._controller, self)
+            if dialog.exec():
+                self._controller.new_model(*dialog.choice)
+            name = ""
+        elif name == FROM_FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
-        if name:
+        model = self._controller.model
+        in_use_only = model is not None and name == model.name and name not in self._controller.model_names()
+        if name and not in_use_only:
             self._controller.choose_model(name)
         self.show_models()

@@ -1,0 +1,33 @@
+"""Where there is no model yet that could segment: a layer to paint into, and what to paint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.models.model import Model
+
+BRUSH = 50
+"""The brush, at first, is so many times smaller than the image."""
+
+
+def ready_to_paint(session: LayerSession) -> None:
+    """Select the labels of a session, with the brush in hand where nothing is painted yet."""
+    layer = session.labels_layer
+    session.viewer.layers.selection.active = layer
+    layer.visible = True
+    if session.summary.anything:
+        return
+    layer.brush_size = max(1, round(min(session.image.space[-2:]) / BRUSH))
+    layer.selected_label = 1
+    layer.mode = "paint"
+
+
+def paint_next(model: Model) -> str:
+    """Return what is to be painted for an untrained model, in words."""
+    if model.info.task == "semantic":
+        names = ", ".join(f"{label} for {name}" for label, name in enumerate(model.info.classes) if label)
+        return f"Paint some strokes of each class (label {names}), then press Learn."
+    whole = " in all its slices" if model.info.spec.ndim == 3 else ""
+    return f"Paint a few objects, each whole{whole} and with a label of its own (M takes the next), then press Learn."

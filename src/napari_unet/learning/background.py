@@ -1,0 +1,94 @@
+"""Background that nobody has painted: what lies around painted objects and is no object itself.
+
+Painted objects alone teach a network that everything is one; with the narrow ring around them, that only a ring is not.
+But who makes a model from nothing paints a few objects of many, so what is not painted is not all background. As long
+as the network knows nothing, a few pixels stand for it: what looks like an object is then taught as one far more often
+than as background. Once that much is learned, what the network sees as an object is left out, and the rest counts in
+full (docs/decisions/0011-from-nothing.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.learning.sampling import draw_focus
+from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.engine import Predictor, gather
+from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.source import ArraySource
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.models.model import Model
+
+THIN = 5
+"""Of so many pixels along each axis, one counts as background while nothing is known."""
+
+_RUN = np.ones((3, 1, 1), bool)
+"""Three voxels along Z."""
+
+
+def painted_pixels(model: Model, sample: Sample) -> NDArray[np.bool_]:
+    """Return the pixels ([Z,] Y, X) of objects that the user vouches for."""
+    foreground = model.info.outputs.index("foreground")
+    return np.asarray(sample.supervised[foreground] & (sample.targets[foreground] > 0))
+
+
+def surroundings(model: Model, sample: Sample, reach: float) -> NDArray[np.bool_]:
+    """Return the pixels ([Z,] Y, X) that may well be background: near painted objects, and in none that is known.
+
+    In a volume, those of the same slice; and those above and below objects that are painted in several slices.
+
+    Parameters
+    ----------
+    model : Model
+        For objects.
+    sample : Sample
+        Its targets hold all objects of the labels, also those that are only predicted.
+    reach : float
+        How far around painted objects, pixels.
+    """
+    painted = painted_pixels(model, sample)
+    near = np.zeros(painted.shape, bool)
+    for plane in np.ndindex(painted.shape[:-2]):
+        if painted[plane].any():
+            near[plane] = ndimage.distance_transform_edt(~painted[plane]) <= reach
+    if painted.ndim == 3:
+        near |= ndimage.binary_dilation(ndimage.binary_opening(painted, _RUN), _RUN)
+    return np.asarray(near & (sample.targets[model.info.outputs.index("foreground")] == 0))
+
+
+def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask ([Z,] Y, X) with one of `THIN` pixels along Y and along X."""
+    grid = np.zeros_like(mask)
+    grid[..., ::THIN, ::THIN] = True
+    return grid & mask
+
+
+def seen_objects(model: Model, sample: Sample, device: torch.device) -> NDArray[np.bool_]:
+    """Return the pixels ([Z,] Y, X) that a model takes for objects, and those beside them."""
+    plan = make_plan(model.info.spec, sample.image.shape[1:], None, pixel_budget(model.info.spec, device))
+    maps = gather(plan, ArraySource(sample.image), Predictor(model.net, device=device))
+    foreground = maps[model.info.outputs.index("foreground")] > model.info.decoding.foreground
+    return np.asarray(ndimage.binary_dilation(foreground))
+
+
+def with_background(model: Model, sample: Sample, background: NDArray[np.bool_]) -> Sample:
+    """Return a sample with more supervised pixels ([Z,] Y, X), all of them background."""
+    foreground, distance = (model.info.outputs.index(name) for name in ("foreground", "distance"))
+    supervised = sample.supervised | background
+    objects = sample.targets[foreground] > 0
+    focus = draw_focus(objects, supervised[foreground])
+    # With background all around, the whole of an object is known that went on, before, where nobody has looked.
+    painted = objects & supervised[foreground]
+    pieces = ndimage.label(painted)[0]
+    cut = np.unique(pieces[painted & ~ndimage.binary_erosion(supervised[foreground], border_value=1)])
+    supervised[distance] |= painted & ~np.isin(pieces, cut)
+    return replace(sample, supervised=supervised, focus=focus)

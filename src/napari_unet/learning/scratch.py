@@ -1,0 +1,161 @@
+"""From nothing: how an untrained model learns from a few objects or strokes that somebody painted on an image.
+
+What makes it useful within a minute on a CPU: a small network that sees as far as the painted objects ask for, a high
+rate that falls, and background that nobody has to paint (`learning.background`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.errors import NothingToLearnError
+from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
+from napari_unet.learning.blank import fitted
+from napari_unet.learning.finetune import CORRECTIONS
+from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
+from napari_unet.models.info import FROM_NOTHING
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.progress import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import torch
+
+    from napari_unet.learning.sampling import Sample
+    from napari_unet.models.info import ModelInfo
+    from napari_unet.progress import CancelToken, PauseToken
+
+REACH = 2
+"""Background is taken from as far around painted objects as so many of their diameters."""
+
+
+def scratch_config(model: Model, **changes: Any) -> TrainingConfig:
+    """Return the settings for learning from nothing: a high, falling rate, and statistics of its own.
+
+    A model that has learned before goes on with a lower rate, so that it does not begin anew.
+    """
+    flat = model.info.spec.ndim == 2
+    settings: dict[str, Any] = {
+        "steps": 2000,
+        "max_seconds": 60.0,
+        "batch_size": 4 if flat else 2,
+        "patch": (128, 128) if flat else (16, 64, 64),
+        "learning_rate": 5e-3 if model.info.is_untrained else 2e-3,
+        "weight_decay": 1e-3,
+        "schedule": "cosine",
+        "freeze_norm": False,
+        "exclusive": model.info.task == "semantic",
+    }
+    return TrainingConfig(**(settings | changes))
+
+
+def scratch_steps(
+    model: Model,
+    samples: Sequence[Sample],
+    config: TrainingConfig,
+    device: str = "auto",
+    cancel: CancelToken | None = None,
+    pause: PauseToken | None = None,
+) -> Generator[StepReport, None, Model]:
+    """Go on learning in a model made from nothing; yield a report after every step and return the new model.
+
+    An untrained model for objects learns in two rounds. In the first, a few of the pixels around painted objects count
+    as background; in the second all of them, but for those where it sees an object by now.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no object is painted yet, or only one of the classes.
+    """
+    where, watch = resolve_device(device), Stopwatch()
+    diameter = painted_diameter(model, samples)
+    rounds = 1
+    if model.info.is_untrained:
+        _check_enough(model, samples, diameter)
+        if diameter is not None:
+            model, rounds = fitted(model, diameter), 2
+    seconds = config.max_seconds
+    part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
+    done = 0
+    for index in range(rounds):
+        taught = samples
+        if diameter is not None:
+            taught = [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
+        settings = config.model_copy(update={**part, "seed": config.seed + index})
+        session = TrainingSession(model.net, taught, settings, where)
+        for report in session.run(cancel, pause):
+            yield StepReport(done + report.step, config.steps, report.loss, watch.seconds)
+        done += session.step
+        recipe = {
+            "method": FROM_NOTHING,
+            "steps": done,
+            "seconds": round(watch.seconds, 1),
+            "learning_rate": config.learning_rate,
+            "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
+            "seed": config.seed,
+        }
+        model = Model(session.trained(), _learned(model.info, diameter, recipe))
+        if cancel is not None and cancel.cancelled:
+            break
+    return model
+
+
+def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
+    """Return how wide a painted object is within a plane, in pixels: that of a disc of their mean area.
+
+    None for classes, and where no object is painted.
+    """
+    if model.info.task == "semantic":
+        return None
+    within_planes = ndimage.generate_binary_structure(model.info.spec.ndim, 1)
+    if model.info.spec.ndim == 3:
+        within_planes[[0, 2]] = False
+    area = objects = 0
+    for sample in samples:
+        painted = painted_pixels(model, sample)
+        middles = painted & (sample.targets[model.info.outputs.index("distance")] > 0.5)
+        area += int(painted.sum())
+        objects += ndimage.label(middles, within_planes)[1]  # each object has one, also where it touches another
+    return 2 * math.sqrt(area / objects / math.pi) if objects else None
+
+
+def _with_surroundings(model: Model, sample: Sample, reach: float, device: torch.device) -> Sample:
+    """Return a sample with background around what is painted in it: as little of it as does while nothing is known."""
+    background = surroundings(model, sample, reach)
+    if model.info.is_untrained:
+        background = thinned(background)
+    else:
+        background &= ~seen_objects(model, sample, device)
+    return with_background(model, sample, background)
+
+
+def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) -> ModelInfo:
+    """Return the description of what has learned: what is far smaller than the painted objects is none."""
+    decoding = info.decoding
+    if diameter is not None and info.spec.ndim == 2:
+        smallest = max(12, round(0.1 * math.pi / 4 * diameter**2))
+        sizes = {"smoothing": max(1.0, diameter / 15), "min_size": smallest, "min_seed": 4 + smallest // 10}
+        decoding = decoding.model_copy(update=sizes)
+    known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast": None, "decoding": decoding}
+    return info.model_copy(update=known)
+
+
+def _check_enough(model: Model, samples: Sequence[Sample], diameter: float | None) -> None:
+    """Raise `NothingToLearnError` where nothing can be told apart yet."""
+    if model.info.task == "instances":
+        if diameter is None:
+            raise NothingToLearnError("No object is painted yet. Paint a few, then press Learn.")
+        return
+    shown = {
+        k for sample in samples for k in range(len(sample.targets)) if np.any(sample.targets[k][sample.supervised[k]])
+    }
+    if len(shown) < 2:
+        names = ", ".join(f"{label} {name}" for label, name in enumerate(model.info.classes) if label)
+        raise NothingToLearnError(
+            f"Paint at least two of the classes, some strokes of each ({names}), then press Learn."
+        )
