@@ -14,8 +14,9 @@ from napari_unet.errors import NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.learning.background import seen_objects, surroundings, with_background
 from napari_unet.learning.blank import blank_model
-from napari_unet.learning.corrected import gather_material, learning_steps
+from napari_unet.learning.corrected import learning_steps
 from napari_unet.learning.finetune import CORRECTIONS, image_samples
+from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.learning.scratch import painted_diameter, scratch_config, scratch_steps
 from napari_unet.models.model import resolve_device
 from napari_unet.pipeline import segment
@@ -38,8 +39,7 @@ def painted_samples(model, image, labels):
     """What is learned from when these labels (T, Z, Y, X) were painted and nothing was there before."""
     corrections = Corrections(labels.shape, instances=model.info.task == "instances")
     corrections.update(labels)
-    material = gather_material(image, labels, corrections, model)
-    return image_samples(image, model, material.labels, material.supervised, material.channels)
+    return make_lesson(model, gather_material(image, labels, corrections, model)).samples
 
 
 def quick(model, **changes):
@@ -165,8 +165,8 @@ def test_learn_takes_this_way_for_such_a_model_only(tiny_model):
     corrections.update(truth[None, None])
     for model, method in ((blank_model(image), "from nothing"), (tiny_model(), "fine-tuned on corrections")):
         material = gather_material(image, truth[None, None], corrections, model)
-        better = drive(learning_steps(model, [material], 0.5, "cpu"), lambda _: None)
-        assert better.info.recipe["method"] == method
+        learned = drive(learning_steps(model, material, 0.5, "cpu"), lambda _: None)
+        assert learned.model.info.recipe["method"] == method
 
 
 def test_objects_are_no_material_for_a_model_of_classes():
@@ -175,7 +175,7 @@ def test_objects_are_no_material_for_a_model_of_classes():
     corrections = Corrections((1, 1, 96, 96))
     corrections.update(truth[None, None])
     model = blank_model(image, "semantic", classes=("background", "disc"))
-    assert gather_material(image, truth[None, None], corrections, model) is None
+    assert gather_material(image, truth[None, None], corrections, model) == []
 
 
 def test_a_stop_gives_what_was_learned_until_then():

@@ -159,25 +159,28 @@ class Corrections:
         result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
         return result
 
-    def parts(self, labels: NDArray[Any]) -> list[tuple[int, slice, NDArray[np.int32], Corrections]]:
+    def parts(self, labels: NDArray[Any], around: int = 0) -> list[tuple[int, slice, NDArray[np.int32], Corrections]]:
         """Return copies of the planes with something to learn from, as of their last `update`.
 
-        For each run of neighbouring ones: time point, slices, the labels (Z, Y, X), and the corrections of these alone.
+        For each run of neighbouring ones: time point, slices, the labels (Z, Y, X), and the corrections of these alone;
+        with so many planes `around` them too.
         """
-        runs: list[list[tuple[int, int]]] = []
+        runs: list[tuple[int, slice]] = []
         for frame, z in self.supervised_planes():
-            if runs and runs[-1][-1] == (frame, z - 1):
-                runs[-1].append((frame, z))
+            first, stop = max(0, z - around), min(self.shape[1], z + 1 + around)
+            if runs and runs[-1][0] == frame and runs[-1][1].stop >= first:
+                runs[-1] = frame, slice(runs[-1][1].start, stop)
             else:
-                runs.append([(frame, z)])
-        return [self._part(labels, run[0][0], slice(run[0][1], run[-1][1] + 1)) for run in runs]
+                runs.append((frame, slice(first, stop)))
+        return [self._part(labels, frame, z) for frame, z in runs]
 
     def _part(self, labels: NDArray[Any], frame: int, z: slice) -> tuple[int, slice, NDArray[np.int32], Corrections]:
         part = Corrections((1, z.stop - z.start, *self.shape[2:]), instances=self.instances)
         part.prediction[0] = self.prediction[frame, z]
         part.reviewed[0] = self.reviewed[frame, z]
         part.zero_is_background = self.zero_is_background
-        part._planes = {(0, i - z.start): self._planes[frame, i] for i in range(z.start, z.stop)}
+        planes = range(z.start, z.stop)
+        part._planes = {(0, i - z.start): self._planes[frame, i] for i in planes if (frame, i) in self._planes}
         return frame, z, np.array(labels[frame, z], np.int32), part
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:

@@ -107,7 +107,8 @@ def gather_material(
         If image and model do not fit together.
     """
     fits = corrections.instances == (model.info.task == "instances")
-    parts = corrections.parts(labels) if fits else []
+    whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
+    parts = corrections.parts(labels, around=labels.shape[1] if whole else 0) if fits else []
     channels = choose_channels(image, model, channel) if parts else ()
     return [Material(image, channels, frame, z.start, ids, part) for frame, z, ids, part in parts]
 
