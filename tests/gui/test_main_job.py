@@ -92,7 +92,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert np.array_equal(labels.data[held], corrected[held])
-    assert len(viewer.layers) == 2
+    assert len(viewer.layers) == 3, "the image, its objects, and what is reviewed"
 
     monkeypatch.setattr(QInputDialog, "getText", lambda *args, **kwargs: ("my nuclei", True))
     click(widget.learn_panel.save)

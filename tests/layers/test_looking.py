@@ -103,31 +103,21 @@ def overlay_of(viewer: Any, name: str = "image reviewed") -> Any:
     return next((layer for layer in viewer.layers if layer.name == name), None)
 
 
-def test_overlay_comes_with_the_result(viewer, controller):
-    labels = segmented(viewer, controller, bright_squares())
-    overlay = overlay_of(viewer)
-    assert isinstance(overlay, Labels)
-    assert not overlay.data.any()
-    assert not overlay.editable
-    assert viewer.layers.selection.active == labels
-    labels.paint((30, 30), 50)
-    controller.refresh_corrections()
-    assert (np.asarray(overlay.data > 0) == (labels.data == 50)).all()
-    labels.undo()
-    controller.refresh_corrections()
-    assert not overlay.data.any()
-
-
-def test_overlay_comes_while_it_segments_if_something_is_corrected(viewer, controller, monkeypatch):
-    monkeypatch.setattr(type(controller.segmenter), "busy", True)
+def test_overlay_comes_with_the_first_correction(viewer, controller):
     labels = segmented(viewer, controller, bright_squares())
     labels.mode = "paint"
     assert overlay_of(viewer) is None
     labels.paint((30, 30), 50)
     controller.refresh_corrections()
-    assert overlay_of(viewer).data.any()
+    overlay = overlay_of(viewer)
+    assert isinstance(overlay, Labels)
+    assert (np.asarray(overlay.data > 0) == (labels.data == 50)).all()
     assert viewer.layers.selection.active == labels
     assert labels.mode == "paint"
+    assert not overlay.editable
+    labels.undo()
+    controller.refresh_corrections()
+    assert not overlay.data.any()
 
 
 def test_overlay_tells_corrected_from_reviewed(viewer, controller):

@@ -39,9 +39,8 @@ class Overlays:
 
     Notes
     -----
-    To add a layer takes napari long enough to be noticed by a hand that paints. So it is added when segmenting ends,
-    empty, unless something is corrected before. Counting waits until the hand rests, and so does drawing: it costs
-    nothing while a stroke is under way.
+    A layer is added when there is something to show: most results are looked at, and need none. Counting waits until
+    the hand rests, and so does drawing: it costs nothing while a stroke is under way.
     """
 
     switched = Signal()  # by another way than `show`: ask `shown`
@@ -93,9 +92,7 @@ class Overlays:
     def _draw(self, _: Any = None) -> None:
         self.tidy()
         for session in self._controller.sessions:
-            overlay = self._of(session)
-            if overlay.made or session.summary.anything or not self._controller.segmenter.busy:
-                overlay.draw()
+            self._of(session).draw()
 
     def _on_removed(self, event: Any) -> None:
         for overlay in self._overlays.values():
@@ -125,11 +122,6 @@ class Overlay:
         self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
         self._layer: Any = None
 
-    @property
-    def made(self) -> bool:
-        """Whether there is a layer."""
-        return self._layer is not None
-
     def switch(self, on: bool) -> None:
         """Show it, or take it away."""
         self.on = on
@@ -140,7 +132,7 @@ class Overlay:
 
     def draw(self) -> None:
         """Bring it up to date."""
-        if not self.on:
+        if not self.on or (self._layer is None and not self.session.summary.anything):
             return
         if self._layer is None:
             self._layer = self._made()
