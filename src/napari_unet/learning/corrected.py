@@ -157,10 +157,10 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
-    if config.freeze_norm:
-        better, remembered = _moderated(model, better, known)
-    else:
+    if lesson.astray:
         remembered = known.compare(better)  # images of another kind: the user wants all of it
+    else:
+        better, remembered = _moderated(model, better, known)
     return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin, lesson.astray))
 
 

@@ -39,7 +39,7 @@ def finetune_config(model: Model, *, astray: bool = False, **changes: Any) -> Tr
     """Return the settings for learning from corrections.
 
     Few steps, a low rate, frozen normalisation, and holding on to what the model says elsewhere; where it is `astray`,
-    wrong about most, a higher rate, statistics of the new images, and nothing to hold on to.
+    wrong about most, a higher rate, and less to hold on to.
     """
     ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
@@ -56,7 +56,7 @@ def finetune_config(model: Model, *, astray: bool = False, **changes: Any) -> Tr
         "exclusive": model.info.task == "semantic",
     }
     if astray:
-        settings |= {"learning_rate": 1e-3, "distillation": 0.0, "freeze_norm": False}
+        settings |= {"learning_rate": 1e-3, "distillation": 0.3, "ema": 0.9}
     return TrainingConfig(**(settings | changes))
 
 
