@@ -7,10 +7,11 @@ reference masks, as a person would, and the model learns from them for a fixed n
 four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `training/nuclei.py`). Ways to learn:
 
 - `corrected`: from the corrected objects, as the window does
-- `corrected, no ...`: the same without holding on to the rest (`distillation`), without patches of the data that the
-  model was first trained on (`replay`), with the last weights instead of their running mean (`ema`), and with
-  lower rates for early layers (`depth_rate`)
-- `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed
+- `corrected, all the way`: without going back a part of the way where that forgets too much
+- `corrected, no ...`: without that and without holding on to the rest (`distillation`), without patches of the data
+  that the model was first trained on (`replay`), or with the last weights instead of their running mean (`ema`)
+- `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed; a part of it is kept
+  aside
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ import tifffile
 import torch
 
 from _results import write_result
-from napari_unet import evaluate, finetune, load_model, segment
+from napari_unet import evaluate, load_model, segment
+from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.learning.finetune import finetune_config
+from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.finetune import finetune_config, finetune_steps
+from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.objects.stitch import overlaps
+from napari_unet.progress import drive
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
@@ -36,18 +41,17 @@ if TYPE_CHECKING:
 OBJECTS = 3
 WAYS: dict[str, dict[str, float]] = {
     "corrected": {},
+    "corrected, all the way": {},
     "corrected, no distillation": {"distillation": 0.0},
     "corrected, no replay": {"replay": 0.0},
     "corrected, no ema": {"ema": 0.0},
-    "corrected, depth_rate 0.7": {"depth_rate": 0.7},
-    "corrected, none of these": {"distillation": 0.0, "replay": 0.0, "ema": 0.0},
     "reviewed": {},
 }
 SAMPLES = files("napari_unet") / "samples"
 
 
-def corrected(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels with the worst objects redrawn, and the pixels that this supervises."""
+def corrected(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, Corrections]:
+    """Labels (T, Z, Y, X) with the worst objects redrawn, and the corrections that this makes."""
     sizes_truth, sizes = np.bincount(truth.ravel()), np.bincount(labels.ravel())
     best = {int(i): (0.0, 0) for i in np.unique(truth[truth > 0])}
     for true_id, label, count in zip(*overlaps(truth, labels), strict=True):
@@ -61,7 +65,21 @@ def corrected(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nda
         label = label if iou > 0.3 else int(labels.max()) + 1
         labels[labels == label] = 0
         labels[truth == worst] = label
-    return labels, corrections.supervised(labels[None, None], (0, 0))
+    return labels[None, None], corrections
+
+
+def learn(
+    model: Model, pixels: np.ndarray, labels: np.ndarray, corrections: Corrections, way: str, steps: int
+) -> Model:
+    """Return what a way of learning makes of the model."""
+    corrections.update(labels)
+    image = Image(pixels, "YX")
+    material = gather_material(image, labels, corrections, model)
+    settings = {"steps": steps} | WAYS[way]
+    if way in ("corrected", "reviewed"):
+        return drive(learning_steps(model, material, None, "cpu", settings=settings), lambda _: None).model
+    config = finetune_config(model, max_seconds=None, **settings)
+    return drive(finetune_steps(model, make_lesson(model, material).samples, config, "cpu"), lambda _: None)
 
 
 def score(model: Model, images: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float]:
@@ -93,12 +111,15 @@ def main() -> None:
         others = [i for i in range(len(stack)) if i != index]
         images, labels = [stack[i] for i in others], [truths[i] for i in others]
         before = score(model, images, labels)
-        for way, changes in WAYS.items():
-            target, mask = corrected(predicted[index], truths[index])
+        for way in WAYS:
             if way == "reviewed":
-                target, mask = truths[index], np.ones(target.shape, bool)
-            config = finetune_config(model, steps=arguments.steps, max_seconds=None, seed=index, **changes)
-            better = finetune(model, [stack[index]], [target], supervised=[mask], axes="YX", config=config)
+                target = truths[index][None, None]
+                corrections = Corrections(target.shape)
+                corrections.prediction[0, 0] = predicted[index]
+                corrections.reviewed[:] = True
+            else:
+                target, corrections = corrected(predicted[index], truths[index])
+            better = learn(model, stack[index], target, corrections, way, arguments.steps)
             own = score(better, [stack[index]], [truths[index]])
             after, known_after = score(better, images, labels), score(better, known, known_truths)
             rows[way].append({"field": index, "own": own, "before": before, "after": after, "known": known_after})

@@ -52,7 +52,7 @@ class Checkpoint:
 
 def learn(model: Model, material: Sequence[Material], steps: int, device: str) -> Learned:
     """Return what the window's Learn makes of a model in so many steps."""
-    return drive(learning_steps(model, material, None, device, max_steps=steps), lambda event: None)
+    return drive(learning_steps(model, material, None, device, settings={"steps": steps}), lambda event: None)
 
 
 class Sitting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
@@ -16,7 +16,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -79,7 +79,7 @@ def learning_steps(
     device: str = "auto",
     cancel: CancelToken | None = None,
     *,
-    max_steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     pause: PauseToken | None = None,
     more: Callable[[], Sequence[Material]] | None = None,
     peek: Callable[[], bool] | None = None,
@@ -101,8 +101,8 @@ def learning_steps(
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     cancel : CancelToken, optional
         Ends the learning after the step under way; what was learned until then is returned.
-    max_steps : int, optional
-        Stop after so many steps.
+    settings : mapping, optional
+        Of `TrainingConfig`, what is to be other than usual.
     pause : PauseToken, optional
         Holds it up after the step under way.
     more : callable, optional
@@ -124,16 +124,15 @@ def learning_steps(
     place, watch = resolve_device(device), Stopwatch()
     lesson = make_lesson(model, material)
     if model.info.from_nothing:
-        settings = scratch_config(model, max_seconds=max_seconds, **({"steps": max_steps} if max_steps else {}))
-        better = yield from scratch_steps(model, lesson.samples, settings, device, cancel, pause)
+        config = scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
+        better = yield from scratch_steps(model, lesson.samples, config, device, cancel, pause)
         marks = _Marks(model, [] if model.info.is_untrained else lesson.exams, place)
         return Learned(better, Verdict(marks.compare(better), None, lesson.margin))
     known = _Marks(model, base_exams(model), place)
     known.sit_before()
     # The time is the user's: what is asked of the new model afterwards takes about as long as what was asked now.
     left = None if max_seconds is None else max(max_seconds - 2 * watch.seconds, max_seconds / 2)
-    limits = {"max_seconds": left} | ({"steps": max_steps} if max_steps else {})
-    config = finetune_config(model, astray=lesson.astray, **limits)
+    config = finetune_config(model, astray=lesson.astray, **{"max_seconds": left} | dict(settings or {}))
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
     last: StepReport | None = None

@@ -12,6 +12,7 @@ from napari_unet.learning.exams import LEAST_OBJECTS, MOST_KEPT_ASIDE, Exam, apa
 from napari_unet.learning.finetune import field_sample, with_context
 from napari_unet.learning.reader import FieldReader
 from napari_unet.nets.geometry import halo
+from napari_unet.objects.stitch import match_ids
 from napari_unet.task import choose_channels
 
 if TYPE_CHECKING:
@@ -147,13 +148,17 @@ def make_lesson(model: Model, material: Sequence[Material]) -> Lesson:
 
 
 def _is_astray(material: Sequence[Material]) -> bool:
-    """Return whether a third of the objects, where something was corrected, had to be: predicted ones and others."""
+    """Return whether a third of the objects, where something was corrected, were missed or none; outlines aside."""
     wrong = there = 0
     for part in material:
-        if part.corrections.instances and part.corrections.touched:
+        touched = part.corrections.touched
+        if part.corrections.instances and touched:
             predicted = part.corrections.prediction[0]
-            wrong += len(part.corrections.touched)
-            there += len(np.union1d(np.unique(part.labels), np.unique(predicted))) - 1
+            same = match_ids(predicted, part.labels)
+            missed = set(np.unique(part.labels).tolist()) - {0} - same.keys()
+            spurious = set(np.unique(predicted).tolist()) - {0} - set(same.values())
+            wrong += len(missed & touched) + len(spurious & touched)
+            there += len(same) + len(missed) + len(spurious)
     return wrong >= ASTRAY_LEAST and wrong >= ASTRAY_SHARE * there
 
 
