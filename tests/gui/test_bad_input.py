@@ -178,7 +178,7 @@ def test_model_of_other_channels(widget, viewer, squares, click, said, make_mode
     click(widget.correct_panel.reviewed)
     click(widget.learn_panel.button)
     assert "takes 4 channels" in said()
-    assert np.array_equal(viewer.layers[-1].data, before)
+    assert np.array_equal(viewer.layers["image objects"].data, before)
 
 
 def test_volume_model_on_a_plane(widget, viewer, squares, click, said, make_model, own_home):

@@ -379,7 +379,7 @@ def test_two_images_have_sessions_of_their_own(widget, viewer, squares, click, w
     viewer.layers.selection.active = viewer.layers["first"]
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert len(viewer.layers) == 4, "the result that was there is used again"
+    assert len(viewer.layers) == 5, "one has an overlay; the result that was there is used again"
     assert viewer.layers["first objects"].data[30, 30] == 50
 
 
