@@ -124,21 +124,21 @@ def test_what_changed_can_be_taken_back(viewer, controller, taught):
     assert "what changes" not in names(viewer), "it is seen when the user wants to"
     changes.visible = True
     assert np.asarray(viewer.layers["what changes"].data)[15, 15] == ADDED
-    controller.refuse_changes()
+    controller.learner.refuse_changes()
     assert labels.data[15, 15] == 0
     assert controller.session.summary.corrected_pixels >= 200, "a correction of the user, as if erased by hand"
     controller.segment()
     assert labels.data[15, 15] == 0
     labels.undo()
     assert not changes.any
-    controller.refuse_changes()
+    controller.learner.refuse_changes()
     assert controller.messages[-1].text == "Nothing has changed in view."
 
 
 def test_what_changed_can_be_kept(viewer, controller, taught):
     labels = corrected(viewer, controller)
     controller.learn()
-    controller.keep_changes()
+    controller.learner.keep_changes()
     assert controller.session.corrections.reviewed[0, 0, 15, 15]
     assert not controller.session.corrections.reviewed[0, 0, 0, 0]
     controller.revert()

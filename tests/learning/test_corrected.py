@@ -245,3 +245,38 @@ def test_who_wants_to_see_it_gets_a_glimpse(field, model, monkeypatch):
     glimpses = [event for event in events if isinstance(event, Glimpse)]
     assert len(glimpses) == 6
     assert glimpses[0].model.net is not model.net
+
+
+def odd(field, kind):
+    """Make corrections that somebody may well make, but that teach little or nonsense."""
+    _, labels, corrections = field
+    if kind == "one pixel":
+        labels[0, 0, 100, 100] = 99
+    elif kind == "painted full":
+        labels[:] = 5
+    elif kind == "erased and reviewed":
+        labels[:] = 0
+        corrections.reviewed[:] = True
+    elif kind == "the largest id there is":
+        labels[0, 0, 50:70, 50:70] = 2**31 - 1
+    elif kind == "a chequerboard":
+        labels[0, 0, 40:90, 40:90] = 1 + np.indices((50, 50)).sum(0) % 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["one pixel", "painted full", "erased and reviewed", "the largest id there is", "a chequerboard"]
+)
+def test_odd_corrections_are_learned_from_without_harm(field, model, kind):
+    odd(field, kind)
+    learned, events = run(model, material_of(field, model), steps=3)
+    assert all(np.isfinite(event.loss) for event in events if isinstance(event, StepReport))
+    assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())
+
+
+def test_corrections_that_contradict_each_other(field, model):
+    image, labels, _ = field
+    other = image, labels.copy(), Corrections(labels.shape)
+    other[2].prediction[:] = labels
+    labels[0, 0, 60:90, 60:90], other[1][0, 0, 60:90, 60:90] = 0, 99
+    learned, _ = run(model, material_of(field, model) + material_of(other, model), steps=3)
+    assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.errors import LabelsError, LearningError, NothingToLearnError, UNetError
+from napari_unet.errors import DeviceError, LabelsError, LearningError, NothingToLearnError, UNetError
 from napari_unet.learning import session as module
+from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import TrainingConfig, TrainingSession
 from napari_unet.progress import CancelToken, PauseToken, Stopwatch
@@ -209,3 +210,31 @@ def test_more_samples_join_while_it_learns(tiny_net, samples):
         session.learn_from([second])
     assert drawn[0] == [first]
     assert drawn[-1] == [second]
+
+
+def test_seams_count_more(tiny_net, blobs):
+    """A network that is wrong at a seam only has a larger loss where seams count more, and learns all the same."""
+    image, labels = blobs()
+    plain, weighted = (make_sample(image[None], labels, OUTPUTS, border=border) for border in (0.0, 10.0))
+    assert weighted.supervised.max() > 2
+    assert np.array_equal(weighted.supervised > 0, plain.supervised)
+    session = TrainingSession(tiny_net(out_channels=2), [weighted], config(steps=30, distillation=1.0))
+    losses = [report.loss for report in session.run()]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_patches_drawn_ahead_are_the_same(tiny_net, samples, monkeypatch):
+    losses = []
+    for threads in (0, 1):
+        monkeypatch.setattr(module, "DRAWERS", threads)
+        session = TrainingSession(tiny_net(out_channels=2), samples, config(augmentation=Augmentation()))
+        losses.append([report.loss for report in session.run()])
+    assert losses[0] == losses[1]
+
+
+def test_a_card_that_fails_is_told_of_and_nothing_is_lost(tiny_net, samples, monkeypatch):
+    session = TrainingSession(tiny_net(out_channels=2), samples, config())
+    session.device = torch.device("meta")  # stands for a card
+    monkeypatch.setattr(session, "_learn", lambda *batch: (_ for _ in ()).throw(RuntimeError("CUDA error: lost\nmore")))
+    with pytest.raises(DeviceError, match=r"the device meta failed \(CUDA error: lost\).*The model is as it was"):
+        next(session.run())

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_unet.errors import LabelsError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.objects.decode import Decoding, decode_classes, decode_instances
-from napari_unet.objects.targets import INSTANCE_OUTPUTS, boundaries, known_maps, normalized_distance, target_maps
+from napari_unet.objects.targets import (
+    INSTANCE_OUTPUTS,
+    border_weights,
+    boundaries,
+    known_maps,
+    normalized_distance,
+    target_maps,
+)
 
 
 @pytest.mark.parametrize("seeds", ["distance", "boundary"])
@@ -96,3 +104,20 @@ def test_what_has_no_map_is_said():
         target_maps(np.zeros((3, 3)), ("foreground",))
     with pytest.raises(LabelsError, match="nonsense.*foreground"):
         target_maps(np.zeros((3, 3), int), ("nonsense",))
+
+
+def test_border_weights_are_those_of_the_paper(blobs):
+    _, labels = blobs((70, 90), n=9)
+    distances = np.sort([ndimage.distance_transform_edt(labels != i) for i in np.unique(labels[labels > 0])], axis=0)
+    wanted = 10 * np.exp(-((distances[0] + distances[1]) ** 2) / 50)
+    assert np.allclose(border_weights(labels), wanted, atol=0.01)
+
+
+def test_one_object_has_no_seam():
+    labels = np.zeros((30, 30), int)
+    labels[10:20, 10:20] = 70_000
+    assert not border_weights(labels).any()
+    labels[10:20, 20:25] = 3
+    weights = border_weights(labels, weight=4.0)
+    assert weights[15, 20] == pytest.approx(4 * np.exp(-1 / 50))
+    assert weights[15, 12] < weights[15, 18] < weights[15, 19]

@@ -46,6 +46,7 @@ def train(
     ignore_label: Annotated[int | None, typer.Option(help="Pixels of this value are not learned from.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Train for so long (default 10, unless --steps).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
+    border: Annotated[float, typer.Option(min=0, help="How much more a seam between objects counts (2015: 10).")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seeds weights and draws.")] = 0,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
@@ -86,6 +87,7 @@ def train(
             shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
             begin = new_model(new.value, task.value, pictures, shown, seed)
         config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
+        config = config.model_copy(update={"border": border})
         run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)
         losses: list[float] = []
 

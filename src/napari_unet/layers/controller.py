@@ -299,18 +299,6 @@ class Controller:
         """Go back to the model before the last learning."""
         self.learner.revert()
 
-    def keep_changes(self) -> None:
-        """Mark what the new model has changed in view as reviewed."""
-        self._decided(self.learner.changes.keep(), "marked as reviewed")
-
-    def refuse_changes(self) -> None:
-        """Put back what was in view before the new model, as corrections."""
-        self._decided(self.learner.changes.refuse(), "put back, as corrections of yours")
-
-    def _decided(self, pixels: int, what: str) -> None:
-        self.refresh_corrections()
-        self.say(f"{pixels:,} changed pixels are {what}." if pixels else "Nothing has changed in view.", "info")
-
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""
         if self._model is None:

@@ -187,6 +187,18 @@ class Learner:
             self._decide(None)
             self._controller.say("Dropped. The model in use is as it was.")
 
+    def keep_changes(self) -> None:
+        """Mark what the new model has changed in view as reviewed."""
+        self._changed(self.changes.keep(), "marked as reviewed")
+
+    def refuse_changes(self) -> None:
+        """Put back what was in view before the new model, as corrections of the user."""
+        self._changed(self.changes.refuse(), "put back, as corrections of yours")
+
+    def _changed(self, pixels: int, what: str) -> None:
+        self._controller.refresh_corrections()
+        self._controller.say(f"{pixels:,} changed pixels are {what}." if pixels else "Nothing has changed in view.")
+
     def forget(self) -> None:
         """Let go of the earlier models: another one was chosen."""
         self._history.clear()

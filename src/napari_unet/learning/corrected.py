@@ -122,7 +122,8 @@ def learning_steps(
         If the network returns no numbers, whatever the rate.
     """
     place, watch = resolve_device(device), Stopwatch()
-    lesson = make_lesson(model, material)
+    border = float((settings or {}).get("border", 0.0))
+    lesson = make_lesson(model, material, border)
     if model.info.from_nothing:
         config = scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
         better = yield from scratch_steps(model, lesson.samples, config, device, cancel, pause)
@@ -141,7 +142,7 @@ def learning_steps(
         yield last
         added = more() if more is not None else None
         if added:
-            lesson = make_lesson(model, added)
+            lesson = make_lesson(model, added, border)
             session.learn_from(replayed(model, lesson.samples, config.replay))
             marks = _Marks(model, lesson.exams, place)
         if marks.due():

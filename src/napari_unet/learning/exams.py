@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from napari_unet.objects.stitch import compact
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource
@@ -73,8 +74,7 @@ def cell_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.boo
     widths = [
         max(box[-2].stop - box[-2].start, box[-1].stop - box[-1].start)
         for ids, mask in zip(labels, reviewed, strict=True)
-        for box in ndimage.find_objects(np.unique(np.where(mask, ids, 0), return_inverse=True)[1].reshape(ids.shape))
-        if box is not None
+        for box in ndimage.find_objects(compact(np.where(mask, ids, 0)))
     ]
     width = CELL
     while widths and width < 2.5 * float(np.median(widths)):

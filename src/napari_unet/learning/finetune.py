@@ -67,6 +67,7 @@ def image_samples(
     supervised: NDArray[np.bool_] | None = None,
     channels: Sequence[int] | None = None,
     weight: float = 1.0,
+    border: float = 0.0,
 ) -> list[Sample]:
     """Return what there is to learn from one image.
 
@@ -83,6 +84,8 @@ def image_samples(
         Channels to take; None: all.
     weight : float
         Share of this image among others.
+    border : float
+        How much more a seam between two objects counts.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def image_samples(
         for z in depth:
             mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
             if mask.any():
-                found.append(field_sample(reader, model, frame, z.start or 0, labels[frame, z], mask))
+                found.append(field_sample(reader, model, frame, z.start or 0, labels[frame, z], mask, border=border))
     return [replace(sample, weight=weight / len(found)) for sample in found]
 
 
@@ -108,6 +111,8 @@ def field_sample(
     labels: NDArray[Any],
     supervised: NDArray[np.bool_],
     corrected: NDArray[np.bool_] | None = None,
+    *,
+    border: float = 0.0,
 ) -> Sample:
     """Return what there is to learn from a few slices of an image (one, for a 2D model).
 
@@ -125,12 +130,14 @@ def field_sample(
         The pixels that count; some do.
     corrected : ndarray of bool, axes (Z, Y, X), optional
         The pixels that most patches are centred on; see `make_sample`.
+    border : float
+        How much more a seam between two objects counts.
     """
     box = with_context(supervised, model.info.spec.ndim)
     block = reader.read(frame, (slice(z + box[0].start, z + box[0].stop), box[1], box[2]))
     parts = reader.fit(labels[box]), reader.fit(supervised[box])
     focus = None if corrected is None else reader.fit(corrected[box])
-    return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus)
+    return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border)
 
 
 def with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> Box:
@@ -173,7 +180,7 @@ def finetuned(model: Model, session: TrainingSession, samples: Sequence[Sample],
         "steps": session.step,
         "seconds": round(seconds, 1),
         "learning_rate": session.config.learning_rate,
-        "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
+        "supervised_pixels": sum(int(np.count_nonzero(sample.supervised[0])) for sample in samples),
         "seed": session.config.seed,
     }
     info = model.info.model_copy(

@@ -114,8 +114,17 @@ def gather_material(
     return [Material(image, channels, frame, z.start, ids, part) for frame, z, ids, part in parts]
 
 
-def make_lesson(model: Model, material: Sequence[Material]) -> Lesson:
+def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0) -> Lesson:
     """Divide what is corrected and reviewed into what is learned from and what is kept aside.
+
+    Parameters
+    ----------
+    model : Model
+        What is to learn.
+    material : sequence of Material
+        From `gather_material`.
+    border : float
+        How much more a seam between two objects counts.
 
     Raises
     ------
@@ -138,7 +147,9 @@ def make_lesson(model: Model, material: Sequence[Material]) -> Lesson:
         for z in steps:
             first, ids = part.z + (z.start or 0), part.labels[z]
             if learned[z].any():
-                sample = field_sample(readers[key], model, part.frame, first, ids, learned[z], corrected[z])
+                sample = field_sample(
+                    readers[key], model, part.frame, first, ids, learned[z], corrected[z], border=border
+                )
                 samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
             if aside[z].any():
                 exams.append(_exam(readers[key], part, ndim, z, aside[z]))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
-from napari_unet.objects.targets import known_maps, target_maps
+from napari_unet.objects.targets import border_weights, known_maps, target_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ class Sample:
         Normalised with the statistics of the whole image.
     targets : ndarray of float16, axes (K, [Z,] Y, X)
         Maps to be predicted, 0..1.
-    supervised : ndarray of bool, axes (K, [Z,] Y, X)
-        The pixels that count, for each map.
+    supervised : ndarray of bool or float, axes (K, [Z,] Y, X)
+        The pixels that count, for each map; or how much they do.
     focus : ndarray of int, axes (n, ndim)
         Places that patches are centred on, drawn with equal chance; each is a supervised pixel.
     weight : float
@@ -37,7 +37,7 @@ class Sample:
 
     image: NDArray[Any]
     targets: NDArray[np.float16]
-    supervised: NDArray[np.bool_]
+    supervised: NDArray[Any]
     focus: NDArray[np.intp]
     weight: float = 1.0
 
@@ -51,6 +51,7 @@ def make_sample(
     rng: np.random.Generator | None = None,
     max_focus: int = 4096,
     corrected: NDArray[np.bool_] | None = None,
+    border: float = 0.0,
 ) -> Sample:
     """Return a `Sample` from a normalised image and its labels.
 
@@ -71,6 +72,8 @@ def make_sample(
     corrected : ndarray of bool, axes ([Z,] Y, X), optional
         Pixels of the corrections, a part of the supervised ones. Three of four patches are then centred on one of them,
         each correction as often as any other, whatever its size; the fourth on what was right already.
+    border : float
+        How much more a seam between two objects counts; see `objects.targets.border_weights`.
 
     Raises
     ------
@@ -87,7 +90,9 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    known = known_maps(labels, supervised, outputs)
+    known: NDArray[Any] = known_maps(labels, supervised, outputs)
+    if border:
+        known = known * (1 + border_weights(labels, border))
     rng = rng or np.random.default_rng(0)
     if corrected is not None and corrected.any():
         focus = _by_correction(corrected, supervised, max_focus, rng)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_unet.errors import LearningError, UNetError
+from napari_unet.errors import DeviceError, LearningError, UNetError
 from napari_unet.learning.augment import Augmentation, draw_patch
 from napari_unet.learning.sampling import PatchSampler
 from napari_unet.nets.geometry import input_size, output_size
 from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.nets.unet import freeze_norm
 from napari_unet.progress import Stopwatch
+from napari_unet.tiling.ahead import Aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     from napari_unet.nets.unet import UNet
     from napari_unet.progress import CancelToken, PauseToken
 
+
+Batch = tuple["Tensor", "Tensor", "Tensor"]
+"""Images, targets and supervised pixels."""
+
+DRAWERS = int((os.cpu_count() or 1) > 2)
+"""Threads that draw patches while the network learns; on two cores the second one is the window's."""
 
 GOOD_EVERY = 10
 """Steps between copies of the weights, to one of which a failed step returns."""
@@ -69,6 +77,9 @@ class TrainingConfig(BaseModel):
     depth_rate : float
         Factor on the rate for each level from the deepest up to the first of the encoder: what an edge is, a network
         knows already.
+    border : float
+        How much more a seam between two objects counts than other pixels, as in the 2015 paper, where it is 10. 0: no
+        more.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
     seed : int
@@ -91,6 +102,7 @@ class TrainingConfig(BaseModel):
     replay: float = Field(0.0, ge=0, lt=1)
     ema: float = Field(0.0, ge=0, lt=1)
     depth_rate: float = Field(1.0, gt=0, le=1)
+    border: float = Field(0.0, ge=0)
     exclusive: bool = False
     seed: int = 0
 
@@ -177,6 +189,13 @@ class TrainingSession:
             freeze_norm(self.net)
         if self.net.spec.ndim == 2:
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with Aside[Batch](DRAWERS) as drawn:
+            yield from self._steps(watch, drawn, cancel, pause)
+
+    def _steps(
+        self, watch: Stopwatch, drawn: Aside[Batch], cancel: CancelToken | None, pause: PauseToken | None
+    ) -> Iterator[StepReport]:
+        config = self.config
         while self.step < config.steps:
             if pause is not None:
                 watch.leave_out(pause.wait(cancel))
@@ -186,7 +205,9 @@ class TrainingSession:
                 break
             for group in self._optimizer.param_groups:
                 group["lr"] = group["rate"] * self._slowed * self._rate_factor(watch.seconds)
-            loss = self._train_step(*self._batch())
+            while len(drawn) <= DRAWERS:  # the next one is drawn while the network learns from this
+                drawn.put(self._batch)
+            loss = self._train_step(*next(drawn.take(len(drawn) - 1)))
             note = ""
             if not math.isfinite(loss):
                 note = self._roll_back()
@@ -229,7 +250,7 @@ class TrainingSession:
             factor *= 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
         return factor
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self) -> Batch:
         """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, K, ...)."""
         drawn = []
         for _ in range(self.config.batch_size):
@@ -239,9 +260,27 @@ class TrainingSession:
         for axis, (whole, part) in enumerate(zip(self.patch, self._output, strict=True), start=2):
             start = (whole - part) // 2
             targets, supervised = targets.narrow(axis, start, part), supervised.narrow(axis, start, part)
-        return images.to(self.device), targets.to(self.device), supervised.to(self.device)
+        return images, targets, supervised
 
     def _train_step(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
+        """Learn from a batch and return its loss; NaN where that is no number, and nothing was learned.
+
+        Raises
+        ------
+        DeviceError
+            If a graphics card fails.
+        """
+        try:
+            return self._learn(*(part.to(self.device) for part in (images, targets, supervised)))
+        except RuntimeError as error:  # what torch raises where a card runs out of memory, or is gone
+            if self.device.type == "cpu":
+                raise
+            raise DeviceError(
+                f"Learning stopped, because the device {self.device} failed ({str(error).splitlines()[0]}). "
+                "The model is as it was; choose another device, such as cpu."
+            ) from error
+
+    def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
         if self.net.spec.ndim == 2:
             images = images.contiguous(memory_format=torch.channels_last)
         self._optimizer.zero_grad(set_to_none=True)
@@ -250,7 +289,7 @@ class TrainingSession:
         if self._teacher is not None:
             with torch.no_grad():
                 before = self._teacher(images)
-            free = 1 - supervised
+            free = (supervised == 0).to(supervised.dtype)
             loss = loss + self.config.distillation * distillation_loss(
                 logits, before, free, exclusive=self.config.exclusive
             )

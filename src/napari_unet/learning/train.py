@@ -150,7 +150,7 @@ def train_steps(
         channels = range(image.n_channels)
         model.check_channels(image.n_channels)
         weight = float(np.sqrt(truth.size))
-        samples += image_samples(image, model, view, supervised, tuple(channels), weight)
+        samples += image_samples(image, model, view, supervised, tuple(channels), weight, config.border)
     session = TrainingSession(model.net, samples, config, resolve_device(device))
     yield from session.run(cancel)
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))

@@ -87,6 +87,12 @@ def count_ids(labels: NDArray[Any]) -> int:
     return int(np.count_nonzero(seen[1:]))
 
 
+def compact(labels: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the labels with the ids 1, 2, ... in their order: a user may paint with the last id that there is."""
+    ids = np.unique(labels[labels > 0])
+    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0)
+
+
 def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> NDArray[np.int32]:
     """Return the labels with mapped ids replaced; the others get `first_free`, `first_free` + 1, ..."""
     table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
