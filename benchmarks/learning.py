@@ -94,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.threads:
@@ -105,13 +106,13 @@ def main() -> None:
     known = [tifffile.imread(path) for path in paths]
     known_truths = [tifffile.imread(path.parents[1] / "labels" / path.name) for path in paths]
     predicted = [segment(image, model, axes="YX", device="cpu").labels for image in stack]
-    rows: dict[str, list[dict[str, object]]] = {way: [] for way in WAYS}
+    rows: dict[str, list[dict[str, object]]] = {way: [] for way in arguments.ways}
     base_known = score(model, known, known_truths)
     for index in range(len(stack)):
         others = [i for i in range(len(stack)) if i != index]
         images, labels = [stack[i] for i in others], [truths[i] for i in others]
         before = score(model, images, labels)
-        for way in WAYS:
+        for way in arguments.ways:
             if way == "reviewed":
                 target = truths[index][None, None]
                 corrections = Corrections(target.shape)
