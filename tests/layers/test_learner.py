@@ -145,6 +145,16 @@ def test_what_changed_can_be_kept(viewer, controller, taught):
     assert labels.data[15, 15] > 0, "an older model does not take it away"
 
 
+def test_a_model_that_changes_nothing_shows_nothing(viewer, controller, taught):
+    corrected(viewer, controller)
+    taught.verdict, taught.threshold = Verdict(CHANCE), 0.5
+    controller.learn()
+    assert controller.learner.waiting is not None
+    assert "what changes" not in names(viewer)
+    controller.learner.changes.visible = True
+    assert "what changes" not in names(viewer)
+
+
 def test_what_is_gone_is_shown_too(viewer, controller, taught):
     labels = corrected(viewer, controller)
     taught.verdict, taught.threshold = Verdict(CHANCE), 3.0

@@ -106,7 +106,7 @@ class Changes:
 
     @visible.setter
     def visible(self, value: bool) -> None:
-        if value and self._shown is not None:
+        if value and self._shown is not None and self.any:
             self._draw(*self._shown)
         else:
             self._remove()
@@ -166,9 +166,7 @@ class Changes:
 
     def _keep_up(self, look: Look, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
         self._shown = look, before, after
-        if visible:
-            self._draw(look, before, after)
-        self.changed.emit()
+        self.visible = visible
 
     @property
     def _there(self) -> bool:

@@ -291,7 +291,7 @@ class Learner:
             self._show(f"{lead}{learned.verdict} In view: ")
         else:
             self._decide(generation)
-            desk.say(f"{lead}Not in use yet: {learned.verdict} What it would change is shown; use it, or drop it.")
+            desk.say(f"{lead}Not in use yet: {learned.verdict} Look at what it would change, then use it or drop it.")
             self._show_changes(learned.model)
 
     def _on_segmenting(self, running: bool) -> None:
