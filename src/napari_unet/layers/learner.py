@@ -12,6 +12,7 @@ from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.learning.corrected import Checked, Glimpse, Learned, learning_steps
 from napari_unet.learning.session import StepReport
+from napari_unet.models.model import resolve_device
 from napari_unet.progress import PauseToken, Stopwatch, format_seconds
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Learner:
     def busy(self) -> bool:
         """Whether it learns."""
         return self._job is not None
+
+    @property
+    def device(self) -> str:
+        """Where it learns: "cpu", "cuda:0", ..."""
+        return str(resolve_device(self._controller.device))
 
     @property
     def history(self) -> list[Generation]:

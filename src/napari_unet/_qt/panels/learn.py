@@ -36,6 +36,7 @@ class LearnPanel(QGroupBox):
         super().__init__("Learn", parent)
         self._controller = controller
         self._learner = controller.learner
+        self._pace = ""
         self.button = QPushButton("Learn")
         self.button.setToolTip("Train the network on your corrections, in the background; go on painting meanwhile.")
         self.pause = QPushButton("Pause")
@@ -140,7 +141,7 @@ class LearnPanel(QGroupBox):
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
-        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second"
+        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._learner.device}"
         if not self.plot.scores:
             self.news.setText(f"{self._pace}. Review a field and it can be seen whether it gets better.")
 
