@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -122,31 +123,13 @@ class Learner:
         self._decide(None)
         self.pause.set(False)
         self._more, self._joined = [], (desk.session.summary if desk.session else None, Stopwatch())
-        device, seconds = desk.device, desk.learning_seconds
         desk.learning.emit(True)
         if desk.session is not None:
             desk.corrected.emit(desk.session.summary)  # edits that told nobody were found just now
         desk.say("Learning from your corrections. You can go on painting.")
-
-        def steps() -> Generator[object, None, Learned]:
-            learned = learning_steps(
-                model, material, seconds, device, job.cancel, pause=self.pause, more=self._take_more, peek=self._peeks
-            )
-            while True:
-                try:
-                    event = next(learned)
-                except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
-                if isinstance(event, Glimpse):
-                    look = self._look
-                    if look is not None:
-                        yield from look_steps(look, event.model, device, job.cancel)
-                else:
-                    yield event
-
         self._runner.start(
             job,
-            steps,
+            partial(self._steps, job, model, material, desk.device, desk.learning_seconds),
             lambda event: self._on_event(job, event),
             lambda learned: self._on_learned(job, model, learned),
             lambda error: self._on_failed(job, error),
@@ -218,6 +201,25 @@ class Learner:
         self._controller.corrected.disconnect(self._join)
         self._controller.segmenting.disconnect(self._on_segmenting)
         self.changes.hide()
+
+    def _steps(
+        self, job: Job, model: Model, material: list[Material], device: str, seconds: float
+    ) -> Generator[StepReport | Checked | Seen, None, Learned]:
+        """Learn, and segment the field in view now and then with what was learned so far (worker)."""
+        steps = learning_steps(
+            model, material, seconds, device, job.cancel, pause=self.pause, more=self._take_more, peek=self._peeks
+        )
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                learned: Learned = end.value
+                return learned
+            look = self._look
+            if not isinstance(event, Glimpse):
+                yield event
+            elif look is not None:
+                yield from look_steps(look, event.model, device, job.cancel)
 
     # -- while it learns -------------------------------------------------------------------------------------------
 
