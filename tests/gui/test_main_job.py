@@ -76,7 +76,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
 
     corrected = labels.data.copy()
     held = reviewed | (corrected != before)
-    widget.learn_panel.seconds.setValue(20)
+    widget.learn_panel.seconds.setValue(12)
     click(widget.learn_panel.button)
     assert widget.learn_panel.stop.isEnabled()
     wait_idle(widget)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_unet._qt.main_widget import UNetWidget
 
-LEARNING_SECONDS = 15
+LEARNING_SECONDS = 30
 CORRECTED_OBJECTS = 2
 _PATIENCE = 600.0
 

@@ -286,13 +286,13 @@ class TrainingSession:
         self._optimizer.zero_grad(set_to_none=True)
         logits = self.net(images)
         loss = segmentation_loss(logits, targets, supervised, exclusive=self.config.exclusive)
-        if self._teacher is not None:
+        free = (supervised == 0).to(supervised.dtype)
+        unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
+        if self._teacher is not None and unsure.any():
             with torch.no_grad():
-                before = self._teacher(images)
-            free = (supervised == 0).to(supervised.dtype)
-            loss = loss + self.config.distillation * distillation_loss(
-                logits, before, free, exclusive=self.config.exclusive
-            )
+                before = self._teacher(images[unsure])
+            held = distillation_loss(logits[unsure], before, free[unsure], exclusive=self.config.exclusive)
+            loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=self.config.distillation)
         loss = loss.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
