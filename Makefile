@@ -56,7 +56,7 @@ wheel: $(VENV)/.test
 	$(BIN)/python tools/check_wheel.py
 
 pytest: $(VENV)/.test
-	NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB) $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 models:
 	@echo "The shipped models are trained with these commands (DATA: see the top of each script):"
