@@ -32,7 +32,7 @@ from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.corrected import learning_steps
 from napari_unet.learning.finetune import finetune_config, finetune_steps
 from napari_unet.learning.lesson import gather_material, make_lesson
-from napari_unet.objects.stitch import overlaps
+from napari_unet.objects.stitch import best_matches
 from napari_unet.progress import drive
 
 if TYPE_CHECKING:
@@ -52,11 +52,7 @@ SAMPLES = files("napari_unet") / "samples"
 
 def corrected(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, Corrections]:
     """Labels (T, Z, Y, X) with the worst objects redrawn, and the corrections that this makes."""
-    sizes_truth, sizes = np.bincount(truth.ravel()), np.bincount(labels.ravel())
-    best = {int(i): (0.0, 0) for i in np.unique(truth[truth > 0])}
-    for true_id, label, count in zip(*overlaps(truth, labels), strict=True):
-        iou = float(count / (sizes_truth[true_id] + sizes[label] - count))
-        best[int(true_id)] = max(best[int(true_id)], (iou, int(label)))
+    best, sizes_truth = best_matches(truth, labels), np.bincount(truth.ravel())
     corrections = Corrections((1, 1, *labels.shape))
     corrections.prediction[0, 0] = labels
     labels = labels.copy()

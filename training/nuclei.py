@@ -43,9 +43,7 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.decode import Decoding, decode_instances
 from napari_unet.pipeline import segment
-from napari_unet.tiling.engine import Predictor, gather
-from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.source import ArraySource
+from napari_unet.tiling.engine import predict_maps
 
 OUTPUTS = ("foreground", "boundary", "distance")
 SPEC = UNetSpec(ndim=2, in_channels=3, out_channels=len(OUTPUTS), features=16, levels=4)
@@ -145,11 +143,6 @@ def load_state(run: Path) -> tuple[UNet, int]:
     net.load_state_dict(load_file(run / "state.safetensors"))
     with safe_open(run / "state.safetensors", framework="pt") as file:
         return net, int(file.metadata()["step"])
-
-
-def predict_maps(net: UNet, image: np.ndarray) -> np.ndarray:
-    """All maps (K, Y, X) of a normalised image (3, Y, X), by the same tiles as at inference."""
-    return gather(make_plan(SPEC, image.shape[1:]), ArraySource(image), Predictor(net))
 
 
 def average_precision(truths: list[np.ndarray], maps: list[np.ndarray], decoding: Decoding) -> dict[str, float]:

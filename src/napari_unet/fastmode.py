@@ -16,7 +16,7 @@ import numpy as np
 from napari_unet.errors import UNetError
 from napari_unet.models.info import FastMode
 from napari_unet.models.model import Model
-from napari_unet.models.normalize import measure, normalize
+from napari_unet.models.normalize import measure
 from napari_unet.nets import geometry
 from napari_unet.objects.stitch import match_ids, renumber
 from napari_unet.task import choose_channels
@@ -95,10 +95,7 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
         box = [slice(a, a + most) for a, most in zip(starts, CROP[ndim], strict=True)]
         middle = image.space[0] // 2
         pixels = image.read(0, box[0] if ndim == 3 else slice(middle, middle + 1), box[-2], box[-1], channels)
-        if ndim == 2:
-            pixels = pixels[:, 0]
-        rule = model.info.normalization
-        yield model.adapt_channels(normalize(pixels, measure(pixels.reshape(len(pixels), -1), rule), rule))
+        yield model.normalized(pixels, measure(pixels.reshape(len(pixels), -1), model.info.normalization))
 
 
 def _differing(model: Model, tiled: NDArray[np.float32], whole: NDArray[np.float32]) -> int:

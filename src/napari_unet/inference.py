@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.errors import Cancelled
 from napari_unet.models.model import resolve_device
-from napari_unet.models.normalize import Statistics, measure, normalize
+from napari_unet.models.normalize import Statistics, measure
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.task import Task, Unit, resized
 from napari_unet.tiling.ahead import Aside, ReadAhead
@@ -321,9 +321,7 @@ class _ImageSource:
         model, unit = self._task.model, self._unit
         z = region[0] if unit.z is None else slice(unit.z, unit.z + 1)
         block = self._task.image.read(unit.frame, z, region[-2], region[-1], self._task.channels)
-        if unit.z is not None:
-            block = block[:, 0]
-        return model.adapt_channels(normalize(block, self._statistics, model.info.normalization))
+        return model.normalized(block, self._statistics)
 
 
 def _unit_source(task: Task, unit: Unit, statistics: Statistics) -> Source:

@@ -47,6 +47,15 @@ def corrected(viewer: Any, controller: Any) -> Any:
     return labels
 
 
+def with_one_correction(viewer: Any, later: Any) -> Any:
+    """Segment four squares and paint one pixel; return the runner, which waits to be told."""
+    viewer.add_image(squares(), name="image")
+    later.segment()
+    later._runner.finish()
+    viewer.layers["image objects"].data[0, 0] = 9
+    return later._runner
+
+
 def names(viewer: Any) -> list[str]:
     return [layer.name for layer in viewer.layers]
 
@@ -164,11 +173,7 @@ def test_what_is_gone_is_shown_too(viewer, controller, taught):
 
 
 def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, taught):
-    runner = later._runner
-    viewer.add_image(squares(), name="image")
-    later.segment()
-    runner.finish()
-    viewer.layers["image objects"].data[0, 0] = 9
+    runner = with_one_correction(viewer, later)
     later.learner.preview = True
     taught.events = [Glimpse(bright(threshold=0.2))]
     later.learn()
@@ -193,11 +198,7 @@ def test_scores_are_told_on(viewer, controller, taught):
 
 
 def test_pausing(viewer, later, taught):
-    runner = later._runner
-    viewer.add_image(squares(), name="image")
-    later.segment()
-    runner.finish()
-    viewer.layers["image objects"].data[0, 0] = 9
+    runner = with_one_correction(viewer, later)
     later.learner.hold(True)
     assert not later.learner.pause.paused, "nothing to pause"
     later.learn()

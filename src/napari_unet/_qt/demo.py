@@ -16,7 +16,7 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_labels
 from napari_unet.layers.samples import nuclei_stack
-from napari_unet.objects.stitch import overlaps
+from napari_unet.objects.stitch import best_matches
 from napari_unet.progress import Stopwatch, format_seconds
 
 if TYPE_CHECKING:
@@ -132,12 +132,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
 def _correct_worst(layer: Any, truth: NDArray[Any], frame: int) -> dict[str, Any]:
     """Redraw the object whose outline is worst, by ordinary edits of the labels layer; tell what was done."""
     labels = np.asarray(layer.data[frame])
-    ids = np.unique(truth[truth > 0])
-    found = {int(i): (0.0, 0) for i in ids}
-    sizes_truth, sizes = np.bincount(truth.ravel()), np.bincount(labels.ravel())
-    for true_id, label, count in zip(*overlaps(truth, labels), strict=True):
-        iou = count / (sizes_truth[true_id] + sizes[label] - count)
-        found[int(true_id)] = max(found[int(true_id)], (float(iou), int(label)))
+    found, sizes_truth = best_matches(truth, labels), np.bincount(truth.ravel())
     worst = max(found, key=lambda i: (1 - found[i][0]) * sizes_truth[i])
     iou, label = found[worst]
     if iou < 0.3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import statistics
@@ -28,6 +29,14 @@ def report(name: str, figures: dict[str, Any]) -> dict[str, Any]:
         "commit": _commit(),
         "machine": machine(),
     } | figures
+
+
+def write_figures(figures: dict[str, Any], folder: Path, name: str) -> Path:
+    """Write figures to ``<name>-<gpu or cpu>.json``, over those of an earlier run on such a machine; return where."""
+    path = folder / f"{name}-{'gpu' if figures['machine']['gpu'] else 'cpu'}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+    return path
 
 
 def machine() -> dict[str, Any]:

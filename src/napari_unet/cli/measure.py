@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,15 +94,14 @@ def _tell(figures: dict[str, Any], as_json: bool) -> None:
 def _write(figures: dict[str, Any], folder: Path) -> None:
     """Write figures and, where matplotlib is there, their curves."""
     from napari_unet.benchmarks.curves import draw_curves
+    from napari_unet.benchmarks.report import write_figures
 
-    stem = f"annotator-{figures['data']}-{'gpu' if figures['machine']['gpu'] else 'cpu'}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    path = write_figures(figures, folder, f"annotator-{figures['data']}")
     try:
-        draw_curves(figures, folder / f"{stem}.png")
+        draw_curves(figures, path.with_suffix(".png"))
     except ImportError:
         say("Without matplotlib there are no curves.")
-    say(f"written to {folder / stem}.json")
+    say(f"written to {path}")
 
 
 @app.command()

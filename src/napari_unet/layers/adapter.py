@@ -168,6 +168,25 @@ def part_of_labels(
     return data, placement | {"translate": placement["translate"] + linear @ np.array(corner)}
 
 
+def add_to_look_at(
+    viewer: Any,
+    data: NDArray[Any],
+    name: str,
+    colours: dict[int | None, str],
+    opacity: float,
+    placement: dict[str, Any],
+) -> Any:
+    """Add a labels layer that cannot be painted on, and return it; what was selected, the brush with it, stays so."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    selected = set(viewer.layers.selection)
+    colormap = DirectLabelColormap(color_dict=colours)
+    layer = viewer.add_labels(data, name=name, colormap=colormap, opacity=opacity, **placement)
+    layer.editable = False
+    viewer.layers.selection = selected
+    return layer
+
+
 def canonical_view(data: Any, layer: Any, image: Image) -> Any:
     """Return labels of a layer of `image` as a writable view with the axes (T, Z, Y, X).
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
 
 ADDED, GONE, OTHER = 1, 2, 3
-COLOURS = {ADDED: "#35c759", GONE: "#ff5c5c", OTHER: "#ffb000", None: "transparent"}
+COLOURS: dict[int | None, str] = {ADDED: "#35c759", GONE: "#ff5c5c", OTHER: "#ffb000", None: "transparent"}
 """Of pixels that become a part of an object, that no longer are, and that are a part of another one."""
 
 
@@ -176,31 +176,20 @@ class Changes:
         """Return which pixels (Z, Y, X) of a field are in view now."""
         seen = np.zeros([part.stop - part.start for part in look.region], bool)
         if look.session.place == (look.frame, look.z):
-            field = look.session.field
-            seen[
-                (
-                    slice(None),
-                    *(
-                        slice(max(0, now.start - part.start), max(0, now.stop - part.start))
-                        for now, part in zip(field, look.field, strict=True)
-                    ),
-                )
-            ] = True
+            y, x = (
+                slice(max(0, now.start - part.start), max(0, now.stop - part.start))
+                for now, part in zip(look.session.field, look.field, strict=True)
+            )
+            seen[:, y, x] = True
         return seen
 
     def _draw(self, look: Look, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Put the layer where the field is, small as that is: a layer of the whole image would take long to make."""
-        from napari.utils.colormaps import DirectLabelColormap
-
         values = np.zeros(before.shape, np.uint8)
         different = before != after
         values[different & (before == 0)] = ADDED
         values[different & (after == 0)] = GONE
         values[different & (before > 0) & (after > 0)] = OTHER
         data, placement = adapter.part_of_labels(values, look.frame, look.region, look.session.layer, look.image)
-        selected = set(self._viewer.layers.selection)
         self._remove()
-        colours = DirectLabelColormap(color_dict=COLOURS)
-        self._layer = self._viewer.add_labels(data, name=self.NAME, opacity=0.6, colormap=colours, **placement)
-        self._layer.editable = False
-        self._viewer.layers.selection = selected  # the brush stays on the labels
+        self._layer = adapter.add_to_look_at(self._viewer, data, self.NAME, COLOURS, 0.6, placement)

@@ -62,7 +62,6 @@ class Learner:
     def __init__(self, controller: Controller, runner: Runner) -> None:
         self._controller, self._runner = controller, runner
         self._job: Job | None = None
-        self._looking: Job | None = None
         self._history: list[Generation] = []
         self.waiting: Generation | None = None
         self.changes = Changes(controller.viewer)
@@ -300,7 +299,7 @@ class Learner:
         else:
             self._decide(generation)
             desk.say(f"{lead}Not in use yet: {learned.verdict} Look at what it would change, then use it or drop it.")
-            self._show_changes(learned.model)
+            self._show_changes(generation)
 
     def _on_segmenting(self, running: bool) -> None:
         if not running:
@@ -322,21 +321,20 @@ class Learner:
             self.changes.hide()
         self.changed.emit()
 
-    def _show_changes(self, model: Model) -> None:
-        """Show what a model would change in view."""
+    def _show_changes(self, generation: Generation) -> None:
+        """Show what the model that waits would change in view."""
         look = self._present_look()
         if look is None:
             return
         desk, job = self._controller, Job("Look at the new model", 0)
-        self._looking = job
 
         def seen(event: Seen) -> None:
-            if job is self._looking and self.waiting is not None:
+            if self.waiting is generation:
                 self.changes.show(event)
 
         self._runner.start(
             job,
-            lambda: look_steps(look, model, desk.device, job.cancel),
+            lambda: look_steps(look, generation.model, desk.device, job.cancel),
             seen,
             lambda _: None,
             lambda error: desk.say(sentence(error), "error"),

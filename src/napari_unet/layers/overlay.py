@@ -154,25 +154,16 @@ class Overlay:
             self.session.viewer.layers.remove(layer)
 
     def _made(self) -> Any:
-        """Return a new layer; what was selected stays so."""
-        from napari.utils.colormaps import DirectLabelColormap
-
-        session, layers = self.session, self.session.viewer.layers
-        colours = {None: "transparent", 0: "transparent"}
+        """Return a new layer."""
+        session = self.session
+        colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
         for value, colour in ((1, CORRECTED), (2, REVIEWED)):
             colours[value] = _with_opacity(colour, _FILLS[colour])
             colours[value + 2] = _with_opacity(colour, _LINE)
-        selected = set(layers.selection)
         self._cells[...] = 0
-        layer = session.viewer.add_labels(
-            adapter.as_cells(self._cells, session.layer, session.image),
-            name=f"{session.layer.name} reviewed",
-            colormap=DirectLabelColormap(color_dict=colours),
-            opacity=1,
-            **adapter.coarse_placement(session.layer, session.image, self._step),
-        )
-        layers.selection = selected
-        return layer
+        cells = adapter.as_cells(self._cells, session.layer, session.image)
+        placement = adapter.coarse_placement(session.layer, session.image, self._step)
+        return adapter.add_to_look_at(session.viewer, cells, f"{session.layer.name} reviewed", colours, 1.0, placement)
 
     def _now(self) -> NDArray[np.uint8]:
         """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""

@@ -16,10 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.learning.sampling import draw_focus
-from napari_unet.tiling.budget import pixel_budget
-from napari_unet.tiling.engine import Predictor, gather
-from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.source import ArraySource
+from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +71,7 @@ def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def seen_objects(model: Model, sample: Sample, device: torch.device) -> NDArray[np.bool_]:
     """Return the pixels ([Z,] Y, X) that a model takes for objects, and those beside them."""
-    plan = make_plan(model.info.spec, sample.image.shape[1:], None, pixel_budget(model.info.spec, device))
-    maps = gather(plan, ArraySource(sample.image), Predictor(model.net, device=device))
+    maps = predict_maps(model.net, sample.image, device=device)
     foreground = maps[model.info.outputs.index("foreground")] > model.info.decoding.foreground
     return np.asarray(ndimage.binary_dilation(foreground))
 

@@ -9,9 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.objects.stitch import compact
-from napari_unet.tiling.engine import Predictor, gather
-from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.source import ArraySource
+from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +21,9 @@ if TYPE_CHECKING:
 
 CELL = 96
 """Least width, in pixels, of the squares that reviewed area is divided into; one of four is held out."""
+
+SQUARE = 32
+"""Width of the pieces, in pixels, that are compared where there are classes and no objects."""
 
 LEAST_OBJECTS = 4
 """Objects, or for classes squares, that have to be held out: on fewer nothing can be decided."""
@@ -56,9 +57,7 @@ class Exam:
 
     def sit(self, model: Model, device: torch.device) -> NDArray[np.int32]:
         """Return what a model makes of the place, labels ([Z,] Y, X)."""
-        plan = make_plan(model.info.spec, self.image.shape[1:])
-        predictor = Predictor(model.net, softmax=model.info.task == "semantic", device=device)
-        return model.decode(gather(plan, ArraySource(self.image), predictor))
+        return model.decode(predict_maps(model.net, self.image, softmax=model.info.task == "semantic", device=device))
 
 
 def cell_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.bool_]]) -> int:

@@ -175,14 +175,7 @@ def finetune_steps(
 
 def finetuned(model: Model, session: TrainingSession, samples: Sequence[Sample], seconds: float) -> Model:
     """Return what a session has made of a model from the user's samples, with a card that says so."""
-    recipe = {
-        "method": "fine-tuned on corrections",
-        "steps": session.step,
-        "seconds": round(seconds, 1),
-        "learning_rate": session.config.learning_rate,
-        "supervised_pixels": sum(int(np.count_nonzero(sample.supervised[0])) for sample in samples),
-        "seed": session.config.seed,
-    }
+    recipe = learned_recipe("fine-tuned on corrections", session.step, seconds, session.config, samples)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
@@ -194,6 +187,20 @@ def finetuned(model: Model, session: TrainingSession, samples: Sequence[Sample],
         }
     )
     return Model(session.trained(), info)
+
+
+def learned_recipe(
+    method: str, steps: int, seconds: float, config: TrainingConfig, samples: Sequence[Sample]
+) -> dict[str, str | int | float | bool | None]:
+    """Return what a model's card says of how it learned from the user's samples."""
+    return {
+        "method": method,
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "learning_rate": config.learning_rate,
+        "supervised_pixels": sum(int(np.count_nonzero(sample.supervised[0])) for sample in samples),
+        "seed": config.seed,
+    }
 
 
 def finetune(

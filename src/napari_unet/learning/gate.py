@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from napari_unet.objects.stitch import overlaps
+from napari_unet.learning.exams import SQUARE
+from napari_unet.objects.stitch import best_matches, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +25,6 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 FORGETTING = 0.02
 """Most that the score on the base data may fall."""
-
-_SQUARE = 32
-"""Width of the pieces, in pixels, that are drawn where there are classes and no objects."""
 
 _CLASSES = 64
 """Most classes that a model has."""
@@ -132,22 +130,16 @@ def _links(
 
 def _best_iou(truth: NDArray[Any], predicted: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
     """Return the largest intersection over union of each true object; over one half it is that of one object only."""
-    a, b, shared = overlaps(truth, predicted)
-    sizes_a, sizes_b = (dict(zip(*np.unique(layer, return_counts=True), strict=True)) for layer in (truth, predicted))
-    best = np.zeros(len(ids))
-    for i, j, count in zip(a, b, shared, strict=True):
-        place = np.searchsorted(ids, i)
-        best[place] = max(best[place], count / (sizes_a[i] + sizes_b[j] - count))
-    return best
+    best = best_matches(truth, predicted)
+    return np.array([best[i][0] for i in ids.tolist()])
 
 
 def _broken(exam: Exam, before: NDArray[Any], after: NDArray[Any]) -> int:
     """Count the accepted objects, lying mostly in the place, that the old model finds and the new one does not."""
     truth = np.where(exam.mask, exam.labels, 0)
     ids, inside = np.unique(truth[truth > 0], return_counts=True)
-    whole = [np.count_nonzero(exam.labels == i) for i in ids]
-    accepted = [2 * n > all_of_it and int(i) not in exam.corrected
-                for i, n, all_of_it in zip(ids, inside, whole, strict=True)]  # fmt: skip
+    whole = dict(zip(*np.unique(exam.labels, return_counts=True), strict=True))
+    accepted = [2 * n > whole[i] and int(i) not in exam.corrected for i, n in zip(ids, inside, strict=True)]
     old, new = (_best_iou(truth, np.where(exam.mask, labels, 0), ids) for labels in (before, after))
     return int(np.count_nonzero((old >= 0.5) & (new < 0.5) & np.array(accepted, bool)))
 
@@ -158,7 +150,7 @@ def _tally_classes(
     """Count, for each small square: (squares, 2 models, classes) twice the common pixels, and the pixels of both."""
     squares = np.zeros(exam.mask.shape, np.int64)
     for axis, size in enumerate(exam.mask.shape):
-        step = _SQUARE if axis >= exam.mask.ndim - 2 else size
+        step = SQUARE if axis >= exam.mask.ndim - 2 else size
         index = np.arange(size) // step
         squares = squares * (size // step + 1) + index.reshape([-1 if a == axis else 1 for a in range(squares.ndim)])
     numbers, square = np.unique(squares[exam.mask], return_inverse=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.exams import LEAST_OBJECTS, MOST_KEPT_ASIDE, Exam, apart, cell_width, held_out
+from napari_unet.learning.exams import CELL, LEAST_OBJECTS, MOST_KEPT_ASIDE, SQUARE, Exam, apart, cell_width, held_out
 from napari_unet.learning.finetune import field_sample, with_context
 from napari_unet.learning.reader import FieldReader
 from napari_unet.nets.geometry import halo
@@ -187,14 +187,14 @@ def _kept_aside(
     None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
     reviewed = [part.corrections.reviewed[0] & mask for part, mask in zip(material, supervised, strict=True)]
-    width = cell_width([part.labels for part in material], reviewed) if model.info.task == "instances" else 96
+    width = cell_width([part.labels for part in material], reviewed) if model.info.task == "instances" else CELL
     held = [held_out(mask, width) for mask in reviewed]
     if model.info.task == "instances":
         count = sum(
             len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(material, held, strict=True)
         )
     else:
-        count = int(sum(np.count_nonzero(mask) for mask in held)) // 1024
+        count = int(sum(np.count_nonzero(mask) for mask in held)) // SQUARE**2
     share = sum(map(np.count_nonzero, held)) / max(1, sum(map(np.count_nonzero, supervised)))
     if count < LEAST_OBJECTS or share > MOST_KEPT_ASIDE:
         return [np.zeros_like(mask) for mask in reviewed], 0

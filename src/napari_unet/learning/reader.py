@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference import sample_pixels
-from napari_unet.models.normalize import measure, normalize
+from napari_unet.models.normalize import measure
 from napari_unet.task import choose_channels, magnification, resized
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ class FieldReader:
 
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:
         """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
-        block = self._image.read(frame, *box, channels=self._channels)
-        block = self._model.adapt_channels(normalize(block, self._statistics, self._model.info.normalization))
-        if self._model.info.spec.ndim == 2:
-            block = block[:, 0]
+        block = self._model.normalized(self._image.read(frame, *box, channels=self._channels), self._statistics)
         return resized(block, self._scaled(block.shape[1:])) if self._zoom else block
 
     def fit(self, labels: NDArray[Any]) -> NDArray[Any]:

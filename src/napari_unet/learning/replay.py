@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +25,17 @@ if TYPE_CHECKING:
 
 def replayed(model: Model, samples: Sequence[Sample], share: float) -> list[Sample]:
     """Return the samples and, as `share` of all patches, what the model carries along of its first training data."""
-    bank = [patch for patch in base_data(model) if not patch.check] if share else []
-    total = sum(sample.weight for sample in samples)
-    weight = total * share / (1 - share) / max(1, len(bank))
+    again = base_samples(model) if share else ()
+    weight = sum(sample.weight for sample in samples) * share / (1 - share) / max(1, len(again))
+    return [*samples, *(replace(sample, weight=weight) for sample in again)]
+
+
+@lru_cache(maxsize=1)
+def base_samples(model: Model) -> tuple[Sample, ...]:
+    """Return what a model carries along to learn again; made once, since corrections join while it learns."""
+    patches = [patch for patch in base_data(model) if not patch.check]
     outputs = model.info.outputs
-    again = [make_sample(_image(model, patch), patch.labels, outputs, weight=weight, max_focus=256) for patch in bank]
-    return [*samples, *again]
+    return tuple(make_sample(_image(model, patch), patch.labels, outputs, max_focus=256) for patch in patches)
 
 
 def base_exams(model: Model) -> list[Exam]:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
 from napari_unet.learning.blank import fitted
-from napari_unet.learning.finetune import CORRECTIONS
+from napari_unet.learning.finetune import CORRECTIONS, learned_recipe
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
 from napari_unet.models.info import FROM_NOTHING
 from napari_unet.models.model import Model, resolve_device
@@ -91,14 +91,7 @@ def scratch_steps(
         for report in session.run(cancel, pause):
             yield StepReport(done + report.step, config.steps, report.loss, watch.seconds)
         done += session.step
-        recipe = {
-            "method": FROM_NOTHING,
-            "steps": done,
-            "seconds": round(watch.seconds, 1),
-            "learning_rate": config.learning_rate,
-            "supervised_pixels": int(sum(sample.supervised[0].sum() for sample in samples)),
-            "seed": config.seed,
-        }
+        recipe = learned_recipe(FROM_NOTHING, done, watch.seconds, config, samples)
         model = Model(session.trained(), _learned(model.info, diameter, recipe))
         if cancel is not None and cancel.cancelled:
             break

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from napari_unet.errors import DeviceError, ModelMismatchError
+from napari_unet.models.normalize import normalize
 from napari_unet.objects.decode import decode_classes, decode_instances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.models.info import ModelInfo
+    from napari_unet.models.normalize import Statistics
     from napari_unet.nets.unet import UNet
 
 
@@ -64,6 +66,11 @@ class Model:
         if self.info.inputs == "colour" and len(block) == 1:
             return np.broadcast_to(block, (3, *block.shape[1:]))
         return block
+
+    def normalized(self, block: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
+        """Return a part of an image (C, Z, Y, X) as the network takes it, (C, [Z,] Y, X); one slice for a 2D model."""
+        ready = self.adapt_channels(normalize(block, statistics, self.info.normalization))
+        return ready[:, 0] if self.info.spec.ndim == 2 else ready
 
     def decode(self, maps: NDArray[Any]) -> NDArray[np.int32]:
         """Return the labels of predicted maps; axes (K, [Z,] Y, X) -> ([Z,] Y, X)."""

@@ -27,6 +27,19 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], N
     return pairs // base, pairs % base, counts
 
 
+def best_matches(truth: NDArray[Any], labels: NDArray[Any]) -> dict[int, tuple[float, int]]:
+    """Return for each true object its largest intersection over union, and with which id; (0, 0) where there is none.
+
+    More than one true object may have the same best match; over one half that cannot be.
+    """
+    sizes_truth, sizes = (dict(zip(*np.unique(array, return_counts=True), strict=True)) for array in (truth, labels))
+    best = {int(i): (0.0, 0) for i in sizes_truth if i > 0}
+    for true, label, count in zip(*overlaps(truth, labels), strict=True):
+        iou = float(count / (sizes_truth[true] + sizes[label] - count))
+        best[int(true)] = max(best[int(true)], (iou, int(label)))
+    return best
+
+
 def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 0.5) -> dict[int, int]:
     """Return which id of `labels` is the same object as which id of `reference`.
 

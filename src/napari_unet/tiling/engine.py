@@ -11,7 +11,9 @@ import torch
 
 from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
-from napari_unet.tiling.source import Source, read_tile
+from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.source import ArraySource, Source, read_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -249,6 +251,15 @@ def gather(
     for result in run_plan(plan, source, predictor):
         maps[(slice(None), *plan.within(result.tile))] = result.maps
     return maps
+
+
+def predict_maps(
+    net: UNet, image: NDArray[np.float32], *, softmax: bool = False, device: torch.device | str = "cpu"
+) -> NDArray[np.float32]:
+    """Return the exact maps (K, [Z,] Y, X) of a normalised image (C, [Z,] Y, X) in memory, in whatever tiles fit."""
+    device = torch.device(device)
+    plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
+    return gather(plan, ArraySource(image), Predictor(net, softmax=softmax, device=device))
 
 
 def nearest(tiles: Sequence[Tile], place: tuple[float, ...] | None) -> int:

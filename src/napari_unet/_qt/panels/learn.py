@@ -36,7 +36,7 @@ class LearnPanel(QGroupBox):
         super().__init__("Learn", parent)
         self._controller = controller
         self._learner = controller.learner
-        self._pace = ""
+        self._pace = self._place = ""
         self.button = QPushButton("Learn")
         self.button.setToolTip("Train the network on your corrections, in the background; go on painting meanwhile.")
         self.pause = QPushButton("Pause")
@@ -137,11 +137,12 @@ class LearnPanel(QGroupBox):
         self.news.setVisible(running)
         self.news.setText("Looking at your corrections…")
         if running:
+            self._place = self._learner.device
             self.plot.clear()
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
-        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._learner.device}"
+        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._place}"
         if not self.plot.scores:
             self.news.setText(f"{self._pace}. Review a field and it can be seen whether it gets better.")
 
