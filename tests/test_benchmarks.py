@@ -112,7 +112,7 @@ def test_corrections_stay_when_the_field_is_segmented_again(bright_model, blobs)
     assert sitting.reviewed
     assert evaluate(sitting.annotator.truth, sitting.labels[0, 0]).ap["0.75"] == 1
     (material,) = sitting.material(bright_model())
-    assert material.mask("supervised").all()
+    assert material.part.mask("supervised").all()
 
 
 def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):

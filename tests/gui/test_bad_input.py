@@ -82,7 +82,7 @@ def test_too_many_axes(widget, viewer, squares, click, said, wait_idle, shape):
     click(widget.segment_panel.button)
     assert f"{len(shape)} axes" in said()
     assert "Split Stack" in said()
-    assert len(viewer.layers) == 3
+    assert [layer.name for layer in viewer.layers] == ["good", "good objects", "good reviewed", "bad"]
     viewer.layers.selection.active = viewer.layers["good"]
     assert np.unique(viewer.layers["good objects"].data).size == 10
 
@@ -112,7 +112,7 @@ def test_smallest_images(widget, viewer, click, wait_idle, shape):
     assert widget.status.text().startswith("Found ")
     click(widget.correct_panel.reviewed)
     assert "100%" in widget.correct_panel.counts.text()
-    assert viewer.layers[-1].data.shape == shape
+    assert viewer.layers["small objects"].data.shape == shape
 
 
 # -- pixels ----------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_pixels_that_are_no_numbers(widget, viewer, squares, click, wait_idle, b
     viewer.add_image(data, name="image", contrast_limits=(0, 100))
     click(widget.segment_panel.button)
     wait_idle(widget)
-    labels = viewer.layers[-1].data
+    labels = viewer.layers["image objects"].data
     assert widget.status.text().startswith("Found ")
     assert len(np.unique(labels[6:])) == 10, "the squares are found all the same"
     click(widget.correct_panel.reviewed)
@@ -170,7 +170,7 @@ def test_model_of_other_channels(widget, viewer, squares, click, said, make_mode
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     wait_idle(widget)
-    before = viewer.layers[-1].data.copy()
+    before = viewer.layers["image objects"].data.copy()
     save_model(make_model(in_channels=4), "four")
     assert widget.controller.choose_model("four")
     click(widget.segment_panel.button)
@@ -261,7 +261,7 @@ def test_second_segment_while_one_runs(widget, viewer, squares, click, gate, qtb
     gate.let(1)
     wait_idle(widget)
     assert widget.status.text().startswith("Found 9 objects")
-    assert len(viewer.layers) == 2
+    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image reviewed"]
 
 
 def test_second_learn_while_one_runs(widget, viewer, squares, click, qtbot, wait_idle, said):
@@ -363,7 +363,7 @@ def test_labels_of_another_shape(widget, viewer, squares, click, wait_idle, said
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert widget.status.text().startswith("Found 9 objects")
-    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image objects [1]"]
+    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image objects [1]", "image reviewed"]
     assert np.array_equal(labels.data, own), "the array that the user put there is left alone"
 
 

@@ -14,8 +14,8 @@ from napari_unet.tiling.engine import Predictor
 
 
 def result_of(viewer: Any) -> Any:
-    """Return the only labels layer."""
-    (layer,) = [layer for layer in viewer.layers if type(layer).__name__ == "Labels"]
+    """Return the only result."""
+    (layer,) = [layer for layer in viewer.layers if layer.name.endswith("objects")]
     return layer
 
 
@@ -352,7 +352,7 @@ def test_classes(widget, viewer, squares, click, wait_idle, make_model, own_home
     assert widget.controller.choose_model("classes")
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image classes"]
+    assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image classes", "image reviewed"]
     assert len(np.unique(viewer.layers["image objects"].data)) == 10, "the result of the other model stays"
 
 
@@ -379,7 +379,7 @@ def test_two_images_have_sessions_of_their_own(widget, viewer, squares, click, w
     viewer.layers.selection.active = viewer.layers["first"]
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert len(viewer.layers) == 5, "one has an overlay; the result that was there is used again"
+    assert len(viewer.layers) == 6, "the result that was there is used again, and so is what shows what is reviewed"
     assert viewer.layers["first objects"].data[30, 30] == 50
 
 
@@ -403,7 +403,7 @@ def test_segment_again_uses_the_axes_said_meanwhile(widget, viewer, squares, cli
     widget.controller.set_axes("TYX")
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert [layer.name for layer in viewer.layers] == ["stack", "stack objects", "stack objects [1]"]
+    assert [layer.name for layer in viewer.layers] == ["stack", "stack objects", "stack objects [1]", "stack reviewed"]
     assert widget.controller.session.labels.shape == (3, 1, 96, 96)
 
 

@@ -224,6 +224,6 @@ def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatc
     labels.data_setitem((np.array([60]), np.array([60])), 9)
     later.refresh_corrections()
     runner.finish(1)
-    (part,) = taught.joined
-    assert part.mask("supervised")[0, 60, 60]
-    assert not taught.material[0].mask("supervised")[0, 60, 60]
+    (joined,) = taught.joined
+    assert joined.part.mask("supervised")[0, 60, 60]
+    assert not taught.material[0].part.mask("supervised")[0, 60, 60]

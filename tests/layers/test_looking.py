@@ -91,7 +91,7 @@ def test_class_0(viewer, controller):
     controller.session.labels_layer.data[:] = 0
     controller.toggle_reviewed("slice")
     material = controller.session.material(controller.model, None)
-    assert not any(part.mask("supervised").any() for part in material)
+    assert not any(one.part.mask("supervised").any() for one in material)
     controller.learn()
     assert controller.messages[-1].level == "error", "there is nothing labelled to learn from"
 
@@ -103,13 +103,14 @@ def overlay_of(viewer: Any, name: str = "image reviewed") -> Any:
     return next((layer for layer in viewer.layers if layer.name == name), None)
 
 
-def test_overlay_comes_with_the_first_correction(viewer, controller):
+def test_overlay_is_seen_from_the_first_correction_on(viewer, controller):
     labels = segmented(viewer, controller, bright_squares())
     labels.mode = "paint"
-    assert overlay_of(viewer) is None
+    overlay = overlay_of(viewer)
+    assert not overlay.visible, "it is there, so that nobody waits for it while painting"
     labels.paint((30, 30), 50)
     controller.refresh_corrections()
-    overlay = overlay_of(viewer)
+    assert overlay.visible
     assert isinstance(overlay, Labels)
     assert (np.asarray(overlay.data > 0) == (labels.data == 50)).all()
     assert viewer.layers.selection.active == labels
@@ -118,6 +119,10 @@ def test_overlay_comes_with_the_first_correction(viewer, controller):
     labels.undo()
     controller.refresh_corrections()
     assert not overlay.data.any()
+    overlay.visible = False
+    labels.paint((30, 30), 50)
+    controller.refresh_corrections()
+    assert not overlay.visible, "the user has closed its eye"
 
 
 def test_overlay_tells_corrected_from_reviewed(viewer, controller):

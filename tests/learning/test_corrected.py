@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,8 @@ from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning import corrected as module
 from napari_unet.learning.corrected import Checked, Glimpse, learning_steps
-from napari_unet.learning.exams import CELL
+from napari_unet.learning.exams import CELL, held_out
+from napari_unet.learning.finetune import CONTEXT
 from napari_unet.learning.gate import Comparison
 from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.learning.reader import FieldReader
@@ -62,10 +61,39 @@ def test_material_is_a_copy_of_the_planes_with_corrections_only(blobs, model):
         labels[frame, z, 5:10, 5:10] = 1
     corrections.update(labels)
     found = gather_material(Image(np.zeros(labels.shape, np.float32), "TZYX"), labels, corrections, model)
-    assert [(part.frame, part.z, len(part.labels)) for part in found] == [(0, 1, 2), (0, 4, 1), (1, 0, 1)]
+    parts = [one.part for one in found]
+    assert [(part.frame, part.corner[0], len(part.labels)) for part in parts] == [(0, 1, 2), (0, 4, 1), (1, 0, 1)]
     labels[:] = 9
     corrections.prediction[:] = 9
-    assert all(part.labels.max() == 1 and part.mask("corrected").any() for part in found)
+    assert all(part.labels.max() == 1 and part.mask("corrected").any() for part in parts)
+
+
+def test_a_corner_of_a_large_image_teaches_what_is_there(blobs, model):
+    """Only what lies around the corrections is copied; what is read, kept aside and scored is at the same place."""
+    image, ids = blobs((5 * CELL, 6 * CELL), n=200)
+    truth = ids.astype(np.int32)[None, None]
+    corrections = Corrections(truth.shape)
+    corrections.prediction[:] = truth
+    place = np.s_[3 * CELL + 7 :, 3 * CELL + 9 :]
+    corrections.reviewed[0, 0][place] = True
+    lesson = make_lesson(model, material_of((Image(image, "YX"), truth, corrections), model))
+    whole = FieldReader(Image(image, "YX"), model).read(0, (slice(0, 1), slice(None), slice(None)))
+    (sample,) = lesson.samples
+    y, x = 3 * CELL + 7 - CONTEXT, 3 * CELL + 9 - CONTEXT
+    assert np.allclose(sample.image, whole[:, y:, x:][:, : sample.image.shape[1]])
+    seen = {tuple(np.unique(exam.labels[exam.mask])) for exam in lesson.exams}
+    held = held_out(corrections.reviewed[0], CELL)[0]
+    assert seen == {tuple(np.unique(truth[0, 0][held]))}
+
+
+def test_objects_elsewhere_in_the_image_speak_against_another_kind_of_image(blobs, model):
+    image, ids = blobs((10 * CELL, 10 * CELL), n=300)
+    labels = ids.astype(np.int32)[None, None]
+    corrections = Corrections(labels.shape)
+    corrections.prediction[:] = labels
+    for label in np.unique(labels[..., :CELL, :CELL])[1:7]:
+        labels[labels == label] = 0
+    assert not make_lesson(model, material_of((Image(image, "YX"), labels, corrections), model)).astray
 
 
 def test_corrected_objects_alone_are_all_learned_from(field, model):
@@ -167,7 +195,7 @@ def test_too_much_that_was_forgotten_is_given_back(model, tiny_net):
         asked.append(candidate)
         return Comparison(0.5, (0.40, 0.45, 0.5)[len(asked) - 1], 0.0, 0.0, 9)
 
-    found, compared = module._moderated(model, better, SimpleNamespace(compare=compare))
+    found, compared = module._moderated(model, better, compare)
     assert asked[0] is better
     assert found is asked[2]
     assert compared.after == 0.5

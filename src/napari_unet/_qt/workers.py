@@ -118,6 +118,10 @@ def _load_libraries() -> None:
     with contextlib.suppress(Exception):  # whatever is wrong is told when it is needed
         for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference"):
             importlib.import_module(module)
+        import torch
+
+        # The first optimizer that is made loads torch's compiler, which takes two seconds; nothing here uses it.
+        torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def _leave_a_core_to_the_window() -> None:

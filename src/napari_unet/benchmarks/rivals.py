@@ -11,8 +11,9 @@ from scipy import ndimage
 from napari_unet.benchmarks.sitting import learn
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.evaluation.annotator import Annotator
-from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
+from napari_unet.learning.finetune import field_sample, finetune_config, finetune_steps
 from napari_unet.learning.lesson import gather_material
+from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.train import train_steps, training_config
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.pipeline import segment
@@ -94,11 +95,11 @@ class Scratch:
 
     def learn(self, point: Checkpoint) -> None:
         """Train on; the statistics of its normalisation are learned too, and there is nothing to hold on to."""
-        samples = [
-            sample
-            for part in point.material
-            for sample in image_samples(part.image, self.model, part.labels[None], part.mask("supervised")[None])
-        ]
+        samples = []
+        for one in point.material:
+            reader, part = FieldReader(one.image, self.model, one.channels), one.part
+            mask = part.mask("supervised")
+            samples.append(field_sample(reader, self.model, part.frame, part.corner, part.labels, mask))
         config = finetune_config(
             self.model, steps=self.steps, max_seconds=None, learning_rate=1e-3, freeze_norm=False, distillation=0.0
         )
@@ -129,9 +130,11 @@ class Forest:
     def learn(self, point: Checkpoint) -> None:
         """Fit to the pixels that the program learned from, a part of them where they are many."""
         features, classes, areas = [], [], [1]
-        for part in point.material:
-            labels, mask = part.labels[0], part.mask("supervised")[0]
-            features.append(pixel_features(part.image)[mask])
+        for one in point.material:
+            labels, mask = one.part.labels[0], one.part.mask("supervised")[0]
+            _, y, x = one.part.corner
+            seen = pixel_features(one.image)[y : y + mask.shape[0], x : x + mask.shape[1]]
+            features.append(seen[mask])
             classes.append(labels[mask] > 0 if self._instances else labels[mask])
             areas += np.bincount(labels[mask])[1:].tolist()
         all_features, all_classes = np.concatenate(features), np.concatenate(classes)

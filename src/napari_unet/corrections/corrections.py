@@ -7,13 +7,15 @@ that napari has or will have are covered. All arrays here have the axes (T, Z, Y
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+from napari_unet.corrections.boxes import box_of, grown, relative, union, with_objects
+from napari_unet.corrections.part import Part
 from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps, renumber
 
 if TYPE_CHECKING:
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.corrections.boxes import Field
+
 RING = 2
 """Pixels around a corrected object that are supervised with it: they say where it ends."""
+
+_COARSE = 4
+"""Pixels, along Y and X, of which one is looked at to count the objects of a plane."""
 
 _COUNTED_IDS = 2**30
 """New objects are numbered on from the largest id below this; a user may well paint with the last id that there is."""
@@ -62,6 +69,7 @@ class _PlaneState:
     corrected_pixels: int
     touched: frozenset[int]
     reviewed_pixels: int
+    box: Field  # of all of these, and of the objects that were touched
 
 
 class Corrections:
@@ -111,9 +119,11 @@ class Corrections:
                 values = labels[index][changed]
                 self._last_id = max(self._last_id, _largest(values))
                 ids = self._touched(values, self.prediction[index][changed])
-            state = _PlaneState(n_changed, ids, int(np.count_nonzero(self.reviewed[index])))
-            if state.corrected_pixels or state.reviewed_pixels:
-                self._planes[index] = state
+            n_reviewed = int(np.count_nonzero(self.reviewed[index]))
+            if n_changed or n_reviewed:
+                masks = [mask for mask, n in ((changed, n_changed), (self.reviewed[index], n_reviewed)) if n]
+                box = with_objects(union(*map(box_of, masks)), ids, labels[index], self.prediction[index])
+                self._planes[index] = _PlaneState(n_changed, ids, n_reviewed, box)
             else:
                 self._planes.pop(index, None)
         return self.summary()
@@ -131,6 +141,10 @@ class Corrections:
     def supervised_planes(self) -> list[tuple[int, int]]:
         """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
         return sorted(self._planes)
+
+    def box(self, plane: tuple[int, int]) -> Field:
+        """Return the part of such a plane that has all that is corrected and reviewed, and the objects touched."""
+        return self._planes[plane].box
 
     def protected(
         self, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice] = (slice(None), slice(None))
@@ -159,11 +173,16 @@ class Corrections:
         result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
         return result
 
-    def parts(self, labels: NDArray[Any], around: int = 0) -> list[tuple[int, slice, NDArray[np.int32], Corrections]]:
-        """Return copies of the planes with something to learn from, as of their last `update`.
+    def parts(self, labels: NDArray[Any], around: int = 0, margin: int = 0) -> list[Part]:
+        """Return copies of what there is to learn from, as of the last `update`: one for each run of slices.
 
-        For each run of neighbouring ones: time point, slices, the labels (Z, Y, X), and the corrections of these alone;
-        with so many planes `around` them too.
+        Parameters
+        ----------
+        labels : ndarray of int, axes (T, Z, Y, X)
+        around : int
+            Slices above and below that are copied too.
+        margin : int
+            Pixels, along Y and X, that are copied too.
         """
         runs: list[tuple[int, slice]] = []
         for frame, z in self.supervised_planes():
@@ -172,16 +191,21 @@ class Corrections:
                 runs[-1] = frame, slice(runs[-1][1].start, stop)
             else:
                 runs.append((frame, slice(first, stop)))
-        return [self._part(labels, frame, z) for frame, z in runs]
+        return [self._part(labels, frame, z, margin) for frame, z in runs]
 
-    def _part(self, labels: NDArray[Any], frame: int, z: slice) -> tuple[int, slice, NDArray[np.int32], Corrections]:
-        part = Corrections((1, z.stop - z.start, *self.shape[2:]), instances=self.instances)
-        part.prediction[0] = self.prediction[frame, z]
-        part.reviewed[0] = self.reviewed[frame, z]
+    def _part(self, labels: NDArray[Any], frame: int, z: slice, margin: int) -> Part:
+        states = {i: self._planes[frame, i] for i in range(z.start, z.stop) if (frame, i) in self._planes}
+        y, x = grown(union(*(state.box for state in states.values())), margin, self.shape[2:])
+        where = (frame, z, y, x)
+        part = Corrections((1, z.stop - z.start, y.stop - y.start, x.stop - x.start), instances=self.instances)
+        part.prediction[0] = self.prediction[where]
+        part.reviewed[0] = self.reviewed[where]
         part.zero_is_background = self.zero_is_background
-        planes = range(z.start, z.stop)
-        part._planes = {(0, i - z.start): self._planes[frame, i] for i in planes if (frame, i) in self._planes}
-        return frame, z, np.array(labels[frame, z], np.int32), part
+        part._planes = {(0, i - z.start): replace(s, box=relative(s.box, (y, x))) for i, s in states.items()}
+        ids = np.array(labels[where], np.int32)
+        everywhere = np.unique(labels[frame, z, ::_COARSE, ::_COARSE])
+        elsewhere = np.setdiff1d(everywhere, ids[:, ::_COARSE, ::_COARSE]) if self.instances else everywhere[:0]
+        return Part(frame, (z.start, y.start, x.start), ids, part, int(np.count_nonzero(elsewhere)))
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane that were changed, the rest of their objects, and a ring around them."""

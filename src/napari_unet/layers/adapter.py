@@ -175,13 +175,15 @@ def add_to_look_at(
     colours: dict[int | None, str],
     opacity: float,
     placement: dict[str, Any],
+    *,
+    visible: bool = True,
 ) -> Any:
     """Add a labels layer that cannot be painted on, and return it; what was selected, the brush with it, stays so."""
     from napari.utils.colormaps import DirectLabelColormap
 
     selected = set(viewer.layers.selection)
     colormap = DirectLabelColormap(color_dict=colours)
-    layer = viewer.add_labels(data, name=name, colormap=colormap, opacity=opacity, **placement)
+    layer = viewer.add_labels(data, name=name, colormap=colormap, opacity=opacity, visible=visible, **placement)
     layer.editable = False
     viewer.layers.selection = selected
     return layer

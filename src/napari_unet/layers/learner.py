@@ -117,7 +117,7 @@ class Learner:
         except UNetError as error:
             desk.say(str(error), "error")
             return False
-        planes = sum(len(part.labels) for part in material)
+        planes = sum(len(one.part.labels) for one in material)
         self._job = job = Job(f"Learn from {planes} plane{'s' if planes > 1 else ''}", 0)
         self._decide(None)
         self.pause.set(False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 from napari_unet.objects.targets import boundaries
@@ -39,8 +40,9 @@ class Overlays:
 
     Notes
     -----
-    A layer is added when there is something to show: most results are looked at, and need none. Counting waits until
-    the hand rests, and so does drawing: it costs nothing while a stroke is under way.
+    napari takes a fifth of a second to add a layer: it is added while one waits for the first tiles, and stays hidden
+    until there is something to show. Counting waits until the hand rests, and so does drawing: it costs nothing while a
+    stroke is under way.
     """
 
     switched = Signal()  # by another way than `show`: ask `shown`
@@ -50,6 +52,7 @@ class Overlays:
         self._controller = controller
         self._overlays: dict[Hashable, Overlay] = {}
         controller.corrected.connect(self._draw)
+        controller.segmenting.connect(self._on_segmenting)
         controller.image_changed.connect(self._on_image)
         dims = controller.viewer.dims.events
         self._emitters = [dims.current_step, dims.ndisplay]
@@ -94,6 +97,12 @@ class Overlays:
         for session in self._controller.sessions:
             self._of(session).draw()
 
+    def _on_segmenting(self, running: bool) -> None:
+        session = self._controller.session
+        if running and session is not None:
+            self.tidy()
+            self._of(session).prepare()
+
     def _on_removed(self, event: Any) -> None:
         for overlay in self._overlays.values():
             overlay.notice_loss()
@@ -121,6 +130,7 @@ class Overlay:
         self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MOST))))
         self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
         self._layer: Any = None
+        self._empty = True  # nothing was ever shown in it, so it is hidden
 
     def switch(self, on: bool) -> None:
         """Show it, or take it away."""
@@ -130,12 +140,18 @@ class Overlay:
         else:
             self.remove()
 
+    def prepare(self) -> None:
+        """Add the layer, hidden, if there is none."""
+        if self.on and self._layer is None:
+            self._layer = self._made()
+
     def draw(self) -> None:
         """Bring it up to date."""
-        if not self.on or (self._layer is None and not self.session.summary.anything):
+        if not self.on or (self._empty and not self.session.summary.anything):
             return
-        if self._layer is None:
-            self._layer = self._made()
+        self.prepare()
+        if self._empty:
+            self._layer.visible, self._empty = True, False
         cells = self._now()
         self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
         if not np.array_equal(cells, self._cells):
@@ -145,11 +161,11 @@ class Overlay:
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
         if self._layer is not None and self._layer not in self.session.viewer.layers:
-            self._layer, self.on = None, False
+            self._layer, self._empty, self.on = None, True, False
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
-        layer, self._layer = self._layer, None
+        layer, self._layer, self._empty = self._layer, None, True
         if layer is not None and layer in self.session.viewer.layers:
             self.session.viewer.layers.remove(layer)
 
@@ -163,22 +179,27 @@ class Overlay:
         self._cells[...] = 0
         cells = adapter.as_cells(self._cells, session.layer, session.image)
         placement = adapter.coarse_placement(session.layer, session.image, self._step)
-        return adapter.add_to_look_at(session.viewer, cells, f"{session.layer.name} reviewed", colours, 1.0, placement)
+        name = f"{session.layer.name} reviewed"
+        return adapter.add_to_look_at(session.viewer, cells, name, colours, 1.0, placement, visible=False)
 
     def _now(self) -> NDArray[np.uint8]:
         """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""
         session = self.session
-        cells, plane = np.zeros_like(self._cells), session.place
+        cells, plane, step = np.zeros_like(self._cells), session.place, self._step
         if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
             return cells  # in 3D it would be one thick slab
         try:
             labels = session.labels[plane]
         except UNetError:
             return cells
-        cells[_coarse(session.corrections.reviewed[plane], self._step)] = 2
-        cells[_coarse(labels != session.corrections.prediction[plane], self._step)] = 1
-        if cells.any():
-            cells[boundaries(cells) & (cells > 0)] += 2
+        found = session.corrections.box(plane)
+        cell = tuple(slice(part.start // step, -(-part.stop // step)) for part in found)
+        place = grown((cell[0], cell[1]), 1, cells.shape)  # with an empty rim, along which outlines are seen
+        box = tuple(slice(part.start * step, part.stop * step) for part in place)
+        part = cells[place]
+        part[_coarse(session.corrections.reviewed[plane][box], step)] = 2
+        part[_coarse(labels[box] != session.corrections.prediction[plane][box], step)] = 1
+        part[boundaries(part) & (part > 0)] += 2
         return cells
 
 

@@ -55,7 +55,9 @@ class LayerSession:
         self.viewer, self.layer, self.image = viewer, layer, image
         data = adapter.empty_labels(layer, image)
         name = f"{layer.name} {'objects' if instances else 'classes'}"
-        self.labels_layer = viewer.add_labels(data, name=name, **adapter.result_kwargs(layer, image))
+        # napari draws a layer that is seen three times while it is added, which for a large image takes long.
+        self.labels_layer = viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
+        self.labels_layer.visible = True
         self.corrections = Corrections(self.labels.shape, instances=instances)
         self.attention = Attention(self.corrections.shape)
         self.summary = Summary()

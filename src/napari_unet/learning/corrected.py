@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
 from napari_unet.learning.lesson import make_lesson
-from napari_unet.learning.replay import base_exams, replayed
+from napari_unet.learning.replay import base_answers, base_exams, replayed
 from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingSession
 from napari_unet.models.model import Model, resolve_device
@@ -129,10 +130,9 @@ def learning_steps(
         better = yield from scratch_steps(model, lesson.samples, config, device, cancel, pause)
         marks = _Marks(model, [] if model.info.is_untrained else lesson.exams, place)
         return Learned(better, Verdict(marks.compare(better), None, lesson.margin))
-    known = _Marks(model, base_exams(model), place)
-    known.sit_before()
-    # The time is the user's: what is asked of the new model afterwards takes about as long as what was asked now.
-    left = None if max_seconds is None else max(max_seconds - 2 * watch.seconds, max_seconds / 2)
+    # The time is the user's: what is asked of the new model afterwards takes as long as what was asked of the old one.
+    asking = base_answers(model, place).seconds
+    left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
     config = finetune_config(model, astray=lesson.astray, **{"max_seconds": left} | dict(settings or {}))
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
@@ -157,14 +157,26 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
+    remembers = partial(_remembers, model, place)
     if lesson.astray:
-        remembered = known.compare(better)  # images of another kind: the user wants all of it
+        remembered = remembers(better)  # images of another kind: the user wants all of it
     else:
-        better, remembered = _moderated(model, better, known)
+        better, remembered = _moderated(model, better, remembers)
     return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin, lesson.astray))
 
 
-def _moderated(model: Model, better: Model, known: _Marks) -> tuple[Model, Comparison | None]:
+def _remembers(model: Model, device: torch.device, better: Model) -> Comparison | None:
+    """Compare two models on what the first of their line was trained on; None where nothing of that is known."""
+    exams = base_exams(model)
+    if not exams:
+        return None
+    before, after = base_answers(model, device), base_answers(better, device)
+    return compare(exams, before.labels, after.labels, instances=model.info.task == "instances")
+
+
+def _moderated(
+    model: Model, better: Model, remembers: Callable[[Model], Comparison | None]
+) -> tuple[Model, Comparison | None]:
     """Return the new model, or one between it and the old, that has forgotten little; and how it does on base data.
 
     The mean of the weights of a network before and after fine-tuning keeps most of what was gained, and of what was
@@ -172,7 +184,7 @@ def _moderated(model: Model, better: Model, known: _Marks) -> tuple[Model, Compa
     """
     for share in SHARES:
         candidate = better if share == 1 else between(model, better, share)
-        compared = known.compare(candidate)
+        compared = remembers(candidate)
         if compared is None or compared.after >= compared.before - FORGETTING / 2:
             break
     return candidate, compared
@@ -198,10 +210,6 @@ class _Marks:
         self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
         self._pause = CHECK_EVERY
 
-    def sit_before(self) -> None:
-        """Have the model that it began with sit the exams."""
-        self._before = [exam.sit(self._model, self._device) for exam in self._exams]
-
     def due(self) -> bool:
         """Whether it is time for another look."""
         return bool(self._exams) and self._since_check.seconds > self._pause
@@ -222,6 +230,6 @@ class _Marks:
         if not self._exams:
             return None
         if not self._before:
-            self.sit_before()
+            self._before = [exam.sit(self._model, self._device) for exam in self._exams]
         after = [exam.sit(other, self._device) for exam in self._exams]
         return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")

@@ -81,7 +81,7 @@ def cell_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.boo
     return width
 
 
-def held_out(reviewed: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+def held_out(reviewed: NDArray[np.bool_], width: int, corner: Sequence[int] = (0, 0)) -> NDArray[np.bool_]:
     """Return the reviewed pixels of every fourth square, such that any two by two squares have one.
 
     By their place alone, and the same in all slices: the same ones are held out whenever there is learning.
@@ -91,8 +91,10 @@ def held_out(reviewed: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     reviewed : ndarray of bool, axes (Z, Y, X)
     width : int
         Of the squares, pixels.
+    corner : sequence of int
+        Where `reviewed` begins in the image, (Y, X).
     """
-    rows, columns = (np.arange(n) // width for n in reviewed.shape[-2:])
+    rows, columns = (np.arange(first, first + n) // width for first, n in zip(corner, reviewed.shape[-2:], strict=True))
     chosen = (columns[None, :] + 2 * rows[:, None]) % 4 == 0
     return np.asarray(reviewed & chosen)
 

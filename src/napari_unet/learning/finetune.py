@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from napari_unet.learning.sampling import Sample
     from napari_unet.progress import CancelToken, ProgressCallback
 
+CONTEXT = 128
+"""Pixels of the image around what is learned from that patches may show."""
+
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
 
@@ -99,7 +102,8 @@ def image_samples(
         for z in depth:
             mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
             if mask.any():
-                found.append(field_sample(reader, model, frame, z.start or 0, labels[frame, z], mask, border=border))
+                corner = z.start or 0, 0, 0
+                found.append(field_sample(reader, model, frame, corner, labels[frame, z], mask, border=border))
     return [replace(sample, weight=weight / len(found)) for sample in found]
 
 
@@ -107,7 +111,7 @@ def field_sample(
     reader: FieldReader,
     model: Model,
     frame: int,
-    z: int,
+    corner: tuple[int, int, int],
     labels: NDArray[Any],
     supervised: NDArray[np.bool_],
     corrected: NDArray[np.bool_] | None = None,
@@ -122,10 +126,11 @@ def field_sample(
         Of the image.
     model : Model
         What is to learn.
-    frame, z : int
-        Time point, and the first of the slices.
+    frame : int
+        Time point.
+    corner : tuple of int
+        Where the labels begin in the image, (Z, Y, X).
     labels : ndarray of int, axes (Z, Y, X)
-        Of these slices.
     supervised : ndarray of bool, axes (Z, Y, X)
         The pixels that count; some do.
     corrected : ndarray of bool, axes (Z, Y, X), optional
@@ -134,20 +139,26 @@ def field_sample(
         How much more a seam between two objects counts.
     """
     box = with_context(supervised, model.info.spec.ndim)
-    block = reader.read(frame, (slice(z + box[0].start, z + box[0].stop), box[1], box[2]))
+    block = reader.read(frame, moved(box, corner))
     parts = reader.fit(labels[box]), reader.fit(supervised[box])
     focus = None if corrected is None else reader.fit(corrected[box])
     return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border)
 
 
-def with_context(mask: NDArray[np.bool_], ndim: int, margin: int = 128) -> Box:
+def with_context(mask: NDArray[np.bool_], ndim: int) -> Box:
     """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one."""
     box = []
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        grow = margin if axis or ndim == 3 else 0
+        grow = CONTEXT if axis or ndim == 3 else 0
         box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
     return box[0], box[1], box[2]
+
+
+def moved(box: Box, corner: tuple[int, int, int]) -> Box:
+    """Return a box in a part of an image, (Z, Y, X), as one in the image."""
+    z, y, x = (slice(part.start + first, part.stop + first) for part, first in zip(box, corner, strict=True))
+    return z, y, x
 
 
 def finetune_steps(

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.exams import CELL, LEAST_OBJECTS, MOST_KEPT_ASIDE, SQUARE, Exam, apart, cell_width, held_out
-from napari_unet.learning.finetune import field_sample, with_context
+from napari_unet.learning.finetune import CONTEXT, field_sample, moved, with_context
 from napari_unet.learning.reader import FieldReader
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.stitch import match_ids
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.corrections.corrections import Corrections
+    from napari_unet.corrections.part import Part
     from napari_unet.learning.sampling import Sample
     from napari_unet.models.model import Model
 
@@ -34,31 +35,20 @@ _FLOOR = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Copies of some neighbouring slices with corrections, so that the user can go on painting.
+    """What there is to learn from in a part of an image.
 
     Attributes
     ----------
     image : Image
     channels : tuple of int
         Those that the model is given.
-    frame, z : int
-        Time point, and the first of the slices.
-    labels : ndarray of int32, axes (Z, Y, X)
-    corrections : Corrections
-        Of these slices, as one time point.
+    part : Part
+        A copy, so that the user can go on painting.
     """
 
     image: Image
     channels: tuple[int, ...]
-    frame: int
-    z: int
-    labels: NDArray[np.int32]
-    corrections: Corrections
-
-    def mask(self, kind: str) -> NDArray[np.bool_]:
-        """Return the "corrected" or the "supervised" pixels, axes (Z, Y, X)."""
-        find = getattr(self.corrections, kind)
-        return np.stack([find(self.labels[None], (0, z)) for z in range(len(self.labels))])
+    part: Part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +99,9 @@ def gather_material(
     """
     fits = corrections.instances == (model.info.task == "instances")
     whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
-    parts = corrections.parts(labels, around=labels.shape[1] if whole else 0) if fits else []
+    parts = corrections.parts(labels, labels.shape[1] if whole else 0, CONTEXT) if fits else []
     channels = choose_channels(image, model, channel) if parts else ()
-    return [Material(image, channels, frame, z.start, ids, part) for frame, z, ids, part in parts]
+    return [Material(image, channels, part) for part in parts]
 
 
 def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0) -> Lesson:
@@ -132,36 +122,37 @@ def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0)
         If there is nothing to learn from.
     """
     ndim = model.info.spec.ndim
-    supervised = [part.mask("supervised") for part in material]
-    held, margin = _kept_aside(model, material, supervised)
+    parts = [one.part for one in material]
+    supervised = [part.mask("supervised") for part in parts]
+    held, margin = _kept_aside(model, parts, supervised)
     samples: list[Sample] = []
     exams: list[Exam] = []
     readers: dict[tuple[int, tuple[int, ...]], FieldReader] = {}
-    for part, counts, aside in zip(material, supervised, held, strict=True):
-        key = id(part.image), part.channels
+    for one, counts, aside in zip(material, supervised, held, strict=True):
+        key, part = (id(one.image), one.channels), one.part
         if key not in readers:
-            readers[key] = FieldReader(part.image, model, part.channels)
+            readers[key] = FieldReader(one.image, model, one.channels)
         learned, _ = apart(counts, aside, margin) if aside.any() else (counts, 0)
         corrected = part.mask("corrected") & learned
         steps = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]
         for z in steps:
-            first, ids = part.z + (z.start or 0), part.labels[z]
+            corner, ids = (part.corner[0] + (z.start or 0), *part.corner[1:]), part.labels[z]
             if learned[z].any():
                 sample = field_sample(
-                    readers[key], model, part.frame, first, ids, learned[z], corrected[z], border=border
+                    readers[key], model, part.frame, corner, ids, learned[z], corrected[z], border=border
                 )
                 samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
             if aside[z].any():
                 exams.append(_exam(readers[key], part, ndim, z, aside[z]))
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    return Lesson(_evened(samples), exams, margin, _is_astray(material))
+    return Lesson(_evened(samples), exams, margin, _is_astray(parts))
 
 
-def _is_astray(material: Sequence[Material]) -> bool:
+def _is_astray(parts: Sequence[Part]) -> bool:
     """Return whether a third of the objects, where something was corrected, were missed or none; outlines aside."""
     wrong = there = 0
-    for part in material:
+    for part in parts:
         touched = part.corrections.touched
         if part.corrections.instances and touched:
             predicted = part.corrections.prediction[0]
@@ -169,7 +160,7 @@ def _is_astray(material: Sequence[Material]) -> bool:
             missed = set(np.unique(part.labels).tolist()) - {0} - same.keys()
             spurious = set(np.unique(predicted).tolist()) - {0} - set(same.values())
             wrong += len(missed & touched) + len(spurious & touched)
-            there += len(same) + len(missed) + len(spurious)
+            there += len(same) + len(missed) + len(spurious) + part.elsewhere
     return wrong >= ASTRAY_LEAST and wrong >= ASTRAY_SHARE * there
 
 
@@ -180,18 +171,18 @@ def _evened(samples: list[Sample]) -> list[Sample]:
 
 
 def _kept_aside(
-    model: Model, material: Sequence[Material], supervised: list[NDArray[np.bool_]]
+    model: Model, parts: Sequence[Part], supervised: list[NDArray[np.bool_]]
 ) -> tuple[list[NDArray[np.bool_]], int]:
     """Return the reviewed pixels (Z, Y, X) of each part that nothing is learned from, and the distance kept from them.
 
     None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
-    reviewed = [part.corrections.reviewed[0] & mask for part, mask in zip(material, supervised, strict=True)]
-    width = cell_width([part.labels for part in material], reviewed) if model.info.task == "instances" else CELL
-    held = [held_out(mask, width) for mask in reviewed]
+    reviewed = [part.reviewed & mask for part, mask in zip(parts, supervised, strict=True)]
+    width = cell_width([part.labels for part in parts], reviewed) if model.info.task == "instances" else CELL
+    held = [held_out(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
     if model.info.task == "instances":
         count = sum(
-            len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(material, held, strict=True)
+            len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(parts, held, strict=True)
         )
     else:
         count = int(sum(np.count_nonzero(mask) for mask in held)) // SQUARE**2
@@ -202,9 +193,8 @@ def _kept_aside(
     return held, min(apart(a, b, reach)[1] for a, b in zip(supervised, held, strict=True))
 
 
-def _exam(reader: FieldReader, part: Material, ndim: int, z: slice, aside: NDArray[np.bool_]) -> Exam:
+def _exam(reader: FieldReader, part: Part, ndim: int, z: slice, aside: NDArray[np.bool_]) -> Exam:
     box = with_context(aside, ndim)
-    first = part.z + (z.start or 0) + box[0].start
-    image = reader.read(part.frame, (slice(first, first + box[0].stop - box[0].start), box[1], box[2]))
+    image = reader.read(part.frame, moved(box, (part.corner[0] + (z.start or 0), *part.corner[1:])))
     labels = reader.fit(part.labels[z][box])
     return Exam(image, labels, reader.fit(aside[box]), part.corrections.touched)

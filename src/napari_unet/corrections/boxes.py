@@ -1,0 +1,66 @@
+"""Parts of a plane: where something is, and how far it reaches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+Field = tuple[slice, slice]
+"""A part of a plane, (Y, X); both slices have a start and a stop."""
+
+
+def box_of(mask: NDArray[np.bool_]) -> Field:
+    """Return the part of a plane (Y, X) that holds its true pixels; there are some."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def with_objects(box: Field, ids: Collection[int], *planes: NDArray[Any]) -> Field:
+    """Return a part of a plane made so large that no object of these ids goes on beyond it in any of the planes (Y, X).
+
+    Only what hangs together with the part is looked for, and not in all of the plane, which may be large.
+    """
+    wanted, step = list(ids), 16
+    while wanted:
+        larger = grown(box, step, planes[0].shape)
+        hit = np.isin(planes[0][larger], wanted)
+        for plane in planes[1:]:
+            hit |= np.isin(plane[larger], wanted)
+        if not hit.any():
+            break
+        found = union(box, absolute(box_of(hit), larger))
+        if found == box or larger == box:
+            break
+        box, step = found, 2 * step
+    return box
+
+
+def union(*boxes: Field) -> Field:
+    """Return the smallest part of a plane that holds all of these."""
+    y, x = (slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*boxes, strict=True))
+    return y, x
+
+
+def grown(box: Field, margin: int, shape: tuple[int, ...]) -> Field:
+    """Return a part of a plane with so many pixels more on each side, where there are any."""
+    y, x = (slice(max(0, p.start - margin), min(n, p.stop + margin)) for p, n in zip(box, shape, strict=True))
+    return y, x
+
+
+def relative(box: Field, origin: Field) -> Field:
+    """Return a part of a plane as a part of another part of it."""
+    y, x = (slice(p.start - o.start, p.stop - o.start) for p, o in zip(box, origin, strict=True))
+    return y, x
+
+
+def absolute(box: Field, origin: Field) -> Field:
+    """Return a part of another part of a plane as a part of the plane."""
+    y, x = (slice(p.start + o.start, p.stop + o.start) for p, o in zip(box, origin, strict=True))
+    return y, x
