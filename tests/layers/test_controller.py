@@ -13,6 +13,7 @@ from napari.layers import Labels
 from hand_made import bright, squares
 from napari_unet.axes import PixelSize
 from napari_unet.errors import ImageError, UNetError
+from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner, sentence
@@ -490,3 +491,35 @@ def test_pixels_are_found_in_the_layer_whatever_its_axes(viewer, axes):
     data[adapter.layer_indices(frame, region, where, layer, image)] = block[where]
     assert np.array_equal(canonical[(frame, *region)], block * (block % 3 > 0))
     assert data.sum() == block[where].sum()
+
+
+def test_a_result_too_large_for_memory_is_painted_on_disk(viewer, controller, monkeypatch, tmp_path):
+    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill, "_folder", lambda size: tmp_path)
+    viewer.add_image(squares((3, 64, 64)), name="image", scale=(3, 0.5, 0.5), units=("um", "um", "um"))
+    controller.segment()
+    labels = viewer.layers["image objects"]
+    assert isinstance(np.asarray(labels.data).base, np.memmap)
+    assert (labels.scale == (3, 0.5, 0.5)).all()
+    found = np.array(labels.data)
+    assert found.any()
+    labels.paint((1, 30, 30), 50)
+    assert labels.data[1, 30, 30] == 50
+    controller.refresh_corrections(everything=True)
+    assert controller.session.summary.corrected_objects == 1
+    labels.undo()
+    assert np.array_equal(labels.data, found)
+    labels.paint((1, 30, 30), 50)
+    controller.segment()
+    assert labels.data[1, 30, 30] == 50, "what was painted stays"
+
+
+def test_no_room_for_a_result_is_told_and_changes_nothing(viewer, controller, monkeypatch):
+    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill.psutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    viewer.add_image(squares(), name="image")
+    assert not controller.segment()
+    assert "temporary files" in controller.messages[-1].text
+    assert [layer.name for layer in viewer.layers] == ["image"]
+    monkeypatch.undo()
+    assert controller.segment()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from qtpy.QtCore import Qt, QTimer
 
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet.benchmarks.report import report
 from napari_unet.layers.samples import nuclei_2d
+from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.session import StepReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,17 +64,38 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
         heart = _Heart()
         live_until(lambda: not controller.busy, 600)
         figures["the rest of it"] = heart.gaps()
-        session = controller.session
-        assert session is not None  # it was segmented
+        heart = _Heart()
+        live_until(lambda: False, min(seconds, 5))
+        figures["idle"] = heart.gaps()
+        session, model = controller.session, controller.model
+        assert session is not None, "it was segmented"
+        assert model is not None
+        corner = session.labels[0, 0, :40, :40]
+        corner[...] = corner.max() + 1  # something to learn from
+        bare, pace = _Pace(), _Pace()
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # as many as it has beside a window
+        for event in learning_steps(model, session.material(model, None), seconds, controller.device):
+            bare.take(event)
+        controller.stepped.connect(pace.take)
+        heart = _Heart()
+        widget.learn_panel.button.click()
+        live_until(lambda: not controller.learner.busy, 3 * seconds)
+        figures["learning"] = heart.gaps()
+        controller.stepped.disconnect(pace.take)
+        live_until(lambda: not controller.busy, 600)
         painter = _Painter(session.labels_layer)
         heart = _Heart()
         live_until(lambda: False, min(seconds, 5))
         figures["painting"] = heart.gaps()
+        beside = _Pace()
+        controller.stepped.connect(beside.take)
         heart = _Heart()
         widget.learn_panel.button.click()
         live_until(lambda: not controller.learner.busy, 3 * seconds)
         figures["painting and learning"] = heart.gaps()
-        figures["steps learned"] = len(widget.learn_panel.plot.losses)
+        paces = {"without a window": bare, "in one": pace, "while painting": beside}
+        figures["steps a second"] = {name: each.rate for name, each in paces.items()}
+        figures["steps learned"] = {name: each.steps for name, each in paces.items()}
         heart = _Heart()
         live_until(lambda: not controller.busy, 600)
         figures["what is in view, segmented again"] = heart.gaps()
@@ -98,6 +123,30 @@ class _Heart:
         gaps: NDArray[np.float64] = 1000 * np.diff([*self._beats, time.perf_counter()])
         values = {"p50": np.percentile(gaps, 50), "p99": np.percentile(gaps, 99), "max": gaps.max()}
         return {"beats": len(gaps)} | {name: round(float(value), 1) for name, value in values.items()}
+
+
+class _Pace:
+    """Takes note of the steps of a learning."""
+
+    def __init__(self) -> None:
+        self._reports: list[StepReport] = []
+
+    def take(self, event: object) -> None:
+        """Note one, if it is one."""
+        if isinstance(event, StepReport):
+            self._reports.append(event)
+
+    @property
+    def steps(self) -> int:
+        return len(self._reports)
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second, from the first one on."""
+        if self.steps < 2:
+            return None
+        first, last = self._reports[0], self._reports[-1]
+        return round((last.step - first.step) / (last.seconds - first.seconds), 3)
 
 
 class _Painter:

@@ -29,17 +29,28 @@ def with_objects(box: Field, ids: Collection[int], *planes: NDArray[Any]) -> Fie
     """
     wanted, step = list(ids), 16
     while wanted:
-        larger = grown(box, step, planes[0].shape)
-        hit = np.isin(planes[0][larger], wanted)
-        for plane in planes[1:]:
-            hit |= np.isin(plane[larger], wanted)
-        if not hit.any():
-            break
-        found = union(box, absolute(box_of(hit), larger))
-        if found == box or larger == box:
+        found = box
+        for strip in _rim(box, grown(box, step, planes[0].shape)):
+            for plane in planes:
+                hit = np.isin(plane[strip], wanted)
+                if hit.any():
+                    found = union(found, absolute(box_of(hit), strip))
+        if found == box:
             break
         box, step = found, 2 * step
     return box
+
+
+def _rim(box: Field, larger: Field) -> list[Field]:
+    """Return what a larger part of a plane has beyond a smaller one in it: above, below, left and right of it."""
+    (y, x), (tall, wide) = box, larger
+    strips = [
+        (slice(tall.start, y.start), wide),
+        (slice(y.stop, tall.stop), wide),
+        (y, slice(wide.start, x.start)),
+        (y, slice(x.stop, wide.stop)),
+    ]
+    return [(rows, columns) for rows, columns in strips if rows.start < rows.stop and columns.start < columns.stop]
 
 
 def union(*boxes: Field) -> Field:

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from napari_unet.corrections.boxes import box_of, grown, relative, union, with_objects
 from napari_unet.corrections.part import Part
+from napari_unet.io import spill
 from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps, renumber
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ class Corrections:
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
         self.shape = shape
         self.instances = instances
-        self.prediction: NDArray[np.int32] = np.zeros(shape, np.int32)
-        self._seen = np.zeros(shape, bool)
-        self.reviewed = np.zeros(shape, bool)
+        self.prediction: NDArray[np.int32] = spill.zeros(shape, np.int32)
+        self._seen = spill.zeros(shape, bool)
+        self.reviewed = spill.zeros(shape, bool)
         self.zero_is_background = True
         self._planes: dict[tuple[int, int], _PlaneState] = {}
         self._last_id = 0
@@ -361,11 +362,14 @@ class Corrections:
 
 
 def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
-    """Replace ids in place."""
+    """Replace ids in place, in labels (T, Z, Y, X)."""
     keys = np.array(sorted(ids))
-    place = np.searchsorted(keys, labels).clip(max=len(keys) - 1)
-    hit = keys[place] == labels
-    labels[hit] = np.array([ids[key] for key in keys.tolist()])[place[hit]]
+    values = np.array([ids[key] for key in keys.tolist()])
+    for index in np.ndindex(*labels.shape[:2]):  # together, the planes of a large stack would not fit into memory
+        plane = labels[index]
+        place = np.searchsorted(keys, plane).clip(max=len(keys) - 1)
+        hit = keys[place] == plane
+        plane[hit] = values[place[hit]]
 
 
 def _largest(labels: NDArray[Any]) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unet.axes import Image, PixelSize, guess_axes, normalize_axes
 from napari_unet.errors import ImageError, UNetError
+from napari_unet.io import spill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def empty_labels(layer: Any, image: Image) -> Any:
     shape = list(image.label_shape)
     if axis is not None:
         shape.insert(axis, 1)
-    return np.zeros(shape, np.int32)
+    return spill.zeros(shape, np.int32)
 
 
 def part_of_labels(

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, Summary, rename
 from napari_unet.errors import UNetError
+from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
 from napari_unet.learning.lesson import gather_material
@@ -145,7 +146,10 @@ class LayerSession:
     def steps_to_join(self) -> Steps:
         """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels."""
         self.rescan()
-        return once(partial(self.corrections.joins, self.labels.copy()))
+        labels = self.labels
+        copy = spill.zeros(labels.shape, labels.dtype)
+        copy[...] = labels
+        return once(partial(self.corrections.joins, copy))
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted."""

@@ -1,0 +1,86 @@
+"""Arrays that are worked on: in memory, or in a file that nobody else sees where they would take too much of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+import psutil
+
+from napari_unet.errors import UNetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+SHARE = 1 / 16
+"""Part of the free memory that one array may take; the labels of an image and what is known of them are four."""
+
+_IN_MEMORY = {"tmpfs", "ramfs"}
+"""File systems that are no disk."""
+
+
+def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros, to be written to in place like any array.
+
+    A large one lies in a temporary file, which the system reads and writes as is needed, and removes when the array is
+    no longer used or the program ends in any way.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    dtype : dtype-like
+
+    Raises
+    ------
+    UNetError
+        If no disk has room for it.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= SHARE * psutil.virtual_memory().available:
+        return np.zeros(shape, dtype)
+    with tempfile.TemporaryFile(dir=_folder(size)) as file:
+        try:
+            _reserve(file.fileno(), size)
+        except OSError as error:
+            raise _no_room(size) from error
+        return np.asarray(np.memmap(file, dtype, "r+", shape=tuple(shape)))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make a file that large, and sure of its place: a disk that is full later would end the program."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
+
+
+def _folder(size: int) -> Path:
+    """Return a folder on a disk with room for so many bytes."""
+    cache = Path(platformdirs.user_cache_dir("napari-unet", appauthor=False))
+    for folder in (Path(tempfile.gettempdir()), cache):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if _kind_of_disk(folder) not in _IN_MEMORY and psutil.disk_usage(str(folder)).free > size:
+                return folder
+        except OSError:
+            continue
+    raise _no_room(size)
+
+
+def _kind_of_disk(folder: Path) -> str:
+    """Return the file system that a folder lies on."""
+    inside = [part for part in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(part.mountpoint)]
+    return max(inside, key=lambda part: len(part.mountpoint)).fstype if inside else ""
+
+
+def _no_room(size: int) -> UNetError:
+    return UNetError(
+        f"The labels of this image need {size / 1e9:.1f} GB: more than is free in memory, or as room for temporary "
+        "files. Free some, open a part of the image, or let `napari-unet segment` write to a disk of your choice."
+    )
