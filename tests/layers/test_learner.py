@@ -11,8 +11,9 @@ import pytest
 from hand_made import bright, squares
 from napari_unet.layers import learner as module
 from napari_unet.layers.changes import ADDED, GONE, Seen
-from napari_unet.learning.corrected import Checked, Glimpse, Learned
+from napari_unet.learning.corrected import Checked, Learned
 from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import Model
 

@@ -11,7 +11,8 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning import corrected as module
-from napari_unet.learning.corrected import Checked, Glimpse, learning_steps
+from napari_unet.learning import glimpse
+from napari_unet.learning.corrected import Checked, learning_steps
 from napari_unet.learning.exams import CELL, held_out
 from napari_unet.learning.finetune import CONTEXT
 from napari_unet.learning.gate import Comparison
@@ -234,8 +235,8 @@ def test_without_review_it_is_not_checked(field, model):
 
 
 def test_with_review_it_is(field, model, monkeypatch):
-    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
-    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(module, "LOOK_SHARE", 1e9)
     field[2].reviewed[:] = True
     learned, events = run(model, material_of(field, model))
     checks = [event for event in events if isinstance(event, Checked)]
@@ -247,8 +248,8 @@ def test_with_review_it_is(field, model, monkeypatch):
 
 
 def test_it_ends_when_it_gets_no_better(field, model, monkeypatch):
-    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
-    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(module, "LOOK_SHARE", 1e9)
     monkeypatch.setattr(module, "PATIENCE", 0.0)
     monkeypatch.setattr(module.Comparison, "better", False)
     field[2].reviewed[:] = True
@@ -266,11 +267,11 @@ def test_corrections_made_meanwhile_join(field, model):
 
 
 def test_who_wants_to_see_it_gets_a_glimpse(field, model, monkeypatch):
-    monkeypatch.setattr(module, "CHECK_EVERY", 0.0)
-    monkeypatch.setattr(module, "_CHECK_SHARE", 1e9)
+    monkeypatch.setattr(glimpse, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(glimpse, "LOOK_SHARE", 1e9)
     field[1][0, 0, 50:60, 50:60] = 99
     _, events = run(model, material_of(field, model), peek=lambda: True)
-    glimpses = [event for event in events if isinstance(event, Glimpse)]
+    glimpses = [event for event in events if isinstance(event, glimpse.Glimpse)]
     assert len(glimpses) == 6
     assert glimpses[0].model.net is not model.net
 

@@ -12,6 +12,7 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.learning import glimpse
 from napari_unet.learning.background import seen_objects, surroundings, with_background
 from napari_unet.learning.blank import blank_model
 from napari_unet.learning.corrected import learning_steps
@@ -167,6 +168,36 @@ def test_learn_takes_this_way_for_such_a_model_only(tiny_model):
         material = gather_material(image, truth[None, None], corrections, model)
         learned = drive(learning_steps(model, material, 0.5, "cpu"), lambda _: None)
         assert learned.model.info.recipe["method"] == method
+
+
+def test_what_is_painted_meanwhile_joins_and_a_preview_is_shown(monkeypatch):
+    monkeypatch.setattr(glimpse, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(glimpse, "LOOK_SHARE", 1e9)
+    pixels, truth = discs((96, 96))
+    image = Image(pixels, "YX")
+    model = blank_model(image)
+
+    def material(ids):
+        corrections = Corrections((1, 1, 96, 96))
+        painted = np.where(np.isin(truth, ids), truth, 0)[None, None]
+        corrections.update(painted)
+        return gather_material(image, painted, corrections, model)
+
+    joining = [[], material((1, 2, 9))]
+    events = []
+    learned = drive(
+        learning_steps(
+            model, material((1,)), None, "cpu", peek=lambda: True, more=lambda: joining.pop() if joining else [],
+            settings={"steps": 4, "batch_size": 1, "patch": (32, 32)},
+        ),
+        events.append,
+    )  # fmt: skip
+    looks = [event for event in events if isinstance(event, glimpse.Glimpse)]
+    assert len(looks) == 4
+    assert not looks[0].model.info.is_untrained, "or nothing could be segmented with it"
+    alone = drive(learning_steps(model, material((1,)), None, "cpu", settings={"steps": 1}), lambda _: None)
+    now, before = (each.model.info.recipe["supervised_pixels"] for each in (learned, alone))
+    assert 2 * before < now < 4 * before
 
 
 def test_objects_are_no_material_for_a_model_of_classes():

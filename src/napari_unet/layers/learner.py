@@ -11,7 +11,8 @@ from psygnal import Signal
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.learning.corrected import Checked, Glimpse, Learned, learning_steps
+from napari_unet.learning.corrected import Checked, Learned, learning_steps
+from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import PauseToken, Stopwatch, format_seconds

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
+from napari_unet.learning.glimpse import LOOK_EVERY, LOOK_SHARE, Glimpse, Glimpses
 from napari_unet.learning.lesson import make_lesson
 from napari_unet.learning.replay import base_answers, base_exams, replayed
 from napari_unet.learning.scratch import scratch_config, scratch_steps
@@ -25,19 +26,14 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.exams import Exam
     from napari_unet.learning.lesson import Material
+    from napari_unet.learning.sampling import Sample
     from napari_unet.progress import CancelToken, PauseToken
 
 PATIENCE = 40.0
 """Seconds without any gain, on the reviewed places kept aside, after which learning ends."""
 
-CHECK_EVERY = 5.0
-"""Least seconds between two looks at how well it does; longer where a look takes long."""
-
 SHARES = (1.0, 0.6, 0.3)
 """How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
-
-_CHECK_SHARE = 0.15
-"""Most of the time that these looks may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +52,6 @@ class Checked:
     step: int
     comparison: Comparison
     stale_seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Glimpse:
-    """The network as it is by now, for those who want to see what it makes of their image."""
-
-    model: Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +102,7 @@ def learning_steps(
 
     Notes
     -----
-    A model made from nothing learns in a way of its own (`learning.scratch`), which takes up nothing meanwhile.
+    A model made from nothing learns in a way of its own (`learning.scratch`).
 
     Raises
     ------
@@ -127,7 +116,18 @@ def learning_steps(
     lesson = make_lesson(model, material, border)
     if model.info.from_nothing:
         config = scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
-        better = yield from scratch_steps(model, lesson.samples, config, device, cancel, pause)
+
+        def joined() -> Sequence[Sample]:
+            nonlocal lesson
+            added = more() if more is not None else None
+            if not added:
+                return []
+            lesson = make_lesson(model, added, border)
+            return lesson.samples
+
+        better = yield from scratch_steps(
+            model, lesson.samples, config, device, cancel, pause=pause, more=joined, peek=peek
+        )
         marks = _Marks(model, [] if model.info.is_untrained else lesson.exams, place)
         return Learned(better, Verdict(marks.compare(better), None, lesson.margin))
     # The time is the user's: what is asked of the new model afterwards takes as long as what was asked of the old one.
@@ -137,7 +137,7 @@ def learning_steps(
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
     marks = _Marks(model, lesson.exams, place)
     last: StepReport | None = None
-    since_glimpse, glimpse_pause = Stopwatch(), CHECK_EVERY
+    glimpses = Glimpses(peek)
     for last in session.run(cancel, pause):
         yield last
         added = more() if more is not None else None
@@ -150,10 +150,7 @@ def learning_steps(
             yield checked
             if checked.stale_seconds > PATIENCE:
                 break
-        if peek is not None and since_glimpse.seconds > glimpse_pause and peek():
-            watch = Stopwatch()
-            yield Glimpse(Model(session.trained(), model.info))
-            glimpse_pause, since_glimpse = max(CHECK_EVERY, watch.seconds / _CHECK_SHARE), Stopwatch()
+        yield from glimpses.of(lambda: Model(session.trained(), model.info))
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
@@ -208,7 +205,7 @@ class _Marks:
         self._model, self._exams, self._device = model, exams, device
         self._before: list[NDArray[np.int32]] = []
         self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
-        self._pause = CHECK_EVERY
+        self._pause = LOOK_EVERY
 
     def due(self) -> bool:
         """Whether it is time for another look."""
@@ -221,7 +218,7 @@ class _Marks:
         assert comparison is not None  # there are exams, or it would not have been due
         if comparison.after > self._best:
             self._best, self._since_best = comparison.after, Stopwatch()
-        self._pause = max(CHECK_EVERY, watch.seconds / _CHECK_SHARE)
+        self._pause = max(LOOK_EVERY, watch.seconds / LOOK_SHARE)
         self._since_check = Stopwatch()
         return Checked(step, comparison, self._since_best.seconds)
 

@@ -7,6 +7,8 @@ rate that falls, and background that nobody has to paint (`learning.background`)
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +18,20 @@ from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
 from napari_unet.learning.blank import fitted
 from napari_unet.learning.finetune import CORRECTIONS, learned_recipe
-from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
+from napari_unet.learning.glimpse import Glimpses
+from napari_unet.learning.session import TrainingConfig, TrainingSession
 from napari_unet.models.info import FROM_NOTHING
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     import torch
 
+    from napari_unet.learning.glimpse import Glimpse
     from napari_unet.learning.sampling import Sample
+    from napari_unet.learning.session import StepReport
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken, PauseToken
 
@@ -60,12 +65,33 @@ def scratch_steps(
     config: TrainingConfig,
     device: str = "auto",
     cancel: CancelToken | None = None,
+    *,
     pause: PauseToken | None = None,
-) -> Generator[StepReport, None, Model]:
+    more: Callable[[], Sequence[Sample]] | None = None,
+    peek: Callable[[], bool] | None = None,
+) -> Generator[StepReport | Glimpse, None, Model]:
     """Go on learning in a model made from nothing; yield a report after every step and return the new model.
 
     An untrained model for objects learns in two rounds. In the first, a few of the pixels around painted objects count
-    as background; in the second all of them, but for those where it sees an object by now.
+    as background; in the second all of them, but for those where it sees an object by now. The network is as large as
+    the objects that were painted at first ask for, whatever joins them later.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin; it is not changed.
+    samples : sequence of Sample
+        What to learn from.
+    config : TrainingConfig
+        How.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel, pause : optional
+        Tokens that end it, or hold it up, after the step under way.
+    more : callable, optional
+        Asked after every step: returns all that is to be learned from, if that is more by now, else nothing.
+    peek : callable, optional
+        Asked every few seconds whether a `Glimpse` is wanted.
 
     Raises
     ------
@@ -81,18 +107,30 @@ def scratch_steps(
             model, rounds = fitted(model, diameter), 2
     seconds = config.max_seconds
     part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
-    done = 0
+    done, glimpses = 0, Glimpses(peek)
+
+    def prepared(samples: Sequence[Sample], model: Model) -> list[Sample]:
+        if diameter is None:
+            return list(samples)
+        return [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
+
+    def learned(session: TrainingSession, model: Model) -> Model:
+        steps = done + session.step
+        recipe = learned_recipe(FROM_NOTHING, steps, watch.seconds, config, samples)
+        return Model(session.trained(), _learned(model.info, diameter, recipe))
+
     for index in range(rounds):
-        taught = samples
-        if diameter is not None:
-            taught = [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
         settings = config.model_copy(update={**part, "seed": config.seed + index})
-        session = TrainingSession(model.net, taught, settings, where)
+        session = TrainingSession(model.net, prepared(samples, model), settings, where)
         for report in session.run(cancel, pause):
-            yield StepReport(done + report.step, config.steps, report.loss, watch.seconds)
+            yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
+            added = more() if more is not None else None
+            if added:
+                samples, diameter = added, painted_diameter(model, added)
+                session.learn_from(prepared(samples, model))
+            yield from glimpses.of(partial(learned, session, model))
+        model = learned(session, model)
         done += session.step
-        recipe = learned_recipe(FROM_NOTHING, done, watch.seconds, config, samples)
-        model = Model(session.trained(), _learned(model.info, diameter, recipe))
         if cancel is not None and cancel.cancelled:
             break
     return model
