@@ -10,6 +10,8 @@ four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `trai
 - `corrected, all the way`: without going back a part of the way where that forgets too much
 - `corrected, no ...`: without that and without holding on to the rest (`distillation`), without patches of the data
   that the model was first trained on (`replay`), or with the last weights instead of their running mean (`ema`)
+- `corrected, slower early`: the same with half the rate for each level of the network further from the objects, the
+  levels of highest resolution (`depth_rate`)
 - `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed; a part of it is kept
   aside
 """
@@ -45,6 +47,7 @@ WAYS: dict[str, dict[str, float]] = {
     "corrected, no distillation": {"distillation": 0.0},
     "corrected, no replay": {"replay": 0.0},
     "corrected, no ema": {"ema": 0.0},
+    "corrected, slower early": {"depth_rate": 0.5},
     "reviewed": {},
 }
 SAMPLES = files("napari_unet") / "samples"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -12,10 +13,11 @@ from typer.testing import CliRunner
 
 from napari_unet.axes import Image
 from napari_unet.benchmarks import tiling
-from napari_unet.benchmarks.annotator import Examiner, summary
+from napari_unet.benchmarks.annotator import Examiner, _from_nothing, summary
 from napari_unet.benchmarks.curves import draw_curves
 from napari_unet.benchmarks.fields import DATA_SETS, DataSet, Field, read_fields
 from napari_unet.benchmarks.report import in_turn, ratio
+from napari_unet.benchmarks.rivals import Dense, Forest
 from napari_unet.benchmarks.sitting import Sitting, sit_down
 from napari_unet.cli import app
 from napari_unet.evaluation.metrics import evaluate
@@ -110,7 +112,7 @@ def test_corrections_stay_when_the_field_is_segmented_again(bright_model, blobs)
     assert (sitting.labels[0, 0] == mended[0, 0])[protected].all()
     sitting.correct(1000)
     assert sitting.reviewed
-    assert evaluate(sitting.annotator.truth, sitting.labels[0, 0]).ap["0.75"] == 1
+    assert evaluate(sitting.people[0].truth, sitting.labels[0, 0]).ap["0.75"] == 1
     (material,) = sitting.material(bright_model())
     assert material.part.mask("supervised").all()
 
@@ -125,9 +127,38 @@ def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
     points = list(sit_down(model, fields, rounds=9, objects=number[0], steps=1, instances=True, seed=3))
     assert [point.figures["fields"] for point in points] == [1, 2]
     assert [point.objects for point in points] == [number[0], sum(number)]
-    people = [Sitting(field, seed=3 + i).annotator for i, field in enumerate(fields)]
+    people = [Sitting(field, seed=3 + i).people[0] for i, field in enumerate(fields)]
     assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.look_over() for p in people))
     assert [len(point.material) for point in points] == [1, 2]
+
+
+def test_a_volume_is_corrected_slice_by_slice(bright_model, blobs):
+    image, truth = blobs((64, 64), n=4, seed=1)
+    field = Field(Image(np.stack([image] * 5), "ZYX"), np.stack([truth] * 5), planes=(1, 3))
+    (point,) = sit_down(bright_model(threshold=3.0), [field], rounds=1, objects=6, steps=1, instances=True)
+    assert point.objects == 6
+    assert [one.part.corner[0] for one in point.material] == [1, 3]
+    first, second = (set(np.unique(one.part.labels)) - {0} for one in point.material)
+    assert (len(first), len(second)) == (4, 2)
+    assert not first & second, "an object that is drawn has an id of its own"
+    assert field.objects == 20
+    forest = Forest(instances=True)
+    forest.learn(point)
+    assert evaluate(field.truth, forest.segment(field.image)).ap["0.50"] > 0.5
+    dense = Dense(bright_model(), [field], 1, instances=True)
+    dense.learn(replace(point, seconds=1e9))
+    assert dense.segment(field.image).shape == field.truth.shape
+
+
+def test_a_model_from_nothing_learns_once_two_classes_are_painted(data):
+    fields, held_out = read_fields(data, DATA_SETS["squares"], 64)
+    assert set(np.unique(fields[0].truth)) == {1, 2}, "0 is what nobody has painted"
+    model = _from_nothing(fields, "semantic", 0)
+    points = list(sit_down(model, fields, rounds=4, objects=1, steps=30, instances=False))
+    assert len(points) < 4
+    model = points[-1].model
+    assert not model.info.is_untrained
+    assert set(np.unique(segment(held_out[0].image, model, device="cpu").labels)) <= {1, 2}
 
 
 def test_fields_are_split_by_file(data):
@@ -153,7 +184,7 @@ def data(tmp_path, monkeypatch):
 
 
 def test_annotator(data, tmp_path):
-    words = ["annotator", "--data", data, "--set", "squares", "--rounds", 1, "--objects", 2, "--steps", 1]
+    words = ["annotator", "--data", data, "--set", "squares", "--rounds", 1, "--objects", 6, "--steps", 1]
     words += ["--ceiling-steps", 1, "--size", 64, "-o", tmp_path / "out", "--json"]
     result = CliRunner().invoke(app, ["benchmark", *map(str, words)])
     assert result.exit_code == 0, result.output

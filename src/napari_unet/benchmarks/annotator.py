@@ -10,11 +10,14 @@ import statistics
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.benchmarks.fields import DATA_SETS, KNOWN, read_fields
 from napari_unet.benchmarks.report import report
 from napari_unet.benchmarks.rivals import Dense, Forest, Rival, Scratch, ceiling
 from napari_unet.benchmarks.sitting import sit_down
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.learning.blank import blank_model
 from napari_unet.learning.train import new_model
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
@@ -131,9 +134,11 @@ def run(
     examiner = Examiner(held_out, known, source.instances)
     task: Task = "instances" if source.instances else "semantic"
     untrained = new_model("unet2d", task, [f.image for f in fields], [f.truth for f in fields], settings.seed)
-    base = load_model(source.base) if source.base else untrained
+    base = load_model(source.base) if source.base else _from_nothing(fields, task, settings.seed)
 
     def by(model: Model) -> Callable[[Image], NDArray[Any]]:
+        if model.info.is_untrained:
+            return lambda image: np.zeros(image.label_shape, np.int32)
         return lambda image: segment(image, model, device=device).labels
 
     rows: dict[str, list[Row]] = {}
@@ -174,6 +179,12 @@ def run(
         "objects in all fields": objects, "seconds to draw all": round(dense.seconds), "summary": found,
         "ceiling": best, "rows": rows,
     })  # fmt: skip
+
+
+def _from_nothing(fields: Sequence[Field], task: Task, seed: int) -> Model:
+    """Return the model with which somebody begins who has none."""
+    classes = [f"class {index}" for index in range(1, 1 + max(int(field.truth.max()) for field in fields))]
+    return blank_model(fields[0].image, task, classes=classes if task == "semantic" else (), seed=seed)
 
 
 def summary(rows: dict[str, list[Row]], best: float | None, objects: int, dense_seconds: float) -> Row:

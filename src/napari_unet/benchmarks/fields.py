@@ -30,18 +30,26 @@ class Field:
     Attributes
     ----------
     image : Image
-        Axes (Y, X) or (Y, X, C).
-    truth : ndarray of int32, axes (Y, X)
+        Axes (Y, X), (Y, X, C), or (Z, Y, X).
+    truth : ndarray of int32, axes ([Z,] Y, X)
         Objects or classes.
+    planes : tuple of int
+        The slices of a volume that somebody corrects.
     """
 
     image: Image
     truth: NDArray[np.int32]
+    planes: tuple[int, ...] = (0,)
+
+    @property
+    def slices(self) -> NDArray[np.int32]:
+        """The truth with the axes (Z, Y, X)."""
+        return self.truth.reshape(-1, *self.truth.shape[-2:])
 
     @property
     def objects(self) -> int:
-        """True objects (or classes other than 0)."""
-        return int(np.count_nonzero(np.unique(self.truth)))
+        """True objects, or classes other than 0; an object of a volume counts in every slice that it is seen in."""
+        return sum(int(np.count_nonzero(np.unique(plane))) for plane in self.slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class DataSet:
     folder : str
         Within the folder of all data; holds ``images`` and ``labels``.
     base : str or None
-        The model to begin with; None: an untrained one.
+        The model to begin with; None: one from nothing, as `New model…` makes it.
     instances : bool
         Whether labels are objects, or classes.
     prefix : str
@@ -62,6 +70,8 @@ class DataSet:
         Whether files are of one animal if their names are the same up to the first ``_``.
     planes : int
         Planes taken of a volume, evenly spaced.
+    whole : bool
+        Whether volumes are segmented whole and only corrected in these planes, or the planes are images of their own.
     """
 
     folder: str
@@ -70,11 +80,13 @@ class DataSet:
     prefix: str = ""
     grouped: bool = False
     planes: int = 4
+    whole: bool = False
 
 
 DATA_SETS = {
     "cells_phase_t98g": DataSet("cells_phase_t98g"),
     "embryo3d_bbbc050": DataSet("embryo3d_bbbc050", grouped=True),
+    "embryo3d_volumes": DataSet("embryo3d_bbbc050", grouped=True, whole=True),
     "histology": DataSet("nuclei_dsb2018/train", prefix="histology"),
     "em_membranes_isbi2012": DataSet("em_membranes_isbi2012", base=None, instances=False),
     "axons_sem": DataSet("axons_sem", base=None, instances=False, grouped=True),
@@ -110,16 +122,21 @@ def read_fields(data: Path, source: DataSet, size: int, most: int = 8) -> tuple[
         part = parts[(index + 1) % min(HELD_OUT, len(groups)) == 0]
         for image, labels in pairs:
             if len(part) < most:
-                part += _cut(read_image(image), read_labels(labels), size, source.planes)
+                part += _cut(read_image(image), read_labels(labels), size, source)
     return parts[0][:most], parts[1][:most]
 
 
-def _cut(image: Image, labels: NDArray[np.int32], size: int, planes: int) -> Sequence[Field]:
+def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet) -> Sequence[Field]:
     """Fields of one file that show something."""
     truth = image.canonical_labels(labels)[0]
+    if source.base is None:
+        truth = truth + 1  # where a model is made from nothing, 0 is what nobody has painted
     depth = image.size("Z")
-    wanted = range(1) if depth == 1 else np.linspace(0, depth - 1, planes + 2)[1:-1].astype(int)
+    wanted = (0,) if depth == 1 else tuple(np.linspace(0, depth - 1, source.planes + 2)[1:-1].astype(int).tolist())
     y, x = (slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in image.space[1:])
+    if source.whole:
+        volume = replace(image, data=image.read(0, slice(0, depth), y, x)[0], axes="ZYX")
+        return [Field(volume, truth[:, y, x].astype(np.int32), wanted)]
     found = []
     for z in wanted:
         pixels = image.read(0, slice(z, z + 1), y, x)[:, 0]

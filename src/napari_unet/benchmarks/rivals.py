@@ -16,6 +16,7 @@ from napari_unet.learning.lesson import gather_material
 from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.train import train_steps, training_config
 from napari_unet.models.normalize import Normalization, measure, normalize
+from napari_unet.objects.stitch import stitch_slices
 from napari_unet.pipeline import segment
 from napari_unet.progress import drive
 
@@ -40,7 +41,7 @@ class Rival(Protocol):
         """Learn from what there is at this moment."""
 
     def segment(self, image: Image) -> NDArray[Any]:
-        """Return the labels (Y, X) of an image."""
+        """Return the labels ([Z,] Y, X) of an image."""
 
 
 class Dense:
@@ -55,10 +56,13 @@ class Dense:
         self, model: Model, fields: Sequence[Field], steps: int, *, instances: bool, device: str = "cpu", seed: int = 0
     ) -> None:
         self.model, self.steps, self.device = model, steps, device
-        people = [Annotator(f.truth, instances=instances, seed=seed + i) for i, f in enumerate(fields)]
-        self._finished_at = np.cumsum([person.draw_all() for person in people])
-        self._material = [_reviewed(field.image, person.truth, model, instances=instances) for field, person in
-                          zip(fields, people, strict=True)]  # fmt: skip
+        drawn = [
+            (field, z, Annotator(field.slices[z], instances=instances, seed=seed + i + z))
+            for i, field in enumerate(fields)
+            for z in field.planes
+        ]
+        self._finished_at = np.cumsum([person.draw_all() for _, _, person in drawn])
+        self._material = [_reviewed(field, z, person.truth, model, instances=instances) for field, z, person in drawn]
 
     @property
     def seconds(self) -> float:
@@ -73,16 +77,18 @@ class Dense:
             self.model = learned.model if learned.verdict.serve else self.model
 
     def segment(self, image: Image) -> NDArray[Any]:
-        """Return the labels (Y, X) of an image."""
+        """Return the labels ([Z,] Y, X) of an image."""
         return segment(image, self.model, device=self.device).labels
 
 
-def _reviewed(image: Image, labels: NDArray[Any], model: Model, *, instances: bool) -> list[Material]:
-    """Return a field of which somebody has said that all of it is right."""
-    corrections = Corrections((1, 1, *labels.shape), instances=instances)
-    corrections.reviewed[:] = True
-    corrections.update(labels[None, None])
-    return gather_material(image, labels[None, None], corrections, model)
+def _reviewed(field: Field, z: int, truth: NDArray[Any], model: Model, *, instances: bool) -> list[Material]:
+    """Return a slice of a field of which somebody has said that all of it is right."""
+    labels = np.zeros((1, *field.slices.shape), np.int32)
+    labels[0, z] = truth
+    corrections = Corrections(labels.shape, instances=instances)
+    corrections.reviewed[0, z] = True
+    corrections.update(labels)
+    return gather_material(field.image, labels, corrections, model)
 
 
 class Scratch:
@@ -106,7 +112,7 @@ class Scratch:
         self.model = drive(finetune_steps(self.model, samples, config, self.device), lambda report: None)
 
     def segment(self, image: Image) -> NDArray[Any]:
-        """Return the labels (Y, X) of an image."""
+        """Return the labels ([Z,] Y, X) of an image."""
         return segment(image, self.model, device=self.device).labels
 
 
@@ -131,23 +137,28 @@ class Forest:
         """Fit to the pixels that the program learned from, a part of them where they are many."""
         features, classes, areas = [], [], [1]
         for one in point.material:
-            labels, mask = one.part.labels[0], one.part.mask("supervised")[0]
-            _, y, x = one.part.corner
-            seen = pixel_features(one.image)[y : y + mask.shape[0], x : x + mask.shape[1]]
-            features.append(seen[mask])
-            classes.append(labels[mask] > 0 if self._instances else labels[mask])
-            areas += np.bincount(labels[mask])[1:].tolist()
+            first, y, x = one.part.corner
+            for z, (labels, mask) in enumerate(zip(one.part.labels, one.part.mask("supervised"), strict=True)):
+                seen = pixel_features(one.image, first + z)[y : y + mask.shape[0], x : x + mask.shape[1]]
+                features.append(seen[mask])
+                classes.append(labels[mask] > 0 if self._instances else labels[mask])
+                areas += np.bincount(labels[mask])[1:].tolist()
         all_features, all_classes = np.concatenate(features), np.concatenate(classes)
         chosen = self._rng.permutation(len(all_classes))[: self._PIXELS]
         self._forest.fit(all_features[chosen], all_classes[chosen])
         self._radius = float(np.sqrt(np.median([area for area in areas if area]) / np.pi))
 
     def segment(self, image: Image) -> NDArray[Any]:
-        """Return the labels (Y, X) of an image."""
+        """Return the labels ([Z,] Y, X) of an image."""
+        planes = [self._plane(pixel_features(image, z)) for z in range(image.size("Z"))]
+        if not image.is_volume:
+            return planes[0]
+        return stitch_slices(np.stack(planes)) if self._instances else np.stack(planes)
+
+    def _plane(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
         from skimage.feature import peak_local_max
         from skimage.segmentation import watershed
 
-        features = pixel_features(image)
         classes = self._forest.predict(features.reshape(-1, features.shape[-1])).reshape(features.shape[:-1])
         if not self._instances:
             return np.asarray(classes, np.int32)
@@ -159,14 +170,14 @@ class Forest:
         return np.asarray(watershed(-depth, seeds, mask=mask), np.int32)
 
 
-def pixel_features(image: Image) -> NDArray[np.float32]:
-    """Return intensity, edges and texture of every pixel on several scales, axes (Y, X, features)."""
+def pixel_features(image: Image, z: int = 0) -> NDArray[np.float32]:
+    """Return intensity, edges and texture of every pixel of a slice on several scales, axes (Y, X, features)."""
     from skimage.feature import multiscale_basic_features
 
     pixels = image.read()
     settings = Normalization()
-    pixels = normalize(pixels, measure(pixels, settings), settings)[:, 0]
-    found = multiscale_basic_features(pixels, sigma_min=1, sigma_max=16, channel_axis=0)
+    plane = normalize(pixels, measure(pixels, settings), settings)[:, z]
+    found = multiscale_basic_features(plane, sigma_min=1, sigma_max=16, channel_axis=0)
     return np.asarray(found, np.float32)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
+from napari_unet.errors import NothingToLearnError
 from napari_unet.evaluation.annotator import Annotator
 from napari_unet.learning.corrected import learning_steps
 from napari_unet.learning.lesson import gather_material
@@ -70,39 +71,47 @@ class Sitting:
 
     def __init__(self, shown: Field, *, instances: bool = True, seed: int = 0) -> None:
         self.image = shown.image
-        self.labels = np.zeros((1, 1, *shown.truth.shape), np.int32)
+        self.labels = np.zeros((1, *shown.slices.shape), np.int32)
         self.corrections = Corrections(self.labels.shape, instances=instances)
-        self.annotator = Annotator(shown.truth, instances=instances, seed=seed)
+        self.people = {z: Annotator(shown.slices[z], instances=instances, seed=seed + z) for z in shown.planes}
         self.kinds: Counter[str] = Counter()
         self.seconds = 0.0
 
     def show(self, model: Model, device: str = "cpu") -> None:
         """Segment the field and write what is not corrected, as `layers.session.LayerSession.write` does."""
+        if model.info.is_untrained:
+            return  # there is an empty layer to paint into
         self.corrections.update(self.labels)
-        everything = (slice(0, 1), slice(None), slice(None))
-        predicted = segment(self.image, model, device=device).labels
-        self.labels[0] = self.corrections.merge(self.labels, 0, everything, predicted[None])
+        everything = (slice(0, self.labels.shape[1]), slice(None), slice(None))
+        predicted = segment(self.image, model, device=device).labels.reshape(self.labels.shape[1:])
+        self.labels[0] = self.corrections.merge(self.labels, 0, everything, predicted)
 
     def correct(self, objects: int) -> int:
-        """Mend so many objects or all there are, and mark the field as reviewed when all are well; return how many."""
+        """Mend so many objects or all there are, mark a plane as reviewed when all is well, and return how many."""
         count = 0
-        while True:
-            edit = self.annotator.next_edit(self.labels[0, 0], self.corrections.protected(self.labels, (0, 0)))
+        while not self.reviewed:
+            z = next(z for z in self.people if not self.corrections.reviewed[0, z].all())
+            plane = self.labels[0, z]
+            edit = self.people[z].next_edit(plane, self.corrections.protected(self.labels, (0, z)))
             if edit is None:
-                self.corrections.review(0, slice(None), slice(None), slice(None))
-                self.seconds += self.annotator.look_over()
-                return count
+                self.corrections.review(0, slice(z, z + 1), slice(None), slice(None))
+                self.seconds += self.people[z].look_over()
+                continue
             if count >= objects and not edit.follows_up:
-                return count
-            edit.apply(self.labels[0, 0])
+                break
+            known = int(plane.max())
+            edit.apply(plane)
+            if self.corrections.instances:
+                plane[plane > known] += int(self.labels.max()) - known  # an id that no other slice has
             self.seconds += edit.seconds
             self.kinds[edit.kind.value] += 1
             count += 1
+        return count
 
     @property
     def reviewed(self) -> bool:
         """Whether the annotator is done with it."""
-        return bool(self.corrections.reviewed.all())
+        return all(self.corrections.reviewed[0, z].all() for z in self.people)
 
     def material(self, model: Model) -> list[Material]:
         """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
@@ -156,7 +165,10 @@ def sit_down(
             left -= done[-1].correct(left)
         watch = Stopwatch()
         material = [part for sitting in done for part in sitting.material(model)]
-        learned = learn(model, material, steps, device)
+        try:
+            learned = learn(model, material, steps, device)
+        except NothingToLearnError:  # one class alone teaches nothing: more is painted first, as the window asks for
+            continue
         model = learned.model if learned.verdict.serve else model
         done[-1].show(model, device)
         kinds = sum((sitting.kinds for sitting in done), Counter[str]())
