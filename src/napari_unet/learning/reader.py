@@ -36,7 +36,7 @@ class FieldReader:
     def __init__(self, image: Image, model: Model, channels: Sequence[int] | None = None) -> None:
         self._image, self._model = image, model
         self._channels = tuple(channels) if channels else choose_channels(image, model)
-        self._zoom = magnification(image.pixel_size, model.info.pixel_size)
+        self._zoom = magnification(image, model.info)
         self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
 
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:

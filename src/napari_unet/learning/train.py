@@ -14,6 +14,7 @@ from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.nets.spec import UNetSpec, unet2015
 from napari_unet.nets.unet import UNet
+from napari_unet.objects.size import typical_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -137,6 +138,7 @@ def train_steps(
         Ends the training after the step under way.
     """
     samples: list[Sample] = []
+    views: list[NDArray[Any]] = []
     for image, truth in zip(images, labels, strict=True):
         if truth.shape != image.label_shape:
             raise LabelsError(
@@ -147,6 +149,7 @@ def train_steps(
         if ignore_label is not None:
             supervised = view != ignore_label
             view = np.where(supervised, view, 0)
+        views.append(view)
         channels = range(image.n_channels)
         model.check_channels(image.n_channels)
         weight = float(np.sqrt(truth.size))
@@ -155,8 +158,10 @@ def train_steps(
     yield from session.run(cancel)
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
-    info = model.info.model_copy(update={"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None})
-    return Model(session.trained(), info)
+    known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None}
+    if model.info.task == "instances" and model.info.diameter is None:
+        known["diameter"] = typical_diameter(views)
+    return Model(session.trained(), model.info.model_copy(update=known))
 
 
 def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
