@@ -225,3 +225,17 @@ class Image:
             if letter not in axes:
                 view = np.expand_dims(view, position)
         return view
+
+
+def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
+    """Return the images' pixel size in micrometres, if all have about the same."""
+    sizes = []
+    for image in images:
+        size = image.pixel_size
+        letters = "ZYX"[-ndim:]
+        values = [size.along(letter) for letter in letters] if size is not None else [None]
+        if None in values:
+            return None
+        sizes.append([float(value) for value in values if value is not None])
+    spread = np.ptp(sizes, axis=0) / np.mean(sizes, axis=0)
+    return tuple(float(v) for v in np.mean(sizes, axis=0)) if (spread < 0.1).all() else None

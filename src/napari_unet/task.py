@@ -196,7 +196,7 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     ModelMismatchError
         If it is said how wide the objects are, and the model does not know at which size it finds them.
     """
-    if image.diameter is not None and info.diameter is None:
+    if image.diameter is not None and info.diameter is None and not info.is_untrained:
         raise ModelMismatchError(
             f"The model {info.name!r} does not know how wide the objects are that it finds, so an object diameter "
             f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
@@ -225,3 +225,8 @@ def resized(block: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.floa
     from skimage.transform import resize
 
     return np.stack([resize(channel, tuple(shape), order=1, anti_aliasing=True) for channel in block])
+
+
+def nearest_places(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """Return the index that takes, of an array of one shape, the pixel nearest to each of another shape."""
+    return np.ix_(*(((np.arange(n) + 0.5) * size / n).astype(np.intp) for size, n in zip(old, new, strict=True)))
