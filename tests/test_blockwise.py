@@ -96,6 +96,16 @@ def test_a_rescaled_image(bright_model, blobs, tmp_path, small_blocks):
     assert same_objects(read_labels(target), whole.labels)
 
 
+def test_an_object_diameter(bright_model, blobs, tmp_path, small_blocks):
+    model = bright_model(info={"diameter": 10})
+    source, target = tmp_path / "a.zarr", tmp_path / "out.zarr"
+    write_maps(source, blobs((100, 110), radius=10)[0], "YX")
+    whole = segment(read_image(source), model, diameter=20)
+    report = segment_file(FileJob(source, target), model, SegmentOptions(diameter=20))
+    assert report["tile_shape"] == [50, 55]
+    assert same_objects(read_labels(target), whole.labels)
+
+
 def test_stopped_or_failed_leaves_nothing(bright_model, blobs, tmp_path, small_blocks, monkeypatch):
     source, target = tmp_path / "a.zarr", tmp_path / "out.tif"
     write_maps(source, blobs((150, 170))[0], "YX")

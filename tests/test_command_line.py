@@ -234,6 +234,17 @@ def test_axes_and_pixel_size_are_used(run, bright_model, tmp_path):
         assert tif.series[0].axes == "ZYX"
 
 
+def test_object_diameter(run, bright_model, folder, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model_file(bright_model(info={"diameter": 10}), path)
+    arguments = ["segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--json", "--overwrite"]
+    done = report(run(*arguments, "--model", path, "--diameter", "20"))["results"][0]
+    assert (done["tile_shape"], done["n_objects"]) == ([24, 30], 3)
+    assert "positive number of pixels" in run(*arguments, "--model", path, "--diameter", "0", status=2).stderr
+    save_model_file(bright_model(), path)
+    assert "does not know how wide" in run(*arguments, "--model", path, "--diameter", "20", status=2).stderr
+
+
 def test_maps(run, folder, model, tmp_path):
     run("segment", folder, "-o", tmp_path / "out", "--model", model, "--maps")
     assert "a_maps.zarr" in names(tmp_path / "out")

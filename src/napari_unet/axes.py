@@ -124,11 +124,14 @@ class Image:
         For messages.
     damage : object, optional
         Tells, by ``str()``, what of the image could not be read so far and counts as empty ("" for nothing).
+    diameter : float, optional
+        Typical diameter, in pixels, of the objects to be found in it, as somebody said; None: not known.
 
     Raises
     ------
     ImageError
-        On making it, if the axes do not fit, an axis is empty, or the pixels are not real numbers.
+        On making it, if the axes do not fit, an axis is empty, the pixels are not real numbers, or the diameter is not
+        a positive one.
     """
 
     data: Any
@@ -137,6 +140,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     name: str = "image"
     damage: object = None
+    diameter: float | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -146,6 +150,8 @@ class Image:
         object.__setattr__(self, "_sizes", dict(zip(axes, shape, strict=True)))
         if 0 in shape:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Open another one.")
+        if self.diameter is not None and not (np.isfinite(self.diameter) and self.diameter > 0):
+            raise ImageError(f"The object diameter is {self.diameter}; it must be a positive number of pixels.")
         dtype = np.dtype(self.data.dtype)
         if dtype.kind not in "buif":
             kind = "complex numbers" if dtype.kind == "c" else f"the data type {dtype}"
@@ -219,3 +225,17 @@ class Image:
             if letter not in axes:
                 view = np.expand_dims(view, position)
         return view
+
+
+def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
+    """Return the images' pixel size in micrometres, if all have about the same."""
+    sizes = []
+    for image in images:
+        size = image.pixel_size
+        letters = "ZYX"[-ndim:]
+        values = [size.along(letter) for letter in letters] if size is not None else [None]
+        if None in values:
+            return None
+        sizes.append([float(value) for value in values if value is not None])
+    spread = np.ptp(sizes, axis=0) / np.mean(sizes, axis=0)
+    return tuple(float(v) for v in np.mean(sizes, axis=0)) if (spread < 0.1).all() else None

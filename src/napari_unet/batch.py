@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.axes import Image, PixelSize
 from napari_unet.blockwise import Outcome, Plane, segment_into
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
@@ -28,6 +27,7 @@ from napari_unet.task import Mode, Task, make_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_unet.axes import Image, PixelSize
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, ProgressCallback
 
@@ -60,6 +60,7 @@ class SegmentOptions:
     tile: int | None = None
     maps: bool = False
     overwrite: bool = False
+    diameter: float | None = None
 
 
 def plan_files(inputs: Sequence[Path], out: Path, file_format: Literal["tif", "zarr"] | None = None) -> list[FileJob]:
@@ -111,8 +112,7 @@ def segment_file(
     if job.target.exists() and not options.overwrite:
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
     image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
-    if options.pixel_size is not None:
-        image = Image(image.data, image.axes, options.pixel_size, image.channel_names, image.name, image.damage)
+    image = replace(image, pixel_size=options.pixel_size or image.pixel_size, diameter=options.diameter)
     task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)

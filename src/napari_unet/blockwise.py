@@ -199,7 +199,7 @@ class _Objects:
         return self._stitcher
 
     def _decode(self, part: Block) -> tuple[Block, NDArray[np.int32]]:
-        return part, self._task.model.decode(self._maps.read(self._unit, part.seen))
+        return part, self._task.decode(self._maps.read(self._unit, part.seen))
 
     def _take(self, most: int) -> None:
         for part, found in self._aside.take(most):

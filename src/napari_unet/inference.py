@@ -250,7 +250,7 @@ def _noted(event: TileDone | UnitDone, finished: Finished) -> TileDone | UnitDon
 
 def _finish(task: Task, unit: Unit, maps: NDArray[np.float32], progress: Progress) -> UnitDone:
     maps = task.at_image_size(maps)
-    labels = task.model.decode(maps)
+    labels = task.decode(maps)
     region = tuple(slice(0, n) for n in labels.shape) if task.zoom else task.plan.region
     return UnitDone(unit, _with_z(unit, region), _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
 
@@ -276,7 +276,7 @@ class _Glances:
 
 
 def _provisional(task: Task, unit: Unit, result: TileResult, progress: Progress) -> TileDone:
-    labels = _volume(task.model.decode(result.maps))
+    labels = _volume(task.decode(result.maps))
     return TileDone(unit, _with_z(unit, result.tile.region), labels, progress)
 
 

@@ -60,6 +60,7 @@ def segment(
     *,
     axes: str | None = None,
     pixel_size: PixelSize | Sequence[float] | None = None,
+    diameter: float | None = None,
     channel: int | None = None,
     device: str = "auto",
     mode: Mode = "auto",
@@ -81,6 +82,10 @@ def segment(
     pixel_size : sequence of float or PixelSize, optional
         Micrometres, (Y, X) or (Z, Y, X). Where the model knows its own, the image is rescaled to it and the result
         back.
+    diameter : float, optional
+        Typical diameter of the objects, pixels. The image is rescaled so that they have the size at which the model
+        finds them (`model.info.diameter`), and the result back, whatever the pixel sizes. None: by the pixel sizes, or
+        as in the images that the model learned from.
     channel : int, optional
         Channel to segment; None: all of them, or the first if the model takes one only.
     device : str
@@ -108,7 +113,7 @@ def segment(
         If the input cannot be used.
     """
     watch = Stopwatch()
-    image = as_image(image, axes, pixel_size)
+    image = as_image(image, axes, pixel_size, diameter=diameter)
     if not isinstance(model, Model):
         model = load_model(model)
     device = str(resolve_device(device))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet.axes import Image, PixelSize, guess_axes
-from napari_unet.errors import ImageError
+from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.plan import TilingPlan, make_plan
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
 
 RESCALE_TOLERANCE = 1.25
 """A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
+
+DIAMETER_TOLERANCE = 1.5
+"""Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
+to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
 
 FAST_ERROR = 1e-2
 """Largest difference of the maps up to which the fast mode is taken without being asked for."""
@@ -74,18 +79,26 @@ class Task:
         """Return the maps of a unit (K, [Z,] Y, X) with the image's pixels, where it was segmented at others."""
         return resized(maps, self.image.space[-len(self.plan.shape) :]) if self.zoom else maps
 
+    def decode(self, maps: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the labels of maps with the image's pixels; axes (K, [Z,] Y, X) -> ([Z,] Y, X)."""
+        return self.model.decode(maps, self.zoom)
+
 
 def as_image(
-    data: Any, axes: str | None = None, pixel_size: PixelSize | Sequence[float] | None = None, name: str = "image"
+    data: Any,
+    axes: str | None = None,
+    pixel_size: PixelSize | Sequence[float] | None = None,
+    name: str = "image",
+    diameter: float | None = None,
 ) -> Image:
     """Return an `Image` from an array (numpy, dask, zarr) or as it is; axes are guessed where none are given."""
     if isinstance(data, Image):
-        return data
+        return data if diameter is None else replace(data, diameter=diameter)
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         raise ImageError(f"An image is an array with a shape and a data type; got {type(data).__name__}.")
     if pixel_size is not None and not isinstance(pixel_size, PixelSize):
         pixel_size = PixelSize.from_sequence(pixel_size)
-    return Image(data, axes or guess_axes(tuple(data.shape)), pixel_size, name=name)
+    return Image(data, axes or guess_axes(tuple(data.shape)), pixel_size, name=name, diameter=diameter)
 
 
 def make_task(
@@ -132,7 +145,7 @@ def make_task(
         )
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
-    zoom = magnification(image.pixel_size, model.info.pixel_size)
+    zoom = magnification(image, model.info)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
     region = None if field is None or zoom else [*[slice(None)] * (spec.ndim - 2), *field]
     budget = pixel_budget(spec, resolve_device(device))
@@ -172,15 +185,39 @@ def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan])
     return plan if mode == "fast" or worth_it else exact
 
 
-def magnification(image: PixelSize | None, model: tuple[float, ...] | None) -> tuple[float, ...]:
-    """Return the magnification of each spatial axis that brings an image to the pixel size of a model; () for none."""
-    if image is None or model is None:
-        return ()
-    sizes = [image.along(letter) for letter in "ZYX"[-len(model) :]]
-    zoom = tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
-    if all(1 / RESCALE_TOLERANCE <= z <= RESCALE_TOLERANCE for z in zoom):
+def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
+    """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
+
+    What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
+    objects are in the images that the model is made for.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is said how wide the objects are, and the model does not know at which size it finds them.
+    """
+    if image.diameter is not None and info.diameter is None and not info.is_untrained:
+        raise ModelMismatchError(
+            f"The model {info.name!r} does not know how wide the objects are that it finds, so an object diameter "
+            f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
+        )
+    tolerance, zoom = RESCALE_TOLERANCE, _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
+    wide = image.diameter or (None if zoom else info.image_diameter)
+    if wide is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
+        across = (zoom[-1] * zoom[-2]) ** 0.5
+        zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
+    if all(1 / tolerance <= z <= tolerance for z in zoom):
         return ()
     return zoom
+
+
+def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
+    """Return the magnifications that bring one pixel size to the other; () where one of them is not known."""
+    if image is None or model is None:
+        return ()
+    sizes = [image.along(letter) for letter in "ZYX"[-ndim:]]
+    return tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
 
 
 def resized(block: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
@@ -188,3 +225,8 @@ def resized(block: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.floa
     from skimage.transform import resize
 
     return np.stack([resize(channel, tuple(shape), order=1, anti_aliasing=True) for channel in block])
+
+
+def nearest_places(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """Return the index that takes, of an array of one shape, the pixel nearest to each of another shape."""
+    return np.ix_(*(((np.arange(n) + 0.5) * size / n).astype(np.intp) for size, n in zip(old, new, strict=True)))

@@ -10,6 +10,7 @@ from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnEr
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.learning.train import new_model, train_steps, training_config
 from napari_unet.models.info import DataSource
+from napari_unet.objects.size import typical_diameter
 from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
 
@@ -133,6 +134,7 @@ def test_a_model_learns_from_labels(tiny_model):
     labels = segment(picture, better, device="cpu").labels
     assert ((labels > 0) == (LABELS > 0)).mean() > 0.97
     assert better.info.recipe["steps"] == 150
+    assert better.info.diameter == pytest.approx(typical_diameter([LABELS]))
 
 
 def test_what_it_learned_from_is_noted(tiny_model):

@@ -258,6 +258,8 @@ def test_a_description_that_is_none_is_refused(rewritten, text, said):
         (("name",), "x" * 10_000, "name"),
         (("pixel_size",), [0.5, -1.0], "pixel size"),
         (("pixel_size",), [0.5], "pixel size"),
+        (("diameter",), -3, "diameter"),
+        (("image_diameter",), 30, "the one that the network works at"),
         (("inputs",), "colour", "three input channels"),
         (("decoding", "foreground"), 7, "decoding.foreground"),
         (("normalization", "low"), -5, "normalization.low"),

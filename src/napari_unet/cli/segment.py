@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from napari_unet.axes import PixelSize
 from napari_unet.cli.common import Bar, Device, Json, app, check_device, fail, open_model, print_json, say
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import format_seconds
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
 
 
 class Format(StrEnum):
@@ -39,6 +43,9 @@ def segment(
     ] = None,
     channel: Annotated[int | None, typer.Option(help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
+    diameter: Annotated[
+        float | None, typer.Option(help="Of the objects, pixels: the image is rescaled to what the model finds best.")
+    ] = None,
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same, as measured.")] = Mode.auto,
     tile: Annotated[
@@ -56,7 +63,10 @@ def segment(
     check_device(device)
     if mode is Mode.fast and network.info.fast is None:
         say(f"{network.name} has no fast mode that is good enough; going on exactly.")
-    options = SegmentOptions(axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite)
+    _check_diameter(diameter, network)
+    options = SegmentOptions(
+        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, diameter
+    )
     try:
         jobs = plan_files(inputs, out, file_format.value if file_format else None)
     except FileFormatError as error:
@@ -81,6 +91,19 @@ def segment(
         print_json({"results": results, "failed": failed, "model": network.name, "mode": mode.value})
     if failed:
         raise typer.Exit(1)
+
+
+def _check_diameter(diameter: float | None, model: Model) -> None:
+    if diameter is None:
+        return
+    if not 0 < diameter < math.inf:
+        fail(f"--diameter takes a positive number of pixels, for example 30; got {diameter:g}.", 2)
+    if model.info.diameter is None:
+        fail(
+            f"The model {model.name!r} does not know how wide the objects are that it finds, so --diameter says "
+            "nothing. Leave it out, or give --pixel-size.",
+            2,
+        )
 
 
 def _pixel_size(text: str | None) -> PixelSize | None:

@@ -24,6 +24,7 @@ from napari_unet.layers.painting import paint_next, ready_to_paint
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
+from napari_unet.layers.sizes import ObjectSizes
 from napari_unet.layers.view import order_units
 from napari_unet.learning.blank import blank_model
 from napari_unet.models.store import list_models, load_model, save_model
@@ -95,6 +96,7 @@ class Controller:
         self.learner = Learner(self, runner)
         self.reviewer = Reviewer(self)
         self.guide = Guide(self)
+        self.sizes = ObjectSizes(self)
         self.overlays = Overlays(self)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -264,7 +266,7 @@ class Controller:
             raise UNetError(
                 "There is no image to segment. Open one (File > Open, or File > Open Sample) and select it."
             )
-        return adapter.layer_image(self._layer, self.axes)
+        return self.sizes.of(self._layer, adapter.layer_image(self._layer, self.axes))
 
     # -- Correct ---------------------------------------------------------------------------------------------------
 

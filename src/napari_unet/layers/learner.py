@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.learning.corrected import Checked, Learned, learning_steps
+from napari_unet.learning.corrected import Checked, Learned, Rescaled, learning_steps
 from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import resolve_device
@@ -204,7 +204,7 @@ class Learner:
 
     def _steps(
         self, job: Job, model: Model, material: list[Material], device: str, seconds: float
-    ) -> Generator[StepReport | Checked | Seen, None, Learned]:
+    ) -> Generator[Rescaled | StepReport | Checked | Seen, None, Learned]:
         """Learn, and segment the field in view now and then with what was learned so far (worker)."""
         steps = learning_steps(
             model, material, seconds, device, job.cancel, pause=self.pause, more=self._take_more, peek=self._peeks
@@ -236,6 +236,8 @@ class Learner:
                 desk.say(event.note)
             self._look = self._present_look() if self.preview else None
             desk.stepped.emit(event)
+        elif isinstance(event, Rescaled):
+            desk.say(f"{event} Object diameter, in the panel, changes that.")
         elif isinstance(event, Checked):
             desk.checked.emit(event)
         elif isinstance(event, Seen):

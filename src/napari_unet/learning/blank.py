@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from napari_unet.axes import common_pixel_size
 from napari_unet.errors import LabelsError, ModelMismatchError
-from napari_unet.learning.train import common_pixel_size, untrained
+from napari_unet.learning.train import untrained
 from napari_unet.models.info import FROM_NOTHING, ModelInfo
 from napari_unet.nets.geometry import receptive_field
 from napari_unet.nets.spec import UNetSpec

@@ -12,6 +12,7 @@ from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
 from napari_unet.learning.glimpse import LOOK_EVERY, LOOK_SHARE, Glimpse, Glimpses
 from napari_unet.learning.lesson import make_lesson
 from napari_unet.learning.replay import base_answers, base_exams, replayed
+from napari_unet.learning.scale import at_fitting_scale, rescales
 from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingSession
 from napari_unet.models.model import Model, resolve_device
@@ -55,6 +56,20 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rescaled:
+    """Learning goes on at another scale: the model as it begins, and as it was before."""
+
+    model: Model
+    before: Model
+
+    def __str__(self) -> str:
+        info = self.model.info
+        wide = info.image_diameter or 0.0
+        times = f"{wide / (info.diameter or 1.0):.1f} times smaller"
+        return f"The objects are about {wide:.0f} pixels wide, so it learns on the image made {times}."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """A new model, and what is known of it."""
 
@@ -73,7 +88,7 @@ def learning_steps(
     pause: PauseToken | None = None,
     more: Callable[[], Sequence[Material]] | None = None,
     peek: Callable[[], bool] | None = None,
-) -> Generator[StepReport | Checked | Glimpse, None, Learned]:
+) -> Generator[Rescaled | StepReport | Checked | Glimpse, None, Learned]:
     """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
 
     A part of the reviewed area, if it is large enough, is not learned from. Old and new model are compared there, and
@@ -113,7 +128,11 @@ def learning_steps(
     """
     place, watch = resolve_device(device), Stopwatch()
     border = float((settings or {}).get("border", 0.0))
-    lesson = make_lesson(model, material, border)
+    began, model = model, at_fitting_scale(model, material)
+    before = began if began is not model and rescales(began, model, material) else None
+    if before is not None:
+        yield Rescaled(model, before)
+    lesson = make_lesson(model, material, border, before)
     if model.info.from_nothing:
         config = scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
 
@@ -122,7 +141,7 @@ def learning_steps(
             added = more() if more is not None else None
             if not added:
                 return []
-            lesson = make_lesson(model, added, border)
+            lesson = make_lesson(model, added, border, before)
             return lesson.samples
 
         better = yield from scratch_steps(
@@ -142,7 +161,7 @@ def learning_steps(
         yield last
         added = more() if more is not None else None
         if added:
-            lesson = make_lesson(model, added, border)
+            lesson = make_lesson(model, added, border, before)
             session.learn_from(replayed(model, lesson.samples, config.replay))
             marks = _Marks(model, lesson.exams, place)
         if marks.due():
@@ -227,6 +246,6 @@ class _Marks:
         if not self._exams:
             return None
         if not self._before:
-            self._before = [exam.sit(self._model, self._device) for exam in self._exams]
+            self._before = [exam.sit_before(self._model, self._device) for exam in self._exams]
         after = [exam.sit(other, self._device) for exam in self._exams]
         return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from napari_unet.objects.stitch import compact
+from napari_unet.task import nearest_places
 from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
@@ -48,12 +49,22 @@ class Exam:
         The pixels that are compared.
     corrected : frozenset of int
         Ids of the objects that the user has changed; the others were accepted as the old model made them.
+    before : ndarray of float32, axes (C, [Z,] Y, X), optional
+        The same place at the scale at which the model worked that learning began with, where that was another.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[Any]
     mask: NDArray[np.bool_]
     corrected: frozenset[int] = frozenset()
+    before: NDArray[np.float32] | None = None
+
+    def sit_before(self, model: Model, device: torch.device) -> NDArray[np.int32]:
+        """Return what the model that learning began with makes of the place, at the scale that it worked at."""
+        if self.before is None:
+            return self.sit(model, device)
+        labels = replace(self, image=self.before, before=None).sit(model, device)
+        return labels[nearest_places(labels.shape, self.labels.shape)]
 
     def sit(self, model: Model, device: torch.device) -> NDArray[np.int32]:
         """Return what a model makes of the place, labels ([Z,] Y, X)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.replay import replayed
 from napari_unet.learning.sampling import make_sample
+from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, ProgressCallback
 
 CONTEXT = 128
-"""Pixels of the image around what is learned from that patches may show."""
+"""Pixels, as the network sees them, around what is learned from that patches may show."""
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
@@ -138,19 +140,22 @@ def field_sample(
     border : float
         How much more a seam between two objects counts.
     """
-    box = with_context(supervised, model.info.spec.ndim)
+    box = with_context(supervised, model.info.spec.ndim, reader.pixels)
     block = reader.read(frame, moved(box, corner))
     parts = reader.fit(labels[box]), reader.fit(supervised[box])
     focus = None if corrected is None else reader.fit(corrected[box])
     return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border)
 
 
-def with_context(mask: NDArray[np.bool_], ndim: int) -> Box:
-    """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one."""
-    box = []
+def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box:
+    """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one.
+
+    `pixels` is how many of the mask, along Y or X, are one of the network.
+    """
+    box, margin = [], math.ceil(CONTEXT * pixels)
     for axis in range(3):
         hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        grow = CONTEXT if axis or ndim == 3 else 0
+        grow = margin if axis or ndim == 3 else 0
         box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
     return box[0], box[1], box[2]
 
@@ -280,17 +285,19 @@ def finetune(
         limits: dict[str, Any] = {"max_seconds": max_seconds, "seed": seed}
         limits["steps"] = steps if steps is not None else (200 if max_seconds is None else 100_000)
         config = finetune_config(model, **limits)
-    samples: list[Sample] = []
-    for index, (data, truth) in enumerate(zip(images, labels, strict=True)):
-        image = as_image(data, axes, name=f"image {index + 1}")
-        mask = None if supervised is None else supervised[index]
+    pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
+    masks = supervised or [None] * len(pictures)
+    for image, truth, mask in zip(pictures, labels, masks, strict=True):
         for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
             if array is not None and array.shape != image.label_shape:
                 raise LabelsError(
                     f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}."
                 )
         model.check_channels(image.n_channels)
-        view = image.canonical_labels(truth)
+    views = [image.canonical_labels(truth) for image, truth in zip(pictures, labels, strict=True)]
+    model = at_scale_of_labels(model, pictures, views)
+    samples: list[Sample] = []
+    for image, view, mask in zip(pictures, views, masks, strict=True):
         samples += image_samples(image, model, view, None if mask is None else image.canonical_labels(mask))
 
     def tell(report: StepReport) -> None:
@@ -298,7 +305,7 @@ def finetune(
             progress(Progress(report.step, report.steps, report.seconds, "steps", f"loss {report.loss:.3f}"))
 
     better = drive(finetune_steps(model, samples, config, device, cancel), tell)
-    better = with_fast_mode(better, (as_image(data, axes) for data in images))
+    better = with_fast_mode(better, pictures)
     if validation is None:
         return better
     scores = {}

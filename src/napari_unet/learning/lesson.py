@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
+from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.exams import CELL, LEAST_OBJECTS, MOST_KEPT_ASIDE, SQUARE, Exam, apart, cell_width, held_out
 from napari_unet.learning.finetune import CONTEXT, field_sample, moved, with_context
 from napari_unet.learning.reader import FieldReader
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.stitch import match_ids
-from napari_unet.task import choose_channels
+from napari_unet.task import choose_channels, magnification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,12 +102,13 @@ def gather_material(
     """
     fits = corrections.instances == (model.info.task == "instances")
     whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
-    parts = corrections.parts(labels, labels.shape[1] if whole else 0, CONTEXT) if fits else []
+    margin = math.ceil(CONTEXT / min(magnification(image, model.info) or (1.0,))) if fits else 0
+    parts = corrections.parts(labels, labels.shape[1] if whole else 0, margin) if fits else []
     channels = choose_channels(image, model, channel) if parts else ()
     return [Material(image, channels, part) for part in parts]
 
 
-def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0) -> Lesson:
+def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0, before: Model | None = None) -> Lesson:
     """Divide what is corrected and reviewed into what is learned from and what is kept aside.
 
     Parameters
@@ -115,6 +119,8 @@ def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0)
         From `gather_material`.
     border : float
         How much more a seam between two objects counts.
+    before : Model, optional
+        What it will be compared with, where that works at another scale.
 
     Raises
     ------
@@ -123,30 +129,49 @@ def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0)
     """
     ndim = model.info.spec.ndim
     parts = [one.part for one in material]
-    supervised = [part.mask("supervised") for part in parts]
-    held, margin = _kept_aside(model, parts, supervised)
+    read, read_before = _readers(model, material), _readers(before, material)
+    pixels = max((reader.pixels for reader in read.values()), default=1.0)
+    supervised = [_supervised(one.part, read[_key(one)].pixels) for one in material]
+    held, margin = _kept_aside(model, parts, supervised, pixels)
     samples: list[Sample] = []
     exams: list[Exam] = []
-    readers: dict[tuple[int, tuple[int, ...]], FieldReader] = {}
     for one, counts, aside in zip(material, supervised, held, strict=True):
-        key, part = (id(one.image), one.channels), one.part
-        if key not in readers:
-            readers[key] = FieldReader(one.image, model, one.channels)
+        part, reader = one.part, read[_key(one)]
         learned, _ = apart(counts, aside, margin) if aside.any() else (counts, 0)
         corrected = part.mask("corrected") & learned
         steps = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]
         for z in steps:
             corner, ids = (part.corner[0] + (z.start or 0), *part.corner[1:]), part.labels[z]
             if learned[z].any():
-                sample = field_sample(
-                    readers[key], model, part.frame, corner, ids, learned[z], corrected[z], border=border
-                )
+                sample = field_sample(reader, model, part.frame, corner, ids, learned[z], corrected[z], border=border)
                 samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
             if aside[z].any():
-                exams.append(_exam(readers[key], part, ndim, z, aside[z]))
+                exams.append(_exam(reader, read_before.get(_key(one)), part, ndim, z, aside[z]))
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     return Lesson(_evened(samples), exams, margin, _is_astray(parts))
+
+
+def _key(one: Material) -> tuple[int, tuple[int, ...]]:
+    return id(one.image), one.channels
+
+
+def _readers(model: Model | None, material: Sequence[Material]) -> dict[tuple[int, tuple[int, ...]], FieldReader]:
+    """Return what reads each image with its channels, at the scale of a model; nothing for none."""
+    if model is None:
+        return {}
+    return {key: FieldReader(one.image, model, one.channels) for key, one in {_key(o): o for o in material}.items()}
+
+
+def _supervised(part: Part, pixels: float) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network."""
+    mask, wider = part.mask("supervised"), round(RING * (pixels - 1))
+    if not part.corrections.instances or wider < 1:
+        return mask
+    near = part.mask("corrected")
+    for axis in (-2, -1):
+        near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * wider + 1, axis=axis).view(bool)
+    return np.asarray(mask | (near & (part.labels == 0)))
 
 
 def _is_astray(parts: Sequence[Part]) -> bool:
@@ -171,7 +196,7 @@ def _evened(samples: list[Sample]) -> list[Sample]:
 
 
 def _kept_aside(
-    model: Model, parts: Sequence[Part], supervised: list[NDArray[np.bool_]]
+    model: Model, parts: Sequence[Part], supervised: list[NDArray[np.bool_]], pixels: float
 ) -> tuple[list[NDArray[np.bool_]], int]:
     """Return the reviewed pixels (Z, Y, X) of each part that nothing is learned from, and the distance kept from them.
 
@@ -189,12 +214,15 @@ def _kept_aside(
     share = sum(map(np.count_nonzero, held)) / max(1, sum(map(np.count_nonzero, supervised)))
     if count < LEAST_OBJECTS or share > MOST_KEPT_ASIDE:
         return [np.zeros_like(mask) for mask in reviewed], 0
-    reach = max(halo(model.info.spec)[-2:])
+    reach = round(max(halo(model.info.spec)[-2:]) * pixels)
     return held, min(apart(a, b, reach)[1] for a, b in zip(supervised, held, strict=True))
 
 
-def _exam(reader: FieldReader, part: Part, ndim: int, z: slice, aside: NDArray[np.bool_]) -> Exam:
-    box = with_context(aside, ndim)
-    image = reader.read(part.frame, moved(box, (part.corner[0] + (z.start or 0), *part.corner[1:])))
-    labels = reader.fit(part.labels[z][box])
-    return Exam(image, labels, reader.fit(aside[box]), part.corrections.touched)
+def _exam(
+    reader: FieldReader, before: FieldReader | None, part: Part, ndim: int, z: slice, aside: NDArray[np.bool_]
+) -> Exam:
+    box = with_context(aside, ndim, reader.pixels)
+    where = moved(box, (part.corner[0] + (z.start or 0), *part.corner[1:]))
+    image, labels = reader.read(part.frame, where), reader.fit(part.labels[z][box])
+    earlier = None if before is None else before.read(part.frame, where)
+    return Exam(image, labels, reader.fit(aside[box]), part.corrections.touched, earlier)

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_unet.inference import sample_pixels
 from napari_unet.models.normalize import measure
-from napari_unet.task import choose_channels, magnification, resized
+from napari_unet.task import choose_channels, magnification, nearest_places, resized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,13 @@ class FieldReader:
     def __init__(self, image: Image, model: Model, channels: Sequence[int] | None = None) -> None:
         self._image, self._model = image, model
         self._channels = tuple(channels) if channels else choose_channels(image, model)
-        self._zoom = magnification(image.pixel_size, model.info.pixel_size)
+        self._zoom = magnification(image, model.info)
         self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
+
+    @property
+    def pixels(self) -> float:
+        """Pixels of the image, along Y or X, in one of the network."""
+        return 1 / float(np.sqrt(np.prod(self._zoom[-2:])))
 
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:
         """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
@@ -50,9 +55,7 @@ class FieldReader:
             labels = labels[0]
         if not self._zoom:
             return labels
-        shape = self._scaled(labels.shape)
-        places = [((np.arange(n) + 0.5) * old / n).astype(int) for n, old in zip(shape, labels.shape, strict=True)]
-        return labels[np.ix_(*places)]
+        return labels[nearest_places(labels.shape, self._scaled(labels.shape))]
 
     def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))

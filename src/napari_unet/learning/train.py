@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from napari_unet.axes import common_pixel_size
 from napari_unet.errors import LabelsError, ModelMismatchError
 from napari_unet.learning.finetune import image_samples
+from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.nets.spec import UNetSpec, unet2015
 from napari_unet.nets.unet import UNet
+from napari_unet.objects.size import typical_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -136,38 +139,27 @@ def train_steps(
     cancel : CancelToken, optional
         Ends the training after the step under way.
     """
-    samples: list[Sample] = []
+    views: list[NDArray[Any]] = []
+    masks: list[NDArray[np.bool_] | None] = []
     for image, truth in zip(images, labels, strict=True):
         if truth.shape != image.label_shape:
             raise LabelsError(
                 f"The labels of {image.name} have the shape {truth.shape}; needed is {image.label_shape}."
             )
-        view = image.canonical_labels(truth)
-        supervised = None
-        if ignore_label is not None:
-            supervised = view != ignore_label
-            view = np.where(supervised, view, 0)
-        channels = range(image.n_channels)
         model.check_channels(image.n_channels)
-        weight = float(np.sqrt(truth.size))
-        samples += image_samples(image, model, view, supervised, tuple(channels), weight, config.border)
+        view = image.canonical_labels(truth)
+        masks.append(None if ignore_label is None else view != ignore_label)
+        views.append(view if masks[-1] is None else np.where(masks[-1], view, 0))
+    model = at_scale_of_labels(model, images, views)
+    samples: list[Sample] = []
+    for image, view, mask in zip(images, views, masks, strict=True):
+        channels, weight = tuple(range(image.n_channels)), float(np.sqrt(view.size))
+        samples += image_samples(image, model, view, mask, channels, weight, config.border)
     session = TrainingSession(model.net, samples, config, resolve_device(device))
     yield from session.run(cancel)
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
-    info = model.info.model_copy(update={"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None})
-    return Model(session.trained(), info)
-
-
-def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
-    """Return the images' pixel size in micrometres, if all have about the same."""
-    sizes = []
-    for image in images:
-        size = image.pixel_size
-        letters = "ZYX"[-ndim:]
-        values = [size.along(letter) for letter in letters] if size is not None else [None]
-        if None in values:
-            return None
-        sizes.append([float(value) for value in values if value is not None])
-    spread = np.ptp(sizes, axis=0) / np.mean(sizes, axis=0)
-    return tuple(float(v) for v in np.mean(sizes, axis=0)) if (spread < 0.1).all() else None
+    known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None}
+    if model.info.task == "instances" and model.info.diameter is None:
+        known["diameter"] = typical_diameter(views)
+    return Model(session.trained(), model.info.model_copy(update=known))

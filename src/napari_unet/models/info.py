@@ -67,6 +67,12 @@ class ModelInfo(BaseModel):
         taken with all three equal.
     pixel_size : tuple of float, optional
         Micrometres ([Z,] Y, X) of the images that the network expects; others are rescaled. None: any.
+    diameter : float, optional
+        Typical diameter of the objects, in pixels, as the network sees them (`objects.size`): an image whose objects
+        are said to have another is rescaled. None: not known, or there are no objects.
+    image_diameter : float, optional
+        Diameter, in their own pixels, of the objects in the images that it is made for: an image of which neither that
+        nor the pixel size is known is rescaled as if its objects had it. None: such an image is taken as it is.
     normalization : Normalization
         How intensities are brought to the network's range.
     decoding : Decoding
@@ -98,6 +104,8 @@ class ModelInfo(BaseModel):
     classes: tuple[str, ...] = ()
     inputs: Literal["channels", "colour"] = "channels"
     pixel_size: tuple[float, ...] | None = None
+    diameter: float | None = Field(None, gt=0, lt=1e6)
+    image_diameter: float | None = Field(None, gt=0, lt=1e6)
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
     fast: FastMode | None = None
@@ -122,6 +130,8 @@ class ModelInfo(BaseModel):
             len(self.pixel_size) != self.spec.ndim or not all(0 < size < 1e6 for size in self.pixel_size)
         ):
             raise ValueError(f"the pixel size {self.pixel_size} is not {self.spec.ndim} positive numbers")
+        if self.image_diameter is not None and self.diameter is None:
+            raise ValueError("the objects' diameter in the images is given, but not the one that the network works at")
         if self.fast is not None and (
             len(self.fast.halo) != self.spec.ndim or not all(0 < width < 1e6 for width in self.fast.halo)
         ):

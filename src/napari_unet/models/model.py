@@ -72,11 +72,15 @@ class Model:
         ready = self.adapt_channels(normalize(block, statistics, self.info.normalization))
         return ready[:, 0] if self.info.spec.ndim == 2 else ready
 
-    def decode(self, maps: NDArray[Any]) -> NDArray[np.int32]:
-        """Return the labels of predicted maps; axes (K, [Z,] Y, X) -> ([Z,] Y, X)."""
+    def decode(self, maps: NDArray[Any], zoom: tuple[float, ...] = ()) -> NDArray[np.int32]:
+        """Return the labels of predicted maps; axes (K, [Z,] Y, X) -> ([Z,] Y, X).
+
+        Where these were brought back from another scale, `zoom` is how much smaller each of their pixels is than one
+        of the network: what is too small to be an object is so for the network.
+        """
         if self.info.task == "semantic":
             return decode_classes(maps)
-        return decode_instances(maps, self.info.outputs, self.info.decoding)
+        return decode_instances(maps, self.info.outputs, self.info.decoding.at_scale(zoom))
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,6 +43,19 @@ class Decoding(BaseModel):
     smoothing: float = Field(1.0, ge=0)
     min_seed: int = Field(8, ge=0)
     min_size: int = Field(12, ge=0)
+
+    def at_scale(self, zoom: tuple[float, ...]) -> Decoding:
+        """Return the same for maps that were made at another scale, `zoom` times as large, and brought back."""
+        if not zoom:
+            return self
+        pixels = math.prod(zoom)
+        return self.model_copy(
+            update={
+                "smoothing": self.smoothing / pixels ** (1 / len(zoom)),
+                "min_seed": round(self.min_seed / pixels),
+                "min_size": round(self.min_size / pixels),
+            }
+        )
 
 
 def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decoding) -> NDArray[np.int32]:

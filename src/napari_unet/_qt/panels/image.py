@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QSpinBox, QWidget
 
 from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.parts import fill
@@ -29,6 +30,10 @@ class ImagePanel(QGroupBox):
         self.axes.setToolTip("What the image's axes mean: T time, C channel, Z depth, Y height, X width.")
         self.channel = QComboBox()
         self.channel.setToolTip("The channel to be segmented.")
+        self.diameter = QSpinBox()
+        self.diameter.setRange(0, 9999)
+        self.diameter.setSuffix(" px")
+        self.diameter.setKeyboardTracking(False)  # a number is meant when it is typed to its end
         self.model = QComboBox()
         self.model.setToolTip("The network to segment with: one that came with the program, or one of your own.")
         self.device = QComboBox()
@@ -45,10 +50,12 @@ class ImagePanel(QGroupBox):
             widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             widget.setMinimumContentsLength(8)
             self._form.addRow(label, widget)
+        self._form.insertRow(self._form.rowCount() - 1, "Object diameter", self.diameter)
         self._fill_devices()
         self.image.activated.connect(self._on_image)
         self.axes.textActivated.connect(controller.set_axes)
         self.channel.activated.connect(self._on_channel)
+        self.diameter.valueChanged.connect(self._on_diameter)
         self.model.textActivated.connect(self._on_model)
         self.device.textActivated.connect(self._on_device)
         controller.image_changed.connect(self.show_image)
@@ -78,6 +85,7 @@ class ImagePanel(QGroupBox):
         n_channels = self._channels(layer, axes)
         fill(self.channel, [f"Channel {i}" for i in range(n_channels)], controller.channel or 0)
         self._form.setRowVisible(self.channel, n_channels > 1)
+        self._show_diameter()
 
     def show_models(self) -> None:
         """Show the models that can be chosen, and the one in use."""
@@ -89,6 +97,22 @@ class ImagePanel(QGroupBox):
         fill(self.model, [*names, NEW_MODEL, FROM_FILE], current)
         if model is not None:
             self.model.setToolTip(model.info.description or model.name)
+        self._show_diameter()
+
+    def _show_diameter(self) -> None:
+        """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
+        sizes = self._controller.sizes
+        known, best = sizes.learned, sizes.best
+        blocker = QSignalBlocker(self.diameter)
+        self.diameter.setSpecialValueText("auto" if known is None else f"auto: {known:.0f} px")
+        self.diameter.setValue(round(sizes.said or 0))
+        blocker.unblock()
+        self._form.setRowVisible(self.diameter, sizes.matter)
+        finds = "" if best is None else f"This model finds those of about {best:.0f} pixels best. "
+        self.diameter.setToolTip(
+            f"How wide the objects are in this image, in pixels. {finds}For far wider or smaller ones the network sees "
+            "the image smaller or larger. 'auto' goes by the pixel size, or by what was learned."
+        )
 
     def _layer_events(self) -> tuple[Any, ...]:
         events = self._controller.viewer.layers.events
@@ -112,6 +136,9 @@ class ImagePanel(QGroupBox):
 
     def _on_channel(self, index: int) -> None:
         self._controller.channel = index
+
+    def _on_diameter(self, value: int) -> None:
+        self._controller.sizes.say(float(value) or None)
 
     def _on_device(self, name: str) -> None:
         self._controller.device = name

@@ -1,0 +1,39 @@
+"""How wide objects are, measured on labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+def diameters(labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the diameter, in pixels, of every object: that of a disc as large as its widest section within a plane.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes ([Z,] Y, X)
+        Instance ids, 0 is background.
+    """
+    present, numbers = np.unique(labels, return_inverse=True)
+    sections = numbers.reshape(-1, labels.shape[-2] * labels.shape[-1])
+    areas = np.max([np.bincount(plane, minlength=len(present)) for plane in sections], axis=0)
+    return np.asarray(2 * np.sqrt(areas[present > 0] / np.pi))
+
+
+def typical_diameter(labels: Iterable[NDArray[Any]], least: int = 1) -> float | None:
+    """Return the median diameter of all objects in some labels, in pixels; None where there are fewer than `least`.
+
+    Parameters
+    ----------
+    labels : iterable of ndarray of int, axes ([Z,] Y, X)
+    least : int
+        Objects that it takes to tell.
+    """
+    found = np.concatenate([np.zeros(0), *map(diameters, labels)])
+    return float(np.median(found)) if len(found) >= max(1, least) else None

@@ -1,0 +1,38 @@
+"""The object diameter in the panel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hand_made import bright, squares
+from napari_unet.models.model import Model
+
+
+def test_it_is_shown_where_it_matters_and_can_be_said(widget, viewer):
+    viewer.add_image(squares(), name="image")
+    controller, panel = widget.controller, widget.image_panel
+    controller.serve(bright())
+    assert panel.diameter.isHidden()
+    controller.serve(bright(diameter=5))
+    assert not panel.diameter.isHidden()
+    assert panel.diameter.text() == "auto"
+    assert "about 5 pixels best" in panel.diameter.toolTip()
+    panel.diameter.setValue(10)
+    assert controller.sizes.said == 10
+    assert panel.diameter.text() == "10 px"
+    panel.diameter.setValue(0)
+    assert controller.sizes.said is None
+
+
+def test_what_was_learned_is_shown_and_each_image_has_its_own(widget, viewer):
+    model = bright(diameter=5)
+    first = viewer.add_image(squares(), name="image")
+    controller, panel = widget.controller, widget.image_panel
+    controller.serve(replace(model, info=model.info.model_copy(update={"image_diameter": 61.4})))
+    assert isinstance(controller.model, Model)
+    assert panel.diameter.text() == "auto: 61 px"
+    panel.diameter.setValue(30)
+    viewer.layers.selection.active = viewer.add_image(squares(), name="other")
+    assert panel.diameter.text() == "auto: 61 px"
+    viewer.layers.selection.active = first
+    assert panel.diameter.text() == "30 px"

@@ -1,0 +1,156 @@
+"""The scale that learning begins at: by what was corrected, or as somebody said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hand_made import bright
+from napari_unet.axes import Image, PixelSize
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.learning.corrected import Rescaled, learning_steps
+from napari_unet.learning.lesson import gather_material, make_lesson
+from napari_unet.learning.scale import FIRST, at_fitting_scale, rescales
+from napari_unet.learning.scratch import scratch_config
+from napari_unet.task import magnification
+
+
+def painted(model, width=40, n=4, reviewed=False, **about):
+    """Squares that somebody painted, or found to be right, on an image of 320 x 320 pixels."""
+    labels = np.zeros((1, 1, 320, 320), np.int32)
+    for i in range(n):
+        y, x = divmod(i, 4)
+        labels[0, 0, 10 + 70 * y : 10 + 70 * y + width, 10 + 70 * x : 10 + 70 * x + width] = i + 1
+    corrections = Corrections(labels.shape)
+    if reviewed:
+        corrections.prediction[:] = labels
+        corrections.reviewed[:] = True
+    corrections.update(labels)
+    image = Image((labels[0, 0] > 0).astype(np.float32), "YX", **about)
+    return gather_material(image, labels, corrections, model)
+
+
+def disc(width):
+    return 2 * width / np.sqrt(np.pi)
+
+
+def test_objects_that_fit_change_nothing():
+    model = bright(diameter=30)
+    assert at_fitting_scale(model, painted(model, 40)) is model
+
+
+def test_wide_objects_are_learned_on_a_coarser_image_and_that_is_remembered():
+    model = bright(diameter=10)
+    material = painted(model, 40)
+    fitting = at_fitting_scale(model, material)
+    assert fitting.net is model.net
+    assert fitting.info.diameter == 10
+    assert fitting.info.image_diameter == pytest.approx(FIRST * disc(40))
+    assert magnification(material[0].image, fitting.info) == pytest.approx([10 / (FIRST * disc(40))] * 2)
+    assert rescales(model, fitting, material)
+    assert at_fitting_scale(fitting, painted(fitting, 40)) is fitting  # and stays so
+
+
+def test_reviewed_objects_are_not_only_those_that_stand_out():
+    model = bright(diameter=10)
+    fitting = at_fitting_scale(model, painted(model, 40, reviewed=True))
+    assert fitting.info.image_diameter == pytest.approx(disc(40))
+
+
+def test_small_objects_are_never_enlarged():
+    model = bright(diameter=100)
+    assert at_fitting_scale(model, painted(model, 10)) is model
+
+
+def test_few_objects_say_nothing():
+    model = bright(diameter=10)
+    assert at_fitting_scale(model, painted(model, 40, n=2)) is model
+
+
+def test_the_pixel_size_is_remembered_too():
+    model = bright(diameter=10)
+    fitting = at_fitting_scale(model, painted(model, 40, pixel_size=PixelSize(0.5, 0.5)))
+    coarser = FIRST * disc(40) / 10
+    assert fitting.info.pixel_size == pytest.approx([0.5 * coarser] * 2)
+    finer = Image(np.zeros((64, 64)), "YX", PixelSize(0.25, 0.25))
+    assert magnification(finer, fitting.info) == pytest.approx([0.5 / coarser] * 2)
+
+
+def test_what_somebody_said_goes_before_what_is_measured():
+    model = bright(diameter=10)
+    material = painted(model, 40, diameter=20)
+    fitting = at_fitting_scale(model, material)
+    assert fitting.info.image_diameter == pytest.approx(20)
+    assert not rescales(model, fitting, material)  # it was looked at in this way before
+    assert at_fitting_scale(model, painted(model, 40, diameter=11)) is model
+
+
+def test_a_model_of_classes_has_no_diameter():
+    model = bright(task="semantic", outputs=("class_0", "class_1"), classes=("a", "b"))
+    assert at_fitting_scale(model, []) is model
+
+
+@pytest.mark.parametrize(("width", "known", "image"), [(30, FIRST * disc(30), None), (60, 30.0, FIRST * disc(60))])
+def test_a_model_from_nothing_works_at_the_size_that_was_painted(width, known, image):
+    model = bright(recipe={"method": "from nothing", "steps": 0})
+    info = at_fitting_scale(model, painted(model, width)).info
+    assert info.diameter == pytest.approx(known)
+    assert info.image_diameter == (image and pytest.approx(image))
+
+
+def test_the_ring_is_as_wide_for_the_network():
+    model = bright(diameter=10)
+    material = painted(model, 40)
+    sample = make_lesson(at_fitting_scale(model, material), material).samples[0]
+    beside = sample.supervised[0] & (sample.targets[0] == 0)
+    assert beside.sum() > 0.7 * (sample.supervised[0].sum() - beside.sum())  # squares of 12 x 12, and 2 around each
+
+
+def test_learning_says_so_and_the_new_model_knows():
+    model = replace(bright(), info=bright(diameter=10).info)
+    steps = learning_steps(model, painted(model, 40), None, "cpu", settings={"steps": 2, "patch": (32, 32)})
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as end:
+            learned = end.value
+            break
+    said = [event for event in events if isinstance(event, Rescaled)]
+    assert [str(event) for event in said] == [
+        "The objects are about 34 pixels wide, so it learns on the image made 3.4 times smaller."
+    ]
+    assert learned.model.info.image_diameter == pytest.approx(FIRST * disc(40))
+
+
+def test_a_model_from_nothing_learns_at_its_scale():
+    model = bright(recipe={"method": "from nothing", "steps": 0})
+    assert scratch_config(model).steps
+    steps = learning_steps(model, painted(model, 60), None, "cpu", settings={"steps": 2, "patch": (32, 32)})
+    assert isinstance(next(steps), Rescaled)
+
+
+def test_old_and_new_are_compared_each_at_its_own_scale(blobs):
+    """The old model finds the objects where it works; it is not asked at a scale at which they are too small for it."""
+    import torch
+
+    model = bright(diameter=4, decoding={"min_size": 12})
+    truth = np.zeros((1, 1, 320, 320), np.int32)
+    for i in range(64):
+        y, x = divmod(i, 8)
+        truth[0, 0, 5 + 40 * y : 15 + 40 * y, 5 + 40 * x : 15 + 40 * x] = i + 1
+    corrections = Corrections(truth.shape)
+    corrections.prediction[:] = truth
+    corrections.reviewed[:] = True
+    corrections.update(truth)
+    material = gather_material(Image((truth[0, 0] > 0).astype(np.float32), "YX"), truth, corrections, model)
+    fitting = at_fitting_scale(model, material)
+    exams = make_lesson(fitting, material, before=model).exams
+    assert exams
+    for exam in exams:
+        assert exam.image.shape != exam.before.shape
+        shown = exam.sit_before(model, torch.device("cpu"))
+        assert shown.shape == exam.labels.shape
+        assert len(np.unique(shown)) == len(np.unique(exam.labels))
