@@ -11,6 +11,7 @@ from hand_made import bright
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.corrected import Rescaled, learning_steps
+from napari_unet.learning.exams import sit
 from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.learning.scale import FIRST, at_fitting_scale, rescales
 from napari_unet.learning.scratch import scratch_config
@@ -149,8 +150,7 @@ def test_old_and_new_are_compared_each_at_its_own_scale(blobs):
     fitting = at_fitting_scale(model, material)
     exams = make_lesson(fitting, material, before=model).exams
     assert exams
-    for exam in exams:
+    for exam, shown in zip(exams, sit(exams, model, torch.device("cpu"), before=True), strict=True):
         assert exam.image.shape != exam.before.shape
-        shown = exam.sit_before(model, torch.device("cpu"))
         assert shown.shape == exam.labels.shape
         assert len(np.unique(shown)) == len(np.unique(exam.labels))

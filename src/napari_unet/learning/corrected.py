@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.learning.exams import sit
 from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
 from napari_unet.learning.glimpse import LOOK_EVERY, LOOK_SHARE, Glimpse, Glimpses
@@ -222,7 +223,7 @@ class _Marks:
 
     def __init__(self, model: Model, exams: Sequence[Exam], device: torch.device) -> None:
         self._model, self._exams, self._device = model, exams, device
-        self._before: list[NDArray[np.int32]] = []
+        self._before: tuple[NDArray[np.int32], ...] = ()
         self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
         self._pause = LOOK_EVERY
 
@@ -246,6 +247,6 @@ class _Marks:
         if not self._exams:
             return None
         if not self._before:
-            self._before = [exam.sit_before(self._model, self._device) for exam in self._exams]
-        after = [exam.sit(other, self._device) for exam in self._exams]
+            self._before = sit(self._exams, self._model, self._device, before=True)
+        after = sit(self._exams, other, self._device)
         return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_unet.objects.stitch import compact
 from napari_unet.task import nearest_places
-from napari_unet.tiling.engine import predict_maps
+from napari_unet.tiling.engine import predict_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,16 +59,27 @@ class Exam:
     corrected: frozenset[int] = frozenset()
     before: NDArray[np.float32] | None = None
 
-    def sit_before(self, model: Model, device: torch.device) -> NDArray[np.int32]:
-        """Return what the model that learning began with makes of the place, at the scale that it worked at."""
-        if self.before is None:
-            return self.sit(model, device)
-        labels = replace(self, image=self.before, before=None).sit(model, device)
-        return labels[nearest_places(labels.shape, self.labels.shape)]
 
-    def sit(self, model: Model, device: torch.device) -> NDArray[np.int32]:
-        """Return what a model makes of the place, labels ([Z,] Y, X)."""
-        return model.decode(predict_maps(model.net, self.image, softmax=model.info.task == "semantic", device=device))
+def sit(
+    exams: Sequence[Exam], model: Model, device: torch.device, *, before: bool = False
+) -> tuple[NDArray[np.int32], ...]:
+    """Return what a model makes of each place, labels ([Z,] Y, X).
+
+    Parameters
+    ----------
+    exams : sequence of Exam
+    model : Model
+    device : torch.device
+    before : bool
+        Whether it is the model that learning began with, which may have worked at another scale.
+    """
+    images = [exam.image if exam.before is None or not before else exam.before for exam in exams]
+    maps = predict_all(model.net, images, softmax=model.info.task == "semantic", device=device)
+    found = []
+    for exam, labels in zip(exams, map(model.decode, maps), strict=True):
+        same = labels.shape == exam.labels.shape
+        found.append(labels if same else labels[nearest_places(labels.shape, exam.labels.shape)])
+    return tuple(found)
 
 
 def cell_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.bool_]]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import ModelFileError
-from napari_unet.learning.exams import Exam
+from napari_unet.learning.exams import Exam, sit
 from napari_unet.learning.sampling import make_sample
 from napari_unet.models.bank import load_bank
 from napari_unet.progress import Stopwatch
@@ -66,7 +66,7 @@ def base_exams(model: Model) -> list[Exam]:
 def base_answers(model: Model, device: torch.device) -> Answers:
     """Return what a model makes of these exams; kept, as learning begins where the last one ended."""
     watch = Stopwatch()
-    labels = tuple(exam.sit(model, device) for exam in base_exams(model))
+    labels = sit(base_exams(model), model, device)
     return Answers(labels, watch.seconds)
 
 

@@ -16,7 +16,7 @@ from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource, Source, read_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -253,13 +253,22 @@ def gather(
     return maps
 
 
+def predict_all(
+    net: UNet, images: Iterable[NDArray[np.float32]], *, softmax: bool = False, device: torch.device | str = "cpu"
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the exact maps (K, [Z,] Y, X) of normalised images (C, [Z,] Y, X) in memory, in whatever tiles fit."""
+    device = torch.device(device)
+    predictor = Predictor(net, softmax=softmax, device=device)
+    for image in images:
+        plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
+        yield gather(plan, ArraySource(image), predictor)
+
+
 def predict_maps(
     net: UNet, image: NDArray[np.float32], *, softmax: bool = False, device: torch.device | str = "cpu"
 ) -> NDArray[np.float32]:
-    """Return the exact maps (K, [Z,] Y, X) of a normalised image (C, [Z,] Y, X) in memory, in whatever tiles fit."""
-    device = torch.device(device)
-    plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
-    return gather(plan, ArraySource(image), Predictor(net, softmax=softmax, device=device))
+    """Return the maps of one image; see `predict_all`."""
+    return next(predict_all(net, [image], softmax=softmax, device=device))
 
 
 def nearest(tiles: Sequence[Tile], place: tuple[float, ...] | None) -> int:
