@@ -93,6 +93,7 @@ class Inference:
             task.model.net,
             softmax=info.task == "semantic",
             device=resolve_device(device),
+            exact=task.plan.exact,
             check=cancel.check if cancel is not None else None,
         )
         self._reader = ReadAhead() if ahead else None

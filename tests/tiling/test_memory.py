@@ -115,6 +115,17 @@ def test_a_gpu_goes_to_half_precision_and_then_to_the_cpu(tiny_net):
     assert predictor.weaken() == ""
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_gpu_rounds_only_where_the_plan_is_not_exact(tiny_net, exact):
+    predictor = Predictor(tiny_net(), exact=exact)
+    predictor.device = torch.device("cuda")  # as if there were one
+    before = torch.backends.cudnn.allow_tf32
+    with predictor._arithmetic():
+        assert torch.backends.cudnn.allow_tf32 is not exact
+        assert torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_memory_that_is_short_when_reading(case):
     net, image, plan, whole = case
 
