@@ -57,8 +57,8 @@ class Predictor:
     device : torch.device or str
         Where to compute.
     exact : bool
-        Whether a GPU computes with all 24 bits of a number. It may else take 11 of them (TF32), which is several times as
-        fast on its matrix units, and changes maps by about a thousandth.
+        Whether a GPU computes with all 24 bits of a number. It may else take 11 of them (TF32), which is several times
+        as fast on its matrix units, and changes maps by about a thousandth.
     check : callable, optional
         Called often; what it raises ends the work on a block. On a GPU, which is done with a block soon, once for each.
     """
