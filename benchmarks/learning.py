@@ -7,13 +7,12 @@ reference masks, as a person would, and the model learns from them for a fixed n
 four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `training/nuclei.py`). Ways to learn:
 
 - `corrected`: from the corrected objects, as the window does
-- `corrected, all the way`: without going back a part of the way where that forgets too much
-- `corrected, no ...`: without that and without holding on to the rest (`distillation`), without patches of the data
-  that the model was first trained on (`replay`), or with the last weights instead of their running mean (`ema`)
-- `corrected, slower early`: the same with half the rate for each level of the network further from the objects, the
-  levels of highest resolution (`depth_rate`)
 - `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed; a part of it is kept
   aside
+- `..., slower early`: the same with half the rate for each level of the network above the lowest (`depth_rate`)
+- `all the way`: as `corrected`, without going back a part of the way where that forgets too much; and so
+- `all the way, no ...`: without holding on to the rest (`distillation`), without patches of the data that the model was
+  first trained on (`replay`), with the last weights instead of their running mean (`ema`)
 """
 
 from __future__ import annotations
@@ -43,12 +42,14 @@ if TYPE_CHECKING:
 OBJECTS = 3
 WAYS: dict[str, dict[str, float]] = {
     "corrected": {},
-    "corrected, all the way": {},
-    "corrected, no distillation": {"distillation": 0.0},
-    "corrected, no replay": {"replay": 0.0},
-    "corrected, no ema": {"ema": 0.0},
     "corrected, slower early": {"depth_rate": 0.5},
     "reviewed": {},
+    "reviewed, slower early": {"depth_rate": 0.5},
+    "all the way": {},
+    "all the way, no distillation": {"distillation": 0.0},
+    "all the way, no replay": {"replay": 0.0},
+    "all the way, no ema": {"ema": 0.0},
+    "all the way, slower early": {"depth_rate": 0.5},
 }
 SAMPLES = files("napari_unet") / "samples"
 
@@ -75,7 +76,7 @@ def learn(
     image = Image(pixels, "YX")
     material = gather_material(image, labels, corrections, model)
     settings = {"steps": steps} | WAYS[way]
-    if way in ("corrected", "reviewed"):
+    if not way.startswith("all the way"):
         return drive(learning_steps(model, material, None, "cpu", settings=settings), lambda _: None).model
     config = finetune_config(model, max_seconds=None, **settings)
     return drive(finetune_steps(model, make_lesson(model, material).samples, config, "cpu"), lambda _: None)
@@ -112,7 +113,7 @@ def main() -> None:
         images, labels = [stack[i] for i in others], [truths[i] for i in others]
         before = score(model, images, labels)
         for way in arguments.ways:
-            if way == "reviewed":
+            if way.startswith("reviewed"):
                 target = truths[index][None, None]
                 corrections = Corrections(target.shape)
                 corrections.prediction[0, 0] = predicted[index]
