@@ -25,8 +25,8 @@ from napari_unet import evaluate, segment
 from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.blank import blank_model
-from napari_unet.learning.finetune import image_samples
-from napari_unet.learning.scratch import scratch_config, scratch_steps
+from napari_unet.learning.corrected import learning_steps
+from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import drive
 
 if TYPE_CHECKING:
@@ -102,10 +102,9 @@ def learn(image: Image, painted: np.ndarray, case: Case, seed: int, limits: dict
     labels = painted[None, None]
     corrections = Corrections(labels.shape, instances=not case.classes)
     corrections.update(labels)
-    supervised = corrections.supervised(labels, (0, 0))[None, None]
-    samples = image_samples(image, model, labels, supervised)
-    config = scratch_config(model, seed=seed, **limits)
-    return drive(scratch_steps(model, samples, config, "cpu"), lambda _: None)
+    material = gather_material(image, labels, corrections, model)
+    steps = learning_steps(model, material, None, "cpu", settings={"seed": seed, **limits})
+    return drive(steps, lambda _: None).model
 
 
 def score(truths: list[np.ndarray], predicted: list[np.ndarray], case: Case) -> float:

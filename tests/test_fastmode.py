@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_unet.axes import Image
-from napari_unet.fastmode import with_fast_mode
+from napari_unet.fastmode import _blocks, with_fast_mode
 from napari_unet.learning.finetune import finetune
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.info import FastMode
@@ -76,6 +76,14 @@ def test_differing_labels_are_counted_whatever_their_ids(bright_model):
     fewer[:, 4:14, 4:14] = 0  # the first object is gone, so the ids of the others are one less
     assert _differing(model, fewer, maps) == 100
     assert _differing(model, maps, maps) == 0
+
+
+def test_it_is_measured_at_the_scale_that_the_network_sees(tiny_model, picture):
+    image = Image(np.asarray(picture.data), picture.axes, diameter=20)
+    at_scale = list(_blocks(tiny_model(info={"diameter": 10}), [image]))
+    as_it_is = list(_blocks(tiny_model(), [picture]))
+    assert [round(n / 2) for n in as_it_is[0].shape[1:]] == list(at_scale[0].shape[1:])
+    assert not list(_blocks(tiny_model(info={"diameter": 0.5}), [image])), "too small to measure anything on"
 
 
 @pytest.mark.parametrize(

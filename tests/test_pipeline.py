@@ -239,6 +239,44 @@ def test_an_object_diameter_sets_the_scale(bright_model):
     assert found(image, model, diameter=29).task.zoom == ()  # about the same
 
 
+def test_tiles_of_a_rescaled_image_come_one_by_one(bright_model):
+    image = np.tile(squares((60, 60)), (4, 4))
+    task = make_task(as_image(image, diameter=40), bright_model(info={"diameter": 20}), tile=32)
+    *tiles, whole = segment_steps(task, device="cpu")
+    assert len(task.plan.tiles) > 4
+    assert all(isinstance(event, TileDone) for event in tiles)
+    shown = np.zeros((1, *image.shape), bool)
+    for event in tiles:
+        assert event.labels.shape == shown[event.region].shape
+        shown[event.region] |= event.labels > 0
+    found_at_last = whole.labels > 0
+    assert (shown & ~found_at_last).mean() < 0.01
+    assert (shown & found_at_last).sum() > 0.7 * found_at_last.sum()
+
+
+@pytest.mark.parametrize("diameter", [40, 12])
+def test_a_part_of_a_rescaled_image_is_that_of_the_whole(bright_model, diameter):
+    image = as_image(np.tile(squares((60, 60)), (4, 4)), diameter=diameter)
+    model, field = bright_model(info={"diameter": 20}), (slice(61, 130), slice(33, 111))
+    (whole,) = (e for e in segment_steps(make_task(image, model), device="cpu") if isinstance(e, UnitDone))
+    task = make_task(image, model, field=field)
+    assert np.prod(task.plan.extent) < 0.3 * np.prod(task.plan.shape)
+    (part,) = (e for e in segment_steps(task, device="cpu") if isinstance(e, UnitDone))
+    assert part.labels.shape == part.maps.shape[1:] == whole.labels[part.region].shape
+    assert all(p.start <= f.start and p.stop >= f.stop for p, f in zip(part.region[1:], field, strict=True))
+    inner = np.s_[:, 4:-4, 4:-4]
+    assert part.maps[0][inner] == pytest.approx(whole.maps[0][part.region][inner], abs=1e-5)
+
+
+def test_a_large_rescaled_plane_is_shown_where_somebody_looks_first(bright_model):
+    image = as_image(np.zeros((2200, 2200), np.uint8), diameter=10)
+    task = make_task(image, bright_model(info={"diameter": 20}))
+    first = next(iter(segment_steps(task, device="cpu", focus=lambda: (0, 0, 1000.0, 1000.0))))
+    _, y, x = first.region
+    assert y.start < 1000 < y.stop <= 1000 + GLANCE
+    assert x.start < 1000 < x.stop <= 1000 + GLANCE
+
+
 def test_an_object_diameter_goes_before_pixel_sizes(bright_model):
     image = squares()
     model = bright_model(info={"pixel_size": (0.5, 0.5), "diameter": 20})
@@ -576,12 +614,12 @@ def test_a_field_is_done_and_nothing_else(bright_model, ndim):
     assert unit.maps.shape[1:] == unit.labels.shape
 
 
-def test_a_field_of_an_image_that_is_rescaled_is_the_image(bright_model):
+def test_a_field_of_an_image_that_is_rescaled(bright_model):
     model = bright_model(info={"pixel_size": (0.5, 0.5)})
     image = as_image(np.full((60, 60), 200, np.uint8), pixel_size=(1.0, 1.0))
     *_, unit = segment_steps(make_task(image, model, field=(slice(0, 20), slice(0, 20))), device="cpu")
-    assert unit.region == (slice(0, 1), slice(0, 60), slice(0, 60))
-    assert unit.labels.shape == (1, 60, 60)
+    assert unit.region == (slice(0, 1), slice(0, 20), slice(0, 20))
+    assert unit.labels.shape == (1, 20, 20)
 
 
 @pytest.mark.parametrize("stop_after", range(9))

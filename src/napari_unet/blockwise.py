@@ -22,6 +22,8 @@ from napari_unet.objects.stitch import SLICE_SHARE, Matcher
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.ahead import Aside
 from napari_unet.tiling.plan import Tile
+from napari_unet.tiling.scaled import ScaledSource
+from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,9 @@ OVERLAP = {2: 96, 3: 24}
 BLOCK = {2: 2048, 3: 160}
 """Width of the blocks that objects are found in, pixels, by the number of spatial axes."""
 
+
+STRIP = {2: 256, 3: 8}
+"""Rows, or slices, of maps that are brought back to the image's size at a time."""
 
 WRITING = 2
 """Most tiles whose maps are being written while the network goes on."""
@@ -174,7 +179,7 @@ class _Objects:
         self._aside.__exit__(*error)
 
     def gather(self, result: TileResult) -> None:
-        """Keep the maps of a tile of an image that is rescaled: that has to fit in memory."""
+        """Keep the maps of a tile of an image that is rescaled: at that scale they have to fit in memory."""
         if self._gathered is None:
             self._gathered = np.empty((len(result.maps), *self._task.plan.shape), np.float32)
         self._gathered[(slice(None), *result.tile.region)] = result.maps
@@ -188,8 +193,7 @@ class _Objects:
     def finish(self) -> BlockStitcher:
         """Find the objects of all other blocks, and return what knows how they are joined."""
         if self._gathered is not None:
-            everything = (slice(None),) * len(self._task.plan.shape)
-            self._maps.write(self._unit, everything, self._task.at_image_size(self._gathered))
+            self._write_gathered(self._gathered)
         while self._waiting:
             if self._cancel is not None:
                 self._cancel.check()
@@ -197,6 +201,14 @@ class _Objects:
             self._take(self._threads)
         self._take(0)
         return self._stitcher
+
+    def _write_gathered(self, maps: NDArray[np.float32]) -> None:
+        """Write the maps of a unit with the image's pixels, some rows (for volumes, slices) at a time."""
+        shape = self._task.image_shape
+        source = ScaledSource(ArraySource(maps), shape)
+        for start in range(0, shape[0], STRIP[len(shape)]):
+            region = (slice(start, min(start + STRIP[len(shape)], shape[0])), *(slice(0, n) for n in shape[1:]))
+            self._maps.write(self._unit, region, source.read(region))
 
     def _decode(self, part: Block) -> tuple[Block, NDArray[np.int32]]:
         return part, self._task.decode(self._maps.read(self._unit, part.seen))

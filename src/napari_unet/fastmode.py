@@ -19,9 +19,10 @@ from napari_unet.models.model import Model
 from napari_unet.models.normalize import measure
 from napari_unet.nets import geometry
 from napari_unet.objects.stitch import match_ids, renumber
-from napari_unet.task import choose_channels
+from napari_unet.task import choose_channels, magnification
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.scaled import resized
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
@@ -85,17 +86,22 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
     """Yield the middle of each image as the network sees it, axes (C, [Z,] Y, X)."""
     ndim = model.info.spec.ndim
     for image in images:
-        if (ndim == 3 and not image.is_volume) or min(image.space[-2:]) < 4 * model.info.spec.stride[-1]:
+        if ndim == 3 and not image.is_volume:
             continue
         try:
             channels = choose_channels(image, model)
         except UNetError:
             continue
-        starts = [max(0, (n - most) // 2) for n, most in zip(image.space[-ndim:], CROP[ndim], strict=True)]
-        box = [slice(a, a + most) for a, most in zip(starts, CROP[ndim], strict=True)]
+        zoom = magnification(image, model.info) or (1.0,) * ndim
+        if min(n * z for n, z in zip(image.space[-2:], zoom[-2:], strict=True)) < 4 * model.info.spec.stride[-1]:
+            continue
+        widths = [round(most / z) for most, z in zip(CROP[ndim], zoom, strict=True)]
+        starts = [max(0, (n - width) // 2) for n, width in zip(image.space[-ndim:], widths, strict=True)]
+        box = [slice(a, a + width) for a, width in zip(starts, widths, strict=True)]
         middle = image.space[0] // 2
         pixels = image.read(0, box[0] if ndim == 3 else slice(middle, middle + 1), box[-2], box[-1], channels)
-        yield model.normalized(pixels, measure(pixels.reshape(len(pixels), -1), model.info.normalization))
+        block = model.normalized(pixels, measure(pixels.reshape(len(pixels), -1), model.info.normalization))
+        yield resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], zoom, strict=True)])
 
 
 def _differing(model: Model, tiled: NDArray[np.float32], whole: NDArray[np.float32]) -> int:

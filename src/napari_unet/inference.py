@@ -14,10 +14,10 @@ from napari_unet.errors import Cancelled
 from napari_unet.models.model import resolve_device
 from napari_unet.models.normalize import Statistics, measure
 from napari_unet.progress import Progress, Stopwatch
-from napari_unet.task import Task, Unit, resized
 from napari_unet.tiling.ahead import Aside, ReadAhead
 from napari_unet.tiling.engine import Engine, Predictor, TileResult, nearest
-from napari_unet.tiling.source import ArraySource, read_tile
+from napari_unet.tiling.scaled import ScaledSource
+from napari_unet.tiling.source import read_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken
+    from napari_unet.task import Task, Unit
     from napari_unet.tiling.plan import Tile
     from napari_unet.tiling.source import Source
 
@@ -114,7 +115,7 @@ class Inference:
         source = self._source(unit)
         if self._reader is not None:
             self._reader.begin(source, tile)
-            if then is not None and (not self._task.zoom or then[0] == unit):
+            if then is not None:
                 self._reader.begin(self._source(then[0]), then[1])
         watch = Stopwatch()
         result = self._engine.run(tile, source)
@@ -229,7 +230,7 @@ def segment_steps(
                     done, left_over = done + 1, left_over - math.prod(tile.read_shape)
                     expected = inference.seconds_for(left_over)
                     progress = Progress(done, total, watch.seconds, note=result.note, left=expected)
-                    if waiting[unit] and not task.zoom:
+                    if waiting[unit]:
                         aside.put(partial(_provisional, task, unit, result, progress), "tile")
                 if not waiting[unit]:
                     del waiting[unit]
@@ -250,9 +251,8 @@ def _noted(event: TileDone | UnitDone, finished: Finished) -> TileDone | UnitDon
 
 
 def _finish(task: Task, unit: Unit, maps: NDArray[np.float32], progress: Progress) -> UnitDone:
-    maps = task.at_image_size(maps)
-    labels = task.decode(maps)
-    region = tuple(slice(0, n) for n in labels.shape) if task.zoom else task.plan.region
+    maps = task.at_image_size(maps, task.plan.region)
+    labels, region = task.decode(maps), task.image_region(task.plan.region)
     return UnitDone(unit, _with_z(unit, region), _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress)
 
 
@@ -266,7 +266,7 @@ class _Glances:
     def before(self, unit: Unit, tile: Tile, place: Place | None) -> Tile | None:
         """Return what to show before a tile; None if that is no sooner, or was shown already."""
         pixel = self._inference.place_in_plan(place)
-        if pixel is None or self._task.zoom or len(pixel) != 2 or not tile.holds(pixel):
+        if pixel is None or len(pixel) != 2 or not tile.holds(pixel):
             return None
         if any(other == unit and had.holds(pixel) for other, had in self._had):
             return None
@@ -277,8 +277,8 @@ class _Glances:
 
 
 def _provisional(task: Task, unit: Unit, result: TileResult, progress: Progress) -> TileDone:
-    labels = _volume(task.decode(result.maps))
-    return TileDone(unit, _with_z(unit, result.tile.region), labels, progress)
+    labels = _volume(task.decode(task.at_image_size(result.maps, result.tile.region)))
+    return TileDone(unit, _with_z(unit, task.image_region(result.tile.region)), labels, progress)
 
 
 def _next_unit(units: Iterable[Unit], place: Place | None) -> Unit:
@@ -327,9 +327,7 @@ class _ImageSource:
 
 def _unit_source(task: Task, unit: Unit, statistics: Statistics) -> Source:
     source = _ImageSource(task, unit, statistics)
-    if not task.zoom:
-        return source
-    return ArraySource(resized(source.read(tuple(slice(0, n) for n in source.shape)), task.plan.shape))
+    return ScaledSource(source, task.plan.shape) if task.zoom else source
 
 
 def _volume(labels: NDArray[np.int32]) -> NDArray[np.int32]:

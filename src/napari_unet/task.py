@@ -14,6 +14,7 @@ from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.plan import TilingPlan, make_plan
+from napari_unet.tiling.scaled import PartSource, ScaledSource, covering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,9 +76,21 @@ class Task:
         """Tiles of all units together."""
         return len(self.plan.tiles) * len(self.units)
 
-    def at_image_size(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the maps of a unit (K, [Z,] Y, X) with the image's pixels, where it was segmented at others."""
-        return resized(maps, self.image.space[-len(self.plan.shape) :]) if self.zoom else maps
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of a unit with the image's pixels."""
+        return self.image.space[-len(self.plan.shape) :]
+
+    def image_region(self, region: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Return what holds a region of the plan in the image's pixels, where it is segmented at others."""
+        return covering(region, self.plan.shape, self.image_shape) if self.zoom else region
+
+    def at_image_size(self, maps: NDArray[np.float32], region: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Return the maps (K, [Z,] Y, X) of a region of the plan with the image's pixels, those of `image_region`."""
+        if not self.zoom:
+            return maps
+        part = PartSource(maps, region, self.plan.shape)
+        return ScaledSource(part, self.image_shape).read(self.image_region(region))
 
     def decode(self, maps: NDArray[Any]) -> NDArray[np.int32]:
         """Return the labels of maps with the image's pixels; axes (K, [Z,] Y, X) -> ([Z,] Y, X)."""
@@ -125,7 +138,7 @@ def make_task(
     units : sequence of Unit, optional
         The planes or volumes to do; None: all.
     field : (slice, slice), optional
-        The pixels (Y, X) of each to do; None: all. An image that is rescaled is always done as a whole.
+        The pixels (Y, X) of each to do; None: all.
     device : str
         Where it will be done, by whose memory the tiles are chosen: "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}
@@ -147,7 +160,9 @@ def make_task(
     shape = image.space[-spec.ndim :]
     zoom = magnification(image, model.info)
     work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
-    region = None if field is None or zoom else [*[slice(None)] * (spec.ndim - 2), *field]
+    region = None if field is None else [*(slice(0, n) for n in shape[:-2]), *field]
+    if region is not None and zoom:
+        region = [*covering(region, shape, work)]
     budget = pixel_budget(spec, resolve_device(device))
     plan = _choose_plan(model, mode, partial(make_plan, spec, work, tile, budget, region=region))
     if units is None:
@@ -218,13 +233,6 @@ def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: in
         return ()
     sizes = [image.along(letter) for letter in "ZYX"[-ndim:]]
     return tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
-
-
-def resized(block: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Return a block (C, [Z,] Y, X) at another size, smoothed before it is made smaller."""
-    from skimage.transform import resize
-
-    return np.stack([resize(channel, tuple(shape), order=1, anti_aliasing=True) for channel in block])
 
 
 def nearest_places(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:

@@ -19,6 +19,7 @@ from napari_unet.benchmarks.sitting import sit_down
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.learning.blank import blank_model
 from napari_unet.learning.train import new_model
+from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.benchmarks.fields import Field
+    from napari_unet.benchmarks.sitting import Checkpoint
     from napari_unet.learning.train import Task
-    from napari_unet.models.model import Model
 
 Row = dict[str, Any]
 
@@ -167,7 +168,7 @@ def run(
             for point in points:
                 rival.learn(point)
                 note(rival.name, point.seconds, point.objects, examiner.marks(rival.segment, known=rival is dense))
-        trained = ceiling(base, fields, settings.ceiling_steps, device=device, seed=settings.seed)
+        trained = ceiling(_at_scale_of(points, base), fields, settings.ceiling_steps, device=device, seed=settings.seed)
         best = examiner.marks(by(trained))
         say(f"  ceiling  {best}")
     objects = sum(field.objects for field in fields)
@@ -185,6 +186,16 @@ def _from_nothing(fields: Sequence[Field], task: Task, seed: int) -> Model:
     """Return the model with which somebody begins who has none."""
     classes = [f"class {index}" for index in range(1, 1 + max(int(field.truth.max()) for field in fields))]
     return blank_model(fields[0].image, task, classes=classes if task == "semantic" else (), seed=seed)
+
+
+def _at_scale_of(points: Sequence[Checkpoint], base: Model) -> Model:
+    """Return the base model at the scale that the program went on to: what there is to be had is had there."""
+    scale = (
+        {name: getattr(points[-1].model.info, name) for name in ("pixel_size", "diameter", "image_diameter")}
+        if points
+        else {}
+    )
+    return Model(base.net, base.info.model_copy(update=scale))
 
 
 def summary(rows: dict[str, list[Row]], best: float | None, objects: int, dense_seconds: float) -> Row:

@@ -8,7 +8,8 @@ import numpy as np
 
 from napari_unet.inference import sample_pixels
 from napari_unet.models.normalize import measure
-from napari_unet.task import choose_channels, magnification, nearest_places, resized
+from napari_unet.task import choose_channels, magnification, nearest_places
+from napari_unet.tiling.scaled import resized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
