@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.learning.augment import Augmentation, draw_patch
+from napari_unet.learning.augment import Augmentation, _elastic_field, draw_patch
 from napari_unet.learning.sampling import PatchSampler, make_sample
 
 GEOMETRY_ONLY = {"contrast": 0, "brightness": 0, "gamma": 1, "noise": 0, "blur": 0}
@@ -54,6 +54,15 @@ def test_image_and_targets_move_alike(sample, shape):
         crop, _, _ = draw_patch(source, patch, center, None, np.random.default_rng(0))
         moved += not torch.allclose(image, crop, atol=0.1)
     assert moved >= 4
+
+
+def test_the_elastic_grid_of_the_paper():
+    paper = Augmentation(elastic=10, elastic_points=3)
+    field = _elastic_field((101, 101), paper, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    for displacement in field:
+        assert np.allclose(displacement[::50, ::50], rng.normal(0, 10, (3, 3)), atol=1e-3)
+        assert np.abs(np.diff(displacement, axis=0)).max() < 1.5  # smooth in between
 
 
 def test_draws_are_seeded(sample):

@@ -223,6 +223,33 @@ def test_seams_count_more(tiny_net, blobs):
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+def test_seams_between_pieces_of_a_class_count_more():
+    cells = np.zeros((40, 40), int)
+    cells[:, :18], cells[:, 22:] = 1, 1
+    sample = make_sample(np.zeros((1, 40, 40)), cells, ("class_0", "class_1"), border=10.0)
+    assert sample.supervised[:, 20, 20] == pytest.approx(1 + 10 * np.exp(-(5**2) / 50))
+    assert sample.supervised[0, 20, 0] == pytest.approx(1, abs=0.01)
+
+
+def test_learning_as_the_paper_does(tiny_net, blobs):
+    image, labels = blobs()
+    sample = make_sample(image[None], (labels > 0).astype(int), ("class_0", "class_1"), border=10.0)
+    paper = {"optimizer": "sgd", "momentum": 0.9, "dice": 0.0, "exclusive": True, "batch_size": 1}
+    session = TrainingSession(tiny_net(out_channels=2, norm="none", dropout=0.5), [sample], config(steps=40, **paper))
+    assert isinstance(session._optimizer, torch.optim.SGD)
+    losses = [report.loss for report in session.run()]
+    assert losses[0] < 3
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_dice_is_left_out(tiny_net, samples):
+    first = [
+        next(TrainingSession(tiny_net(out_channels=2), samples, config(dice=dice)).run()).loss for dice in (0, 0.5, 1)
+    ]
+    assert first[0] < first[1]
+    assert first[2] - first[1] == pytest.approx(first[1] - first[0], rel=1e-4)
+
+
 def test_patches_drawn_ahead_are_the_same(tiny_net, samples, monkeypatch):
     losses = []
     for threads in (0, 1):

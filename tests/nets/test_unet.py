@@ -30,7 +30,7 @@ def test_dropout_is_at_the_end_of_the_contracting_path(tiny_net):
     seen = []
     net.dropout.register_forward_hook(lambda module, args, out: seen.append(args[0].shape))
     net(torch.zeros(1, 1, 32, 32))
-    assert seen == [(1, 16, 8, 8)]
+    assert seen == [(1, 8, 16, 16), (1, 16, 8, 8)]
 
 
 def test_he_initialisation():
@@ -39,6 +39,18 @@ def test_he_initialisation():
     expected = np.sqrt(2 / (conv.in_channels * 9))
     assert float(conv.weight.std()) == pytest.approx(expected, rel=0.02)
     assert float(conv.bias.abs().max()) == 0
+
+
+def test_no_map_is_much_stronger_or_weaker_than_another_at_first(tiny_net):
+    net = tiny_net(features=16, levels=3, norm="none")
+    spreads = []
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.out_channels > 1:
+            module.register_forward_hook(lambda module, args, out: spreads.append(float(out.square().mean().sqrt())))
+    net(torch.randn(1, 1, 64, 64))
+    assert len(spreads) == 17
+    assert min(spreads) > 0.5
+    assert max(spreads) < 5
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])

@@ -15,6 +15,7 @@ from napari_unet.objects.targets import (
     boundaries,
     known_maps,
     normalized_distance,
+    pieces_of_classes,
     target_maps,
 )
 
@@ -121,3 +122,8 @@ def test_one_object_has_no_seam():
     weights = border_weights(labels, weight=4.0)
     assert weights[15, 20] == pytest.approx(4 * np.exp(-1 / 50))
     assert weights[15, 12] < weights[15, 18] < weights[15, 19]
+
+
+def test_pieces_of_classes_hang_together_by_edges():
+    classes = np.array([[1, 1, 0, 2], [0, 0, 1, 2], [1, 0, 1, 1]])
+    assert pieces_of_classes(classes).tolist() == [[1, 1, 0, 2], [0, 0, 3, 2], [4, 0, 3, 3]]

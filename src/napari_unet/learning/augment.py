@@ -37,6 +37,9 @@ class Augmentation(BaseModel):
         Standard deviation of the displacements on the coarse grid, pixels (the 2015 paper: 10).
     elastic_spacing : float
         Distance of the coarse grid's points, pixels.
+    elastic_points : int or None
+        Points of the coarse grid along each axis, whatever the size of the patch (the 2015 paper: 3); None: by
+        `elastic_spacing`.
     contrast, brightness : float
         Spread of a factor on, and an offset to, the normalised intensity.
     gamma : float
@@ -58,6 +61,7 @@ class Augmentation(BaseModel):
     scale: float = Field(1.25, ge=1)
     elastic: float = Field(4.0, ge=0)
     elastic_spacing: float = Field(64.0, gt=0)
+    elastic_points: int | None = Field(None, ge=2)
     contrast: float = Field(0.2, ge=0)
     brightness: float = Field(0.1, ge=0)
     gamma: float = Field(1.3, ge=1)
@@ -136,7 +140,8 @@ def _random_matrix(ndim: int, augmentation: Augmentation, rng: np.random.Generat
 def _elastic_field(shape: tuple[int, ...], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[Any]:
     """Smooth random displacements in pixels, axes (ndim, *shape); none along Z."""
     ndim = len(shape)
-    coarse = tuple(max(4, round(n / augmentation.elastic_spacing) + 3) for n in shape)
+    points, spacing = augmentation.elastic_points, augmentation.elastic_spacing
+    coarse = tuple(points or max(4, round(n / spacing) + 3) for n in shape)
     field = np.zeros((ndim, *shape), np.float32)
     for axis in range(ndim - 2, ndim):
         knots = torch.from_numpy(rng.normal(0, augmentation.elastic, coarse).astype(np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
-from napari_unet.objects.targets import border_weights, known_maps, target_maps
+from napari_unet.objects.targets import border_weights, known_maps, pieces_of_classes, target_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,8 @@ def make_sample(
         Pixels of the corrections, a part of the supervised ones. Three of four patches are then centred on one of them,
         each correction as often as any other, whatever its size; the fourth on what was right already.
     border : float
-        How much more a seam between two objects counts; see `objects.targets.border_weights`.
+        How much more a seam between two objects counts, or between two pieces of classes other than 0; see
+        `objects.targets.border_weights`.
 
     Raises
     ------
@@ -92,7 +93,8 @@ def make_sample(
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     known: NDArray[Any] = known_maps(labels, supervised, outputs)
     if border:
-        known = known * (1 + border_weights(labels, border))
+        objects = pieces_of_classes(labels) if outputs[0].startswith("class_") else labels
+        known = known * (1 + border_weights(objects, border))
     rng = rng or np.random.default_rng(0)
     if corrected is not None and corrected.any():
         focus = _by_correction(corrected, supervised, max_focus, rng)

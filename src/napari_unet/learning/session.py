@@ -56,7 +56,11 @@ class TrainingConfig(BaseModel):
     patch : tuple of int
         Spatial shape of a patch, ([Z,] Y, X); rounded up to what the network takes.
     learning_rate, weight_decay : float
-        Of AdamW (Loshchilov and Hutter 2019).
+        Of the optimiser.
+    optimizer : {"adamw", "sgd"}
+        AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with `momentum`, as in the 2015 paper.
+    momentum : float
+        Share of the last step that ``"sgd"`` keeps; the paper's is 0.99, for batches of one tile.
     schedule : {"constant", "cosine"}
         ``"constant"`` after a short warm-up; ``"cosine"`` falls to zero over `steps` or `max_seconds`.
     warmup : int
@@ -80,6 +84,8 @@ class TrainingConfig(BaseModel):
     border : float
         How much more a seam between two objects counts than other pixels, as in the 2015 paper, where it is 10. 0: no
         more.
+    dice : float
+        Weight of soft Dice beside the cross-entropy. 0: cross-entropy alone, as in the 2015 paper.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
     seed : int
@@ -94,6 +100,8 @@ class TrainingConfig(BaseModel):
     patch: tuple[int, ...] = (192, 192)
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(0.99, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10, ge=0)
     freeze_norm: bool = True
@@ -103,6 +111,7 @@ class TrainingConfig(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1)
     depth_rate: float = Field(1.0, gt=0, le=1)
     border: float = Field(0.0, ge=0)
+    dice: float = Field(0.5, ge=0)
     exclusive: bool = False
     seed: int = 0
 
@@ -226,6 +235,10 @@ class TrainingSession:
         levels = [(module, config.depth_rate ** (deepest - level)) for level, module in enumerate(self.net.down)]
         levels += [(self.net.up, 1.0), (self.net.head, 1.0)]
         groups = [{"params": list(part.parameters()), "rate": config.learning_rate * f} for part, f in levels]
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+            )
         return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def _roll_back(self) -> str:
@@ -285,7 +298,7 @@ class TrainingSession:
             images = images.contiguous(memory_format=torch.channels_last)
         self._optimizer.zero_grad(set_to_none=True)
         logits = self.net(images)
-        loss = segmentation_loss(logits, targets, supervised, exclusive=self.config.exclusive)
+        loss = segmentation_loss(logits, targets, supervised, self.config.dice, exclusive=self.config.exclusive)
         free = (supervised == 0).to(supervised.dtype)
         unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
         if self._teacher is not None and unsure.any():

@@ -28,7 +28,7 @@ class UNetSpec(BaseModel):
     up : {"transposed", "interpolated"}
         2x2 transposed convolution, or nearest-neighbour interpolation followed by a 1x1 convolution.
     dropout : float
-        Dropout probability at the end of the contracting path (0: none).
+        Dropout probability at the end of the contracting path, on its last two levels (0: none).
     pool_z : tuple of bool, optional
         3D only: for each pooling, whether it also halves Z. None: all do. Useful for anisotropic voxels.
     """

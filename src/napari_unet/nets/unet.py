@@ -96,8 +96,10 @@ class UNet(nn.Module):
         """Return the logits of a batch of images; see the class for axes."""
         check_input_shape(self.spec, tuple(x.shape[2:]))
         skips: list[Tensor] = []
-        for conv, pool in zip(self.down, self.pools, strict=False):
+        for level, (conv, pool) in enumerate(zip(self.down, self.pools, strict=False), start=1):
             x = conv(x)
+            if level == self.spec.levels:  # as in the published network, on the last two levels
+                x = self.dropout(x)
             skips.append(x)
             x = pool(x)
         x = self.dropout(self.down[-1](x))
@@ -107,7 +109,11 @@ class UNet(nn.Module):
 
 
 def _he_init(module: nn.Module) -> None:
-    """Gaussian weights of variance 2 / fan-in (He et al. 2015), as the 2015 paper asks; biases zero."""
+    """Gaussian weights of variance 2 / fan-in (He et al. 2015), as the 2015 paper asks; biases zero.
+
+    For a 2x2 up-convolution torch counts four times its outputs, which is twice the inputs that one of its pixels has.
+    No ReLU follows there, so this is what makes its maps as strong as those of the skip connection beside them.
+    """
     if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:

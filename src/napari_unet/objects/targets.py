@@ -115,6 +115,13 @@ def border_weights(labels: NDArray[Any], weight: float = 10.0, sigma: float = 5.
     return np.asarray(weight * np.exp(-(nearest.sum(0) ** 2) / (2 * sigma**2)), np.float32)
 
 
+def pieces_of_classes(classes: NDArray[Any]) -> NDArray[np.int32]:
+    """Return an id for each piece of a class but 0 that hangs together by edges; axes ([Z,] Y, X), as given."""
+    from skimage.measure import label
+
+    return np.asarray(label(classes, background=0, connectivity=1), np.int32)
+
+
 def boundaries(labels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return the pixels, on both sides, where two labels (background included) are direct neighbours."""
     edge = np.zeros(labels.shape, bool)
