@@ -12,9 +12,11 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.corrected import Rescaled, learning_steps
 from napari_unet.learning.exams import sit
+from napari_unet.learning.finetune import finetune
 from napari_unet.learning.lesson import gather_material, make_lesson
-from napari_unet.learning.scale import FIRST, at_fitting_scale, rescales
+from napari_unet.learning.scale import FIRST, at_fitting_scale, at_scale_of_labels, rescales
 from napari_unet.learning.scratch import scratch_config
+from napari_unet.pipeline import segment
 from napari_unet.task import magnification
 
 
@@ -86,6 +88,25 @@ def test_what_somebody_said_goes_before_what_is_measured():
     assert fitting.info.image_diameter == pytest.approx(20)
     assert not rescales(model, fitting, material)  # it was looked at in this way before
     assert at_fitting_scale(model, painted(model, 40, diameter=11)) is model
+
+
+@pytest.mark.parametrize("known", [None, 15])
+def test_dense_labels_are_learned_at_their_scale(known):
+    model = bright(diameter=10)
+    (one,) = painted(model, 40, reviewed=True, diameter=known)
+    fitting = at_scale_of_labels(model, [one.image], [one.part.labels[None]])
+    assert fitting.info.image_diameter == (None if known else pytest.approx(disc(40)))  # 15 is not far from 10
+    used_to = bright(diameter=40)
+    if known is None:
+        assert at_scale_of_labels(used_to, [one.image], [one.part.labels[None]]) is used_to
+
+
+def test_finetune_goes_to_a_coarser_scale_and_says_so_in_the_model():
+    model = bright(diameter=10)
+    (one,) = painted(model, 40, reviewed=True)
+    better = finetune(model, [one.image.data], [one.part.labels[0]], steps=1, device="cpu")
+    assert better.info.image_diameter == pytest.approx(disc(40))
+    assert segment(one.image.data, better, device="cpu").task.zoom == pytest.approx([10 / disc(40)] * 2)
 
 
 def test_a_model_of_classes_has_no_diameter():
