@@ -9,10 +9,10 @@ four fields and, for forgetting, a part of `nuclei_dsb2018/val` (DATA: see `trai
 - `corrected`: from the corrected objects, as the window does
 - `reviewed`: from the whole field, as after correcting everything in it and pressing Reviewed; a part of it is kept
   aside
-- `..., slower early`: the same with half the rate for each level of the network above the lowest (`depth_rate`)
 - `all the way`: as `corrected`, without going back a part of the way where that forgets too much; and so
 - `all the way, no ...`: without holding on to the rest (`distillation`), without patches of the data that the model was
-  first trained on (`replay`), with the last weights instead of their running mean (`ema`)
+  first trained on (`replay`), with the last weights instead of their running mean (`ema`), or
+  with one rate for all levels of the network (`depth_rate`)
 """
 
 from __future__ import annotations
@@ -42,14 +42,12 @@ if TYPE_CHECKING:
 OBJECTS = 3
 WAYS: dict[str, dict[str, float]] = {
     "corrected": {},
-    "corrected, slower early": {"depth_rate": 0.5},
     "reviewed": {},
-    "reviewed, slower early": {"depth_rate": 0.5},
     "all the way": {},
     "all the way, no distillation": {"distillation": 0.0},
     "all the way, no replay": {"replay": 0.0},
     "all the way, no ema": {"ema": 0.0},
-    "all the way, slower early": {"depth_rate": 0.5},
+    "all the way, one rate": {"depth_rate": 1.0},
 }
 SAMPLES = files("napari_unet") / "samples"
 

@@ -96,7 +96,7 @@ def test_dense_labels_are_learned_at_their_scale(known):
     (one,) = painted(model, 40, reviewed=True, diameter=known)
     fitting = at_scale_of_labels(model, [one.image], [one.part.labels[None]])
     assert fitting.info.image_diameter == (None if known else pytest.approx(disc(40)))  # 15 is not far from 10
-    used_to = bright(diameter=30)
+    used_to = bright(diameter=40)
     if known is None:
         assert at_scale_of_labels(used_to, [one.image], [one.part.labels[None]]) is used_to
 

@@ -43,8 +43,8 @@ CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own
 def finetune_config(model: Model, *, astray: bool = False, **changes: Any) -> TrainingConfig:
     """Return the settings for learning from corrections.
 
-    Few steps, a low rate, frozen normalisation, and holding on to what the model says elsewhere; where it is `astray`,
-    wrong about most, a higher rate, and less to hold on to.
+    Few steps, a low rate that is lower still for the levels of high resolution, frozen normalisation, and holding on to
+    what the model says elsewhere; where it is `astray`, wrong about most, a higher rate, and less to hold on to.
     """
     ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
@@ -57,11 +57,12 @@ def finetune_config(model: Model, *, astray: bool = False, **changes: Any) -> Tr
         "distillation": 1.0,
         "replay": 0.5,
         "ema": 0.95,
+        "depth_rate": 0.5,
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }
     if astray:
-        settings |= {"learning_rate": 1e-3, "distillation": 0.3, "ema": 0.9}
+        settings |= {"learning_rate": 1e-3, "distillation": 0.3, "ema": 0.9, "depth_rate": 1.0}
     return TrainingConfig(**(settings | changes))
 
 
