@@ -25,7 +25,7 @@ import argparse
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
@@ -37,7 +37,6 @@ from skimage.segmentation import watershed
 from _results import write_result
 from napari_unet import evaluate, segment
 from napari_unet.axes import Image
-from napari_unet.evaluation.metrics import Scores
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import StepReport, TrainingConfig
 from napari_unet.learning.train import new_model, train_steps, training_config, untrained
@@ -46,6 +45,9 @@ from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.progress import drive
+
+if TYPE_CHECKING:
+    from napari_unet.evaluation.metrics import Scores
 
 HELD_OUT = 6
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
@@ -76,7 +78,7 @@ def thinned(inside: np.ndarray) -> np.ndarray:
 
 
 def best(truths: list[np.ndarray], maps: list[np.ndarray]) -> tuple[float, Scores]:
-    """Threshold of maps of what is inside a cell, 0..1, with the largest V_Rand of thinned membranes, and its scores."""
+    """Threshold of maps of what is inside a cell with the largest V_Rand of thinned membranes, and its scores."""
     found = {t: evaluate(truths, [thinned(m > t).astype(np.uint8) for m in maps], "membranes") for t in THRESHOLDS}
     threshold = max(THRESHOLDS, key=lambda t: found[t].v_rand or 0.0)
     return threshold, found[threshold]
