@@ -53,7 +53,7 @@ HELD_OUT = 6
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 SIGMAS = (1.0, 2.0, 3.0, 4.0)
 KINDS = {"2015": "unet2015", "modern": "unet2d"}
-DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing", images=24 - HELD_OUT)
+DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing")
 GREY_VALUES = {"contrast": 0.2, "brightness": 0.1, "gamma": 1.3, "noise": 0.0, "blur": 0.0}
 PAPER = {
     "batch_size": 1, "patch": (572, 572), "optimizer": "sgd", "momentum": 0.99, "learning_rate": 2e-3,
@@ -144,7 +144,9 @@ def trained(name: str, images: list[Image], labels: list[np.ndarray], arguments:
                 flush=True,
             )
 
-    run = train_steps(model, images, labels, config, device=arguments.device, data=DATA)
+    run = train_steps(
+        model, images, labels, config, device=arguments.device, data=DATA.model_copy(update={"images": len(images)})
+    )
     model = drive(run, note)
     recipe = model.info.recipe | {
         "minutes": arguments.minutes,

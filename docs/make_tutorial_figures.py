@@ -1,6 +1,6 @@
 """Make the figures of docs/tutorial/unet.md from the bundled samples and the shipped model.
 
-python docs/make_tutorial_figures.py [NAME ...]
+make figures, or python docs/make_tutorial_figures.py NAME ...
 """
 
 from __future__ import annotations
@@ -249,7 +249,19 @@ def learning() -> plt.Figure:
 
 FIGURES: dict[str, Callable[[], plt.Figure]] = {
     f.__name__: f
-    for f in (threshold_or_network, convolution, relu, pooling, up_convolution, skips, the_u, padding, tiles, mirror, learning)
+    for f in (
+        threshold_or_network,
+        convolution,
+        relu,
+        pooling,
+        up_convolution,
+        skips,
+        the_u,
+        padding,
+        tiles,
+        mirror,
+        learning,
+    )
 }
 
 
