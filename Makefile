@@ -1,4 +1,4 @@
-# make demo | test | lint | models | screenshots | clean    Needs Python >= 3.11; everything else is set up in .venv.
+# make demo | test | lint | models | screenshots | figures | clean   Python >= 3.11; the rest is set up in .venv.
 
 PYTHON ?= python3
 
@@ -21,7 +21,7 @@ endif
 # Without a display, or with DEMO_HEADLESS=1, the demo runs by itself and leaves pictures and a report.
 HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))
 
-.PHONY: demo test checks lint ruff format mypy imports wheel pytest models screenshots clean
+.PHONY: demo test checks lint ruff format mypy imports wheel pytest models screenshots figures clean
 
 demo: $(VENV)/.demo
 	@sh tools/system_libs.sh window $(if $(HEADLESS),xvfb)
@@ -68,6 +68,9 @@ models:
 screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb
 	$(XVFB) $(BIN)/python docs/make_screenshots.py
+
+figures: $(VENV)/.test
+	$(BIN)/python docs/make_tutorial_figures.py
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -25,7 +25,7 @@ import argparse
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
@@ -37,7 +37,6 @@ from skimage.segmentation import watershed
 from _results import write_result
 from napari_unet import evaluate, segment
 from napari_unet.axes import Image
-from napari_unet.evaluation.metrics import Scores
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import StepReport, TrainingConfig
 from napari_unet.learning.train import new_model, train_steps, training_config, untrained
@@ -47,11 +46,14 @@ from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.progress import drive
 
+if TYPE_CHECKING:
+    from napari_unet.evaluation.metrics import Scores
+
 HELD_OUT = 6
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 SIGMAS = (1.0, 2.0, 3.0, 4.0)
 KINDS = {"2015": "unet2015", "modern": "unet2d"}
-DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing", images=24 - HELD_OUT)
+DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing")
 GREY_VALUES = {"contrast": 0.2, "brightness": 0.1, "gamma": 1.3, "noise": 0.0, "blur": 0.0}
 PAPER = {
     "batch_size": 1, "patch": (572, 572), "optimizer": "sgd", "momentum": 0.99, "learning_rate": 2e-3,
@@ -76,7 +78,7 @@ def thinned(inside: np.ndarray) -> np.ndarray:
 
 
 def best(truths: list[np.ndarray], maps: list[np.ndarray]) -> tuple[float, Scores]:
-    """Threshold of maps of what is inside a cell, 0..1, with the largest V_Rand of thinned membranes, and its scores."""
+    """Threshold of maps of what is inside a cell with the largest V_Rand of thinned membranes, and its scores."""
     found = {t: evaluate(truths, [thinned(m > t).astype(np.uint8) for m in maps], "membranes") for t in THRESHOLDS}
     threshold = max(THRESHOLDS, key=lambda t: found[t].v_rand or 0.0)
     return threshold, found[threshold]
@@ -142,7 +144,9 @@ def trained(name: str, images: list[Image], labels: list[np.ndarray], arguments:
                 flush=True,
             )
 
-    run = train_steps(model, images, labels, config, device=arguments.device, data=DATA)
+    run = train_steps(
+        model, images, labels, config, device=arguments.device, data=DATA.model_copy(update={"images": len(images)})
+    )
     model = drive(run, note)
     recipe = model.info.recipe | {
         "minutes": arguments.minutes,
