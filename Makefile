@@ -18,6 +18,8 @@ XVFB := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 192
 NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
 endif
 
+SHIPPED := nuclei cells_phase nuclei3d axons
+
 # Without a display, or with DEMO_HEADLESS=1, the demo runs by itself and leaves pictures and a report.
 HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))
 
@@ -59,11 +61,11 @@ pytest: $(VENV)/.test
 	OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB) $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 models:
-	@echo "The shipped models are trained with these commands (DATA: see the top of each script):"
-	@echo "  $(BIN)/python training/nuclei.py train  --data DATA --run runs/nuclei"
-	@echo "  $(BIN)/python training/nuclei.py refine --data DATA --run runs/nuclei --steps 2000"
-	@echo "  $(BIN)/python training/nuclei.py refine --data DATA --run runs/nuclei --steps 4800 --seed 1"
-	@echo "  $(BIN)/python training/nuclei.py finish --data DATA --run runs/nuclei --out src/napari_unet/models/weights/nuclei.safetensors"
+	@echo "The shipped models are made with these commands, an hour or more each on a CPU; training/README.md says what"
+	@echo "DATA holds. Training that was interrupted goes on where it was."
+	@for name in $(SHIPPED); do \
+	  echo "  $(BIN)/python training/$$name.py train --data DATA && $(BIN)/python training/$$name.py finish --data DATA"; \
+	done
 
 screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb

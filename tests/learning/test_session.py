@@ -265,3 +265,20 @@ def test_a_card_that_fails_is_told_of_and_nothing_is_lost(tiny_net, samples, mon
     monkeypatch.setattr(session, "_learn", lambda *batch: (_ for _ in ()).throw(RuntimeError("CUDA error: lost\nmore")))
     with pytest.raises(DeviceError, match=r"the device meta failed \(CUDA error: lost\).*The model is as it was"):
         next(session.run())
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.9}, {"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.0}])
+def test_it_goes_on_from_a_state(tiny_net, samples, changes):
+    """Another session that was given the state knows all that the first did, the optimiser's moments included."""
+    net, settings = tiny_net(out_channels=2), config(steps=6, **changes)
+    first = TrainingSession(net, samples, settings)
+    for _, _ in zip(range(4), first.run(), strict=False):
+        pass
+    state = first.state()
+    second = TrainingSession(net, samples, settings)
+    second.restore(state)
+    assert state.keys() == second.state().keys()
+    assert all(torch.equal(value, state[name]) for name, value in second.state().items())
+    assert any(name.startswith("optimizer.") for name in state) == (changes.get("momentum") != 0)
+    assert torch.equal(weights(second.trained()), weights(first.trained()))
+    assert [report.step for report in second.run()] == [5, 6]

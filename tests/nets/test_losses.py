@@ -85,3 +85,12 @@ def test_each_image_counts_on_its_own():
     for index in range(len(logits)):
         one = slice(index, index + 1)
         assert segmentation_loss(logits[one], targets[one], supervised[one]).item() == pytest.approx(both[index].item())
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_weight_counts_once(exclusive):
+    """Where seams count more, the weights say how the pixels share the loss, not how large it is."""
+    logits, targets, _ = draw(exclusive=exclusive)
+    everywhere = torch.ones_like(targets[:, :1])
+    once = segmentation_loss(logits, targets, everywhere, exclusive=exclusive)
+    assert torch.allclose(segmentation_loss(logits, targets, 4 * everywhere, exclusive=exclusive), once, rtol=1e-4)

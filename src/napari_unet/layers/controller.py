@@ -27,7 +27,7 @@ from napari_unet.layers.session import LayerSession
 from napari_unet.layers.sizes import ObjectSizes
 from napari_unet.layers.view import order_units
 from napari_unet.learning.blank import blank_model
-from napari_unet.models.store import list_models, load_model, save_model
+from napari_unet.models.store import DEFAULT_MODEL, list_models, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.task import make_task
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.task import Task
 
-DEFAULT_MODEL = "nuclei"
 Level = Literal["info", "done", "error"]
 Scope = Literal["stack", "slice", "view"]
 """What is segmented: everything, the slice in view, or the part of it that the canvas shows."""

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +22,7 @@ from napari_unet.progress import Stopwatch
 from napari_unet.tiling.ahead import Aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -178,6 +179,8 @@ class TrainingSession:
         self._mean = copy.deepcopy(self.net) if config.ema else None
         self._good = copy.deepcopy(self.net.state_dict())
         self._slowed = 1.0
+        # Channels side by side in memory: a step takes three quarters of the time or less, in 3D two thirds.
+        self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         self.step = 0
 
     def learn_from(self, samples: Sequence[Sample]) -> None:
@@ -196,8 +199,7 @@ class TrainingSession:
         self.net.train()
         if config.freeze_norm:
             freeze_norm(self.net)
-        if self.net.spec.ndim == 2:
-            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
         with Aside[Batch](DRAWERS) as drawn:
             yield from self._steps(watch, drawn, cancel, pause)
 
@@ -229,6 +231,34 @@ class TrainingSession:
         """Return the network as it is now: on the CPU, for use and not for training."""
         net = copy.deepcopy(self.net if self._mean is None else self._mean).to("cpu").eval().requires_grad_(False)
         return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what it takes to go on later, by name: weights, their mean, what the optimiser knows, the step."""
+        parts = {"net": self.net.state_dict()} | ({"mean": self._mean.state_dict()} if self._mean else {})
+        known = {str(index): values for index, values in self._optimizer.state_dict()["state"].items()}
+        parts |= {f"optimizer.{index}": values for index, values in known.items()}
+        named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        named["step"] = torch.tensor(self.step)
+        held = {name: value for name, value in named.items() if value is not None}  # gradient descent without momentum
+        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in held.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state`, with patches drawn anew; the settings must be the same."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = value
+        self.net.load_state_dict(parts["net"])
+        if self._mean is not None:
+            self._mean.load_state_dict(parts["mean"])
+        known: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts.get("optimizer", {}).items():
+            index, _, key = name.partition(".")
+            known.setdefault(int(index), {})[key] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": known})
+        self._good = copy.deepcopy(self.net.state_dict())
+        self.step = int(state["step"])
+        self._sampler.rng = np.random.default_rng([self.config.seed, self.step])
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         config, deepest = self.config, len(self.net.down) - 1
@@ -294,8 +324,7 @@ class TrainingSession:
             ) from error
 
     def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
-        if self.net.spec.ndim == 2:
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self._layout)
         self._optimizer.zero_grad(set_to_none=True)
         logits = self.net(images)
         loss = segmentation_loss(logits, targets, supervised, self.config.dice, exclusive=self.config.exclusive)

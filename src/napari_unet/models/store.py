@@ -15,6 +15,8 @@ from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.model import Model
 
 SUFFIX = ".safetensors"
+DEFAULT_MODEL = "nuclei"
+"""The shipped model that is taken where none is named."""
 HOME_VARIABLE = "NAPARI_UNET_HOME"
 """Environment variable that names another folder for the user's own models and projects."""
 
@@ -41,12 +43,12 @@ def user_folder() -> Path:
 
 
 def list_models() -> list[ModelEntry]:
-    """Return the shipped models, then the user's own, each by name."""
+    """Return the shipped models, that which is taken where none is named first, then the user's own, each by name."""
     entries = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
         if folder.is_dir():
-            found = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem.lower())
-            entries += [ModelEntry(path.stem, path, shipped) for path in found]
+            found = [ModelEntry(path.stem, path, shipped) for path in folder.glob(f"*{SUFFIX}")]
+            entries += sorted(found, key=lambda entry: (shipped and entry.name != DEFAULT_MODEL, entry.name.lower()))
     return entries
 
 

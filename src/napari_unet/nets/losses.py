@@ -37,11 +37,9 @@ def masked_dice(probabilities: Tensor, targets: Tensor, supervised: Tensor) -> T
     Axes as in `masked_bce`; probabilities and not logits. After Milletari et al. (2016), with the masked sums in both
     numerator and denominator.
     """
-    probabilities = probabilities * supervised
-    targets = targets * supervised
     axes = tuple(range(2, targets.ndim))
-    overlap = 2 * (probabilities * targets).sum(axes)
-    total = probabilities.sum(axes) + targets.sum(axes)
+    overlap = 2 * (probabilities * targets * supervised).sum(axes)  # once: a weight may be more than 1
+    total = ((probabilities + targets) * supervised).sum(axes)
     # The smoothing is relative to what is supervised, so a map with no positive pixel gives a finite, fair loss.
     smooth = 1e-2 * supervised.sum(axes).clamp_min(1.0)
     return (1 - (overlap + smooth) / (total + smooth)).mean(1)
