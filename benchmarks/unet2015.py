@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.metrics import Scores
 
 HELD_OUT = 6
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 SIGMAS = (1.0, 2.0, 3.0, 4.0)
 KINDS = {"2015": "unet2015", "modern": "unet2d"}
 DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing")
