@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,9 @@ def warm_up() -> None:
         threading.Thread(target=_load_libraries, name="warm up", daemon=True).start()
 
 
+LATER = 15.0
+"""Seconds after which what the first learning needs is loaded too: not while somebody waits for the first click."""
+
 _warm = threading.Event()
 
 
@@ -118,6 +122,7 @@ def _load_libraries() -> None:
     with contextlib.suppress(Exception):  # whatever is wrong is told when it is needed
         for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference"):
             importlib.import_module(module)
+        time.sleep(LATER)
         import torch
 
         # The first optimizer that is made loads torch's compiler, which takes two seconds; nothing here uses it.
