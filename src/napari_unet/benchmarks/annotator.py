@@ -145,7 +145,7 @@ def run(
     rows: dict[str, list[Row]] = {}
 
     def note(who: str, seconds: float, objects: int, more: Row) -> None:
-        rows.setdefault(who, []).append({"seconds": round(seconds, 1), "objects": objects} | more)
+        rows.setdefault(who, []).append({"seconds": round(float(seconds), 1), "objects": objects} | more)
         say(f"  {who:<8} {rows[who][-1]}")
 
     note("program", 0.0, 0, examiner.marks(by(base)))
