@@ -134,17 +134,17 @@ def learning_steps(
     if before is not None:
         yield Rescaled(model, before)
     lesson = make_lesson(model, material, border, before)
+
+    def joined() -> Sequence[Sample]:
+        nonlocal lesson
+        added = more() if more is not None else None
+        if not added:
+            return []
+        lesson = make_lesson(model, added, border, before)
+        return lesson.samples
+
     if model.info.from_nothing:
         config = scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
-
-        def joined() -> Sequence[Sample]:
-            nonlocal lesson
-            added = more() if more is not None else None
-            if not added:
-                return []
-            lesson = make_lesson(model, added, border, before)
-            return lesson.samples
-
         better = yield from scratch_steps(
             model, lesson.samples, config, device, cancel, pause=pause, more=joined, peek=peek
         )
@@ -160,10 +160,9 @@ def learning_steps(
     glimpses = Glimpses(peek)
     for last in session.run(cancel, pause):
         yield last
-        added = more() if more is not None else None
-        if added:
-            lesson = make_lesson(model, added, border, before)
-            session.learn_from(replayed(model, lesson.samples, config.replay))
+        samples = joined()
+        if samples:
+            session.learn_from(replayed(model, samples, config.replay))
             marks = _Marks(model, lesson.exams, place)
         if marks.due():
             checked = marks.check(session, last.step)
