@@ -238,6 +238,15 @@ def test_time_and_steps_are_limits(tiny_model, dim_image):
     assert by_time.info.recipe["seconds"] < 5
 
 
+def test_masks_may_be_one_array(tiny_model, dim_image):
+    image, labels = dim_image
+    masks = np.zeros((2, *labels.shape), bool)
+    masks[:, :20] = True
+    model = tiny_model(features=2, levels=1)
+    better = finetune(model, [image, image], [labels, labels], supervised=masks, device="cpu", steps=1)
+    assert better.info.recipe["supervised_pixels"] == masks.sum()
+
+
 def test_nothing_supervised_is_told(tiny_model, dim_image):
     image, labels = dim_image
     model = tiny_model(features=2, levels=1)

@@ -287,7 +287,7 @@ def finetune(
         limits["steps"] = steps if steps is not None else (200 if max_seconds is None else 100_000)
         config = finetune_config(model, **limits)
     pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
-    masks = supervised or [None] * len(pictures)
+    masks = [None] * len(pictures) if supervised is None else supervised
     for image, truth, mask in zip(pictures, labels, masks, strict=True):
         for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
             if array is not None and array.shape != image.label_shape:
