@@ -185,17 +185,25 @@ def data(tmp_path, monkeypatch):
 
 def test_annotator(data, tmp_path):
     words = ["annotator", "--data", data, "--set", "squares", "--rounds", 1, "--objects", 6, "--steps", 1]
-    words += ["--ceiling-steps", 1, "--size", 64, "-o", tmp_path / "out", "--json"]
+    words += ["--ceiling-steps", 1, "--size", 64, "--base", "axons", "-o", tmp_path / "out", "--json"]
     result = CliRunner().invoke(app, ["benchmark", *map(str, words)])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout.splitlines()[-1])
     (written,) = (tmp_path / "out").glob("annotator-squares-*.json")
     assert json.loads(written.read_text()) == figures
+    assert figures["base"] == "axons"
     rows = figures["rows"]
     assert [len(rows[who]) for who in ("program", "dense", "scratch")] == [2, 1, 1]
     assert [row["seconds"] for row in rows["program"][1:]] == [row["seconds"] for row in rows["scratch"]]
     assert rows["program"][0]["seconds"] == 0 < rows["program"][1]["seconds"]
     assert 0 < figures["ceiling"]["score"] <= 1
+
+
+def test_a_model_of_another_task(data):
+    words = ["annotator", "--data", str(data), "--set", "squares", "--base", "cells_phase"]
+    result = CliRunner().invoke(app, ["benchmark", *words])
+    assert result.exit_code == 1
+    assert "another model" in result.stderr
 
 
 def test_a_data_set_that_is_not_there(data):

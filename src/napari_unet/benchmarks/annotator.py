@@ -16,6 +16,7 @@ from napari_unet.benchmarks.fields import DATA_SETS, KNOWN, read_fields
 from napari_unet.benchmarks.report import report
 from napari_unet.benchmarks.rivals import Dense, Forest, Rival, Scratch, ceiling
 from napari_unet.benchmarks.sitting import sit_down
+from napari_unet.errors import UNetError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.learning.blank import blank_model
 from napari_unet.learning.train import new_model
@@ -59,6 +60,8 @@ class Settings:
         Whether the rivals run too.
     seed : int
         Seeds the annotator's hand and untrained networks.
+    base : str or None
+        Name or file of a model to begin with, instead of the data set's own.
     """
 
     rounds: int = 8
@@ -69,6 +72,7 @@ class Settings:
     fields: int = 8
     rivals: bool = True
     seed: int = 0
+    base: str | None = None
 
     def quick(self) -> Settings:
         """Return a run of a minute, which shows that all works and nothing more."""
@@ -128,14 +132,17 @@ def run(
     say : callable
         Called with lines for people.
     """
-    settings, source = settings or Settings(), DATA_SETS[name]
+    settings = settings or Settings()
+    source = replace(DATA_SETS[name], base=settings.base or DATA_SETS[name].base)
     fields, held_out = read_fields(data, source, settings.size, settings.fields)
-    known = read_fields(data, KNOWN, settings.size, settings.fields)[0] if source.base else []
+    task: Task = "instances" if source.instances else "semantic"
+    base = load_model(source.base) if source.base else _from_nothing(fields, task, settings.seed)
+    if base.info.task != task:
+        raise UNetError(f"{base.name} is a model for {base.info.task}, {name} is about {task}; name another model.")
+    known = read_fields(data, KNOWN, settings.size, settings.fields)[0] if source.base and source.instances else []
     say(f"{name}: {len(fields)} fields to work on, {len(held_out)} held out, {len(known)} of what is known already")
     examiner = Examiner(held_out, known, source.instances)
-    task: Task = "instances" if source.instances else "semantic"
     untrained = new_model("unet2d", task, [f.image for f in fields], [f.truth for f in fields], settings.seed)
-    base = load_model(source.base) if source.base else _from_nothing(fields, task, settings.seed)
 
     def by(model: Model) -> Callable[[Image], NDArray[Any]]:
         if model.info.is_untrained:
@@ -176,7 +183,8 @@ def run(
     for key, value in found.items():
         say(f"  {key:<50} {value}")
     return report("annotator", {
-        "data": name, "measure": examiner.measure, "base": source.base, "settings": asdict(settings),
+        "data": name, "measure": examiner.measure, "base": base.name if source.base else None,
+        "settings": asdict(settings),
         "objects in all fields": objects, "seconds to draw all": round(dense.seconds), "summary": found,
         "ceiling": best, "rows": rows,
     })  # fmt: skip

@@ -64,6 +64,7 @@ def annotator(
     fields: Annotated[int, typer.Option(min=1, help="Most fields to work on, and most held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seeds the annotator's hand and untrained networks.")] = 0,
+    base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
     quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the figures and their curves.")] = None,
     device: Device = "cpu",
@@ -76,7 +77,9 @@ def annotator(
     check_device(device)
     if name not in DATA_SETS:
         fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
-    settings = Settings(rounds, objects, steps, ceiling_steps, size=size, fields=fields, rivals=rivals, seed=seed)
+    settings = Settings(
+        rounds, objects, steps, ceiling_steps, size=size, fields=fields, rivals=rivals, seed=seed, base=base
+    )  # fmt: skip
     try:
         figures = run(data, name, settings.quick() if quick else settings, device, say=say)
     except UNetError as error:
