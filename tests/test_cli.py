@@ -1,66 +1,266 @@
-"""The command line, as a person or a script calls it."""
+"""The command line: exit statuses, what is written where, and what is said on which stream."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from typer.testing import CliRunner
 
 from napari_unet import batch
 from napari_unet.cli import app
 from napari_unet.io.readers import read_image, read_labels
+from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.store import save_model
 
 
 @pytest.fixture
 def run():
-    """Return a function that runs a command line: (exit status, last line on stdout as JSON or None, stderr)."""
+    """Run the command line here; a traceback or a status other than the wanted one fails."""
 
-    def call(*words):
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    def call(*arguments, status=0):
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        assert result.exit_code == status, result.output
         assert "Traceback" not in result.output
-        lines = result.stdout.strip().splitlines()
-        value = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
-        return result.exit_code, value, result.stderr
+        if status:
+            assert result.stderr.strip()
+        return result
 
     return call
 
 
+def report(result):
+    """The JSON object that is the last line, and all, of standard output."""
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1
+    return json.loads(lines[0])
+
+
+def squares(places=((5, 5), (5, 30), (25, 12))):
+    image = np.full((48, 60), 20, np.uint16)
+    for y, x in places:
+        image[y : y + 9, x : x + 9] = 200
+    return image
+
+
 @pytest.fixture
-def folder(tmp_path, blobs):
-    """A folder of three images with their labels beside it, and one file that is no image."""
-    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
-        image, labels = blobs((64, 72), seed=seed)
-        for part, array in (("images", np.clip(image * 200, 0, 255).astype(np.uint8)), ("labels", labels)):
-            (tmp_path / part).mkdir(exist_ok=True)
-            tifffile.imwrite(tmp_path / part / f"{name}.tif", array.astype(np.uint16))
-    return tmp_path
+def model(bright_model, tmp_path):
+    """Path of a model that finds what is bright."""
+    path = tmp_path / "bright.safetensors"
+    save_model_file(bright_model(), path)
+    return path
 
 
-def test_segment_one_file(folder, run):
-    out = folder / "out" / "objects.tif"
-    status, value, _ = run("segment", folder / "images" / "a.tif", "-o", out, "--json")
-    assert status == 0
-    (report,) = value["results"]
-    assert set(report) == {
-        "input", "output", "n_objects", "seconds", "device", "tiles", "tile_shape", "halo", "mode", "damaged",
-            "note", "peak_rss_mb"
-    }  # fmt: skip
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of three images with 3, 1 and 2 squares."""
+    path = tmp_path / "images"
+    path.mkdir()
+    for name, n in (("a", 3), ("b", 1), ("c", 2)):
+        tifffile.imwrite(path / f"{name}.tif", squares(((5, 5), (5, 30), (25, 12))[:n]))
+    return path
+
+
+def names(path):
+    return sorted(p.name for p in path.iterdir())
+
+
+# -- segment -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_file_gives_one_file(run, folder, model, tmp_path):
+    out = tmp_path / "new" / "result.tif"
+    result = run("segment", folder / "a.tif", "-o", out, "--model", model, "--device", "cpu")
+    assert result.stdout == ""
+    assert "3 objects" in result.stderr
     labels = read_labels(out)
-    assert labels.shape == (64, 72)
-    assert labels.max() == report["n_objects"] > 0
-    assert report["device"] == "cpu" or report["device"].startswith(("cuda", "mps"))
+    assert labels.shape == (48, 60)
+    assert np.array_equal(labels > 0, squares() > 100)
+    assert names(out.parent) == ["result.tif"]
+
+
+def test_a_folder_gives_a_folder(run, folder, model, tmp_path):
+    out = tmp_path / "out"
+    run("segment", folder, "-o", out, "--model", model, "--device", "cpu")
+    assert names(out) == ["a_labels.tif", "b_labels.tif", "c_labels.tif"]
+    assert [int(read_labels(out / name).max()) for name in names(out)] == [3, 1, 2]
+
+
+def test_several_files_give_a_folder(run, folder, model, tmp_path):
+    out = tmp_path / "out"
+    run("segment", folder / "a.tif", folder / "c.tif", "-o", out, "--model", model, "--format", "zarr")
+    assert names(out) == ["a_labels.zarr", "c_labels.zarr"]
+    assert read_labels(out / "a_labels.zarr").max() == 3
+
+
+def test_the_report(run, folder, model, tmp_path):
+    out = tmp_path / "out"
+    card = report(run("segment", folder, "-o", out, "--model", model, "--device", "cpu", "--tile", "32", "--json"))
+    assert len(card["results"]) == 3
+    first = card["results"][0]
+    assert set(first) >= {
+        "input", "output", "n_objects", "seconds", "device", "tiles", "tile_shape", "halo", "peak_rss_mb",
+    }  # fmt: skip
+    assert first["input"] == str(folder / "a.tif")
+    assert first["output"] == str(out / "a_labels.tif")
+    assert (first["n_objects"], first["device"], first["tiles"]) == (3, "cpu", 4)
+    assert first["tile_shape"] == [24, 30]
+    assert len(first["halo"]) == 2
+    assert first["seconds"] >= 0
+    assert first["peak_rss_mb"] > 10
+    assert card["failed"] == []
+
+
+def test_an_existing_result_is_kept(run, folder, model, tmp_path):
+    out = tmp_path / "a.tif"
+    out.write_bytes(b"precious")
+    result = run("segment", folder / "a.tif", "-o", out, "--model", model, status=1)
+    assert "--overwrite" in result.stderr
+    assert str(out) in result.stderr
+    assert out.read_bytes() == b"precious"
+    run("segment", folder / "a.tif", "-o", out, "--model", model, "--overwrite")
+    assert read_labels(out).max() == 3
+
+
+def test_an_existing_map_is_kept(run, folder, model, tmp_path):
+    arguments = ["segment", folder / "a.tif", "-o", tmp_path / "a.tif", "--model", model, "--maps"]
+    run(*arguments, "--pixel-size", "0.5")
+    assert read_image(tmp_path / "a_maps.zarr").pixel_size.x == pytest.approx(0.5)
+    (tmp_path / "a.tif").unlink()
+    before = sorted(p.name for p in (tmp_path / "a_maps.zarr").rglob("*"))
+    result = run(*arguments, status=1)
+    assert "a_maps.zarr" in result.stderr
+    assert sorted(p.name for p in (tmp_path / "a_maps.zarr").rglob("*")) == before
+
+
+def test_what_fails_is_named_and_the_rest_is_done(run, folder, model, tmp_path):
+    (folder / "b.tif").write_bytes(b"II*\0 this is no TIFF at all")
+    (folder / "d.tif").write_bytes(b"")
+    tifffile.imwrite(folder / "e.tif", np.zeros((20, 20), np.complex64))
+    out = tmp_path / "out"
+    result = run("segment", folder, "-o", out, "--model", model, "--json", status=1)
+    card = report(result)
+    assert [os.path.basename(r["input"]) for r in card["results"]] == ["a.tif", "c.tif"]
+    assert [os.path.basename(r["input"]) for r in card["failed"]] == ["b.tif", "d.tif", "e.tif"]
+    for failure in card["failed"]:
+        name = os.path.basename(failure["input"])
+        assert len(failure["error"]) > 10
+        assert any(name in line for line in result.stderr.splitlines())
+    assert names(out) == ["a_labels.tif", "c_labels.tif"]
+
+
+def test_a_missing_file_is_named(run, folder, model, tmp_path):
+    result = run("segment", folder / "a.tif", folder / "gone.tif", "-o", tmp_path / "out", "--model", model, status=1)
+    assert "gone.tif" in result.stderr
+    assert names(tmp_path / "out") == ["a_labels.tif"]
+
+
+def test_an_empty_folder_is_told(run, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run("segment", tmp_path / "empty", "-o", tmp_path / "out", "--model", model, status=1)
+    assert "no image" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    tifffile.imwrite(other / "a.tif", squares())
+    result = run("segment", folder / "a.tif", other / "a.tif", "-o", tmp_path / "out", "--model", model, status=1)
+    assert "both be written" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "no such"], "nuclei"),
+        (["--model", "gone.safetensors"], "gone.safetensors"),
+        (["--device", "cuda:77"], "cpu"),
+        (["--device", "toaster"], "cpu"),
+        (["--pixel-size", "wide"], "0.65"),
+        (["--pixel-size", "1,2,3,4"], "0.65"),
+        (["--pixel-size", "-1"], "positive"),
+        (["--pixel-size", "nan"], "positive"),
+        (["--pixel-size", ""], "0.65"),
+        (["--tile", "0"], "tile"),
+        (["--tile", "x"], "tile"),
+        (["--format", "docx"], "format"),
+        (["--mode", "sloppy"], "mode"),
+        (["--surprise"], "surprise"),
+    ],
+)
+def test_wrong_usage(run, folder, model, tmp_path, options, said):
+    options = options if "--model" in options else ["--model", model, *options]
+    result = run("segment", folder / "a.tif", "-o", tmp_path / "out.tif", *options, status=2)
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_damaged_model_is_wrong_usage(run, folder, tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"PK\x03\x04 not a model")
+    result = run("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "bad.safetensors", status=2)
+    assert "bad.safetensors" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--axes", "QYX"], "unknown letter"), (["--axes", "ZYX"], "3 letters"), (["--channel", "4"], "channels 0 to 0")],
+)
+def test_options_that_do_not_fit_the_image(run, folder, model, tmp_path, options, said):
+    result = run("segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--model", model, *options, status=1)
+    assert said in result.stderr
+
+
+def test_axes_and_pixel_size_are_used(run, bright_model, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model_file(bright_model(info={"pixel_size": (0.5, 0.5)}), path)
+    tifffile.imwrite(tmp_path / "s.tif", np.stack([squares(), squares()]))
+    arguments = ["segment", tmp_path / "s.tif", "--model", path, "--json"]
+    depth = report(run(*arguments, "-o", tmp_path / "z.tif", "--axes", "ZYX"))["results"][0]
+    time = report(run(*arguments, "-o", tmp_path / "t.tif", "--axes", "TYX"))["results"][0]
+    assert (depth["n_objects"], time["n_objects"]) == (3, 6)
+    scaled = report(run(*arguments, "-o", tmp_path / "p.tif", "--axes", "ZYX", "--pixel-size", "0.25"))["results"][0]
+    assert scaled["tile_shape"] == [24, 30]
+    labels = read_labels(tmp_path / "p.tif")
+    assert labels.shape == (2, 48, 60)
+    with tifffile.TiffFile(tmp_path / "p.tif") as tif:
+        assert tif.series[0].axes == "ZYX"
+
+
+def test_object_diameter(run, bright_model, folder, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model_file(bright_model(info={"diameter": 10}), path)
+    arguments = ["segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--json", "--overwrite"]
+    done = report(run(*arguments, "--model", path, "--diameter", "20"))["results"][0]
+    assert (done["tile_shape"], done["n_objects"]) == ([24, 30], 3)
+    assert "positive number of pixels" in run(*arguments, "--model", path, "--diameter", "0", status=2).stderr
+    save_model_file(bright_model(), path)
+    assert "does not know how wide" in run(*arguments, "--model", path, "--diameter", "20", status=2).stderr
+
+
+def test_maps(run, folder, model, tmp_path):
+    run("segment", folder, "-o", tmp_path / "out", "--model", model, "--maps")
+    assert "a_maps.zarr" in names(tmp_path / "out")
+    group = zarr.open(str(tmp_path / "out" / "a_maps.zarr"), mode="r")
+    maps = group if isinstance(group, zarr.Array) else group["0"]
+    assert maps.shape == (2, 48, 60)
+    assert maps.dtype == np.float32
+    assert np.array_equal(maps[0] > 0.5, squares() > 100)
 
 
 @pytest.mark.parametrize("ending", ["tif", "zarr"])
 @pytest.mark.parametrize("fate", ["changed", "disappeared"])
-def test_an_image_that_changes_meanwhile_is_told_and_nothing_has_its_name(folder, run, monkeypatch, fate, ending):
-    path = folder / "images" / "a.tif"
+def test_an_image_that_changes_meanwhile_is_told(run, folder, model, tmp_path, monkeypatch, fate, ending):
+    path = folder / "a.tif"
     for module, name in ((batch, "segment"), (batch, "segment_into")):
         real = getattr(module, name)
 
@@ -73,126 +273,241 @@ def test_an_image_that_changes_meanwhile_is_told_and_nothing_has_its_name(folder
             return result
 
         monkeypatch.setattr(module, name, meanwhile)
-    status, _, told = run("segment", path, "-o", folder / f"out.{ending}")
-    assert status == 1
-    assert f"a.tif {fate} while it was segmented" in told
-    assert not (folder / f"out.{ending}").exists()
+    result = run("segment", path, "-o", tmp_path / f"out.{ending}", "--model", model, status=1)
+    assert f"a.tif {fate} while it was segmented" in result.stderr
+    assert not (tmp_path / f"out.{ending}").exists()
 
 
-def test_segment_a_folder_and_evaluate(folder, run):
-    assert run("segment", folder / "images", "-o", folder / "out")[0] == 0
-    assert sorted(p.name for p in (folder / "out").iterdir()) == [f"{name}_labels.tif" for name in "abc"]
-    status, scores, _ = run("evaluate", "--pred", folder / "out", "--truth", folder / "labels", "--json")
-    assert status == 0
-    assert list(scores) == ["n_images", "n_truth", "n_pred", "ap", "ap_per_image", "f1", "pq", "seg", "dice", "iou"]
-    assert scores["n_images"] == 3
-    assert scores["ap"]["0.50"] > 0.3  # discs are no nuclei, but bright and round
-    (folder / "labels" / "b.tif").unlink()
-    status, _, errors = run("evaluate", "--pred", folder / "out", "--truth", folder / "labels")
-    assert status == 1
-    assert "b_labels.tif" in errors
+def test_tiles_and_modes_give_the_same_labels(run, folder, model, tmp_path):
+    ways = {
+        "plain": [],
+        "t16": ["--tile", "16"],
+        "t7": ["--tile", "7"],
+        "fast": ["--mode", "fast"],
+        "x": ["--mode", "exact"],
+    }
+    results = []
+    for name, options in ways.items():
+        run("segment", folder / "a.tif", "-o", tmp_path / f"{name}.tif", "--model", model, *options)
+        results.append(read_labels(tmp_path / f"{name}.tif"))
+    assert all(np.array_equal(r, results[0]) for r in results)
 
 
-def test_the_result_does_not_depend_on_the_tile(folder, run):
-    for tile, name in ((16, "one"), (48, "two")):
-        assert run("segment", folder / "images" / "a.tif", "-o", folder / f"{name}.tif", "--tile", tile)[0] == 0
-    assert np.array_equal(read_labels(folder / "one.tif"), read_labels(folder / "two.tif"))
+def test_the_shipped_model_is_the_default(run, nuclei_crop, tmp_path):
+    tifffile.imwrite(tmp_path / "n.tif", nuclei_crop)
+    card = report(run("segment", tmp_path / "n.tif", "-o", tmp_path / "l.tif", "--device", "cpu", "--json"))
+    assert card["model"] == "nuclei"
+    assert card["results"][0]["n_objects"] >= 3
 
 
-def test_results_are_not_overwritten(folder, run):
-    out = folder / "o.tif"
-    out.write_bytes(b"mine")
-    status, value, errors = run("segment", folder / "images" / "a.tif", "-o", out, "--json")
-    assert (status, value["results"], out.read_bytes()) == (1, [], b"mine")
-    assert "--overwrite" in errors
-    assert run("segment", folder / "images" / "a.tif", "-o", out, "--overwrite")[0] == 0
-    assert read_labels(out).shape == (64, 72)
+# -- evaluate ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_bad_file_among_good_ones(folder, run):
-    (folder / "images" / "b.tif").write_text("no image")
-    status, value, errors = run("segment", folder / "images", "-o", folder / "out", "--json")
-    assert status == 1
-    assert [r["input"][-5:] for r in value["results"]] == ["a.tif", "c.tif"]
-    assert "b.tif" in value["failed"][0]["input"]
-    assert "b.tif" in errors
-    assert not (folder / "out" / "b_labels.tif").exists()
+@pytest.fixture
+def truth(tmp_path):
+    path = tmp_path / "truth"
+    path.mkdir()
+    for name in "ab":
+        labels = np.zeros((40, 40), np.uint16)
+        labels[2:12, 2:12], labels[20:30, 20:30] = 1, 2
+        tifffile.imwrite(path / f"{name}.tif", labels)
+    return path
 
 
-def test_maps_and_zarr(folder, run):
-    out = folder / "o.zarr"
-    assert run("segment", folder / "images" / "a.tif", "-o", out, "--maps", "--pixel-size", "0.5")[0] == 0
-    maps = read_image(folder / "o_maps.zarr")
-    assert maps.axes == "CYX"
-    assert maps.data.shape == (2, 64, 72)
-    assert maps.pixel_size.x == pytest.approx(0.5)
-    assert read_labels(out).shape == (64, 72)
+def test_scores(run, truth, tmp_path):
+    pred = tmp_path / "pred"
+    pred.mkdir()
+    labels = tifffile.imread(truth / "a.tif")
+    tifffile.imwrite(pred / "a_labels.tif", labels)
+    tifffile.imwrite(pred / "b_labels.tif", np.where(labels == 1, labels, 0))
+    scores = report(run("evaluate", "--pred", pred, "--truth", truth, "--json"))
+    assert set(scores) >= {"n_images", "n_truth", "n_pred", "ap", "ap_per_image", "f1", "pq", "seg", "dice", "iou"}
+    assert (scores["n_images"], scores["n_truth"], scores["n_pred"]) == (2, 4, 3)
+    assert list(scores["ap"]) == [f"{0.5 + 0.05 * i:.2f}" for i in range(10)]
+    assert scores["ap"]["0.50"] == pytest.approx(0.75)
+    assert scores["f1"]["0.95"] == pytest.approx(6 / 7)
+    plain = run("evaluate", "--pred", pred, "--truth", truth)
+    assert "pq" in plain.stdout
+    one = report(run("evaluate", "--pred", pred / "a_labels.tif", "--truth", truth / "a.tif", "--json"))
+    assert one["ap"]["0.95"] == 1
+    copy = tmp_path / "copy"
+    shutil.copytree(pred, copy)
+    membranes = report(run("evaluate", "--pred", pred, "--truth", copy, "--task", "membranes", "--json"))
+    assert membranes["v_rand"] == membranes["v_info"] == membranes["pixel_f1"] == 1
+    classes = report(run("evaluate", "--pred", pred, "--truth", truth, "--task", "semantic", "--json"))
+    assert 0 < classes["dice"] < 1
+
+
+def test_a_missing_partner_is_named(run, truth, tmp_path):
+    pred = tmp_path / "pred"
+    pred.mkdir()
+    tifffile.imwrite(pred / "a.tif", tifffile.imread(truth / "a.tif"))
+    assert "b.tif" in run("evaluate", "--pred", pred, "--truth", truth, "--json", status=1).stderr
+    tifffile.imwrite(pred / "b.tif", np.zeros((41, 40), np.uint8))
+    assert "(41, 40)" in run("evaluate", "--pred", pred, "--truth", truth, status=1).stderr
+    assert "gone" in run("evaluate", "--pred", tmp_path / "gone", "--truth", truth, status=1).stderr
+    run("evaluate", "--pred", pred, "--truth", truth, "--task", "taste", status=2)
+    run("evaluate", "--pred", pred, status=2)
+
+
+# -- train -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(folder, tmp_path):
+    """Folders of images and of their labels."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for path in folder.iterdir():
+        tifffile.imwrite(labels / path.name, (tifffile.imread(path) > 100).astype(np.uint8))
+    return "--images", folder, "--labels", labels
+
+
+def test_a_new_model_can_be_used(run, labelled, folder, tmp_path):
+    out = tmp_path / "models" / "mine.safetensors"
+    result = run("train", *labelled, "--new", "unet2d", "--steps", "3", "-o", out, "--device", "cpu", "--json")
+    card = report(result)
+    assert (card["output"], card["steps"], card["images"]) == (str(out), 3, 3)
+    assert np.isfinite(card["loss"])
+    made = load_model_file(out)
+    assert made.name == "mine"
+    assert made.info.recipe["steps"] == 3
+    assert names(out.parent) == ["mine.safetensors"]
+    run("segment", folder / "a.tif", "-o", tmp_path / "l.tif", "--model", out)
+    assert read_labels(tmp_path / "l.tif").shape == (48, 60)
+    kept = out.read_bytes()
+    run("train", *labelled, "--new", "unet2d", "--steps", "1", "-o", out, status=1)
+    assert out.read_bytes() == kept
+
+
+def test_going_on_from_a_model_with_validation(run, labelled, model, tmp_path):
+    validation = "--val-images", labelled[1], "--val-labels", labelled[3]
+    out = tmp_path / "further.safetensors"
+    card = report(run("train", *labelled, *validation, "--base", model, "--steps", "2", "-o", out, "--json"))
+    assert 0 <= card["scores"]["validation"] <= 1
+    assert load_model_file(out).info.scores == card["scores"]
+    assert load_model_file(out).info.spec == load_model_file(model).info.spec
+
+
+def test_training_for_minutes_with_classes_and_pixels_to_ignore(run, labelled, tmp_path):
+    labels = tifffile.imread(labelled[3] / "a.tif")
+    labels[:3] = 9
+    tifffile.imwrite(labelled[3] / "a.tif", labels)
+    out = tmp_path / "m.safetensors"
+    options = "--new", "unet2d", "--task", "semantic", "--ignore-label", "9", "--minutes", "0.01"
+    run("train", *labelled, *options, "-o", out)
+    assert load_model_file(out).info.outputs == ("class_0", "class_1")
+    run("segment", labelled[1] / "a.tif", "-o", tmp_path / "o.tif", "--model", out)
+    assert set(np.unique(read_labels(tmp_path / "o.tif"))) <= {0, 1}
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"),
+    ("options", "said"),
     [
-        (["segment", "IMAGE", "-o", "OUT", "--model", "nope"], 2, "nuclei"),
-        (["segment", "IMAGE", "-o", "OUT", "--device", "tpu"], 2, "cpu"),
-        (["segment", "IMAGE", "-o", "OUT", "--pixel-size", "big"], 2, "0.65"),
-        (["segment", "IMAGE", "-o", "OUT", "--pixel-size", "-1"], 2, "positive"),
-        (["segment", "IMAGE", "-o", "OUT", "--tile", "0"], 2, "tile"),
-        (["segment", "IMAGE"], 2, "out"),
-        (["segment", "IMAGE", "-o", "OUT", "--axes", "ZYX"], 1, "'YX'"),
-        (["segment", "IMAGE", "-o", "OUT", "--axes", "QX"], 1, "unknown letter"),
-        (["segment", "IMAGE", "-o", "OUT", "--channel", "3"], 1, "channels 0 to 0"),
-        (["segment", "gone.tif", "-o", "OUT"], 1, "gone.tif does not exist"),
-        (["segment", "EMPTY", "-o", "OUT"], 1, "no image"),
-        (["train", "--images", "EMPTY", "--labels", "EMPTY", "-o", "m.safetensors"], 2, "--new"),
-        (["train", "--images", "EMPTY", "--labels", "EMPTY", "--new", "unet2d", "-o", "m.pt"], 2, "m.safetensors"),
-        (["train", "--images", "EMPTY", "--labels", "EMPTY", "--new", "unet2d", "-o", "m.safetensors"], 1, "no image"),
-        (["info", "nope"], 2, "nuclei"),
+        ([], "--base"),
+        (["--new", "unet2d", "--base", "nuclei"], "--base"),
+        (["--new", "resnet"], "new"),
+        (["--new", "unet2d", "--steps", "0"], "steps"),
+        (["--new", "unet2d", "--minutes", "-1"], "minutes"),
+        (["--new", "unet2d", "--val-images", "."], "--val-labels"),
+        (["--new", "unet2d", "--device", "toaster"], "cpu"),
+        (["--base", "no such"], "nuclei"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_usage_and_bad_input(folder, run, words, status, said):
-    (folder / "empty").mkdir()
-    names = {"IMAGE": folder / "images" / "a.tif", "OUT": folder / "out.tif", "EMPTY": folder / "empty"}
-    code, _, errors = run(*[names.get(word, word) for word in words])
-    assert code == status
-    assert said in errors
-    assert not (folder / "out.tif").exists()
+def test_wrong_usage_of_train(run, labelled, tmp_path, options, said):
+    result = run("train", *labelled, *options, "-o", tmp_path / "m.safetensors", status=2)
+    assert said in result.stderr
+    assert not (tmp_path / "m.safetensors").exists()
 
 
-@pytest.mark.parametrize("task", ["instances", "semantic"])
-def test_train_then_segment(folder, run, task):
-    if task == "semantic":
-        for path in (folder / "labels").iterdir():
-            tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8))
-    model = folder / "mine.safetensors"
-    pairs = ["--images", folder / "images", "--labels", folder / "labels"]
-    validation = ["--val-images", folder / "images", "--val-labels", folder / "labels"]
-    status, value, _ = run(
-        "train", *pairs, *validation, "--new", "unet2d", "--task", task, "--steps", 2, "-o", model, "--json"
+def test_the_ending_of_a_model_file(run, labelled, tmp_path):
+    result = run("train", *labelled, "--new", "unet2d", "-o", tmp_path / "m.pth", status=2)
+    assert "m.safetensors" in result.stderr
+
+
+def test_a_model_that_cannot_be_written_is_not_trained(run, labelled, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    out = tmp_path / "file" / "m.safetensors"
+    result = run("train", *labelled, "--new", "unet2d", "--steps", "1", "-o", out, status=1)
+    assert "could not be written" in result.stderr
+    assert "loss" not in result.stderr
+
+
+def test_training_data_that_cannot_be_used(run, labelled, tmp_path):
+    out = tmp_path / "m.safetensors"
+    new = "--new", "unet2d", "--steps", "1", "-o", out
+    (labelled[3] / "b.tif").unlink()
+    assert "b.tif" in run("train", *labelled, *new, status=1).stderr
+    tifffile.imwrite(labelled[3] / "b.tif", np.zeros((20, 20), np.uint8))
+    assert "(20, 20)" in run("train", *labelled, *new, status=1).stderr
+    tifffile.imwrite(labelled[3] / "b.tif", np.zeros((48, 60), np.uint8))
+    assert "Z axis" in run("train", *labelled, "--new", "unet3d", "--steps", "1", "-o", out, status=1).stderr
+    (labelled[1] / "a.tif").write_bytes(b"junk")
+    assert "a.tif" in run("train", *labelled, *new, status=1).stderr
+    assert "gone" in run("train", "--images", tmp_path / "gone", "--labels", labelled[3], *new, status=1).stderr
+    assert not out.exists()
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+def test_models_are_listed(run, tiny_model):
+    save_model(tiny_model(features=2, levels=1), "mine")
+    rows = {row["name"]: row for row in report(run("models", "--json"))["models"]}
+    assert rows["nuclei"]["shipped"]
+    assert not rows["mine"]["shipped"]
+    assert rows["mine"]["ndim"] == 2
+    with open(rows["mine"]["path"], "wb") as file:
+        file.write(b"damaged")
+    rows = {row["name"]: row for row in report(run("models", "--json"))["models"]}
+    assert "not a model file" in rows["mine"]["error"]
+    text = run("models").stdout
+    assert "nuclei" in text
+    assert "yours" in text
+
+
+def test_info(run, model, tmp_path):
+    card = report(run("info", model, "--json"))
+    made = load_model_file(model)
+    assert card["sha256"] == made.sha256()
+    assert card["spec"]["features"] == 2
+    assert card["axes"] == "CYX"
+    assert {"normalization", "training_data", "licence", "scores", "pixel_size", "decoding"} <= set(card)
+    assert made.sha256() in run("info", model).stdout
+    assert report(run("info", "nuclei", "--json"))["licence"]
+    run("info", "no such", status=2)
+    run("info", tmp_path, status=2)
+
+
+def test_help_and_unknown_commands(run):
+    assert "segment" in run("--help").stdout
+    assert "--overwrite" in run("segment", "--help").stdout
+    run("dance", status=2)
+
+
+# -- as a program ------------------------------------------------------------------------------------------------------
+
+
+def program(*arguments):
+    command = [sys.executable, "-c", "from napari_unet.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
     )
-    assert status == 0
-    assert value["steps"] == 2
-    assert 0 <= value["scores"]["validation"] <= 1
-    status, card, _ = run("info", model, "--json")
-    assert (status, card["name"], card["task"]) == (0, "mine", task)
-    assert len(card["sha256"]) == 64
-    assert run("segment", folder / "images" / "a.tif", "-o", folder / "o.tif", "--model", model)[0] == 0
-    assert run("train", *pairs, "--base", model, "--steps", 1, "-o", folder / "again.safetensors")[0] == 0
-    status, _, errors = run("train", *pairs, "--new", "unet2d", "--steps", 1, "-o", model)
-    assert status == 1
-    assert "--overwrite" in errors
 
 
-def test_models(run):
-    status, value, _ = run("models", "--json")
-    assert status == 0
-    assert value["models"][0]["name"] == "nuclei"
-    assert value["models"][0]["shipped"]
+def test_the_streams_of_the_program(folder, model, tmp_path):
+    (folder / "b.tif").write_bytes(b"junk")
+    done = program("segment", folder, "-o", tmp_path / "out", "--model", model, "--json")
+    assert done.returncode == 1
+    card = json.loads(done.stdout)
+    assert len(card["results"]) == 2
+    assert "b.tif" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\r" not in done.stderr  # no bar where there is no terminal
 
 
-def test_progress_goes_to_stderr_and_json_to_stdout(folder):
-    command = [sys.executable, "-m", "napari_unet.cli", "segment", "images/a.tif", "-o", "o.tif", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    assert len(done.stdout.strip().splitlines()) == 1
-    assert json.loads(done.stdout)["results"][0]["output"] == "o.tif"
-    assert "objects" in done.stderr
+def test_the_program_refuses_wrong_usage(folder, tmp_path):
+    done = program("segment", folder, "-o", tmp_path / "out", "--model", "no such")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_unet.errors import ModelFileError, UNetError
+from napari_unet.errors import ModelFileError, ModelMismatchError, UNetError
 from napari_unet.models import checkpoint
 from napari_unet.models.checkpoint import load_model_file, read_model_info, save_model_file
 from napari_unet.models.info import DataSource
@@ -90,6 +90,15 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(tiny_model, tmp_pat
     for (name, a), b in zip(model.net.state_dict().items(), again.net.state_dict().values(), strict=True):
         assert a.dtype == b.dtype, name
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-6), name
+
+
+def test_any_length_of_the_description_is_read(tiny_model, tmp_path):
+    path, first_bytes = tmp_path / "m.safetensors", set()
+    for length in range(0, 264, 4):  # safetensors pads its header to a multiple of eight bytes
+        save_model_file(tiny_model(info={"description": "x" * length}, features=2, levels=1), path)
+        first_bytes.add(path.read_bytes()[0])
+        assert load_model_file(path).info.description == "x" * length
+    assert 0x80 in first_bytes  # which is how a pickle begins, too
 
 
 def test_the_hash_is_of_the_weights_alone(small):
@@ -254,6 +263,8 @@ def test_a_description_that_is_none_is_refused(rewritten, text, said):
         (("spec", "pool_z"), [True], "pool_z"),
         (("spec", "surprise"), 1, "surprise"),
         (("outputs",), ["foreground", "nothing"], "distance"),
+        (("outputs",), ["foreground"], "1 outputs are named|outputs"),
+        (("outputs",), ["boundary", "distance"], "foreground"),
         (("name",), "", "name"),
         (("name",), "x" * 10_000, "name"),
         (("pixel_size",), [0.5, -1.0], "pixel size"),
@@ -328,3 +339,10 @@ def test_devices():
     for name in ("cuda:99", "gpu", "", "cpu:7", "CPU", "tpu:0"):
         with pytest.raises(UNetError, match=r"There is no device .* there is .*cpu"):
             resolve_device(name)
+
+
+def test_channels(tiny_model):
+    with pytest.raises(ModelMismatchError, match="takes 2 channels; the image has 3"):
+        tiny_model(in_channels=2).check_channels(3)
+    with pytest.raises(ModelMismatchError, match="Choose one of the channels 0 to 3"):
+        tiny_model(in_channels=3, info={"inputs": "colour"}).check_channels(4)

@@ -83,6 +83,12 @@ def test_own_models_are_there_after_a_restart(small):
     assert done.stdout.strip() == f"['mine'] {small.sha256()}"
 
 
+def test_an_unknown_name_is_told_with_the_own_models_too(small):
+    save_model(small, "mine")
+    with pytest.raises(ModelFileError, match="nope.*nuclei, .*mine"):
+        load_model("nope")
+
+
 @pytest.mark.parametrize("name", ["nucleus", "", "no such", "../nuclei", "x" * 5000, "a\0b", "~"])
 def test_unknown_names_are_told_with_those_there_are(name):
     with pytest.raises(ModelFileError, match="nuclei|no model file") as caught:

@@ -1,10 +1,16 @@
-"""One object of its parts."""
+"""One object of its parts: matching is one to one, and nothing but ids is changed by it."""
 
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from napari_unet.objects.stitch import count_ids, match_ids, overlaps, renumber, stitch_slices
+
+IMAGES = arrays(np.int32, (6, 7), elements=st.integers(0, 4))
+VOLUMES = arrays(np.int32, (3, 6, 7), elements=st.integers(0, 4))
 
 
 def test_overlaps_are_counted():
@@ -48,3 +54,71 @@ def test_ids_are_counted_whatever_their_size_and_order():
     assert count_ids(np.zeros((3, 4), np.int32)) == 0
     assert count_ids(np.zeros((0, 4), np.int32)) == 0
     assert count_ids(np.array([[-3, 0, 2]])) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(IMAGES, IMAGES)
+def test_overlaps_are_those_counted_one_by_one(a, b):
+    wanted = {}
+    for pair in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True):
+        if pair[0] and pair[1]:
+            wanted[pair] = wanted.get(pair, 0) + 1
+    first, second, counts = overlaps(a, b)
+    assert dict(zip(zip(first.tolist(), second.tolist(), strict=True), counts.tolist(), strict=True)) == wanted
+
+
+@settings(max_examples=100, deadline=None)
+@given(IMAGES, IMAGES, st.sampled_from([0.1, 0.25, 0.5]))
+def test_matches_are_one_to_one_and_above_the_share(a, b, share):
+    mapping = match_ids(a, b, share)
+    assert len(set(mapping.values())) == len(mapping)
+    for new, old in mapping.items():
+        assert ((a == old) & (b == new)).sum() > share * ((a == old) | (b == new)).sum()
+
+
+@settings(max_examples=100, deadline=None)
+@given(VOLUMES)
+def test_stitching_changes_nothing_but_ids(volume):
+    stitched = stitch_slices(volume)
+    assert np.array_equal(stitched > 0, volume > 0)
+    for before, after in zip(volume, stitched, strict=True):
+        pairs = np.unique(np.stack([before.ravel(), after.ravel()]), axis=1)
+        assert len(set(pairs[0])) == len(set(pairs[1])) == pairs.shape[1]
+    assert np.array_equal(np.unique(stitched[stitched > 0]), np.arange(1, stitched.max() + 1))
+
+
+def test_equal_slices_are_one_set_of_objects():
+    plane = np.zeros((10, 10), int)
+    plane[1:4, 1:4], plane[5:9, 5:9] = 3, 8
+    stitched = stitch_slices(np.stack([plane, plane, plane]))
+    assert stitched.max() == 2
+    assert (stitched == stitched[0]).all()
+
+
+def test_an_object_that_was_gone_for_a_slice_is_another():
+    plane = np.zeros((10, 10), int)
+    plane[1:6, 1:6] = 1
+    stitched = stitch_slices(np.stack([plane, 0 * plane, plane]))
+    assert stitched[0, 2, 2] == 1
+    assert stitched[2, 2, 2] == 2
+
+
+def test_no_objects_and_no_slices():
+    assert not stitch_slices(np.zeros((3, 5, 5), int)).any()
+    assert stitch_slices(np.zeros((0, 5, 5), int)).shape == (0, 5, 5)
+    assert match_ids(np.zeros((3, 3), int), np.ones((3, 3), int)) == {}
+    assert renumber(np.zeros((3, 3), int), {1: 2}, 5).tolist() == [[0] * 3] * 3
+
+
+def test_an_enormous_id_needs_no_enormous_memory():
+    """Any whole number can be painted with; a table of all ids up to it would be of gigabytes."""
+    a = np.zeros((10, 10), np.int64)
+    a[2:5, 2:5] = 2**40
+    assert match_ids(a, (a > 0) * 3) == {3: 2**40}
+
+
+def test_of_the_halves_of_an_object_only_the_larger_goes_on():
+    whole, halves = np.ones((4, 10), int), np.repeat([[3] * 4 + [4] * 6], 4, axis=0)
+    assert match_ids(whole, halves, 0.25) == {4: 1}
+    assert match_ids(halves, whole, 0.25) == {1: 4}
+    assert stitch_slices(np.stack([whole, halves]))[1].tolist() == [[2] * 4 + [1] * 6] * 4
