@@ -99,6 +99,14 @@ def test_the_result_does_not_depend_on_the_tile(folder, run):
     assert np.array_equal(read_labels(folder / "one.tif"), read_labels(folder / "two.tif"))
 
 
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_the_plan_is_told_once_with_its_seconds(folder, run, ending):
+    out = folder / f"o.{ending}"
+    _, _, told = run("segment", folder / "images" / "a.tif", "-o", out, "--tile", 16, "--mode", "exact")
+    assert told.count("20 tiles of 16×16, exact, halo ") == 1
+    assert "the work of one pass, about " in told
+
+
 def test_results_are_not_overwritten(folder, run):
     out = folder / "o.tif"
     out.write_bytes(b"mine")

@@ -16,6 +16,7 @@ from napari_unet.models.normalize import Statistics, measure
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.ahead import Aside, ReadAhead
 from napari_unet.tiling.engine import Engine, Predictor, TileResult, nearest
+from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.scaled import ScaledSource
 from napari_unet.tiling.source import read_tile
 
@@ -101,7 +102,7 @@ class Inference:
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
         self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
         self._sources: dict[Unit, Source] = {}
-        self._seconds, self._pixels = 0.0, 0  # of all tiles so far, of which a small one comes first: a calibration
+        self._pace = pace_of(info.spec, str(predictor.device), task.plan.exact)
 
     def __enter__(self) -> Inference:
         return self
@@ -119,13 +120,13 @@ class Inference:
                 self._reader.begin(self._source(then[0]), then[1])
         watch = Stopwatch()
         result = self._engine.run(tile, source)
-        self._seconds += watch.seconds
-        self._pixels += math.prod(tile.read_shape)
+        self._pace.note(math.prod(tile.read_shape), watch.seconds)
         return result
 
     def seconds_for(self, pixels: int) -> float | None:
         """Return how long so many pixels will take; None before there was a tile."""
-        return self._seconds / self._pixels * pixels if self._pixels else None
+        pace = self._pace.per_second
+        return pixels / pace if pace else None
 
     def end(self, unit: Unit) -> None:
         """Let go of what is kept of a unit."""

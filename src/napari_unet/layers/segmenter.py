@@ -37,6 +37,7 @@ class Segmenter:
         self._job: Job | None = None
         self._session: LayerSession | None = None  # what that job is about
         self._view: View | None = None  # followed while that job runs
+        self._untimed: Task | None = None  # its task, until it is known how long that takes
 
     @property
     def busy(self) -> bool:
@@ -68,6 +69,7 @@ class Segmenter:
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._job, self._session = job, session
         self._view = view = View(session)
+        self._untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
         device, overlap = desk.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
 
         def steps() -> Generator[Any, None, None]:
@@ -135,6 +137,9 @@ class Segmenter:
             job.cancel.cancel()
             self._end(job, session, error, "")
             return
+        if self._untimed is not None and piece.progress.fraction < 1:
+            desk.say(f"Segmenting: {self._untimed.timed(desk.device)}.")
+        self._untimed = None
         if piece.progress.note not in ("", job.note):
             job.note = piece.progress.note
             desk.say(job.note)
