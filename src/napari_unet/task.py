@@ -16,6 +16,7 @@ from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
+from napari_unet.tiling.precision import FAST_ERROR
 from napari_unet.tiling.scaled import PartSource, ScaledSource, covering
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ RESCALE_TOLERANCE = 1.25
 DIAMETER_TOLERANCE = 1.5
 """Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
 to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
-
-FAST_ERROR = 1e-2
-"""Largest difference of the maps up to which the fast mode is taken without being asked for."""
 
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which it is."""
