@@ -12,7 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from hand_made import bright, squares
-from napari_unet import inference, task
+from napari_unet import network, task
 from napari_unet.axes import PixelSize
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.io import spill
@@ -68,7 +68,7 @@ def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller
 
 def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch):
     monkeypatch.setattr(pace, "pace_of", cache(pace.pace_of.__wrapped__))
-    for module in (task, inference):
+    for module in (task, network):
         monkeypatch.setattr(module, "pace_of", pace.pace_of)
     monkeypatch.setattr(budget, "MOST", dict.fromkeys((2, 3), 1))
     viewer.add_image(squares((400, 400)), name="image")
@@ -267,11 +267,11 @@ def test_unknown_model_leaves_the_one_in_use(viewer, controller):
 
 
 def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, monkeypatch):
-    from napari_unet import inference
+    from napari_unet import network
 
     viewer.add_image(squares(), name="image")
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "measure", lambda *args: 1 / 0)
+        patch.setattr(network, "measure", lambda *args: 1 / 0)
         controller.segment()
     assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
     assert not controller.busy

@@ -63,7 +63,8 @@ class Predictor:
         as fast on its matrix units, and changes maps by about a thousandth; and half precision, if that proves to be
         faster still, and as good as the same, on the first block (`tiling.precision`).
     check : callable, optional
-        Called often; what it raises ends the work on a block. On a GPU, which is done with a block soon, once for each.
+        Called often, with the share of the work on a block that is done; what it raises ends that. On a GPU, which is
+        done with a block soon, once for each.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Predictor:
         softmax: bool = False,
         device: torch.device | str = "cpu",
         exact: bool = True,
-        check: Callable[[], None] | None = None,
+        check: Callable[[float], None] | None = None,
     ) -> None:
         self.device, self._exact = torch.device(device), exact
         self._net, self._softmax, self._check = net, softmax, check
@@ -136,7 +137,7 @@ class Predictor:
 
     def _apply(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
         if self._check is not None:
-            self._check()
+            self._check(0.0)
         precision = torch.autocast(self.device.type, torch.float16, enabled=self._half if half is None else half)
         with torch.inference_mode(), self._arithmetic(), precision:
             batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)
