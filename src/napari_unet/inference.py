@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import Cancelled
+from napari_unet.io.fingerprint import Watched
 from napari_unet.network import Inference
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.ahead import Aside
@@ -77,10 +78,22 @@ class Finished:
         Done to the end.
     tiles : dict
         Of units under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are.
+    source : Watched, optional
+        The file that it was read from.
     """
 
     units: set[Unit] = field(default_factory=set)
     tiles: dict[Unit, tuple[NDArray[np.float32], set[Tile]]] = field(default_factory=dict)
+    source: Watched | None = None
+
+    def begin(self, source: Watched | None) -> str:
+        """Let go of all that is done if the file is another by now; return what to tell the user of it, mostly ""."""
+        changed = bool(self.source and source and self.source.before != source.before)
+        if changed:
+            self.units.clear()
+            self.tiles.clear()
+        self.source = source
+        return "The image changed since it was stopped, so it is segmented anew." if changed else ""
 
     def waiting(self, task: Task) -> dict[Unit, list[Tile]]:
         """Return the tiles of a task that are not done, by unit; a unit without any is still to be decoded."""
@@ -119,12 +132,21 @@ def segment_steps(
         Whether tiles are read, and objects found, in other threads while the network goes on.
     tells : bool
         Whether it is also told how far a tile is that takes a while.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` is set.
+    FileFormatError
+        If the file that the image is read from is gone, or when all is done, if it changed meanwhile.
     """
     finished = Finished() if finished is None else finished
+    source = Watched(task.image.source) if task.image.source is not None else None
+    note = finished.begin(source)
     waiting = finished.waiting(task)
     aside: Aside[TileDone | UnitDone] = Aside(int(overlap), wait=False)
     with Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
-        glances, tally = _Glances(task, inference), _Tally(waiting, inference)
+        glances, tally = _Glances(task, inference), _Tally(waiting, inference, note)
         try:
             while waiting:
                 if cancel is not None:
@@ -162,12 +184,15 @@ def segment_steps(
         except Cancelled:
             yield from aside.take(kind="tile")  # what is done is shown; a unit is decoded when it goes on
             raise
+    if source is not None:
+        source.before.check()
 
 
 class _Tally:
     """How far a run is, and how long the rest takes."""
 
-    def __init__(self, waiting: Mapping[Unit, Sequence[Tile]], inference: Inference) -> None:
+    def __init__(self, waiting: Mapping[Unit, Sequence[Tile]], inference: Inference, note: str = "") -> None:
+        self._note = note  # told with all that has none of its own
         tiles = [tile for rest in waiting.values() for tile in rest]
         self._inference, self._watch, self._done, self._total = inference, Stopwatch(), 0, len(tiles)
         self._pixels = sum(math.prod(tile.read_shape) for tile in tiles)  # still to be read
@@ -175,7 +200,8 @@ class _Tally:
     def progress(self, part: float = 0.0, pixels: float = 0.0, note: str = "") -> Progress:
         """Return how far it is, with a part of a tile and of its pixels."""
         left = self._inference.seconds_for(self._pixels - pixels)
-        return Progress(self._done, self._total, self._watch.seconds, note=note, left=left, part=part)
+        seconds = self._watch.seconds
+        return Progress(self._done, self._total, seconds, note=note or self._note, left=left, part=part)
 
     def follow(
         self, steps: Generator[float, None, TileResult], tile: Tile | None = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.attention import Doubt, doubt
-from napari_unet.errors import Cancelled, UNetError
+from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.inference import Finished, UnderWay, UnitDone, segment_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.view import Piece, View, pieces
@@ -84,7 +84,7 @@ class Segmenter:
 
         def ended(error: Exception | None) -> None:
             view.close()
-            if isinstance(error, Cancelled):
+            if isinstance(error, Cancelled | FileFormatError):
                 session.unfinished = task, finished
             if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
                 self._join_slices(job, session, lead)
