@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 from scipy import ndimage
 
+from napari_unet import network
 from napari_unet.io.readers import read_image
 from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.models.store import shipped_folder
+from napari_unet.nets import blocked
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 
@@ -103,6 +106,20 @@ def bright_model():
         return Model(net, ModelInfo(**fields))
 
     return make
+
+
+@pytest.fixture
+def slow_tiles(monkeypatch):
+    """Have the network go through its tiles in small blocks, and wait in each so that it can be told."""
+    monkeypatch.setattr(blocked, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(network, "TELL_EVERY", 0.001)
+    on_block = network.Inference._on_block
+
+    def slowly(self, share):
+        on_block(self, share)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(network.Inference, "_on_block", slowly)
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,15 @@ def test_an_object_diameter(bright_model, blobs, tmp_path, small_blocks):
     assert same_objects(read_labels(target), whole.labels)
 
 
+def test_it_is_told_how_far_a_tile_is(bright_model, blobs, tmp_path, small_blocks, slow_tiles):
+    source, seen = tmp_path / "a.zarr", []
+    write_maps(source, blobs((150, 170))[0], "YX")
+    job = FileJob(source, tmp_path / "out.zarr")
+    report = segment_file(job, bright_model(), SegmentOptions(), seen.append)
+    assert report["tiles"] == 1
+    assert seen[0].fraction < 0.5 < seen[-2].fraction < seen[-1].fraction == 1
+
+
 def test_stopped_or_failed_leaves_nothing(bright_model, blobs, tmp_path, small_blocks, monkeypatch):
     source, target = tmp_path / "a.zarr", tmp_path / "out.tif"
     write_maps(source, blobs((150, 170))[0], "YX")
@@ -167,12 +176,12 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 import numpy as np, torch
-from napari_unet import batch, blockwise, inference
+from napari_unet import batch, blockwise, network
 from napari_unet.batch import FileJob, SegmentOptions, peak_memory_mb, segment_file
 from napari_unet.models.checkpoint import load_model_file
 from napari_unet.tiling import budget
 torch.set_num_threads(1)
-batch.IN_MEMORY_BYTES, inference._STATISTICS_PIXELS = 0, 2_000_000
+batch.IN_MEMORY_BYTES, network._STATISTICS_PIXELS = 0, 2_000_000
 blockwise.BLOCK, blockwise.OVERLAP = {2: 256}, {2: 50}
 budget.MOST = {2: 1_000_000}  # several tiles of the smaller image too
 segment_file(FileJob(Path(sys.argv[1]), Path(sys.argv[2])), load_model_file(Path(sys.argv[3])), SegmentOptions())

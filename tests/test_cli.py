@@ -300,6 +300,14 @@ def test_the_shipped_model_is_the_default(run, nuclei_crop, tmp_path):
     assert card["results"][0]["n_objects"] >= 3
 
 
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_the_plan_is_told_once_with_its_seconds(run, folder, model, tmp_path, ending):
+    out = tmp_path / f"o.{ending}"
+    told = run("segment", folder / "a.tif", "-o", out, "--tile", 16, "--mode", "exact", "--model", model).stderr
+    assert told.count("tiles of 16×16, exact, halo ") == 1
+    assert "the work of one pass, about " in told
+
+
 # -- evaluate ----------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from contextlib import suppress
 
 import dask.array as da
@@ -16,8 +17,9 @@ from scipy import ndimage
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import Cancelled, DeviceError, ImageError, ModelFileError, ModelMismatchError, UNetError
-from napari_unet.inference import GLANCE, Finished, TileDone, UnitDone, sample_pixels, segment_steps
+from napari_unet.inference import GLANCE, Finished, TileDone, UnitDone, segment_steps
 from napari_unet.models.normalize import measure, normalize
+from napari_unet.network import sample_pixels
 from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
 from napari_unet.task import Unit, as_image, make_task
@@ -511,6 +513,40 @@ def test_progress_counts_every_tile(bright_model):
     assert set(done) == set(range(1, n + 1))
     assert seen[-1].fraction == 1
     assert all(a.elapsed <= b.elapsed for a, b in itertools.pairwise(seen))
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_it_is_told_how_far_a_tile_is(bright_model, slow_tiles, tile):
+    seen = []
+    result = found(squares(), bright_model(), tile=tile, progress=seen.append)
+    assert np.array_equal(result.labels, found(squares(), bright_model(), tile=tile).labels)
+    within = [p for p in seen if p.part]
+    assert len({p.done for p in within}) == result.task.n_tiles, "in each of them"
+    assert len(within) >= 3 * result.task.n_tiles
+    assert all(0 < p.part < 1 and p.remaining > 0 for p in within)
+    assert [p.fraction for p in within] == sorted(p.fraction for p in within)
+    assert seen[-1].fraction == 1
+    assert ("%, " in within[0].count) == (tile is None)
+
+
+def test_a_stop_comes_within_a_tile_that_is_told_of(bright_model, slow_tiles):
+    cancel, seen = CancelToken(), []
+
+    def progress(event):
+        seen.append(event)
+        cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        found(squares(), bright_model(), progress=progress, cancel=cancel)
+    assert seen[-1].done == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("network")]
+
+
+def test_nobody_listens_any_more_and_the_tile_under_way_ends(bright_model, slow_tiles):
+    steps = segment_steps(make_task(as_image(squares()), bright_model()), device="cpu", tells=True)
+    assert next(steps).progress.part < 0.5
+    steps.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("network")]
 
 
 def test_a_stop_comes_within_one_tile(bright_model):

@@ -14,6 +14,7 @@ from napari_unet.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -124,6 +125,8 @@ class Image:
         For messages.
     damage : object, optional
         Tells, by ``str()``, what of the image could not be read so far and counts as empty ("" for nothing).
+    source : Path, optional
+        The file or folder that pixels are read from whenever they are asked for; None: they are in memory.
     diameter : float, optional
         Typical diameter, in pixels, of the objects to be found in it, as somebody said; None: not known.
 
@@ -140,6 +143,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     name: str = "image"
     damage: object = None
+    source: Path | None = None
     diameter: float | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 

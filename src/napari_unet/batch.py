@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image, PixelSize
     from napari_unet.models.model import Model
-    from napari_unet.progress import CancelToken, ProgressCallback
+    from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
 
 IN_MEMORY_BYTES = 2**29
@@ -114,6 +114,8 @@ def segment_file(
     image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
     image = replace(image, pixel_size=options.pixel_size or image.pixel_size, diameter=options.diameter)
     task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
+    if progress is not None:
+        progress = _with_plan(progress, task, options.device)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
     return {
@@ -130,6 +132,18 @@ def segment_file(
         "note": str(image.damage or ""),
         "peak_rss_mb": peak_memory_mb(),
     }
+
+
+def _with_plan(progress: ProgressCallback, task: Task, device: str) -> ProgressCallback:
+    """Return a callback that first tells the plan, as soon as it is known how long that takes."""
+    planned = [task]
+
+    def tell(event: Progress) -> None:
+        if planned and event.fraction < 1 and event.remaining and not event.note:
+            event = replace(event, note=f"{planned.pop().timed(device)}")
+        progress(event)
+
+    return tell
 
 
 def _segment_in_memory(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference import Inference
+from napari_unet.network import Inference
 from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import SLICE_SHARE, Matcher
 from napari_unet.progress import Progress, Stopwatch
@@ -115,10 +115,14 @@ def segment_into(
     depth_stitched = task.model.info.spec.ndim == 2 and task.image.is_volume
     done, last, present = 0, 0, set[int]()
     before: Unit | None = None
-    with Inference(task, device, cancel=cancel) as inference:
+    with Inference(task, device, cancel=cancel, tells=progress is not None) as inference:
         for unit in task.units:
             with _Objects(task, unit, labels, maps, cancel) as objects, Aside[Tile]() as writing:
                 for result in _results(inference, task, unit):
+                    if isinstance(result, float):
+                        if progress is not None:
+                            progress(Progress(done, task.n_tiles, watch.seconds, part=result))
+                        continue
                     if task.zoom:
                         objects.gather(result)
                     else:
@@ -143,11 +147,11 @@ def segment_into(
     return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
 
 
-def _results(inference: Inference, task: Task, unit: Unit) -> Iterator[TileResult]:
-    """Yield every tile of a unit, row by row."""
+def _results(inference: Inference, task: Task, unit: Unit) -> Iterator[TileResult | float]:
+    """Yield every tile of a unit, row by row, and before it now and then which share of the work on it is done."""
     tiles = task.plan.tiles
     for tile, after in itertools.zip_longest(tiles, tiles[1:]):
-        yield inference.run(unit, tile, (unit, after) if after is not None else None)
+        yield (yield from inference.steps(unit, tile, (unit, after) if after is not None else None))
     inference.end(unit)
 
 

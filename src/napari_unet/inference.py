@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.errors import Cancelled
-from napari_unet.models.model import resolve_device
-from napari_unet.models.normalize import Statistics, measure
+from napari_unet.io.fingerprint import Watched
+from napari_unet.network import Inference
 from napari_unet.progress import Progress, Stopwatch
-from napari_unet.tiling.ahead import Aside, ReadAhead
-from napari_unet.tiling.engine import Engine, Predictor, TileResult, nearest
-from napari_unet.tiling.scaled import ScaledSource
-from napari_unet.tiling.source import read_tile
+from napari_unet.tiling.ahead import Aside
+from napari_unet.tiling.engine import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.axes import Image
+    from napari_unet.network import Place
     from napari_unet.progress import CancelToken
     from napari_unet.task import Task, Unit
+    from napari_unet.tiling.engine import TileResult
     from napari_unet.tiling.plan import Tile
-    from napari_unet.tiling.source import Source
-
-_STATISTICS_PIXELS = 4_000_000
 
 GLANCE = 512
 """Width, in pixels, of what is shown of a plane at once, where its tiles are so large that the first takes a while."""
-
 
 AHEAD = 2
 """Most results in which objects are looked for while the network goes on."""
@@ -67,81 +61,11 @@ class UnitDone:
     progress: Progress
 
 
-Place = tuple[int, int, float, float]
-"""Where somebody is looking: time point, slice, and the pixel (Y, X) in the middle of the view."""
+@dataclass(frozen=True, slots=True, eq=False)
+class UnderWay:
+    """How far it is by now, in the midst of a tile."""
 
-
-class Inference:
-    """The network of a task on its device, and the statistics of its whole image: ready for one tile after another.
-
-    Parameters
-    ----------
-    task : Task
-        From `make_task`.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N" or "mps".
-    cancel : CancelToken, optional
-        Ends the tile under way, with `Cancelled`.
-    ahead : bool
-        Whether the next tile is read, in another thread, while the network is busy with one.
-    """
-
-    def __init__(
-        self, task: Task, device: str = "auto", *, cancel: CancelToken | None = None, ahead: bool = True
-    ) -> None:
-        info = task.model.info
-        predictor = Predictor(
-            task.model.net,
-            softmax=info.task == "semantic",
-            device=resolve_device(device),
-            exact=task.plan.exact,
-            check=cancel.check if cancel is not None else None,
-        )
-        self._reader = ReadAhead() if ahead else None
-        self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
-        self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
-        self._sources: dict[Unit, Source] = {}
-        self._seconds, self._pixels = 0.0, 0  # of all tiles so far, of which a small one comes first: a calibration
-
-    def __enter__(self) -> Inference:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._reader is not None:
-            self._reader.close()
-
-    def run(self, unit: Unit, tile: Tile, then: tuple[Unit, Tile] | None = None) -> TileResult:
-        """Compute one tile of a unit; `then` is the one that is likely to come next."""
-        source = self._source(unit)
-        if self._reader is not None:
-            self._reader.begin(source, tile)
-            if then is not None:
-                self._reader.begin(self._source(then[0]), then[1])
-        watch = Stopwatch()
-        result = self._engine.run(tile, source)
-        self._seconds += watch.seconds
-        self._pixels += math.prod(tile.read_shape)
-        return result
-
-    def seconds_for(self, pixels: int) -> float | None:
-        """Return how long so many pixels will take; None before there was a tile."""
-        return self._seconds / self._pixels * pixels if self._pixels else None
-
-    def end(self, unit: Unit) -> None:
-        """Let go of what is kept of a unit."""
-        self._sources.pop(unit, None)
-
-    def place_in_plan(self, place: Place | None) -> tuple[float, ...] | None:
-        """Return the pixel of the plan that a place is at."""
-        if place is None:
-            return None
-        shape, zoom = self._task.plan.shape, self._task.zoom or (1.0,) * len(self._task.plan.shape)
-        return tuple(p * z for p, z in zip(place[1:][-len(shape) :], zoom, strict=True))
-
-    def _source(self, unit: Unit) -> Source:
-        if unit not in self._sources:
-            self._sources[unit] = _unit_source(self._task, unit, self._statistics)
-        return self._sources[unit]
+    progress: Progress
 
 
 @dataclass(slots=True, eq=False)
@@ -154,10 +78,22 @@ class Finished:
         Done to the end.
     tiles : dict
         Of units under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are.
+    source : Watched, optional
+        The file that it was read from.
     """
 
     units: set[Unit] = field(default_factory=set)
     tiles: dict[Unit, tuple[NDArray[np.float32], set[Tile]]] = field(default_factory=dict)
+    source: Watched | None = None
+
+    def begin(self, source: Watched | None) -> str:
+        """Let go of all that is done if the file is another by now; return what to tell the user of it, mostly ""."""
+        changed = bool(self.source and source and self.source.before != source.before)
+        if changed:
+            self.units.clear()
+            self.tiles.clear()
+        self.source = source
+        return "The image changed since it was stopped, so it is segmented anew." if changed else ""
 
     def waiting(self, task: Task) -> dict[Unit, list[Tile]]:
         """Return the tiles of a task that are not done, by unit; a unit without any is still to be decoded."""
@@ -175,7 +111,8 @@ def segment_steps(
     cancel: CancelToken | None = None,
     finished: Finished | None = None,
     overlap: bool = True,
-) -> Iterator[TileDone | UnitDone]:
+    tells: bool = False,
+) -> Iterator[TileDone | UnitDone | UnderWay]:
     """Segment, and yield every tile and unit as it is finished.
 
     Parameters
@@ -193,15 +130,23 @@ def segment_steps(
         What an earlier run of the same image and model has done: it is left out, and what is done now is added.
     overlap : bool
         Whether tiles are read, and objects found, in other threads while the network goes on.
+    tells : bool
+        Whether it is also told how far a tile is that takes a while.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` is set.
+    FileFormatError
+        If the file that the image is read from is gone, or when all is done, if it changed meanwhile.
     """
-    watch = Stopwatch()
     finished = Finished() if finished is None else finished
+    source = Watched(task.image.source) if task.image.source is not None else None
+    note = finished.begin(source)
     waiting = finished.waiting(task)
-    done, total = 0, sum(map(len, waiting.values()))
-    left_over = sum(math.prod(tile.read_shape) for tiles in waiting.values() for tile in tiles)  # pixels
     aside: Aside[TileDone | UnitDone] = Aside(int(overlap), wait=False)
-    with Inference(task, device, cancel=cancel, ahead=overlap) as inference, aside:
-        glances = _Glances(task, inference)
+    with Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
+        glances, tally = _Glances(task, inference), _Tally(waiting, inference, note)
         try:
             while waiting:
                 if cancel is not None:
@@ -212,24 +157,22 @@ def segment_steps(
                     shape = (task.model.info.spec.out_channels, *task.plan.extent)
                     finished.tiles[unit] = np.empty(shape, np.float32), set()
                 maps, tiles = finished.tiles[unit]
-                progress = Progress(done, total, watch.seconds, left=inference.seconds_for(left_over))
+                progress = tally.progress()
                 if waiting[unit]:
                     tile = _next_tile(waiting[unit], inference, place)
                     glance = glances.before(unit, tile, place)
                     if glance is not None:
-                        result = inference.run(unit, glance, (unit, tile))
-                        progress = Progress(done, total, watch.seconds, left=inference.seconds_for(left_over))
-                        yield _provisional(task, unit, result, progress)
+                        result = yield from tally.follow(inference.steps(unit, glance, (unit, tile)))
+                        yield _provisional(task, unit, result, tally.progress())
                     waiting[unit].remove(tile)
                     left = {other: rest for other, rest in waiting.items() if rest}
                     after = _next_unit(left, place) if left else None
                     then = (after, _next_tile(left[after], inference, place)) if after is not None else None
-                    result = inference.run(unit, tile, then)
+                    result = yield from tally.follow(inference.steps(unit, tile, then), tile)
                     maps[(slice(None), *task.plan.within(tile))] = result.maps
                     tiles.add(result.tile)
-                    done, left_over = done + 1, left_over - math.prod(tile.read_shape)
-                    expected = inference.seconds_for(left_over)
-                    progress = Progress(done, total, watch.seconds, note=result.note, left=expected)
+                    tally.finish(tile)
+                    progress = tally.progress(note=result.note)
                     if waiting[unit]:
                         aside.put(partial(_provisional, task, unit, result, progress), "tile")
                 if not waiting[unit]:
@@ -241,6 +184,41 @@ def segment_steps(
         except Cancelled:
             yield from aside.take(kind="tile")  # what is done is shown; a unit is decoded when it goes on
             raise
+    if source is not None:
+        source.before.check()
+
+
+class _Tally:
+    """How far a run is, and how long the rest takes."""
+
+    def __init__(self, waiting: Mapping[Unit, Sequence[Tile]], inference: Inference, note: str = "") -> None:
+        self._note = note  # told with all that has none of its own
+        tiles = [tile for rest in waiting.values() for tile in rest]
+        self._inference, self._watch, self._done, self._total = inference, Stopwatch(), 0, len(tiles)
+        self._pixels = sum(math.prod(tile.read_shape) for tile in tiles)  # still to be read
+
+    def progress(self, part: float = 0.0, pixels: float = 0.0, note: str = "") -> Progress:
+        """Return how far it is, with a part of a tile and of its pixels."""
+        left = self._inference.seconds_for(self._pixels - pixels)
+        seconds = self._watch.seconds
+        return Progress(self._done, self._total, seconds, note=note or self._note, left=left, part=part)
+
+    def follow(
+        self, steps: Generator[float, None, TileResult], tile: Tile | None = None
+    ) -> Generator[UnderWay, None, TileResult]:
+        """Yield how far it is while a tile is under way: one of the plan, or an extra one."""
+        while True:
+            try:
+                share = next(steps)
+            except StopIteration as end:
+                result: TileResult = end.value
+                return result
+            if tile is not None:
+                yield UnderWay(self.progress(share, share * math.prod(tile.read_shape)))
+
+    def finish(self, tile: Tile) -> None:
+        """Count a tile."""
+        self._done, self._pixels = self._done + 1, self._pixels - math.prod(tile.read_shape)
 
 
 def _noted(event: TileDone | UnitDone, finished: Finished) -> TileDone | UnitDone:
@@ -291,43 +269,6 @@ def _next_unit(units: Iterable[Unit], place: Place | None) -> Unit:
 
 def _next_tile(tiles: Sequence[Tile], inference: Inference, place: Place | None) -> Tile:
     return tiles[nearest(tiles, inference.place_in_plan(place))]
-
-
-def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
-    """Return an even sample of all pixels of an image, axes (C, n); all of them where they are few."""
-    depth, height, width = image.space
-    planes = list(itertools.product(range(image.n_frames), range(depth)))
-    # Every so many-th pixel along Y and X, and every so many-th plane where there are several.
-    surplus = len(planes) * height * width / _STATISTICS_PIXELS
-    step = max(1, math.ceil(surplus ** (1 / 3)) if len(planes) > 1 else math.ceil(surplus**0.5))
-    taken = []
-    for frame, z in planes[::step]:
-        every = slice(None, None, step)
-        block = image.read(frame, slice(z, z + 1), every, every, channels)
-        taken.append(block.reshape(len(channels), -1))
-    return np.concatenate(taken, axis=1)
-
-
-class _ImageSource:
-    """Reads a unit of an image tile by tile, normalised."""
-
-    def __init__(self, task: Task, unit: Unit, statistics: Statistics) -> None:
-        self._task, self._unit, self._statistics = task, unit, statistics
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._task.image.space[-self._task.model.info.spec.ndim :]
-
-    def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
-        model, unit = self._task.model, self._unit
-        z = region[0] if unit.z is None else slice(unit.z, unit.z + 1)
-        block = self._task.image.read(unit.frame, z, region[-2], region[-1], self._task.channels)
-        return model.normalized(block, self._statistics)
-
-
-def _unit_source(task: Task, unit: Unit, statistics: Statistics) -> Source:
-    source = _ImageSource(task, unit, statistics)
-    return ScaledSource(source, task.plan.shape) if task.zoom else source
 
 
 def _volume(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -99,7 +99,7 @@ def segment(
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
-        Called with a `Progress` after every tile.
+        Called with a `Progress` after every tile, and now and then during one that takes long.
     cancel : CancelToken, optional
         Stops within one tile, with `Cancelled`.
 
@@ -121,7 +121,7 @@ def segment(
     labels = np.zeros(image.label_shape, np.int32)
     view = image.canonical_labels(labels)
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None
-    for event in segment_steps(task, device=device, cancel=cancel):
+    for event in segment_steps(task, device=device, cancel=cancel, tells=progress is not None):
         if isinstance(event, UnitDone):
             view[(event.unit.frame, *event.region)] = event.labels
             if maps is not None:

@@ -32,6 +32,8 @@ class Progress:
         A sentence that is to be told once: what went otherwise than expected; mostly empty.
     left : float, optional
         Seconds left, where more is known than the mean pace of the steps.
+    part : float
+        Share of the step under way that is done, 0..1.
     """
 
     done: int
@@ -41,20 +43,27 @@ class Progress:
     message: str = ""
     note: str = ""
     left: float | None = None
+    part: float = 0.0
 
     @property
     def fraction(self) -> float:
         """Share of the work that is done, 0..1."""
-        return self.done / self.total if self.total else 1.0
+        return (self.done + self.part) / self.total if self.total else 1.0
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left, estimated from the mean pace if nothing better is known; None until the first step is done."""
+        """Seconds left, estimated from the mean pace if nothing better is known; None at the beginning."""
         if self.left is not None:
             return self.left
-        if not self.done or not self.elapsed:
+        if not self.fraction or not self.elapsed:
             return None
-        return self.elapsed / self.done * (self.total - self.done)
+        return self.elapsed / self.fraction * (1 - self.fraction)
+
+    @property
+    def count(self) -> str:
+        """What is done, as people say it, and the time left: ``3 of 24 tiles, 9 s left``; of one step, its share."""
+        done = f"{self.part:.0%}" if self.total == 1 and self.part else f"{self.done} of {self.total} {self.what}"
+        return f"{done}, {format_seconds(self.remaining)} left" if self.remaining and self.fraction < 1 else done
 
 
 ProgressCallback = Callable[[Progress], None]

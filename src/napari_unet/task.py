@@ -12,8 +12,11 @@ import numpy as np
 from napari_unet.axes import Image, PixelSize, guess_axes
 from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
+from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
+from napari_unet.tiling.precision import FAST_ERROR
 from napari_unet.tiling.scaled import PartSource, ScaledSource, covering
 
 if TYPE_CHECKING:
@@ -30,9 +33,6 @@ RESCALE_TOLERANCE = 1.25
 DIAMETER_TOLERANCE = 1.5
 """Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
 to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
-
-FAST_ERROR = 1e-2
-"""Largest difference of the maps up to which the fast mode is taken without being asked for."""
 
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which it is."""
@@ -69,7 +69,14 @@ class Task:
         frames, slices = {unit.frame for unit in self.units}, {unit.z for unit in self.units}
         what = "volumes" if self.units[0].z is None else "time points" if len(slices) == 1 else "slices"
         times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
-        return times + str(self.plan)
+        each = self.plan.seconds
+        total = f"; about {format_seconds(max(1.0, n * each))} in all" if each and n > 1 else ""
+        return f"{times}{self.plan}{total}"
+
+    def timed(self, device: str) -> Task:
+        """Return the task with what is known by now of how long it takes on a device."""
+        pace = pace_of(self.model.info.spec, str(resolve_device(device)), self.plan.exact)
+        return replace(self, plan=replace(self.plan, pace=pace.per_second))
 
     @property
     def n_tiles(self) -> int:
@@ -168,7 +175,7 @@ def make_task(
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
-    return Task(image, model, channels, zoom, plan, tuple(units))
+    return Task(image, model, channels, zoom, plan, tuple(units)).timed(device)
 
 
 def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:

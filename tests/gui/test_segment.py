@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click
     assert panel.stop.isEnabled()
     assert [bar.desc for bar in progress._all_instances] == ["Segment image"]
     gate.let(3)
-    qtbot.waitUntil(lambda: panel.bar.value() == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.bar.text().startswith("3 of"), timeout=20_000)
     assert panel.bar.text().startswith("3 of 9 tiles")
     assert "left" in panel.bar.text()
     (bar,) = progress._all_instances
@@ -104,13 +105,26 @@ def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click
     assert not panel.stop.isEnabled()
 
 
+def test_the_bar_moves_within_one_large_tile(widget, viewer, squares, click, slow_tiles, qtbot, wait_idle):
+    viewer.add_image(squares((384, 384)), name="image")
+    panel, texts = widget.segment_panel, []
+    widget.controller.progressed.connect(lambda _: texts.append((panel.bar.value(), panel.bar.text())))
+    click(panel.button)
+    wait_idle(widget)
+    values, said = zip(*texts, strict=True)
+    assert len(set(values)) > 3
+    assert list(values) == sorted(values)
+    assert re.fullmatch(r"\d+%, .+ left", said[0])
+    assert panel.bar.text() == "1 of 1 tiles"
+
+
 def test_stop_keeps_finished_tiles_and_segment_goes_on(
     widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, errors
 ):
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(4)
-    qtbot.waitUntil(lambda: widget.segment_panel.bar.value() == 4, timeout=20_000)
+    qtbot.waitUntil(lambda: widget.segment_panel.bar.text().startswith("4 of"), timeout=20_000)
     partly = result_of(viewer).data.copy()
     assert partly.any()
     click(widget.segment_panel.stop)

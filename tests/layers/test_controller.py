@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import dask.array as da
@@ -11,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from hand_made import bright, squares
+from napari_unet import network, task
 from napari_unet.axes import PixelSize
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.io import spill
@@ -19,7 +21,7 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner, sentence
 from napari_unet.layers.view import order_units
 from napari_unet.models.store import load_model, save_model
-from napari_unet.tiling import budget
+from napari_unet.tiling import budget, pace
 
 
 def ids(layer: Any) -> set[int]:
@@ -62,6 +64,18 @@ def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller
     assert (labels.data[30:34, 30:34] == 77).all()
     for label in ids(labels) & set(np.unique(before)):
         assert np.array_equal(labels.data == label, before == label), "an object keeps its id, and its colour"
+
+
+def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch):
+    monkeypatch.setattr(pace, "pace_of", cache(pace.pace_of.__wrapped__))
+    for module in (task, network):
+        monkeypatch.setattr(module, "pace_of", pace.pace_of)
+    monkeypatch.setattr(budget, "MOST", dict.fromkeys((2, 3), 1))
+    viewer.add_image(squares((400, 400)), name="image")
+    for _ in range(2):
+        controller.segment()
+    said = [message.text for message in controller.messages if message.text.startswith("Segmenting: ")]
+    assert ["about" in text for text in said] == [False, True, True], said
 
 
 def test_reviewed_field_is_held_against_a_better_model(viewer, controller):
@@ -253,11 +267,11 @@ def test_unknown_model_leaves_the_one_in_use(viewer, controller):
 
 
 def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, monkeypatch):
-    from napari_unet import inference
+    from napari_unet import network
 
     viewer.add_image(squares(), name="image")
     with monkeypatch.context() as patch:
-        patch.setattr(inference, "measure", lambda *args: 1 / 0)
+        patch.setattr(network, "measure", lambda *args: 1 / 0)
         controller.segment()
     assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
     assert not controller.busy

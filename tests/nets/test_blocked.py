@@ -45,13 +45,17 @@ def test_the_values_are_those_of_the_network(monkeypatch, spec, block_bytes):
     monkeypatch.setattr(blocked, "BLOCK_BYTES", block_bytes)
     net, calls = network(spec), []
     x = image(spec, 20, 44, 60)
-    evaluate = blocked.BlockedUNet(net, lambda: calls.append(1))
+    evaluate = blocked.BlockedUNet(net, calls.append)
     with torch.inference_mode():
         for other in (image(spec, 8, 70, 50), x):  # the second finds the buffers of the first
             result = evaluate(other)
         expected = net(x)
     assert result.shape == expected.shape
     assert torch.allclose(result, expected, atol=1e-4 * float(expected.std() + 1))
+    second = calls[calls.index(0.0, 1) :]
+    assert second[0] == 0
+    assert all(a < b < 1 for a, b in itertools.pairwise(second)), "the share that is done"
+    assert evaluate._done == pytest.approx(evaluate._all)
     if block_bytes == 2**30:
         assert len(calls) == 2 * (2 * spec.levels + 1), "one block for each level"
     else:
@@ -75,7 +79,7 @@ def test_it_ends_between_two_blocks(monkeypatch):
     monkeypatch.setattr(blocked, "BLOCK_BYTES", 2**12)
     left = iter(range(5))
 
-    def check():
+    def check(share):
         if next(left) == 4:
             raise Cancelled
 

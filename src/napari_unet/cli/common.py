@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from napari_unet.errors import ModelFileError, UNetError
-from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
+    from napari_unet.progress import Progress
 
 
 app = typer.Typer(
@@ -42,9 +42,7 @@ class Bar:
         if progress.note not in ("", self._note):
             self._note = progress.note
             self.end(progress.note)
-        left = progress.remaining
-        rest = f", {format_seconds(left)} left" if left and progress.done < progress.total else ""
-        text = f"{self._title}: {progress.message or f'{progress.done} of {progress.total} {progress.what}'}{rest}"
+        text = f"{self._title}: {progress.message or progress.count}"
         if self._terminal:
             filled = round(24 * progress.fraction)
             sys.stderr.write(f"\r\x1b[K|{'█' * filled}{'·' * (24 - filled)}| {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,19 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        """Return the fingerprint of a file, or of a folder such as a zarr."""
-        found = [os.stat(path)] if not path.is_dir() else [
-            os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
-        ]  # fmt: skip
+        """Return the fingerprint of a file, or of a folder such as a zarr.
+
+        Raises
+        ------
+        FileFormatError
+            If it is gone.
+        """
+        try:
+            found = [os.stat(path)] if not path.is_dir() else [
+                os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names
+            ]  # fmt: skip
+        except OSError as error:
+            raise FileFormatError(f"{path.name} is no longer there ({path}).") from error
         return cls(path, max((s.st_mtime_ns for s in found), default=0), sum(s.st_size for s in found), len(found))
 
     def check(self) -> None:
@@ -50,12 +60,31 @@ class Fingerprint:
         """
         try:
             same = Fingerprint.of(self.path) == self
-        except OSError:
+        except FileFormatError:
             raise FileFormatError(
-                f"{self.path.name} disappeared while it was segmented. Nothing was written."
+                f"{self.path.name} disappeared while it was segmented. Segment it again when it is back."
             ) from None
         if not same:
             raise FileFormatError(
-                f"{self.path.name} changed while it was segmented, so that the result would be of two images. "
+                f"{self.path.name} changed while it was segmented, so that the result is of two images. "
                 "Segment it again when it is finished."
             )
+
+
+class Watched:
+    """A file and its fingerprint of now, which is taken in another thread: of a folder of many files it takes a while.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        with_one = ThreadPoolExecutor(1, thread_name_prefix="fingerprint")
+        self._taken = with_one.submit(Fingerprint.of, path)
+        with_one.shutdown(wait=False)
+
+    @property
+    def before(self) -> Fingerprint:
+        """What it was."""
+        return self._taken.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,7 +57,11 @@ def read_image(
     ImageError
         If its axes, shape or data type cannot be used.
     """
-    path = Path(path)
+    image = _read(Path(path), axes, series, tolerant=tolerant)
+    return image if isinstance(image.data, np.ndarray) else replace(image, source=Path(path))
+
+
+def _read(path: Path, axes: str | None, series: int, *, tolerant: bool) -> Image:
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")

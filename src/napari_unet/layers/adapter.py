@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,8 +100,15 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:
         data = data[..., :3]  # what is transparent is no colour
-    damage = _told(layer).get("damage")
-    return Image(data, axes, layer_pixel_size(layer, axes), name=str(layer.name), damage=damage)
+    path = _told(layer).get("source") or layer.source.path
+    return Image(
+        data,
+        axes,
+        layer_pixel_size(layer, axes),
+        name=str(layer.name),
+        damage=_told(layer).get("damage"),
+        source=None if path is None or isinstance(data, np.ndarray) else Path(path),
+    )
 
 
 def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:

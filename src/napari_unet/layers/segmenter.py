@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.attention import Doubt, doubt
-from napari_unet.errors import Cancelled, UNetError
-from napari_unet.inference import Finished, UnitDone, segment_steps
+from napari_unet.errors import Cancelled, FileFormatError, UNetError
+from napari_unet.inference import Finished, UnderWay, UnitDone, segment_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.view import Piece, View, pieces
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.controller import Controller
     from napari_unet.layers.session import LayerSession
+    from napari_unet.progress import Progress
     from napari_unet.task import Task
 
 
@@ -37,6 +38,7 @@ class Segmenter:
         self._job: Job | None = None
         self._session: LayerSession | None = None  # what that job is about
         self._view: View | None = None  # followed while that job runs
+        self._untimed: Task | None = None  # its task, until it is known how long that takes
 
     @property
     def busy(self) -> bool:
@@ -68,20 +70,21 @@ class Segmenter:
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._job, self._session = job, session
         self._view = view = View(session)
+        self._untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
         device, overlap = desk.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
 
         def steps() -> Generator[Any, None, None]:
             events = segment_steps(
-                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap
+                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap, tells=True
             )
             for event in events:
-                yield from pieces(event)
+                yield from [event] if isinstance(event, UnderWay) else pieces(event)
                 if isinstance(event, UnitDone):
                     yield doubt(event.maps, task.model.info.outputs, event.unit.frame, event.region)
 
         def ended(error: Exception | None) -> None:
             view.close()
-            if isinstance(error, Cancelled):
+            if isinstance(error, Cancelled | FileFormatError):
                 session.unfinished = task, finished
             if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
                 self._join_slices(job, session, lead)
@@ -119,26 +122,33 @@ class Segmenter:
         if self._view is not None:
             self._view.close()
 
-    def _on_event(self, job: Job, session: LayerSession, event: Piece | Doubt) -> None:
+    def _on_event(self, job: Job, session: LayerSession, event: Piece | UnderWay | Doubt) -> None:
         if job is not self._job or job.generation != self._generation or not session.alive():
             return
         if isinstance(event, Doubt):
             session.attention.take(event, self._controller.model)
-        else:
-            self._on_piece(job, session, event)
+        elif isinstance(event, UnderWay) or self._paint(job, session, event):
+            self._tell(job, event.progress)
 
-    def _on_piece(self, job: Job, session: LayerSession, piece: Piece) -> None:
-        desk = self._controller
+    def _paint(self, job: Job, session: LayerSession, piece: Piece) -> bool:
+        """Write a part of the result; return whether it could be."""
         try:
             session.write(piece.frame, piece.region, piece.labels, piece.known)
         except UNetError as error:
             job.cancel.cancel()
             self._end(job, session, error, "")
-            return
-        if piece.progress.note not in ("", job.note):
-            job.note = piece.progress.note
+            return False
+        return True
+
+    def _tell(self, job: Job, progress: Progress) -> None:
+        desk = self._controller
+        if self._untimed is not None and progress.fraction < 1:
+            desk.say(f"Segmenting: {self._untimed.timed(desk.device)}.")
+        self._untimed = None
+        if progress.note not in ("", job.note):
+            job.note = progress.note
             desk.say(job.note)
-        desk.progressed.emit(piece.progress)
+        desk.progressed.emit(progress)
 
     def _join_slices(self, job: Job, session: LayerSession, lead: str) -> None:
         """Give objects one id from slice to slice, which is found out in the background."""

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.inference import Place, TileDone, UnitDone
+    from napari_unet.inference import TileDone, UnitDone
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
+    from napari_unet.network import Place
     from napari_unet.progress import Progress
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference import sample_pixels
 from napari_unet.models.normalize import measure
+from napari_unet.network import sample_pixels
 from napari_unet.task import choose_channels, magnification, nearest_places
 from napari_unet.tiling.scaled import resized
 

@@ -63,18 +63,21 @@ class BlockedUNet:
     net : UNet
         Not changed.
     check : callable, optional
-        Called before every block, some hundredths of a second apart; what it raises ends the call.
+        Called before every block, some hundredths of a second apart, with the share of the work that is done; what it
+        raises ends the call.
     """
 
-    def __init__(self, net: UNet, check: Callable[[], None] | None = None) -> None:
+    def __init__(self, net: UNet, check: Callable[[float], None] | None = None) -> None:
         self._net = folded(net).to(memory_format=_format(net.spec))  # type: ignore[call-overload]
         self._check = check
         self._buffers: dict[str, Tensor] = {}
+        self._done, self._all = 0, 1  # work of a call, in multiplications
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits of one image; axes (1, C, [Z,] Y, X), as those of `UNet.forward`."""
         net, spec = self._net, self._net.spec
         check_input_shape(spec, tuple(x.shape[2:]))
+        self._done, self._all = 0, self._work(self._shape(x))
         skips: list[Tensor] = []
         for level, (conv, pool) in enumerate(zip(net.down, net.pools, strict=False)):
             skip = self._buffer(f"skip {level}", spec.features * 2**level, self._shape(x))
@@ -82,14 +85,14 @@ class BlockedUNet:
             pooled = self._buffer(
                 f"flow {level % 2}", skip.shape[1], [n // f for n, f in zip(skip.shape[2:], factor, strict=True)]
             )
-            for region, seen, crop in self._blocks(skip):
+            for region, seen, crop in self._blocks(skip, level):
                 result = conv(x[seen])[crop]
                 skip[region] = result
                 pooled[_scaled(region, factor)] = pool(result)
             skips.append(skip)
             x = pooled
         bottom = self._buffer(f"flow {spec.levels % 2}", spec.features * 2**spec.levels, self._shape(x))
-        for region, seen, crop in self._blocks(bottom):
+        for region, seen, crop in self._blocks(bottom, spec.levels):
             bottom[region] = net.down[-1](x[seen])[crop]
         x = bottom
         for level, up in zip(reversed(range(spec.levels)), net.up, strict=True):
@@ -100,7 +103,7 @@ class BlockedUNet:
                 result = self._buffer(f"flow {level % 2}", skip.shape[1], self._shape(skip))
             else:
                 result = torch.empty((1, spec.out_channels, *self._shape(skip)))
-            for region, seen, crop in self._blocks(result, skip.shape[1]):
+            for region, seen, crop in self._blocks(result, level, up=True):
                 block = up(x[_scaled(seen, factor)], skip[seen])[crop]
                 result[region] = block if level else net.head(block)
             x = result
@@ -119,17 +122,14 @@ class BlockedUNet:
             self._buffers[name] = torch.empty(size)
         return self._buffers[name][:size].view(1, *shape, channels).movedim(-1, 1)
 
-    def _blocks(self, result: Tensor, channels: int = 0) -> Iterator[tuple[Region, Region, Region]]:
-        """Yield, block by block, where the result of two convolutions goes, what they see for it, and what to cut out.
-
-        `channels` is the width of the level, where it is not that of the result.
-        """
+    def _blocks(self, result: Tensor, level: int, *, up: bool = False) -> Iterator[tuple[Region, Region, Region]]:
+        """Yield, for each block, where the result of two convolutions goes, what they see, and what to cut out."""
         shape, same = tuple(result.shape[2:]), self._net.spec.padding == "same"
         context = CONVOLUTIONS_PER_LEVEL
         every = (slice(None), slice(None))
-        for box in itertools.product(*_cuts(shape, channels or result.shape[1])):
+        for box in itertools.product(*_cuts(shape, self._net.spec.features * 2**level)):
             if self._check is not None:
-                self._check()
+                self._check(self._done / self._all)
             if same:  # zeros are padded at the true border only: elsewhere what they spoil is cut off
                 seen = [(max(0, a - context), min(n, b + context)) for (a, b), n in zip(box, shape, strict=True)]
                 crop = [slice(a - first, b - first) for (a, b), (first, _) in zip(box, seen, strict=True)]
@@ -137,6 +137,26 @@ class BlockedUNet:
                 seen = [(a, b + 2 * context) for a, b in box]
                 crop = [slice(None)] * len(shape)
             yield (*every, *(slice(*part) for part in box)), (*every, *(slice(*part) for part in seen)), (*every, *crop)
+            self._done += math.prod(b - a for a, b in box) * self._cost(level, up=up)
+
+    def _cost(self, level: int, *, up: bool) -> int:
+        """Return what a pixel of a level takes, in multiplications, up to a factor; the skip doubles what is read."""
+        spec = self._net.spec
+        width: int = spec.features * 2**level
+        return width * (width + (2 * width if up else width // 2 if level else spec.in_channels))
+
+    def _work(self, shape: list[int]) -> int:
+        """Return what all blocks take, given the shape of the first level."""
+        spec, work = self._net.spec, 0
+        lost = 0 if spec.padding == "same" else 2 * CONVOLUTIONS_PER_LEVEL
+        for level in range(spec.levels):
+            work += math.prod(shape) * self._cost(level, up=False)
+            shape = [n // f - lost for n, f in zip(shape, spec.pool_factors(level), strict=True)]
+        work += math.prod(shape) * self._cost(spec.levels, up=False)
+        for level in reversed(range(spec.levels)):
+            shape = [n * f - lost for n, f in zip(shape, spec.pool_factors(level), strict=True)]
+            work += math.prod(shape) * self._cost(level, up=True)
+        return work
 
 
 def _cuts(shape: tuple[int, ...], channels: int) -> list[list[tuple[int, int]]]:

@@ -1,4 +1,8 @@
-"""How large a tile may be on this machine: as large as memory allows, for large tiles read the least halo."""
+"""How large a tile may be on this machine: as large as memory allows, for large tiles read the least halo.
+
+No tiles of several sizes are tried out. On a CPU, since `nets.blocked`, a pixel costs the same in all of them, so that
+the halo alone decides; on a GPU, launching the network costs as much for a small tile as for a large one.
+"""
 
 from __future__ import annotations
 

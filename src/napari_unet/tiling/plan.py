@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import UNetError
 from napari_unet.nets import geometry
+from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,8 @@ class TilingPlan:
         What of the image is done: all of it, or a part that starts on the grid.
     tiles : tuple of Tile
         They cover that once, without overlap.
+    pace : float, optional
+        Pixels that the network reads in a second; None: not known.
     """
 
     spec: UNetSpec
@@ -99,6 +102,7 @@ class TilingPlan:
     halo: tuple[int, ...]
     region: tuple[slice, ...]
     tiles: tuple[Tile, ...]
+    pace: float | None = None
 
     @property
     def extent(self) -> tuple[int, ...]:
@@ -141,15 +145,25 @@ class TilingPlan:
     @property
     def work(self) -> float:
         """Pixels read, as a multiple of the image's pixels."""
-        return sum(math.prod(tile.read_shape) for tile in self.tiles) / math.prod(self.extent)
+        return self._read / math.prod(self.extent)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it takes, if that is known."""
+        return self._read / self.pace if self.pace else None
+
+    @property
+    def _read(self) -> int:
+        return sum(math.prod(tile.read_shape) for tile in self.tiles)
 
     def __str__(self) -> str:
         n = len(self.tiles)
         size = "×".join(str(v) for v in self.tile_shape)
+        time = f", about {format_seconds(max(1.0, self.seconds))}" if self.seconds else ""
         if n == 1:
-            return f"1 tile of {size}"
+            return f"1 tile of {size}{time}"
         mode = "exact" if self.exact else "fast"
-        return f"{n} tiles of {size}, {mode}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass"
+        return f"{n} tiles of {size}, {mode}, halo {max(self.halo)}, {self.work:.1f}× the work of one pass{time}"
 
 
 def make_plan(

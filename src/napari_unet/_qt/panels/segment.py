@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.parts import fill
-from napari_unet.progress import Progress, format_seconds
+from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller, Scope
+
+
+TICKS = 1000
+"""Of the whole bar."""
 
 
 class SegmentPanel(QGroupBox):
@@ -19,6 +23,7 @@ class SegmentPanel(QGroupBox):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Segment", parent)
         self._controller = controller
+        self._told = Progress(0, 0)
         self.button = QPushButton("Segment")
         self.button.setToolTip("Find the objects in the image. What you have corrected or reviewed is never changed.")
         self.stop = QPushButton("Stop")
@@ -28,7 +33,7 @@ class SegmentPanel(QGroupBox):
         self.scope.setToolTip("How much is segmented. What you look at always comes first.")
         self.bar = QProgressBar()
         self.bar.setFormat("not begun")
-        self.bar.setRange(0, 1)
+        self.bar.setRange(0, TICKS)
         self.bar.setValue(0)  # without a value it shows no text
         buttons = QHBoxLayout()
         buttons.addWidget(self.button, 3)
@@ -60,20 +65,22 @@ class SegmentPanel(QGroupBox):
         self.button.setEnabled(not running)
         self.stop.setEnabled(running)
         if running:
+            self._told = Progress(0, 0)
             self.bar.setRange(0, 0)
             self.bar.setFormat("")
-        else:
-            done, total = max(0, self.bar.value()), self.bar.maximum()
-            self.bar.setRange(0, max(1, total))
-            self.bar.setValue(done)
-            if not done:
-                self.bar.setFormat("stopped")
-            elif done < total:
-                self.bar.setFormat(f"stopped after {done} of {total} tiles")
+            return
+        told = self._told
+        self.bar.setRange(0, TICKS)
+        self.bar.setValue(round(TICKS * told.done / max(1, told.total)))
+        if not told.done:
+            self.bar.setFormat("stopped")
+        elif told.done < told.total:
+            self.bar.setFormat(f"stopped after {told.done} of {told.total} tiles")
 
     def _on_progress(self, progress: Progress) -> None:
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(progress.done)
-        left = progress.remaining
-        rest = f", {format_seconds(left)} left" if left and progress.done < progress.total else ""
-        self.bar.setFormat(f"{progress.done} of {progress.total} tiles{rest}")
+        if self._told.total and progress.fraction < self._told.fraction:
+            return  # a tile whose objects were looked for while the next one was under way
+        self._told = progress
+        self.bar.setRange(0, TICKS)
+        self.bar.setValue(round(TICKS * progress.fraction))
+        self.bar.setFormat(progress.count)

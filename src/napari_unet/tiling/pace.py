@@ -1,0 +1,49 @@
+"""How fast networks read pixels here, so that a plan can say how long it takes.
+
+Known from the tiles that were really run, the first of which, in a window, is a small one in the middle of the view. A
+tile run for the sake of measuring would come before that one, and tell less: beside other programs, a block of 64x64
+pixels was seen to take as long as one of 256x256.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.nets.spec import UNetSpec
+
+MEMORY = 20.0
+"""Seconds of work after which what came before counts half: other programs come and go."""
+
+
+class Pace:
+    """Pixels read, and the seconds that took."""
+
+    def __init__(self) -> None:
+        self._pixels = self._seconds = 0.0
+
+    def note(self, pixels: float, seconds: float) -> None:
+        """Take note of what was done just now."""
+        fade = 0.5 if self._seconds > MEMORY else 1.0
+        self._pixels, self._seconds = fade * self._pixels + pixels, fade * self._seconds + seconds
+
+    @property
+    def per_second(self) -> float | None:
+        """Pixels read per second; None before anything was done."""
+        return self._pixels / self._seconds if self._pixels and self._seconds else None
+
+
+@cache
+def pace_of(spec: UNetSpec, device: str, exact: bool = True) -> Pace:
+    """Return the pace of a network on a device, one for the life of the program; the weights make no difference.
+
+    Parameters
+    ----------
+    spec : UNetSpec
+    device : str
+        "cpu", "cuda:0", ...
+    exact : bool
+        Whether it computes with all 24 bits of a number.
+    """
+    return Pace()
