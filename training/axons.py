@@ -37,6 +37,14 @@ def pairs(data: Path, split: Split) -> list[Pair]:
     return [pair for pair in found if pair.kind in SPLITS[split]]
 
 
+FIRST = TrainingConfig(
+    steps=400, batch_size=8, patch=(160, 160), learning_rate=2e-3, weight_decay=1e-2, schedule="cosine", warmup=50,
+    freeze_norm=False, ema=0.99, exclusive=True,
+    augmentation=Augmentation(
+        scale=1.6, elastic=4.0, elastic_spacing=60, contrast=0.4, brightness=0.2, gamma=1.8, noise=0.12, blur=1.5,
+    ),
+)  # fmt: skip
+
 RECIPE = Recipe(
     card=ModelInfo(
         name="axons",
@@ -54,16 +62,7 @@ RECIPE = Recipe(
         ),
         licence="MIT",
     ),
-    stages=(
-        TrainingConfig(
-            steps=400, batch_size=8, patch=(160, 160), learning_rate=2e-3, weight_decay=1e-2, schedule="cosine",
-            warmup=50, freeze_norm=False, ema=0.99, exclusive=True,
-            augmentation=Augmentation(
-                scale=1.6, elastic=4.0, elastic_spacing=60, contrast=0.4, brightness=0.2, gamma=1.8, noise=0.12,
-                blur=1.5,
-            ),
-        ),
-    ),
+    stages=(FIRST, FIRST.model_copy(update={"steps": 800, "seed": 1})),
     pairs=pairs,
 )  # fmt: skip
 
