@@ -43,6 +43,10 @@ class FileFormatError(UNetError):
     """A file cannot be read or written in that format."""
 
 
+class ImageMissingError(FileFormatError):
+    """The image of a project is not where it was."""
+
+
 class DeviceError(UNetError):
     """A compute device was asked for that this machine does not have."""
 
