@@ -44,7 +44,11 @@ class FileFormatError(UNetError):
 
 
 class ImageMissingError(FileFormatError):
-    """The image of a project is not where it was."""
+    """The image of a project is not where it was: at `place`."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class DeviceError(UNetError):

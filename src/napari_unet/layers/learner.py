@@ -178,6 +178,13 @@ class Learner:
         self._history.clear()
         self._decide(None)
 
+    def take_up(self, generations: list[Generation], current: int, waiting: Generation | None) -> None:
+        """Use the models of a sitting that was saved."""
+        self.forget()
+        self._history = list(generations)
+        self._serve(generations[current].model)
+        self._decide(waiting)
+
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
         self.stop()

@@ -130,9 +130,11 @@ def _place(reference: ImageReference, folder: Path) -> Path:
     for place in places:
         if os.path.exists(place):
             return place.resolve()
+    last = os.path.normpath(places[-1])
     raise ImageMissingError(
-        f"The image of {folder.name} is not there any more: {os.path.normpath(places[-1])}. Put it back, or say where "
-        "it is now (in Python: Project.open(path, image=...))."
+        f"The image of {folder.name} is not there any more: {last}. Put it back, or say where it is now (in Python: "
+        "Project.open(path, image=...)).",
+        last,
     )
 
 

@@ -63,6 +63,8 @@ class Project:
         As above.
     generations : list of Generation
         The models, each with its verdict.
+    image_channel : int or None
+        Which channel of that file the image is; None: all of it.
     path : Path or None
         The folder that it was opened from or saved to.
     notes : tuple of str
@@ -106,6 +108,7 @@ class Project:
         self.current = max(0, len(self.generations) - 1) if current is None else current
         self.waiting = waiting
         self.image_path = None if image_path is None else Path(image_path)
+        self.image_channel: int | None = None
         self.path: Path | None = None
         self.notes: tuple[str, ...] = ()
 
@@ -315,7 +318,7 @@ class Project:
             channel=said.channel,
             image_path=image_path,
         )
-        project.path = folder
+        project.path, project.image_channel = folder, said.image.file_channel if image_path else None
         project.notes = tuple(dict.fromkeys(filter(None, (note, *(said for _, said in read)))))
         return project
 
