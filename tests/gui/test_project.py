@@ -134,3 +134,20 @@ def test_the_image_is_asked_for_where_it_is_gone(
     wait_idle(second_widget)
     assert "cells objects" in second_widget.viewer.layers
     assert second_widget.status.text() == "Opened monday.unetproj: 9 objects."
+
+
+def test_closing_the_window_while_it_is_saved(widget, viewer, image_file, tmp_path, click, wait_idle, qtbot):
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.projects.save(tmp_path / "monday.unetproj")
+    wait_idle(widget)
+    before = viewer.layers["cells objects"].data.copy()
+    viewer.layers["cells objects"].data[:] = 5
+    widget.controller.projects.save()
+    widget.close_down()
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
+    opened = Project.open(tmp_path / "monday.unetproj")
+    assert np.array_equal(opened.labels, before)
+    opened.save()
+    assert len(list((tmp_path / "monday.unetproj").iterdir())) == 2, "what was begun is tidied up at the latest now"

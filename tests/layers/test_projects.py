@@ -297,3 +297,24 @@ def test_closed_while_it_is_saved(viewer, image_file, tmp_path):
     runner.finish()
     assert len(worked.messages) == said
     assert [path.name for path in tmp_path.iterdir() if "unetproj" in path.name] == []
+
+
+def test_saved_while_it_is_segmented(viewer, later, image_file, tmp_path):
+    """Labels and prediction of a pixel are always saved together: what the program paints is no correction."""
+    opened_file(viewer, image_file)
+    assert later.segment()
+    segmenting, done = later.segmenter._runner.jobs[0], []
+    later.projects.save(tmp_path / "a.unetproj")
+    saving = later.projects._runner.jobs[-1]
+    assert saving is not segmenting
+    for turn in range(100):
+        one = saving if turn % 2 else segmenting
+        try:
+            one.tell(next(one.events))
+        except StopIteration as end:
+            if one not in done:
+                one.end(end.value)
+                done.append(one)
+    opened = Project.open(tmp_path / "a.unetproj")
+    assert opened.labels.any()
+    assert not opened.corrections.summary().anything

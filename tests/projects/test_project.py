@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
@@ -303,6 +304,23 @@ def test_pixels_that_no_file_has_are_copied_once(image_file, tmp_path):
     assert np.array_equal(Project.open(elsewhere).image.data, blurred)
     random_sitting(Image(blurred[:, :30], "ZYX")).save(elsewhere, overwrite=True)
     assert names(elsewhere) == ["image-2.zarr", "project.json", "state-2"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", ">u2", "<u2", "int64", "float16", ">f4", "float64"])
+def test_types_of_pixels(dtype, tmp_path):
+    pixels = (np.random.default_rng(0).normal(size=(3, 20, 21, 22)) > 0).astype(dtype)
+    opened = Project.open(random_sitting(Image(pixels, "ZCYX")).save(tmp_path / "a.unetproj"))
+    assert opened.image.data.dtype == np.dtype(dtype)
+    assert np.array_equal(opened.image.data, pixels)
+    assert opened.notes == ()
+
+
+@pytest.mark.parametrize("kind", ["zarr", "dask"])
+def test_pixels_that_are_not_in_memory(kind, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 99, (3, 20, 21)).astype(np.uint8)
+    lazy = da.from_array(pixels, chunks=(1, 7, 21)) if kind == "dask" else zarr.array(pixels, chunks=(1, 7, 21))
+    opened = Project.open(random_sitting(Image(lazy, "YXT")).save(tmp_path / "a.unetproj"))
+    assert np.array_equal(opened.image.data, pixels)
 
 
 def test_an_image_file_within_the_folder_of_the_project(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.corrections.corrections import Corrections
 
-WIDTH = 2048
+WIDTH = 1024
 """Most pixels across of what is copied and stored at a time: a few milliseconds of the window's time."""
+
+_LARGEST_CHUNK = 2**24
+"""Most pixels of a chunk that is read, whoever wrote it."""
 
 _ARRAYS = ("labels", "prediction", "provenance")
 
@@ -161,7 +165,7 @@ def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
                 f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
                 f"the shape {shape} and whole numbers."
             )
-        if any(chunk > max(WIDTH, 1) for chunk in array.chunks):
+        if math.prod(array.chunks) > _LARGEST_CHUNK:
             raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")
         there = int(array.nchunks) - missing_chunks(array)
     except UNetError:

@@ -14,6 +14,7 @@ from napari_unet.axes import CANONICAL, Image, PixelSize
 from napari_unet.errors import FileFormatError, ImageError, ImageMissingError, UNetError
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.readers import read_image
+from napari_unet.io.writers import in_order
 from napari_unet.io.zarrs import write_zarr
 from napari_unet.projects.description import SUFFIX, ImageReference, PixelSizes
 
@@ -49,8 +50,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
     glimpse = _glimpse(image)
     found = _found_in(image, glimpse, source, folder)
     if found is None:
-        letters = _canonical(image.axes)
-        data = image.data.transpose([image.axes.index(letter) for letter in letters])
+        data, letters = in_order(image.data, image.axes)
         write_zarr(copy, data, letters, image.pixel_size, image.data.dtype, name=image.name)
         path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
     else:
@@ -185,12 +185,8 @@ def _channel(image: Image, channel: int) -> Any:
 
 def _from_copy(data: Any, axes: str) -> Any:
     """Return the pixels of a copy with their axes in the order that they had."""
-    letters = _canonical(axes)
+    letters = [letter for letter in CANONICAL if letter in axes]
     return data.transpose([letters.index(letter) for letter in axes])
-
-
-def _canonical(axes: str) -> str:
-    return "".join(letter for letter in CANONICAL if letter in axes)
 
 
 def _way(source: Path, folder: Path) -> str:

@@ -209,7 +209,7 @@ class Project:
         """Save it, in a thread other than that in which the labels are changed; see `save`.
 
         Each block that is yielded has to be taken (`Block.take`) in the thread in which they are. What is saved is
-        consistent within a block, at most 2048 x 2048 pixels of a plane: of a stroke that is painted meanwhile across
+        consistent within a block, at most 1024 x 1024 pixels of a plane: of a stroke that is painted meanwhile across
         two of them, one part may be saved and the other not. Ids of objects must not be changed all over meanwhile.
         """
         if path is None and self.path is None:
