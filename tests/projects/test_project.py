@@ -18,7 +18,7 @@ from hand_made import bright
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Provenance
 from napari_unet.errors import Cancelled, FileFormatError, ImageError, ImageMissingError, LabelsError, UNetError
-from napari_unet.io import spill
+from napari_unet.io import lazy, spill
 from napari_unet.io.readers import read_image
 from napari_unet.models.store import load_model
 from napari_unet.progress import CancelToken
@@ -321,6 +321,19 @@ def test_pixels_that_are_not_in_memory(kind, tmp_path):
     lazy = da.from_array(pixels, chunks=(1, 7, 21)) if kind == "dask" else zarr.array(pixels, chunks=(1, 7, 21))
     opened = Project.open(random_sitting(Image(lazy, "YXT")).save(tmp_path / "a.unetproj"))
     assert np.array_equal(opened.image.data, pixels)
+
+
+def test_images_that_are_read_on_demand(sitting, tmp_path, monkeypatch):
+    monkeypatch.setattr(lazy, "IN_MEMORY_BYTES", 0)
+    opened = Project.open(sitting.save(tmp_path / "a.unetproj"))
+    assert opened.image.source == sitting.image_path
+    assert np.array_equal(opened.image.data, sitting.image.data)
+    made = Project.open(
+        random_sitting(Image(np.array(sitting.image.data)[:, :20], "ZYX")).save(tmp_path / "b.unetproj")
+    )
+    assert made.image.source == tmp_path / "b.unetproj" / "image-1.zarr"
+    made.save()
+    assert np.array_equal(made.image.data, sitting.image.data[:, :20]), "it is still where it is read from"
 
 
 def test_an_image_file_within_the_folder_of_the_project(tmp_path):

@@ -118,14 +118,13 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:
         data = data[..., :3]  # what is transparent is no colour
-    path = _told(layer).get("source") or layer.source.path
     return Image(
         data,
         axes,
         layer_pixel_size(layer, axes),
         name=str(layer.name),
         damage=_told(layer).get("damage"),
-        source=None if path is None or isinstance(data, np.ndarray) else Path(path),
+        source=None if isinstance(data, np.ndarray) else source_of(layer),
     )
 
 

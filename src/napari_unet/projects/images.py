@@ -113,6 +113,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         name=reference.name,
         damage=damage,
         diameter=reference.diameter,
+        source=None if isinstance(data, np.ndarray) else path,
     )
     same = mark is not None and (mark.newest, mark.size, mark.files) == (
         reference.newest,

@@ -55,7 +55,7 @@ class Project:
     channel : int, optional
         The channel that is segmented, where the image has several; None: not chosen.
     image_path : path, optional
-        The file that the image was read from.
+        The file that the image was read from; None: what the image says itself.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Project:
         self.generations = [one if isinstance(one, Generation) else Generation(one) for one in models]
         self.current = max(0, len(self.generations) - 1) if current is None else current
         self.waiting = waiting
-        self.image_path = None if image_path is None else Path(image_path)
+        self.image_path = image.source if image_path is None else Path(image_path)
         self.image_channel: int | None = None
         self.path: Path | None = None
         self.notes: tuple[str, ...] = ()
