@@ -9,7 +9,7 @@ import napari_unet as nu
 
 
 def test_public_names():
-    assert set(nu.__all__) >= {"__version__", "evaluate", "finetune", "load_model", "save_model", "segment"}
+    assert set(nu.__all__) >= {"Project", "__version__", "evaluate", "finetune", "load_model", "save_model", "segment"}
     for name in nu.__all__:
         assert getattr(nu, name) is not None
         assert name in dir(nu)

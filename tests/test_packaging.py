@@ -33,6 +33,7 @@ LIGHT = [
     "napari_unet.objects.stitch",
     "napari_unet.objects.targets",
     "napari_unet.progress",
+    "napari_unet.projects.description",
     "napari_unet.tiling.plan",
     "napari_unet.tiling.source",
 ]

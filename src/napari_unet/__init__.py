@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from napari_unet.learning.finetune import finetune
     from napari_unet.models.store import load_model, save_model
     from napari_unet.pipeline import segment
+    from napari_unet.projects.project import Project
 
 _HOMES = {
+    "Project": "napari_unet.projects.project",
     "evaluate": "napari_unet.evaluation.metrics",
     "finetune": "napari_unet.learning.finetune",
     "load_model": "napari_unet.models.store",
@@ -24,7 +26,7 @@ _HOMES = {
     "segment": "napari_unet.pipeline",
 }
 
-__all__ = ["__version__", "evaluate", "finetune", "load_model", "save_model", "segment"]
+__all__ = ["Project", "__version__", "evaluate", "finetune", "load_model", "save_model", "segment"]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,6 +43,14 @@ class FileFormatError(UNetError):
     """A file cannot be read or written in that format."""
 
 
+class ImageMissingError(FileFormatError):
+    """The image of a project is not where it was: at `place`."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class DeviceError(UNetError):
     """A compute device was asked for that this machine does not have."""
 

@@ -39,7 +39,7 @@ def field(blobs):
     truth = labels.astype(np.int32)[None, None]
     corrections = Corrections(truth.shape)
     corrections.prediction[:] = truth
-    corrections._seen[:] = True
+    corrections.seen[:] = True
     return Image(image, "YX"), truth, corrections
 
 

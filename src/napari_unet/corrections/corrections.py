@@ -87,22 +87,26 @@ class Corrections:
     ----------
     prediction : ndarray of int32, axes (T, Z, Y, X)
         What the program painted, where the user has not corrected it since.
+    seen : ndarray of bool, axes (T, Z, Y, X)
+        The pixels that the program has segmented.
     reviewed : ndarray of bool, axes (T, Z, Y, X)
         The pixels that the user has checked.
     zero_is_background : bool
         Whether class 0 says that there is nothing, and is learned like any other class, or that the user has not
         labelled the pixel. Of objects, 0 is always the background.
+    last_id : int
+        New objects are numbered from the next one on, so that nothing takes the id, and colour, of what was deleted.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
         self.shape = shape
         self.instances = instances
         self.prediction: NDArray[np.int32] = spill.zeros(shape, np.int32)
-        self._seen = spill.zeros(shape, bool)
+        self.seen = spill.zeros(shape, bool)
         self.reviewed = spill.zeros(shape, bool)
         self.zero_is_background = True
         self._planes: dict[tuple[int, int], _PlaneState] = {}
-        self._last_id = 0
+        self.last_id = 0
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
@@ -118,7 +122,7 @@ class Corrections:
             ids = frozenset[int]()
             if n_changed:
                 values = labels[index][changed]
-                self._last_id = max(self._last_id, _largest(values))
+                self.last_id = max(self.last_id, largest(values))
                 ids = self._touched(values, self.prediction[index][changed])
             n_reviewed = int(np.count_nonzero(self.reviewed[index]))
             if n_changed or n_reviewed:
@@ -169,7 +173,7 @@ class Corrections:
 
     def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the `Provenance` of every pixel (Y, X) of a plane."""
-        result = np.where(self._seen[plane], Provenance.PREDICTED, Provenance.UNSEEN).astype(np.uint8)
+        result = np.where(self.seen[plane], Provenance.PREDICTED, Provenance.UNSEEN).astype(np.uint8)
         result[self.reviewed[plane]] = Provenance.REVIEWED
         result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
         return result
@@ -262,10 +266,10 @@ class Corrections:
         if self.instances:
             known = {} if known is None else known
             known |= self._new_ids(old, protected, predicted, self._beside(labels, frame, region), known)
-            new = renumber(predicted, known, self._last_id + 1)
+            new = renumber(predicted, known, self.last_id + 1)
         merged = np.where(protected, old, new).astype(np.int32)
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
-        self._seen[where] = True
+        self.seen[where] = True
         return merged
 
     def rename(self, ids: dict[int, int]) -> None:
@@ -325,11 +329,11 @@ class Corrections:
                 mapping[int(new)] = int(kept)
             elif not goes_on and count > 0.5 * sizes[new]:
                 mapping[int(new)] = 0  # the user's outline of this object is final
-        self._last_id = max(self._last_id, _largest(old))
+        self.last_id = max(self.last_id, largest(old))
         for label in numbered(predicted):
             if label not in mapping:
-                self._last_id += 1
-                mapping[label] = self._last_id
+                self.last_id += 1
+                mapping[label] = self.last_id
         return mapping
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
@@ -338,7 +342,7 @@ class Corrections:
         if len(planes) != 1:
             return None
         for z in (planes[0] - 1, planes[0] + 1):
-            if 0 <= z < self.shape[1] and self._seen[frame, z][region[1:]].any():
+            if 0 <= z < self.shape[1] and self.seen[frame, z][region[1:]].any():
                 return labels[(frame, slice(z, z + 1), *region[1:])]
         return None
 
@@ -372,5 +376,6 @@ def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
         plane[hit] = values[place[hit]]
 
 
-def _largest(labels: NDArray[Any]) -> int:
+def largest(labels: NDArray[Any]) -> int:
+    """Return the largest id after which new objects are numbered on."""
     return int(labels[labels < _COUNTED_IDS].max(initial=0))

@@ -51,12 +51,12 @@ def completed(
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(partial)
+        remove(partial)
         yield partial
         if not discard:
             _replace(partial, path)
     except (OSError, FileFormatError) as error:
-        told = f"{path} could not be written: {_reason(error)}." if isinstance(error, OSError) else str(error)
+        told = f"{path} could not be written: {reason(error)}." if isinstance(error, OSError) else str(error)
         kept = path.with_name(f"{path.stem}.unfinished{path.suffix}")
         if rescue is not None and not kept.exists() and rescue(partial):
             with suppress(OSError):
@@ -65,7 +65,7 @@ def completed(
         raise FileFormatError(told) from error
     finally:
         with suppress(OSError):
-            _remove(partial)
+            remove(partial)
 
 
 def check_writable(path: Path) -> None:
@@ -86,20 +86,22 @@ def _replace(partial: Path, path: Path) -> None:
         return
     # A folder cannot be replaced in one step: it is moved aside, so that one of both is always complete.
     aside = path.with_name(f"{path.name}.replaced")
-    _remove(aside)
+    remove(aside)
     os.replace(path, aside)
     os.replace(partial, path)
-    _remove(aside)
+    remove(aside)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there; of a link, the link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Return why the system did not let something be written, as a part of a sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     return error.strerror or str(error)

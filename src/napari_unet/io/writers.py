@@ -70,7 +70,7 @@ def write_labels(
     letters = normalize_axes(axes, tuple(labels.shape))
     if "C" in letters:
         raise LabelsError(f"Labels have no channel axis; got the axes {axes!r}.")
-    labels, letters = _in_order(labels, letters)
+    labels, letters = in_order(labels, letters)
     dtype = _smallest_dtype(labels)
     with completed(path, overwrite=overwrite) as partial:
         if suffix == ".zarr":
@@ -116,7 +116,7 @@ def write_maps(
     """
     path = Path(path)
     _checked_suffix(path, (".zarr",))
-    maps, letters = _in_order(maps, normalize_axes(axes, tuple(maps.shape)))
+    maps, letters = in_order(maps, normalize_axes(axes, tuple(maps.shape)))
     with completed(path, overwrite=overwrite) as partial:
         write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem)
     return path
@@ -129,13 +129,13 @@ def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     return suffix
 
 
-def _in_order(array: Any, axes: str) -> tuple[Any, str]:
-    """Return the array, as a view, with its axes in the order T, C, Z, Y, X."""
+def in_order(array: Any, axes: str) -> tuple[Any, str]:
+    """Return the array, as a view, with its axes in the order T, C, Z, Y, X, and these."""
     letters = "".join(letter for letter in CANONICAL if letter in axes)
-    if not hasattr(array, "transpose"):  # a zarr array
+    if not hasattr(array, "transpose"):  # a zarr array, or another that lies in a file
         import dask.array as da
 
-        array = da.from_array(array, chunks=array.chunks)
+        array = da.from_array(array, chunks=getattr(array, "chunks", None) or "auto")
     return array.transpose([axes.index(letter) for letter in letters]), letters
 
 

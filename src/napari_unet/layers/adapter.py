@@ -54,6 +54,24 @@ def _told(layer: Any) -> dict[str, Any]:
     return told
 
 
+def source_of(layer: Any) -> Path | None:
+    """Return the file that a layer was read from, by whatever reader; None: it was made otherwise."""
+    path = _told(layer).get("source") or layer.source.path
+    return Path(path) if path else None
+
+
+def channel_of(layer: Any) -> int | None:
+    """Return which channel of its file a layer is; None: all of it, or not known."""
+    channel: int | None = _told(layer).get("channel")
+    return channel
+
+
+def project_of(layer: Any) -> Path | None:
+    """Return the project that a layer was read from as its labels."""
+    path = _told(layer).get("project")
+    return Path(path) if path else None
+
+
 def axes_choices(layer: Any) -> list[str]:
     """Return the axes that an image layer may have, the likely ones first."""
     by_number = {
@@ -100,14 +118,13 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if layer.rgb and data.shape[-1] == 4:
         data = data[..., :3]  # what is transparent is no colour
-    path = _told(layer).get("source") or layer.source.path
     return Image(
         data,
         axes,
         layer_pixel_size(layer, axes),
         name=str(layer.name),
         damage=_told(layer).get("damage"),
-        source=None if path is None or isinstance(data, np.ndarray) else Path(path),
+        source=None if isinstance(data, np.ndarray) else source_of(layer),
     )
 
 
@@ -141,11 +158,13 @@ def channel_axis(layer: Any, image: Image) -> int | None:
 
 def empty_labels(layer: Any, image: Image) -> Any:
     """Return zeros (int32) for the labels layer of an image layer."""
+    return as_layer_data(spill.zeros(image.label_shape, np.int32), layer, image)
+
+
+def as_layer_data(labels: NDArray[Any], layer: Any, image: Image) -> NDArray[Any]:
+    """Return labels, in the order of `image.label_axes`, as the data of the labels layer of an image layer: a view."""
     axis = channel_axis(layer, image)
-    shape = list(image.label_shape)
-    if axis is not None:
-        shape.insert(axis, 1)
-    return spill.zeros(shape, np.int32)
+    return labels if axis is None else np.expand_dims(labels, axis)
 
 
 def part_of_labels(
@@ -199,7 +218,12 @@ def add_to_look_at(
 
 
 def canonical_view(data: Any, layer: Any, image: Image) -> Any:
-    """Return labels of a layer of `image` as a writable view with the axes (T, Z, Y, X).
+    """Return labels of a layer of `image` as a writable view with the axes (T, Z, Y, X); see `own_view` for errors."""
+    return image.canonical_labels(own_view(data, layer, image))
+
+
+def own_view(data: Any, layer: Any, image: Image) -> Any:
+    """Return labels of a layer of `image` as a writable view in the order of `image.label_axes`.
 
     Raises
     ------
@@ -215,8 +239,7 @@ def canonical_view(data: Any, layer: Any, image: Image) -> Any:
             f"The labels have the shape {tuple(data.shape)}, but {image.name} needs {empty_shape}. "
             "Press Segment to make new ones."
         )
-    labels = data if axis is None else data[(slice(None),) * axis + (0,)]
-    return image.canonical_labels(labels)
+    return data if axis is None else data[(slice(None),) * axis + (0,)]
 
 
 def layer_indices(

@@ -21,6 +21,7 @@ from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import paint_next, ready_to_paint
+from napari_unet.layers.projects import Projects
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
@@ -97,9 +98,11 @@ class Controller:
         self.guide = Guide(self)
         self.sizes = ObjectSizes(self)
         self.overlays = Overlays(self)
+        self.projects = Projects(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
+        self.projects.look_around()
 
     # -- what is chosen --------------------------------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class Controller:
         try:
             if name in self.model_names():
                 raise UNetError(f"There is a model called {name!r} already; choose another name.")
-            model = blank_model(self._image(), task, ndim=ndim, classes=classes, name=name)
+            model = blank_model(self.image(), task, ndim=ndim, classes=classes, name=name)
         except UNetError as error:
             self.say(str(error), "error")
             return False
@@ -222,7 +225,7 @@ class Controller:
             If there is nothing that can be segmented, or no model that can. For one that is untrained yet there is
             then an empty layer to paint into.
         """
-        image, layer = self._image(), self._layer
+        image, layer = self.image(), self._layer
         if self._model is None and not self.choose_model(DEFAULT_MODEL):
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
@@ -245,10 +248,7 @@ class Controller:
         instances = model.info.task == "instances"
         if session is None or session.corrections.instances != instances:
             self._forget(self._sessions.pop(layer.unique_id, None))
-            session = LayerSession(self.viewer, layer, image, instances=instances)
-            session.edited.connect(self._on_edited)
-            self._sessions[layer.unique_id] = session
-            self.viewer.layers.selection.active = session.labels_layer
+            session = self.adopt(LayerSession(self.viewer, layer, image, instances=instances))
         session.image = image
         session.rescan()
         if model.info.is_untrained:
@@ -256,7 +256,14 @@ class Controller:
             raise UntrainedModelError(f"This model has learned nothing yet. {paint_next(model)}")
         return session, task
 
-    def _image(self) -> Image:
+    def adopt(self, session: LayerSession) -> LayerSession:
+        """Work on a session of the chosen image from now on; return it."""
+        session.edited.connect(self._on_edited)
+        self._sessions[session.layer.unique_id] = session
+        self.viewer.layers.selection.active = session.labels_layer
+        return session
+
+    def image(self) -> Image:
         """Return the chosen image, or raise `UNetError` saying why there is none."""
         if self._layer is None or self._layer not in self.viewer.layers:
             active = self.viewer.layers.selection.active
@@ -384,6 +391,7 @@ class Controller:
         self.segmenter.close()
         self.learner.close()
         self.overlays.close()
+        self.projects.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for session in self._sessions.values():

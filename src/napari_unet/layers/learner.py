@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.learning.corrected import Checked, Learned, Rescaled, learning_steps
 from napari_unet.learning.glimpse import Glimpse
+from napari_unet.learning.history import Generation
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import PauseToken, Stopwatch, format_seconds
@@ -22,26 +22,11 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.controller import Controller
-    from napari_unet.learning.gate import Verdict
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
 
 JOIN_EVERY = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Generation:
-    """A model that was in use, or might be, and what is known of it; None for the one that it all began with."""
-
-    model: Model
-    verdict: Verdict | None = None
-
-    def __str__(self) -> str:
-        if self.verdict is None:
-            return self.model.name
-        steps, compared = self.model.info.recipe.get("steps"), self.verdict.reviewed
-        return f"{steps} steps, " + (f"{compared.before:.2f} → {compared.after:.2f}" if compared else "not checked")
 
 
 class Learner:
@@ -192,6 +177,13 @@ class Learner:
         """Let go of the earlier models: another one was chosen."""
         self._history.clear()
         self._decide(None)
+
+    def take_up(self, generations: list[Generation], current: int, waiting: Generation | None) -> None:
+        """Use the models of a sitting that was saved."""
+        self.forget()
+        self._history = list(generations)
+        self._serve(generations[current].model)
+        self._decide(waiting)
 
     def close(self) -> None:
         """Stop, and tell of nothing any more."""

@@ -10,12 +10,14 @@ import numpy as np
 from napari_unet.io.pairs import is_labels_name, stem
 from napari_unet.io.readers import SUFFIXES, read_image, read_labels
 from napari_unet.io.zarrs import is_label_zarr, is_zarr, open_large_labels
+from napari_unet.projects.description import is_project
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
     from napari_unet.axes import Image
+    from napari_unet.projects.project import Project
 
     LayerData = tuple[Any, dict[str, Any], str]
     Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -36,21 +38,28 @@ def read_layers(path: Paths) -> list[LayerData]:
     Parameters
     ----------
     path : path or sequence of path
-        Images, or labels: OME-Zarr labels, and files of whole numbers named ``*_labels`` or ``*_masks``.
+        Images, or labels: OME-Zarr labels, and files of whole numbers named ``*_labels`` or ``*_masks``; or projects
+        (``*.unetproj``), of which the widget, when it is docked, takes up the rest.
 
     Returns
     -------
     list of (data, dict, str)
         napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of unknown pixel
-        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the data and the ``source`` file.
+        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the data, the ``source`` file, and which
+        ``channel`` of it a layer is.
 
     Raises
     ------
-    FileFormatError, ImageError, LabelsError
+    FileFormatError, ImageError, LabelsError, ModelFileError
         If a file cannot be read or used.
     """
     layers: list[LayerData] = []
     for one in map(Path, _as_list(path)):
+        if is_project(one):
+            from napari_unet.projects.project import Project  # loads torch, which other files do not need
+
+            layers.extend(project_layers(Project.open(one)))
+            continue
         image = read_image(one, tolerant=True)
         if _holds_labels(one, image):
             large = open_large_labels(one) if one.is_dir() else None
@@ -74,7 +83,9 @@ def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
         Where it comes from, kept in the metadata.
     """
     if is_rgb(image):
-        return [(image.data, {"name": name, "rgb": True, **_placement(image, image.axes, source)}, "image")]
+        return [
+            (image.data, {"name": name, "rgb": True, **_placement(image, image.axes, source, colours=True)}, "image")
+        ]
     if "C" not in image.axes:
         return [(image.data, {"name": name, **_placement(image, image.axes, source)}, "image")]
     where = image.axes.index("C")
@@ -87,13 +98,41 @@ def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
             own = image.channel_names[channel] if image.channel_names else f"channel {channel + 1}"
             colormap = CHANNEL_COLORMAPS[channel % len(CHANNEL_COLORMAPS)]
             options = {"name": f"{name} {own}", "colormap": colormap, "blending": "additive"}
-        layers.append((data, {**options, **_placement(image, axes, source)}, "image"))
+        placement = _placement(image, axes, source)
+        placement["metadata"]["napari_unet"]["channel"] = channel
+        layers.append((data, {**options, **placement}, "image"))
     return layers
 
 
 def labels_layer(image: Image, labels: Any, name: str, source: str = "") -> LayerData:
     """Return labels (integers, in the order of `image.label_axes`) as a layer placed as `image` is."""
     return labels, {"name": name, **_placement(image, image.label_axes, source)}, "labels"
+
+
+def project_layers(project: Project) -> list[LayerData]:
+    """Return what was worked on in a project, and its labels last; other channels of its image before them.
+
+    The labels' ``metadata["napari_unet"]`` names the ``project``.
+    """
+    image, source = project.image, str(project.image_path or "")
+    colours = image.is_colour and np.dtype(image.data.dtype).kind in "uf"
+    own: dict[str, Any] = {"rgb": True} if colours else {}
+    layers: list[LayerData] = []
+    if project.image_path is not None and project.image_channel is not None:
+        layers = image_layers(read_image(project.image_path, tolerant=True), stem(project.image_path), source)
+        own = layers.pop(project.image_channel)[1] if project.image_channel < len(layers) else own
+    placement = _placement(image, image.axes, source, colours=colours)
+    placement["metadata"]["napari_unet"]["channel"] = project.image_channel
+    layers.append((image.data, {**own, **placement, "name": image.name}, "image"))
+    labels, placement = project.labels, _placement(image, image.axes, colours=colours)
+    if "C" in image.axes and not colours:  # one slice as wide as all channels together, as `adapter.result_kwargs`
+        axis, n = image.axes.index("C"), image.n_channels
+        scale = list(placement.get("scale", [1.0] * len(image.axes)))
+        scale[axis], placement["translate"] = n, [(n - 1) / 2 * (i == axis) for i in range(len(scale))]
+        labels, placement["scale"] = np.expand_dims(labels, axis), scale
+    placement["metadata"]["napari_unet"] = {"axes": image.label_axes, "project": str(project.path)}
+    name = f"{image.name} {'objects' if project.corrections.instances else 'classes'}"
+    return [*layers, (labels, {"name": name, **placement}, "labels")]
 
 
 def is_rgb(image: Image) -> bool:
@@ -107,7 +146,7 @@ def _as_list(path: Paths) -> list[str | os.PathLike[str]]:
 
 
 def _is_supported(path: Path) -> bool:
-    return is_zarr(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
+    return is_project(path) or is_zarr(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
 
 
 def _holds_labels(path: Path, image: Image) -> bool:
@@ -116,9 +155,9 @@ def _holds_labels(path: Path, image: Image) -> bool:
     return is_labels_name(path) or (path.is_dir() and is_label_zarr(path))
 
 
-def _placement(image: Image, axes: str, source: str) -> dict[str, Any]:
+def _placement(image: Image, axes: str, source: str = "", *, colours: bool = False) -> dict[str, Any]:
     """Return the scale, units, axis labels and metadata of a layer, in which colours are not an axis."""
-    letters = axes.replace("C", "")
+    letters = axes.replace("C", "") if colours else axes
     metadata: dict[str, Any] = {"axes": axes, "source": source} if source else {"axes": axes}
     if image.damage is not None:
         metadata["damage"] = image.damage

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.jobs import Steps
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
+    from napari_unet.projects.project import Project
     from napari_unet.task import Task
 
 
@@ -42,6 +43,10 @@ class LayerSession:
         The same as the core sees it.
     instances : bool
         Whether ids are objects, or classes.
+    saved : Project, optional
+        What is taken up again; None: there is nothing yet.
+    labels_layer : napari.layers.Labels, optional
+        Its labels, if they are in the viewer already.
 
     Notes
     -----
@@ -52,23 +57,38 @@ class LayerSession:
 
     edited = Signal()
 
-    def __init__(self, viewer: Any, layer: Any, image: Image, *, instances: bool = True) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        layer: Any,
+        image: Image,
+        *,
+        instances: bool = True,
+        saved: Project | None = None,
+        labels_layer: Any = None,
+    ) -> None:
         self.viewer, self.layer, self.image = viewer, layer, image
-        data = adapter.empty_labels(layer, image)
-        name = f"{layer.name} {'objects' if instances else 'classes'}"
-        # napari draws a layer that is seen three times while it is added, which for a large image takes long.
-        self.labels_layer = viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
-        self.labels_layer.visible = True
-        self.corrections = Corrections(self.labels.shape, instances=instances)
+        self.saved_as = saved.path if saved else None
+        self.labels_layer = labels_layer or self._new_layer(instances, saved)
+        self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = Attention(self.corrections.shape)
-        self.summary = Summary()
+        self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
-        self._stroke = self._writing = self._edited = False
+        self._stroke = self._writing = self._edited = self._held = False
         self._waiting: list[Callable[[], None]] = []
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
         self.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
+
+    def _new_layer(self, instances: bool, saved: Project | None) -> Any:
+        layer, image = self.layer, self.image
+        data = adapter.as_layer_data(saved.labels, layer, image) if saved else adapter.empty_labels(layer, image)
+        name = f"{layer.name} {'objects' if instances else 'classes'}"
+        # napari draws a layer that is seen three times while it is added, which for a large image takes long.
+        added = self.viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
+        added.visible = True
+        return added
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -80,6 +100,11 @@ class LayerSession:
             If the layer's array was replaced by one that does not fit the image.
         """
         return np.asarray(adapter.canonical_view(self.labels_layer.data, self.layer, self.image))
+
+    @property
+    def own_labels(self) -> NDArray[Any]:
+        """The same in the order of `image.label_axes`."""
+        return np.asarray(adapter.own_view(self.labels_layer.data, self.layer, self.image))
 
     @property
     def place(self) -> tuple[int, int]:
@@ -152,8 +177,8 @@ class LayerSession:
         return once(partial(self.corrections.joins, copy))
 
     def rename(self, ids: dict[int, int]) -> None:
-        """Give objects other ids, in the labels and in what was predicted."""
-        if self._stroke:
+        """Give objects other ids, in the labels and in what was predicted; not while these are saved."""
+        if self._stroke or self._held:
             self._waiting.append(partial(self.rename, ids))
         elif ids:
             rename(self.labels, ids)
@@ -161,6 +186,12 @@ class LayerSession:
             with self._quietly():
                 self._forget_undo()
                 self.labels_layer.refresh(extent=False)
+
+    def hold(self, held: bool) -> None:
+        """Hold back what changes the labels all over, or let it come: they are saved plane by plane."""
+        self._held = held
+        if not (held or self._stroke):
+            self._catch_up()
 
     def show_thumbnail(self) -> None:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
@@ -225,6 +256,10 @@ class LayerSession:
         while event.type == "mouse_move":
             yield
         self._stroke = False
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Do what has waited."""
         waiting, self._waiting = self._waiting, []
         for write in waiting:
             write()

@@ -1,4 +1,4 @@
-"""Which image, which model, where to compute."""
+"""Which image, which model, where to compute, and where it is saved."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QSpin
 
 from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.parts import fill
+from napari_unet._qt.panels.project import ProjectRow
 from napari_unet.layers import adapter
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FROM_FILE = "From a file…"
 
 
 class ImagePanel(QGroupBox):
-    """Which image, which model, where to compute."""
+    """Which image, which model, where to compute, and where it is saved."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Image and model", parent)
@@ -51,6 +52,8 @@ class ImagePanel(QGroupBox):
             widget.setMinimumContentsLength(8)
             self._form.addRow(label, widget)
         self._form.insertRow(self._form.rowCount() - 1, "Object diameter", self.diameter)
+        self.project = ProjectRow(controller)
+        self._form.addRow("Project", self.project)
         self._fill_devices()
         self.image.activated.connect(self._on_image)
         self.axes.textActivated.connect(controller.set_axes)

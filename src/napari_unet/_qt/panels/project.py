@@ -1,0 +1,97 @@
+"""Opening and saving a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+
+from napari_unet.layers import adapter
+from napari_unet.projects.description import SUFFIX
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+
+
+class ProjectRow(QWidget):
+    """Open a project, save the chosen image's, or save it under another name."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller, self._projects = controller, controller.projects
+        self.open = QPushButton("Open…")
+        self.open.setToolTip(f"Take up again what was saved: choose the folder, which ends in {SUFFIX}.")
+        self.save = QPushButton("Save")
+        self.more = QPushButton()
+        self.more.setFixedWidth(28)
+        self.more.setToolTip("Save under another name.")
+        menu = QMenu(self)
+        self.save_as = menu.addAction("Save as…")
+        self.more.setMenu(menu)
+        pair = QHBoxLayout()
+        pair.setSpacing(1)
+        pair.addWidget(self.save, 1)
+        pair.addWidget(self.more)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.open, 1)
+        layout.addLayout(pair, 1)
+        self.open.clicked.connect(self._on_open)
+        self.save.clicked.connect(self._on_save)
+        self.save_as.triggered.connect(self._on_save_as)
+        controller.image_changed.connect(self.refresh)
+        controller.segmenting.connect(self.refresh)  # that is when there begins to be something to save
+        self._projects.changed.connect(self.refresh)
+        self._projects.missing.connect(self._on_missing)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what can be done now."""
+        path, idle = self._projects.path, not self._projects.busy
+        there = self._controller.session is not None
+        self.open.setEnabled(idle)
+        self.save.setEnabled(idle and there)
+        self.more.setEnabled(idle and there)
+        self.save.setText("Save" if path else "Save…")
+        self.save.setToolTip(
+            "Keep labels, corrections, what is reviewed, and the models, to go on another day."
+            + (f" Saves to {path}." if path else "")
+        )
+
+    def _on_open(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self, f"Open a project: a folder that ends in {SUFFIX}", self._place()
+        )
+        if chosen:
+            self._projects.open(Path(chosen))
+
+    def _on_save(self) -> None:
+        if self._projects.path is None:
+            self._on_save_as()
+        else:
+            self._projects.save()
+
+    def _on_save_as(self) -> None:
+        layer = self._controller.layer
+        name = "".join("-" if letter in '/\\:*?"<>|' else letter for letter in str(layer.name)) if layer else "project"
+        start = str(Path(self._place()) / f"{name}{SUFFIX}")
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the project", start, f"Projects (*{SUFFIX})")
+        if chosen:
+            self._projects.save(Path(chosen))
+
+    def _on_missing(self, path: Path, place: str) -> None:
+        """Ask where the image of a project is now."""
+        title, start = "Where is the image now?", str(path.parent)
+        if Path(place).suffix.lower() == ".zarr":
+            chosen = QFileDialog.getExistingDirectory(self, title, start)
+        else:
+            chosen, _ = QFileDialog.getOpenFileName(self, title, start)
+        if chosen:
+            self._projects.open(path, Path(chosen))
+
+    def _place(self) -> str:
+        """Return the folder that a dialog begins in: that of the project, or of the image."""
+        layer = self._controller.layer
+        near = self._projects.path or (adapter.source_of(layer) if layer is not None else None)
+        return str(near.parent) if near is not None else str(Path.home())

@@ -1,0 +1,253 @@
+"""Saves the sitting of the chosen image, and takes one up again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_unet.errors import Cancelled, ImageMissingError, UNetError
+from napari_unet.layers import adapter
+from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.reader import project_layers
+from napari_unet.layers.session import LayerSession
+from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.reader import LayerData
+    from napari_unet.projects.arrays import Block
+
+
+class Projects:
+    """Saves and opens projects, one at a time.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose image, models and signals they are.
+    runner : Runner
+        Where reading and writing run.
+
+    Notes
+    -----
+    Painting goes on while a project is saved: each part of a plane is copied in the main thread when it is its turn.
+    """
+
+    changed = Signal()  # whether it is busy, or where the chosen image's sitting is saved
+    missing = Signal(object, str)  # a project, and where its image was, which is not there
+
+    def __init__(self, controller: Controller, runner: Runner) -> None:
+        self._controller, self._runner = controller, runner
+        self._job: Job | None = None
+        self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
+        controller.viewer.layers.events.inserted.connect(self.look_around)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is saved or opened."""
+        return self._job is not None
+
+    @property
+    def path(self) -> Path | None:
+        """Where the sitting of the chosen image was saved to or opened from; None: nowhere yet."""
+        session = self._controller.session
+        return None if session is None else session.saved_as
+
+    # -- save ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Path | None = None) -> bool:
+        """Save the sitting of the chosen image; return whether it began.
+
+        Parameters
+        ----------
+        path : Path, optional
+            Its folder, whose name gets its ending if it lacks it; one that is there is replaced. None: as before.
+        """
+        desk = self._controller
+        session = desk.session
+        try:
+            if session is None or not session.alive():
+                raise UNetError("There is nothing to save yet. Press Segment first.")
+            path = path or session.saved_as
+            if path is None:
+                raise UNetError("Say where to save the project.")
+            folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
+            project = self._present(session)
+        except UNetError as error:
+            desk.say(str(error), "error")
+            return False
+        job = self._begin(f"Save {folder.name}")
+        if job is None:
+            return False
+        session.hold(True)
+
+        def take(block: Block) -> None:
+            try:
+                block.take(session.labels, session.corrections)
+            except UNetError as error:  # its array was replaced meanwhile
+                job.cancel.cancel()
+                self._end(job, session)
+                desk.say(f"{error} Nothing was saved.", "error")
+
+        def saved(_: Path) -> None:
+            if self._end(job, session):
+                session.saved_as = folder
+                self.changed.emit()
+                desk.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
+
+        def failed(error: Exception) -> None:
+            if self._end(job, session) and not isinstance(error, Cancelled):
+                desk.say(sentence(error), "error")
+
+        steps = partial(project.save_steps, folder, overwrite=True, cancel=job.cancel)
+        self._runner.start(job, steps, take, saved, failed)
+        return True
+
+    def _present(self, session: LayerSession) -> Project:
+        """Return a sitting as it is now."""
+        desk = self._controller
+        return Project(
+            replace(session.image, diameter=desk.sizes.said),
+            session.own_labels,
+            session.corrections,
+            desk.learner.history,
+            current=desk.learner.current,
+            waiting=desk.learner.waiting,
+            channel=desk.channel,
+            image_path=adapter.source_of(session.layer),
+        )
+
+    # -- open ------------------------------------------------------------------------------------------------------
+
+    def open(self, path: Path, image: Path | None = None) -> bool:
+        """Take up a sitting that was saved; return whether it began.
+
+        Parameters
+        ----------
+        path : Path
+            The folder of the project.
+        image : Path, optional
+            Where its image is now; None: where it was.
+        """
+        job = self._begin(f"Open {path.name}")
+        if job is None:
+            return False
+
+        def read() -> tuple[Project, list[LayerData]]:
+            project = Project.open(path, image, cancel=job.cancel)
+            return project, project_layers(project)
+
+        def opened(found: tuple[Project, list[LayerData]]) -> None:
+            if job is not self._job:
+                return
+            try:
+                self._take_up(*found)
+            except UNetError as error:
+                self._controller.say(str(error), "error")
+            self._end(job)
+
+        def failed(error: Exception) -> None:
+            if not self._end(job):
+                return
+            self._controller.say(sentence(error), "error")
+            if isinstance(error, ImageMissingError):
+                self.missing.emit(path, error.place)
+
+        self._controller.say(f"Opening {path.name}.")
+        self._runner.start(job, once(read), lambda _: None, opened, failed)
+        return True
+
+    def look_around(self, event: Any = None) -> None:
+        """Take up what napari has opened as a project: its layers are there, and all else is missing."""
+        for layer in self._controller.viewer.layers:
+            path = adapter.project_of(layer)
+            if path is not None and layer.unique_id not in self._seen and not self.busy:
+                self._seen.add(layer.unique_id)
+                self.open(path)
+
+    def close(self) -> None:
+        """Stop, and tell of nothing any more; what is being saved is then as it was before."""
+        self._controller.viewer.layers.events.inserted.disconnect(self.look_around)
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+
+    def _take_up(self, project: Project, layers: list[LayerData]) -> None:
+        """Bring a project into the viewer (main thread)."""
+        desk = self._controller
+        layer = self._image_layer(project) or self._added(project, layers[:-1])
+        desk.choose_layer(layer)
+        desk.set_axes(project.image.axes)
+        desk.sizes.say(project.image.diameter)
+        if project.generations:
+            desk.learner.take_up(project.generations, project.current, project.waiting)
+        desk.channel = project.channel
+        image = desk.image()
+        labels = self._labels_layer(project, layer, image)
+        instances = project.corrections.instances
+        session = desk.adopt(
+            LayerSession(desk.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
+        )
+        desk.image_changed.emit()
+        desk.refresh_corrections()
+        self.changed.emit()
+        n, what = session.count(), "objects" if session.corrections.instances else "classes"
+        desk.say(" ".join((f"Opened {project.path.name if project.path else ''}: {n} {what}.", *project.notes)), "done")
+
+    def _image_layer(self, project: Project) -> Any:
+        """Return the layer of a project's image, if it is open already and nothing was made of it yet."""
+        taken = [session.layer for session in self._controller.sessions]
+        for layer in self._controller.viewer.layers:
+            if not adapter.is_image_layer(layer) or layer in taken or project.image_path is None:
+                continue
+            source = adapter.source_of(layer)
+            same = source is not None and source.resolve() == project.image_path.resolve()
+            shape = tuple(adapter.level_zero(layer).shape)
+            if same and adapter.channel_of(layer) == project.image_channel and shape == project.image.data.shape:
+                return layer
+        return None
+
+    def _added(self, project: Project, layers: list[LayerData]) -> Any:
+        """Add the layers of a project's image, and return that which was worked on."""
+        viewer = self._controller.viewer
+        added = [viewer.add_image(data, **options) for data, options, _ in layers]
+        return added[-1]
+
+    def _labels_layer(self, project: Project, layer: Any, image: Any) -> Any:
+        """Return the labels of a project, if napari has opened them."""
+        known = [session.labels_layer for session in self._controller.sessions]
+        for other in self._controller.viewer.layers:
+            if other not in known and adapter.project_of(other) == project.path:
+                try:
+                    adapter.own_view(other.data, layer, image)
+                except UNetError:
+                    continue
+                return other
+        return None
+
+    def _begin(self, title: str) -> Job | None:
+        """Return a new job, if there is none yet."""
+        if self._job is not None:
+            self._controller.say("A project is being saved or opened; wait until that is done.", "error")
+            return None
+        self._job = Job(title, 0)
+        self.changed.emit()
+        return self._job
+
+    def _end(self, job: Job, session: LayerSession | None = None) -> bool:
+        """Let go of a job; return whether it was the present one."""
+        if job is not self._job:
+            return False
+        if session is not None:
+            session.hold(False)
+        self._job = None
+        self.changed.emit()
+        self.look_around()
+        return True

@@ -1,0 +1,206 @@
+"""The arrays of a project: labels, prediction and provenance, each an OME-Zarr label image that others read too."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.io import lazy, spill
+from napari_unet.io.damage import missing_chunks
+from napari_unet.io.zarrs import create_zarr
+from napari_unet.progress import CancelToken, Progress, Stopwatch
+from napari_unet.projects.description import PROVENANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.corrections.corrections import Corrections
+
+WIDTH = 1024
+"""Most pixels across of what is copied and stored at a time: a few milliseconds of the window's time."""
+
+_LARGEST_CHUNK = 2**24
+"""Most pixels of a chunk that is read, whoever wrote it."""
+
+_ARRAYS = ("labels", "prediction", "provenance")
+
+Where = tuple[int, int, slice, slice]
+"""A part of a plane: time point, slice, and (Y, X)."""
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A part of a plane that is to be saved.
+
+    Attributes
+    ----------
+    where : tuple
+        Which: time point, slice, and (Y, X).
+    progress : Progress
+    """
+
+    where: Where
+    progress: Progress
+    _copies: tuple[NDArray[Any], ...] = ()
+    _taken: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, labels: NDArray[Any], corrections: Corrections) -> None:
+        """Copy it, in the thread in which labels (T, Z, Y, X) and corrections are changed."""
+        arrays = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
+        self._copies = tuple(np.array(array[self.where]) for array in arrays)
+        self._taken.set()
+
+    def wait(self, cancel: CancelToken) -> tuple[NDArray[Any], ...]:
+        """Return copies (Y, X) of labels, prediction, seen and reviewed, once they are taken."""
+        while not self._taken.wait(0.1):
+            cancel.check()
+        return self._copies
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written: stored chunks of each array, and the pixels that are corrected and reviewed."""
+
+    parts: dict[str, int]
+    corrected: int = 0
+    reviewed: int = 0
+
+
+def write_steps(
+    folder: Path, image: Image, dtype: np.dtype[Any], cancel: CancelToken
+) -> Generator[Block, None, Written]:
+    """Write the arrays of an image into a folder; each block that is yielded has to be taken."""
+    letters = _letters(image)
+    shape = tuple(image.size(letter) for letter in letters)
+    chunks = tuple(min(WIDTH, n) if letter in "YX" else 1 for letter, n in zip(letters, shape, strict=True))
+    kinds = {"labels": _wide_enough(dtype), "prediction": np.dtype(np.int32), "provenance": np.dtype(np.uint8)}
+    arrays = {
+        name: create_zarr(
+            folder / f"{name}.zarr", shape, letters, image.pixel_size, kind, name=name, labels=True, chunks=chunks
+        )
+        for name, kind in kinds.items()
+    }
+    written, watch, places = Written({}), Stopwatch(), list(_places(image))
+    for done, where in enumerate(places):
+        block = Block(where, Progress(done, len(places), watch.seconds, "parts"))
+        yield block
+        labels, prediction, seen, reviewed = block.wait(cancel)
+        corrected = labels != prediction
+        codes = sum(
+            mask * np.uint8(PROVENANCE[name])
+            for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
+        )
+        written.corrected += int(np.count_nonzero(corrected))
+        written.reviewed += int(np.count_nonzero(reviewed))
+        index = _index(where, letters)
+        for name, values in zip(_ARRAYS, (labels, prediction, codes), strict=True):
+            if np.any(values):
+                arrays[name][index] = values
+    written.parts = {name: int(array.nchunks_initialized) for name, array in arrays.items()}
+    return written
+
+
+def read_arrays(
+    folder: Path,
+    image: Image,
+    corrections: Corrections,
+    parts: Mapping[str, int],
+    cancel: CancelToken,
+    tell: Callable[[Progress], object],
+) -> NDArray[Any]:
+    """Return the labels in a folder, in the order of the image's axes, and fill in what is known of them.
+
+    They lie in memory or, where that is short, in a temporary file.
+
+    Raises
+    ------
+    FileFormatError
+        If an array is missing, incomplete, damaged, or not of this image.
+    """
+    letters = _letters(image)
+    shape = tuple(image.size(letter) for letter in letters)
+    stored = {name: _opened(folder, name, shape, parts.get(name, 0)) for name in _ARRAYS}
+    labels = spill.zeros(image.label_shape, stored["labels"].dtype)
+    view, watch, places = image.canonical_labels(labels), Stopwatch(), list(_places(image))
+    for done, where in enumerate(places):
+        cancel.check()
+        values = {name: _read(folder, name, array, _index(where, letters)) for name, array in stored.items()}
+        if values["prediction"].min() < 0:
+            raise FileFormatError(f"{folder / 'prediction.zarr'} is damaged: there are negative numbers in it.")
+        for target, part in (
+            (view, values["labels"]),
+            (corrections.prediction, values["prediction"]),
+            (corrections.seen, values["provenance"] & PROVENANCE["predicted"] > 0),
+            (corrections.reviewed, values["provenance"] & PROVENANCE["reviewed"] > 0),
+        ):
+            if part.any():
+                target[where] = part
+        tell(Progress(done + 1, len(places), watch.seconds, "parts"))
+    return labels
+
+
+def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
+    """Return one of the arrays, checked before anything of it is read."""
+    import zarr
+
+    path = folder / f"{name}.zarr"
+    if not path.is_dir():
+        raise FileFormatError(f"{path} is missing.")
+    try:
+        array = zarr.open_array(path / "0", mode="r")
+        kinds = {"labels": "iu", "prediction": "i", "provenance": "u"}
+        fits = array.dtype.kind in kinds[name] and (name == "labels" or array.dtype in (np.int32, np.uint8))
+        if not fits or array.shape != shape:
+            raise FileFormatError(
+                f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
+                f"the shape {shape} and whole numbers."
+            )
+        if math.prod(array.chunks) > _LARGEST_CHUNK:
+            raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")
+        there = int(array.nchunks) - missing_chunks(array)
+    except UNetError:
+        raise
+    except Exception as error:  # zarr has many ways to say that a folder is not what it should be
+        raise lazy.unreadable(str(path), error) from error
+    if there < parts:
+        raise FileFormatError(
+            f"{path} is not complete: {parts - there} of its {parts} parts are missing. Copy the project again."
+        )
+    return array
+
+
+def _read(folder: Path, name: str, array: Any, index: tuple[Any, ...]) -> NDArray[Any]:
+    try:
+        return np.asarray(array[index])
+    except Exception as error:  # decoders fail on damaged data in ways of their own
+        raise lazy.unreadable(str(folder / f"{name}.zarr"), error) from error
+
+
+def _letters(image: Image) -> str:
+    return "".join(letter for letter in "TZYX" if letter in image.axes)
+
+
+def _places(image: Image) -> Iterator[Where]:
+    depth, *plane = image.space
+    across = [[slice(a, min(a + WIDTH, n)) for a in range(0, n, WIDTH)] for n in plane]
+    yield from itertools.product(range(image.n_frames), range(depth), *across)
+
+
+def _index(where: Where, letters: str) -> tuple[Any, ...]:
+    return tuple(part for letter, part in zip("TZYX", where, strict=True) if letter in letters)
+
+
+def _wide_enough(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a type for labels that are of this one now: napari's user may make it a larger one meanwhile."""
+    small = dtype.kind in "bui" and (dtype.itemsize < 4 or dtype == np.int32)
+    return np.dtype(np.int32 if small else np.int64)

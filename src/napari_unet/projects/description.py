@@ -1,0 +1,228 @@
+"""`project.json`: what a project folder holds, in names that others can read too."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import completed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIX = ".unetproj"
+"""Ending of the folder of a project."""
+
+FILE = "project.json"
+FORMAT: Final = "napari-unet-project"
+VERSION = 1
+PROVENANCE = {"predicted": 1, "corrected": 2, "reviewed": 4}
+"""What the numbers in `provenance.zarr` are the sums of; 0: the program has not looked there yet."""
+
+_MOST_BYTES = 16 * 2**20
+
+
+class _Part(BaseModel):
+    """Of a newer program there may be more in it than is known here."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+Size = Annotated[float, Field(gt=0, lt=1e18)]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+
+
+class PixelSizes(_Part):
+    """Micrometres along each axis; None: not known."""
+
+    y: Size
+    x: Size
+    z: Size | None = None
+
+
+class ImageReference(_Part):
+    """Where the image is, and what it was.
+
+    Attributes
+    ----------
+    path : str
+        From the project's folder, or absolute where there is no such way.
+    absolute : str, optional
+        Where it is if only the project was moved. None: the pixels lie in the project.
+    newest, size, files : int
+        What the file system told of it, as in `io.fingerprint`.
+    glimpse : str
+        SHA-256 of a few places of its pixels: a copy of a file has another time, but the same pixels.
+    file_channel : int, optional
+        Channel of the file that was worked on; None: all of the file.
+    axes : str
+        One letter for each axis of what was worked on.
+    shape : tuple of int
+        In the order of `axes`.
+    pixel_size : PixelSizes, optional
+    name : str
+        For people.
+    diameter : float, optional
+        Of the objects, pixels, as somebody said.
+    """
+
+    path: str = Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
+    absolute: str | None = Field(None, min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
+    newest: int
+    size: Count
+    files: Count
+    glimpse: str = Field(max_length=64)
+    file_channel: Count | None = None
+    axes: str = Field(pattern=r"^[TCZYX]{2,5}$")
+    shape: tuple[Annotated[int, Field(gt=0, lt=2**48)], ...]
+    pixel_size: PixelSizes | None = None
+    name: str = Field(max_length=1000)
+    diameter: Size | None = None
+
+
+class ModelReference(_Part):
+    """A model: one that comes with the program, by its name, or a file in the project.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    sha256 : str
+        Of its weights.
+    shipped : bool
+        Whether it comes with the program.
+    file : str, optional
+        Name of its file.
+    verdict : dict, optional
+        What is known of it beside the one before: see `learning.gate.Verdict`.
+    """
+
+    name: str = Field(min_length=1, max_length=120)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    shipped: bool = False
+    file: str | None = Field(None, pattern=r"^model-\d{1,6}\.safetensors$")
+    verdict: dict[str, Any] | None = None
+
+
+class Counts(_Part):
+    """Pixels, to be read by people; the program counts anew."""
+
+    corrected: Count = 0
+    reviewed: Count = 0
+    total: Count = 0
+
+
+class Description(_Part):
+    """All of a project but its arrays and weights.
+
+    Attributes
+    ----------
+    version : int
+        Of this format.
+    program : str
+        Version of the program that saved it.
+    saved : str
+        When, ISO 8601.
+    image : ImageReference
+    channel : int, optional
+        The channel that is segmented, where what was worked on has several; None: not chosen.
+    task : {"instances", "semantic"}
+        Whether labels are objects, or classes.
+    zero_is_background : bool
+        Whether class 0 says that there is nothing, or that a pixel is not labelled.
+    last_id : int
+        Objects were numbered up to here.
+    state : str
+        Name of the folder in which arrays and weights lie.
+    parts : dict
+        How many chunks of each array are stored: fewer would be taken for empty ones.
+    provenance : dict
+        What the numbers in `provenance.zarr` are the sums of.
+    counts : Counts
+    models : tuple of ModelReference
+        All that were in use since one was chosen, the first of them first.
+    current : int
+        Place of the one in use.
+    waiting : ModelReference, optional
+        One of which the user has not decided yet whether it is used.
+    """
+
+    format: Literal["napari-unet-project"] = FORMAT
+    version: int = Field(VERSION, ge=1)
+    program: str = ""
+    saved: str = ""
+    image: ImageReference
+    channel: Count | None = None
+    task: Literal["instances", "semantic"]
+    zero_is_background: bool = True
+    last_id: int = Field(0, ge=0, lt=2**31)
+    state: str = Field(pattern=r"^state-\d{1,9}$")
+    parts: dict[str, Count]
+    provenance: dict[str, int] = PROVENANCE
+    counts: Counts = Counts()
+    models: tuple[ModelReference, ...] = ()
+    current: Count = 0
+    waiting: ModelReference | None = None
+
+
+class _Head(_Part):
+    format: str = ""
+    version: int = 0
+
+
+def is_project(path: Path) -> bool:
+    """Return whether a folder is that of a project."""
+    return path.suffix.lower() == SUFFIX and path.is_dir()
+
+
+def read_description(folder: Path) -> Description:
+    """Read `project.json`.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none, or it cannot be used.
+    """
+    file = folder / FILE
+    if not os.path.isdir(folder):  # unlike Path.is_dir, False for a name that no folder can have
+        there = os.path.exists(folder)
+        raise FileFormatError(f"{folder} is a file, not a project." if there else f"There is no project {folder}.")
+    try:
+        if not file.is_file():
+            raise FileFormatError(f"{folder} is not a project: there is no {FILE} in it.")
+        if file.stat().st_size > _MOST_BYTES:
+            raise FileFormatError(f"{file} is not that of a project: it is too large.")
+        text = file.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{file} cannot be read: {error.strerror or error}.") from error
+    try:
+        head = _Head.model_validate_json(text)
+        if head.format != FORMAT:
+            raise FileFormatError(f"{file} is not that of a project of this program.")
+        if head.version > VERSION:
+            raise FileFormatError(
+                f"{folder.name} was saved by a newer version of this program (format {head.version}; this one reads "
+                f"up to {VERSION}). Update napari-unet-interactive to open it."
+            )
+        return Description.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        raise FileFormatError(f"{file} is damaged or not that of a project: {where}: {first['msg']}.") from error
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write `project.json` in one step: whoever reads finds the old one or the new one, whole.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be written; the old one is as it was.
+    """
+    with completed(folder / FILE, overwrite=True) as partial, partial.open("wb") as file:
+        file.write(description.model_dump_json(indent=2).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,128 @@
+"""The folder of a project: each state has a folder of its own, of which `project.json` names the present one."""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import reason, remove
+from napari_unet.projects.description import FILE, SUFFIX, read_description
+from napari_unet.projects.images import COPY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_STATE = re.compile(r"state-\d{1,9}")
+_MARK = "unfinished"
+_AT_ONCE = 8  # files are flushed: file systems do several in about the time of one
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a new state is written.
+
+    Attributes
+    ----------
+    base : Path
+        The folder that `project.json` is written into, when all else is there.
+    folder : Path
+        Of the state.
+    image : Path
+        Where a copy of the image may be written.
+    """
+
+    base: Path
+    folder: Path
+    image: Path
+
+    def flush(self) -> None:
+        """Have all of it on the disk, so that no loss of power can leave a description without what it describes."""
+        (self.folder / _MARK).unlink()  # raises if somebody has removed the folder meanwhile, and it was made anew
+        tops = (self.folder, self.image)
+        files = [os.path.join(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(_flush, files))
+
+
+@contextmanager
+def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
+    """Make room for a new state of a project; when it is complete, what it replaces is removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Absolute. A new project gets this name only when it is complete.
+    overwrite : bool
+        Whether a project that is there may get a new state.
+
+    Raises
+    ------
+    FileFormatError
+        If there is something else, or the system does not let it be written; all is then as it was before.
+    """
+    there = _checked(folder, overwrite=overwrite)
+    base = folder if there else folder.with_name(f"{folder.name}.partial")
+    told = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
+    try:
+        if not there:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            remove(base)
+            base.mkdir(exist_ok=True)
+        number = 1 + max((int(re.sub(r"\D", "", name)) for name in _own(base)), default=0)
+        state = State(base, base / f"state-{number}", base / f"image-{number}.zarr")
+        state.folder.mkdir()
+        (state.folder / _MARK).touch()
+        yield state
+        if not there:
+            os.replace(base, folder)
+    except FileNotFoundError as error:
+        raise FileFormatError(told.format("the folder disappeared meanwhile")) from error
+    except OSError as error:
+        raise FileFormatError(told.format(reason(error))) from error
+    finally:
+        if not there:
+            _removed(base)
+        _tidy(folder)
+
+
+def _flush(name: str) -> None:
+    with open(name, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _checked(folder: Path, *, overwrite: bool) -> bool:
+    """Return whether there is a project already; raise `FileFormatError` if none can be saved there."""
+    if folder.suffix.lower() != SUFFIX:
+        raise FileFormatError(f"The name {folder.name!r} must end in {SUFFIX}; for example {folder.stem + SUFFIX!r}.")
+    if not os.path.lexists(folder):
+        return False
+    if not os.path.isfile(folder / FILE):
+        raise FileFormatError(f"{folder} is there already, and is not a project; choose another name.")
+    if not overwrite:
+        raise FileFormatError(f"There is a project {folder} already; choose another name, or allow it to be replaced.")
+    return True
+
+
+def _own(folder: Path) -> list[str]:
+    """Return the names in a folder that only projects give."""
+    return [name for name in os.listdir(folder) if _STATE.fullmatch(name) or COPY.fullmatch(name)]
+
+
+def _tidy(folder: Path) -> None:
+    """Remove states and copies of images that are no longer in use: those before, and those never completed."""
+    with suppress(OSError, FileFormatError):
+        said = read_description(folder)
+        for name in _own(folder):
+            if name not in (said.state, said.image.path):
+                _removed(folder / name)
+
+
+def _removed(path: Path) -> None:
+    with suppress(OSError):
+        remove(path)

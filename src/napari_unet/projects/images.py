@@ -1,0 +1,215 @@
+"""The image of a project: a file that stays where it is, or, where there is none, a copy of the pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.axes import CANONICAL, Image, PixelSize
+from napari_unet.errors import FileFormatError, ImageError, ImageMissingError, UNetError
+from napari_unet.io.fingerprint import Fingerprint
+from napari_unet.io.readers import read_image
+from napari_unet.io.writers import in_order
+from napari_unet.io.zarrs import write_zarr
+from napari_unet.projects.description import SUFFIX, ImageReference, PixelSizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COPY = re.compile(r"image-\d{1,9}\.zarr")
+"""Name of a copy in the folder of a project; its axes are in the order T, C, Z, Y, X."""
+
+_WINDOW = 512
+"""Most pixels across of a place that is looked at to tell whether two images are the same."""
+
+
+def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageReference:
+    """Return what is noted of an image; where no file has its pixels, they are copied.
+
+    Parameters
+    ----------
+    image : Image
+    source : Path, optional
+        The file that it was read from. It is believed only if it still has the same pixels: whoever has changed the
+        layer in napari has corrected something else.
+    folder : Path
+        Where the project will be.
+    copy : Path
+        What is written, if need be: it will be in that folder.
+
+    Raises
+    ------
+    FileFormatError
+        If the pixels cannot be read or written.
+    """
+    glimpse = _glimpse(image)
+    found = _found_in(image, glimpse, source, folder)
+    if found is None:
+        data, letters = in_order(image.data, image.axes)
+        write_zarr(copy, data, letters, image.pixel_size, image.data.dtype, name=image.name)
+        path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
+    else:
+        source, channel = found
+        mark = Fingerprint.of(source)
+        path, absolute = _way(source, folder), None if folder.resolve() in source.parents else str(source)
+    size = image.pixel_size
+    return ImageReference(
+        path=path,
+        absolute=absolute,
+        newest=mark.newest,
+        size=mark.size,
+        files=mark.files,
+        glimpse=glimpse,
+        file_channel=channel,
+        axes=image.axes,
+        shape=tuple(int(n) for n in image.data.shape),
+        pixel_size=None if size is None else PixelSizes(y=size.y, x=size.x, z=size.z),
+        name=image.name[:1000],
+        diameter=image.diameter,
+    )
+
+
+def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Image, Path | None, str]:
+    """Return the image of a project, its file (None: it is `given` without one), and what the user should know of it.
+
+    Parameters
+    ----------
+    reference : ImageReference
+    folder : Path
+        Of the project.
+    given : path or array-like, optional
+        Another place of the image, or its pixels in the order of the axes that the project says.
+
+    Raises
+    ------
+    ImageMissingError
+        If it is not there.
+    FileFormatError, ImageError
+        If it cannot be read, or is another one.
+    """
+    path, mark = None, None
+    if given is None or isinstance(given, str | os.PathLike):
+        path = _place(reference, folder) if given is None else Path(given).resolve()
+        data, damage = _pixels(path, reference, given)
+        name, mark = path.name, Fingerprint.of(path)
+    else:
+        data, damage, name = (given.data, given.damage, given.name) if isinstance(given, Image) else (given, None, "It")
+        data = data if hasattr(data, "shape") else np.asarray(data)
+    if tuple(data.shape) != reference.shape:
+        raise ImageError(
+            f"{name} is not the image of {folder.name}: it has the shape {tuple(data.shape)}, and that one had "
+            f"{reference.shape} (axes {reference.axes})."
+        )
+    size = reference.pixel_size
+    image = Image(
+        data,
+        reference.axes,
+        None if size is None else PixelSize(y=size.y, x=size.x, z=size.z),
+        name=reference.name,
+        damage=damage,
+        diameter=reference.diameter,
+        source=None if isinstance(data, np.ndarray) else path,
+    )
+    same = mark is not None and (mark.newest, mark.size, mark.files) == (
+        reference.newest,
+        reference.size,
+        reference.files,
+    )
+    if same or _glimpse(image) == reference.glimpse:
+        return image, path, ""
+    return image, path, f"{name} has changed since {folder.name} was saved: look whether the labels still fit."
+
+
+def _place(reference: ImageReference, folder: Path) -> Path:
+    """Return where the image is: beside the project as before, or where it was when only the project was moved."""
+    places = [folder / reference.path, *([Path(reference.absolute)] if reference.absolute else [])]
+    for place in places:
+        if os.path.exists(place):
+            return place.resolve()
+    last = os.path.normpath(places[-1])
+    raise ImageMissingError(
+        f"The image of {folder.name} is not there any more: {last}. Put it back, or say where it is now (in Python: "
+        "Project.open(path, image=...)).",
+        last,
+    )
+
+
+def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, object]:
+    """Return the pixels that were worked on, in the order of their axes, and what tells of damage."""
+    image = read_image(path, tolerant=True)
+    if given is None and COPY.fullmatch(reference.path):
+        if image.data.ndim != len(reference.axes):
+            raise FileFormatError(f"{path} is damaged: it has the shape {tuple(image.data.shape)}.")
+        return _from_copy(image.data, reference.axes), image.damage
+    if reference.file_channel is None:
+        return image.data, image.damage
+    if reference.file_channel >= image.n_channels or "C" not in image.axes:
+        raise ImageError(f"{path.name} is another image: it has no channel {reference.file_channel}.")
+    return _channel(image, reference.file_channel), image.damage
+
+
+def _found_in(image: Image, glimpse: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
+    """Return the file that holds the pixels of an image, and which of its channels they are (None: all of it)."""
+    if source is None:
+        return None
+    source = source.resolve()
+    if any(parent.suffix.lower() == SUFFIX and parent != folder.resolve() for parent in source.parents):
+        return None  # in another project, which may go its own ways
+    try:
+        stored = read_image(source, tolerant=True)
+        if source.parent == folder.resolve() and COPY.fullmatch(source.name):
+            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, glimpse)
+            return (source, None) if fits else None
+        if _same(stored.data, image, glimpse):
+            return source, None
+        for channel in range(stored.n_channels if "C" in stored.axes else 0):
+            if _same(_channel(stored, channel), image, glimpse):
+                return source, channel
+    except (UNetError, OSError, ValueError):  # of a kind that is not read here, or gone
+        return None
+    return None
+
+
+def _same(data: Any, image: Image, glimpse: str) -> bool:
+    """Whether some pixels are those of an image, as far as a few places tell."""
+    return tuple(data.shape) == tuple(image.data.shape) and _glimpse(Image(data, image.axes)) == glimpse
+
+
+def _channel(image: Image, channel: int) -> Any:
+    return image.data[(slice(None),) * image.axes.index("C") + (channel,)]
+
+
+def _from_copy(data: Any, axes: str) -> Any:
+    """Return the pixels of a copy with their axes in the order that they had."""
+    letters = [letter for letter in CANONICAL if letter in axes]
+    return data.transpose([letters.index(letter) for letter in axes])
+
+
+def _way(source: Path, folder: Path) -> str:
+    """Return the way from a project to a file, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(source, folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return str(source)
+
+
+def _glimpse(image: Image) -> str:
+    """Return a hash of the middle of the first, the middle and the last plane."""
+    digest = hashlib.sha256()
+    for frame, z in _planes(image):
+        y, x = (slice(max(0, (n - _WINDOW) // 2), (n + _WINDOW) // 2) for n in image.space[1:])
+        block = image.read(frame, slice(z, z + 1), y, x)
+        digest.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def _planes(image: Image) -> Iterator[tuple[int, int]]:
+    depth = image.size("Z")
+    total = image.n_frames * depth
+    for index in sorted({0, total // 2, total - 1}):
+        yield divmod(index, depth)

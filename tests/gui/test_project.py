@@ -1,0 +1,153 @@
+"""Saving and taking up a sitting in a real viewer, with the mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.projects.project import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def image_file(tmp_path: Path, squares: Any) -> Path:
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, squares((4, 96, 96)), imagej=True, metadata={"axes": "ZYX"})
+    return path
+
+
+@pytest.fixture
+def second_widget(make_napari_viewer: Any, widget: Any) -> Any:
+    """The widget in another viewer, as on the next day."""
+    viewer = make_napari_viewer(show=True)
+    _, other = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+    other.messages = []
+    other.controller.said.connect(other.messages.append)
+    yield other
+    other.close_down()
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the user chooses in dialogs."""
+    said: dict[str, str] = {}
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (said["save"], ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: said["open"])
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (said["image"], ""))
+    return said
+
+
+def test_save_and_take_up_again(
+    widget, viewer, image_file, tmp_path, chosen, click, wait_idle, look, canvas, errors, second_widget
+):
+    row = widget.image_panel.project
+    assert not row.save.isEnabled(), "there is nothing to save yet"
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = viewer.layers["cells objects"]
+    labels.brush_size = 4
+    labels.selected_label = 50
+    labels.mode = "paint"
+    look()
+    canvas.drag((30, 40), (32, 44), (32, 50))
+    canvas.key(Qt.Key.Key_R)
+    wait_idle(widget)
+    said = widget.correct_panel.counts.text()
+    assert "corrected in <b>1 object</b>" in said
+    assert "of the image reviewed" in said
+    assert row.save.text() == "Save…"
+    chosen["save"] = str(tmp_path / "monday.unetproj")
+    click(row.save)
+    wait_idle(widget)
+    assert widget.status.text() == "Saved as monday.unetproj. Open… takes it up again another day."
+    assert row.save.text() == "Save"
+    chosen["save"] = ""
+    row.save_as.trigger()  # and the user has second thoughts
+    labels.data_setitem(np.nonzero(labels.data == labels.data[0, 80, 80]), 0)
+    click(row.save)
+    wait_idle(widget)
+    assert not errors(widget)
+    widget.controller.refresh_corrections(everything=True)  # else it has counted the slice in view only
+    said = widget.correct_panel.counts.text()
+
+    other = second_widget
+    chosen["open"] = str(tmp_path / "monday.unetproj")
+    click(other.image_panel.project.open)
+    wait_idle(other)
+    assert other.correct_panel.counts.text() == said
+    taken_up = other.viewer.layers["cells objects"]
+    assert np.array_equal(taken_up.data, labels.data)
+    assert other.viewer.layers["cells reviewed"].visible
+    assert other.image_panel.model.currentText() == "tiny"
+    assert other.image_panel.project.save.text() == "Save"
+    before, after = (
+        [part.part for part in w.controller.session.material(w.controller.model, None)] for w in (widget, other)
+    )
+    assert [len(part.labels) for part in before] == [len(part.labels) for part in after]
+    for one, two in zip(before, after, strict=True):
+        assert np.array_equal(one.mask("supervised"), two.mask("supervised"))
+        assert np.array_equal(one.mask("corrected"), two.mask("corrected"))
+    other.learn_panel.seconds.setValue(5)
+    click(other.learn_panel.button)
+    wait_idle(other)
+    assert other.controller.model.name == "tiny, corrected"
+    assert not errors(other)
+    click(other.image_panel.project.save)
+    wait_idle(other)
+    assert [g.model.name for g in Project.open(tmp_path / "monday.unetproj").generations] == ["tiny", "tiny, corrected"]
+
+
+def test_dropped_on_the_viewer(widget, viewer, image_file, tmp_path, click, wait_idle, second_widget):
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.toggle_reviewed("slice")
+    widget.controller.projects.save(tmp_path / "monday.unetproj")
+    wait_idle(widget)
+    other = second_widget
+    other.viewer.open(str(tmp_path / "monday.unetproj"), plugin="napari-unet-interactive")
+    wait_idle(other)
+    assert other.correct_panel.counts.text() == "Nothing corrected; <b>25%</b> of the image reviewed."
+    assert [layer.name for layer in other.viewer.layers] == ["cells", "cells objects", "cells reviewed"]
+    assert other.status.text() == "Opened monday.unetproj: 9 objects."
+
+
+def test_the_image_is_asked_for_where_it_is_gone(
+    widget, viewer, image_file, tmp_path, chosen, click, wait_idle, second_widget
+):
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.projects.save(tmp_path / "monday.unetproj")
+    wait_idle(widget)
+    chosen["open"] = str(tmp_path / "monday.unetproj")
+    chosen["image"] = str(image_file.rename(tmp_path / "moved.tif"))
+    click(second_widget.image_panel.project.open)
+    wait_idle(second_widget)
+    assert "cells objects" in second_widget.viewer.layers
+    assert second_widget.status.text() == "Opened monday.unetproj: 9 objects."
+
+
+def test_closing_the_window_while_it_is_saved(widget, viewer, image_file, tmp_path, click, wait_idle, qtbot):
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.projects.save(tmp_path / "monday.unetproj")
+    wait_idle(widget)
+    before = viewer.layers["cells objects"].data.copy()
+    viewer.layers["cells objects"].data[:] = 5
+    widget.controller.projects.save()
+    widget.close_down()
+    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
+    opened = Project.open(tmp_path / "monday.unetproj")
+    assert np.array_equal(opened.labels, before)
+    opened.save()
+    assert len(list((tmp_path / "monday.unetproj").iterdir())) == 2, "what was begun is tidied up at the latest now"
