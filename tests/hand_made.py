@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_unet.learning.gate import Comparison
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
+
+GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
 
 
 def bright(name: str = "bright", ndim: int = 2, in_channels: int = 1, threshold: float = 0.5, **info: Any) -> Model:

@@ -12,7 +12,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from napari_unet.axes import Image
-from napari_unet.benchmarks import tiling
+from napari_unet.benchmarks import peak, tiling
 from napari_unet.benchmarks.annotator import Examiner, _from_nothing, summary
 from napari_unet.benchmarks.curves import draw_curves
 from napari_unet.benchmarks.fields import DATA_SETS, DataSet, Field, read_fields
@@ -21,6 +21,8 @@ from napari_unet.benchmarks.rivals import Dense, Forest
 from napari_unet.benchmarks.sitting import Sitting, sit_down
 from napari_unet.cli import app
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.nets.spec import unet2015
+from napari_unet.nets.unet import UNet
 from napari_unet.pipeline import segment
 from napari_unet.tiling import budget
 
@@ -28,6 +30,9 @@ from napari_unet.tiling import budget
 def test_tiling(monkeypatch):
     monkeypatch.setitem(tiling.SPECS, 2, tiling.SPECS[2].model_copy(update={"features": 2}))
     monkeypatch.setitem(budget.MOST, 2, 1_000_000)
+    monkeypatch.setattr(peak, "SPEC", peak.SPEC.model_copy(update={"features": 4}))
+    monkeypatch.setattr(peak, "IMAGE", 20)
+    monkeypatch.setitem(peak.MATRIX, "cpu", 64)
     result = CliRunner().invoke(app, ["benchmark", "tiling", "--size", "1300", "--rounds", "1", "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout.splitlines()[-1])
@@ -37,6 +42,9 @@ def test_tiling(monkeypatch):
     assert figures["labels that differ"] == 0
     assert figures["largest error of monai"] > 100 * figures["largest error"]
     assert figures["decoding"]["objects"] > 2000
+    assert figures["unet 2015"]["reads"] == [204, 204]
+    assert figures["unet 2015"]["float32"]["share of it"] > 0
+    assert figures["unet 2015"]["host to result, exact"]["images of 20x20 per second"] > 0
     assert {"system", "cores", "torch"} <= figures["machine"].keys()
 
 
@@ -241,3 +249,17 @@ def test_curves(tmp_path):
     }
     draw_curves({"rows": rows, "ceiling": {}, "measure": "AP", "data": "squares"}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_work_of_the_2015_network_is_that_of_its_layers():
+    """Counted by hand for 572 x 572: two 3x3 convolutions a level, 2x2 up-convolutions, and 1x1 at the end."""
+    sizes, features = [570, 282, 138, 66, 30], [64, 128, 256, 512, 1024]
+    pairs, into = 0, 1
+    for size, width in zip(sizes, features, strict=True):
+        pairs += 9 * (into * width * size**2 + width * width * (size - 2) ** 2)
+        into = width
+    for size, width in zip((56, 104, 200, 392), (512, 256, 128, 64), strict=True):
+        pairs += 2 * width * width * size**2  # each pixel of the lower level gives four
+        pairs += 9 * (2 * width * width * (size - 2) ** 2 + width * width * (size - 4) ** 2)
+    pairs += 64 * 2 * 388**2
+    assert peak._floating_point_operations(UNet(unet2015()), (1, 572, 572)) == 2 * pairs

@@ -97,6 +97,26 @@ def test_whatever_is_done_no_prediction_changes_what_a_person_did(seed, instance
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
+def test_to_look_at_the_suspects_is_to_look_at_everything(seed):
+    rng = np.random.default_rng(seed)
+    corrections, labels = Corrections(SHAPE), np.zeros(SHAPE, np.int32)
+    merge(corrections, labels, 0, whole(), random_labels(rng))
+    for _ in range(4):
+        before = labels.copy()
+        random_edit(rng, labels)
+        if rng.random() < 0.5:
+            corrections.review(0, *regions(rng), value=bool(rng.random() < 0.5))
+        for plane in corrections.suspects(labels):
+            corrections.update(labels, plane)
+        planes, summary = corrections.supervised_planes(), corrections.summary()
+        assert summary == corrections.update(labels)
+        assert planes == corrections.supervised_planes()
+        if rng.random() < 0.5:
+            labels[...] = before
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
 def test_the_same_prediction_again_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     corrections, labels = Corrections(SHAPE), np.zeros(SHAPE, np.int32)

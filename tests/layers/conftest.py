@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from napari.components import ViewerModel
 
-from hand_made import LaterRunner, bright
+from hand_made import GAIN, LaterRunner, bright
+from napari_unet.layers import learner
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
+from napari_unet.learning.corrected import Learned
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.session import StepReport
+from napari_unet.models.model import Model
 from napari_unet.models.store import save_model
 
 
@@ -42,3 +48,21 @@ def controller(viewer: Any) -> Any:
 @pytest.fixture
 def later(viewer: Any) -> Any:
     return make_controller(viewer, LaterRunner())
+
+
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Learning that returns the model and the verdict that a test wants, and keeps what it was given."""
+    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, events=[], options={}, material=[])
+
+    def steps(model: Model, material: Any, seconds: float, device: str, cancel: Any, **options: Any) -> Any:
+        given.options, given.material = options, material
+        yield StepReport(1, 10, 0.5, 1.0)
+        yield from given.events
+        given.joined = options["more"]()
+        found = bright(name="bright, corrected", threshold=given.threshold)
+        recipe: dict[str, str | int | float | bool | None] = {"steps": 10, "seconds": 2.0}
+        return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)
+
+    monkeypatch.setattr(learner, "learning_steps", steps)
+    return given

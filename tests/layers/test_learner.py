@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
-from hand_made import bright, squares
+from hand_made import GAIN, bright, squares
 from napari_unet.layers import learner as module
 from napari_unet.layers.changes import ADDED, GONE, Seen
-from napari_unet.learning.corrected import Checked, Learned
+from napari_unet.learning.corrected import Checked
 from napari_unet.learning.gate import Comparison, Verdict
 from napari_unet.learning.glimpse import Glimpse
-from napari_unet.learning.session import StepReport
-from napari_unet.models.model import Model
 
-GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
 CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
-
-
-@pytest.fixture
-def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Learning that returns the model and the verdict that a test wants, and keeps what it was given."""
-    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, events=[], options={}, material=[])
-
-    def steps(model: Model, material: Any, seconds: float, device: str, cancel: Any, **options: Any) -> Any:
-        given.options, given.material = options, material
-        yield StepReport(1, 10, 0.5, 1.0)
-        yield from given.events
-        given.joined = options["more"]()
-        found = bright(name="bright, corrected", threshold=given.threshold)
-        recipe: dict[str, str | int | float | bool | None] = {"steps": 10, "seconds": 2.0}
-        return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)
-
-    monkeypatch.setattr(module, "learning_steps", steps)
-    return given
 
 
 def corrected(viewer: Any, controller: Any) -> Any:
@@ -224,7 +201,7 @@ def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatc
     runner.step()
     labels.data_setitem((np.array([60]), np.array([60])), 9)
     later.refresh_corrections()
-    runner.finish(1)
+    runner.finish(2)
     (joined,) = taught.joined
     assert joined.part.mask("supervised")[0, 60, 60]
     assert not taught.material[0].part.mask("supervised")[0, 60, 60]

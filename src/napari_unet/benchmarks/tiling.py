@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_unet.benchmarks import peak
 from napari_unet.benchmarks.report import in_turn, ratio, report
 from napari_unet.inference import TileDone, segment_steps
 from napari_unet.models.info import ModelInfo
-from napari_unet.models.model import Model
+from napari_unet.models.model import Model, resolve_device
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.blocks import BlockStitcher
@@ -57,12 +58,13 @@ def run(
     rounds : int
         How often each is measured, in turn with the others.
     device : str
-        Where the network runs.
+        Where the network runs; "auto" for the fastest.
     volume : bool
         A volume of 64 slices and a network in three dimensions, instead of a plane.
     say : callable
         Called with lines for people.
     """
+    device = str(resolve_device(device))
     spec = SPECS[3 if volume else 2]
     window = WINDOW[spec.ndim]
     size = -(-size // window[-1]) * window[-1]
@@ -103,6 +105,7 @@ def run(
     if not volume:
         figures["view complete, seconds"] = _view_complete(net, image, device, rounds)
         figures["decoding"] = _decoding(size, min(rounds, 3))
+        figures["unet 2015"] = peak.run(predictor.device, min(rounds, 3))
     for name, value in figures.items():
         if name not in ("seconds", "plan", "shape"):
             say(f"  {name:<28} {value}")

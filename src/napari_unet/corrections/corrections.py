@@ -114,9 +114,18 @@ class Corrections:
         """Yield the (T, Z) index of every plane."""
         return iter(np.ndindex(*self.shape[:2]))
 
-    def update(self, labels: NDArray[Any], plane: tuple[int, int] | None = None) -> Summary:
-        """Look at the labels (T, Z, Y, X) again, all of them or one plane, and return the new summary."""
-        for index in self.planes() if plane is None else [plane]:
+    def suspects(self, labels: NDArray[Any]) -> Iterator[tuple[int, int]]:
+        """Yield the planes of which `update` has something to find, or to forget; others it need not look at.
+
+        It only looks, so that it may run in another thread while the user goes on painting.
+        """
+        for index in self.planes():
+            if index in self._planes or self.reviewed[index].any() or (labels[index] != self.prediction[index]).any():
+                yield index
+
+    def update(self, labels: NDArray[Any], *planes: tuple[int, int]) -> Summary:
+        """Look at the labels (T, Z, Y, X) again, all of them or some planes, and return the new summary."""
+        for index in planes or self.planes():
             changed = labels[index] != self.prediction[index]
             n_changed = int(np.count_nonzero(changed))
             ids = frozenset[int]()

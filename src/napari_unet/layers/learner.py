@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.changes import Changes, Look, Seen, look_steps
 from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.search import Search
 from napari_unet.learning.corrected import Checked, Learned, Rescaled, learning_steps
 from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.history import Generation
@@ -48,6 +49,8 @@ class Learner:
     def __init__(self, controller: Controller, runner: Runner) -> None:
         self._controller, self._runner = controller, runner
         self._job: Job | None = None
+        self._search: Search | None = None
+        self._refused = False  # whether it found nothing to learn from
         self._history: list[Generation] = []
         self.waiting: Generation | None = None
         self.changes = Changes(controller.viewer)
@@ -86,7 +89,7 @@ class Learner:
         return self.current > 0
 
     def start(self) -> bool:
-        """Begin to learn; return whether there was something to learn from."""
+        """Begin to learn; return False if there is nothing to learn from, as far as is known by then."""
         desk = self._controller
         if self._job is not None:
             desk.say("Learning already; press Stop first to begin anew.", "error")
@@ -94,21 +97,33 @@ class Learner:
         try:
             if desk.model is None:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
-            model = desk.model
-            material = self._material(model)
-            if not material:
-                raise NothingToLearnError(
-                    "Nothing is corrected or reviewed yet. Paint or erase on the result, or mark a field as Reviewed."
-                )
+            search = Search(desk.sessions)
         except UNetError as error:
             desk.say(str(error), "error")
+            return False
+        model, self._search, self._refused = desk.model, search, False
+        self._job = search.job
+        desk.learning.emit(True)
+        search.start(self._runner, lambda: self._on_searched(search, model), partial(self._on_failed, search.job))
+        if self._job is search.job:
+            self._begin(search, model)
+        return not self._refused
+
+    def _begin(self, search: Search, model: Model) -> bool:
+        """Begin to learn from what is known to be corrected; return whether there is something."""
+        desk = self._controller
+        try:
+            material = self._material(model)
+        except UNetError as error:
+            self._on_failed(search.job, error)
+            return False
+        if not material:
             return False
         planes = sum(len(one.part.labels) for one in material)
         self._job = job = Job(f"Learn from {planes} plane{'s' if planes > 1 else ''}", 0)
         self._decide(None)
         self.pause.set(False)
         self._more, self._joined = [], (desk.session.summary if desk.session else None, Stopwatch())
-        desk.learning.emit(True)
         if desk.session is not None:
             desk.corrected.emit(desk.session.summary)  # edits that told nobody were found just now
         desk.say("Learning from your corrections. You can go on painting.")
@@ -188,6 +203,8 @@ class Learner:
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
         self.stop()
+        if self._search is not None:
+            self._search.job.cancel.cancel()
         self.pause.set(False)
         self._job = None
         self._controller.corrected.disconnect(self._join)
@@ -212,6 +229,16 @@ class Learner:
                 yield event
             elif look is not None:
                 yield from look_steps(look, event.model, device, job.cancel)
+
+    def _on_searched(self, search: Search, model: Model) -> None:
+        """Begin if nothing was known to learn from; else what was found meanwhile joins."""
+        if self._job is search.job:
+            if not self._begin(search, model):
+                nothing = "Nothing is corrected or reviewed yet."
+                advice = "Paint or erase on the result, or mark a field as Reviewed."
+                self._on_failed(search.job, NothingToLearnError(f"{nothing} {advice}"))
+        elif self._job is not None and self._search is search and search.found:
+            self._hand_over(model)
 
     # -- while it learns -------------------------------------------------------------------------------------------
 
@@ -252,11 +279,16 @@ class Learner:
         model = self._controller.model
         if self._job is None or model is None or summary == before or since.seconds < JOIN_EVERY:
             return
+        self._hand_over(model)
+
+    def _hand_over(self, model: Model) -> None:
+        """Hand all that there is to learn from by now to the worker."""
         try:
             self._more = self._material(model)
         except UNetError:  # a layer that no longer fits its image; it is told when the user asks for something
             return
-        self._joined = summary, Stopwatch()
+        session = self._controller.session
+        self._joined = session.summary if session else None, Stopwatch()
 
     def _take_more(self) -> list[Material]:
         """Return all that is to be learned from, if that is more by now (worker)."""
@@ -267,7 +299,7 @@ class Learner:
 
     def _on_failed(self, job: Job, error: Exception) -> None:
         if job is self._job:
-            self._job = None
+            self._job, self._refused = None, self._search is not None and job is self._search.job
             self._controller.learning.emit(False)
             self.changes.hide()
             self._controller.say(sentence(error), "error")

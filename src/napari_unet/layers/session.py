@@ -50,9 +50,10 @@ class LayerSession:
 
     Notes
     -----
-    Events of the layer are hints that something may have changed; what did, is found by difference. All methods belong
-    to the main thread. While the mouse is down on the labels, results wait: they must not come between the parts of one
-    brush stroke.
+    Events of the layer are hints that something may have changed; what did, is found by difference. To compare all of a
+    large stack takes long: what nobody was told of, in planes that are not in view, is found by a `Search`, or when
+    they come into view. All methods belong to the main thread. While the mouse is down on the labels, results wait:
+    they must not come between the parts of one brush stroke.
     """
 
     edited = Signal()
@@ -76,6 +77,8 @@ class LayerSession:
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self._stroke = self._writing = self._edited = self._held = False
         self._waiting: list[Callable[[], None]] = []
+        self._shown = self.place
+        self._touched = {self._shown}  # planes (T, Z) that may have changed since they were looked at
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
@@ -172,9 +175,13 @@ class LayerSession:
         """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels."""
         self.rescan()
         labels = self.labels
-        copy = spill.zeros(labels.shape, labels.dtype)
-        copy[...] = labels
-        return once(partial(self.corrections.joins, copy))
+
+        def joins() -> dict[int, int]:
+            copy = spill.zeros(labels.shape, labels.dtype)
+            copy[...] = labels
+            return self.corrections.joins(copy)
+
+        return once(joins)
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted; not while these are saved."""
@@ -204,10 +211,20 @@ class LayerSession:
         return count_ids(labels)
 
     def rescan(self, *, everything: bool = True) -> Summary:
-        """Find what was corrected: in the plane in view, or in all of them."""
+        """Find what was corrected: in the plane in view, or in all that may have changed, by undoing too."""
         self._edited = False
-        self.summary = self.corrections.update(self.labels, None if everything else self.place)
+        planes = {self.place}
+        if everything:
+            planes |= self._touched | set(self.corrections.supervised_planes())
+        self._touched -= planes
+        self.summary = self.corrections.update(self.labels, *planes)
         return self.summary
+
+    def look_at(self, frame: int, z: slice) -> bool:
+        """Find what was corrected in some slices; return whether that was not known."""
+        planes = [(frame, index) for index in range(*z.indices(self.corrections.shape[1]))]
+        before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
+        return before != self.summary
 
     def material(self, model: Model, channel: int | None) -> list[Material]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
@@ -220,12 +237,12 @@ class LayerSession:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
         if len(values):
             self.labels_layer.data_setitem(adapter.layer_indices(frame, region, where, self.layer, self.image), values)
-            self.rescan(everything=False)
+            self.look_at(frame, region[0])
 
     def review(self, frame: int, region: tuple[slice, slice, slice], where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
         self.corrections.reviewed[(frame, *region)] |= where
-        self.rescan(everything=False)
+        self.look_at(frame, region[0])
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
@@ -247,7 +264,16 @@ class LayerSession:
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:
             self._edited = True
+            self._touch("" if event is None else event.type)
         self.edited.emit()
+
+    def _touch(self, kind: str) -> None:
+        """Note which planes an event may be about; those of an undo elsewhere are known to be corrected."""
+        before, self._shown = self._shown, self.place
+        if kind == "data":
+            self._touched.update(self.corrections.planes())  # the array was replaced
+        elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
+            self._touched.add(self._shown)
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 SLICE_SHARE = 0.25
 """Two outlines in neighbouring slices are one object if their intersection over union is more than this."""
 
 _COUNTED = 2**24  # ids up to this one are counted by a table
+_PART = 2**20  # pixels that are looked at in one go
 
 
 def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
@@ -95,9 +98,21 @@ def count_ids(labels: NDArray[Any]) -> int:
     if not labels.size or labels.min() < 0 or labels.max() >= _COUNTED:
         return int(np.count_nonzero(np.unique(labels)))
     seen = np.zeros(int(labels.max()) + 1, bool)
-    for part in labels.reshape(-1, labels.shape[-1]) if labels.flags.c_contiguous else labels:
-        seen[part] = True
+    for part in _parts(labels):
+        values = part.ravel()
+        seen[values[np.flatnonzero(values[1:] != values[:-1])]] = True  # a run of one id is looked up once
+        seen[values[-1]] = True
     return int(np.count_nonzero(seen[1:]))
+
+
+def _parts(labels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield labels in parts that take little memory, where they lie in order."""
+    if not labels.flags.c_contiguous:
+        yield from labels
+        return
+    flat = labels.reshape(-1)
+    for start in range(0, flat.size, _PART):
+        yield flat[start : start + _PART]
 
 
 def compact(labels: NDArray[Any]) -> NDArray[np.intp]:
