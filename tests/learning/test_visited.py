@@ -209,7 +209,7 @@ def material_of(missed, model, n=12, seen=True):
     labels = grid(n)[None, None]
     corrections = Corrections(labels.shape)
     corrections.prediction[:] = without(labels, *missed)
-    corrections._seen[:] = seen
+    corrections.seen[:] = seen
     corrections.update(labels)
     return gather_material(Image(labels[0, 0].astype(np.float32), "YX"), labels, corrections, model)
 
