@@ -52,7 +52,7 @@ def fresh(viewer: Any = None) -> Any:
 
 def same(one: Any, other: Any) -> None:
     assert np.array_equal(one.labels, other.labels)
-    assert one.rescan() == other.rescan()
+    assert one.corrections.update(one.labels) == other.corrections.update(other.labels)
     for name in ("prediction", "seen", "reviewed"):
         assert np.array_equal(getattr(one.corrections, name), getattr(other.corrections, name)), name
     assert one.corrections.touched == other.corrections.touched
@@ -181,7 +181,7 @@ def test_dropped_into_napari_it_is_taken_up(viewer, controller, image_file, tmp_
     viewer.layers["cells objects"].data[1, :9, :9] = 55  # painted before the widget is there
     third = fresh(viewer)
     assert third.session.labels_layer == viewer.layers["cells objects"]
-    assert third.session.rescan().corrected_pixels == session.summary.corrected_pixels + 81
+    assert third.session.rescan().corrected_pixels == session.corrections.summary().corrected_pixels + 81
     third.set_axes("TYX")
     assert third.session is None
     viewer.add_image(squares(), name="another")
