@@ -232,7 +232,8 @@ def test_learn_with_no_correction(widget, viewer, squares, click, said, wait_idl
         click(widget.segment_panel.button)
         wait_idle(widget)
     click(widget.learn_panel.button)
-    assert "Nothing is corrected or reviewed yet" in said() or "nothing to learn" in said()
+    wait_idle(widget)
+    assert ("Nothing is corrected or reviewed yet" if segmented else "There is nothing to learn from yet") in said()
     assert widget.learn_panel.button.isEnabled()
 
 

@@ -95,7 +95,7 @@ class Learner:
             desk.say("Learning already; press Stop first to begin anew.", "error")
             return False
         try:
-            if desk.model is None:
+            if desk.model is None or not desk.sessions:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             search = Search(desk.sessions)
         except UNetError as error:
