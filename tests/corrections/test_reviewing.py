@@ -172,11 +172,17 @@ def test_of_a_class_it_is_the_patch():
 def test_looked_at():
     labels, corrections = predicted()
     field = (slice(32, 60), slice(32, 60))
-    assert not looked_at(corrections, labels, PLANE, field)
-    labels[0, 0, 33, 33] = 5
-    assert looked_at(corrections, labels, PLANE, field)
-    labels[0, 0, 33, 33] = 0
-    toggle_field(corrections, PLANE, (slice(32, 45), slice(32, 60)))
-    assert not looked_at(corrections, labels, PLANE, field)
+
+    def looked():
+        return looked_at(corrections, labels, PLANE, field, 16).tolist()
+
+    assert looked() == [[False, False], [False, False]]
+    labels[0, 0, 33, 50] = 5
+    assert looked() == [[False, True], [False, False]]
+    labels[0, 0, 33, 50] = 0
+    toggle_field(corrections, PLANE, (slice(48, 54), slice(32, 60)))
+    assert looked() == [[False, False], [False, False]], "not more than half of them"
+    toggle_field(corrections, PLANE, (slice(54, 56), slice(32, 48)))
+    assert looked() == [[False, False], [True, False]]
     toggle_field(corrections, PLANE, field)
-    assert looked_at(corrections, labels, PLANE, field)
+    assert looked() == [[True, True], [True, True]]

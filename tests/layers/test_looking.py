@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Labels
 
 from hand_made import squares
-from napari_unet.corrections.attention import CELL
+from napari_unet.corrections.places import CELL
 from napari_unet.layers import adapter
 from napari_unet.layers.overlay import MOST
 
@@ -298,7 +298,7 @@ def test_look_next_in_a_stack(viewer, controller):
     controller.look_next()
     assert session.place == (0, 1)
     assert np.allclose(session.middle, (3.5 * CELL - 0.5, 6.5 * CELL - 0.5))
-    assert said(controller) == "The network is unsure in the middle of the view; 1 more place after this one."
+    assert said(controller) == "An object may be missed in the middle of the view; 1 more place after this one."
     controller.look_next()
     assert session.place == (0, 6)
     assert np.allclose(session.middle, (1.5 * CELL - 0.5, 2.5 * CELL - 0.5))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Corrections
 
 _LOOKED_AT = 0.5
-"""A place counts as looked at when more than this share of it is reviewed."""
+"""A square counts as looked at when more than this share of it is reviewed."""
 
 
 def toggle_field(corrections: Corrections, plane: tuple[int, int], field: tuple[slice, slice]) -> bool:
@@ -68,13 +68,33 @@ def toggle_object(
 
 
 def looked_at(
-    corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice]
-) -> bool:
-    """Return whether the user has corrected something in a field (Y, X) of a plane (T, Z), or reviewed most of it."""
+    corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice], width: int
+) -> NDArray[np.bool_]:
+    """Return in which squares of a field the user has corrected something, or reviewed most.
+
+    Parameters
+    ----------
+    corrections : Corrections
+    labels : ndarray of int, axes (T, Z, Y, X)
+        As they are now.
+    plane, field : tuple
+        Where, (T, Z) and (Y, X).
+    width : int
+        Of the squares, pixels; the first begins at the corner of the field, the last ones may be cut off.
+
+    Returns
+    -------
+    ndarray of bool, axes (rows, columns)
+    """
     where = (*plane, *field)
-    if corrections.reviewed[where].mean() > _LOOKED_AT:
-        return True
-    return bool((labels[where] != corrections.prediction[where]).any())
+    changed, reviewed = labels[where] != corrections.prediction[where], corrections.reviewed[where]
+    rows, columns = (-(-n // width) for n in changed.shape)
+    if reviewed.all() or not (changed.any() or reviewed.any()):
+        return np.full((rows, columns), bool(reviewed.all()))
+    counts = np.stack([changed, reviewed, np.ones_like(reviewed)]).astype(np.int32)
+    for axis in (1, 2):
+        counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], width), axis=axis)
+    return np.asarray((counts[0] > 0) | (counts[1] > _LOOKED_AT * counts[2]))
 
 
 def _patch(mask: NDArray[np.bool_], pixel: tuple[int, int]) -> NDArray[np.bool_]:

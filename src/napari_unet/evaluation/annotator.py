@@ -133,6 +133,16 @@ class Annotator:
         """
         return self._worst_object(labels, vouched) if self.instances else self._worst_region(labels)
 
+    def edits(self, labels: NDArray[Any]) -> list[Edit]:
+        """Return how each wrong object (not class) is mended, as if it were the only one.
+
+        Parameters
+        ----------
+        labels : ndarray of int, axes (Y, X)
+            As they are now.
+        """
+        return [self._mend(labels, flaw, follows_up=False) for flaw in self._flaws(labels)]
+
     def look_over(self) -> float:
         """Return the seconds that it takes to look at all of the field and mark it as reviewed."""
         return self.effort.look_over(self.truth.shape)

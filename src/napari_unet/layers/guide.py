@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.corrections.attention import MOST_PLACES
+from napari_unet.corrections.places import CELL, MOST_PLACES
 from napari_unet.corrections.reviewing import looked_at
+from napari_unet.corrections.suspicion import Suspicion
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 CLOSE = 512
 """Most pixels across that are shown of a place: of more, nobody sees which one is meant."""
+
+_SUSPICIONS = {
+    Suspicion.UNSURE: "The network is unsure",
+    Suspicion.MERGED: "Several objects may be one",
+    Suspicion.SPLIT: "One object may be in pieces",
+    Suspicion.MISSED: "An object may be missed",
+}
 
 
 class Guide:
@@ -41,7 +49,7 @@ class Guide:
             desk.say("Switch to the 2D view to be shown where to look next.", "error")
             return
         try:
-            settled = partial(looked_at, session.corrections, session.labels)
+            settled = partial(looked_at, session.corrections, session.labels, width=CELL)
         except UNetError as error:
             desk.say(str(error), "error")
             return
@@ -59,8 +67,9 @@ class Guide:
 def _why(place: Place) -> str:
     """Return what to tell the user of a place."""
     again = "All places were shown; it begins anew. " if place.again else ""
+    what = f"{again}{_SUSPICIONS[place.what]} in the middle of the view"
     if not place.left:
-        return f"{again}The network is unsure in the middle of the view. This is the last place."
+        return f"{what}. This is the last place."
     number = f"{MOST_PLACES} or more places" if place.left >= MOST_PLACES - 1 else f"{place.left} more place"
     plural = "s" if 1 < place.left < MOST_PLACES - 1 else ""
-    return f"{again}The network is unsure in the middle of the view; {number}{plural} after this one."
+    return f"{what}; {number}{plural} after this one."

@@ -80,7 +80,7 @@ class Segmenter:
             for event in events:
                 yield from [event] if isinstance(event, UnderWay) else pieces(event)
                 if isinstance(event, UnitDone):
-                    yield doubt(event.maps, task.model.info.outputs, event.unit.frame, event.region)
+                    yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
 
         def ended(error: Exception | None) -> None:
             view.close()
