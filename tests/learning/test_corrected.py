@@ -223,13 +223,14 @@ def run(model, material, **changes):
     return learned, events
 
 
-def test_without_review_it_is_not_checked(field, model):
+def test_without_review_it_is_checked_on_corrections_only(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
     learned, events = run(model, material_of(field, model))
     assert [type(event) for event in events] == [StepReport] * 6
     assert learned.verdict.reviewed is None
     assert learned.verdict.serve
-    assert "Not checked" in str(learned.verdict)
+    assert learned.verdict.visited.corrections == 1
+    assert "Checked on little" in str(learned.verdict)
     assert learned.model.info.recipe["steps"] == 6
     assert learned.model.name == "tiny, corrected"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from napari_unet.learning.replay import base_answers, base_exams, replayed
 from napari_unet.learning.scale import at_fitting_scale, rescales
 from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingSession
+from napari_unet.learning.visited import LEAST_ASIDE, impression
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from napari_unet.learning.exams import Exam
     from napari_unet.learning.lesson import Material
     from napari_unet.learning.sampling import Sample
+    from napari_unet.learning.session import TrainingConfig
+    from napari_unet.learning.visited import Impression, Visit
     from napari_unet.progress import CancelToken, PauseToken
 
 PATIENCE = 40.0
 """Seconds without any gain, on the reviewed places kept aside, after which learning ends."""
+
+TOGETHER = 0.75
+"""Share of the learning after which the corrections that were kept aside join: they are learned in what is left."""
 
 SHARES = (1.0, 0.6, 0.3)
 """How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
@@ -133,14 +139,16 @@ def learning_steps(
     before = began if began is not model and rescales(began, model, material) else None
     if before is not None:
         yield Rescaled(model, before)
-    lesson = make_lesson(model, material, border, before)
+    spare = not model.info.from_nothing
+    lesson = make_lesson(model, material, border, before, spare=spare)
 
     def joined() -> Sequence[Sample]:
-        nonlocal lesson
+        nonlocal lesson, material
         added = more() if more is not None else None
         if not added:
             return []
-        lesson = make_lesson(model, added, border, before)
+        material = added
+        lesson = make_lesson(model, added, border, before, spare=spare)
         return lesson.samples
 
     if model.info.from_nothing:
@@ -148,14 +156,16 @@ def learning_steps(
         better = yield from scratch_steps(
             model, lesson.samples, config, device, cancel, pause=pause, more=joined, peek=peek
         )
-        marks = _Marks(model, [] if model.info.is_untrained else lesson.exams, place)
-        return Learned(better, Verdict(marks.compare(better), None, lesson.margin))
+        if model.info.is_untrained:
+            return Learned(better, Verdict(None))  # before, there was nothing
+        marks, visits = _Marks(model, lesson.exams, place), _Visits(model, lesson.visits, place)
+        return Learned(better, Verdict(marks.compare(better), None, lesson.margin, visited=visits.impression(better)))
     # The time is the user's: what is asked of the new model afterwards takes as long as what was asked of the old one.
     asking = base_answers(model, place).seconds
     left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
     config = finetune_config(model, astray=lesson.astray, **{"max_seconds": left} | dict(settings or {}))
     session = TrainingSession(model.net, replayed(model, lesson.samples, config.replay), config, place)
-    marks = _Marks(model, lesson.exams, place)
+    marks, visits = _Marks(model, lesson.exams, place), _Visits(model, lesson.visits, place)
     last: StepReport | None = None
     glimpses = Glimpses(peek)
     for last in session.run(cancel, pause):
@@ -163,7 +173,12 @@ def learning_steps(
         samples = joined()
         if samples:
             session.learn_from(replayed(model, samples, config.replay))
-            marks = _Marks(model, lesson.exams, place)
+            marks, visits = _Marks(model, lesson.exams, place), visits.of(lesson.visits)
+        if lesson.aside and _share_done(last, config) >= TOGETHER:
+            visits.look(Model(session.trained(), model.info))
+            spare = False
+            lesson = make_lesson(model, material, border, before)
+            session.learn_from(replayed(model, lesson.samples, config.replay))
         if marks.due():
             checked = marks.check(session, last.step)
             yield checked
@@ -178,7 +193,13 @@ def learning_steps(
         remembered = remembers(better)  # images of another kind: the user wants all of it
     else:
         better, remembered = _moderated(model, better, remembers)
-    return Learned(better, Verdict(marks.compare(better), remembered, lesson.margin, lesson.astray))
+    reviewed, visited = marks.compare(better), visits.impression(better)
+    return Learned(better, Verdict(reviewed, remembered, lesson.margin, lesson.astray, visited))
+
+
+def _share_done(last: StepReport, config: TrainingConfig) -> float:
+    seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
+    return max(last.step / config.steps, seconds)
 
 
 def _remembers(model: Model, device: torch.device, better: Model) -> Comparison | None:
@@ -249,3 +270,41 @@ class _Marks:
             self._before = sit(self._exams, self._model, self._device, before=True)
         after = sit(self._exams, other, self._device)
         return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")
+
+
+class _Visits:
+    """Looks at what a new model makes of the corrections, and of what was left alone near them."""
+
+    def __init__(
+        self, model: Model, visits: Sequence[Visit], device: torch.device, aside: Impression | None = None
+    ) -> None:
+        self._model, self._visits, self._device, self._aside = model, visits, device, aside
+        self._before: tuple[NDArray[np.int32], ...] = ()
+
+    def of(self, visits: Sequence[Visit]) -> _Visits:
+        """Return the same for other visits: corrections were made meanwhile."""
+        return _Visits(self._model, visits, self._device, self._aside)
+
+    def look(self, other: Model) -> None:
+        """Remember how many of the corrections kept aside a model mends, which will be learned from now."""
+        self._aside = self._compare(other)[0]
+
+    def impression(self, other: Model) -> Impression | None:
+        """Return how another model does; None where nothing was visited.
+
+        By the corrections kept aside, as of when they were; where there are none, by those that it learned from.
+        """
+        if not self._visits:
+            return None
+        aside, learned = self._compare(other)
+        aside = self._aside or aside
+        if aside.corrections < LEAST_ASIDE:
+            return learned
+        return replace(aside, left=learned.left, lost=learned.lost, added=learned.added)
+
+    def _compare(self, other: Model) -> tuple[Impression, Impression]:
+        exams = [visit.exam for visit in self._visits]
+        if not self._before:
+            self._before = sit(exams, self._model, self._device, before=True)
+        after = sit(exams, other, self._device)
+        return impression(self._visits, self._before, after, instances=self._model.info.task == "instances")

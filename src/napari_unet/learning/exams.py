@@ -121,11 +121,13 @@ def held_out(reviewed: NDArray[np.bool_], width: int, corner: Sequence[int] = (0
     return np.asarray(reviewed & chosen)
 
 
-def apart(supervised: NDArray[np.bool_], held: NDArray[np.bool_], halo: int) -> tuple[NDArray[np.bool_], int]:
+def apart(
+    supervised: NDArray[np.bool_], held: NDArray[np.bool_], halo: int, kept: float = KEPT
+) -> tuple[NDArray[np.bool_], int]:
     """Return the supervised pixels (Z, Y, X) that are learned from, and how far they stay from the held-out ones.
 
     A receptive field away, so that the network has not seen the answers' surroundings either; less where that would
-    leave less than half to learn from, as in a single small field.
+    leave less to learn from than a share `kept`, as in a single small field.
     """
     margin = halo
     while True:
@@ -133,6 +135,6 @@ def apart(supervised: NDArray[np.bool_], held: NDArray[np.bool_], halo: int) -> 
         for axis in (-2, -1):
             near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * margin + 1, axis=axis).view(bool)
         left = supervised & ~near
-        if margin == 0 or np.count_nonzero(left) >= KEPT * np.count_nonzero(supervised & ~held):
+        if margin == 0 or np.count_nonzero(left) >= kept * np.count_nonzero(supervised & ~held):
             return left, margin
         margin //= 2

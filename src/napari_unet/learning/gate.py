@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.learning.exams import Exam
+    from napari_unet.learning.visited import Impression
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Intersections over union at which an object counts as found; the score is the mean over them."""
@@ -180,12 +181,15 @@ class Verdict:
         Pixels between what was learned from and the reviewed places; less than a receptive field where space was short.
     astray : bool
         Whether the images are of another kind than the first model was made for: then it may forget that kind.
+    visited : Impression or None
+        Where too little is reviewed: on corrections, and what was left alone near them.
     """
 
     reviewed: Comparison | None
     known: Comparison | None = None
     margin: int = 0
     astray: bool = False
+    visited: Impression | None = None
 
     @property
     def forgets(self) -> bool:
@@ -193,13 +197,21 @@ class Verdict:
         return self.known is not None and self.known.after < self.known.before - FORGETTING
 
     @property
+    def harms(self) -> bool:
+        """Whether, where too little is reviewed for a score, the corrections speak against it."""
+        return self.reviewed is None and self.visited is not None and self.visited.harmful
+
+    @property
     def serve(self) -> bool:
-        """Whether it should be used without asking: nothing says that it is not better."""
-        return (self.astray or not self.forgets) and (self.reviewed is None or self.reviewed.better)
+        """Whether it should be used without asking: it is better, or nothing that is known says that it is not."""
+        better = self.reviewed.better if self.reviewed is not None else not self.harms
+        return better and (self.astray or not self.forgets)
 
     def __str__(self) -> str:
         said = []
-        if self.reviewed is None:
+        if self.reviewed is None and self.visited is not None and self.visited.left + self.visited.corrections:
+            said.append(f"{self.visited} Review a field, with objects that are right, for a firm answer.")
+        elif self.reviewed is None:
             said.append("Not checked: review a field, with objects that are right, and it can be.")
         else:
             r = self.reviewed

@@ -11,9 +11,20 @@ from scipy import ndimage
 
 from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.exams import CELL, LEAST_OBJECTS, MOST_KEPT_ASIDE, SQUARE, Exam, apart, cell_width, held_out
+from napari_unet.learning.exams import (
+    CELL,
+    KEPT,
+    LEAST_OBJECTS,
+    MOST_KEPT_ASIDE,
+    SQUARE,
+    Exam,
+    apart,
+    cell_width,
+    held_out,
+)
 from napari_unet.learning.finetune import CONTEXT, field_sample, moved, with_context
 from napari_unet.learning.reader import FieldReader
+from napari_unet.learning.visited import MOST_PIXELS, Visit, kept_aside, places, seen_near
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.stitch import match_ids
 from napari_unet.task import choose_channels, magnification
@@ -31,6 +42,9 @@ if TYPE_CHECKING:
 
 ASTRAY_SHARE, ASTRAY_LEAST = 1 / 3, 5
 """A model is astray if that share of the objects was wrong, and at least so many."""
+
+KEPT_CORRECTIONS = 0.9
+"""Share of the corrections to learn from that the distance kept from those kept aside may not take away more than."""
 
 _FLOOR = 0.5
 """Share of the patches that the images have in equal parts, however little was corrected in each."""
@@ -66,6 +80,10 @@ class Lesson:
         Reviewed places that are not among them; may be empty.
     margin : int
         Pixels between the two.
+    visits : list of Visit
+        Where something was corrected, if there are no exams.
+    aside : bool
+        Whether some of the corrections are not among the samples.
     astray : bool
         Whether the model was wrong about so many objects that the images are of another kind than it knows.
     """
@@ -74,6 +92,8 @@ class Lesson:
     exams: list[Exam]
     margin: int
     astray: bool = False
+    visits: Sequence[Visit] = ()
+    aside: bool = False
 
 
 def gather_material(
@@ -108,7 +128,14 @@ def gather_material(
     return [Material(image, channels, part) for part in parts]
 
 
-def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0, before: Model | None = None) -> Lesson:
+def make_lesson(
+    model: Model,
+    material: Sequence[Material],
+    border: float = 0.0,
+    before: Model | None = None,
+    *,
+    spare: bool = False,
+) -> Lesson:
     """Divide what is corrected and reviewed into what is learned from and what is kept aside.
 
     Parameters
@@ -121,6 +148,8 @@ def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0,
         How much more a seam between two objects counts.
     before : Model, optional
         What it will be compared with, where that works at another scale.
+    spare : bool
+        Whether some of many corrections are to be kept aside where too little is reviewed.
 
     Raises
     ------
@@ -133,23 +162,49 @@ def make_lesson(model: Model, material: Sequence[Material], border: float = 0.0,
     pixels = max((reader.pixels for reader in read.values()), default=1.0)
     supervised = [_supervised(one.part, read[_key(one)].pixels) for one in material]
     held, margin = _kept_aside(model, parts, supervised, pixels)
+    by_review = any(mask.any() for mask in held)
+    corrected = [part.mask("corrected") for part in parts]
+    if spare and not by_review:
+        held = kept_aside(corrected, ndim)
     samples: list[Sample] = []
     exams: list[Exam] = []
-    for one, counts, aside in zip(material, supervised, held, strict=True):
-        part, reader = one.part, read[_key(one)]
-        learned, _ = apart(counts, aside, margin) if aside.any() else (counts, 0)
-        corrected = part.mask("corrected") & learned
-        steps = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]
-        for z in steps:
+    visits: list[Visit] = []
+    for one, counts, wrong, aside in zip(material, supervised, corrected, held, strict=True):
+        part, reader, earlier = one.part, read[_key(one)], read_before.get(_key(one))
+        learned, seen = counts, np.zeros_like(aside)
+        if aside.any():
+            reach = margin if by_review else _reach(model, reader.pixels)
+            learned, _ = apart(counts, aside, reach, KEPT if by_review else KEPT_CORRECTIONS)
+        if not by_review:
+            # At another scale, what was left alone comes out differently: nothing can be told from that.
+            seen = seen_near(part, wrong, reader.pixels) & (wrong | (before is None))
+        for z in [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]:
             corner, ids = (part.corner[0] + (z.start or 0), *part.corner[1:]), part.labels[z]
             if learned[z].any():
-                sample = field_sample(reader, model, part.frame, corner, ids, learned[z], corrected[z], border=border)
+                focus = wrong[z] & learned[z]
+                sample = field_sample(reader, model, part.frame, corner, ids, learned[z], focus, border=border)
                 samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
-            if aside[z].any():
-                exams.append(_exam(reader, read_before.get(_key(one)), part, ndim, z, aside[z]))
+            if by_review and aside[z].any():
+                exams.append(_exam(reader, earlier, part, ndim, z, aside[z]))
+            for place in places(seen[z]):
+                box = with_context(place, ndim, reader.pixels)
+                predicted, kept = (reader.fit(a[z][box]) for a in (part.corrections.prediction[0], aside))
+                visits.append(Visit(_exam(reader, earlier, part, ndim, z, place), predicted, kept))
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    return Lesson(_evened(samples), exams, margin, _is_astray(parts))
+    spared = not by_review and any(mask.any() for mask in held)
+    return Lesson(_evened(samples), exams, margin, _is_astray(parts), _few(visits), spared)
+
+
+def _few(visits: list[Visit]) -> list[Visit]:
+    """Return the first of the visits, as many as do not take long to look at."""
+    pixels = np.cumsum([visit.exam.mask.size for visit in visits])
+    return [visit for index, visit in enumerate(visits) if not index or pixels[index] <= MOST_PIXELS]
+
+
+def _reach(model: Model, pixels: float) -> int:
+    """Return how far the network sees, in pixels of the image."""
+    return round(max(halo(model.info.spec)[-2:]) * pixels)
 
 
 def _key(one: Material) -> tuple[int, tuple[int, ...]]:
@@ -214,8 +269,7 @@ def _kept_aside(
     share = sum(map(np.count_nonzero, held)) / max(1, sum(map(np.count_nonzero, supervised)))
     if count < LEAST_OBJECTS or share > MOST_KEPT_ASIDE:
         return [np.zeros_like(mask) for mask in reviewed], 0
-    reach = round(max(halo(model.info.spec)[-2:]) * pixels)
-    return held, min(apart(a, b, reach)[1] for a, b in zip(supervised, held, strict=True))
+    return held, min(apart(a, b, _reach(model, pixels))[1] for a, b in zip(supervised, held, strict=True))
 
 
 def _exam(

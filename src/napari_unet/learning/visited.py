@@ -1,0 +1,245 @@
+"""What speaks for or against a new model where nothing is reviewed: the corrections, and what was left alone near them.
+
+Corrected objects are there because the old model failed on them, so that any change looks like a gain; what was left
+alone beside them looks right only as far as the user has got. Neither is a score. But a model that has learned mends
+objects like those that were corrected more often than it changes those that were left alone; one that has been harmed
+does not. Where there are enough corrections, some are kept aside until it has been looked at how many of them a model
+mends that has not learned from them; then it learns from these too (docs/decisions/0010-gate.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import betaincinv
+
+from napari_unet.learning.exams import SQUARE
+from napari_unet.objects.stitch import best_matches, overlaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.corrections.part import Part
+    from napari_unet.learning.exams import Exam
+
+NEAR = 64
+"""Pixels around a correction of which one has seen, while correcting, whether they are right."""
+
+ENOUGH = 8
+"""Corrections of which some are kept aside for a while; all of fewer are learned from at once."""
+
+QUARTER = 4
+"""Of so many corrections one is kept aside."""
+
+LEAST_ASIDE = 2
+"""Corrections kept aside that the old model gets wrong: by one alone nothing is told."""
+
+MOST_PIXELS = 2**22
+"""Of the visited places so many pixels, with what is around them, are looked at, or those of one place: a second."""
+
+WRONG = 0.75
+"""An object with less intersection over union than this is one that a person would mend; the simulated one does so."""
+
+CONFIDENCE = 0.95
+
+_FOUND = 0.5
+_CLASSES = 64
+_LEAST_PATCH = 12
+"""Of classes, smaller patches within a square are not looked at."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visit:
+    """A place that the user has corrected something in.
+
+    Attributes
+    ----------
+    exam : Exam
+        Its labels as they are now; its mask is what the user has seen, its corrected ids are those of the corrected
+        objects.
+    predicted : ndarray of int, axes ([Z,] Y, X)
+        What the program had painted.
+    aside : ndarray of bool, axes ([Z,] Y, X)
+        The corrections that were kept aside.
+    """
+
+    exam: Exam
+    predicted: NDArray[Any]
+    aside: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Impression:
+    """How a new model does on what the user corrected and on what they left alone.
+
+    Attributes
+    ----------
+    corrections : int
+        Corrected objects (of classes: patches) that the old model gets wrong.
+    mended : int
+        Those of them of which the new model has mended at least half of what was wrong.
+    left : int
+        Objects (patches) near corrections that were left alone.
+    lost : int
+        Those of them that the new model no longer finds.
+    added : int
+        Objects that it finds near corrections where neither the user nor the old model has one.
+    aside : bool
+        Whether the corrections were kept aside, or learned from.
+    """
+
+    corrections: int
+    mended: int
+    left: int
+    lost: int
+    added: int = 0
+    aside: bool = False
+
+    @property
+    def harmful(self) -> bool:
+        """Whether it surely changes what was left alone more often than it mends corrections.
+
+        Exact bounds of the two shares (Clopper and Pearson 1934), each with 95 % confidence, do not overlap. A gap
+        between the shares themselves is no harm yet: a model that has just begun to learn an image of another kind
+        mends little so far, and changes objects that the user would have corrected next.
+        """
+        changed, there = self.lost + self.added, self.left + self.added
+        least = float(betaincinv(changed, there - changed + 1, 1 - CONFIDENCE)) if changed else 0.0
+        most = float(betaincinv(self.mended + 1, self.corrections - self.mended, CONFIDENCE))
+        return self.mended < self.corrections and least > most
+
+    def __str__(self) -> str:
+        kept = "that were kept aside" if self.aside else "that it learned from"
+        mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
+        loses = f"it loses {self.lost}, and it finds {self.added} new"
+        return f"Checked on little: {mends}; of {self.left} objects near them that you left alone, {loses}."
+
+
+def seen_near(part: Part, corrected: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) that were segmented and seen when something near them was corrected.
+
+    Parameters
+    ----------
+    part : Part
+    corrected : ndarray of bool, axes (Z, Y, X)
+        Corrected objects.
+    pixels : float
+        Pixels of the image, along Y or X, in one of the network.
+    """
+    near, reach = corrected, round(NEAR * pixels)
+    for axis in (-2, -1):
+        near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * reach + 1, axis=axis).view(bool)
+    return np.asarray(near & part.corrections.seen[0])
+
+
+def kept_aside(corrected: Sequence[NDArray[np.bool_]], ndim: int) -> list[NDArray[np.bool_]]:
+    """Return the corrected pixels (Z, Y, X) of each part that are kept aside for a while; none where there are few.
+
+    Whole corrections (objects that touch are one), one in four, as they follow each other down the image.
+
+    Parameters
+    ----------
+    corrected : sequence of ndarray of bool, axes (Z, Y, X)
+        The corrected objects of each part.
+    ndim : int
+        Whether an object is one of a slice (2), or goes through them (3).
+    """
+    beside = ndimage.generate_binary_structure(3, 1)
+    if ndim == 2:
+        beside[[0, 2]] = False
+    found = [ndimage.label(mask, beside) for mask in corrected]
+    total = sum(number for _, number in found)
+    held, before = [], 0
+    for places, number in found:
+        picked = [index for index in range(1, number + 1) if (before + index) % QUARTER == 0] if total >= ENOUGH else []
+        held.append(np.isin(places, picked))
+        before += number
+    return held
+
+
+def places(visited: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Return the connected parts of what was visited, ([Z,] Y, X)."""
+    found, number = ndimage.label(visited)
+    return [found == index for index in range(1, number + 1)]
+
+
+def impression(
+    visits: Sequence[Visit], before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]], *, instances: bool
+) -> tuple[Impression, Impression]:
+    """Compare the labels that an old and a new model gave of visited places: by what was kept aside, and by the rest.
+
+    Parameters
+    ----------
+    visits : sequence of Visit
+    before, after : sequence of ndarray of int, axes ([Z,] Y, X)
+    instances : bool
+        Whether ids are objects, or classes.
+    """
+    count = _count_objects if instances else _count_patches
+    tallies = [count(*trio) for trio in zip(visits, before, after, strict=True)]
+    wrong, mended, left, lost, added = np.sum(tallies, axis=0, dtype=int) if tallies else np.zeros((5, 2), int)
+    untouched = int(left.sum()), int(lost.sum()), int(added.sum())
+    learned, aside = (Impression(int(wrong[k]), int(mended[k]), *untouched, aside=bool(k)) for k in (0, 1))
+    return aside, learned
+
+
+def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:
+    """Count (wrong, mended, left alone, lost, added) of what was learned from and of what was kept aside."""
+    exam, tally = visit.exam, np.zeros((5, 2), np.intp)
+    seen = np.where(exam.mask, exam.labels, 0)
+    old, new = (best_matches(exam.labels, labels) for labels in (before, after))
+    held = set(np.unique(exam.labels[visit.aside]).tolist())
+    for label in np.unique(seen[seen > 0]).tolist():
+        (was, _), (now, _) = old[label], new[label]
+        if label in exam.corrected:
+            if was < WRONG:
+                tally[:2, int(label in held)] += np.array([1, 1 - now <= (1 - was) / 2])
+        elif was >= _FOUND:
+            tally[2:4, 0] += np.array([1, now < _FOUND])
+    erased = np.where(exam.mask & (exam.labels == 0) & (visit.predicted > 0), visit.predicted, 0)
+    gone = np.setdiff1d(np.unique(erased[erased > 0]), np.unique(exam.labels))
+    for label in gone.tolist():
+        where = erased == label
+        was, now = (np.count_nonzero(labels[where]) / np.count_nonzero(where) for labels in (before, after))
+        if was > _FOUND:
+            tally[:2, int(visit.aside[where].any())] += np.array([1, now <= _FOUND])
+    empty = exam.mask & (exam.labels == 0) & (erased == 0)
+    tally[4, 0] += max(0, _mostly_in(after, empty) - _mostly_in(before, empty))
+    return tally
+
+
+def _mostly_in(labels: NDArray[Any], where: NDArray[np.bool_]) -> int:
+    """Count the objects that lie mostly within a mask."""
+    ids, _, inside = overlaps(labels, where)
+    sizes = np.bincount(labels.ravel())
+    return int(np.count_nonzero(inside > _FOUND * sizes[ids]))
+
+
+def _count_patches(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:
+    """Count the same for classes: of patches of one class within small squares."""
+    exam, tally = visit.exam, np.zeros((5, 2), np.intp)
+    square = np.zeros(exam.mask.shape, np.int64)
+    for axis, size in enumerate(exam.mask.shape):
+        step = SQUARE if axis >= exam.mask.ndim - 2 else 1
+        index = (np.arange(size) // step).reshape([-1 if a == axis else 1 for a in range(square.ndim)])
+        square = square * (size // step + 1) + index
+    corrected = exam.mask & (exam.labels != visit.predicted)
+    for kind, where in enumerate((corrected & ~visit.aside, corrected & visit.aside, exam.mask & ~corrected)):
+        patch = square[where] * _CLASSES + np.minimum(exam.labels[where], _CLASSES - 1)
+        _, index, sizes = np.unique(patch, return_inverse=True, return_counts=True)
+        was, now = (
+            np.bincount(index, labels[where] == exam.labels[where], len(sizes)) / sizes for labels in (before, after)
+        )
+        large = sizes >= _LEAST_PATCH
+        if kind == 2:
+            there = large & (was >= _FOUND)
+            tally[2:4, 0] += np.count_nonzero([there, there & (now < _FOUND)], axis=1)
+        else:
+            there = large & (was < _FOUND)
+            tally[:2, kind] += np.count_nonzero([there, there & (now >= _FOUND)], axis=1)
+    return tally
