@@ -21,4 +21,7 @@ class Generation:
         if self.verdict is None:
             return self.model.name
         steps, compared = self.model.info.recipe.get("steps"), self.verdict.reviewed
-        return f"{steps} steps, " + (f"{compared.before:.2f} → {compared.after:.2f}" if compared else "not checked")
+        if compared is not None:
+            return f"{steps} steps, {compared.before:.2f} → {compared.after:.2f}"
+        seen = self.verdict.visited
+        return f"{steps} steps, " + (f"mends {seen.mended} of {seen.corrections}" if seen else "not checked")

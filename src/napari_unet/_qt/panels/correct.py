@@ -47,7 +47,7 @@ class CorrectPanel(QGroupBox):
         self.more.setMenu(self._reviewed_menu())
         self.next = QPushButton("Where next  (N)")
         self.next.setToolTip(
-            "Go to a place where the network is unsure and its models disagree, and which you have not looked at yet."
+            "Go to where mending is worth most: objects that may be missed, merged, in pieces or none, not yet seen."
         )
         buttons = QHBoxLayout()
         pair = QHBoxLayout()
