@@ -110,11 +110,6 @@ class Corrections:
 
     # -- what is known ---------------------------------------------------------------------------------------------
 
-    @property
-    def seen(self) -> NDArray[np.bool_]:
-        """The pixels, (T, Z, Y, X), of which there has been a prediction."""
-        return self._seen
-
     def planes(self) -> Iterator[tuple[int, int]]:
         """Yield the (T, Z) index of every plane."""
         return iter(np.ndindex(*self.shape[:2]))
@@ -210,7 +205,7 @@ class Corrections:
         part = Corrections((1, z.stop - z.start, y.stop - y.start, x.stop - x.start), instances=self.instances)
         part.prediction[0] = self.prediction[where]
         part.reviewed[0] = self.reviewed[where]
-        part._seen[0] = self._seen[where]
+        part.seen[0] = self.seen[where]
         part.zero_is_background = self.zero_is_background
         part._planes = {(0, i - z.start): replace(s, box=relative(s.box, (y, x))) for i, s in states.items()}
         ids = np.array(labels[where], np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_unet.learning.exams import SQUARE
+from napari_unet.learning.visited import Impression  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.objects.stitch import best_matches, overlaps
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.learning.exams import Exam
-    from napari_unet.learning.visited import Impression
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Intersections over union at which an object counts as found; the score is the mean over them."""
