@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from napari_unet.axes import Image
 from napari_unet.benchmarks.fields import Field
@@ -154,6 +155,7 @@ def test_classes_are_counted_by_patches():
         (4, 3, 35, 30, 0, False),  # a kind of image that the model did not know: what was left alone was wrong as well
         (8, 0, 23, 8, 0, False),  # nor does it know it well yet
         (12, 1, 40, 35, 0, True),
+        (5, 2, 12, 12, 0, True),
         (12, 1, 40, 0, 99, True),
         (12, 12, 40, 40, 99, False),
         (0, 0, 40, 40, 0, False),
@@ -177,6 +179,12 @@ def test_more_that_is_mended_never_speaks_against_a_model_and_more_that_changes_
     assert found.harmful or not better.harmful
     shares = mended / corrections, (lost + added) / (left + added)
     assert not found.harmful or shares[1] > shares[0]
+
+
+def test_what_was_visited_is_kept_in_a_project():
+    adapter = TypeAdapter(Verdict)
+    verdict = Verdict(None, visited=Impression(4, 2, 35, 1, 3, aside=True))
+    assert adapter.validate_python(adapter.dump_python(verdict, mode="json")) == verdict
 
 
 def test_what_was_reviewed_says_more_than_what_was_visited():

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_unet.learning.exams import SQUARE
-from napari_unet.learning.visited import Impression  # noqa: TC001 - projects read verdicts from files by their types
+from napari_unet.learning.visited import Impression  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.objects.stitch import best_matches, overlaps
 
 if TYPE_CHECKING:
