@@ -61,6 +61,7 @@ class SegmentOptions:
     maps: bool = False
     overwrite: bool = False
     diameter: float | None = None
+    flips: bool = False
 
 
 def plan_files(inputs: Sequence[Path], out: Path, file_format: Literal["tif", "zarr"] | None = None) -> list[FileJob]:
@@ -113,7 +114,10 @@ def segment_file(
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
     image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
     image = replace(image, pixel_size=options.pixel_size or image.pixel_size, diameter=options.diameter)
-    task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
+    task = make_task(
+        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        flips=options.flips,
+    )  # fmt: skip
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
@@ -157,7 +161,7 @@ def _segment_in_memory(
     image = task.image
     result = segment(
         image, task.model, channel=options.channel, device=options.device, mode=options.mode, tile=options.tile,
-        keep_maps=options.maps, progress=progress, cancel=cancel,
+        flips=options.flips, keep_maps=options.maps, progress=progress, cancel=cancel,
     )  # fmt: skip
     source.check()
     write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)

@@ -65,6 +65,7 @@ def segment(
     device: str = "auto",
     mode: Mode = "auto",
     tile: int | None = None,
+    flips: bool = False,
     keep_maps: bool = False,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -96,6 +97,9 @@ def segment(
         clearly faster and as good as the same.
     tile : int, optional
         Width of the tiles, pixels; the exact result does not depend on it.
+    flips : bool
+        Average the network's maps over the image and its mirror images along Y, X and both (of a volume too: along Z a
+        microscope sees otherwise). Four times the time, for outlines and divisions that are a little better.
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
@@ -117,7 +121,7 @@ def segment(
     if not isinstance(model, Model):
         model = load_model(model)
     device = str(resolve_device(device))
-    task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode)
+    task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode, flips=flips)
     labels = np.zeros(image.label_shape, np.int32)
     view = image.canonical_labels(labels)
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None

@@ -14,6 +14,7 @@ from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.engine import FLIPS
 from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
 from napari_unet.tiling.precision import FAST_ERROR
@@ -63,6 +64,7 @@ class Task:
     zoom: tuple[float, ...]
     plan: TilingPlan
     units: tuple[Unit, ...]
+    flips: bool = False
 
     def __str__(self) -> str:
         n = len(self.units)
@@ -71,12 +73,19 @@ class Task:
         times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
         each = self.plan.seconds
         total = f"; about {format_seconds(max(1.0, n * each))} in all" if each and n > 1 else ""
-        return f"{times}{self.plan}{total}"
+        flips = f"; averaged over {self.passes} flips" if self.flips else ""
+        return f"{times}{self.plan}{total}{flips}"
 
     def timed(self, device: str) -> Task:
         """Return the task with what is known by now of how long it takes on a device."""
         pace = pace_of(self.model.info.spec, str(resolve_device(device)), self.plan.exact)
-        return replace(self, plan=replace(self.plan, pace=pace.per_second))
+        per_second = pace.per_second
+        return replace(self, plan=replace(self.plan, pace=per_second and per_second / self.passes))
+
+    @property
+    def passes(self) -> int:
+        """How often the network looks at each pixel that is read."""
+        return len(FLIPS) if self.flips else 1
 
     @property
     def n_tiles(self) -> int:
@@ -131,6 +140,7 @@ def make_task(
     field: tuple[slice, slice] | None = None,
     device: str = "cpu",
     mode: Mode = "auto",
+    flips: bool = False,
 ) -> Task:
     """Check that image and model fit, and plan the work.
 
@@ -151,6 +161,8 @@ def make_task(
     mode : {"auto", "exact", "fast"}
         Whether tiles read all that their result depends on, or what the model was measured to need; "auto" is exact
         unless the other is clearly faster and as good as the same.
+    flips : bool
+        Whether maps are averaged over mirrored copies.
 
     Raises
     ------
@@ -175,7 +187,7 @@ def make_task(
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
-    return Task(image, model, channels, zoom, plan, tuple(units)).timed(device)
+    return Task(image, model, channels, zoom, plan, tuple(units), flips).timed(device)
 
 
 def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ def segment(
     tile: Annotated[
         int | None, typer.Option(min=1, help="Width of the tiles; the exact result does not depend on it.")
     ] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Average over mirror images: 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace existing results.")] = False,
@@ -65,7 +66,7 @@ def segment(
         say(f"{network.name} has no fast mode that is good enough; going on exactly.")
     _check_diameter(diameter, network)
     options = SegmentOptions(
-        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, diameter
+        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, diameter, flips
     )
     try:
         jobs = plan_files(inputs, out, file_format.value if file_format else None)
