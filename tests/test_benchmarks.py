@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +244,20 @@ def test_curves(tmp_path):
     }
     draw_curves({"rows": rows, "ceiling": {}, "measure": "AP", "data": "squares"}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("script", "options"), [("size", []), ("flips", ["--model", "nuclei"])])
+def test_scripts_run_on_two_images(blobs, tmp_path, script, options):
+    for part in ("images", "labels"):
+        (tmp_path / "nuclei_dsb2018" / "val" / part).mkdir(parents=True)
+    for seed in range(2):
+        for part, array in zip(("images", "labels"), blobs((120, 130), n=9, seed=seed, radius=9), strict=True):
+            values = (1000 * array.clip(0)).astype(np.uint16) if part == "images" else array.astype(np.uint16)
+            tifffile.imwrite(tmp_path / "nuclei_dsb2018" / "val" / part / f"fluorescence_{seed}.tif", values)
+    path = Path(__file__).parents[1] / "benchmarks" / f"{script}.py"
+    ran = subprocess.run(
+        [sys.executable, path, "--data", tmp_path, "--smoke", *options], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "fluorescence" in ran.stdout
+    assert "written to" not in ran.stdout

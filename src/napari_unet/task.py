@@ -35,6 +35,15 @@ DIAMETER_TOLERANCE = 1.5
 """Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
 to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
 
+RANGE = 2.0
+"""Objects down to the diameter that a model finds best, divided by this, are found as well: 16 to 32 pixels."""
+
+MOST_ENLARGED = 2.0
+"""Magnification up to which an image is enlarged without being asked for: it takes four times as long."""
+
+LARGE = 2**24
+"""Pixels of a plane from which on it is not enlarged without being asked for: the maps would not fit in memory."""
+
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which it is."""
 
@@ -223,7 +232,7 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
 
     What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
-    objects are in the images that the model is made for.
+    objects are in the images that the model is made for; else how wide they were found to be on the image.
 
     Raises
     ------
@@ -241,9 +250,27 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
         tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
         across = (zoom[-1] * zoom[-2]) ** 0.5
         zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
+    elif not zoom and image.found_diameter is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, image.found_diameter),) * info.spec.ndim
     if all(1 / tolerance <= z <= tolerance for z in zoom):
         return ()
     return zoom
+
+
+def scale_is_known(image: Image, info: ModelInfo) -> bool:
+    """Return whether it is known how large to make an image for a model, without looking at the image."""
+    physical = _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
+    return bool(image.diameter or physical or info.image_diameter)
+
+
+def _fitting(image: Image, best: float, found: float) -> float:
+    """Return the least magnification that brings objects into the range that a model finds well.
+
+    What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
+    """
+    if found >= best / RANGE:
+        return min(1.0, best / found)
+    return min(best / RANGE / found, MOST_ENLARGED) if image.space[1] * image.space[2] <= LARGE else 1.0
 
 
 def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:

@@ -157,7 +157,8 @@ class Predictor:
     def _averaged(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
         """Return the mean of the maps over all mirrorings."""
         self._passed, total = 0, self._apply(block, half)
-        for self._passed, axes in enumerate(self._flips[1:], start=1):
+        for axes in self._flips[1:]:
+            self._passed += 1
             total += np.flip(self._apply(np.flip(block, axes), half), axes)
         self._passed = 0
         return total if len(self._flips) == 1 else total / np.float32(len(self._flips))
