@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,3 +266,20 @@ def test_the_work_of_the_2015_network_is_that_of_its_layers():
         pairs += 9 * (2 * width * width * (size - 2) ** 2 + width * width * (size - 4) ** 2)
     pairs += 64 * 2 * 388**2
     assert peak._floating_point_operations(UNet(unet2015()), (1, 572, 572)) == 2 * pairs
+
+
+@pytest.mark.parametrize(("script", "options"), [("size", []), ("flips", ["--model", "nuclei"])])
+def test_scripts_run_on_two_images(blobs, tmp_path, script, options):
+    for part in ("images", "labels"):
+        (tmp_path / "nuclei_dsb2018" / "val" / part).mkdir(parents=True)
+    for seed in range(2):
+        for part, array in zip(("images", "labels"), blobs((120, 130), n=9, seed=seed, radius=9), strict=True):
+            values = (1000 * array.clip(0)).astype(np.uint16) if part == "images" else array.astype(np.uint16)
+            tifffile.imwrite(tmp_path / "nuclei_dsb2018" / "val" / part / f"fluorescence_{seed}.tif", values)
+    path = Path(__file__).parents[1] / "benchmarks" / f"{script}.py"
+    ran = subprocess.run(
+        [sys.executable, path, "--data", tmp_path, "--smoke", *options], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "fluorescence" in ran.stdout
+    assert "written to" not in ran.stdout

@@ -247,6 +247,32 @@ def test_object_diameter(run, bright_model, folder, tmp_path):
     assert "does not know how wide" in run(*arguments, "--model", path, "--diameter", "20", status=2).stderr
 
 
+def test_the_diameter_is_found(run, bright_model, folder, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model_file(bright_model(info={"diameter": 4, "image_diameter": 4}), path)
+    arguments = ["segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--json", "--overwrite", "--model", path]
+    known = report(run(*arguments))["results"][0]
+    assert (known["diameter"], known["zoom"]) == (None, [])
+    ran = run(*arguments, "--diameter", "auto")
+    found = report(ran)["results"][0]
+    assert found["diameter"] == pytest.approx(10, abs=1.5)  # a square of 9 pixels is as large as a disc of 10
+    assert found["zoom"] == pytest.approx([4 / found["diameter"]] * 2, abs=0.01)
+    assert f"of about {found['diameter']:.0f} pixels, looked at 2." in ran.stderr
+    assert "or auto; got wide" in run(*arguments, "--diameter", "wide", status=2).stderr
+    save_model_file(bright_model(ndim=3, info={"diameter": 4}), path)
+    assert "cannot find out how wide" in run(*arguments, "--diameter", "auto", status=2).stderr
+
+
+def test_flips_in_memory_and_on_disk(run, folder, tiny_model, tmp_path):
+    path, maps = tmp_path / "tiny.safetensors", []
+    save_model_file(tiny_model(), path)
+    for name, options in {"plain": (), "flips": ("--flips",), "zarr": ("--flips", "--format", "zarr")}.items():
+        run("segment", folder, "-o", tmp_path / name, "--model", path, "--device", "cpu", "--maps", *options)
+        maps.append(zarr.open(str(tmp_path / name / "a_maps.zarr"), mode="r")["0"][:])
+    assert np.abs(maps[0] - maps[1]).max() > 1e-3
+    assert np.abs(maps[1] - maps[2]).max() < 1e-6
+
+
 def test_maps(run, folder, model, tmp_path):
     run("segment", folder, "-o", tmp_path / "out", "--model", model, "--maps")
     assert "a_maps.zarr" in names(tmp_path / "out")
@@ -261,7 +287,7 @@ def test_maps(run, folder, model, tmp_path):
 @pytest.mark.parametrize("fate", ["changed", "disappeared"])
 def test_an_image_that_changes_meanwhile_is_told(run, folder, model, tmp_path, monkeypatch, fate, ending):
     path = folder / "a.tif"
-    for module, name in ((batch, "segment"), (batch, "segment_into")):
+    for module, name in ((batch, "segment_task"), (batch, "segment_into")):
         real = getattr(module, name)
 
         def meanwhile(*args, real=real, **kwargs):

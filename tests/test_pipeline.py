@@ -305,6 +305,33 @@ def test_a_diameter_says_nothing_to_a_model_that_knows_none(bright_model):
         found(squares(), bright_model(), diameter=20)
 
 
+CLASSES = {"task": "semantic", "outputs": ("class_0", "class_1")}
+
+
+@pytest.mark.parametrize(
+    ("info", "settings", "how"),
+    [
+        ({}, {}, {}),
+        (CLASSES, {}, {}),
+        ({}, {"padding": "valid", "norm": "none"}, {}),
+        ({"diameter": 20}, {}, {"diameter": 31}),
+        ({}, {"ndim": 3}, {}),
+    ],
+    ids=["instances", "classes", "valid", "rescaled", "volume"],
+)
+def test_averaged_over_flips_tiled_equals_whole(tiny_model, info, settings, how):
+    model = tiny_model(info=info, **settings)
+    image = np.random.default_rng(0).random((5, 34, 30) if "ndim" in settings else (133, 90), np.float32)
+    whole = found(image, model, flips=True, keep_maps=True, **how)
+    tiled = found(image, model, flips=True, keep_maps=True, tile=16, mode="exact", **how)
+    assert whole.task.n_tiles == 1
+    assert tiled.task.n_tiles > 3
+    assert np.abs(tiled.maps - whole.maps).max() < 1e-4
+    assert (tiled.labels == whole.labels).mean() > 0.999
+    assert np.abs(found(image, model, keep_maps=True, **how).maps - whole.maps).max() > 1e-3
+    assert "averaged over 4 flips" in str(whole.task)
+
+
 @pytest.mark.parametrize("diameter", [0, -3.0, float("nan"), float("inf")])
 def test_diameters_that_make_no_sense(bright_model, diameter):
     with pytest.raises(ImageError, match="positive number of pixels"):

@@ -129,6 +129,8 @@ class Image:
         The file or folder that pixels are read from whenever they are asked for; None: they are in memory.
     diameter : float, optional
         Typical diameter, in pixels, of the objects to be found in it, as somebody said; None: not known.
+    found_diameter : float, optional
+        The same as it was found on the image (`sizing`); taken where nothing else is known of its scale.
 
     Raises
     ------
@@ -145,6 +147,7 @@ class Image:
     damage: object = None
     source: Path | None = None
     diameter: float | None = None
+    found_diameter: float | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,9 @@ from napari_unet.io.readers import image_files, read_image
 from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.models.model import resolve_device
-from napari_unet.pipeline import Result, segment
+from napari_unet.pipeline import Result, segment_task
+from napari_unet.progress import Stopwatch
+from napari_unet.sizing import said_diameter, sized
 from napari_unet.task import Mode, Task, make_task
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class SegmentOptions:
     tile: int | None = None
     maps: bool = False
     overwrite: bool = False
-    diameter: float | None = None
+    diameter: float | Literal["auto"] | None = None
+    flips: bool = False
 
 
 def plan_files(inputs: Sequence[Path], out: Path, file_format: Literal["tif", "zarr"] | None = None) -> list[FileJob]:
@@ -112,8 +115,15 @@ def segment_file(
     if job.target.exists() and not options.overwrite:
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
     image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
-    image = replace(image, pixel_size=options.pixel_size or image.pixel_size, diameter=options.diameter)
-    task = make_task(image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode)
+    image = replace(image, pixel_size=options.pixel_size or image.pixel_size)
+    image = replace(image, diameter=said_diameter(options.diameter))
+    watch, auto = Stopwatch(), isinstance(options.diameter, str)
+    image, model = sized(image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel)
+    finding = watch.seconds
+    task = make_task(
+        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        flips=options.flips,
+    )  # fmt: skip
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
     on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
@@ -122,12 +132,14 @@ def segment_file(
         "input": str(job.source),
         "output": str(job.target),
         "n_objects": done.n_objects,
-        "seconds": round(done.seconds, 3),
+        "seconds": round(finding + done.seconds, 3),
         "device": str(resolve_device(options.device)),
         "tiles": task.n_tiles,
         "tile_shape": list(task.plan.tile_shape),
         "halo": list(task.plan.halo),
         "mode": "exact" if task.plan.exact else "fast",
+        "diameter": image.diameter or (round(image.found_diameter, 1) if image.found_diameter else None),
+        "zoom": [round(z, 4) for z in task.zoom],
         "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
         "note": str(image.damage or ""),
         "peak_rss_mb": peak_memory_mb(),
@@ -155,10 +167,7 @@ def _segment_in_memory(
     cancel: CancelToken | None,
 ) -> Result:
     image = task.image
-    result = segment(
-        image, task.model, channel=options.channel, device=options.device, mode=options.mode, tile=options.tile,
-        keep_maps=options.maps, progress=progress, cancel=cancel,
-    )  # fmt: skip
+    result = segment_task(task, device=options.device, keep_maps=options.maps, progress=progress, cancel=cancel)
     source.check()
     write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
     if result.maps is not None:

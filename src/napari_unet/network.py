@@ -70,6 +70,7 @@ class Inference:
             device=resolve_device(device),
             exact=task.plan.exact,
             check=self._on_block,
+            flips=task.flips,
         )
         self._reader = ReadAhead() if ahead else None
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
@@ -110,7 +111,7 @@ class Inference:
             self._reader.begin(source, tile)
             if then is not None:
                 self._reader.begin(self._source(then[0]), then[1])
-        self._pixels, self._share, self._watch = math.prod(tile.read_shape), 0.0, Stopwatch()
+        self._pixels, self._share, self._watch = self._task.passes * math.prod(tile.read_shape), 0.0, Stopwatch()
         result = self._engine.run(tile, source)
         self._note(1.0)
         return result
@@ -118,7 +119,7 @@ class Inference:
     def seconds_for(self, pixels: float) -> float | None:
         """Return how long so many pixels will take; None before there was a tile."""
         pace = self._pace.per_second
-        return pixels / pace if pace else None
+        return self._task.passes * pixels / pace if pace else None
 
     def end(self, unit: Unit) -> None:
         """Let go of what is kept of a unit."""

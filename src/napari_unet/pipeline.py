@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import Stopwatch
+from napari_unet.sizing import said_diameter, sized
 from napari_unet.task import Mode, Task, as_image, make_task
 
 if TYPE_CHECKING:
@@ -60,11 +61,12 @@ def segment(
     *,
     axes: str | None = None,
     pixel_size: PixelSize | Sequence[float] | None = None,
-    diameter: float | None = None,
+    diameter: float | Literal["auto"] | None = None,
     channel: int | None = None,
     device: str = "auto",
     mode: Mode = "auto",
     tile: int | None = None,
+    flips: bool = False,
     keep_maps: bool = False,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -82,10 +84,11 @@ def segment(
     pixel_size : sequence of float or PixelSize, optional
         Micrometres, (Y, X) or (Z, Y, X). Where the model knows its own, the image is rescaled to it and the result
         back.
-    diameter : float, optional
+    diameter : float or "auto", optional
         Typical diameter of the objects, pixels. The image is rescaled so that they have the size at which the model
         finds them (`model.info.diameter`), and the result back, whatever the pixel sizes. None: by the pixel sizes, or
-        as in the images that the model learned from.
+        as in the images that the model learned from; where nothing of that is known, and always for "auto", by what is
+        found on the image (`sizing`), which `Result.task.image.found_diameter` tells.
     channel : int, optional
         Channel to segment; None: all of them, or the first if the model takes one only.
     device : str
@@ -96,6 +99,9 @@ def segment(
         clearly faster and as good as the same.
     tile : int, optional
         Width of the tiles, pixels; the exact result does not depend on it.
+    flips : bool
+        Average the network's maps over the image and its mirror images along Y, X and both (of a volume too: along Z a
+        microscope sees otherwise). Four times the time, for outlines and divisions that are a little better.
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
@@ -113,11 +119,36 @@ def segment(
         If the input cannot be used.
     """
     watch = Stopwatch()
-    image = as_image(image, axes, pixel_size, diameter=diameter)
+    auto = isinstance(diameter, str)
+    image = as_image(image, axes, pixel_size, diameter=said_diameter(diameter))
     if not isinstance(model, Model):
         model = load_model(model)
     device = str(resolve_device(device))
-    task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode)
+    image, model = sized(image, model, channel=channel, always=auto, device=device, cancel=cancel)
+    task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode, flips=flips)
+    result = segment_task(task, device=device, keep_maps=keep_maps, progress=progress, cancel=cancel)
+    return replace(result, seconds=watch.seconds)
+
+
+def segment_task(
+    task: Task,
+    *,
+    device: str = "auto",
+    keep_maps: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Result:
+    """Segment what is planned; see `segment`.
+
+    Parameters
+    ----------
+    task : Task
+        From `make_task`, all units.
+    device, keep_maps, progress, cancel
+        As for `segment`.
+    """
+    watch, image, model = Stopwatch(), task.image, task.model
+    device = str(resolve_device(device))
     labels = np.zeros(image.label_shape, np.int32)
     view = image.canonical_labels(labels)
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None

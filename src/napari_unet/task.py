@@ -14,6 +14,7 @@ from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.engine import FLIPS
 from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
 from napari_unet.tiling.precision import FAST_ERROR
@@ -33,6 +34,15 @@ RESCALE_TOLERANCE = 1.25
 DIAMETER_TOLERANCE = 1.5
 """Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
 to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
+
+RANGE = 2.0
+"""Objects down to the diameter that a model finds best, divided by this, are found as well: 16 to 32 pixels."""
+
+MOST_ENLARGED = 2.0
+"""Magnification up to which an image is enlarged without being asked for: it takes four times as long."""
+
+LARGE = 2**24
+"""Pixels of a plane from which on it is not enlarged without being asked for: the maps would not fit in memory."""
 
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which it is."""
@@ -63,6 +73,7 @@ class Task:
     zoom: tuple[float, ...]
     plan: TilingPlan
     units: tuple[Unit, ...]
+    flips: bool = False
 
     def __str__(self) -> str:
         n = len(self.units)
@@ -71,12 +82,19 @@ class Task:
         times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
         each = self.plan.seconds
         total = f"; about {format_seconds(max(1.0, n * each))} in all" if each and n > 1 else ""
-        return f"{times}{self.plan}{total}"
+        flips = f"; averaged over {self.passes} flips" if self.flips else ""
+        return f"{times}{self.plan}{total}{flips}"
 
     def timed(self, device: str) -> Task:
         """Return the task with what is known by now of how long it takes on a device."""
         pace = pace_of(self.model.info.spec, str(resolve_device(device)), self.plan.exact)
-        return replace(self, plan=replace(self.plan, pace=pace.per_second))
+        per_second = pace.per_second
+        return replace(self, plan=replace(self.plan, pace=per_second and per_second / self.passes))
+
+    @property
+    def passes(self) -> int:
+        """How often the network looks at each pixel that is read."""
+        return len(FLIPS) if self.flips else 1
 
     @property
     def n_tiles(self) -> int:
@@ -131,6 +149,7 @@ def make_task(
     field: tuple[slice, slice] | None = None,
     device: str = "cpu",
     mode: Mode = "auto",
+    flips: bool = False,
 ) -> Task:
     """Check that image and model fit, and plan the work.
 
@@ -151,6 +170,8 @@ def make_task(
     mode : {"auto", "exact", "fast"}
         Whether tiles read all that their result depends on, or what the model was measured to need; "auto" is exact
         unless the other is clearly faster and as good as the same.
+    flips : bool
+        Whether maps are averaged over mirrored copies.
 
     Raises
     ------
@@ -175,7 +196,7 @@ def make_task(
     if units is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         units = [Unit(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
-    return Task(image, model, channels, zoom, plan, tuple(units)).timed(device)
+    return Task(image, model, channels, zoom, plan, tuple(units), flips).timed(device)
 
 
 def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:
@@ -211,7 +232,7 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
 
     What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
-    objects are in the images that the model is made for.
+    objects are in the images that the model is made for; else how wide they were found to be on the image.
 
     Raises
     ------
@@ -229,9 +250,27 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
         tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
         across = (zoom[-1] * zoom[-2]) ** 0.5
         zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
+    elif not zoom and image.found_diameter is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, image.found_diameter),) * info.spec.ndim
     if all(1 / tolerance <= z <= tolerance for z in zoom):
         return ()
     return zoom
+
+
+def scale_is_known(image: Image, info: ModelInfo) -> bool:
+    """Return whether it is known how large to make an image for a model, without looking at the image."""
+    physical = _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
+    return bool(image.diameter or physical or info.image_diameter)
+
+
+def _fitting(image: Image, best: float, found: float) -> float:
+    """Return the least magnification that brings objects into the range that a model finds well.
+
+    What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
+    """
+    if found >= best / RANGE:
+        return min(1.0, best / found)
+    return min(best / RANGE / found, MOST_ENLARGED) if image.space[1] * image.space[2] <= LARGE else 1.0
 
 
 def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:

@@ -36,3 +36,20 @@ def test_what_was_learned_is_shown_and_each_image_has_its_own(widget, viewer):
     assert panel.diameter.text() == "auto: 61 px"
     viewer.layers.selection.active = first
     assert panel.diameter.text() == "30 px"
+
+
+def test_what_was_found_is_shown_and_can_be_changed(widget, viewer, click, wait_idle):
+    viewer.add_image(squares(), name="image")
+    controller, panel = widget.controller, widget.image_panel
+    controller.serve(bright(diameter=5))
+    assert panel.diameter.text() == "auto"
+    click(widget.segment_panel.flips)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    assert panel.diameter.text() == "auto: ~11 px"
+    assert controller.session.image.found_diameter == controller.sizes.found
+    assert controller.prepare()[1].flips
+    panel.diameter.stepUp()
+    assert controller.sizes.said == 12, "the arrows go on from what was found"
+    panel.diameter.setValue(0)
+    assert panel.diameter.text() == "auto: ~11 px"

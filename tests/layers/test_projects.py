@@ -318,3 +318,15 @@ def test_saved_while_it_is_segmented(viewer, later, image_file, tmp_path):
     opened = Project.open(tmp_path / "a.unetproj")
     assert opened.labels.any()
     assert not opened.corrections.summary().anything
+
+
+def test_what_was_found_on_the_image_is_taken_up(viewer, controller, image_file, tmp_path):
+    opened_file(viewer, image_file)
+    session = work(controller)
+    controller.serve(bright(diameter=5))
+    controller.sizes.take(session.layer, session.image, controller.channel, 17.0)
+    assert controller.projects.save(tmp_path / "sized")
+    other = fresh()
+    assert other.projects.open(tmp_path / "sized.unetproj")
+    assert (other.sizes.found, other.session.image.found_diameter) == (17.0, 17.0)
+    assert other.prepare()[1].zoom == controller.prepare()[1].zoom != ()

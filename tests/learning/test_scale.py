@@ -175,3 +175,14 @@ def test_old_and_new_are_compared_each_at_its_own_scale(blobs):
         assert exam.image.shape != exam.before.shape
         assert shown.shape == exam.labels.shape
         assert len(np.unique(shown)) == len(np.unique(exam.labels))
+
+
+def test_what_was_found_on_the_image_is_where_learning_begins():
+    model = bright(diameter=10)
+    near = painted(model, 24, found_diameter=20.0)
+    assert magnification(near[0].image, model.info) == (0.5, 0.5)
+    assert at_fitting_scale(model, near) is model, "as it is looked at, the objects fit"
+    far = painted(model, 60, found_diameter=20.0)
+    fitting = at_fitting_scale(model, far)
+    assert fitting.info.image_diameter == pytest.approx(FIRST * disc(60)), "what is corrected tells better"
+    assert magnification(far[0].image, fitting.info) == pytest.approx([10 / (FIRST * disc(60))] * 2)

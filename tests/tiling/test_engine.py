@@ -12,7 +12,7 @@ from napari_unet.errors import Cancelled
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.progress import CancelToken
-from napari_unet.tiling.engine import Predictor, run_plan
+from napari_unet.tiling.engine import Predictor, gather, run_plan
 from napari_unet.tiling.plan import MIRROR, make_plan
 from napari_unet.tiling.source import ArraySource, mirrored_indices
 
@@ -36,7 +36,7 @@ def cases(draw):
     return spec, shape, draw(st.integers(1, 80)), draw(st.integers(0, 99))
 
 
-def run(spec, shape, seed, **how):
+def run(spec, shape, seed, flips=False, softmax=False, **how):
     """Maps of a network with random weights and norm statistics for a random image."""
     import torch
 
@@ -48,7 +48,8 @@ def run(spec, shape, seed, **how):
             module.running_var.uniform_(0.5, 2)
     image = np.random.default_rng(seed).random((spec.in_channels, *shape), np.float32)
     maps = np.full((spec.out_channels, *shape), np.nan, np.float32)
-    for result in run_plan(make_plan(spec, shape, **how), ArraySource(image), Predictor(net)):
+    predictor = Predictor(net, softmax=softmax, flips=flips)
+    for result in run_plan(make_plan(spec, shape, **how), ArraySource(image), predictor):
         assert np.isnan(maps[(slice(None), *result.tile.region)]).all()  # no place is done twice
         maps[(slice(None), *result.tile.region)] = result.maps
     return maps
@@ -62,6 +63,33 @@ def test_tiled_equals_whole(case):
     assert np.isfinite(whole).all()
     assert np.abs(run(spec, shape, seed, tile=tile) - whole).max() < 1e-5
     assert np.abs(run(spec, shape, seed, budget=2000) - whole).max() < 1e-5
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases(), st.booleans())
+def test_tiled_equals_whole_averaged_over_flips(case, softmax):
+    spec, shape, tile, seed = case
+    whole = run(spec, shape, seed, flips=True, softmax=softmax, budget=10**9)
+    assert np.abs(run(spec, shape, seed, flips=True, softmax=softmax, tile=tile) - whole).max() < 1e-5
+    assert np.abs(run(spec, shape, seed, flips=True, softmax=softmax, budget=2000) - whole).max() < 1e-5
+    assert not softmax or np.abs(whole.sum(0) - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_the_average_over_flips_is_that_of_the_mirrored_images(tiny_net, spec):
+    net = tiny_net(**spec.model_dump())
+    shape = (4, 24, 40)[-spec.ndim :]  # whole pooling windows: else a mirrored image would lie otherwise on the grid
+    image = np.random.default_rng(0).random((spec.in_channels, *shape), np.float32)
+    plain, averaged = Predictor(net), Predictor(net, flips=True)
+
+    def maps(array, predictor):
+        return gather(make_plan(spec, shape), ArraySource(array), predictor)
+
+    every = [np.flip(maps(np.flip(image, axes), plain), axes) for axes in ((), (-1,), (-2,), (-2, -1))]
+    assert np.abs(maps(image, averaged) - np.mean(every, axis=0)).max() < 1e-6
+    assert np.abs(every[0] - every[1]).max() > 1e-4, "one mirroring says something else than another"
+    turned = maps(np.flip(image, -1), averaged)
+    assert np.abs(np.flip(turned, -1) - maps(image, averaged)).max() < 1e-6
 
 
 def test_a_short_halo_is_nearly_the_same_and_nothing_more():

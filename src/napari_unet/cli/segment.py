@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -44,13 +44,14 @@ def segment(
     channel: Annotated[int | None, typer.Option(help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
-        float | None, typer.Option(help="Of the objects, pixels: the image is rescaled to what the model finds best.")
+        str | None, typer.Option(help="Of the objects, pixels, or auto: found on the image, whatever else is known.")
     ] = None,
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same, as measured.")] = Mode.auto,
     tile: Annotated[
         int | None, typer.Option(min=1, help="Width of the tiles; the exact result does not depend on it.")
     ] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Average over mirror images: 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace existing results.")] = False,
@@ -63,9 +64,9 @@ def segment(
     check_device(device)
     if mode is Mode.fast and network.info.fast is None:
         say(f"{network.name} has no fast mode that is good enough; going on exactly.")
-    _check_diameter(diameter, network)
+    wide = _diameter(diameter, network)
     options = SegmentOptions(
-        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, diameter
+        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, wide, flips
     )
     try:
         jobs = plan_files(inputs, out, file_format.value if file_format else None)
@@ -81,7 +82,8 @@ def segment(
             failed.append({"input": str(job.source), "error": str(error)})
             say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
             continue
-        bar.end(f"{report['n_objects']} objects in {format_seconds(report['seconds'])}, written to {job.target}")
+        seen = _seen(report["diameter"], report["zoom"])
+        bar.end(f"{report['n_objects']} objects{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
         results.append(report)
         if report["note"]:
             say(report["note"])
@@ -93,17 +95,35 @@ def segment(
         raise typer.Exit(1)
 
 
-def _check_diameter(diameter: float | None, model: Model) -> None:
-    if diameter is None:
-        return
-    if not 0 < diameter < math.inf:
-        fail(f"--diameter takes a positive number of pixels, for example 30; got {diameter:g}.", 2)
+def _diameter(text: str | None, model: Model) -> float | Literal["auto"] | None:
+    from napari_unet.sizing import is_sizable
+
+    if text is None:
+        return None
+    try:
+        diameter = None if text == "auto" else float(text)
+    except ValueError:
+        diameter = 0.0
+    if diameter is not None and not 0 < diameter < math.inf:
+        fail(f"--diameter takes a positive number of pixels, for example 30, or auto; got {text}.", 2)
     if model.info.diameter is None:
         fail(
             f"The model {model.name!r} does not know how wide the objects are that it finds, so --diameter says "
             "nothing. Leave it out, or give --pixel-size.",
             2,
         )
+    if diameter is not None:
+        return diameter
+    if not is_sizable(model):
+        fail(f"The model {model.name!r} cannot find out how wide objects are. Give --diameter a number.", 2)
+    return "auto"
+
+
+def _seen(diameter: float | None, zoom: list[float]) -> str:
+    if diameter is None or not zoom:
+        return ""
+    times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
+    return f" of about {diameter:.0f} pixels, looked at {times},"
 
 
 def _pixel_size(text: str | None) -> PixelSize | None:

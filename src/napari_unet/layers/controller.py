@@ -86,6 +86,7 @@ class Controller:
         self.device = "auto"
         self.channel: int | None = None
         self.scope: Scope = "stack"
+        self.flips = False  # whether the network's maps are averaged over mirror images
         self.learning_seconds = 60.0
         self._runner = runner
         self._sessions: dict[Hashable, LayerSession] = {}
@@ -173,6 +174,7 @@ class Controller:
             self.say(str(error), "error")
             return False
         self.learner.forget()
+        self.sizes.forget()
         self.serve(model)
         return True
 
@@ -244,6 +246,7 @@ class Controller:
             units=order_units(image, model, frame, z, whole=self.scope == "stack"),
             field=adapter.field_in_view(shown, layer, image) if in_view else None,
             device=self.device,
+            flips=self.flips,
         )
         instances = model.info.task == "instances"
         if session is None or session.corrections.instances != instances:

@@ -190,6 +190,9 @@ class Projects:
             desk.learner.take_up(project.generations, project.current, project.waiting)
         desk.channel = project.channel
         image = desk.image()
+        if project.image.found_diameter is not None:
+            desk.sizes.take(layer, image, desk.channel, project.image.found_diameter)
+            image = desk.image()
         labels = self._labels_layer(project, layer, image)
         instances = project.corrections.instances
         session = desk.adopt(

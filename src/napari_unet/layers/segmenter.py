@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.attention import Doubt, doubt
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.inference import Finished, UnderWay, UnitDone, segment_steps
-from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.jobs import Job, Runner, once, sentence
 from napari_unet.layers.view import Piece, View, pieces
+from napari_unet.sizing import find_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -62,6 +64,9 @@ class Segmenter:
         except UNetError as error:
             desk.say(str(error), "error")
             return False
+        if desk.sizes.wanted(session.layer, session.image):
+            self._find_size(session, task, lead)
+            return True
         self._generation += 1
         task, finished = _done_before(session, task)
         session.unfinished = None
@@ -92,9 +97,39 @@ class Segmenter:
                 self._end(job, session, error, lead)
 
         desk.segmenting.emit(True)
-        desk.say(f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left.")
+        what = f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
+        desk.say(f"{_scale(task)}{what}")
         self._runner.start(job, steps, lambda event: self._on_event(job, session, event), lambda _: ended(None), ended)
         return True
+
+    def _find_size(self, session: LayerSession, task: Task, lead: str) -> None:
+        """Find out how wide the objects are, then begin."""
+        desk, image, channel = self._controller, session.image, self._controller.channel
+        self._generation += 1
+        self._job = job = Job("Look how wide objects are", 0, self._generation)
+        self._session = session
+        find = partial(find_diameter, image, task.model, channel=channel, device=desk.device, cancel=job.cancel)
+
+        def found(diameter: float | None) -> None:
+            if job is not self._job:
+                return
+            if desk.session is not session:  # it was removed, or another image was chosen
+                self._end(job, session, Cancelled(), lead)
+                return
+            desk.sizes.take(session.layer, image, channel, diameter)
+            self._job = None
+            if not self.start(lead):
+                desk.segmenting.emit(False)
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, Cancelled):
+                self._end(job, session, error, lead)
+            else:
+                found(None)  # what is wrong shows when it is segmented
+
+        desk.segmenting.emit(True)
+        desk.say("Looking how wide the objects are.")
+        self._runner.start(job, once(find), lambda _: None, found, failed)
 
     def stop(self) -> None:
         """Stop at once; what is finished stays."""
@@ -143,7 +178,7 @@ class Segmenter:
     def _tell(self, job: Job, progress: Progress) -> None:
         desk = self._controller
         if self._untimed is not None and progress.fraction < 1:
-            desk.say(f"Segmenting: {self._untimed.timed(desk.device)}.")
+            desk.say(f"{_scale(self._untimed)}Segmenting: {self._untimed.timed(desk.device)}.")
         self._untimed = None
         if progress.note not in ("", job.note):
             job.note = progress.note
@@ -189,6 +224,15 @@ class Segmenter:
         desk.refresh_corrections(everything=True)
 
 
+def _scale(task: Task) -> str:
+    """Return what to say of a scale that was found on the image; nothing where it is seen as it is."""
+    found, zoom = task.image.found_diameter, task.zoom
+    if found is None or not zoom or task.image.diameter is not None or task.model.info.image_diameter is not None:
+        return ""
+    times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
+    return f"The objects are about {found:.0f} pixels wide, so the image is looked at {times}. "
+
+
 def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
     """Return the task, and what a stopped segmentation has done of it: something only if nothing that matters changed.
 
@@ -203,5 +247,6 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
         and before.image.data is task.image.data
         and (before.image.axes, before.channels) == (task.image.axes, task.channels)
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
+        and before.flips == task.flips
     )
     return (going_on, finished) if same and finished.waiting(going_on) else (task, Finished())

@@ -1,15 +1,30 @@
-"""How wide the objects of an image are, as its user said, or as the model in use takes them to be."""
+"""How wide the objects of an image are: as its user said, as the model in use takes it to be, or as it found them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from napari_unet.sizing import wants_size
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_unet.axes import Image
     from napari_unet.layers.controller import Controller
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The diameter that was found on a channel of an image, pixels; None: there were too few objects to tell."""
+
+    image: Image
+    channel: int | None
+    diameter: float | None
+
+    def about(self, image: Image, channel: int | None) -> bool:
+        """Whether it was found on that."""
+        return self.image.data is image.data and (self.image.axes, self.channel) == (image.axes, channel)
 
 
 class ObjectSizes:
@@ -24,6 +39,7 @@ class ObjectSizes:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._said: dict[Hashable, float] = {}
+        self._found: dict[Hashable, _Found] = {}
         controller.model_changed.connect(self._keep_up)
 
     @property
@@ -37,6 +53,14 @@ class ObjectSizes:
         """What the model takes it to be where neither that nor the pixel size is known; None: nothing."""
         model = self._controller.model
         return model.info.image_diameter if model is not None else None
+
+    @property
+    def found(self) -> float | None:
+        """Pixels, as they were found on the chosen image, where it goes by that; None: it does not."""
+        session = self._controller.session
+        if self.said is not None or self.learned is not None or session is None:
+            return None
+        return session.image.found_diameter
 
     @property
     def best(self) -> float | None:
@@ -63,7 +87,27 @@ class ObjectSizes:
 
     def of(self, layer: Any, image: Image) -> Image:
         """Return the image of a layer, which then knows it."""
-        return replace(image, diameter=self._said.get(layer.unique_id) if self.matter else None)
+        if not self.matter:
+            return replace(image, diameter=None, found_diameter=None)
+        said, found = self._said.get(layer.unique_id), self._found.get(layer.unique_id)
+        about_it = found is not None and found.about(image, self._controller.channel)
+        return replace(image, diameter=said, found_diameter=found.diameter if found and about_it else None)
+
+    def wanted(self, layer: Any, image: Image) -> bool:
+        """Return whether it has to be found on the image of a layer before that is segmented."""
+        model, found = self._controller.model, self._found.get(layer.unique_id)
+        looked = found is not None and found.about(image, self._controller.channel)
+        return model is not None and not looked and wants_size(image, model)
+
+    def take(self, layer: Any, image: Image, channel: int | None, diameter: float | None) -> None:
+        """Take note of what was found on an image; None: there were too few objects to tell."""
+        self._found[layer.unique_id] = _Found(image, channel, diameter)
+        self._keep_up()
+        self._controller.image_changed.emit()
+
+    def forget(self) -> None:
+        """Let go of what was found: another model may see it otherwise."""
+        self._found.clear()
 
     def _keep_up(self) -> None:
         """Have what was corrected learned at that scale."""

@@ -67,6 +67,8 @@ class ImageReference(_Part):
         For people.
     diameter : float, optional
         Of the objects, pixels, as somebody said.
+    found_diameter : float, optional
+        The same, as it was found on the image.
     """
 
     path: str = Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
@@ -81,6 +83,7 @@ class ImageReference(_Part):
     pixel_size: PixelSizes | None = None
     name: str = Field(max_length=1000)
     diameter: Size | None = None
+    found_diameter: Size | None = None
 
 
 class ModelReference(_Part):

@@ -71,6 +71,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
         pixel_size=None if size is None else PixelSizes(y=size.y, x=size.x, z=size.z),
         name=image.name[:1000],
         diameter=image.diameter,
+        found_diameter=image.found_diameter,
     )
 
 
@@ -113,6 +114,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         name=reference.name,
         damage=damage,
         diameter=reference.diameter,
+        found_diameter=reference.found_diameter,
         source=None if isinstance(data, np.ndarray) else path,
     )
     same = mark is not None and (mark.newest, mark.size, mark.files) == (

@@ -47,6 +47,10 @@ class TileResult:
     note: str = ""
 
 
+FLIPS = ((), (-1,), (-2,), (-2, -1))
+"""Axes along which a block is mirrored where maps are averaged: never Z, along which a microscope sees otherwise."""
+
+
 class Predictor:
     """Applies a network to blocks of pixels on a device.
 
@@ -64,7 +68,15 @@ class Predictor:
         faster still, and as good as the same, on the first block (`tiling.precision`).
     check : callable, optional
         Called often, with the share of the work on a block that is done; what it raises ends that. On a GPU, which is
-        done with a block soon, once for each.
+        done with a block soon, once for each pass.
+    flips : bool
+        Whether maps are averaged over mirrored copies of a block (`FLIPS`), for as many times the work.
+
+    Notes
+    -----
+    A block is as long as pooling windows go into it, so that they come to lie on the same pixels when it is mirrored:
+    the mean is that of one pass over the whole image for each mirroring, however it is tiled. The receptive field is
+    as wide on either side, so the halo is the same.
     """
 
     def __init__(
@@ -75,8 +87,10 @@ class Predictor:
         device: torch.device | str = "cpu",
         exact: bool = True,
         check: Callable[[float], None] | None = None,
+        flips: bool = False,
     ) -> None:
         self.device, self._exact = torch.device(device), exact
+        self._flips, self._passed = FLIPS if flips else FLIPS[:1], 0
         self._net, self._softmax, self._check = net, softmax, check
         self._half = False
         self._untried = not exact and torch.amp.is_autocast_available(self.device.type)
@@ -95,9 +109,9 @@ class Predictor:
         try:
             if self._untried and self.device.type != "cpu":
                 self._try_half(block)
-            maps = self._apply(block)
+            maps = self._averaged(block)
             if self._half and not np.isfinite(maps).all():
-                maps = self._apply(block, half=False)  # numbers end at 65504 there
+                maps = self._averaged(block, half=False)  # numbers end at 65504 there
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise self._short(block) from error
         except RuntimeError as error:  # torch's processors other than CUDA tell of it so
@@ -124,7 +138,7 @@ class Predictor:
 
     def _prepared(self) -> Callable[[torch.Tensor], torch.Tensor]:
         if self.device.type == "cpu":
-            return BlockedUNet(self._net, self._check)
+            return BlockedUNet(self._net, self._tell)
         layout = torch.channels_last if self._net.spec.ndim == 2 else torch.channels_last_3d
         net = folded(self._net).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         return lambda block: net(block.contiguous(memory_format=layout))
@@ -135,9 +149,22 @@ class Predictor:
         full, half = (partial(self._apply, half=half) for half in (False, True))
         self._half = half_pays(full, half, block, self._net.spec)
 
-    def _apply(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
+    def _tell(self, share: float) -> None:
+        """Tell which share of the work on a block is done, of a share of the pass under way."""
         if self._check is not None:
-            self._check(0.0)
+            self._check((self._passed + share) / len(self._flips))
+
+    def _averaged(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
+        """Return the mean of the maps over all mirrorings."""
+        self._passed, total = 0, self._apply(block, half)
+        for axes in self._flips[1:]:
+            self._passed += 1
+            total += np.flip(self._apply(np.flip(block, axes), half), axes)
+        self._passed = 0
+        return total if len(self._flips) == 1 else total / np.float32(len(self._flips))
+
+    def _apply(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
+        self._tell(0.0)
         precision = torch.autocast(self.device.type, torch.float16, enabled=self._half if half is None else half)
         with torch.inference_mode(), self._arithmetic(), precision:
             batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)

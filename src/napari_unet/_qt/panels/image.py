@@ -19,6 +19,19 @@ NEW_MODEL = "New model…"
 FROM_FILE = "From a file…"
 
 
+class _Diameter(QSpinBox):
+    """A diameter in pixels, or 0 for "auto"; its arrows go on from what "auto" comes to."""
+
+    taken = 0
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
+        """Step up or down."""
+        if self.value() == 0 and self.taken:
+            self.setValue(max(1, self.taken + steps))
+        else:
+            super().stepBy(steps)
+
+
 class ImagePanel(QGroupBox):
     """Which image, which model, where to compute, and where it is saved."""
 
@@ -31,7 +44,7 @@ class ImagePanel(QGroupBox):
         self.axes.setToolTip("What the image's axes mean: T time, C channel, Z depth, Y height, X width.")
         self.channel = QComboBox()
         self.channel.setToolTip("The channel to be segmented.")
-        self.diameter = QSpinBox()
+        self.diameter = _Diameter()
         self.diameter.setRange(0, 9999)
         self.diameter.setSuffix(" px")
         self.diameter.setKeyboardTracking(False)  # a number is meant when it is typed to its end
@@ -105,16 +118,19 @@ class ImagePanel(QGroupBox):
     def _show_diameter(self) -> None:
         """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
         sizes = self._controller.sizes
-        known, best = sizes.learned, sizes.best
+        known, found, best = sizes.learned, sizes.found, sizes.best
+        auto = "auto" if known is None else f"auto: {known:.0f} px"
         blocker = QSignalBlocker(self.diameter)
-        self.diameter.setSpecialValueText("auto" if known is None else f"auto: {known:.0f} px")
+        self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
+        self.diameter.taken = round(known or found or 0)
         self.diameter.setValue(round(sizes.said or 0))
         blocker.unblock()
         self._form.setRowVisible(self.diameter, sizes.matter)
         finds = "" if best is None else f"This model finds those of about {best:.0f} pixels best. "
         self.diameter.setToolTip(
             f"How wide the objects are in this image, in pixels. {finds}For far wider or smaller ones the network sees "
-            "the image smaller or larger. 'auto' goes by the pixel size, or by what was learned."
+            "the image smaller or larger. 'auto' goes by the pixel size, by what was learned, or else by what is found "
+            "on the image itself."
         )
 
     def _layer_events(self) -> tuple[Any, ...]:

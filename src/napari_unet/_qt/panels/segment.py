@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGroupBox,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_unet._qt.panels.parts import fill
+from napari_unet._qt.panels.parts import fill, row
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,6 +40,10 @@ class SegmentPanel(QGroupBox):
         self.stop.setEnabled(False)
         self.scope = QComboBox()
         self.scope.setToolTip("How much is segmented. What you look at always comes first.")
+        self.flips = QCheckBox("Flips")
+        self.flips.setToolTip(
+            "Also look at the mirror images, and take the mean: outlines a little better, four times as long."
+        )
         self.bar = QProgressBar()
         self.bar.setFormat("not begun")
         self.bar.setRange(0, TICKS)
@@ -40,11 +53,12 @@ class SegmentPanel(QGroupBox):
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
-        layout.addWidget(self.scope)
+        layout.addWidget(row((self.scope, 1), (self.flips, 0)))
         layout.addWidget(self.bar)
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
         self.scope.activated.connect(self._on_scope)
+        self.flips.toggled.connect(self._on_flips)
         controller.segmenting.connect(self._on_segmenting)
         controller.progressed.connect(self._on_progress)
         controller.image_changed.connect(self._show_scope)
@@ -60,6 +74,9 @@ class SegmentPanel(QGroupBox):
 
     def _on_scope(self, index: int) -> None:
         self._controller.scope = self._scopes[index]
+
+    def _on_flips(self, on: bool) -> None:
+        self._controller.flips = on
 
     def _on_segmenting(self, running: bool) -> None:
         self.button.setEnabled(not running)

@@ -1,0 +1,265 @@
+"""How wide the objects in an image are, found on the image itself by the network that is to segment it.
+
+A network that sees objects at a size it knows says of their pixels how far within they lie, or where they meet, and
+that agrees with the objects that are then found. At a wrong size it does not: large ones fall to pieces, small ones run
+together. So one place is segmented at a few scales, and objects are measured where the network agrees best with itself.
+No second network, and nothing to train (docs/decisions/0013-found-diameter.md has what that gains).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import ImageError, ModelMismatchError
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.models.normalize import measure
+from napari_unet.objects.size import diameters
+from napari_unet.objects.targets import target_maps
+from napari_unet.task import choose_channels, magnification, scale_is_known
+from napari_unet.tiling.engine import Predictor, gather
+from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.scaled import resized
+from napari_unet.tiling.source import ArraySource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.progress import CancelToken
+
+LOOKS = {0.5: 192, 1.0: 128, 0.25: 256, 2.0: 192}
+"""Scales at which it is looked, and the width, in pixels of the network, of what is looked at. At half scale `nuclei`
+measures objects of 16 to 130 pixels rightly; at full scale smaller ones, at a quarter larger ones."""
+
+PLAIN = (0.75, 1.125)
+"""What is this wide at half scale, as a multiple of the diameter that the model finds best, is looked at no further."""
+
+CLEARLY = 0.02
+"""By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
+
+LEAST = 3
+"""Objects that it takes to tell."""
+
+PLANES, WINDOWS = 3, 3
+"""Most planes of a stack, and most windows along each axis of a plane, among which the place to look at is chosen."""
+
+_CONTRAST = 192
+"""Width, in pixels, of the squares of which the one with most contrast is looked at."""
+
+_STATISTICS_PIXELS = 1_000_000
+
+
+def said_diameter(diameter: float | str | None) -> float | None:
+    """Return the diameter that somebody said; None where it is to be found ("auto"), or nothing is said.
+
+    Raises
+    ------
+    ImageError
+        If it is another word.
+    """
+    if isinstance(diameter, str):
+        if diameter != "auto":
+            raise ImageError(f"The object diameter is a number of pixels, or 'auto'; got {diameter!r}.")
+        return None
+    return diameter
+
+
+def is_sizable(model: Model) -> bool:
+    """Return whether a model can tell how wide objects are: one for objects in planes that knows at which size.
+
+    What knows only the few objects that its user painted is no judge of others.
+    """
+    info = model.info
+    return info.task == "instances" and info.diameter is not None and info.spec.ndim == 2 and not info.from_nothing
+
+
+def wants_size(image: Image, model: Model) -> bool:
+    """Return whether nothing is known of the scale of an image, and the model can find it out."""
+    return is_sizable(model) and image.found_diameter is None and not scale_is_known(image, model.info)
+
+
+def sized(
+    image: Image,
+    model: Model,
+    *,
+    channel: int | None = None,
+    always: bool = False,
+    device: str = "auto",
+    cancel: CancelToken | None = None,
+) -> tuple[Image, Model]:
+    """Return an image that knows how wide its objects are, where nothing was known of its scale, and its model.
+
+    Parameters
+    ----------
+    image, model, channel, device, cancel
+        As for `find_diameter`.
+    always : bool
+        Whatever is known of the scale: if a diameter is found, the model that is returned knows nothing of another.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is to be found always, and the model cannot.
+    """
+    if always and not is_sizable(model):
+        raise ModelMismatchError(
+            f"The model {model.name!r} cannot find out how wide objects are: that takes one for objects in planes that "
+            "knows at which size it finds them. Leave the object diameter out, or give a number."
+        )
+    if not always and not wants_size(image, model):
+        return image, model
+    free = Model(model.net, model.info.model_copy(update={"pixel_size": None, "image_diameter": None}))
+    unsaid = replace(image, diameter=None, found_diameter=None)
+    found = find_diameter(unsaid, free, channel=channel, device=device, cancel=cancel)
+    if found is None:
+        return image, model
+    return (replace(unsaid, found_diameter=found), free) if always else (replace(image, found_diameter=found), model)
+
+
+def find_diameter(
+    image: Image,
+    model: Model,
+    *,
+    channel: int | None = None,
+    device: str = "auto",
+    cancel: CancelToken | None = None,
+) -> float | None:
+    """Return how wide the objects in an image are, pixels; None where that cannot be told.
+
+    That is: where there are too few objects, or where the image would have to be made smaller or larger for them
+    although the model does as well with it as it is. It depends on the image, the channel and the model alone: neither
+    on tiles nor on what somebody looks at.
+
+    Parameters
+    ----------
+    image : Image
+    model : Model
+        One that `is_sizable`.
+    channel : int, optional
+        Channel to look at; as for segmenting.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel : CancelToken, optional
+        Ends it, with `Cancelled`.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError, DeviceError
+        If they do not fit together.
+    """
+    looks = _Looks(image, model, choose_channels(image, model, channel), device, cancel)
+    half, best = looks.at(0.5), model.info.diameter or 1.0
+    seen = [half]
+    if half is None or half.diameter < PLAIN[0] * best:
+        seen.append(looks.at(1.0))
+    if half is None or half.diameter > PLAIN[1] * best:
+        seen.append(looks.at(0.25))
+    found = min((look for look in seen if look is not None), key=lambda look: look.disagreement, default=None)
+    if found is None:
+        return None
+    zoom = magnification(replace(image, found_diameter=found.diameter), model.info)
+    if zoom and not looks.clearly_better(looks.at(2.0) if zoom[0] > 1 else found):
+        return None
+    return found.diameter
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at one scale tells.
+
+    `disagreement` is, of the typical object, the share by which its map differs from the one that follows from the
+    object, 0..1; `diameter` how wide objects are, pixels of the image.
+    """
+
+    disagreement: float
+    diameter: float
+
+
+class _Looks:
+    """Looks at one place of an image, at any scale."""
+
+    def __init__(
+        self, image: Image, model: Model, channels: Sequence[int], device: str, cancel: CancelToken | None
+    ) -> None:
+        check = (lambda _: cancel.check()) if cancel is not None else None
+        self._model, self._predictor = model, Predictor(model.net, device=resolve_device(device), check=check)
+        self._block, self._place = _place(image, model, channels)
+        self._had: dict[float, _Look | None] = {}
+
+    def at(self, scale: float) -> _Look | None:
+        """Return what a look at a scale tells; None where there are too few objects."""
+        if scale not in self._had:
+            region = _around(self._place, self._block.shape[1:], round(LOOKS[scale] / scale))
+            self._had[scale] = self._look(self._block[(slice(None), *region)], scale)
+        return self._had[scale]
+
+    def clearly_better(self, look: _Look | None) -> bool:
+        """Whether the network agrees clearly better with itself in a look than at the image's own scale."""
+        plain = self.at(1.0)
+        return look is not None and (plain is None or look.disagreement < plain.disagreement - CLEARLY)
+
+    def _look(self, block: NDArray[np.float32], scale: float) -> _Look | None:
+        if scale != 1:
+            block = resized(block, [max(1, round(n * scale)) for n in block.shape[1:]])
+        plan = make_plan(self._model.info.spec, block.shape[1:], budget=2**62)
+        maps = gather(plan, ArraySource(block), self._predictor)
+        labels, name = self._model.decode(maps), self._model.info.decoding.seeds
+        if labels.max(initial=0) < LEAST:
+            return None
+        got = maps[self._model.info.outputs.index(name)]
+        expected = target_maps(labels, [name])[0].astype(np.float32)
+        difference, total = (
+            np.bincount(labels.ravel(), values.ravel())[1:] for values in (np.abs(got - expected), got + expected)
+        )
+        shares = difference / np.maximum(total, 1e-6)
+        return _Look(float(np.median(shares)), float(np.median(diameters(labels))) / scale)
+
+
+def _place(image: Image, model: Model, channels: Sequence[int]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Return a window of an image as the network sees it, axes (C, Y, X), and the place in it with most contrast.
+
+    Of a large image some evenly spread windows are read, and no more.
+    """
+    windows = list(_windows(image, channels))
+    pixels = np.concatenate([window.reshape(len(channels), -1) for window in windows], axis=1)
+    statistics = measure(pixels[:, :: -(-pixels.shape[1] // _STATISTICS_PIXELS)], model.info.normalization)
+    best: tuple[float, NDArray[np.float32], tuple[int, int]] | None = None
+    for window in windows:
+        block = model.normalized(window, statistics)
+        for y, x in itertools.product(*(_starts(n, _CONTRAST, n) for n in block.shape[1:])):
+            contrast = float(block[: len(channels), y : y + _CONTRAST, x : x + _CONTRAST].std())
+            if best is None or contrast > best[0]:
+                best = contrast, block, (y + _CONTRAST // 2, x + _CONTRAST // 2)
+    assert best is not None  # an image has a plane
+    return best[1], best[2]
+
+
+def _windows(image: Image, channels: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Yield planes, axes (C, 1, Y, X), or of large ones parts as wide as what is looked at with the coarsest scale."""
+    planes = list(itertools.product(range(image.n_frames), range(image.size("Z"))))
+    if len(planes) > PLANES:
+        planes = [planes[(2 * i + 1) * len(planes) // (2 * PLANES)] for i in range(PLANES)]
+    least = max(round(width / scale) for scale, width in LOOKS.items())
+    height, width = (n if n <= 2 * least else least for n in image.space[1:])
+    for frame, z in planes:
+        for y in _starts(image.space[1], height, WINDOWS):
+            for x in _starts(image.space[2], width, WINDOWS):
+                yield image.read(frame, slice(z, z + 1), slice(y, y + height), slice(x, x + width), channels)
+
+
+def _starts(size: int, width: int, most: int) -> list[int]:
+    """Return where intervals begin that cover an axis, or are evenly spread over it where that takes too many."""
+    count = min(most, -(-size // width))
+    return [round(i * (size - width) / (count - 1)) for i in range(count)] if count > 1 else [0]
+
+
+def _around(place: tuple[int, int], shape: Sequence[int], width: int) -> tuple[slice, ...]:
+    """Return a part of a plane, with a place in its middle where there is room."""
+    starts = [min(max(0, middle - width // 2), max(0, n - width)) for middle, n in zip(place, shape, strict=True)]
+    return tuple(slice(start, start + width) for start in starts)
