@@ -33,6 +33,14 @@ def pairs(data: Path, split: Split) -> list[Pair]:
     return [Pair("embryo", p, p.parents[1] / "labels" / p.name) for p in paths if p.stem[:5] in SPLITS[split]]
 
 
+FIRST = TrainingConfig(
+    steps=600, batch_size=2, patch=(32, 80, 80), learning_rate=2e-3, weight_decay=1e-2, schedule="cosine", warmup=50,
+    freeze_norm=False, ema=0.99, border=3.0,
+    augmentation=Augmentation(
+        scale=1.25, elastic=2.0, elastic_spacing=30, contrast=0.3, brightness=0.05, gamma=1.4, noise=0.05, blur=0.7,
+    ),
+)  # fmt: skip
+
 RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei3d",
@@ -49,22 +57,14 @@ RECIPE = Recipe(
         ),
         licence="CC-BY-3.0",
     ),
-    stages=(
-        TrainingConfig(
-            steps=600, batch_size=2, patch=(32, 80, 80), learning_rate=2e-3, weight_decay=1e-2, schedule="cosine",
-            warmup=50, freeze_norm=False, ema=0.99, border=3.0,
-            augmentation=Augmentation(
-                scale=1.25, elastic=2.0, elastic_spacing=30, contrast=0.3, brightness=0.05, gamma=1.4, noise=0.05,
-                blur=0.7,
-            ),
-        ),
-    ),
+    stages=(FIRST, FIRST.model_copy(update={"steps": 1000, "seed": 1})),
     pairs=pairs,
     grid={
         "seeds": ("distance", "boundary"),
-        "seed_threshold": (0.3, 0.4, 0.5, 0.6),
-        "smoothing": (0.5, 1.0),
-        "min_size": (12, 100),
+        "foreground": (0.3, 0.4, 0.5),
+        "seed_threshold": (0.2, 0.3, 0.4, 0.5),
+        "smoothing": (1.0, 1.5),
+        "min_size": (100,),
     },
 )  # fmt: skip
 
