@@ -97,7 +97,7 @@ class Sitting:
                 self.corrections.review(0, slice(z, z + 1), slice(None), slice(None))
                 self.seconds += self.people[z].look_over()
                 continue
-            if count >= objects and not edit.follows_up:
+            if count >= objects and not (edit.follows_up and count < 2 * objects):
                 break
             known = int(plane.max())
             edit.apply(plane)
@@ -141,7 +141,7 @@ def sit_down(
     rounds : int
         How often it learns, unless all fields are reviewed before.
     objects : int
-        Objects corrected before each time; somewhat more where one edit leaves another object half mended.
+        Objects corrected before each time; up to twice as many where one edit leaves another object half mended.
     steps : int
         Training steps each time.
     instances : bool
