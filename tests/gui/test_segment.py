@@ -59,10 +59,10 @@ def test_memory_that_runs_short_is_told_and_the_image_segmented(
 ):
     apply = Predictor._apply
 
-    def poor(self: Predictor, block: np.ndarray) -> np.ndarray:
+    def poor(self: Predictor, block: np.ndarray, half: bool | None = None) -> np.ndarray:
         if block[0].size > 10_000:
             raise MemoryError
-        return apply(self, block)
+        return apply(self, block, half)
 
     monkeypatch.setattr(Predictor, "_apply", poor)
     viewer.add_image(squares((192, 192)), name="image")

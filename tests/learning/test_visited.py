@@ -159,6 +159,7 @@ def test_classes_are_counted_by_patches():
         (12, 1, 40, 0, 99, True),
         (12, 12, 40, 40, 99, False),
         (0, 0, 40, 40, 0, False),
+        (34, 14, 2, 2, 8, False),  # little was right, so that what was left alone may be as wrong
     ],
 )
 def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, mended, left, lost, added, harmful):

@@ -19,11 +19,11 @@ class Poor(Predictor):
         super().__init__(net)
         self.most, self.error, self.rungs, self.sizes = most, error or MemoryError(), list(rungs), []
 
-    def _apply(self, block):
+    def _apply(self, block, half=None):
         self.sizes.append(block[0].size)
         if self.most is not None and block[0].size > self.most:
             raise self.error
-        return super()._apply(block)
+        return super()._apply(block, half)
 
     def weaken(self):
         if not self.rungs:

@@ -272,6 +272,8 @@ class LayerSession:
         before, self._shown = self._shown, self.place
         if kind == "data":
             self._touched.update(self.corrections.planes())  # the array was replaced
+        elif kind == "paint" and self.labels_layer.n_edit_dimensions > 2:
+            self._touched.update(self.corrections.planes())  # a fill or a brush goes through slices
         elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
             self._touched.add(self._shown)
 

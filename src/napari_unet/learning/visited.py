@@ -107,10 +107,13 @@ class Impression:
 
         By Fisher's exact test, at 5 %. A gap between the two shares alone is no harm yet: a model that has just begun
         to learn an image of another kind mends little so far, and changes objects that the user would have corrected
-        next.
+        next. Where no more objects were left alone than corrected, most of what was seen was wrong, and nothing is
+        known of the rest.
         """
         from scipy.stats import hypergeom
 
+        if self.left <= self.corrections:
+            return False
         changed, there = self.lost + self.added, self.left + self.added
         chance = hypergeom.cdf(self.mended, self.corrections + there, self.mended + changed, self.corrections)
         return bool(chance < CHANCE)
