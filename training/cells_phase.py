@@ -67,9 +67,10 @@ RECIPE = Recipe(
         FIRST,
         FIRST.model_copy(update={"steps": 200, "learning_rate": 1e-3, "seed": 1}),
         FIRST.model_copy(update={"steps": 140, "learning_rate": 5e-4, "seed": 2, "warmup": 5}),
+        FIRST.model_copy(update={"steps": 500, "learning_rate": 1e-3, "seed": 3}),
     ),
-    on_all=2,  # only one of the fields for choosing shows the wall of the chamber
-    on_mistakes=1,  # and it shows little of it
+    on_all=3,  # only one of the fields for choosing shows the wall of the chamber
+    on_mistakes=2,  # and it shows little of it
     pairs=pairs,
     grid={
         "seeds": ("distance", "boundary"),
