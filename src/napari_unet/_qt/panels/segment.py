@@ -42,7 +42,7 @@ class SegmentPanel(QGroupBox):
         self.scope.setToolTip("How much is segmented. What you look at always comes first.")
         self.flips = QCheckBox("Flips")
         self.flips.setToolTip(
-            "Also look at the mirror images, and take the mean: outlines a little better, four times as long."
+            "Also look at the mirror images, and take the mean: often a little better, up to four times as long."
         )
         self.bar = QProgressBar()
         self.bar.setFormat("not begun")
