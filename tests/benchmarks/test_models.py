@@ -145,6 +145,7 @@ def test_run_scores_every_kind_and_all(folder):
     assert "classical" not in kinds["all"]
     assert figures["time"]["shape"] == [1024, 1024]
     assert len(figures["time"]["seconds of each round"]) == 2
+    assert figures["time"]["on one thread"]["core seconds"] > 0
     assert any("classical" in line for line in said)
     assert json.loads(json.dumps(figures)) == figures
     assert all(torch.equal(value, before[name]) for name, value in model.net.state_dict().items())

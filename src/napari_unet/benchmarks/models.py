@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from napari_unet.pipeline import segment
 from napari_unet.task import magnification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -149,7 +150,8 @@ def timed(model: Model, image: Image, device: str = "cpu", rounds: int = 5) -> d
 
     The image is made of mirrored copies, so that there is to decode what there is in it; a volume is taken as it is for
     a model of volumes. The bare network goes once over as many pixels as the network sees, in the tiles that it is
-    fastest in: the floor.
+    fastest in: the floor. On a CPU both are measured once more on one thread, in seconds of a core, which do not depend
+    on what else the machine does.
     """
     image = as_wide(image, SIZE) if model.info.spec.ndim == 2 else image
     zoom = magnification(image, model.info) or (1.0,) * model.info.spec.ndim
@@ -157,26 +159,36 @@ def timed(model: Model, image: Image, device: str = "cpu", rounds: int = 5) -> d
     seen = [max(1, round(n * z)) for n, z in zip(space, zoom, strict=True)]
     where = str(resolve_device(device))
     bare, share = _bare(model.net, seen, where)
-    busy: list[float] = []
-
-    def whole() -> None:
-        begin = time.process_time()
-        segment(image, model, device=where)
-        busy.append(time.process_time() - begin)
-
-    for call in (whole, bare):  # the first call of each prepares kernels and memory
+    calls: dict[str, Callable[[], Any]] = {"segment": lambda: segment(image, model, device=where), "bare": bare}
+    found: dict[str, Any] = {"shape": list(space), "shape that the network sees": seen}
+    for call in calls.values():  # the first call of each prepares kernels and memory
         call()
-    busy.clear()
-    seconds = in_turn({"segment": whole, "bare": bare}, rounds)
+    found |= _measured(in_turn(calls, rounds), share, "seconds") | {"threads": torch.get_num_threads()}
+    if where == "cpu":
+        with _one_thread():
+            found["on one thread"] = _measured(in_turn(calls, rounds, time.process_time), share, "core seconds")
+    return found
+
+
+def _measured(seconds: dict[str, list[float]], share: float, unit: str) -> dict[str, Any]:
     floor = [value * share for value in seconds["bare"]]
     return {
-        "shape": [int(n) for n in space], "shape that the network sees": seen,
-        "seconds": round(statistics.median(seconds["segment"]), 3),
-        "seconds of each round": [round(value, 3) for value in seconds["segment"]],
-        "core seconds": round(statistics.median(busy), 3),
-        "bare network, seconds": round(statistics.median(floor), 3),
+        unit: round(statistics.median(seconds["segment"]), 3),
+        f"{unit} of each round": [round(value, 3) for value in seconds["segment"]],
+        f"bare network, {unit}": round(statistics.median(floor), 3),
         "segment / bare": ratio(seconds["segment"], floor),
-    }  # fmt: skip
+    }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch have one thread meanwhile: several that wait for each other on a busy machine are busy too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def as_wide(image: Image, size: int) -> Image:
