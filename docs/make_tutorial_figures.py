@@ -9,7 +9,6 @@ import argparse
 import io
 import itertools
 import json
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from PIL import Image
 from torch.nn import functional as F  # noqa: N812
 
 from napari_unet import evaluate, load_model, segment
+from napari_unet.benchmarks.classical import ObjectPipeline
 from napari_unet.learning.augment import Augmentation, draw_patch
 from napari_unet.learning.sampling import make_sample
 from napari_unet.models.normalize import measure, normalize
@@ -55,17 +55,15 @@ def bright(image: np.ndarray) -> np.ndarray:
 
 def threshold_or_network() -> plt.Figure:
     """Smoothed Otsu and watershed against the shipped network, on the same images."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from models import classical
-
-    tuned = json.loads((ROOT / "benchmarks" / "results" / "models-cpu.json").read_text())["kinds"]
+    measured = json.loads((ROOT / "benchmarks" / "results" / "models-cpu.json").read_text())
+    tuned = measured["models"]["nuclei"]["kinds"]
     field, truth = sample("nuclei_stack")[4], sample("nuclei_stack_reference")[4].astype(int)
     kinds = (("bbbc039", field, "YX", truth), ("histology", sample("histology")[40:210, 60:272], "YXC", None))
     figure, panels = plt.subplots(2, 3, figsize=(9, 5.8), height_ratios=(1, 0.82))
     for row, (kind, image, order, wanted) in zip(panels, kinds, strict=True):
-        settings = tuned[kind]["classical"]
+        threshold = ObjectPipeline(**tuned[kind]["classical"]["settings"])
         found = {
-            "threshold": classical(image, settings["sigma"], settings["min_distance"]),
+            "threshold": threshold(np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]),
             "network": segment(image, "nuclei", axes=order, device="cpu").labels,
         }
         picture = image / 255 if image.ndim == 3 else np.clip(bright(image), 0, 1) ** 0.6

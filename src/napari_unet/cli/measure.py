@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Device, Json, app, check_device, fail, print_json, say
+from napari_unet.cli.common import Device, Json, app, check_device, fail, open_model, print_json, say
 from napari_unet.errors import UNetError
 
 benchmark = typer.Typer(help="Measure how fast, how exact, how sparing and how quick to learn this program is.")
@@ -87,6 +87,37 @@ def annotator(
     if out is not None:
         _write(figures, out)
     _tell(figures, as_json)
+
+
+@benchmark.command()
+def models(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The model to score.")],
+    images: Annotated[Path, typer.Option(help="Folder of images that it has never seen.")],
+    labels: Annotated[Path, typer.Option(help="Folder of label images of the same names.")],
+    train_images: Annotated[Path | None, typer.Option(help="Images to tune a classical pipeline on.")] = None,
+    train_labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is timed.")] = 5,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Score a model on labelled images beside a tuned threshold and watershed, and time it beside the bare network."""
+    from napari_unet.benchmarks.models import run
+    from napari_unet.benchmarks.report import report
+    from napari_unet.io.pairs import match_by_stem
+
+    if (train_images is None) != (train_labels is None):
+        fail("--train-images and --train-labels belong together.", 2)
+    check_device(device)
+    model = open_model(name)
+    try:
+        val = {"images": match_by_stem(images, labels)}
+        train = None
+        if train_images is not None and train_labels is not None:
+            train = {"images": match_by_stem(train_images, train_labels)}
+        figures = run(model, val, train, device, rounds, say)
+    except UNetError as error:
+        fail(str(error), 1)
+    _tell(report("models", figures), as_json)
 
 
 def _tell(figures: dict[str, Any], as_json: bool) -> None:
