@@ -101,7 +101,7 @@ def segment(
         Width of the tiles, pixels; the exact result does not depend on it.
     flips : bool
         Average the network's maps over the image and its mirror images along Y, X and both (of a volume too: along Z a
-        microscope sees otherwise). Up to four times the time, for outlines and divisions that often are a little better.
+        microscope sees otherwise). Up to four times the time, for a result that often is a little better.
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
