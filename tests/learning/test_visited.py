@@ -145,6 +145,13 @@ def test_classes_are_counted_by_patches():
 # -- what follows -----------------------------------------------------------------------------------------------------
 
 
+def test_of_corrections_kept_aside_there_were_four_times_as_many():
+    found = Impression(8, 0, 12, 12)
+    assert found.harmful
+    assert not replace(found, aside=True).harmful
+    assert replace(found, left=40, lost=40, aside=True).harmful
+
+
 @pytest.mark.parametrize(
     ("corrections", "mended", "left", "lost", "added", "harmful"),
     [

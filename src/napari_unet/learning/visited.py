@@ -112,7 +112,7 @@ class Impression:
         """
         from scipy.stats import hypergeom
 
-        if self.left <= self.corrections:
+        if self.left <= self.corrections * (QUARTER if self.aside else 1):
             return False
         changed, there = self.lost + self.added, self.left + self.added
         chance = hypergeom.cdf(self.mended, self.corrections + there, self.mended + changed, self.corrections)
