@@ -18,7 +18,6 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.models.model import resolve_device
 from napari_unet.pipeline import segment
-from napari_unet.task import magnification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,15 +153,13 @@ def timed(model: Model, image: Image, device: str = "cpu", rounds: int = 5) -> d
     on what else the machine does.
     """
     image = as_wide(image, SIZE) if model.info.spec.ndim == 2 else image
-    zoom = magnification(image, model.info) or (1.0,) * model.info.spec.ndim
-    space = image.space[-model.info.spec.ndim :]
-    seen = [max(1, round(n * z)) for n, z in zip(space, zoom, strict=True)]
     where = str(resolve_device(device))
+    task = segment(image, model, device=where).task  # the first call prepares kernels and memory
+    seen = list(task.plan.shape)
     bare, share = _bare(model.net, seen, where)
     calls: dict[str, Callable[[], Any]] = {"segment": lambda: segment(image, model, device=where), "bare": bare}
-    found: dict[str, Any] = {"shape": list(space), "shape that the network sees": seen}
-    for call in calls.values():  # the first call of each prepares kernels and memory
-        call()
+    found: dict[str, Any] = {"shape": list(image.space[-len(seen) :]), "shape that the network sees": seen}
+    bare()
     found |= _measured(in_turn(calls, rounds), share, "seconds") | {"threads": torch.get_num_threads()}
     if where == "cpu":
         with _one_thread():
