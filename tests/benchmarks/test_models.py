@@ -139,7 +139,7 @@ def test_run_scores_every_kind_and_all(folder):
     assert [kinds[kind]["images"] for kind in ("one", "two", "all")] == [1, 2, 3]
     assert kinds["one"]["classical"]["f1"]["0.50"] > 0.8
     assert kinds["one"]["classical"]["settings"]["feature"] == "intensity"
-    assert {"ap", "f1", "pq", "seconds_per_image"} <= kinds["two"]["tiny"].keys()
+    assert {"ap", "f1", "pq", "core_seconds_per_image"} <= kinds["two"]["tiny"].keys()
     assert "classical" not in kinds["two"]
     assert kinds["all"]["tiny"]["n_truth"] == 3 * kinds["one"]["tiny"]["n_truth"]
     assert "classical" not in kinds["all"]
