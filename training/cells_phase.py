@@ -13,7 +13,7 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import MAPS, Pair, Recipe, Split
+from recipe import FLAT, Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +50,8 @@ RECIPE = Recipe(
             "Whole cells in phase contrast, also touching ones. Set the diameter if it is far from 60 pixels. "
             "Parts of a chamber's wall may be taken for cells."
         ),
-        spec=UNetSpec(ndim=2, in_channels=1, out_channels=len(MAPS), features=16, levels=4),
-        outputs=MAPS,
+        spec=UNetSpec(ndim=2, in_channels=1, out_channels=len(FLAT), features=16, levels=4),
+        outputs=FLAT,
         classes=("cell",),
         diameter=IMAGE_DIAMETER * SCALE,
         image_diameter=IMAGE_DIAMETER,

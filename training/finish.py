@@ -42,7 +42,7 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
     if recipe.grid:
         decoding, tried = choose_decoding(recipe, trained(recipe, run, recipe.chooser)[0], data)
     net, steps = trained(recipe, run, len(recipe.stages) - 1)
-    model = rounded(with_decoding(Model(net, recipe.card), decoding))
+    model = rounded(Model(net, recipe.card.model_copy(update={"decoding": decoding})))
     scores = validate(recipe, model, data)
     config = recipe.stages[0]
     made = {"script": recipe.script, "steps": steps, "seed": config.seed, "batch_size": config.batch_size,
@@ -80,20 +80,6 @@ def of_unit(result: Result) -> NDArray[np.float32]:
     assert result.maps is not None
     volume = result.maps[:, 0]
     return volume if result.task.model.info.spec.ndim == 3 else volume[:, 0]
-
-
-def with_decoding(model: Model, decoding: Decoding) -> Model:
-    """Return a model that decodes in that way, without the map that it then does not need."""
-    info = model.info.model_copy(update={"decoding": decoding})
-    unneeded = {"distance": "boundary", "boundary": "distance"}[decoding.seeds]
-    keep = [index for index, name in enumerate(info.outputs) if name != unneeded]
-    spec = info.spec.model_copy(update={"out_channels": len(keep)})
-    state = model.net.state_dict()
-    state |= {name: state[name][keep] for name in ("head.weight", "head.bias")}
-    net = UNet(spec, initialise=False)
-    net.load_state_dict(state)
-    outputs = tuple(info.outputs[index] for index in keep)
-    return Model(net.eval().requires_grad_(False), info.model_copy(update={"spec": spec, "outputs": outputs}))
 
 
 def rounded(model: Model) -> Model:

@@ -16,7 +16,7 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import MAPS, Pair, Recipe, Split
+from recipe import FLAT, Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,8 +61,8 @@ RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei",
         description="Nuclei in fluorescence, histology (RGB) and brightfield images, 8 to 80 pixels across.",
-        spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(MAPS), features=16, levels=4),
-        outputs=MAPS,
+        spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(FLAT), features=16, levels=4),
+        outputs=FLAT,
         classes=("nucleus",),
         inputs="colour",
         diameter=32.0,  # the widest that are found as well as any: docs/decisions/0012

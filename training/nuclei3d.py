@@ -13,7 +13,7 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import MAPS, Pair, Recipe, Split
+from recipe import DEEP, Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +45,8 @@ RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei3d",
         description="Nuclei in fluorescence volumes, about 15 voxels across, voxels about as deep as they are wide.",
-        spec=UNetSpec(ndim=3, in_channels=1, out_channels=len(MAPS), features=8, levels=3),
-        outputs=MAPS,
+        spec=UNetSpec(ndim=3, in_channels=1, out_channels=len(DEEP), features=8, levels=3),
+        outputs=DEEP,
         classes=("nucleus",),
         diameter=15.0,  # median of the training volumes
         training_data=(

@@ -19,6 +19,7 @@ from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
+from napari_unet.objects.flows import FLOWS
 from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "choose", "val"]
 
-MAPS = ("foreground", "boundary", "distance")
-"""What is learned of objects; the one of the last two that separates them worse is dropped in the end."""
+FLAT, DEEP = (("foreground", "distance", *FLOWS[ndim]) for ndim in (2, 3))
+"""What is learned of objects, in 2D and in 3D: flows separate them, and a map of middles tells where to look next."""
 
+EARLIER = ("foreground", "boundary", "distance")
+"""What was learned of them before flows were found to be better (docs/decisions/0006)."""
 
 OUTLINE = 4
 """Pixels by which an outline may be off without being a mistake."""
@@ -62,6 +65,8 @@ class Recipe:
         The model's description, as far as it is known before; its outputs are what is trained.
     stages : sequence of TrainingConfig
         How the network is trained, one after the other.
+    earlier : int
+        How many of the first stages learned the maps `EARLIER`.
     pairs : callable
         Folder of all data and split -> the pairs of that split.
     on_all : int
@@ -81,6 +86,7 @@ class Recipe:
     card: ModelInfo
     stages: Sequence[TrainingConfig]
     pairs: Callable[[Path, Split], list[Pair]]
+    earlier: int = 0
     on_all: int = 0
     on_mistakes: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -101,6 +107,14 @@ class Recipe:
     def learned(self, stage: int) -> tuple[Split, ...]:
         """Return the splits that a stage learns from."""
         return ("train",) if stage <= self.chooser else ("train", "choose")
+
+    def outputs(self, stage: int) -> tuple[str, ...]:
+        """Return the maps that a stage learns."""
+        return EARLIER if stage < self.earlier else self.card.outputs
+
+    def fresh(self, stage: int) -> UNet:
+        """Return an untrained network with the maps of a stage."""
+        return UNet(self.card.spec.model_copy(update={"out_channels": len(self.outputs(stage))}))
 
     def load(self, pair: Pair) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Return an image (C, [Z,] Y, X) as the network sees it, and its labels with the same pixels."""
@@ -129,7 +143,7 @@ def samples(recipe: Recipe, data: Path, stage: int, net: UNet) -> list[Sample]:
         if stage >= len(recipe.stages) - recipe.on_mistakes:
             wrong = mistakes(net, image, labels)
             settings |= {"weight": settings["weight"] * (1 + MISTAKE_WEIGHT * wrong.mean()), "corrected": wrong}
-        drawn.append((pair.kind, make_sample(image.astype(np.float16), labels, recipe.card.outputs, **settings)))
+        drawn.append((pair.kind, make_sample(image.astype(np.float16), labels, recipe.outputs(stage), **settings)))
     totals: dict[str, float] = defaultdict(float)
     for kind, sample in drawn:
         totals[kind] += sample.weight

@@ -71,6 +71,7 @@ class Inference:
             exact=task.plan.exact,
             check=self._on_block,
             flips=task.flips,
+            vectors=info.vectors,
         )
         self._reader = ReadAhead() if ahead else None
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)

@@ -209,14 +209,16 @@ class _Looks:
             block = resized(block, [max(1, round(n * scale)) for n in block.shape[1:]])
         plan = make_plan(self._model.info.spec, block.shape[1:], budget=2**62)
         maps = gather(plan, ArraySource(block), self._predictor)
-        labels, name = self._model.decode(maps), self._model.info.decoding.seeds
+        labels, info = self._model.decode(maps), self._model.info
         if labels.max(initial=0) < LEAST:
             return None
-        got = maps[self._model.info.outputs.index(name)]
-        expected = target_maps(labels, [name])[0].astype(np.float32)
-        difference, total = (
-            np.bincount(labels.ravel(), values.ravel())[1:] for values in (np.abs(got - expected), got + expected)
-        )
+        names = info.decoding.needs(info.spec.ndim)
+        nothing = 0.5 if info.decoding.seeds == "flows" else 0.0  # what a map says where there is no object
+        got = maps[[info.outputs.index(name) for name in names]] - nothing
+        expected = target_maps(labels, names).astype(np.float32) - nothing
+        lengths = (np.sqrt((vectors**2).sum(0)) for vectors in (got - expected, got, expected))
+        difference, *both = (np.bincount(labels.ravel(), length.ravel())[1:] for length in lengths)
+        total = sum(both)
         shares = difference / np.maximum(total, 1e-6)
         return _Look(float(np.median(shares)), float(np.median(diameters(labels))) / scale)
 

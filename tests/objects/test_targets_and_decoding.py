@@ -10,7 +10,6 @@ from napari_unet.errors import LabelsError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.objects.decode import Decoding, decode_classes, decode_instances
 from napari_unet.objects.targets import (
-    INSTANCE_OUTPUTS,
     border_weights,
     boundaries,
     known_maps,
@@ -19,6 +18,8 @@ from napari_unet.objects.targets import (
     target_maps,
 )
 
+OUTPUTS = ("foreground", "boundary", "distance")
+
 
 @pytest.mark.parametrize("seeds", ["distance", "boundary"])
 @pytest.mark.parametrize("shape", [(120, 130), (30, 60, 60)])
@@ -26,8 +27,8 @@ def test_perfect_maps_give_the_objects_back(blobs, shape, seeds):
     _, labels = blobs(shape, n=25 if len(shape) == 2 else 5, radius=8)
     counts = np.bincount(labels.ravel())
     labels = np.where(counts[labels] < 40, 0, labels)  # slivers left over by a later disc
-    maps = target_maps(labels, INSTANCE_OUTPUTS).astype(np.float32)
-    found = decode_instances(maps, INSTANCE_OUTPUTS, Decoding(seeds=seeds, seed_threshold=0.5, min_size=0))
+    maps = target_maps(labels, OUTPUTS).astype(np.float32)
+    found = decode_instances(maps, OUTPUTS, Decoding(seeds=seeds, seed_threshold=0.5, min_size=0))
     assert evaluate(labels, found).ap["0.50"] > 0.9
     assert np.array_equal(found > 0, labels > 0)
 
@@ -35,8 +36,8 @@ def test_perfect_maps_give_the_objects_back(blobs, shape, seeds):
 def test_touching_objects_are_told_apart():
     labels = np.zeros((20, 40), int)
     labels[5:15, 5:20], labels[5:15, 20:35] = 1, 2
-    maps = target_maps(labels, INSTANCE_OUTPUTS).astype(np.float32)
-    assert np.array_equal(decode_instances(maps, INSTANCE_OUTPUTS, Decoding()), labels)
+    maps = target_maps(labels, OUTPUTS).astype(np.float32)
+    assert np.array_equal(decode_instances(maps, OUTPUTS, Decoding()), labels)
 
 
 def test_distance_is_one_in_the_middle_of_every_object(blobs):
@@ -52,7 +53,7 @@ def test_maps_are_known_only_where_they_follow_from_what_is_supervised():
     labels[2:8, 2:8], labels[12:18, 4:18] = 1, 2
     supervised = np.zeros(labels.shape, bool)
     supervised[0:20, 0:12] = True  # all of object 1 and what surrounds it, a part of object 2
-    foreground, boundary, distance = known_maps(labels, supervised, INSTANCE_OUTPUTS)
+    foreground, boundary, distance = known_maps(labels, supervised, OUTPUTS)
     assert np.array_equal(foreground, supervised)
     assert np.array_equal(boundary[:, :11], supervised[:, :11])
     assert not boundary[:, 11].any()
@@ -60,11 +61,11 @@ def test_maps_are_known_only_where_they_follow_from_what_is_supervised():
     assert not distance[labels == 2].any()
     assert distance[0, 0]
     garbage = np.where(supervised, labels, 99)
-    for maps in (target_maps(labels, INSTANCE_OUTPUTS), known_maps(labels, supervised, INSTANCE_OUTPUTS)):
+    for maps in (target_maps(labels, OUTPUTS), known_maps(labels, supervised, OUTPUTS)):
         assert maps.shape == (3, 20, 20)
-    known = known_maps(garbage, supervised, INSTANCE_OUTPUTS)
+    known = known_maps(garbage, supervised, OUTPUTS)
     assert np.array_equal(known, np.stack([foreground, boundary, distance]))
-    clean, other = target_maps(labels, INSTANCE_OUTPUTS), target_maps(garbage, INSTANCE_OUTPUTS)
+    clean, other = target_maps(labels, OUTPUTS), target_maps(garbage, OUTPUTS)
     assert np.array_equal(clean[known], other[known])
 
 

@@ -20,7 +20,7 @@ from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
-from recipe import MAPS, Pair, Recipe, samples
+from recipe import EARLIER, FLAT, Pair, Recipe, samples
 
 SPLITS = ("train", "choose", "val")
 
@@ -51,13 +51,13 @@ def recipe(*steps, **card):
         steps=1, batch_size=2, patch=(32, 32), learning_rate=1e-2, freeze_norm=False, augmentation=None, ema=0.5
     )
     info = ModelInfo(
-        name="discs", spec=UNetSpec(features=4, levels=2, out_channels=3), outputs=MAPS, classes=("disc",), **card
+        name="discs", spec=UNetSpec(features=4, levels=2, out_channels=4), outputs=FLAT, classes=("disc",), **card
     )
     return Recipe(
         card=info,
         stages=[first.model_copy(update={"steps": n}) for n in steps],
         pairs=pairs,
-        grid={"seeds": ("distance", "boundary"), "foreground": (0.4, 0.6)},
+        grid={"seeds": ("distance", "flows"), "foreground": (0.4, 0.6)},
         bank={"discs": (1, 1)},
         bank_patch=(48, 48),
     )
@@ -100,6 +100,20 @@ def test_training_goes_on_where_it_was_interrupted(data, tmp_path, monkeypatch):
     assert len(lines(run)) == 6
 
 
+def test_a_later_stage_may_learn_other_maps(data, tmp_path):
+    """What the network knew of the maps that stay, it still knows."""
+    run, planned = tmp_path / "run", replace(recipe(2, 1), earlier=1)
+    train(planned, data, run, "cpu")
+    assert planned.outputs(0) == EARLIER
+    assert planned.outputs(1) == FLAT
+    first, last = (trained(planned, run, stage)[0].head.weight for stage in (0, 1))
+    assert len(first) == 3
+    assert len(last) == 4
+    shared = [(EARLIER.index(name), FLAT.index(name)) for name in ("foreground", "distance")]
+    for old, new in shared:
+        assert abs(first[old] - last[new]).max() < 0.05
+
+
 def test_what_chooses_the_decoding_has_not_been_learned_from(data):
     planned = recipe(1, 1, 1)
     assert [planned.learned(stage) for stage in range(3)] == [("train",)] * 3
@@ -132,8 +146,8 @@ def test_from_pictures_to_a_model_file_with_its_card(data, tmp_path):
     assert len(report["tried"]) == 4
     assert info.recipe["steps"] == 60
     assert info.bank == "discs"
-    assert len(info.outputs) == 2
-    assert info.decoding.seeds in info.outputs
+    assert info.outputs == FLAT
+    assert info.decoding.seeds in ("distance", "flows")
     assert info.scores["val AP@0.50"] == report["validation"]["discs"]["ap"]["0.50"] > 0.5
 
 

@@ -105,6 +105,11 @@ def draw_patch(
     # Interpolated among supervised pixels only: what lies beside them, unknown, must not leak in.
     share = _sample_at(sample.supervised, coordinates, "bilinear")
     targets = _sample_at(sample.targets * sample.supervised, coordinates, "bilinear") / share.clamp_min(1e-3)
+    if sample.flows is not None:
+        parts = slice(sample.flows, sample.flows + len(shape))
+        # A mean of vectors from both sides of an outline would be shorter, or lead elsewhere.
+        nearest = _sample_at(sample.targets[parts], coordinates, "nearest")
+        targets[parts] = _turned(nearest, coordinates, sample.image.shape[1:])
     if augmentation is not None:
         image = _vary_intensity(image, augmentation, rng)
     return image, targets, supervised
@@ -169,6 +174,21 @@ def _sample_at(source: NDArray[Any], coordinates: NDArray[np.float32], mode: str
     box = torch.from_numpy(np.ascontiguousarray(source[tuple(boxes)], dtype=np.float32))[None]
     grid = torch.from_numpy(np.stack(normalised[::-1], axis=-1).astype(np.float32))[None]  # torch wants x, y, z
     return F.grid_sample(box, grid, mode=mode, padding_mode="reflection", align_corners=True)[0]
+
+
+def _turned(flows: Tensor, coordinates: NDArray[np.float32], space: tuple[int, ...]) -> Tensor:
+    """Return the maps of a flow field, sampled at coordinates (ndim, *shape), with its vectors turned as these are.
+
+    What points up a gradient in the source, points up the gradient of the same heat in the crop: it is multiplied by
+    the transposed derivative of the coordinates. Its length stays.
+    """
+    vectors = 2 * flows.numpy() - 1
+    for axis, size in enumerate(space):  # beyond the border the source is mirrored, and its vectors with it
+        vectors[axis] *= np.where(coordinates[axis] % (2 * max(1, size - 1)) <= size - 1, 1, -1)
+    slopes = [np.gradient(part) for part in coordinates]
+    turned = np.stack([sum(slopes[i][j] * vectors[i] for i in range(len(space))) for j in range(len(space))])
+    length, new = (np.sqrt((v**2).sum(0)) for v in (vectors, turned))
+    return torch.from_numpy((0.5 + 0.5 * turned * (length / np.maximum(new, 1e-6))).astype(np.float32))
 
 
 def _vary_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

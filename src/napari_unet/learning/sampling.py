@@ -9,12 +9,16 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
+from napari_unet.objects.flows import FLOWS
 from napari_unet.objects.targets import border_weights, known_maps, pieces_of_classes, target_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+import os
+FLOW_WEIGHT = float(os.environ.get("FLOW_WEIGHT", 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +37,8 @@ class Sample:
         Places that patches are centred on, drawn with equal chance; each is a supervised pixel.
     weight : float
         Relative chance of this image to be drawn.
+    flows : int, optional
+        The first of the maps that together are a flow field, one for each axis; None: there is none.
     """
 
     image: NDArray[Any]
@@ -40,6 +46,7 @@ class Sample:
     supervised: NDArray[Any]
     focus: NDArray[np.intp]
     weight: float = 1.0
+    flows: int | None = None
 
 
 def make_sample(
@@ -100,7 +107,12 @@ def make_sample(
         focus = _by_correction(corrected, supervised, max_focus, rng)
     else:
         focus = draw_focus(labels > 0, supervised, rng, max_focus)
-    return Sample(image, target_maps(labels, outputs), known, focus, weight)
+    names = FLOWS[labels.ndim]
+    flows = outputs.index(names[0]) if names[0] in outputs else None
+    if flows is not None:
+        known = known * np.reshape([FLOW_WEIGHT if n in names else 1.0 for n in outputs], (-1, *[1] * labels.ndim))
+        known = known.astype(np.float16)
+    return Sample(image, target_maps(labels, outputs), known, focus, weight, flows)
 
 
 def _by_correction(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_unet.models.normalize import Normalization
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
+from napari_unet.objects.flows import FLOWS
 
 FORMAT: Final = "napari-unet/1"
 
@@ -59,7 +60,8 @@ class ModelInfo(BaseModel):
     task : {"instances", "semantic"}
         One id for each object, or one class for each pixel.
     outputs : tuple of str
-        Name of each output map: "foreground", "boundary", "distance"; or one ``class_N`` for each class.
+        Name of each output map: "foreground", "boundary", "distance", and for a flow field "flow_z" (of volumes),
+        "flow_y", "flow_x"; or one ``class_N`` for each class.
     classes : tuple of str
         What the labels mean: for instances the kind of object, for classes the name of each from 0 on.
     inputs : {"channels", "colour"}
@@ -123,7 +125,7 @@ class ModelInfo(BaseModel):
         if self.inputs == "colour" and self.spec.in_channels != 3:
             raise ValueError("a colour model has three input channels")
         if self.task == "instances":
-            missing = {"foreground", self.decoding.seeds} - set(self.outputs)
+            missing = {"foreground", *self.decoding.needs(self.spec.ndim)} - set(self.outputs)
             if missing:
                 raise ValueError(f"the output {sorted(missing)[0]!r}, which the decoding needs, is missing")
         if self.pixel_size is not None and (
@@ -137,6 +139,12 @@ class ModelInfo(BaseModel):
         ):
             raise ValueError(f"the halo {self.fast.halo} is not {self.spec.ndim} positive numbers")
         return self
+
+    @property
+    def vectors(self) -> dict[int, int]:
+        """Axes of the maps, counted from the last, with the output that is the component of a flow field along it."""
+        names = FLOWS[self.spec.ndim]
+        return {axis - len(names): self.outputs.index(n) for axis, n in enumerate(names) if n in self.outputs}
 
     @property
     def from_nothing(self) -> bool:

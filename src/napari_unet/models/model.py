@@ -80,7 +80,7 @@ class Model:
         """
         if self.info.task == "semantic":
             return decode_classes(maps)
-        return decode_instances(maps, self.info.outputs, self.info.decoding.at_scale(zoom))
+        return decode_instances(maps, self.info.outputs, self.info.decoding, zoom)
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
+from napari_unet.objects.flows import FLOWS, grouped
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,15 +24,17 @@ class Decoding(BaseModel):
     ----------
     foreground : float
         Least foreground probability of a pixel that belongs to an object.
-    seeds : {"distance", "boundary"}
-        What separates touching objects: the middles of objects in the distance map, or the foreground less its
-        boundary map.
+    seeds : {"distance", "boundary", "flows"}
+        What separates touching objects: the middles of objects in the distance map, the foreground less its boundary
+        map, or the places that pixels are carried to by the flow field.
     seed_threshold : float
-        A pixel whose map is above this starts an object.
+        A pixel whose map is above this starts an object. Not used with flows.
     smoothing : float
-        Standard deviation, in pixels, of the Gaussian that smooths the map before seeds are looked for.
+        Standard deviation, in pixels, of the Gaussian that smooths the map before seeds are looked for. Not used with
+        flows.
     min_seed : int
-        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object.
+        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object. With flows, the
+        pixels that are carried there.
     min_size : int
         Objects of fewer pixels are dropped.
     """
@@ -38,11 +42,15 @@ class Decoding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     foreground: float = Field(0.5, gt=0, lt=1)
-    seeds: Literal["distance", "boundary"] = "distance"
+    seeds: Literal["distance", "boundary", "flows"] = "distance"
     seed_threshold: float = Field(0.5, gt=0, lt=1)
     smoothing: float = Field(1.0, ge=0)
     min_seed: int = Field(8, ge=0)
     min_size: int = Field(12, ge=0)
+
+    def needs(self, ndim: int) -> tuple[str, ...]:
+        """Return the names of the maps that separate touching objects."""
+        return FLOWS[ndim] if self.seeds == "flows" else (self.seeds,)
 
     def at_scale(self, zoom: tuple[float, ...]) -> Decoding:
         """Return the same for maps that were made at another scale, `zoom` times as large, and brought back."""
@@ -58,16 +66,23 @@ class Decoding(BaseModel):
         )
 
 
-def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decoding) -> NDArray[np.int32]:
-    """Return one id for each object in the predicted maps: a seeded watershed within the foreground.
+def decode_instances(
+    maps: NDArray[Any], outputs: Sequence[str], decoding: Decoding, zoom: tuple[float, ...] = ()
+) -> NDArray[np.int32]:
+    """Return one id for each object in the predicted maps.
+
+    With flows, the pixels that are carried to the same place are one object; else it is a seeded watershed within the
+    foreground.
 
     Parameters
     ----------
     maps : ndarray of float, axes (K, [Z,] Y, X), probabilities 0..1
     outputs : sequence of str
-        Names of the K maps; "foreground" and the one that `decoding.seeds` names must be among them.
+        Names of the K maps; "foreground" and those that `decoding.seeds` needs must be among them.
     decoding : Decoding
         Thresholds.
+    zoom : tuple of float
+        Of maps that were made at another scale and brought back: how many times as large they were, along each axis.
 
     Returns
     -------
@@ -76,8 +91,13 @@ def decode_instances(maps: NDArray[Any], outputs: Sequence[str], decoding: Decod
     """
     from skimage.segmentation import watershed
 
+    decoding = decoding.at_scale(zoom)
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
+    if decoding.seeds == "flows":
+        steps = np.reshape(zoom or (1.0,) * mask.ndim, (-1, *[1] * mask.ndim))
+        flows = np.stack([2 * named[name] - 1 for name in FLOWS[mask.ndim]]) / steps
+        return drop_small(grouped(flows.astype(np.float32), mask), decoding.min_size)
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:
         middle = ndimage.gaussian_filter(middle, decoding.smoothing)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError
+from napari_unet.objects.flows import FLOWS, flow_field
 from napari_unet.objects.stitch import compact
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-INSTANCE_OUTPUTS = ("foreground", "boundary", "distance")
+INSTANCE_OUTPUTS = ("foreground", "boundary", "distance", *FLOWS[3])
 """Maps that can be made from an instance label image, by name."""
+
+OF_WHOLE_OBJECTS = {"distance", *FLOWS[3]}
+"""Those of them that follow only from all of an object and what surrounds it."""
 
 
 def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.float16]:
@@ -41,6 +45,8 @@ def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.floa
     if labels.dtype.kind not in "biu":
         raise LabelsError(f"Labels must be whole numbers (object ids); got the data type {labels.dtype}.")
     maps = np.empty((len(outputs), *labels.shape), np.float16)
+    axes = FLOWS[labels.ndim]
+    flows = flow_field(labels) if set(axes) & set(outputs) else np.zeros(0)
     for index, name in enumerate(outputs):
         if name == "foreground":
             maps[index] = labels > 0
@@ -48,6 +54,8 @@ def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.floa
             maps[index] = boundaries(labels)
         elif name == "distance":
             maps[index] = normalized_distance(labels)
+        elif name in axes:
+            maps[index] = 0.5 + 0.5 * flows[axes.index(name)]
         elif name.startswith("class_"):
             maps[index] = labels == index
         else:
@@ -59,8 +67,8 @@ def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Seq
     """Return where each target map follows from the supervised pixels alone.
 
     Foreground and classes are known wherever a pixel is supervised. A boundary also needs the pixel's neighbours, and a
-    distance needs all of its object and what surrounds it: of an object that goes on where nobody has looked, the
-    middle is not known.
+    distance or a flow needs all of its object and what surrounds it: of an object that goes on where nobody has looked,
+    the middle is not known.
 
     Parameters
     ----------
@@ -76,11 +84,14 @@ def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Seq
     """
     known = np.empty((len(outputs), *labels.shape), bool)
     surrounded = ndimage.binary_erosion(supervised, border_value=1)
+    whole = np.ones_like(supervised)
+    if not supervised.all() and OF_WHOLE_OBJECTS & set(outputs):
+        cut = np.unique(labels[supervised & ~surrounded])
+        whole = ~np.isin(labels, cut[cut > 0])
     for index, name in enumerate(outputs):
         known[index] = surrounded if name == "boundary" else supervised
-        if name == "distance" and not supervised.all():
-            cut = np.unique(labels[supervised & ~surrounded])
-            known[index] &= ~np.isin(labels, cut[cut > 0])
+        if name in OF_WHOLE_OBJECTS:
+            known[index] &= whole
     return known
 
 

@@ -6,6 +6,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from napari_unet.tiling.precision import half_pays
 from napari_unet.tiling.source import ArraySource, Source, read_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -71,6 +72,9 @@ class Predictor:
         done with a block soon, once for each pass.
     flips : bool
         Whether maps are averaged over mirrored copies of a block (`FLIPS`), for as many times the work.
+    vectors : mapping of int to int
+        For axes, counted from the last, the output that is a vector's component along it, from 0 to 1 (0.5 is none):
+        where a block is mirrored, it points the other way.
 
     Notes
     -----
@@ -88,7 +92,9 @@ class Predictor:
         exact: bool = True,
         check: Callable[[float], None] | None = None,
         flips: bool = False,
+        vectors: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
+        self._vectors = vectors
         self.device, self._exact = torch.device(device), exact
         self._flips, self._passed = FLIPS if flips else FLIPS[:1], 0
         self._net, self._softmax, self._check = net, softmax, check
@@ -159,9 +165,16 @@ class Predictor:
         self._passed, total = 0, self._apply(block, half)
         for axes in self._flips[1:]:
             self._passed += 1
-            total += np.flip(self._apply(np.flip(block, axes), half), axes)
+            total += self._mirrored_back(self._apply(np.flip(block, axes), half), axes)
         self._passed = 0
         return total if len(self._flips) == 1 else total / np.float32(len(self._flips))
+
+    def _mirrored_back(self, maps: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the maps of a mirrored block as those of the block."""
+        maps = np.flip(maps, axes)
+        for output in (self._vectors[axis] for axis in axes if axis in self._vectors):
+            maps[output] = 1 - maps[output]
+        return maps
 
     def _apply(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
         self._tell(0.0)

@@ -1,0 +1,186 @@
+"""Flow fields: at every pixel of an object, the direction in which its middle lies.
+
+A network that has learned them tells touching objects apart by where their pixels lead. Heat spreads from the middle of
+each object and stays within it; the field points up its gradient, so that it leads around corners and out of bays.
+Pixels that are carried to the same place are one object (Stringer, Wang, Michaelos and Pachitariu 2021, "Cellpose",
+doi:10.1038/s41592-020-01018-x). Written after the paper.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage, sparse
+
+from napari_unet.objects.stitch import compact
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLOWS = {2: ("flow_y", "flow_x"), 3: ("flow_z", "flow_y", "flow_x")}
+"""Names of the maps, by the number of spatial axes: half a component of the unit vector, and a half."""
+
+DOUBLINGS = 8
+"""Pixels are carried 2 to the power of this many steps, of the length of the vectors: past the middle of any object."""
+
+_GROUPS = (0, 8, 16, 24, 32, 48, 64, 96)
+"""Lengths, in pixels, up to which the heat of objects spreads together, for two rounds a pixel; longer ones are shrunk."""
+
+
+def flow_field(labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return unit vectors that lead to the middle of each object, 0 in the background and where there is no way.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes ([Z,] Y, X)
+        Instance ids, 0 is background.
+
+    Returns
+    -------
+    ndarray of float32, axes (ndim, [Z,] Y, X)
+        Components along the axes, in their order.
+    """
+    numbers = compact(labels)
+    field = np.zeros((labels.ndim, *labels.shape), np.float32)
+    boxes = ndimage.find_objects(numbers)
+    longest = np.array([0, *(max(s.stop - s.start for s in box) for box in boxes)])
+    # As many rounds as the longest of a group may need are made for all of it; what else is there makes no difference.
+    for least, most in itertools.pairwise(_GROUPS):
+        these = (longest > least) & (longest <= most)
+        if these.any():
+            field += _uphill(np.where(these[numbers], numbers, 0), 2 * most)
+    for number in np.flatnonzero(longest > _GROUPS[-1]):
+        box = boxes[number - 1]
+        field[(slice(None), *box)] += _of_long(numbers[box] == number, -(-longest[number] // _GROUPS[-1]))
+    return field
+
+
+def _of_long(mask: NDArray[np.bool_], factor: int) -> NDArray[np.float32]:
+    """Return the field of one long object: that of blocks of `factor` pixels along each axis."""
+    from skimage.measure import block_reduce
+
+    blocks = block_reduce(mask, (factor,) * mask.ndim, np.max)
+    field = _uphill(blocks.astype(np.int32), 2 * _GROUPS[-1])
+    for axis in range(1, field.ndim):
+        field = field.repeat(factor, axis)
+    return field[(slice(None), *(slice(0, n) for n in mask.shape))] * mask
+
+
+def _uphill(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float32]:
+    """Return the unit vectors of all objects ([Z,] Y, X), from heat that spread for so many rounds."""
+    heat = _heat(numbers, rounds)
+    field = np.stack([_next(heat, numbers, axis, 1) - _next(heat, numbers, axis, -1) for axis in range(heat.ndim)])
+    field *= numbers > 0
+    length = np.sqrt((field**2).sum(0))
+    return np.divide(field, length, out=np.zeros_like(field), where=length > 0).astype(np.float32)
+
+
+def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
+    """Return the logarithm of 1 + the heat in each object ([Z,] Y, X), fed at its middle for so many rounds."""
+    inside = numbers > 0
+    ids, shape = numbers[inside], numbers.shape
+    index = np.full(np.add(shape, 2), -1, np.int32)
+    core = (slice(1, -1),) * numbers.ndim
+    index[core][inside] = np.arange(len(ids))
+    rows, columns = [], []
+    for shift in itertools.product((0, 1, 2), repeat=numbers.ndim):
+        beside = index[tuple(slice(s, s + n) for s, n in zip(shift, shape, strict=True))][inside]
+        same = (beside >= 0) & (ids[beside] == ids)
+        rows.append(np.flatnonzero(same))
+        columns.append(beside[same])
+    places = np.concatenate(rows), np.concatenate(columns)
+    spread = sparse.csr_array((np.full(len(places[0]), 3.0**-numbers.ndim), places), shape=(len(ids),) * 2)
+    source = np.zeros(len(ids))
+    source[index[core][tuple(_middles(numbers).T)]] = 1
+    heat = np.zeros_like(source)
+    for _ in range(rounds):
+        heat = spread @ (heat + source)
+    result = np.zeros(shape)
+    result[inside] = np.log1p(heat)
+    return result
+
+
+def _middles(numbers: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return for each object its pixel nearest to its centre of mass, axes (n, ndim)."""
+    found = []
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        if box is not None:
+            pixels = np.argwhere(numbers[box] == number)
+            nearest = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()]
+            found.append(nearest + [s.start for s in box])
+    return np.array(found, np.intp).reshape(-1, numbers.ndim)
+
+
+def _next(heat: NDArray[np.float64], numbers: NDArray[Any], axis: int, step: int) -> NDArray[np.float64]:
+    """Return the heat of the next pixel along an axis; 0 where that is of another object, so that flows lead away."""
+    here, there = (slice(None, -1), slice(1, None)) if step > 0 else (slice(1, None), slice(None, -1))
+    lead = (slice(None),) * axis
+    result = np.zeros_like(heat)
+    result[(*lead, here)] = np.where(numbers[(*lead, here)] == numbers[(*lead, there)], heat[(*lead, there)], 0)
+    return result
+
+
+def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int = DOUBLINGS) -> NDArray[np.float32]:
+    """Return how far each pixel of a mask is carried along a field in 2**`doublings` steps.
+
+    Parameters
+    ----------
+    flows : ndarray of float32, axes (ndim, [Z,] Y, X)
+        Pixels a step; not used outside the mask, where nothing moves.
+    mask : ndarray of bool, axes ([Z,] Y, X)
+    doublings : int
+
+    Returns
+    -------
+    ndarray of float32, axes (ndim, n)
+        Of the n pixels of the mask, in the order of their index.
+
+    Notes
+    -----
+    A way of twice as many steps is one way, and another from where it ends: so a few rounds do for hundreds of steps
+    (the "scaling and squaring" of Arsigny et al. 2006, doi:10.1007/11866565_113). A displacement only depends on the
+    field around it, never on where the array begins: parts of an image give the same as the whole.
+    """
+    start = np.argwhere(mask).T
+    limits = np.reshape(mask.shape, (-1, 1)) - 1
+    strides = np.reshape([math.prod(mask.shape[axis + 1 :]) for axis in range(mask.ndim)], (-1, 1))
+    field = np.zeros((mask.ndim, mask.size), np.float32)
+    flat = (start * strides).sum(0)
+    way = flows.reshape(mask.ndim, -1)[:, flat].astype(np.float32)
+    for _ in range(doublings):
+        field[:, flat] = way
+        whole = np.floor(way)
+        part, corner = way - whole, start + whole.astype(np.intp)
+        further = np.zeros_like(way)
+        for shift in itertools.product((0, 1), repeat=mask.ndim):
+            weight = np.prod([p if s else 1 - p for s, p in zip(shift, part, strict=True)], axis=0)
+            place = np.clip(corner + np.reshape(shift, (-1, 1)), 0, limits)
+            further += weight * field[:, (place * strides).sum(0)]
+        way = np.clip(way + further, -start, limits - start).astype(np.float32)
+    return way
+
+
+def grouped(flows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return one id for the pixels of a mask that are carried to the same place.
+
+    Parameters
+    ----------
+    flows : ndarray of float32, axes (ndim, [Z,] Y, X)
+        Pixels a step.
+    mask : ndarray of bool, axes ([Z,] Y, X)
+
+    Returns
+    -------
+    ndarray of int32, axes ([Z,] Y, X), ids from 1
+    """
+    start = np.argwhere(mask).T
+    ends = tuple(start + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
+    crowd = np.zeros(mask.shape, np.int32)
+    np.add.at(crowd, ends, 1)
+    meeting = ndimage.label(ndimage.binary_dilation(crowd > 0), np.ones((3,) * mask.ndim))[0]
+    labels = np.zeros(mask.shape, np.int32)
+    labels[mask] = meeting[ends]
+    return labels
