@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import ndimage, sparse
+from scipy import ndimage
 from scipy.spatial import KDTree
 
 from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.objects.decode import Decoding, decode_instances, drop_small
+from napari_unet.objects.flows import flow_field
 from napari_unet.objects.stitch import compact
 from napari_unet.objects.targets import boundaries, known_maps, target_maps
 
@@ -130,49 +131,9 @@ def middles(labels: NDArray[Any]) -> NDArray[np.float64]:
     return np.array(found, float).reshape(-1, 2)
 
 
-def directions(labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return unit vectors up the gradient of a heat that spreads from the middle of each object and stays within it."""
-    numbers = compact(labels)
-    inside = numbers > 0
-    result = np.zeros((2, *labels.shape), np.float32)
-    if not inside.any():
-        return result
-    index = np.full(np.add(labels.shape, 2), -1)
-    index[1:-1, 1:-1][inside] = np.arange(inside.sum())
-    ids = numbers[inside]
-    rows, columns = [], []
-    for dy in (0, 1, 2):
-        for dx in (0, 1, 2):
-            beside = index[dy : dy + labels.shape[0], dx : dx + labels.shape[1]][inside]
-            same = (beside >= 0) & (ids[beside] == ids)
-            rows.append(np.flatnonzero(same))
-            columns.append(beside[same])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    spread = sparse.csr_array((np.full(len(row), 1 / 9, np.float32), (row, column)), shape=(len(ids),) * 2)
-    source = np.zeros(len(ids), np.float32)
-    source[index[1:-1, 1:-1][tuple(middles(labels).astype(int).T)]] = 1
-    heat = np.zeros_like(source)
-    for _ in range(2 * max(sum(s.stop - s.start for s in box) for box in ndimage.find_objects(numbers))):
-        heat = spread @ (heat + source)
-    field = np.zeros(labels.shape, np.float32)
-    field[inside] = np.log1p(heat)
-    for axis in (0, 1):  # differences within the object only: another one's heat is none of its business
-        ahead, behind = (_beside(field, numbers, axis, step) for step in (1, -1))
-        result[axis] = np.where(inside, ahead - behind, 0)
-    return result / np.maximum(np.hypot(*result), 1e-12)
-
-
-def _beside(heat: NDArray[np.float32], numbers: NDArray[Any], axis: int, step: int) -> NDArray[np.float32]:
-    """Return the heat of the next pixel along an axis; 0 where it is of another object, so that flows lead away."""
-    shifted, labels = np.roll(heat, -step, axis), np.roll(numbers, -step, axis)
-    outside = np.zeros(heat.shape, bool)
-    outside[(slice(None),) * axis + (-1 if step > 0 else 0,)] = True
-    return np.where((labels == numbers) & ~outside, shifted, 0)
-
-
 def flow_targets(labels: NDArray[Any]) -> NDArray[np.float32]:
     """Return foreground and directions."""
-    return np.concatenate([(labels > 0)[None].astype(np.float32), directions(labels)])
+    return np.concatenate([(labels > 0)[None].astype(np.float32), flow_field(labels)])
 
 
 def known_flows(labels: NDArray[Any], supervised: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -217,7 +178,7 @@ def decode_flows(maps: NDArray[np.float32], choice: Mapping[str, Any]) -> NDArra
 
 def _consistent(labels: NDArray[np.int32], flows: NDArray[np.float32], most: float) -> NDArray[np.int32]:
     """Drop the objects whose shape asks for other flows than were predicted."""
-    error = ((directions(labels) - flows) ** 2).sum(0)
+    error = ((flow_field(labels) - flows) ** 2).sum(0)
     numbers = np.arange(1, labels.max(initial=0) + 1)
     wrong = numbers[np.asarray(ndimage.mean(error, labels, numbers)) > most] if len(numbers) else numbers
     return drop_small(np.where(np.isin(labels, wrong), 0, labels), 1)

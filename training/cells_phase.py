@@ -13,7 +13,9 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import FLAT, Pair, Recipe, Split
+from napari_unet.objects.decode import Decoding
+from napari_unet.objects.flows import LEARNED
+from recipe import Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +52,11 @@ RECIPE = Recipe(
             "Whole cells in phase contrast, also touching ones. Set the diameter if it is far from 60 pixels. "
             "Parts of a chamber's wall may be taken for cells."
         ),
-        spec=UNetSpec(ndim=2, in_channels=1, out_channels=len(FLAT), features=16, levels=4),
-        outputs=FLAT,
+        spec=UNetSpec(ndim=2, in_channels=1, out_channels=len(LEARNED[2]), features=16, levels=4),
+        outputs=LEARNED[2],
         classes=("cell",),
+        # What stage 0 chose, as far as it is of flows too: when they were learned, no field was left to choose on.
+        decoding=Decoding(seeds="flows", smoothing=2.0, min_size=100),
         diameter=IMAGE_DIAMETER * SCALE,
         image_diameter=IMAGE_DIAMETER,
         training_data=(
@@ -68,16 +72,12 @@ RECIPE = Recipe(
         FIRST.model_copy(update={"steps": 200, "learning_rate": 1e-3, "seed": 1}),
         FIRST.model_copy(update={"steps": 140, "learning_rate": 5e-4, "seed": 2, "warmup": 5}),
         FIRST.model_copy(update={"steps": 500, "learning_rate": 1e-3, "seed": 3}),
+        FIRST.model_copy(update={"steps": 1200, "learning_rate": 1e-3, "seed": 4}),
     ),
-    on_all=3,  # only one of the fields for choosing shows the wall of the chamber
-    on_mistakes=2,  # and it shows little of it
+    earlier=4,
+    on_all=4,  # only one of the fields for choosing shows the wall of the chamber
+    on_mistakes=3,  # and it shows little of it
     pairs=pairs,
-    grid={
-        "seeds": ("distance", "boundary"),
-        "seed_threshold": (0.4, 0.5, 0.6),
-        "smoothing": (1.0, 2.0),
-        "min_size": (12, 100),
-    },
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Train the shipped model `nuclei`: nuclei in fluorescence, histology and brightfield.
 
 DATA holds `nuclei_dsb2018` (Broad BBBC038, CC0) and `nuclei_bbbc039` (CC0), each with train/images, train/labels,
-val/images and val/labels. Three maps are learned at once (foreground, boundary, distance) on 92 % of the training
-images, with milder deformations towards the end; the other 8 % choose which of boundary and distance separates touching
-nuclei better, and at which thresholds.
+val/images and val/labels. Several maps are learned at once on 92 % of the training
+images, with milder deformations towards the end; the other 8 % choose the thresholds. The first three stages learned a
+boundary map, the others a flow field in its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import FLAT, Pair, Recipe, Split
+from napari_unet.objects.decode import Decoding
+from napari_unet.objects.flows import LEARNED
+from recipe import Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,14 +59,17 @@ REFINE = FIRST.model_copy(
     update={"steps": 2000, "patch": (160, 160), "learning_rate": 1.5e-3, "augmentation": MILD, "seed": 1}
 )
 
+FLOWS = REFINE.model_copy(update={"steps": 3000, "learning_rate": 1e-3, "seed": 3, "ema": 0.99, "border": 3.0})
+
 RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei",
         description="Nuclei in fluorescence, histology (RGB) and brightfield images, 8 to 80 pixels across.",
-        spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(FLAT), features=16, levels=4),
-        outputs=FLAT,
+        spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(LEARNED[2]), features=16, levels=4),
+        outputs=LEARNED[2],
         classes=("nucleus",),
         inputs="colour",
+        decoding=Decoding(seeds="flows"),
         diameter=32.0,  # the widest that are found as well as any: docs/decisions/0012
         training_data=(
             DataSource(
@@ -75,13 +80,15 @@ RECIPE = Recipe(
         ),
         licence="CC0-1.0",
     ),
-    stages=(FIRST, REFINE, REFINE.model_copy(update={"steps": 4800, "seed": 2})),
+    stages=(FIRST, REFINE, REFINE.model_copy(update={"steps": 4800, "seed": 2}), FLOWS),
+    earlier=3,
     pairs=pairs,
     shares=SHARES,
     grid={
-        "seeds": ("distance", "boundary"),
-        "foreground": (0.4, 0.5),
-        "seed_threshold": (0.4, 0.5, 0.6, 0.7, 0.8),
+        "foreground": (0.3, 0.4, 0.5),
+        "smoothing": (0.0, 1.0, 1.5, 2.0),
+        "meeting": (1, 2, 3),
+        "min_size": (12, 24),
     },
     bank={"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)},
     bank_patch=(192, 192),

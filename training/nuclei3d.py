@@ -13,7 +13,9 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from recipe import DEEP, Pair, Recipe, Split
+from napari_unet.objects.decode import Decoding
+from napari_unet.objects.flows import LEARNED
+from recipe import Pair, Recipe, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +47,10 @@ RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei3d",
         description="Nuclei in fluorescence volumes, about 15 voxels across, voxels about as deep as they are wide.",
-        spec=UNetSpec(ndim=3, in_channels=1, out_channels=len(DEEP), features=8, levels=3),
-        outputs=DEEP,
+        spec=UNetSpec(ndim=3, in_channels=1, out_channels=len(LEARNED[3]), features=8, levels=3),
+        outputs=LEARNED[3],
         classes=("nucleus",),
+        decoding=Decoding(seeds="flows"),
         diameter=15.0,  # median of the training volumes
         training_data=(
             DataSource(
@@ -57,13 +60,17 @@ RECIPE = Recipe(
         ),
         licence="CC-BY-3.0",
     ),
-    stages=(FIRST, FIRST.model_copy(update={"steps": 1000, "seed": 1})),
+    stages=(
+        FIRST,
+        FIRST.model_copy(update={"steps": 1000, "seed": 1}),
+        FIRST.model_copy(update={"steps": 1500, "seed": 2}),
+    ),
+    earlier=2,
     pairs=pairs,
     grid={
-        "seeds": ("distance", "boundary"),
         "foreground": (0.3, 0.4, 0.5),
-        "seed_threshold": (0.2, 0.3, 0.4, 0.5),
-        "smoothing": (1.0, 1.5),
+        "smoothing": (0.0, 1.0, 1.5, 2.0),
+        "meeting": (0, 1, 2),
         "min_size": (100,),
     },
 )  # fmt: skip

@@ -19,7 +19,6 @@ from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
-from napari_unet.objects.flows import FLOWS
 from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
 
 Split = Literal["train", "choose", "val"]
-
-FLAT, DEEP = (("foreground", "distance", *FLOWS[ndim]) for ndim in (2, 3))
-"""What is learned of objects, in 2D and in 3D: flows separate them, and a map of middles tells where to look next."""
 
 EARLIER = ("foreground", "boundary", "distance")
 """What was learned of them before flows were found to be better (docs/decisions/0006)."""
@@ -135,7 +131,7 @@ def samples(recipe: Recipe, data: Path, stage: int, net: UNet) -> list[Sample]:
 
     Images are weighted by kind and by the square root of their size.
     """
-    border = recipe.stages[0].border
+    border = recipe.stages[stage].border
     drawn: list[tuple[str, Sample]] = []
     for pair in itertools.chain.from_iterable(recipe.pairs(data, split) for split in recipe.learned(stage)):
         image, labels = recipe.load(pair)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.learning.augment import Augmentation, _elastic_field, draw_patch
+from napari_unet.learning.augment import Augmentation, _coordinates, _elastic_field, _sample_at, draw_patch
 from napari_unet.learning.sampling import PatchSampler, make_sample
+from napari_unet.objects.flows import FLOWS, flow_field
 
 GEOMETRY_ONLY = {"contrast": 0, "brightness": 0, "gamma": 1, "noise": 0, "blur": 0}
 
@@ -63,6 +64,41 @@ def test_the_elastic_grid_of_the_paper():
     for displacement in field:
         assert np.allclose(displacement[::50, ::50], rng.normal(0, 10, (3, 3)), atol=1e-3)
         assert np.abs(np.diff(displacement, axis=0)).max() < 1.5  # smooth in between
+
+
+@pytest.mark.parametrize("shape", [(80, 90), (12, 60, 70)])
+@pytest.mark.parametrize("still", [{}, {"elastic": 0, "scale": 1.0}])
+def test_vectors_turn_with_the_image(blobs, shape, still):
+    """Those of a crop are the field of the labels in the crop."""
+    _, labels = blobs(shape, n=12, radius=8)
+    names = ("foreground", *FLOWS[len(shape)])
+    source = make_sample(labels[None].astype(np.float32), labels, names)
+    patch = (48, 48) if len(shape) == 2 else (12, 48, 48)
+    alike = []
+    for seed in range(12):
+        how = Augmentation(**(GEOMETRY_ONLY | still))
+        center = tuple(n / 2 - 0.5 for n in shape)
+        _, targets, _ = draw_patch(source, patch, center, how, np.random.default_rng(seed))
+        coordinates = _coordinates(patch, center, how, np.random.default_rng(seed))
+        turned = _sample_at(labels[None].astype(np.float32), coordinates, "nearest")[0].numpy().astype(int)
+        whole = ~np.isin(turned, [turned[..., 0, :], turned[..., -1, :], turned[..., 0], turned[..., -1]])
+        whole &= (turned > 0) & ((coordinates >= 0).all(0) & (np.array(shape) - 1 >= coordinates.T).all(-1).T)
+        if whole.any():
+            alike.append((flow_field(turned) * (2 * targets[1:].numpy() - 1)).sum(0)[whole].mean())
+    assert len(alike) > 5
+    assert np.mean(alike) > (0.9 if still else 0.8)  # bent or resized, the pixels of the labels are others
+
+
+def test_beyond_the_border_vectors_are_mirrored():
+    labels = np.zeros((40, 40), int)
+    labels[2:20, 2:20] = 1
+    source = make_sample(labels[None].astype(np.float32), labels, ("foreground", *FLOWS[2]))
+    _, targets, _ = draw_patch(source, (41, 41), (0.0, 0.0), None, np.random.default_rng(0))
+    foreground, y, x = targets.numpy()
+    assert np.allclose(y[:20], 1 - y[:20:-1])
+    assert np.allclose(x[:, :20], 1 - x[:, :20:-1])
+    assert np.allclose(y, y[:, ::-1])
+    assert np.allclose(foreground, foreground[::-1], atol=1e-5)
 
 
 def test_draws_are_seeded(sample):

@@ -45,7 +45,8 @@ def test_a_model_for_objects():
     model = new_model("unet2d", "instances", [image()], [LABELS])
     assert model.info.spec.ndim == 2
     assert model.info.spec.in_channels == 1
-    assert model.info.outputs == ("foreground", "distance")
+    assert model.info.outputs == ("foreground", "distance", "flow_y", "flow_x")
+    assert model.info.decoding.seeds == "flows"
     assert model.info.task == "instances"
     assert not model.net.training
     again = new_model("unet2d", "instances", [image()], [LABELS])

@@ -11,7 +11,7 @@ from napari_unet.objects.decode import Decoding, decode_instances
 from napari_unet.objects.flows import FLOWS, carried, flow_field, grouped
 from napari_unet.objects.targets import known_maps, target_maps
 
-DECODING = Decoding(seeds="flows", min_size=0)
+DECODING = Decoding(seeds="flows", smoothing=0, meeting=1, min_size=0)
 
 
 def outputs(ndim):
@@ -90,6 +90,20 @@ def test_doubling_is_walking():
     assert np.abs(np.argwhere(mask).T + carried(field, mask, 6) - places).max() < 2
 
 
+def test_smoothing_carries_on_what_is_held_up():
+    labels = np.zeros((60, 100), int)
+    labels[10:50, 10:50], labels[10:50, 50:90] = 1, 2
+    noise = np.random.default_rng(0).normal(0, 1.5, (2, *labels.shape))
+    maps = maps_of(labels)
+    maps[1:] += noise / 2
+    rough, smooth = (
+        decode_instances(maps, outputs(2), DECODING.model_copy(update={"smoothing": s, "meeting": 2})) for s in (0, 2)
+    )
+    assert rough.max() > 4
+    assert smooth.max() == 2
+    assert evaluate(labels, smooth).ap["0.90"] == 1
+
+
 def test_flows_are_known_for_whole_objects_only():
     labels = np.zeros((20, 20), int)
     labels[2:8, 2:8], labels[12:18, 4:18] = 1, 2
@@ -105,7 +119,7 @@ def test_flows_are_known_for_whole_objects_only():
 
 
 def test_at_another_scale_steps_are_as_long_for_the_network():
-    """Maps brought back to twice the size (and four times in Z) give the same objects, four (sixteen) times as large."""
+    """Maps brought back to twice the size, four times in Z, give the same objects, sixteen times as large."""
     labels = np.zeros((8, 24, 40), int)
     labels[1:7, 4:20, 4:20], labels[1:7, 4:20, 20:36] = 1, 2
     large = maps_of(labels).repeat(4, 1).repeat(2, 2).repeat(2, 3)

@@ -92,6 +92,17 @@ def test_the_average_over_flips_is_that_of_the_mirrored_images(tiny_net, spec):
     assert np.abs(np.flip(turned, -1) - maps(image, averaged)).max() < 1e-6
 
 
+def test_vectors_point_the_other_way_where_a_block_is_mirrored(tiny_net):
+    net = tiny_net(out_channels=3)
+    image = np.random.default_rng(0).random((1, 24, 40), np.float32)
+    plain, vectors = Predictor(net, flips=True)(image), Predictor(net, flips=True, vectors={-2: 1, -1: 2})(image)
+    assert np.array_equal(plain[0], vectors[0])
+    every = {axes: np.flip(Predictor(net)(np.flip(image, axes)), axes) for axes in ((), (-1,), (-2,), (-2, -1))}
+    for axis, output in ((-2, 1), (-1, 2)):
+        wanted = np.mean([1 - maps[output] if axis in axes else maps[output] for axes, maps in every.items()], axis=0)
+        assert np.abs(vectors[output] - wanted).max() < 1e-6
+
+
 def test_a_short_halo_is_nearly_the_same_and_nothing_more():
     spec, shape = SPECS[1], (64, 64)
     whole = run(spec, shape, 0)

@@ -20,7 +20,8 @@ from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
-from recipe import EARLIER, FLAT, Pair, Recipe, samples
+from napari_unet.objects.flows import LEARNED
+from recipe import EARLIER, Pair, Recipe, samples
 
 SPLITS = ("train", "choose", "val")
 
@@ -51,7 +52,7 @@ def recipe(*steps, **card):
         steps=1, batch_size=2, patch=(32, 32), learning_rate=1e-2, freeze_norm=False, augmentation=None, ema=0.5
     )
     info = ModelInfo(
-        name="discs", spec=UNetSpec(features=4, levels=2, out_channels=4), outputs=FLAT, classes=("disc",), **card
+        name="discs", spec=UNetSpec(features=4, levels=2, out_channels=4), outputs=LEARNED[2], classes=("disc",), **card
     )
     return Recipe(
         card=info,
@@ -105,11 +106,11 @@ def test_a_later_stage_may_learn_other_maps(data, tmp_path):
     run, planned = tmp_path / "run", replace(recipe(2, 1), earlier=1)
     train(planned, data, run, "cpu")
     assert planned.outputs(0) == EARLIER
-    assert planned.outputs(1) == FLAT
+    assert planned.outputs(1) == LEARNED[2]
     first, last = (trained(planned, run, stage)[0].head.weight for stage in (0, 1))
     assert len(first) == 3
     assert len(last) == 4
-    shared = [(EARLIER.index(name), FLAT.index(name)) for name in ("foreground", "distance")]
+    shared = [(EARLIER.index(name), LEARNED[2].index(name)) for name in ("foreground", "distance")]
     for old, new in shared:
         assert abs(first[old] - last[new]).max() < 0.05
 
@@ -146,7 +147,7 @@ def test_from_pictures_to_a_model_file_with_its_card(data, tmp_path):
     assert len(report["tried"]) == 4
     assert info.recipe["steps"] == 60
     assert info.bank == "discs"
-    assert info.outputs == FLAT
+    assert info.outputs == LEARNED[2]
     assert info.decoding.seeds in ("distance", "flows")
     assert info.scores["val AP@0.50"] == report["validation"]["discs"]["ap"]["0.50"] > 0.5
 

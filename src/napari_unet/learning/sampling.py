@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-import os
-FLOW_WEIGHT = float(os.environ.get("FLOW_WEIGHT", 1))
+FLOW_WEIGHT = 5.0
+"""How much more the maps of a flow field count than others: what they are wrong about is a direction, and no object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +110,8 @@ def make_sample(
     names = FLOWS[labels.ndim]
     flows = outputs.index(names[0]) if names[0] in outputs else None
     if flows is not None:
-        known = known * np.reshape([FLOW_WEIGHT if n in names else 1.0 for n in outputs], (-1, *[1] * labels.ndim))
-        known = known.astype(np.float16)
+        weights = [FLOW_WEIGHT if name in names else 1.0 for name in outputs]
+        known = (known * np.reshape(weights, (-1, *[1] * labels.ndim))).astype(np.float16)
     return Sample(image, target_maps(labels, outputs), known, focus, weight, flows)
 
 

@@ -30,11 +30,13 @@ class Decoding(BaseModel):
     seed_threshold : float
         A pixel whose map is above this starts an object. Not used with flows.
     smoothing : float
-        Standard deviation, in pixels, of the Gaussian that smooths the map before seeds are looked for. Not used with
-        flows.
+        Standard deviation, in pixels, of the Gaussian that smooths the maps that separate objects.
     min_seed : int
-        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object. With flows, the
-        pixels that are carried there.
+        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object. Not used with
+        flows.
+    meeting : int
+        Pixels around a place that pixels are carried to by a flow field, within which others belong to it. Only used
+        with flows.
     min_size : int
         Objects of fewer pixels are dropped.
     """
@@ -46,6 +48,7 @@ class Decoding(BaseModel):
     seed_threshold: float = Field(0.5, gt=0, lt=1)
     smoothing: float = Field(1.0, ge=0)
     min_seed: int = Field(8, ge=0)
+    meeting: int = Field(2, ge=0)
     min_size: int = Field(12, ge=0)
 
     def needs(self, ndim: int) -> tuple[str, ...]:
@@ -91,13 +94,15 @@ def decode_instances(
     """
     from skimage.segmentation import watershed
 
-    decoding = decoding.at_scale(zoom)
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
     if decoding.seeds == "flows":
-        steps = np.reshape(zoom or (1.0,) * mask.ndim, (-1, *[1] * mask.ndim))
-        flows = np.stack([2 * named[name] - 1 for name in FLOWS[mask.ndim]]) / steps
-        return drop_small(grouped(flows.astype(np.float32), mask), decoding.min_size)
+        # Lengths are the network's, and here they are as many pixels: not the same along all axes.
+        pixels = [1 / z for z in zoom or (1.0,) * mask.ndim]
+        flows = np.stack([p * (2 * named[name] - 1) for p, name in zip(pixels, FLOWS[mask.ndim], strict=True)])
+        smoothing, meeting = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.meeting))
+        return drop_small(grouped(flows, mask, smoothing, meeting), decoding.at_scale(zoom).min_size)
+    decoding = decoding.at_scale(zoom)
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:
         middle = ndimage.gaussian_filter(middle, decoding.smoothing)

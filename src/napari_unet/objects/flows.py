@@ -18,16 +18,21 @@ from scipy import ndimage, sparse
 from napari_unet.objects.stitch import compact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 FLOWS = {2: ("flow_y", "flow_x"), 3: ("flow_z", "flow_y", "flow_x")}
 """Names of the maps, by the number of spatial axes: half a component of the unit vector, and a half."""
 
+LEARNED = {ndim: ("foreground", "distance", *names) for ndim, names in FLOWS.items()}
+"""What a network for objects learns best: flows separate them, and a map of middles tells where to look next."""
+
 DOUBLINGS = 8
 """Pixels are carried 2 to the power of this many steps, of the length of the vectors: past the middle of any object."""
 
 _GROUPS = (0, 8, 16, 24, 32, 48, 64, 96)
-"""Lengths, in pixels, up to which the heat of objects spreads together, for two rounds a pixel; longer ones are shrunk."""
+"""Lengths, in pixels, up to which the heat of objects spreads together, two rounds a pixel; longer ones are shrunk."""
 
 
 def flow_field(labels: NDArray[Any]) -> NDArray[np.float32]:
@@ -75,7 +80,7 @@ def _uphill(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float32]:
     field = np.stack([_next(heat, numbers, axis, 1) - _next(heat, numbers, axis, -1) for axis in range(heat.ndim)])
     field *= numbers > 0
     length = np.sqrt((field**2).sum(0))
-    return np.divide(field, length, out=np.zeros_like(field), where=length > 0).astype(np.float32)
+    return np.asarray(np.divide(field, length, out=np.zeros_like(field), where=length > 0), np.float32)
 
 
 def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
@@ -93,11 +98,11 @@ def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
         columns.append(beside[same])
     places = np.concatenate(rows), np.concatenate(columns)
     spread = sparse.csr_array((np.full(len(places[0]), 3.0**-numbers.ndim), places), shape=(len(ids),) * 2)
-    source = np.zeros(len(ids))
+    source: NDArray[np.float64] = np.zeros(len(ids))
     source[index[core][tuple(_middles(numbers).T)]] = 1
     heat = np.zeros_like(source)
     for _ in range(rounds):
-        heat = spread @ (heat + source)
+        heat = np.asarray(spread @ (heat + source))
     result = np.zeros(shape)
     result[inside] = np.log1p(heat)
     return result
@@ -163,7 +168,12 @@ def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int 
     return way
 
 
-def grouped(flows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+def grouped(
+    flows: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    smoothing: Sequence[float] = (),
+    meeting: Sequence[float] = (),
+) -> NDArray[np.int32]:
     """Return one id for the pixels of a mask that are carried to the same place.
 
     Parameters
@@ -171,16 +181,24 @@ def grouped(flows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.i
     flows : ndarray of float32, axes (ndim, [Z,] Y, X)
         Pixels a step.
     mask : ndarray of bool, axes ([Z,] Y, X)
+    smoothing : sequence of float
+        Standard deviation, along each axis, of the Gaussian that smooths the field; none if it is empty. Where a
+        network is unsure, vectors of all directions would else hold pixels up on their way.
+    meeting : sequence of float
+        How far around a place, along each axis, others belong to it; rounded. Not at all if it is empty.
 
     Returns
     -------
     ndarray of int32, axes ([Z,] Y, X), ids from 1
     """
-    start = np.argwhere(mask).T
-    ends = tuple(start + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
-    crowd = np.zeros(mask.shape, np.int32)
-    np.add.at(crowd, ends, 1)
-    meeting = ndimage.label(ndimage.binary_dilation(crowd > 0), np.ones((3,) * mask.ndim))[0]
+    flows = flows * mask
+    if any(smoothing):
+        flows = np.stack([ndimage.gaussian_filter(part, smoothing) for part in flows])
+    ends = tuple(np.argwhere(mask).T + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
+    places = np.zeros(mask.shape, np.uint8)
+    places[ends] = 1
+    for axis, reach in enumerate(meeting):
+        places = ndimage.maximum_filter1d(places, 2 * round(reach) + 1, axis)
     labels = np.zeros(mask.shape, np.int32)
-    labels[mask] = meeting[ends]
+    labels[mask] = ndimage.label(places, np.ones((3,) * mask.ndim))[0][ends]
     return labels
