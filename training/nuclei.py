@@ -59,7 +59,7 @@ REFINE = FIRST.model_copy(
     update={"steps": 2000, "patch": (160, 160), "learning_rate": 1.5e-3, "augmentation": MILD, "seed": 1}
 )
 
-FLOWS = REFINE.model_copy(update={"steps": 3000, "learning_rate": 1e-3, "seed": 3, "ema": 0.99, "border": 3.0})
+FLOWS = REFINE.model_copy(update={"steps": 1800, "learning_rate": 1e-3, "seed": 3, "ema": 0.99, "border": 3.0})
 
 RECIPE = Recipe(
     card=ModelInfo(

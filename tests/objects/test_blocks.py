@@ -8,18 +8,20 @@ from scipy import ndimage
 
 from napari_unet.objects.blocks import BlockStitcher
 from napari_unet.objects.decode import Decoding, decode_instances
+from napari_unet.objects.flows import FLOWS
+from napari_unet.objects.targets import target_maps
 
 OUTPUTS = ("foreground", "distance")
 
 
-def by_blocks(maps, block, overlap, decoding=None):
+def by_blocks(maps, block, overlap, decoding=None, outputs=OUTPUTS):
     """Labels of maps decoded in blocks, and how many blocks there were."""
     decoding = decoding or Decoding()
     stitcher = BlockStitcher(maps.shape[1:], block, overlap)
     labels = np.zeros(maps.shape[1:], np.int32)
     regions = []
     for part in stitcher.blocks():
-        labels[part.region] = stitcher.add(part, decode_instances(maps[(slice(None), *part.seen)], OUTPUTS, decoding))
+        labels[part.region] = stitcher.add(part, decode_instances(maps[(slice(None), *part.seen)], outputs, decoding))
         regions.append(part.region)
     return stitcher.final_ids()[labels], len(regions)
 
@@ -54,6 +56,22 @@ def test_small_objects_come_out_as_if_decoded_at_once(seed, block, overlap):
     assert whole.max() > 60
     assert same_objects(whole, labels)
     assert np.array_equal(np.unique(labels), np.arange(labels.max() + 1)), "ids without gaps"
+
+
+@pytest.mark.parametrize("shape", [(190, 230), (40, 60, 60)])
+@pytest.mark.parametrize("seed", range(3))
+def test_objects_told_apart_by_flows_too(blobs, shape, seed):
+    flat = len(shape) == 2
+    _, labels = blobs(shape, n=160 if flat else 60, radius=6 if flat else 5, seed=seed)
+    names = ("foreground", *FLOWS[len(shape)])
+    maps = target_maps(labels, names).astype(np.float32)
+    maps[1:] += np.random.default_rng(seed).normal(0, 0.3, maps[1:].shape)
+    decoding = Decoding(seeds="flows")
+    whole = decode_instances(maps, names, decoding)
+    found, n_blocks = by_blocks(maps, (50, 64) if flat else (16, 24, 24), 20 if flat else 12, decoding, names)
+    assert n_blocks > 9
+    assert whole.max() > 20
+    assert same_objects(whole, found)
 
 
 def test_volumes_too():

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.learning.sampling import draw_focus
+from napari_unet.learning.sampling import draw_focus, map_weights
+from napari_unet.objects.targets import OF_WHOLE_OBJECTS
 from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _RUN = np.ones((3, 1, 1), bool)
 def painted_pixels(model: Model, sample: Sample) -> NDArray[np.bool_]:
     """Return the pixels ([Z,] Y, X) of objects that the user vouches for."""
     foreground = model.info.outputs.index("foreground")
-    return np.asarray(sample.supervised[foreground] & (sample.targets[foreground] > 0))
+    return np.asarray((sample.supervised[foreground] > 0) & (sample.targets[foreground] > 0))
 
 
 def surroundings(model: Model, sample: Sample, reach: float) -> NDArray[np.bool_]:
@@ -78,13 +79,16 @@ def seen_objects(model: Model, sample: Sample, device: torch.device) -> NDArray[
 
 def with_background(model: Model, sample: Sample, background: NDArray[np.bool_]) -> Sample:
     """Return a sample with more supervised pixels ([Z,] Y, X), all of them background."""
-    foreground, distance = (model.info.outputs.index(name) for name in ("foreground", "distance"))
-    supervised = sample.supervised | background
-    objects = sample.targets[foreground] > 0
-    focus = draw_focus(objects, supervised[foreground])
+    outputs = model.info.outputs
+    painted = painted_pixels(model, sample)
+    known = (sample.supervised[outputs.index("foreground")] > 0) | background
     # With background all around, the whole of an object is known that went on, before, where nobody has looked.
-    painted = objects & supervised[foreground]
     pieces = ndimage.label(painted)[0]
-    cut = np.unique(pieces[painted & ~ndimage.binary_erosion(supervised[foreground], border_value=1)])
-    supervised[distance] |= painted & ~np.isin(pieces, cut)
-    return replace(sample, supervised=supervised, focus=focus)
+    cut = np.unique(pieces[painted & ~ndimage.binary_erosion(known, border_value=1)])
+    whole = painted & ~np.isin(pieces, cut)
+    supervised = sample.supervised.copy()
+    for name, counts, weight in zip(outputs, supervised, map_weights(outputs), strict=True):
+        more = background | whole if name in OF_WHOLE_OBJECTS else background
+        counts[more & (counts == 0)] = weight
+    objects = sample.targets[outputs.index("foreground")] > 0
+    return replace(sample, supervised=supervised, focus=draw_focus(objects, known))

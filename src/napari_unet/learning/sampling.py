@@ -110,9 +110,13 @@ def make_sample(
     names = FLOWS[labels.ndim]
     flows = outputs.index(names[0]) if names[0] in outputs else None
     if flows is not None:
-        weights = [FLOW_WEIGHT if name in names else 1.0 for name in outputs]
-        known = (known * np.reshape(weights, (-1, *[1] * labels.ndim))).astype(np.float16)
+        known = (known * np.reshape(map_weights(outputs), (-1, *[1] * labels.ndim))).astype(np.float16)
     return Sample(image, target_maps(labels, outputs), known, focus, weight, flows)
+
+
+def map_weights(outputs: Sequence[str]) -> list[float]:
+    """Return how much a pixel counts that is known, for each of the maps to be predicted."""
+    return [FLOW_WEIGHT if name in FLOWS[3] else 1.0 for name in outputs]
 
 
 def _by_correction(
