@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.learning import scratch
+from hand_made import bright
 
 
 @pytest.fixture
@@ -65,6 +66,29 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
     assert controller.segment()
     assert len(np.unique(labels.data)) - 1 == 9
     assert [level for level, _ in controller.said_so_far].count("error") == 0
+
+
+def test_what_was_corrected_before_is_kept(viewer, controller, short):
+    """A model that was wrong is left behind; the objects that were drawn over its result are not."""
+    viewer.add_image(squares(), name="image")
+    controller.serve(bright())
+    assert controller.segment()
+    old = viewer.layers["image objects"]
+    assert old.data.max() == 9
+    old.data[10:24, 10:26] = 77  # larger than it was found
+    controller.refresh_corrections(everything=True)
+    controller.session.review(0, (slice(0, 1), slice(70, 96), slice(0, 30)), np.ones((1, 26, 30), bool))
+    assert controller.new_model("mine", "instances")
+    new = controller.session.labels_layer
+    assert new is not old
+    assert not old.visible
+    assert new.data[12, 12] == 77
+    assert new.data[76, 12] > 0, "accepted as it was found"
+    assert len(np.unique(new.data)) - 1 == 2, "what only the model said is gone"
+    assert controller.session.summary.reviewed_share > 0
+    assert controller.said_so_far[-1] == ("info", "2 objects that you corrected are kept; press Learn.")
+    assert controller.learn()
+    assert not controller.model.info.is_untrained
 
 
 def test_segment_with_an_untrained_model_paints_nothing_and_says_so(viewer, controller):

@@ -201,6 +201,14 @@ def test_what_was_reviewed_says_more_than_what_was_visited():
     assert not Verdict(None, Comparison(0.8, 0.7, -0.1, 0, 9), visited=Impression(3, 3, 30, 0)).serve, "it forgets"
 
 
+def test_where_it_hardly_learns_the_advice_is_to_begin_anew():
+    advice = "New model… begins anew"
+    assert advice in str(Verdict(None, astray=True, visited=Impression(16, 2, 3, 1)))
+    assert advice not in str(Verdict(None, astray=True, visited=Impression(16, 8, 3, 1)))
+    assert advice not in str(Verdict(None, astray=True, visited=Impression(4, 0, 3, 1))), "too little is known"
+    assert advice not in str(Verdict(None, astray=False, visited=Impression(16, 2, 30, 1))), "the images are its own kind"
+
+
 def test_the_sentence_says_what_was_checked():
     found = Impression(4, 2, 35, 1, 3, aside=True)
     assert str(found) == (

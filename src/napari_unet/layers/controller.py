@@ -20,7 +20,7 @@ from napari_unet.layers.guide import Guide
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.overlay import Overlays
-from napari_unet.layers.painting import paint_next, ready_to_paint
+from napari_unet.layers.painting import carry_over, paint_next, ready_to_paint
 from napari_unet.layers.projects import Projects
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
@@ -198,14 +198,18 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        if self.session is not None:
-            self.session.labels_layer.visible = False  # what another model found would lie under what is painted
-            self._forget(self._sessions.pop(self._layer.unique_id))
+        before = self._sessions.pop(self._layer.unique_id, None)
         self.learner.forget()
         self.serve(model)
         with suppress(UntrainedModelError):
             self.prepare()
-        self.say(paint_next(model))
+        session, kept = self.session, 0
+        if before is not None and session is not None:
+            before.labels_layer.visible = False  # what another model found would lie under what is painted
+            if before.corrections.instances and session.corrections.instances and before.alive():
+                kept = carry_over(before, session)
+            self._forget(before)
+        self.say(f"{kept} objects that you corrected are kept; press Learn." if kept else paint_next(model))
         return True
 
     # -- Segment ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
@@ -22,6 +24,24 @@ def ready_to_paint(session: LayerSession) -> None:
     layer.brush_size = max(1, round(min(session.image.space[-2:]) / BRUSH))
     layer.selected_label = 1
     layer.mode = "paint"
+
+
+def carry_over(before: LayerSession, session: LayerSession) -> int:
+    """Paint into an empty session what was corrected or reviewed in another one of the same image; return the objects.
+
+    What only a model said is left behind. Reviewed background becomes reviewed again.
+    """
+    old, new = before.corrections, session.corrections
+    before.rescan()
+    for plane in old.supervised_planes():
+        labels = before.labels[plane]
+        kept = np.where(old.protected(before.labels, plane), labels, 0)
+        session.labels[plane] = kept
+        new.reviewed[plane] = old.reviewed[plane]
+        session.look_at(plane[0], slice(plane[1], plane[1] + 1))
+    session.labels_layer.refresh()
+    session.rescan()
+    return session.count()
 
 
 def paint_next(model: Model) -> str:

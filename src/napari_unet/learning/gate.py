@@ -27,6 +27,9 @@ CONFIDENCE = 0.95
 FORGETTING = 0.02
 """Most that the score on the base data may fall."""
 
+MANY, MENDED = 8, 0.25
+"""A model that has mended less than that share of so many corrections, and is wrong about most, should begin anew."""
+
 _CLASSES = 64
 """Most classes that a model has."""
 
@@ -202,6 +205,12 @@ class Verdict:
         return self.reviewed is None and self.visited is not None and self.visited.harmful
 
     @property
+    def beyond(self) -> bool:
+        """Whether the images are so far from what the first model knows that it hardly learns what is corrected."""
+        seen = self.visited
+        return self.astray and seen is not None and seen.corrections >= MANY and seen.mended < MENDED * seen.corrections
+
+    @property
     def serve(self) -> bool:
         """Whether it should be used without asking: it is better, or nothing that is known says that it is not."""
         better = self.reviewed.better if self.reviewed is not None else not self.harms
@@ -221,7 +230,9 @@ class Verdict:
             )
             if r.broken:
                 said.append(f"It loses {r.broken} object{'s' if r.broken > 1 else ''} that you had accepted.")
-        if self.forgets and self.known is not None and self.astray:
+        if self.beyond:
+            said.append("It hardly learns this kind of image. New model… begins anew, with the objects that you corrected.")
+        elif self.forgets and self.known is not None and self.astray:
             said.append("It is one for this kind of image now: keep it under a name of its own.")
         elif self.forgets and self.known is not None:
             said.append(
