@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from hand_made import bright
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.learning import scratch
-from hand_made import bright
 
 
 @pytest.fixture

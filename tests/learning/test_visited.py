@@ -206,7 +206,7 @@ def test_where_it_hardly_learns_the_advice_is_to_begin_anew():
     assert advice in str(Verdict(None, astray=True, visited=Impression(16, 2, 3, 1)))
     assert advice not in str(Verdict(None, astray=True, visited=Impression(16, 8, 3, 1)))
     assert advice not in str(Verdict(None, astray=True, visited=Impression(4, 0, 3, 1))), "too little is known"
-    assert advice not in str(Verdict(None, astray=False, visited=Impression(16, 2, 30, 1))), "the images are its own kind"
+    assert advice not in str(Verdict(None, astray=False, visited=Impression(16, 2, 30, 1))), "its own kind"
 
 
 def test_the_sentence_says_what_was_checked():

@@ -231,7 +231,7 @@ class Verdict:
             if r.broken:
                 said.append(f"It loses {r.broken} object{'s' if r.broken > 1 else ''} that you had accepted.")
         if self.beyond:
-            said.append("It hardly learns this kind of image. New model… begins anew, with the objects that you corrected.")
+            said.append("It hardly learns this kind of image. New model… begins anew, with what you corrected.")
         elif self.forgets and self.known is not None and self.astray:
             said.append("It is one for this kind of image now: keep it under a name of its own.")
         elif self.forgets and self.known is not None:
