@@ -85,8 +85,8 @@ RECIPE = Recipe(
     pairs=pairs,
     shares=SHARES,
     grid={
-        "foreground": (0.3, 0.4, 0.5),
-        "smoothing": (0.0, 1.0, 1.5, 2.0),
+        "foreground": (0.4, 0.5),
+        "smoothing": (0.0, 1.0, 2.0),
         "meeting": (1, 2, 3),
         "min_size": (12, 24),
     },

@@ -93,7 +93,7 @@ def test_doubling_is_walking():
 def test_smoothing_carries_on_what_is_held_up():
     labels = np.zeros((60, 100), int)
     labels[10:50, 10:50], labels[10:50, 50:90] = 1, 2
-    noise = np.random.default_rng(0).normal(0, 1.5, (2, *labels.shape))
+    noise = np.random.default_rng(0).normal(0, 1.2, (2, *labels.shape))
     maps = maps_of(labels)
     maps[1:] += noise / 2
     rough, smooth = (

@@ -28,8 +28,9 @@ FLOWS = {2: ("flow_y", "flow_x"), 3: ("flow_z", "flow_y", "flow_x")}
 LEARNED = {ndim: ("foreground", "distance", *names) for ndim, names in FLOWS.items()}
 """What a network for objects learns best: flows separate them, and a map of middles tells where to look next."""
 
-DOUBLINGS = 8
-"""Pixels are carried 2 to the power of this many steps, of the length of the vectors: past the middle of any object."""
+DOUBLINGS = 6
+"""Pixels are carried 2 to the power of this many steps, of the length of the vectors. Those of larger objects do not
+come to one place, but to places beside each other, which is as good."""
 
 _GROUPS = (0, 8, 16, 24, 32, 48, 64, 96)
 """Lengths, in pixels, up to which the heat of objects spreads together, two rounds a pixel; longer ones are shrunk."""
