@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import threading
@@ -67,13 +68,49 @@ class Block:
         return self._copies
 
 
+class Tally:
+    """What is in the blocks of a sitting: how many pixels of the user's, and a hash by which to know it again.
+
+    Attributes
+    ----------
+    corrected, reviewed : int
+        Pixels.
+    """
+
+    def __init__(self) -> None:
+        self.corrected = self.reviewed = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, labels: NDArray[Any], prediction: NDArray[Any], reviewed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Take in the next block (Y, X), in the order of `write_steps`; return which pixels are corrected."""
+        corrected = np.asarray(labels != prediction)
+        self.corrected += int(np.count_nonzero(corrected))
+        self.reviewed += int(np.count_nonzero(reviewed))
+        for part, kind in ((labels, "<i8"), (corrected, "u1"), (reviewed, "u1")):
+            self._hash.update(b"-" if not part.any() else np.ascontiguousarray(part, kind).data)
+        return corrected
+
+    @property
+    def digest(self) -> str:
+        """A hash of all so far: of labels, whatever their type, and of which are corrected and reviewed."""
+        return self._hash.hexdigest()
+
+
 @dataclass(slots=True)
 class Written:
-    """What was written: stored chunks of each array, and the pixels that are corrected and reviewed."""
+    """What was written: stored chunks of each array, and what is in them."""
 
     parts: dict[str, int]
-    corrected: int = 0
-    reviewed: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+
+def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: CancelToken) -> Tally:
+    """Return what is in labels (T, Z, Y, X) now; it only looks, so that it may run while the user goes on painting."""
+    result = Tally()
+    for where in _places(image):
+        cancel.check()
+        result.add(labels[where], corrections.prediction[where], corrections.reviewed[where])
+    return result
 
 
 def write_steps(
@@ -95,13 +132,11 @@ def write_steps(
         block = Block(where, Progress(done, len(places), watch.seconds, "parts"))
         yield block
         labels, prediction, seen, reviewed = block.wait(cancel)
-        corrected = labels != prediction
+        corrected = written.tally.add(labels, prediction, reviewed)
         codes = sum(
             mask * np.uint8(PROVENANCE[name])
             for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
         )
-        written.corrected += int(np.count_nonzero(corrected))
-        written.reviewed += int(np.count_nonzero(reviewed))
         index = _index(where, letters)
         for name, values in zip(_ARRAYS, (labels, prediction, codes), strict=True):
             if np.any(values):

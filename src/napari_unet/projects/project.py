@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from napari_unet.io import spill
 from napari_unet.learning.history import Generation
 from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
-from napari_unet.projects.arrays import read_arrays, write_steps
+from napari_unet.projects.arrays import read_arrays, tally, write_steps
 from napari_unet.projects.description import FILE, Counts, Description, read_description, write_description
 from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import load, refer
@@ -31,7 +33,23 @@ if TYPE_CHECKING:
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
-    from napari_unet.projects.arrays import Block
+    from napari_unet.projects.arrays import Block, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """By what the state of a sitting is known again.
+
+    Attributes
+    ----------
+    digest : str
+        A hash of all that a person would miss: labels, what is corrected and reviewed, models, and settings.
+    own : bool
+        Whether something of it is a person's: corrected, reviewed, or learned.
+    """
+
+    digest: str
+    own: bool
 
 
 class Project:
@@ -67,6 +85,8 @@ class Project:
         Which channel of that file the image is; None: all of it.
     path : Path or None
         The folder that it was opened from or saved to.
+    saved_mark : Mark or None
+        Of what was saved last: painting may have gone on meanwhile.
     notes : tuple of str
         What its user should know, found on opening: the image has changed, or a model.
 
@@ -110,6 +130,7 @@ class Project:
         self.image_path = image.source if image_path is None else Path(image_path)
         self.image_channel: int | None = None
         self.path: Path | None = None
+        self.saved_mark: Mark | None = None
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -153,6 +174,17 @@ class Project:
             return []
         self.corrections.update(self._canonical)
         return gather_material(self.image, self._canonical, self.corrections, self.model, self.channel)
+
+    def mark(self, cancel: CancelToken | None = None) -> Mark:
+        """Return by what its state is known again; it only looks, also while the labels are changed elsewhere."""
+        return self._mark(tally(self.image, self._canonical, self.corrections, cancel or CancelToken()))
+
+    def _mark(self, found: Tally) -> Mark:
+        models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
+        settings = (self.corrections.instances, self.corrections.zero_is_background, self.channel, self.image.diameter)
+        said = (found.digest, [one.model.sha256() for one in models], self.current, self.waiting is None, *settings)
+        own = bool(found.corrected or found.reviewed) or len(models) > 1
+        return Mark(hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest(), own)
 
     @property
     def _canonical(self) -> NDArray[Any]:
@@ -233,8 +265,8 @@ class Project:
                 state=state.folder.name,
                 parts=written.parts,
                 counts=Counts(
-                    corrected=written.corrected,
-                    reviewed=written.reviewed,
+                    corrected=written.tally.corrected,
+                    reviewed=written.tally.reviewed,
                     total=int(np.prod(self.image.label_shape, dtype=np.int64)),
                 ),
                 models=references[: len(self.generations)],
@@ -244,7 +276,7 @@ class Project:
             cancel.check()
             state.flush()
             write_description(state.base, description)
-        self.path = folder
+        self.path, self.saved_mark = folder, self._mark(written.tally)
         return folder
 
     @classmethod
