@@ -30,8 +30,8 @@ EVERY = 120.0
 SHARE = 0.05
 """Most of the time that making copies may take: rounds of large images are further apart."""
 
-QUICK = 2**22
-"""Most pixels of labels of which a last copy is made while the window closes, which waits for it."""
+QUICK = 2**24
+"""Most pixels of labels of which a last copy is made while the window closes, which waits for it: about a second."""
 
 _FAILED = "Unsaved work could not be kept by itself:"
 

@@ -168,7 +168,7 @@ class Projects:
             if job is not self._job:
                 return
             try:
-                session = self._take_up(project, layers)
+                session = self._take_up(project, layers, path)
                 session.saved_mark, session.copy = mark, copy
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
                 done = f"{lead}: {session.count()} {'objects' if session.corrections.instances else 'classes'}{end}."
@@ -207,8 +207,8 @@ class Projects:
             self._job.cancel.cancel()
             self._job = None
 
-    def _take_up(self, project: Project, layers: list[LayerData]) -> LayerSession:
-        """Bring a project into the viewer (main thread); return its session."""
+    def _take_up(self, project: Project, layers: list[LayerData], path: Path) -> LayerSession:
+        """Bring a project, read from there, into the viewer (main thread); return its session."""
         desk = self._controller
         layer = self._image_layer(project) or self._added(project, layers[:-1])
         desk.choose_layer(layer)
@@ -221,7 +221,7 @@ class Projects:
         if project.image.found_diameter is not None:
             desk.sizes.take(layer, image, desk.channel, project.image.found_diameter)
             image = desk.image()
-        labels = self._labels_layer(project, layer, image)
+        labels = self._labels_layer(path, layer, image)
         instances = project.corrections.instances
         session = desk.adopt(
             LayerSession(desk.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
@@ -249,11 +249,11 @@ class Projects:
         added = [viewer.add_image(data, **options) for data, options, _ in layers]
         return added[-1]
 
-    def _labels_layer(self, project: Project, layer: Any, image: Any) -> Any:
-        """Return the labels of a project, if napari has opened them."""
+    def _labels_layer(self, path: Path, layer: Any, image: Any) -> Any:
+        """Return the labels of the project there, if napari has opened them."""
         known = [session.labels_layer for session in self._controller.sessions]
         for other in self._controller.viewer.layers:
-            if other not in known and None is not project.path == adapter.project_of(other):
+            if other not in known and adapter.project_of(other) == path.absolute():
                 try:
                     adapter.own_view(other.data, layer, image)
                 except UNetError:
