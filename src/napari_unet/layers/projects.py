@@ -131,6 +131,7 @@ class Projects:
             waiting=desk.learner.waiting,
             channel=desk.channel if session is desk.session else session.channel,
             image_path=adapter.source_of(session.layer),
+            attention=session.attention.copy(),
         )
         project.path = session.saved_as
         return project

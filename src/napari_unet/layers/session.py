@@ -76,7 +76,7 @@ class LayerSession:
         self.channel: int | None = None  # that was chosen when it was worked on last
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
-        self.attention = Attention(self.corrections.shape)
+        self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self._stroke = self._writing = self._edited = self._held = False

@@ -35,6 +35,9 @@ _LARGEST_CHUNK = 2**24
 
 _ARRAYS = ("labels", "prediction", "provenance")
 
+ATTENTION = "attention"
+"""Name of the array that is not of pixels, and may be missing: where a correction is worth most."""
+
 Where = tuple[int, int, slice, slice]
 """A part of a plane: time point, slice, and (Y, X)."""
 
@@ -184,6 +187,28 @@ def read_arrays(
     return labels
 
 
+def write_attention(folder: Path, known: NDArray[np.float16]) -> int:
+    """Write what `Attention.known` says into a folder; return how many chunks that are."""
+    by_frame = np.moveaxis(known, 0, 1)
+    chunks = (1, len(known), 1, *(min(WIDTH, n) for n in known.shape[-2:]))
+    path = folder / f"{ATTENTION}.zarr"
+    array = create_zarr(path, by_frame.shape, "TCZYX", None, np.float16, name=ATTENTION, chunks=chunks)
+    array[...] = by_frame
+    return int(array.nchunks_initialized)
+
+
+def read_attention(folder: Path, shape: tuple[int, ...], parts: int) -> NDArray[np.float16]:
+    """Return what was written, if it has that shape.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, incomplete, damaged, or not of this image.
+    """
+    array = _opened(folder, ATTENTION, (shape[1], shape[0], *shape[2:]), parts)
+    return np.moveaxis(_read(folder, ATTENTION, array, (...,)), 1, 0)
+
+
 def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
     """Return one of the arrays, checked before anything of it is read."""
     import zarr
@@ -193,12 +218,13 @@ def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
         raise FileFormatError(f"{path} is missing.")
     try:
         array = zarr.open_array(path / "0", mode="r")
-        kinds = {"labels": "iu", "prediction": "i", "provenance": "u"}
-        fits = array.dtype.kind in kinds[name] and (name == "labels" or array.dtype in (np.int32, np.uint8))
+        allowed = {"prediction": (np.int32,), "provenance": (np.uint8,), ATTENTION: (np.float16,)}
+        fits = array.dtype in allowed[name] if name in allowed else array.dtype.kind in "iu"
         if not fits or array.shape != shape:
+            numbers = "fractions" if name == ATTENTION else "whole numbers"
             raise FileFormatError(
                 f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
-                f"the shape {shape} and whole numbers."
+                f"the shape {shape} and {numbers}."
             )
         if math.prod(array.chunks) > _LARGEST_CHUNK:
             raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")

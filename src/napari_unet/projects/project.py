@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import napari_unet
+from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, largest
 from napari_unet.errors import FileFormatError, LabelsError, UNetError
 from napari_unet.io import spill
 from napari_unet.learning.history import Generation
 from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
-from napari_unet.projects.arrays import read_arrays, tally, write_steps
+from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, tally, write_attention, write_steps
 from napari_unet.projects.description import FILE, Counts, Description, read_description, write_description
 from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import load, refer
@@ -74,10 +75,12 @@ class Project:
         The channel that is segmented, where the image has several; None: not chosen.
     image_path : path, optional
         The file that the image was read from; None: what the image says itself.
+    attention : Attention, optional
+        Where a correction is worth most; not changed while it is saved. None: not known.
 
     Attributes
     ----------
-    image, labels, corrections, current, waiting, channel, image_path
+    image, labels, corrections, current, waiting, channel, image_path, attention
         As above.
     generations : list of Generation
         The models, each with its verdict.
@@ -100,6 +103,8 @@ class Project:
     - ``provenance.zarr``: for each pixel 0 (unseen: not segmented yet), or the sum of 1 (predicted), 2 (corrected) and
       4 (reviewed). That a pixel is corrected also follows from the two arrays above, which is what counts on opening.
 
+    There may be ``attention.zarr`` too: for cells of 32 x 32 pixels, what the program was unsure about.
+
     Beside them are the weights of all models that do not come with the program. Saving writes a new state and then
     replaces ``project.json``, in one step: whenever it is interrupted, the project is as it was before, or as it is
     after. Keys of ``project.json`` that are not known are ignored.
@@ -116,6 +121,7 @@ class Project:
         waiting: Generation | None = None,
         channel: int | None = None,
         image_path: str | os.PathLike[str] | None = None,
+        attention: Attention | None = None,
     ) -> None:
         if tuple(labels.shape) != image.label_shape or np.dtype(labels.dtype).kind not in "bui":
             raise UNetError(
@@ -126,7 +132,7 @@ class Project:
         self.corrections = _all_predicted(image, labels) if corrections is None else corrections
         self.generations = [one if isinstance(one, Generation) else Generation(one) for one in models]
         self.current = max(0, len(self.generations) - 1) if current is None else current
-        self.waiting = waiting
+        self.waiting, self.attention = waiting, attention
         self.image_path = image.source if image_path is None else Path(image_path)
         self.image_channel: int | None = None
         self.path: Path | None = None
@@ -253,6 +259,8 @@ class Project:
             reference = refer(self.image, self.image_path, folder, state.image)
             cancel.check()
             written = yield from write_steps(state.folder, self.image, np.dtype(self.labels.dtype), cancel)
+            if self.attention is not None and self.attention.anything:
+                written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
             references = tuple(write_model(one, state.folder, number) for number, one in enumerate(models))
             description = Description(
                 program=napari_unet.__version__,
@@ -350,6 +358,12 @@ class Project:
             channel=said.channel,
             image_path=image_path,
         )
+        if ATTENTION in said.parts:
+            try:
+                known = read_attention(state, Attention.layout(corrections.shape), said.parts[ATTENTION])
+                project.attention = Attention.restored(corrections.shape, known, project.model or project)
+            except UNetError:  # it can be found anew
+                note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()
         project.path, project.image_channel = folder, said.image.file_channel if image_path else None
         project.notes = tuple(dict.fromkeys(filter(None, (note, *(said for _, said in read)))))
         return project
