@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hand_made import bright
@@ -241,6 +241,11 @@ def test_where_it_was_saved_before(sitting: Project, tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.text(max_size=120))
+@example("細" * 120)
+@example("a/../b")
+@example(" . ")
 def test_any_name_can_be_that_of_a_file(tmp_path: Path, name: str) -> None:
-    (tmp_path / f"{file_name(name)}.unetproj").touch()
-    assert (tmp_path / f"{file_name(name)}.unetproj").parent == tmp_path
+    path = tmp_path / f"{file_name(name)}.unetproj.partial"
+    path.touch()
+    assert path in tmp_path.iterdir()
+    path.unlink()

@@ -44,6 +44,7 @@ LARGEST = 2 * 2**30
 ROOM = 2**30
 """Bytes that have to be free on the disk: a copy must not be what fills it."""
 
+_LONGEST = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
 _LOCK, _NOTE, _GONE = "in-use.lock", "sitting.json", ".gone"
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
 
@@ -194,7 +195,7 @@ def is_copy(path: Path) -> bool:
 def file_name(name: str) -> str:
     """Return a name, without an ending, that a file may have on every system."""
     allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed[:80].strip(" .") or "sitting"
+    return allowed.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "sitting"
 
 
 def why_not(project: Project) -> str:
