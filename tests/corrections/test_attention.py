@@ -308,3 +308,40 @@ def test_the_middle_of_a_place_lies_in_the_image():
     attention = attention_of((1, 44, 44), (0, 32, 32))
     place = attention.next_place((0, 0), never)
     assert (place.y, place.x) == (37.5, 37.5)
+
+
+# -- kept with a project ---------------------------------------------------------------------------------------------
+
+
+def test_restored_it_goes_on():
+    shape = (2, 200, 150)
+    attention = attention_of(shape, (0, 36, 70), (1, 100, 10), model=OTHER)
+    attention.take(doubt_of(maps_with(shape, (0, 36, 70), (1, 140, 60))), MODEL)
+    found = Attention.restored((1, *shape), attention.known(), MODEL)
+    assert found.anything
+    assert found.known().shape == Attention.layout((1, *shape))
+    assert np.array_equal(found.scores(), attention.scores())
+    assert found.next_place((0, 0), never) == attention.next_place((0, 0), never)
+    for one in (found, attention):  # of the same model: it does not disagree with itself
+        one.take(doubt_of(maps_with(shape, (1, 20, 20))), MODEL)
+    assert np.array_equal(found.scores(), attention.scores())
+
+
+def test_a_copy_stays_as_it_is():
+    attention = attention_of((1, 96, 96), (0, 36, 70))
+    copied = attention.copy()
+    before = copied.known()
+    attention.take(doubt_of(maps_with((1, 96, 96), (0, 0, 0))), OTHER)
+    attention.next_place((0, 0), never)
+    assert np.array_equal(copied.known(), before, equal_nan=True)
+    assert copied.next_place((0, 0), never) is not None
+    assert not np.array_equal(attention.scores(), copied.scores())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3])
+def test_what_a_file_says_may_be_nonsense(value):
+    known = np.full(Attention.layout((1, 2, 96, 96)), value, np.float16)
+    attention = Attention.restored((1, 2, 96, 96), known, MODEL)
+    assert attention.next_place((0, 0), never) is None
+    known[:] = 65504
+    assert np.isfinite(Attention.restored((1, 2, 96, 96), known, MODEL).scores()).all()

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 
 from hand_made import squares
 from napari_unet.corrections.places import CELL
 from napari_unet.layers import adapter
+from napari_unet.layers.controller import Controller
+from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.overlay import MOST
 
 FAINT = 0.5
@@ -361,3 +364,20 @@ def test_there_and_back_again(viewer, controller):
     assert np.allclose(session.middle, (20, 50))
     viewer.cursor.position = viewer.layers["image"].data_to_world((1, 2, 20, 50))
     assert adapter.pixel_under_cursor(viewer, session.layer, session.image) == (20, 50)
+
+
+def test_look_next_in_a_project_that_was_opened(viewer, controller, tmp_path):
+    segmented(viewer, controller, with_faint((9, 128, 256), (6, 1, 2), (1, 3, 6)))
+    controller.projects.save(tmp_path / "a.unetproj")
+    controller.look_next()
+    other = Controller(ViewerModel(), InlineRunner())
+    other.messages = []
+    other.said.connect(other.messages.append)
+    other.projects.open(tmp_path / "a.unetproj")
+    other.look_next()
+    assert said(other) == said(controller)
+    assert other.session.place == controller.session.place
+    assert np.allclose(other.session.middle, controller.session.middle)
+    assert other.segment()
+    other.look_next()
+    assert said(other).endswith("This is the last place."), "of the same model: what was shown stays so"

@@ -14,6 +14,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_unet.corrections.attention import Attention
 from napari_unet.errors import FileFormatError, ModelFileError, UNetError
 from napari_unet.projects.description import FILE
 from napari_unet.projects.project import Project
@@ -248,3 +249,37 @@ def test_links_are_not_followed_when_tidying_up(path, sitting, tmp_path):
     sitting.save()
     assert (treasure / "thesis.txt").exists()
     assert not (path / "state-5").exists()
+
+
+# -- where a correction is worth most: what can be found anew --------------------------------------------------------
+
+
+@pytest.fixture
+def attentive(sitting, tmp_path):
+    shape = sitting.corrections.shape
+    known = np.random.default_rng(0).random(Attention.layout(shape)).astype(np.float16)
+    sitting.attention = Attention.restored(shape, known, sitting.model)
+    path = sitting.save(tmp_path / "a.unetproj")
+    assert np.array_equal(Project.open(path).attention.known(), known)
+    return path
+
+
+@pytest.mark.parametrize("damage", ["removed", "incomplete", "overwritten", "another shape", "another type"])
+def test_attention_that_is_damaged_is_left_out(attentive, sitting, damage):
+    folder = attentive / "state-1" / "attention.zarr"
+    chunk = folder / "0" / "0" / "0" / "1" / "0" / "0"
+    assert chunk.is_file()
+    if damage == "removed":
+        shutil.rmtree(folder)
+    elif damage == "incomplete":
+        chunk.unlink()
+    elif damage == "overwritten":
+        chunk.write_bytes(b"nothing that can be decoded")
+    else:
+        described = json.loads((folder / "0" / ".zarray").read_text())
+        described |= {"shape": [9, 9, 9, 9, 9]} if damage == "another shape" else {"dtype": "<i2"}
+        (folder / "0" / ".zarray").write_text(json.dumps(described))
+    opened = Project.open(attentive)
+    assert opened.attention is None
+    assert "Segment before Where next" in opened.notes[0]
+    same(opened, sitting)

@@ -58,6 +58,7 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     for data, kwargs, _ in nuclei_stack():
         viewer.add_image(data, **kwargs)
     if not headless:
+        widget.controller.autosave.on = True
         widget.controller.segment()
         napari.run()
         return None

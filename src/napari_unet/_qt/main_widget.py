@@ -25,6 +25,8 @@ KEYS: dict[str, Callable[[Controller], None]] = {
     "N": lambda controller: controller.look_next(),
 }
 """Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
+KEEP_TICK = 10_000
+"""Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
 """Of the status line, on a dark and on a light theme."""
 
@@ -75,6 +77,12 @@ class UNetWidget(QWidget):
         self._count_soon.setInterval(150)
         self._count_soon.timeout.connect(self.controller.refresh_corrections)
         self.controller.edited.connect(lambda: self._count_soon.start())
+        self._keep_unsaved = QTimer(self)
+        self._keep_unsaved.setInterval(KEEP_TICK)
+        self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self.controller.autosave.on = True
+        self.controller.autosave.look()
+        self._keep_unsaved.start()
         for key, verb in KEYS.items():
             self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
         # Whoever removes layers has to be done with that before another one can be removed.
@@ -90,6 +98,7 @@ class UNetWidget(QWidget):
         if self._closed:
             return
         self._closed = True
+        self._keep_unsaved.stop()
         self.controller.close()
         self.runner.close()
         self.image_panel.release()

@@ -5,6 +5,7 @@ A 2D grid of cells lies over every plane; of a result only the cells are kept, n
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _AS_GOOD = 0.9
 """A place nearer to what is in view comes first if it is worth at least this share of the best."""
+
+
+_MOST_SECONDS = 60_000
+"""More seconds of mending than a cell can be expected to take, whatever a file says; 16 bits hold up to 65,504."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +121,7 @@ class Attention:
 
     def __init__(self, shape: tuple[int, int, int, int]) -> None:
         self._size = shape[2:]
-        grid = (*shape[:2], *(-(-n // CELL) for n in self._size))
+        grid = self.layout(shape)[1:]
         self._seconds = np.zeros((len(Suspicion), *grid), np.float16)
         self._level, self._level_before = (np.full(grid, np.nan, np.float16) for _ in range(2))
         self._model: object = None
@@ -126,6 +131,32 @@ class Attention:
     def anything(self) -> bool:
         """Whether there is any result to judge by."""
         return self._model is not None
+
+    def copy(self) -> Attention:
+        """Return one that no later result changes."""
+        result = copy(self)
+        result._seconds, result._level = self._seconds.copy(), self._level.copy()
+        result._level_before, result._shown = self._level_before.copy(), list(self._shown)
+        return result
+
+    def known(self) -> NDArray[np.float16]:
+        """Return a copy of what is known, axes (suspicions and two levels, T, Z, rows, columns), for `restored`."""
+        return np.concatenate([self._seconds, self._level[None], self._level_before[None]])
+
+    @staticmethod
+    def layout(shape: tuple[int, int, int, int]) -> tuple[int, ...]:
+        """Return the shape of `known` where the labels have this one."""
+        return (len(Suspicion) + 2, *shape[:2], *(-(-n // CELL) for n in shape[2:]))
+
+    @classmethod
+    def restored(cls, shape: tuple[int, int, int, int], known: NDArray[Any], model: object) -> Attention:
+        """Return what was known of labels of that shape; the next result is of another model, or of this one."""
+        found = cls(shape)
+        seconds = np.nan_to_num(known[:-2].astype(np.float32), posinf=0, neginf=0)
+        found._seconds[...] = np.clip(seconds, 0, _MOST_SECONDS)
+        found._level[...], found._level_before[...] = np.clip(known[-2:], 0, 1)
+        found._model = model
+        return found
 
     def take(self, found: Doubt, model: object) -> None:
         """Take in the cells of a new result; what another model said of them before is remembered for comparison."""

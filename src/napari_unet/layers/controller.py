@@ -16,6 +16,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError, UntrainedModelError
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers import adapter
+from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.guide import Guide
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
@@ -100,6 +101,7 @@ class Controller:
         self.sizes = ObjectSizes(self)
         self.overlays = Overlays(self)
         self.projects = Projects(self, runner)
+        self.autosave = Autosave(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -391,6 +393,7 @@ class Controller:
         if session is None:
             return
         self.segmenter.forget(session)
+        self.autosave.leave(session)
         session.close()
 
     def close(self) -> None:
@@ -401,9 +404,9 @@ class Controller:
         self.projects.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
+        while self._sessions:
+            self._forget(self._sessions.popitem()[1])
+        self.autosave.close()
 
     def say(self, text: str, level: Level = "info") -> None:
         """Tell the user something."""

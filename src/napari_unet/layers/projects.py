@@ -15,6 +15,7 @@ from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
 from napari_unet.projects.description import SUFFIX
 from napari_unet.projects.project import Project
+from napari_unet.projects.recovery import Copy, is_copy
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -41,6 +42,7 @@ class Projects:
     """
 
     changed = Signal()  # whether it is busy, or where the chosen image's sitting is saved
+    saved = Signal(object)  # the session that was
     missing = Signal(object, str)  # a project, and where its image was, which is not there
 
     def __init__(self, controller: Controller, runner: Runner) -> None:
@@ -79,7 +81,7 @@ class Projects:
             if path is None:
                 raise UNetError("Say where to save the project.")
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
-            project = self._present(session)
+            project = self.present(session)
         except UNetError as error:
             desk.say(str(error), "error")
             return False
@@ -98,7 +100,8 @@ class Projects:
 
         def saved(_: Path) -> None:
             if self._end(job, session):
-                session.saved_as = folder
+                session.saved_as, session.saved_mark = folder, project.saved_mark.digest if project.saved_mark else ""
+                self.saved.emit(session)
                 self.changed.emit()
                 desk.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
 
@@ -110,19 +113,28 @@ class Projects:
         self._runner.start(job, steps, take, saved, failed)
         return True
 
-    def _present(self, session: LayerSession) -> Project:
-        """Return a sitting as it is now."""
+    def present(self, session: LayerSession) -> Project:
+        """Return a sitting as it is now.
+
+        Raises
+        ------
+        UNetError
+            If the labels do not fit the image any more.
+        """
         desk = self._controller
-        return Project(
-            replace(session.image, diameter=desk.sizes.said),
+        project = Project(
+            replace(session.image, diameter=desk.sizes.said_of(session.layer)),
             session.own_labels,
             session.corrections,
             desk.learner.history,
             current=desk.learner.current,
             waiting=desk.learner.waiting,
-            channel=desk.channel,
+            channel=desk.channel if session is desk.session else session.channel,
             image_path=adapter.source_of(session.layer),
+            attention=session.attention.copy(),
         )
+        project.path = session.saved_as
+        return project
 
     # -- open ------------------------------------------------------------------------------------------------------
 
@@ -132,28 +144,45 @@ class Projects:
         Parameters
         ----------
         path : Path
-            The folder of the project.
+            The folder of the project. A copy that was left behind is recovered: it is then not saved yet.
         image : Path, optional
             Where its image is now; None: where it was.
         """
         job = self._begin(f"Open {path.name}")
         if job is None:
             return False
+        copy = Copy.claim(path) if is_copy(path) else None
+        if copy is None and is_copy(path):
+            self._end(job)
+            self._controller.say(f"{path.stem} is not there any more, or open in another window.", "error")
+            return False
 
-        def read() -> tuple[Project, list[LayerData]]:
+        def read() -> tuple[Project, list[LayerData], str]:
+            if copy is not None:
+                project = copy.open(image, job.cancel)
+                return project, project_layers(project), ""
             project = Project.open(path, image, cancel=job.cancel)
-            return project, project_layers(project)
+            return project, project_layers(project), project.mark(job.cancel).digest
 
-        def opened(found: tuple[Project, list[LayerData]]) -> None:
+        def opened(found: tuple[Project, list[LayerData], str]) -> None:
+            project, layers, mark = found
             if job is not self._job:
                 return
             try:
-                self._take_up(*found)
+                session = self._take_up(project, layers, path)
+                session.saved_mark, session.copy = mark, copy
+                lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
+                done = f"{lead}: {session.count()} {'objects' if session.corrections.instances else 'classes'}{end}."
+                self._controller.say(" ".join((done, *project.notes)), "done")
             except UNetError as error:
+                if copy is not None:
+                    copy.release()
                 self._controller.say(str(error), "error")
             self._end(job)
 
         def failed(error: Exception) -> None:
+            if copy is not None:
+                copy.release()
             if not self._end(job):
                 return
             self._controller.say(sentence(error), "error")
@@ -179,8 +208,8 @@ class Projects:
             self._job.cancel.cancel()
             self._job = None
 
-    def _take_up(self, project: Project, layers: list[LayerData]) -> None:
-        """Bring a project into the viewer (main thread)."""
+    def _take_up(self, project: Project, layers: list[LayerData], path: Path) -> LayerSession:
+        """Bring a project, read from there, into the viewer (main thread); return its session."""
         desk = self._controller
         layer = self._image_layer(project) or self._added(project, layers[:-1])
         desk.choose_layer(layer)
@@ -193,16 +222,14 @@ class Projects:
         if project.image.found_diameter is not None:
             desk.sizes.take(layer, image, desk.channel, project.image.found_diameter)
             image = desk.image()
-        labels = self._labels_layer(project, layer, image)
+        labels = self._labels_layer(path, layer, image)
         instances = project.corrections.instances
         session = desk.adopt(
             LayerSession(desk.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
         )
         desk.image_changed.emit()
         desk.refresh_corrections()
-        self.changed.emit()
-        n, what = session.count(), "objects" if session.corrections.instances else "classes"
-        desk.say(" ".join((f"Opened {project.path.name if project.path else ''}: {n} {what}.", *project.notes)), "done")
+        return session
 
     def _image_layer(self, project: Project) -> Any:
         """Return the layer of a project's image, if it is open already and nothing was made of it yet."""
@@ -223,11 +250,11 @@ class Projects:
         added = [viewer.add_image(data, **options) for data, options, _ in layers]
         return added[-1]
 
-    def _labels_layer(self, project: Project, layer: Any, image: Any) -> Any:
-        """Return the labels of a project, if napari has opened them."""
+    def _labels_layer(self, path: Path, layer: Any, image: Any) -> Any:
+        """Return the labels of the project there, if napari has opened them."""
         known = [session.labels_layer for session in self._controller.sessions]
         for other in self._controller.viewer.layers:
-            if other not in known and adapter.project_of(other) == project.path:
+            if other not in known and adapter.project_of(other) == path.absolute():
                 try:
                     adapter.own_view(other.data, layer, image)
                 except UNetError:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
+    from napari_unet.projects.recovery import Copy
     from napari_unet.task import Task
 
 
@@ -70,9 +71,12 @@ class LayerSession:
     ) -> None:
         self.viewer, self.layer, self.image = viewer, layer, image
         self.saved_as = saved.path if saved else None
+        self.saved_mark = ""  # digest of what lies there, see `projects.project.Mark`; empty: nothing was saved
+        self.copy: Copy | None = None  # of what is not saved yet, see `layers.autosave`
+        self.channel: int | None = None  # that was chosen when it was worked on last
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
-        self.attention = Attention(self.corrections.shape)
+        self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self._stroke = self._writing = self._edited = self._held = False
@@ -128,6 +132,11 @@ class LayerSession:
         """Whether both layers are still in the viewer."""
         layers = self.viewer.layers
         return self.layer in layers and self.labels_layer in layers
+
+    @property
+    def painting(self) -> bool:
+        """Whether a brush stroke is under way."""
+        return self._stroke
 
     def fits(self, image: Image) -> bool:
         """Whether an image (the layer's, whose array may have been replaced) goes with the labels as they are now."""

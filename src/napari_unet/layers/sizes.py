@@ -45,8 +45,7 @@ class ObjectSizes:
     @property
     def said(self) -> float | None:
         """Pixels, of the chosen image, as the user said; None: not said."""
-        layer = self._controller.layer
-        return self._said.get(layer.unique_id) if layer is not None else None
+        return self.said_of(self._controller.layer)
 
     @property
     def learned(self) -> float | None:
@@ -84,6 +83,10 @@ class ObjectSizes:
             self._said[desk.layer.unique_id] = diameter
         self._keep_up()
         desk.image_changed.emit()
+
+    def said_of(self, layer: Any) -> float | None:
+        """Return the same of an image layer."""
+        return self._said.get(layer.unique_id) if layer is not None else None
 
     def of(self, layer: Any, image: Image) -> Image:
         """Return the image of a layer, which then knows it."""

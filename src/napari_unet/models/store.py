@@ -18,7 +18,7 @@ SUFFIX = ".safetensors"
 DEFAULT_MODEL = "nuclei"
 """The shipped model that is taken where none is named."""
 HOME_VARIABLE = "NAPARI_UNET_HOME"
-"""Environment variable that names another folder for the user's own models and projects."""
+"""Environment variable that names another folder for the user's own models, and for work that is not saved yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,15 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("napari_unet") / "models" / "weights"))
 
 
+def data_folder() -> Path:
+    """Return the folder of what the program keeps for its user; it need not exist."""
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home) if home else Path(platformdirs.user_data_dir("napari-unet", appauthor=False))
+
+
 def user_folder() -> Path:
     """Return the folder of the user's own models; it need not exist."""
-    home = os.environ.get(HOME_VARIABLE)
-    base = Path(home) if home else Path(platformdirs.user_data_dir("napari-unet", appauthor=False))
-    return base / "models"
+    return data_folder() / "models"
 
 
 def list_models() -> list[ModelEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import threading
@@ -33,6 +34,9 @@ _LARGEST_CHUNK = 2**24
 """Most pixels of a chunk that is read, whoever wrote it."""
 
 _ARRAYS = ("labels", "prediction", "provenance")
+
+ATTENTION = "attention"
+"""Name of the array that is not of pixels, and may be missing: where a correction is worth most."""
 
 Where = tuple[int, int, slice, slice]
 """A part of a plane: time point, slice, and (Y, X)."""
@@ -67,13 +71,49 @@ class Block:
         return self._copies
 
 
+class Tally:
+    """What is in the blocks of a sitting: how many pixels of the user's, and a hash by which to know it again.
+
+    Attributes
+    ----------
+    corrected, reviewed : int
+        Pixels.
+    """
+
+    def __init__(self) -> None:
+        self.corrected = self.reviewed = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, labels: NDArray[Any], prediction: NDArray[Any], reviewed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Take in the next block (Y, X), in the order of `write_steps`; return which pixels are corrected."""
+        corrected = np.asarray(labels != prediction)
+        self.corrected += int(np.count_nonzero(corrected))
+        self.reviewed += int(np.count_nonzero(reviewed))
+        for part, kind in ((labels, "<i8"), (corrected, "u1"), (reviewed, "u1")):
+            self._hash.update(b"-" if not part.any() else np.ascontiguousarray(part, kind).data)
+        return corrected
+
+    @property
+    def digest(self) -> str:
+        """A hash of all so far: of labels, whatever their type, and of which are corrected and reviewed."""
+        return self._hash.hexdigest()
+
+
 @dataclass(slots=True)
 class Written:
-    """What was written: stored chunks of each array, and the pixels that are corrected and reviewed."""
+    """What was written: stored chunks of each array, and what is in them."""
 
     parts: dict[str, int]
-    corrected: int = 0
-    reviewed: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+
+def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: CancelToken) -> Tally:
+    """Return what is in labels (T, Z, Y, X) now; it only looks, so that it may run while the user goes on painting."""
+    result = Tally()
+    for where in _places(image):
+        cancel.check()
+        result.add(labels[where], corrections.prediction[where], corrections.reviewed[where])
+    return result
 
 
 def write_steps(
@@ -95,13 +135,11 @@ def write_steps(
         block = Block(where, Progress(done, len(places), watch.seconds, "parts"))
         yield block
         labels, prediction, seen, reviewed = block.wait(cancel)
-        corrected = labels != prediction
+        corrected = written.tally.add(labels, prediction, reviewed)
         codes = sum(
             mask * np.uint8(PROVENANCE[name])
             for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
         )
-        written.corrected += int(np.count_nonzero(corrected))
-        written.reviewed += int(np.count_nonzero(reviewed))
         index = _index(where, letters)
         for name, values in zip(_ARRAYS, (labels, prediction, codes), strict=True):
             if np.any(values):
@@ -149,6 +187,28 @@ def read_arrays(
     return labels
 
 
+def write_attention(folder: Path, known: NDArray[np.float16]) -> int:
+    """Write what `Attention.known` says into a folder; return how many chunks that are."""
+    by_frame = np.moveaxis(known, 0, 1)
+    chunks = (1, len(known), 1, *(min(WIDTH, n) for n in known.shape[-2:]))
+    path = folder / f"{ATTENTION}.zarr"
+    array = create_zarr(path, by_frame.shape, "TCZYX", None, np.float16, name=ATTENTION, chunks=chunks)
+    array[...] = by_frame
+    return int(array.nchunks_initialized)
+
+
+def read_attention(folder: Path, shape: tuple[int, ...], parts: int) -> NDArray[np.float16]:
+    """Return what was written, if it has that shape.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, incomplete, damaged, or not of this image.
+    """
+    array = _opened(folder, ATTENTION, (shape[1], shape[0], *shape[2:]), parts)
+    return np.moveaxis(_read(folder, ATTENTION, array, (...,)), 1, 0)
+
+
 def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
     """Return one of the arrays, checked before anything of it is read."""
     import zarr
@@ -158,12 +218,13 @@ def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
         raise FileFormatError(f"{path} is missing.")
     try:
         array = zarr.open_array(path / "0", mode="r")
-        kinds = {"labels": "iu", "prediction": "i", "provenance": "u"}
-        fits = array.dtype.kind in kinds[name] and (name == "labels" or array.dtype in (np.int32, np.uint8))
+        allowed = {"prediction": (np.int32,), "provenance": (np.uint8,), ATTENTION: (np.float16,)}
+        fits = array.dtype in allowed[name] if name in allowed else array.dtype.kind in "iu"
         if not fits or array.shape != shape:
+            numbers = "fractions" if name == ATTENTION else "whole numbers"
             raise FileFormatError(
                 f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
-                f"the shape {shape} and whole numbers."
+                f"the shape {shape} and {numbers}."
             )
         if math.prod(array.chunks) > _LARGEST_CHUNK:
             raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")

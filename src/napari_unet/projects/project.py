@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import napari_unet
+from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, largest
 from napari_unet.errors import FileFormatError, LabelsError, UNetError
 from napari_unet.io import spill
 from napari_unet.learning.history import Generation
 from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
-from napari_unet.projects.arrays import read_arrays, write_steps
+from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, tally, write_attention, write_steps
 from napari_unet.projects.description import FILE, Counts, Description, read_description, write_description
 from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import load, refer
@@ -31,7 +34,23 @@ if TYPE_CHECKING:
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
-    from napari_unet.projects.arrays import Block
+    from napari_unet.projects.arrays import Block, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """By what the state of a sitting is known again.
+
+    Attributes
+    ----------
+    digest : str
+        A hash of all that a person would miss: labels, what is corrected and reviewed, models, and settings.
+    own : bool
+        Whether something of it is a person's: corrected, reviewed, or learned.
+    """
+
+    digest: str
+    own: bool
 
 
 class Project:
@@ -56,10 +75,12 @@ class Project:
         The channel that is segmented, where the image has several; None: not chosen.
     image_path : path, optional
         The file that the image was read from; None: what the image says itself.
+    attention : Attention, optional
+        Where a correction is worth most; not changed while it is saved. None: not known.
 
     Attributes
     ----------
-    image, labels, corrections, current, waiting, channel, image_path
+    image, labels, corrections, current, waiting, channel, image_path, attention
         As above.
     generations : list of Generation
         The models, each with its verdict.
@@ -67,6 +88,8 @@ class Project:
         Which channel of that file the image is; None: all of it.
     path : Path or None
         The folder that it was opened from or saved to.
+    saved_mark : Mark or None
+        Of what was saved last: painting may have gone on meanwhile.
     notes : tuple of str
         What its user should know, found on opening: the image has changed, or a model.
 
@@ -79,6 +102,8 @@ class Project:
     - ``prediction.zarr``: what the program painted where the user has not corrected it since;
     - ``provenance.zarr``: for each pixel 0 (unseen: not segmented yet), or the sum of 1 (predicted), 2 (corrected) and
       4 (reviewed). That a pixel is corrected also follows from the two arrays above, which is what counts on opening.
+
+    There may be ``attention.zarr`` too: for cells of 32 x 32 pixels, what the program was unsure about.
 
     Beside them are the weights of all models that do not come with the program. Saving writes a new state and then
     replaces ``project.json``, in one step: whenever it is interrupted, the project is as it was before, or as it is
@@ -96,6 +121,7 @@ class Project:
         waiting: Generation | None = None,
         channel: int | None = None,
         image_path: str | os.PathLike[str] | None = None,
+        attention: Attention | None = None,
     ) -> None:
         if tuple(labels.shape) != image.label_shape or np.dtype(labels.dtype).kind not in "bui":
             raise UNetError(
@@ -106,10 +132,11 @@ class Project:
         self.corrections = _all_predicted(image, labels) if corrections is None else corrections
         self.generations = [one if isinstance(one, Generation) else Generation(one) for one in models]
         self.current = max(0, len(self.generations) - 1) if current is None else current
-        self.waiting = waiting
+        self.waiting, self.attention = waiting, attention
         self.image_path = image.source if image_path is None else Path(image_path)
         self.image_channel: int | None = None
         self.path: Path | None = None
+        self.saved_mark: Mark | None = None
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -153,6 +180,17 @@ class Project:
             return []
         self.corrections.update(self._canonical)
         return gather_material(self.image, self._canonical, self.corrections, self.model, self.channel)
+
+    def mark(self, cancel: CancelToken | None = None) -> Mark:
+        """Return by what its state is known again; it only looks, also while the labels are changed elsewhere."""
+        return self._mark(tally(self.image, self._canonical, self.corrections, cancel or CancelToken()))
+
+    def _mark(self, found: Tally) -> Mark:
+        models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
+        settings = (self.corrections.instances, self.corrections.zero_is_background, self.channel, self.image.diameter)
+        said = (found.digest, [one.model.sha256() for one in models], self.current, self.waiting is None, *settings)
+        own = bool(found.corrected or found.reviewed) or len(models) > 1
+        return Mark(hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest(), own)
 
     @property
     def _canonical(self) -> NDArray[Any]:
@@ -221,6 +259,8 @@ class Project:
             reference = refer(self.image, self.image_path, folder, state.image)
             cancel.check()
             written = yield from write_steps(state.folder, self.image, np.dtype(self.labels.dtype), cancel)
+            if self.attention is not None and self.attention.anything:
+                written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
             references = tuple(write_model(one, state.folder, number) for number, one in enumerate(models))
             description = Description(
                 program=napari_unet.__version__,
@@ -233,8 +273,8 @@ class Project:
                 state=state.folder.name,
                 parts=written.parts,
                 counts=Counts(
-                    corrected=written.corrected,
-                    reviewed=written.reviewed,
+                    corrected=written.tally.corrected,
+                    reviewed=written.tally.reviewed,
                     total=int(np.prod(self.image.label_shape, dtype=np.int64)),
                 ),
                 models=references[: len(self.generations)],
@@ -244,7 +284,7 @@ class Project:
             cancel.check()
             state.flush()
             write_description(state.base, description)
-        self.path = folder
+        self.path, self.saved_mark = folder, self._mark(written.tally)
         return folder
 
     @classmethod
@@ -318,6 +358,12 @@ class Project:
             channel=said.channel,
             image_path=image_path,
         )
+        if ATTENTION in said.parts:
+            try:
+                known = read_attention(state, Attention.layout(corrections.shape), said.parts[ATTENTION])
+                project.attention = Attention.restored(corrections.shape, known, project.model or project)
+            except UNetError:  # it can be found anew
+                note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()
         project.path, project.image_channel = folder, said.image.file_channel if image_path else None
         project.notes = tuple(dict.fromkeys(filter(None, (note, *(said for _, said in read)))))
         return project

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers import adapter
 from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.recovery import file_name
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
 
 
 class ProjectRow(QWidget):
-    """Open a project, save the chosen image's, or save it under another name."""
+    """Open a project, save the chosen image's, or save it under another name; what was not saved before a crash."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,10 +35,14 @@ class ProjectRow(QWidget):
         pair.setSpacing(1)
         pair.addWidget(self.save, 1)
         pair.addWidget(self.more)
-        layout = QHBoxLayout(self)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open, 1)
+        buttons.addLayout(pair, 1)
+        self.recovery = RecoveryBox(controller)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.open, 1)
-        layout.addLayout(pair, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.recovery)
         self.open.clicked.connect(self._on_open)
         self.save.clicked.connect(self._on_save)
         self.save_as.triggered.connect(self._on_save_as)
@@ -55,8 +61,8 @@ class ProjectRow(QWidget):
         self.more.setEnabled(idle and there)
         self.save.setText("Save" if path else "Save…")
         self.save.setToolTip(
-            "Keep labels, corrections, what is reviewed, and the models, to go on another day."
-            + (f" Saves to {path}." if path else "")
+            "Keep labels, corrections, what is reviewed, and the models, to go on another day. Until then they are put "
+            "aside every two minutes, and offered here if napari ends unsaved." + (f" Saves to {path}." if path else "")
         )
 
     def _on_open(self) -> None:
@@ -74,7 +80,7 @@ class ProjectRow(QWidget):
 
     def _on_save_as(self) -> None:
         layer = self._controller.layer
-        name = "".join("-" if letter in '/\\:*?"<>|' else letter for letter in str(layer.name)) if layer else "project"
+        name = file_name(str(layer.name)) if layer is not None else "project"
         start = str(Path(self._place()) / f"{name}{SUFFIX}")
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the project", start, f"Projects (*{SUFFIX})")
         if chosen:

@@ -1,0 +1,50 @@
+"""What was not saved before napari ended: taken up again, or let go of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet._qt.panels.parts import row
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+
+
+class RecoveryBox(QWidget):
+    """Offers the newest of what was left behind; it is hidden where there is nothing."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._autosave, self._projects = controller.autosave, controller.projects
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.recover = QPushButton("Recover")
+        self.recover.setToolTip("Open it as it was kept last, within a few minutes of the end. Then save it.")
+        self.discard = QPushButton("Discard")
+        self.discard.setToolTip("Let go of it for good. A project that was saved is not changed by that.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.addWidget(self.text)
+        layout.addWidget(row((self.recover, 1), (self.discard, 1)))
+        self.recover.clicked.connect(lambda: self._autosave.recover(self._autosave.left[0]))
+        self.discard.clicked.connect(lambda: self._autosave.discard(self._autosave.left[0]))
+        self._autosave.changed.connect(self.refresh)
+        self._projects.changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what can be taken up."""
+        left = self._autosave.left
+        self.setVisible(bool(left))
+        if left:
+            more = f" There is {len(left) - 1} more." if len(left) > 1 else ""
+            self.text.setText(f"Not saved when napari ended: <b>{_plain(str(left[0]))}</b>.{more}")
+        for button in (self.recover, self.discard):
+            button.setEnabled(not self._projects.busy)
+
+
+def _plain(text: str) -> str:
+    """Return a name so that no letter of it is taken for formatting."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")

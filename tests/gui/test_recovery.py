@@ -1,0 +1,100 @@
+"""What was not saved before napari ended is offered in the panel, and taken up again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet.layers import autosave
+from napari_unet.projects.project import Project
+from napari_unet.projects.recovery import recovery_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def image_file(tmp_path: Path, squares: Any) -> Path:
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, squares((4, 96, 96)), imagej=True, metadata={"axes": "ZYX"})
+    return path
+
+
+@pytest.fixture
+def another_window(make_napari_viewer: Any) -> Any:
+    """Docks the widget in another viewer, as after a crash."""
+    made = []
+
+    def make() -> Any:
+        viewer = make_napari_viewer(show=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+        widget.messages = []
+        widget.controller.said.connect(widget.messages.append)
+        made.append(widget)
+        return widget
+
+    yield make
+    for widget in made:
+        widget.close_down()
+
+
+def test_painted_not_saved_and_recovered(
+    widget, viewer, image_file, click, wait_idle, look, canvas, errors, qtbot, monkeypatch, another_window
+):
+    assert widget.image_panel.project.recovery.isHidden()
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    labels = viewer.layers["cells objects"]
+    labels.brush_size = 4
+    labels.selected_label = 50
+    labels.mode = "paint"
+    look()
+    monkeypatch.setattr(autosave, "EVERY", 0.0)
+    widget._keep_unsaved.setInterval(50)
+    canvas.press(30, 40)
+    canvas.move(32, 44)
+    qtbot.wait(300)
+    assert not list(recovery_folder().glob("*/*")), "not in the midst of a stroke"
+    canvas.move(32, 50)
+    canvas.release(32, 50)
+    qtbot.waitUntil(lambda: bool(list(recovery_folder().glob("*/*.unetproj"))), timeout=60_000)
+    wait_idle(widget)
+    widget._keep_unsaved.stop()
+    (path,) = recovery_folder().glob("*/*.unetproj")
+    assert np.array_equal(Project.open(path).labels, labels.data)
+    assert (labels.data == 50).any()
+
+    other = another_window()
+    assert other.image_panel.project.recovery.isHidden(), "it is in the hands of the first window"
+    painted = labels.data.copy()
+    widget.close_down()
+    other = another_window()
+    box = other.image_panel.project.recovery
+    assert not box.isHidden()
+    assert box.text.text().startswith("Not saved when napari ended: <b>cells (today at ")
+    click(box.recover)
+    wait_idle(other)
+    assert other.status.text() == "Recovered cells: 10 objects, not saved yet."
+    assert np.array_equal(other.viewer.layers["cells objects"].data, painted)
+    assert "corrected in <b>1 object</b>" in other.correct_panel.counts.text()
+    assert other.image_panel.project.save.text() == "Save…"
+    assert box.isHidden()
+    assert not errors(other)
+
+
+def test_discarded(widget, viewer, image_file, click, wait_idle, another_window):
+    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.controller.toggle_reviewed("slice")
+    widget.close_down()
+    other = another_window()
+    box = other.image_panel.project.recovery
+    click(box.discard)
+    wait_idle(other)
+    assert box.isHidden()
+    assert list(recovery_folder().iterdir()) == []
