@@ -140,7 +140,7 @@ def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     runner.step(n=1)
@@ -173,7 +173,7 @@ def _without_cancel(started: Any) -> list[Any]:
 
 
 def test_nothing_is_told_after_close(viewer, later):
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     said = len(later.messages)
@@ -188,7 +188,7 @@ def test_nothing_is_told_after_close(viewer, later):
 
 
 def test_what_was_learned_for_another_model_is_dropped(viewer, later):
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     runner.finish()
@@ -204,7 +204,7 @@ def test_what_was_learned_for_another_model_is_dropped(viewer, later):
 
 
 def test_learning_stopped_before_its_first_step_changes_nothing(viewer, later):
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     runner.finish()
@@ -218,7 +218,7 @@ def test_learning_stopped_before_its_first_step_changes_nothing(viewer, later):
 
 
 def test_corrections_made_while_it_learns_are_not_in_its_material(viewer, later):
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     runner.finish()

@@ -38,7 +38,7 @@ def rewrite(path: Any) -> None:
 def finish(controller: Any) -> None:
     """Run what is under way to its end, and what that begins."""
     while controller.busy:
-        controller._runner.finish()
+        controller.runner.finish()
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def stopped(viewer: Any, later: Any, path: Any) -> Any:
     ((data, options, _),) = read_layers(path)
     viewer.add_image(data, **options)
     assert later.segment()
-    later._runner.step(n=2)  # the piece that is painted, and what was doubtful in it
+    later.runner.step(n=2)  # the piece that is painted, and what was doubtful in it
     later.stop_segmenting()
     finish(later)
     assert later.messages[-1].text.startswith("Stopped")
@@ -74,7 +74,7 @@ def test_what_was_finished_is_not_used_where_the_file_changed_before_going_on(st
 
 def test_a_file_that_changes_meanwhile_is_told_and_what_was_found_stays(stopped, path):
     assert stopped.segment()
-    stopped._runner.step(n=2)
+    stopped.runner.step(n=2)
     rewrite(path)
     finish(stopped)
     assert stopped.messages[-1].level == "error"

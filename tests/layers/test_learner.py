@@ -29,9 +29,9 @@ def with_one_correction(viewer: Any, later: Any) -> Any:
     """Segment four squares and paint one pixel; return the runner, which waits to be told."""
     viewer.add_image(squares(), name="image")
     later.segment()
-    later._runner.finish()
+    later.runner.finish()
     viewer.layers["image objects"].data[0, 0] = 9
-    return later._runner
+    return later.runner
 
 
 def names(viewer: Any) -> list[str]:
@@ -191,7 +191,7 @@ def test_pausing(viewer, later, taught):
 
 def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatch):
     monkeypatch.setattr(module, "JOIN_EVERY", 0.0)
-    runner = later._runner
+    runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
     runner.finish()

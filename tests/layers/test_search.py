@@ -19,7 +19,7 @@ def stack(viewer: Any, later: Any) -> Any:
     viewer.add_image(squares((PLANES, 64, 64)), name="image")
     later.segment()
     while later.busy:
-        later._runner.finish()
+        later.runner.finish()
     later.labels = viewer.layers["image objects"]
     viewer.dims.set_current_step(0, 3)
     later.refresh_corrections()
@@ -53,7 +53,7 @@ def test_learn_looks_only_where_something_may_have_changed(viewer, stack, looked
     assert stack.learn()
     assert looked_at == {(0, 3)}
     assert stack.session.place == (0, 3)
-    stack._runner.finish()
+    stack.runner.finish()
     assert planes_of(taught.material) == {3}
 
 
@@ -85,12 +85,12 @@ def test_what_nobody_told_of_is_found_beside_the_learning_and_joins(stack, taugh
     paint(stack, 3)
     stack.labels.data[1, 0, :5] = 9
     stack.learn()
-    search, learning = stack._runner.jobs[-2:]
+    search, learning = stack.runner.jobs[-2:]
     assert (search.job.title, learning.job.title) == ("Look for corrections", "Learn from 1 plane")
-    stack._runner.step()
-    stack._runner.finish(-2)
+    stack.runner.step()
+    stack.runner.finish(-2)
     assert stack.session.summary.corrected_pixels == 8
-    stack._runner.finish()
+    stack.runner.finish()
     assert planes_of(taught.material) == {3}
     assert planes_of(taught.joined) == {1, 3}
 
@@ -99,9 +99,9 @@ def test_where_nothing_else_is_corrected_learning_begins_when_it_is_found(stack,
     stack.labels.data[1, 0, :5] = 9
     assert stack.learn()
     assert stack.learner.busy
-    assert stack._runner.jobs[-1].job.title == "Look for corrections"
-    stack._runner.finish()
-    stack._runner.finish()
+    assert stack.runner.jobs[-1].job.title == "Look for corrections"
+    stack.runner.finish()
+    stack.runner.finish()
     assert planes_of(taught.material) == {1}
     assert stack.model.name == "bright, corrected"
 
@@ -110,7 +110,7 @@ def test_nothing_anywhere_is_told_when_all_was_looked_at(stack, looked_at):
     running = []
     stack.learning.connect(running.append)
     stack.learn()
-    stack._runner.finish()
+    stack.runner.finish()
     assert stack.messages[-1].text.startswith("Nothing is corrected or reviewed yet.")
     assert running == [True, False]
     assert not stack.busy
@@ -122,14 +122,14 @@ def test_what_is_no_longer_corrected_is_forgotten(stack, taught):
     stack.session.rescan()
     stack.labels.data[...] = stack.session.corrections.prediction[0]
     stack.learn()
-    stack._runner.finish()
+    stack.runner.finish()
     assert stack.messages[-1].text.startswith("Nothing is corrected")
 
 
 def test_a_search_ends_when_the_window_closes(stack):
     stack.labels.data[...] = 9
     stack.learn()
-    search = stack._runner.jobs[-1]
+    search = stack.runner.jobs[-1]
     next(search.events)
     stack.close()
     assert next(search.events, None) is None

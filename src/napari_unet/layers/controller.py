@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
 from napari_unet.errors import UNetError, UntrainedModelError
-from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.guide import Guide
-from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import carry_over, paint_next, ready_to_paint
@@ -26,10 +23,11 @@ from napari_unet.layers.projects import Projects
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
+from napari_unet.layers.shelf import Shelf
 from napari_unet.layers.sizes import ObjectSizes
 from napari_unet.layers.view import order_units
 from napari_unet.learning.blank import blank_model
-from napari_unet.models.store import DEFAULT_MODEL, list_models, load_model, save_model
+from napari_unet.models.store import DEFAULT_MODEL, list_models, load_model
 from napari_unet.progress import Progress
 from napari_unet.task import make_task
 
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.axes import Image
+    from napari_unet.layers.jobs import Runner
     from napari_unet.layers.reviewer import Reviewed
     from napari_unet.models.model import Model
     from napari_unet.task import Task
@@ -84,12 +83,11 @@ class Controller:
 
     def __init__(self, viewer: Any, runner: Runner) -> None:
         self.viewer = viewer
-        self.device = "auto"
+        self.runner, self.device = runner, "auto"
         self.channel: int | None = None
         self.scope: Scope = "stack"
         self.flips = False  # whether the network's maps are averaged over mirror images
         self.learning_seconds = 60.0
-        self._runner = runner
         self._sessions: dict[Hashable, LayerSession] = {}
         self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
@@ -102,6 +100,7 @@ class Controller:
         self.overlays = Overlays(self)
         self.projects = Projects(self, runner)
         self.autosave = Autosave(self, runner)
+        self.shelf = Shelf(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -318,32 +317,7 @@ class Controller:
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; it then stands in the list of models."""
-        if self._model is None:
-            self.say("There is no model to save yet.", "error")
-            return False
-        try:
-            save_model(self._model, name)
-        except UNetError as error:
-            self.say(str(error), "error")
-            return False
-        self.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
-        self.model_changed.emit()
-        self._measure_fast_mode(self._model, name)
-        return True
-
-    def _measure_fast_mode(self, model: Model, name: str) -> None:
-        """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
-        if model.info.fast is not None or self.session is None:
-            return
-        steps = once(partial(with_fast_mode, model, [self.session.image]))
-
-        def measured(known: Model) -> None:
-            if self._model is model:
-                self._model = known
-            with suppress(UNetError):  # it is saved as it was
-                save_model(known, name, overwrite=True)
-
-        self._runner.start(Job(f"Measure {name}", 0), steps, lambda _: None, measured, lambda _: None)
+        return self.shelf.save(name)
 
     def model_names(self) -> list[str]:
         """Return the names of all models that can be chosen."""
@@ -354,6 +328,11 @@ class Controller:
         self._model = model
         self.segmenter.drop()
         self.model_changed.emit()
+
+    def amend(self, model: Model, known: Model) -> None:
+        """Use the same model with more known of it, if it is still in use."""
+        if self._model is model:
+            self._model = known
 
     # -- events ----------------------------------------------------------------------------------------------------
 
