@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loop import trained
+from loop import served
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.io.atomic import completed
@@ -40,8 +40,8 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
     """Choose the decoding, score on the validation images, and write the model file and the figures."""
     decoding, tried = recipe.card.decoding, []
     if recipe.grid:
-        decoding, tried = choose_decoding(recipe, trained(recipe, run, recipe.chooser)[0], data)
-    net, steps = trained(recipe, run, len(recipe.stages) - 1)
+        decoding, tried = choose_decoding(recipe, served(recipe, run, recipe.chooser)[0], data)
+    net, steps = served(recipe, run, len(recipe.stages) - 1)
     model = rounded(Model(net, recipe.card.model_copy(update={"decoding": decoding})))
     scores = validate(recipe, model, data)
     config = recipe.stages[0]

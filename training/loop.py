@@ -10,13 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from napari_unet.io.atomic import completed
 from napari_unet.learning.session import TrainingSession
+from napari_unet.nets.unet import UNet
 from recipe import samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_unet.nets.unet import UNet
     from recipe import Recipe
 
 LOG_EVERY = 50
@@ -76,6 +76,14 @@ def trained(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
     net = recipe.fresh(stage)
     net.load_state_dict({name.removeprefix(part): value for name, value in state.items() if name.startswith(part)})
     steps = sum(config.steps for config in recipe.stages[:stage]) + int(state["step"])
+    return net.eval().requires_grad_(False), steps
+
+
+def served(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
+    """Return the same with the maps of the card alone."""
+    net, steps = trained(recipe, run, stage)
+    fresh = UNet(recipe.card.spec, initialise=False)
+    net = with_maps(fresh, net, recipe.outputs(stage), recipe.card.outputs)
     return net.eval().requires_grad_(False), steps
 
 

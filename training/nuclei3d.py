@@ -13,7 +13,6 @@ from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.session import TrainingConfig
 from napari_unet.models.info import DataSource, ModelInfo
 from napari_unet.nets.spec import UNetSpec
-from napari_unet.objects.decode import Decoding
 from napari_unet.objects.flows import LEARNED
 from recipe import Pair, Recipe, Split
 
@@ -50,7 +49,6 @@ RECIPE = Recipe(
         spec=UNetSpec(ndim=3, in_channels=1, out_channels=len(LEARNED[3]), features=8, levels=3),
         outputs=LEARNED[3],
         classes=("nucleus",),
-        decoding=Decoding(seeds="flows"),
         diameter=15.0,  # median of the training volumes
         training_data=(
             DataSource(
@@ -60,17 +58,13 @@ RECIPE = Recipe(
         ),
         licence="CC-BY-3.0",
     ),
-    stages=(
-        FIRST,
-        FIRST.model_copy(update={"steps": 1000, "seed": 1}),
-        FIRST.model_copy(update={"steps": 1500, "seed": 2}),
-    ),
+    stages=(FIRST, FIRST.model_copy(update={"steps": 1000, "seed": 1})),
     earlier=2,
     pairs=pairs,
     grid={
         "foreground": (0.3, 0.4, 0.5),
-        "smoothing": (0.0, 1.0, 1.5, 2.0),
-        "meeting": (0, 1, 2),
+        "seed_threshold": (0.2, 0.3, 0.4, 0.5),
+        "smoothing": (1.0, 1.5),
         "min_size": (100,),
     },
 )  # fmt: skip

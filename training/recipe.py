@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "choose", "val"]
 
 EARLIER = ("foreground", "boundary", "distance")
-"""What was learned of them before flows were found to be better (docs/decisions/0006)."""
+"""What was learned of objects before flows were found to be better; the boundary is dropped in the end."""
 
 OUTLINE = 4
 """Pixels by which an outline may be off without being a mistake."""

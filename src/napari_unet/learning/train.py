@@ -17,7 +17,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.nets.spec import UNetSpec, unet2015
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.decode import Decoding
-from napari_unet.objects.flows import LEARNED
+from napari_unet.objects.flows import FLOWS, LEARNED
 from napari_unet.objects.size import typical_diameter
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def new_model(kind: Kind, task: Task, images: Sequence[Image], labels: Sequence[
     if kind == "unet3d" and flat:
         raise ModelMismatchError(f"A 3D network learns from volumes; {flat[0]} has no Z axis. Choose unet2d.")
     if task == "instances":
-        outputs: tuple[str, ...] = LEARNED[3 if kind == "unet3d" else 2]
+        outputs = LEARNED[3 if kind == "unet3d" else 2]
         classes: tuple[str, ...] = ("object",)
     else:
         n_classes = int(max(int(array.max(initial=0)) for array in labels)) + 1
@@ -84,7 +84,8 @@ def new_model(kind: Kind, task: Task, images: Sequence[Image], labels: Sequence[
         spec = UNetSpec(ndim=2 if kind == "unet2d" else 3, in_channels=channels, out_channels=len(outputs), **sizes)
     info = ModelInfo(
         name=kind, spec=spec, task=task, outputs=outputs, classes=classes, inputs="colour" if colour else "channels",
-        pixel_size=common_pixel_size(images, spec.ndim), decoding=Decoding(seeds="flows"),
+        pixel_size=common_pixel_size(images, spec.ndim),
+        decoding=Decoding(seeds="flows" if FLOWS[2][0] in outputs else "distance"),
     )  # fmt: skip
     return untrained(info, seed)
 
