@@ -94,3 +94,15 @@ def test_a_weight_counts_once(exclusive):
     everywhere = torch.ones_like(targets[:, :1])
     once = segmentation_loss(logits, targets, everywhere, exclusive=exclusive)
     assert torch.allclose(segmentation_loss(logits, targets, 4 * everywhere, exclusive=exclusive), once, rtol=1e-4)
+
+
+def test_a_network_that_is_right_has_no_loss():
+    """Also where the right answer is between 0 and 1, and where it is a little beyond by interpolation."""
+    targets = torch.tensor([0.0, 1.0, 0.3, 0.5, 0.9]).reshape(1, 1, 1, 5)
+    logits = torch.logit(targets, eps=1e-9).requires_grad_(True)
+    loss = masked_bce(logits, targets, torch.ones_like(targets))
+    loss.sum().backward()
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+    assert logits.grad.abs().max() < 1e-5
+    assert torch.isfinite(masked_bce(logits, targets + torch.tensor([-1e-7, 1e-7, 0, 0, 0]), torch.ones_like(targets)))
+    assert masked_bce(logits + 1, targets, torch.ones_like(targets)) > 0.05

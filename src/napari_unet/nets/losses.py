@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the supervised pixels of each image, axes (N,).
+    """Return the mean binary cross-entropy over the supervised pixels of each image, axes (N,), above the least possible.
 
     Parameters
     ----------
@@ -25,8 +25,13 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     -----
     Unsupervised pixels are in neither the sum nor the divisor, so neither the value nor the gradient changes when
     unlabelled area is added. Multiplying the logits by the mask would not do: a logit of 0 still has a loss of log 2.
+
+    Of targets between 0 and 1, such as flows, even the best prediction has a cross-entropy; without that, the
+    Kullback-Leibler divergence, a network that is right has a loss of 0, and who watches it learn sees that it does.
     """
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    sure = targets.clamp(0, 1)  # interpolated ones may be beyond by rounding
+    loss = loss + torch.xlogy(sure, sure) + torch.xlogy(1 - sure, 1 - sure)
     weight = supervised.expand_as(loss)
     return _of_each(loss * weight) / _of_each(weight).clamp_min(1e-6)
 
