@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from napari_unet.nets.losses import distillation_loss, segmentation_loss
+from napari_unet.nets.losses import distillation_loss, masked_bce, segmentation_loss
 
 
 def draw(shape=(2, 3, 12, 14), seed=0, exclusive=False):
@@ -99,7 +99,7 @@ def test_a_weight_counts_once(exclusive):
 def test_a_network_that_is_right_has_no_loss():
     """Also where the right answer is between 0 and 1, and where it is a little beyond by interpolation."""
     targets = torch.tensor([0.0, 1.0, 0.3, 0.5, 0.9]).reshape(1, 1, 1, 5)
-    logits = torch.logit(targets, eps=1e-9).requires_grad_(True)
+    logits = torch.logit(targets).clamp(-20, 20).requires_grad_(True)
     loss = masked_bce(logits, targets, torch.ones_like(targets))
     loss.sum().backward()
     assert loss.item() == pytest.approx(0, abs=1e-5)

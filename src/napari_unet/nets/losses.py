@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the supervised pixels of each image, axes (N,), above the least possible.
+    """Return the mean binary cross-entropy of the supervised pixels of each image above the least there is, axes (N,).
 
     Parameters
     ----------
