@@ -100,7 +100,7 @@ class Inference:
             return self.run(unit, tile, then)
         running, told = self._thread.submit(self.run, unit, tile, then), 0.0
         while wait([running], TELL_EVERY).not_done:
-            if self._share > told:
+            if told < self._share < 1:  # at 1 it is done, and only the thread is not
                 told = self._share
                 yield told
         return running.result()

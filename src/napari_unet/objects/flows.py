@@ -153,21 +153,21 @@ def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int 
     """
     start = np.argwhere(mask).T
     limits = np.reshape(mask.shape, (-1, 1)) - 1
-    strides = np.reshape([math.prod(mask.shape[axis + 1 :]) for axis in range(mask.ndim)], (-1, 1))
-    field = np.zeros((mask.ndim, mask.size), np.float32)
-    flat = (start * strides).sum(0)
-    way = flows.reshape(mask.ndim, -1)[:, flat].astype(np.float32)
+    padded = [n + 1 for n in mask.shape]  # what lies on the last pixel has a neighbour after it, of no weight
+    strides = np.reshape([math.prod(padded[axis + 1 :]) for axis in range(mask.ndim)], (-1, 1))
+    places = (start * strides).sum(0)
+    field = np.zeros((mask.ndim, math.prod(padded)), np.float32)
+    way = flows[:, mask].astype(np.float32)
+    way = np.clip(way, -start, limits - start, dtype=np.float32)
     for _ in range(doublings):
-        field[:, flat] = way
+        field[:, places] = way
         whole = np.floor(way)
-        part, corner = way - whole, start + whole.astype(np.intp)
-        further = np.zeros_like(way)
+        part, corner = way - whole, places + (whole.astype(np.intp) * strides).sum(0)
         for shift in itertools.product((0, 1), repeat=mask.ndim):
-            weight = np.prod([p if s else 1 - p for s, p in zip(shift, part, strict=True)], axis=0)
-            place = np.clip(corner + np.reshape(shift, (-1, 1)), 0, limits)
-            further += weight * field[:, (place * strides).sum(0)]
-        way = np.clip(way + further, -start, limits - start).astype(np.float32)
-    return way
+            weight = math.prod(p if s else 1 - p for s, p in zip(shift, part, strict=True))
+            way = way + weight * field.take(corner + int(np.dot(shift, strides[:, 0])), axis=1)
+        way = np.clip(way, -start, limits - start, dtype=np.float32)
+    return np.asarray(way, np.float32)
 
 
 def grouped(
