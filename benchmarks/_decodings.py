@@ -23,7 +23,7 @@ from scipy.spatial import KDTree
 
 from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.objects.decode import Decoding, decode_instances, drop_small
-from napari_unet.objects.flows import flow_field
+from napari_unet.objects.flows import FLOWS, flow_field, middles
 from napari_unet.objects.stitch import compact
 from napari_unet.objects.targets import boundaries, known_maps, target_maps
 
@@ -120,26 +120,9 @@ def decode_classes(maps: NDArray[np.float32], choice: Mapping[str, Any]) -> NDAr
 # -- Flows -------------------------------------------------------------------------------------------------------------
 
 
-def middles(labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for each object, in the order of ids, its pixel nearest to its centre of mass, axes (n, 2)."""
-    numbers = compact(labels)
-    found = []
-    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
-        pixels = np.argwhere(numbers[box] == number)
-        nearest = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()]
-        found.append(nearest + [s.start for s in box])
-    return np.array(found, float).reshape(-1, 2)
-
-
 def flow_targets(labels: NDArray[Any]) -> NDArray[np.float32]:
     """Return foreground and directions."""
     return np.concatenate([(labels > 0)[None].astype(np.float32), flow_field(labels)])
-
-
-def known_flows(labels: NDArray[Any], supervised: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where directions are known: they need all of their object, as a distance does."""
-    foreground, whole = known_maps(labels, supervised, ("foreground", "distance"))
-    return np.stack([foreground, whole, whole])
 
 
 def flow_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
@@ -189,7 +172,8 @@ def _consistent(labels: NDArray[np.int32], flows: NDArray[np.float32], most: flo
 
 def offset_targets(labels: NDArray[Any]) -> NDArray[np.float32]:
     """Return foreground, spots at the middles of objects, and the way from each pixel to its middle."""
-    centres, numbers = middles(labels), compact(labels)
+    numbers = compact(labels)
+    centres = middles(numbers)
     result = np.zeros((4, *labels.shape), np.float32)
     if len(centres):
         result[0] = numbers > 0
@@ -198,14 +182,14 @@ def offset_targets(labels: NDArray[Any]) -> NDArray[np.float32]:
     return result
 
 
-def _to_nearest(shape: tuple[int, ...], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+def _to_nearest(shape: tuple[int, ...], centres: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the distance of each pixel to the nearest centre."""
     elsewhere = np.ones(shape, bool)
     elsewhere[tuple(centres.astype(int).T)] = False
     return np.asarray(ndimage.distance_transform_edt(elsewhere))
 
 
-def _to_own(numbers: NDArray[Any], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+def _to_own(numbers: NDArray[Any], centres: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the way from each pixel of an object to its centre."""
     ways = np.concatenate([np.zeros((1, 2)), centres])[numbers].transpose(2, 0, 1) - np.indices(numbers.shape)
     return np.where(numbers > 0, ways, 0)
@@ -214,9 +198,10 @@ def _to_own(numbers: NDArray[Any], centres: NDArray[np.float64]) -> NDArray[np.f
 def known_offsets(labels: NDArray[Any], supervised: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where offsets are known, as directions, and spots: an unseen centre must be farther than the own one."""
     foreground, whole = known_maps(labels, supervised, ("foreground", "distance"))
-    centres = middles(labels)
+    numbers = compact(labels)
+    centres = middles(numbers)
     away = ndimage.distance_transform_edt(whole) if not whole.all() else np.full(labels.shape, np.inf)
-    own = np.hypot(*_to_own(compact(labels), centres)) if len(centres) else np.full(labels.shape, np.inf)
+    own = np.hypot(*_to_own(numbers, centres)) if len(centres) else np.full(labels.shape, np.inf)
     own[labels == 0] = np.inf
     return np.stack([foreground, whole & (away >= np.minimum(own, 3 * CENTRE)), whole, whole])
 
@@ -249,7 +234,7 @@ def _some_sigmoid(count: int) -> Callable[[Tensor], Tensor]:
     return lambda logits: torch.cat([logits[:, :count].sigmoid(), logits[:, count:]], 1)
 
 
-_OURS = ("foreground", "distance")
+_OURS, _FLOWS = ("foreground", "distance"), ("foreground", *FLOWS[2])
 _SEEDS = {"foreground": (0.4, 0.5), "min_size": (12,)}
 WAYS = {
     "distance": Way(
@@ -265,8 +250,8 @@ WAYS = {
         _SEEDS | {"seed_threshold": (0.4, 0.5, 0.6, 0.7), "smoothing": (0.0, 0.5, 1.0)}, exclusive=True,
     ),
     "flows": Way(
-        ("foreground", "flow y", "flow x"), flow_targets, known_flows, flow_loss, _some_sigmoid(1), decode_flows,
-        _SEEDS | {"error": (None, 0.4, 0.8)}, vectors=1,
+        _FLOWS, flow_targets, lambda labels, supervised: known_maps(labels, supervised, _FLOWS), flow_loss,
+        _some_sigmoid(1), decode_flows, _SEEDS | {"error": (None, 0.4, 0.8)}, vectors=1,
     ),
     "offsets": Way(
         ("foreground", "spot", "offset y", "offset x"), offset_targets, known_offsets, offset_loss, _some_sigmoid(2),

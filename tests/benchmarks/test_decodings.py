@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _decodings import FLOW_WEIGHT, OFFSET_UNIT, WAYS, decode_flows, middles
+from _decodings import FLOW_WEIGHT, OFFSET_UNIT, WAYS, decode_flows
 from _training import PATCH, Patches, Schedule, fresh, learn, predicted, prepared, turned
 from decoding import IOUS, counts, difference, known_share, without, worst
 from napari_unet.evaluation.metrics import evaluate
+from napari_unet.objects.flows import middles
 
 RULES = ("distance", "classes", "flows", "offsets")
 

@@ -14,6 +14,7 @@ os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
 
 import numpy as np
 import pytest
+import tifffile
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
@@ -122,12 +123,8 @@ def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget
     made: list[UNetWidget] = []
 
     def make() -> UNetWidget:
-        _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+        widget = _docked(viewer, made)
         QApplication.processEvents()  # the canvas gets its size, to which napari then fits the first image
-        if widget not in made:
-            widget.messages = []
-            widget.controller.said.connect(widget.messages.append)
-            made.append(widget)
         return widget
 
     yield make
@@ -137,6 +134,32 @@ def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget
         faults = [message.text for message in widget.messages if "fault of this program" in message.text]
         assert not faults
     assert QThreadPool.globalInstance().waitForDone(5000)
+
+
+def _docked(viewer: Any, made: list[UNetWidget]) -> UNetWidget:
+    """Return the widget docked in a viewer, which notes what it says; a new one is added to those made."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
+    if widget not in made:
+        widget.messages = []
+        widget.controller.said.connect(widget.messages.append)
+        made.append(widget)
+    return widget
+
+
+@pytest.fixture
+def another_window(make_napari_viewer: Callable[..., Any]) -> Iterator[Callable[[], UNetWidget]]:
+    """Docks the widget in another viewer, as on the next day, or after a crash."""
+    made: list[UNetWidget] = []
+    yield lambda: _docked(make_napari_viewer(show=True), made)
+    for widget in made:
+        widget.close_down()
+
+
+@pytest.fixture
+def image_file(tmp_path: Path, squares: Any) -> Path:
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, squares((4, 96, 96)), imagej=True, metadata={"axes": "ZYX"})
+    return path
 
 
 @pytest.fixture

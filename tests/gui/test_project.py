@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.projects.project import Project
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture
-def image_file(tmp_path: Path, squares: Any) -> Path:
-    path = tmp_path / "cells.tif"
-    tifffile.imwrite(path, squares((4, 96, 96)), imagej=True, metadata={"axes": "ZYX"})
-    return path
-
-
-@pytest.fixture
-def second_widget(make_napari_viewer: Any, widget: Any) -> Any:
+def second_widget(another_window: Any, widget: Any) -> Any:
     """The widget in another viewer, as on the next day."""
-    viewer = make_napari_viewer(show=True)
-    _, other = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
-    other.messages = []
-    other.controller.said.connect(other.messages.append)
-    yield other
-    other.close_down()
+    return another_window()
 
 
 @pytest.fixture

@@ -2,43 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
-import pytest
-import tifffile
 
 from napari_unet.layers import autosave
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import recovery_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def image_file(tmp_path: Path, squares: Any) -> Path:
-    path = tmp_path / "cells.tif"
-    tifffile.imwrite(path, squares((4, 96, 96)), imagej=True, metadata={"axes": "ZYX"})
-    return path
-
-
-@pytest.fixture
-def another_window(make_napari_viewer: Any) -> Any:
-    """Docks the widget in another viewer, as after a crash."""
-    made = []
-
-    def make() -> Any:
-        viewer = make_napari_viewer(show=True)
-        _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
-        widget.messages = []
-        widget.controller.said.connect(widget.messages.append)
-        made.append(widget)
-        return widget
-
-    yield make
-    for widget in made:
-        widget.close_down()
 
 
 def test_painted_not_saved_and_recovered(

@@ -40,7 +40,6 @@ def carry_over(before: LayerSession, session: LayerSession) -> int:
         new.reviewed[plane] = old.reviewed[plane]
         session.look_at(plane[0], slice(plane[1], plane[1] + 1))
     session.labels_layer.refresh()
-    session.rescan()
     return session.count()
 
 

@@ -101,7 +101,7 @@ def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
     places = np.concatenate(rows), np.concatenate(columns)
     spread = sparse.csr_array((np.full(len(places[0]), 3.0**-numbers.ndim), places), shape=(len(ids),) * 2)
     source: NDArray[np.float64] = np.zeros(len(ids))
-    source[index[core][tuple(_middles(numbers).T)]] = 1
+    source[index[core][tuple(middles(numbers).T)]] = 1
     heat = np.zeros_like(source)
     for _ in range(rounds):
         heat = np.asarray(spread @ (heat + source))
@@ -110,8 +110,8 @@ def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
     return result
 
 
-def _middles(numbers: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Return for each object its pixel nearest to its centre of mass, axes (n, ndim)."""
+def middles(numbers: NDArray[Any]) -> NDArray[np.intp]:
+    """Return of each object ([Z,] Y, X), by its id, the pixel nearest to its centre of mass, axes (n, ndim)."""
     found = []
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is not None:
