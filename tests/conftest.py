@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from importlib import resources
 from pathlib import Path
@@ -120,6 +121,13 @@ def slow_tiles(monkeypatch):
         time.sleep(0.01)
 
     monkeypatch.setattr(network.Inference, "_on_block", slowly)
+
+
+@pytest.fixture
+def network_threads():
+    """Return a function that lists the threads of networks that have begun since, and not ended."""
+    before = set(threading.enumerate())
+    return lambda: [t for t in threading.enumerate() if t not in before and t.name.startswith("network")]
 
 
 @pytest.fixture(scope="session")

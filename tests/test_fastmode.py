@@ -10,7 +10,7 @@ import torch
 
 from napari_unet.axes import Image
 from napari_unet.fastmode import _blocks, with_fast_mode
-from napari_unet.learning.finetune import finetune
+from napari_unet.learning.labelled import finetune
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.info import FastMode
 from napari_unet.models.model import Model

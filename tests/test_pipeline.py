@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from contextlib import suppress
 
 import dask.array as da
@@ -556,7 +555,7 @@ def test_it_is_told_how_far_a_tile_is(bright_model, slow_tiles, tile):
     assert ("%, " in within[0].count) == (tile is None)
 
 
-def test_a_stop_comes_within_a_tile_that_is_told_of(bright_model, slow_tiles):
+def test_a_stop_comes_within_a_tile_that_is_told_of(bright_model, slow_tiles, network_threads):
     cancel, seen = CancelToken(), []
 
     def progress(event):
@@ -566,14 +565,14 @@ def test_a_stop_comes_within_a_tile_that_is_told_of(bright_model, slow_tiles):
     with pytest.raises(Cancelled):
         found(squares(), bright_model(), progress=progress, cancel=cancel)
     assert seen[-1].done == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("network")]
+    assert not network_threads()
 
 
-def test_nobody_listens_any_more_and_the_tile_under_way_ends(bright_model, slow_tiles):
+def test_nobody_listens_any_more_and_the_tile_under_way_ends(bright_model, slow_tiles, network_threads):
     steps = segment_steps(make_task(as_image(squares()), bright_model()), device="cpu", tells=True)
     assert next(steps).progress.part < 0.5
     steps.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("network")]
+    assert not network_threads()
 
 
 def test_a_stop_comes_within_one_tile(bright_model):

@@ -62,7 +62,11 @@ RECIPE = Recipe(
         ),
         licence="MIT",
     ),
-    stages=(FIRST, FIRST.model_copy(update={"steps": 800, "seed": 1})),
+    stages=(
+        FIRST,
+        FIRST.model_copy(update={"steps": 800, "seed": 1}),
+        FIRST.model_copy(update={"steps": 1500, "seed": 2}),
+    ),
     pairs=pairs,
 )  # fmt: skip
 

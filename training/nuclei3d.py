@@ -58,7 +58,11 @@ RECIPE = Recipe(
         ),
         licence="CC-BY-3.0",
     ),
-    stages=(FIRST, FIRST.model_copy(update={"steps": 1000, "seed": 1})),
+    stages=(
+        FIRST,
+        FIRST.model_copy(update={"steps": 1000, "seed": 1}),
+        FIRST.model_copy(update={"steps": 5000, "seed": 2}),
+    ),
     earlier=2,
     pairs=pairs,
     grid={

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from napari_unet.evaluation.metrics import evaluate
-    from napari_unet.learning.finetune import finetune
+    from napari_unet.learning.labelled import finetune
     from napari_unet.models.store import load_model, save_model
     from napari_unet.pipeline import segment
     from napari_unet.projects.project import Project
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Project": "napari_unet.projects.project",
     "evaluate": "napari_unet.evaluation.metrics",
-    "finetune": "napari_unet.learning.finetune",
+    "finetune": "napari_unet.learning.labelled",
     "load_model": "napari_unet.models.store",
     "save_model": "napari_unet.models.store",
     "segment": "napari_unet.pipeline",

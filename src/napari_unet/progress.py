@@ -144,6 +144,12 @@ class Stopwatch:
         self._start += seconds
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are, as one writes it: "1 object", "3 objects", "2 classes"."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending}"
+
+
 def format_seconds(seconds: float) -> str:
     """Return a short human form of a duration: ``8 s``, ``3 min 20 s``, ``1 h 5 min``."""
     whole = round(seconds)

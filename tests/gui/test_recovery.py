@@ -21,10 +21,10 @@ def test_painted_not_saved_and_recovered(
     labels.selected_label = 50
     labels.mode = "paint"
     look()
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    widget._keep_unsaved.setInterval(50)
     canvas.press(30, 40)
     canvas.move(32, 44)
+    monkeypatch.setattr(autosave, "EVERY", 0.0)
+    widget._keep_unsaved.setInterval(50)
     qtbot.wait(300)
     assert not list(recovery_folder().glob("*/*")), "not in the midst of a stroke"
     canvas.move(32, 50)

@@ -484,7 +484,9 @@ def test_undo_does_not_bring_back_what_was_before_a_result(widget, viewer, squar
 # -- closing ---------------------------------------------------------------------------------------------------------
 
 
-def test_closing_the_dock_stops_the_work(widget, viewer, squares, click, gate, many_tiles, qtbot, canvas):
+def test_closing_the_dock_stops_the_work(
+    widget, viewer, squares, click, gate, many_tiles, qtbot, canvas, network_threads
+):
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(1)
@@ -495,6 +497,7 @@ def test_closing_the_dock_stops_the_work(widget, viewer, squares, click, gate, m
     gate.let(1)
     qtbot.waitUntil(lambda: not widget.runner.busy, timeout=20_000)
     assert gate.passed == 2
+    assert not network_threads()
     assert np.array_equal(result_of(viewer).data, kept)
     assert not progress._all_instances
     canvas.key(Qt.Key.Key_R)
@@ -535,7 +538,7 @@ def test_dock_can_be_opened_again(widget, dock, viewer, squares, click, wait_idl
 
 @pytest.mark.parametrize("job", ["segment", "learn"])
 def test_closing_the_window_while_a_worker_runs(
-    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, job
+    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, job, network_threads
 ):
     viewer.add_image(squares(), name="image")
     if job == "segment":
@@ -555,6 +558,7 @@ def test_closing_the_window_while_a_worker_runs(
     qtbot.waitUntil(lambda: not runner.busy, timeout=20_000)
     assert gate.passed <= gate_was + 1
     assert not progress._all_instances
+    assert not network_threads()
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (3, 96, 96)])

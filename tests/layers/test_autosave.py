@@ -471,4 +471,4 @@ for number in range(100, 10**6):
     found = np.unique(desk.session.labels_layer.data).tolist()
     assert found in ([number], [number + 1]), "what was kept last, or what was just being kept; all of it"
     assert desk.session.summary.corrected_pixels == 3 * 64 * 64
-    assert desk.messages[-1].text == "Recovered cells: 1 objects, not saved yet."
+    assert desk.messages[-1].text == "Recovered cells: 1 object, not saved yet."

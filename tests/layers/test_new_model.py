@@ -76,6 +76,7 @@ def test_what_was_corrected_before_is_kept(viewer, controller, short):
     old = viewer.layers["image objects"]
     assert old.data.max() == 9
     old.data[10:24, 10:26] = 77  # larger than it was found
+    old.data[40:56, 40:56] = 0
     controller.refresh_corrections(everything=True)
     controller.session.review(0, (slice(0, 1), slice(70, 96), slice(0, 30)), np.ones((1, 26, 30), bool))
     assert controller.new_model("mine", "instances")
@@ -85,10 +86,24 @@ def test_what_was_corrected_before_is_kept(viewer, controller, short):
     assert new.data[12, 12] == 77
     assert new.data[76, 12] > 0, "accepted as it was found"
     assert len(np.unique(new.data)) - 1 == 2, "what only the model said is gone"
+    supervised = controller.session.corrections.supervised(controller.session.labels, (0, 0))
+    assert supervised[46:50, 46:50].all(), "what was erased is known to be background"
+    assert not supervised[76, 46], "and what was not looked at is not"
     assert controller.session.summary.reviewed_share > 0
-    assert controller.said_so_far[-1] == ("info", "2 objects that you corrected are kept; press Learn.")
+    assert controller.said_so_far[-1] == ("info", "Kept of what you corrected: 2 objects. Press Learn.")
     assert controller.learn()
     assert not controller.model.info.is_untrained
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(("background", "square"), True), (("ground", "other"), False)])
+def test_strokes_of_the_same_classes_are_kept(viewer, controller, classes, kept):
+    viewer.add_image(squares(), name="image")
+    assert controller.new_model("first", "semantic", classes=("background", "square"))
+    viewer.layers["image classes"].data[12:20, 12:20] = 2
+    controller.refresh_corrections(everything=True)
+    assert controller.new_model("second", "semantic", classes=classes)
+    assert (controller.session.labels_layer.data[14, 14] == 2) == kept
+    assert ("1 class." in controller.said_so_far[-1][1]) == kept
 
 
 def test_segment_with_an_untrained_model_paints_nothing_and_says_so(viewer, controller):

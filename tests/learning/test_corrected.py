@@ -14,10 +14,8 @@ from napari_unet.learning import corrected as module
 from napari_unet.learning import glimpse
 from napari_unet.learning.corrected import Checked, learning_steps
 from napari_unet.learning.exams import CELL, held_out
-from napari_unet.learning.finetune import CONTEXT
-from napari_unet.learning.gate import Comparison
 from napari_unet.learning.lesson import gather_material, make_lesson
-from napari_unet.learning.reader import FieldReader
+from napari_unet.learning.reader import CONTEXT, FieldReader
 from napari_unet.learning.replay import base_exams, replayed
 from napari_unet.learning.session import StepReport
 from napari_unet.models.info import ModelInfo
@@ -185,25 +183,6 @@ def test_a_model_that_is_wrong_about_most_is_astray(field, model):
     assert make_lesson(model, material_of(field, model)).astray
     learned, _ = run(model, material_of(field, model), steps=1)
     assert learned.model.info.recipe["learning_rate"] == 1e-3
-
-
-def test_too_much_that_was_forgotten_is_given_back(model, tiny_net):
-    """Of the way from the old weights to the new ones only so much is gone as costs little of the base data."""
-    better = Model(tiny_net(out_channels=2, seed=5).eval(), model.info)
-    asked = []
-
-    def compare(candidate):
-        asked.append(candidate)
-        return Comparison(0.5, (0.40, 0.45, 0.5)[len(asked) - 1], 0.0, 0.0, 9)
-
-    found, compared = module._moderated(model, better, compare)
-    assert asked[0] is better
-    assert found is asked[2]
-    assert compared.after == 0.5
-    assert found.info.recipe["share_of_the_way"] == module.SHARES[2]
-    name = "head.weight"
-    old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
-    assert torch.allclose(between, old + module.SHARES[2] * (new - old), atol=1e-6)
 
 
 def test_images_are_read_at_the_pixel_size_of_the_model(model):

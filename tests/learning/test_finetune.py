@@ -7,8 +7,11 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError, UNetError
-from napari_unet.learning.finetune import CORRECTIONS, finetune, finetune_config, image_samples
+from napari_unet.learning.blank import blank_model
+from napari_unet.learning.finetune import CORRECTIONS, finetune_config, image_samples
+from napari_unet.learning.labelled import finetune
 from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.info import FROM_NOTHING
 from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
 from napari_unet.task import as_image
@@ -69,6 +72,20 @@ def test_what_was_missed_is_found_after_learning(bright_model, dim_image, settin
     assert wrong_share(better, image, labels, LEFT) < 0.02
     assert wrong_share(better, image, labels, unseen) < 0.02
     assert wrong_share(better, image, labels) < 0.05
+
+
+@pytest.mark.parametrize("zoom", [1, 6])
+def test_a_new_model_learns_from_nothing(dim_image, zoom):
+    """At a coarser scale where the objects are wide, as in the window."""
+    image, labels = (np.kron(array, np.ones((zoom, zoom), array.dtype)) for array in dim_image)
+    model = blank_model(as_image(image, None))
+    better = finetune(model, [image], [labels], steps=40, device="cpu")
+    assert better.info.recipe["method"] == FROM_NOTHING
+    assert better.info.diameter == pytest.approx(12 if zoom == 1 else 30, rel=0.2)
+    assert wrong_share(better, image, labels) < 0.1
+    again = finetune(better, [image], [labels], steps=1, device="cpu")
+    assert again.info.from_nothing
+    assert not again.info.is_untrained
 
 
 def test_an_untrained_network_learns_objects(tiny_model, dim_image, settings):

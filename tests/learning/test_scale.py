@@ -12,7 +12,7 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.corrected import Rescaled, learning_steps
 from napari_unet.learning.exams import sit
-from napari_unet.learning.finetune import finetune
+from napari_unet.learning.labelled import finetune
 from napari_unet.learning.lesson import gather_material, make_lesson
 from napari_unet.learning.scale import FIRST, at_fitting_scale, at_scale_of_labels, rescales
 from napari_unet.learning.scratch import scratch_config

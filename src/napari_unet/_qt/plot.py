@@ -8,6 +8,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_unet.progress import counted
+
 ACCENT = "#4a9eda"
 """Colour of the curve: seen well on napari's dark theme and on its light one."""
 
@@ -104,9 +106,9 @@ class LearningPlot(QWidget):
             if self._scores:
                 painter.drawText(QPointF(box.right() + 5, y + 4), "1" if number != "0" else "0")
         n = len(self._losses)
-        caption = f"loss {self._means[-1]:.3f} after {n} step{'s' if n > 1 else ''}"
+        caption = f"loss {self._means[-1]:.3f} after {counted(n, 'step')}"
         if self._scores:
-            caption = f"loss {self._means[-1]:.3f}, score {self._scores[-1][1]:.2f}, {n} step{'s' if n > 1 else ''}"
+            caption = f"loss {self._means[-1]:.3f}, score {self._scores[-1][1]:.2f}, {counted(n, 'step')}"
         painter.drawText(QRectF(0, box.bottom(), self.width() - 6, bottom), right, caption)
         for values, alpha, width in ((self._losses, 0.35, 1.0), (self._means, 1.0, 2.0)):
             line = [self._point(box, step, value / top) for step, value in enumerate(values, start=1)]

@@ -89,20 +89,21 @@ class QtRunner:
         """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
         self._closed.set()
         for worker in self._workers:
-            worker.yielded.disconnect()
-            worker.quit()
+            worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
 
     def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:
         """Hand on what a job yields, no faster than the window takes it (worker)."""
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                return end.value
-            while not room.acquire(timeout=0.1):
-                if self._closed.is_set():
-                    return None
-            yield event
+        with contextlib.closing(steps):
+            while not self._closed.is_set():
+                try:
+                    event = next(steps)
+                except StopIteration as end:
+                    return end.value
+                while not room.acquire(timeout=0.1):
+                    if self._closed.is_set():
+                        return None
+                yield event
+        return None
 
 
 def warm_up() -> None:

@@ -12,7 +12,7 @@ import typer
 from napari_unet.axes import PixelSize
 from napari_unet.cli.common import Bar, Device, Json, app, check_device, fail, open_model, print_json, say
 from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.progress import format_seconds
+from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
@@ -83,7 +83,8 @@ def segment(
             say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
             continue
         seen = _seen(report["diameter"], report["zoom"])
-        bar.end(f"{report['n_objects']} objects{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
+        found = counted(report["n_objects"], "object")
+        bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
         results.append(report)
         if report["note"]:
             say(report["note"])

@@ -57,7 +57,7 @@ def train(
     from napari_unet.io.atomic import check_writable
     from napari_unet.io.pairs import match_by_stem
     from napari_unet.io.readers import read_image, read_labels
-    from napari_unet.learning.finetune import validation_score
+    from napari_unet.learning.labelled import validation_score
     from napari_unet.learning.train import new_model, train_steps, training_config
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model

@@ -199,18 +199,19 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        before = self._sessions.pop(self._layer.unique_id, None)
+        before, known = self._sessions.pop(self._layer.unique_id, None), self.model and self.model.info.classes
         self.learner.forget()
         self.serve(model)
         with suppress(UntrainedModelError):
             self.prepare()
-        session, kept = self.session, 0
+        session, kept = self.session, ""
         if before is not None and session is not None:
             before.labels_layer.visible = False  # what another model found would lie under what is painted
-            if before.corrections.instances and session.corrections.instances and before.alive():
-                kept = carry_over(before, session)
+            alike = before.corrections.instances == session.corrections.instances
+            if alike and (task == "instances" or (known or ())[1:] == model.info.classes[1:]) and before.alive():
+                kept = session.found() if carry_over(before, session) else ""
             self._forget(before)
-        self.say(f"{kept} objects that you corrected are kept; press Learn." if kept else paint_next(model))
+        self.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
         return True
 
     # -- Segment ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.history import Generation
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import resolve_device
-from napari_unet.progress import PauseToken, Stopwatch, format_seconds
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -120,7 +120,7 @@ class Learner:
         if not material:
             return False
         planes = sum(len(one.part.labels) for one in material)
-        self._job = job = Job(f"Learn from {planes} plane{'s' if planes > 1 else ''}", 0)
+        self._job = job = Job(f"Learn from {counted(planes, 'plane')}", 0)
         self._decide(None)
         self.pause.set(False)
         self._more, self._joined = [], (desk.session.summary if desk.session else None, Stopwatch())

@@ -52,7 +52,7 @@ class Overlays:
         self._controller = controller
         self._overlays: dict[Hashable, Overlay] = {}
         controller.corrected.connect(self._draw)
-        controller.segmenting.connect(self._on_segmenting)
+        controller.progressed.connect(self._on_progress)
         controller.image_changed.connect(self._on_image)
         dims = controller.viewer.dims.events
         self._emitters = [dims.current_step, dims.ndisplay]
@@ -97,9 +97,10 @@ class Overlays:
         for session in self._controller.sessions:
             self._of(session).draw()
 
-    def _on_segmenting(self, running: bool) -> None:
+    def _on_progress(self, _: Any) -> None:
+        """Have the layer ready before there is something to show: not at the click, which adds the labels' layer."""
         session = self._controller.session
-        if running and session is not None:
+        if session is not None and self._of(session).due:
             self.tidy()
             self._of(session).prepare()
 
@@ -140,9 +141,14 @@ class Overlay:
         else:
             self.remove()
 
+    @property
+    def due(self) -> bool:
+        """Whether it is switched on, and there is no layer yet."""
+        return self.on and self._layer is None
+
     def prepare(self) -> None:
         """Add the layer, hidden, if there is none."""
-        if self.on and self._layer is None:
+        if self.due:
             self._layer = self._made()
 
     def draw(self) -> None:

@@ -26,21 +26,24 @@ def ready_to_paint(session: LayerSession) -> None:
     layer.mode = "paint"
 
 
-def carry_over(before: LayerSession, session: LayerSession) -> int:
-    """Paint into an empty session what was corrected or reviewed in another one of the same image; return the objects.
+def carry_over(before: LayerSession, session: LayerSession) -> bool:
+    """Paint into an empty session what was corrected or reviewed in another one of the same image.
 
-    What only a model said is left behind. Reviewed background becomes reviewed again.
+    What only a model said is left behind. Reviewed background becomes reviewed again, and what was erased stays so.
+    Returns whether there was anything.
     """
     old, new = before.corrections, session.corrections
     before.rescan()
     for plane in old.supervised_planes():
-        labels = before.labels[plane]
-        kept = np.where(old.protected(before.labels, plane), labels, 0)
-        session.labels[plane] = kept
+        labels, protected = before.labels[plane], old.protected(before.labels, plane)
+        erased = protected & (labels == 0) & ~old.reviewed[plane]
+        new.prediction[plane] = np.where(erased, old.prediction[plane], 0)  # there it differs from what is painted
+        new.seen[plane] = erased
+        session.labels[plane] = np.where(protected, labels, 0)
         new.reviewed[plane] = old.reviewed[plane]
         session.look_at(plane[0], slice(plane[1], plane[1] + 1))
     session.labels_layer.refresh()
-    return session.count()
+    return session.summary.anything
 
 
 def paint_next(model: Model) -> str:

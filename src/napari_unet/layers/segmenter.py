@@ -216,9 +216,9 @@ class Segmenter:
         else:
             session.rescan()
             note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
-            n, what = session.count(in_view=bool(lead)), "objects" if session.corrections.instances else "classes"
+            found = session.found(in_view=bool(lead))
             advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            desk.say(f"{lead or 'Found '}{n} {what}. {advice}{' ' * bool(note)}{note}", "done")
+            desk.say(f"{lead or 'Found '}{found}. {advice}{' ' * bool(note)}{note}", "done")
         if session.alive():
             session.show_thumbnail()
         desk.refresh_corrections(everything=True)

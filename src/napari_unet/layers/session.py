@@ -17,6 +17,7 @@ from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
 from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -211,13 +212,16 @@ class LayerSession:
 
     def show_thumbnail(self) -> None:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
-        with self._quietly():
-            self.labels_layer.refresh(data_displayed=False, highlight=False, extent=False)
+        self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
     def count(self, *, in_view: bool = False) -> int:
         """Return how many objects (or classes) there are now: in all, or in the plane in view."""
         labels = self.labels[self.place] if in_view else self.labels_layer.data
         return count_ids(labels)
+
+    def found(self, *, in_view: bool = False) -> str:
+        """Return the same in words."""
+        return counted(self.count(in_view=in_view), "object" if self.corrections.instances else "class")
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all that may have changed, by undoing too."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.learning.exams import sit
 from napari_unet.learning.finetune import finetune_config, finetuned
-from napari_unet.learning.gate import FORGETTING, Comparison, Verdict, compare
+from napari_unet.learning.gate import Comparison, Verdict, compare
 from napari_unet.learning.glimpse import LOOK_EVERY, LOOK_SHARE, Glimpse, Glimpses
 from napari_unet.learning.lesson import make_lesson
-from napari_unet.learning.replay import base_answers, base_exams, replayed
+from napari_unet.learning.moderation import moderated, remembers
+from napari_unet.learning.replay import base_answers, replayed
 from napari_unet.learning.scale import at_fitting_scale, rescales
 from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingSession
@@ -39,9 +38,6 @@ PATIENCE = 40.0
 
 TOGETHER = 0.75
 """Share of the learning after which the corrections that were kept aside join: they are learned in what is left."""
-
-SHARES = (1.0, 0.6, 0.3)
-"""How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +184,10 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
     if last is None:
         return Learned(better, Verdict(None))
-    remembers = partial(_remembers, model, place)
     if lesson.astray:
-        remembered = remembers(better)  # images of another kind: the user wants all of it
+        remembered = remembers(model, better, place)  # images of another kind: the user wants all of it
     else:
-        better, remembered = _moderated(model, better, remembers)
+        better, remembered = moderated(model, better, place)
     reviewed, visited = marks.compare(better), visits.impression(better)
     return Learned(better, Verdict(reviewed, remembered, lesson.margin, lesson.astray, visited))
 
@@ -200,42 +195,6 @@ def learning_steps(
 def _share_done(last: StepReport, config: TrainingConfig) -> float:
     seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
     return max(last.step / config.steps, seconds)
-
-
-def _remembers(model: Model, device: torch.device, better: Model) -> Comparison | None:
-    """Compare two models on what the first of their line was trained on; None where nothing of that is known."""
-    exams = base_exams(model)
-    if not exams:
-        return None
-    before, after = base_answers(model, device), base_answers(better, device)
-    return compare(exams, before.labels, after.labels, instances=model.info.task == "instances")
-
-
-def _moderated(
-    model: Model, better: Model, remembers: Callable[[Model], Comparison | None]
-) -> tuple[Model, Comparison | None]:
-    """Return the new model, or one between it and the old, that has forgotten little; and how it does on base data.
-
-    The mean of the weights of a network before and after fine-tuning keeps most of what was gained, and of what was
-    known (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
-    """
-    for share in SHARES:
-        candidate = better if share == 1 else between(model, better, share)
-        compared = remembers(candidate)
-        if compared is None or compared.after >= compared.before - FORGETTING / 2:
-            break
-    return candidate, compared
-
-
-def between(model: Model, better: Model, share: float) -> Model:
-    """Return the model that has gone only a share of the way from one to the other."""
-    net = copy.deepcopy(better.net)
-    before = model.net.state_dict()
-    for name, value in net.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(before[name], 1 - share)
-    recipe = better.info.recipe | {"share_of_the_way": share}
-    return Model(net, better.info.model_copy(update={"recipe": recipe}))
 
 
 class _Marks:

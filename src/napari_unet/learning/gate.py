@@ -11,6 +11,7 @@ from scipy import sparse
 from napari_unet.learning.exams import SQUARE
 from napari_unet.learning.visited import Impression  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.objects.stitch import best_matches, overlaps
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,11 +226,11 @@ class Verdict:
         else:
             r = self.reviewed
             said.append(
-                f"On {r.n} reviewed place{'s' if r.n != 1 else ''} kept aside: {r.before:.2f} before, "
+                f"On {counted(r.n, 'reviewed place')} kept aside: {r.before:.2f} before, "
                 f"{r.after:.2f} now ({r.low:+.2f} to {r.high:+.2f})."
             )
             if r.broken:
-                said.append(f"It loses {r.broken} object{'s' if r.broken > 1 else ''} that you had accepted.")
+                said.append(f"It loses {counted(r.broken, 'object')} that you had accepted.")
         if self.beyond:
             said.append("It hardly learns this kind of image. New model… begins anew, with what you corrected.")
         elif self.forgets and self.known is not None and self.astray:

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
+from napari_unet.learning.astray import astray_by_corrections
 from napari_unet.learning.exams import (
     CELL,
     KEPT,
@@ -22,11 +23,10 @@ from napari_unet.learning.exams import (
     cell_width,
     held_out,
 )
-from napari_unet.learning.finetune import CONTEXT, field_sample, moved, with_context
-from napari_unet.learning.reader import FieldReader
+from napari_unet.learning.finetune import field_sample
+from napari_unet.learning.reader import CONTEXT, FieldReader, moved, with_context
 from napari_unet.learning.visited import MOST_PIXELS, Visit, kept_aside, places, seen_near
 from napari_unet.nets.geometry import halo
-from napari_unet.objects.stitch import match_ids
 from napari_unet.task import choose_channels, magnification
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from napari_unet.corrections.part import Part
     from napari_unet.learning.sampling import Sample
     from napari_unet.models.model import Model
-
-ASTRAY_SHARE, ASTRAY_LEAST = 1 / 3, 5
-"""A model is astray if that share of the objects was wrong, and at least so many."""
 
 KEPT_CORRECTIONS = 0.9
 """Share of the corrections to learn from that the distance kept from those kept aside may not take away more than."""
@@ -193,7 +190,7 @@ def make_lesson(
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     spared = not by_review and any(mask.any() for mask in held)
-    return Lesson(_evened(samples), exams, margin, _is_astray(parts), _few(visits), spared)
+    return Lesson(_evened(samples), exams, margin, astray_by_corrections(parts), _few(visits), spared)
 
 
 def _few(visits: list[Visit]) -> list[Visit]:
@@ -227,21 +224,6 @@ def _supervised(part: Part, pixels: float) -> NDArray[np.bool_]:
     for axis in (-2, -1):
         near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * wider + 1, axis=axis).view(bool)
     return np.asarray(mask | (near & (part.labels == 0)))
-
-
-def _is_astray(parts: Sequence[Part]) -> bool:
-    """Return whether a third of the objects, where something was corrected, were missed or none; outlines aside."""
-    wrong = there = 0
-    for part in parts:
-        touched = part.corrections.touched
-        if part.corrections.instances and touched:
-            predicted = part.corrections.prediction[0]
-            same = match_ids(predicted, part.labels)
-            missed = set(np.unique(part.labels).tolist()) - {0} - same.keys()
-            spurious = set(np.unique(predicted).tolist()) - {0} - set(same.values())
-            wrong += len(missed & touched) + len(spurious & touched)
-            there += len(same) + len(missed) + len(spurious) + part.elsewhere
-    return wrong >= ASTRAY_LEAST and wrong >= ASTRAY_SHARE * there
 
 
 def _evened(samples: list[Sample]) -> list[Sample]:

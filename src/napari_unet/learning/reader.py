@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 Box = tuple[slice, slice, slice]
+
+CONTEXT = 128
+"""Pixels, as the network sees them, around what is learned from that patches may show."""
 
 
 class FieldReader:
@@ -60,3 +64,22 @@ class FieldReader:
 
     def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))
+
+
+def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box:
+    """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one.
+
+    `pixels` is how many of the mask, along Y or X, are one of the network.
+    """
+    box, margin = [], math.ceil(CONTEXT * pixels)
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        grow = margin if axis or ndim == 3 else 0
+        box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
+    return box[0], box[1], box[2]
+
+
+def moved(box: Box, corner: tuple[int, int, int]) -> Box:
+    """Return a box in a part of an image, (Z, Y, X), as one in the image."""
+    z, y, x = (slice(part.start + first, part.stop + first) for part, first in zip(box, corner, strict=True))
+    return z, y, x

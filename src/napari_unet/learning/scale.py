@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_unet.objects.size import diameters
 from napari_unet.task import DIAMETER_TOLERANCE, magnification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,18 +42,9 @@ def at_fitting_scale(model: Model, material: Sequence[Material]) -> Model:
     that were corrected or reviewed; where they are far wider than the model finds them best, it is given a coarser
     scale. It is never given a finer one: to enlarge an image adds no detail, and may do harm (docs/decisions/0012).
     """
-    info = model.info
-    if info.task != "instances" or not material:
+    if model.info.task != "instances" or not material:
         return model
-    images = [one.image for one in material]
-    said = [image.diameter for image in images if image.diameter is not None]
-    if info.diameter is None and info.is_untrained:
-        wide = float(np.median(said)) if said else _seen(material, info)
-        if wide is None:
-            return model
-        info = info.model_copy(update={"diameter": NEW if wide > DIAMETER_TOLERANCE * NEW else wide})
-    info = fitting(info, images, None if said else _seen(material, info))
-    return model if info is model.info else Model(model.net, info)
+    return _scaled(model, [one.image for one in material], partial(_seen, material))
 
 
 def at_scale_of_labels(model: Model, images: Sequence[Image], labels: Sequence[NDArray[Any]]) -> Model:
@@ -64,13 +56,29 @@ def at_scale_of_labels(model: Model, images: Sequence[Image], labels: Sequence[N
     images : sequence of Image
     labels : sequence of ndarray of int, axes (T, Z, Y, X)
     """
-    info = model.info
-    if info.task != "instances" or info.diameter is None:
+    if model.info.task != "instances":
         return model
-    found = [_times(i, info) * diameters(frame) for i, view in zip(images, labels, strict=True) for frame in view]
-    widths = np.concatenate(found)
-    said = any(image.diameter is not None for image in images)
-    info = fitting(info, images, None if said or not len(widths) else float(np.median(widths)))
+
+    def seen(info: ModelInfo) -> float | None:
+        found = [_times(i, info) * diameters(frame) for i, view in zip(images, labels, strict=True) for frame in view]
+        widths = np.concatenate([np.zeros(0), *found])
+        return float(np.median(widths)) if len(widths) else None
+
+    return _scaled(model, images, seen)
+
+
+def _scaled(model: Model, images: Sequence[Image], seen: Callable[[ModelInfo], float | None]) -> Model:
+    """Return a model at the scale that fits images, by what somebody said of them, or else by what is seen there."""
+    info = model.info
+    if info.diameter is None and not info.is_untrained:
+        return model
+    said = [image.diameter for image in images if image.diameter is not None]
+    if info.diameter is None:
+        wide = float(np.median(said)) if said else seen(info)
+        if wide is None:
+            return model
+        info = info.model_copy(update={"diameter": NEW if wide > DIAMETER_TOLERANCE * NEW else wide})
+    info = fitting(info, images, None if said else seen(info))
     return model if info is model.info else Model(model.net, info)
 
 

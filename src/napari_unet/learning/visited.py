@@ -9,6 +9,7 @@ mends that has not learned from them; then it learns from these too (docs/decisi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.learning.exams import SQUARE
-from napari_unet.objects.stitch import best_matches, overlaps
+from napari_unet.objects.stitch import best_matches, mostly_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,19 +111,23 @@ class Impression:
         next. Where no more objects were left alone than corrected, most of what was seen was wrong, and nothing is
         known of the rest.
         """
-        from scipy.stats import hypergeom
-
         if self.left <= self.corrections * (QUARTER if self.aside else 1):
             return False
         changed, there = self.lost + self.added, self.left + self.added
-        chance = hypergeom.cdf(self.mended, self.corrections + there, self.mended + changed, self.corrections)
-        return bool(chance < CHANCE)
+        return _chance(self.mended, self.corrections, changed, there) < CHANCE
 
     def __str__(self) -> str:
         kept = "that were kept aside" if self.aside else "that it learned from"
         mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
         loses = f"it loses {self.lost}, and it finds {self.added} new"
         return f"Checked on little: {mends}; of {self.left} objects near them that you left alone, {loses}."
+
+
+def _chance(mended: int, corrections: int, changed: int, there: int) -> float:
+    """Return how probable it is that so few of the corrections are among all that became different: hypergeometric."""
+    different, all_of_them = mended + changed, corrections + there
+    ways = sum(math.comb(corrections, k) * math.comb(there, different - k) for k in range(min(mended, different) + 1))
+    return ways / math.comb(all_of_them, different)
 
 
 def seen_near(part: Part, corrected: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
@@ -214,15 +219,8 @@ def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> N
         if was > _FOUND:
             tally[:2, int(visit.aside[where].any())] += np.array([1, now <= _FOUND])
     empty = exam.mask & (exam.labels == 0) & (erased == 0)
-    tally[4, 0] += max(0, _mostly_in(after, empty) - _mostly_in(before, empty))
+    tally[4, 0] += max(0, len(mostly_within(after, empty)) - len(mostly_within(before, empty)))
     return tally
-
-
-def _mostly_in(labels: NDArray[Any], where: NDArray[np.bool_]) -> int:
-    """Count the objects that lie mostly within a mask."""
-    ids, _, inside = overlaps(labels, where)
-    sizes = np.bincount(labels.ravel())
-    return int(np.count_nonzero(inside > _FOUND * sizes[ids]))
 
 
 def _count_patches(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -117,7 +118,7 @@ def load_model_file(path: Path) -> Model:
                     if tensor.dtype not in _FLOATS:
                         raise ModelFileError(f"The weight {name} in {path.name} has the data type {tensor.dtype}.")
                     tensor = tensor.float()
-                    if not bool(torch.isfinite(tensor).all()):
+                    if not np.isfinite(tensor.numpy()).all():  # torch would first start its threads for it
                         raise ModelFileError(f"The weight {name} in {path.name} holds values that are not numbers.")
                 state[name] = tensor
     except (SafetensorError, OSError, ValueError) as error:

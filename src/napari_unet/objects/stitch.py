@@ -30,6 +30,13 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], N
     return pairs // base, pairs % base, counts
 
 
+def mostly_within(labels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the ids (not 0) of the objects of which more than half lies within a mask."""
+    ids, _, inside = overlaps(labels, mask)
+    present, sizes = np.unique(labels, return_counts=True)
+    return np.asarray(ids[inside > sizes[np.searchsorted(present, ids)] / 2])
+
+
 def best_matches(truth: NDArray[Any], labels: NDArray[Any]) -> dict[int, tuple[float, int]]:
     """Return for each true object its largest intersection over union, and with which id; (0, 0) where there is none.
 

@@ -1,0 +1,156 @@
+"""How far a model is from what is wanted of it on some images, and so how much it has to change.
+
+It is *off* if it is wrong about many of the objects, and *astray* if that is so even with outlines aside: then the
+images are of another kind than it knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.learning.exams import Exam, sit
+from napari_unet.learning.reader import FieldReader, moved, with_context
+from napari_unet.objects.stitch import match_ids, mostly_within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.corrections.part import Part
+    from napari_unet.learning.reader import Box
+    from napari_unet.models.model import Model
+
+SHARE, LEAST = 1 / 3, 5
+"""Many is that share of the objects, and at least so many."""
+
+ALIKE = 0.75
+"""Intersection over union from which on an outline is right."""
+
+MOST_PIXELS = 2**22
+"""Of densely labelled images so many pixels are looked at: a few seconds."""
+
+WIDEST = 1024
+"""Pixels along Y and X of one place that is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How many objects a model is wrong about.
+
+    Attributes
+    ----------
+    there : int
+        Objects that there are, or that it finds.
+    wrong : int
+        Those of them that it misses, that are none, or of which the outline is wrong.
+    missed : int
+        Those that it misses, or that are none.
+    """
+
+    there: int = 0
+    wrong: int = 0
+    missed: int = 0
+
+    @property
+    def off(self) -> bool:
+        """Whether many are wrong."""
+        return self.wrong >= LEAST and self.wrong >= SHARE * self.there
+
+    @property
+    def astray(self) -> bool:
+        """Whether many are missed, or are none."""
+        return self.missed >= LEAST and self.missed >= SHARE * self.there
+
+    def __add__(self, other: Errors) -> Errors:
+        return Errors(self.there + other.there, self.wrong + other.wrong, self.missed + other.missed)
+
+
+def astray_by_corrections(parts: Sequence[Part]) -> bool:
+    """Return whether many objects, where something was corrected, were missed or none."""
+    missed = there = 0
+    for part in parts:
+        touched = part.corrections.touched
+        if part.corrections.instances and touched:
+            predicted = part.corrections.prediction[0]
+            same = match_ids(predicted, part.labels)
+            lost = set(np.unique(part.labels).tolist()) - {0} - same.keys()
+            spurious = set(np.unique(predicted).tolist()) - {0} - set(same.values())
+            missed += len(lost & touched) + len(spurious & touched)
+            there += len(same) + len(lost) + len(spurious) + part.elsewhere
+    return Errors(there, missed, missed).astray
+
+
+def errors_by_labels(
+    model: Model,
+    images: Sequence[Image],
+    labels: Sequence[NDArray[Any]],
+    supervised: Sequence[NDArray[np.bool_] | None],
+    device: torch.device,
+) -> Errors:
+    """Return how many objects of labelled images a model is wrong about, as far as a few seconds tell.
+
+    Parameters
+    ----------
+    model : Model
+        Of one for classes nothing is told.
+    images : sequence of Image
+    labels : sequence of ndarray of int, axes (T, Z, Y, X)
+    supervised : sequence of ndarray of bool, axes (T, Z, Y, X), or None
+        The pixels of which the labels are known; None: all.
+    device : torch.device
+        Where the network runs.
+    """
+    if model.info.task != "instances":
+        return Errors()
+    exams, pixels = [], 0
+    for exam in _places(model, images, labels, supervised):
+        exams.append(exam)
+        pixels += exam.mask.size
+        if pixels >= MOST_PIXELS:
+            break
+    return sum(map(_count, exams, sit(exams, model, device)), Errors())
+
+
+def _places(
+    model: Model,
+    images: Sequence[Image],
+    labels: Sequence[NDArray[Any]],
+    supervised: Sequence[NDArray[np.bool_] | None],
+) -> Iterator[Exam]:
+    """Yield the planes, or volumes, of which something is known; of a large one, a part."""
+    for image, ids, known in zip(images, labels, supervised, strict=True):
+        reader, ndim = FieldReader(image, model), model.info.spec.ndim
+        depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(ids.shape[1])]
+        for frame, z in ((frame, z) for frame in range(len(ids)) for z in depth):
+            mask = np.ones(ids[frame, z].shape, bool) if known is None else known[frame, z]
+            if not mask.any():
+                continue
+            box = _around_known(mask, ndim, reader.pixels)
+            truth, here = reader.fit(ids[frame, z][box]), reader.fit(mask[box])
+            yield Exam(reader.read(frame, moved(box, (z.start or 0, 0, 0))), truth, here)
+
+
+def _around_known(mask: NDArray[np.bool_], ndim: int, pixels: float) -> Box:
+    """Return the box (Z, Y, X) of what is known, or of a large one what lies around a pixel in the midst of it."""
+    deep, *wide = with_context(mask, ndim, pixels)
+    known, most = np.flatnonzero(mask), round(WIDEST * pixels)
+    z, row, _ = np.unravel_index(known[len(known) // 2], mask.shape)
+    midst = row, np.median(np.flatnonzero(mask[z, row]))
+    begins = [max(side.start, min(int(at) - most // 2, side.stop - most)) for side, at in zip(wide, midst, strict=True)]
+    y, x = (slice(a, min(side.stop, a + most)) for side, a in zip(wide, begins, strict=True))
+    return deep, y, x
+
+
+def _count(exam: Exam, found: NDArray[np.int32]) -> Errors:
+    """Return how many of the objects are wrong that lie mostly in the place."""
+    same, alike = (match_ids(exam.labels, found, share) for share in (0.5, ALIKE))  # of what was found -> of the truth
+    truth, predicted = (set(mostly_within(ids, exam.mask).tolist()) for ids in (exam.labels, found))
+    lost = len(truth - set(same.values())) + len(predicted - same.keys())
+    outlines = len(truth & (set(same.values()) - set(alike.values())))
+    return Errors(len(truth) + len(predicted - same.keys()), lost + outlines, lost)

@@ -1,0 +1,41 @@
+"""Learning goes only so far as it costs little of what was known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_unet.learning import moderation
+from napari_unet.learning.gate import Comparison
+from napari_unet.models.model import Model
+
+
+@pytest.fixture
+def pair(tiny_model, tiny_net):
+    model = tiny_model()
+    return model, Model(tiny_net(out_channels=len(model.info.outputs), seed=5).eval(), model.info)
+
+
+def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
+    """Of the way from the old weights to the new ones only so much is gone as costs little of the base data."""
+    asked = []
+
+    def compare(model, candidate, device):
+        asked.append(candidate)
+        return Comparison(0.5, (0.40, 0.45, 0.5)[len(asked) - 1], 0.0, 0.0, 9)
+
+    monkeypatch.setattr(moderation, "remembers", compare)
+    model, better = pair
+    found, compared = moderation.moderated(model, better, torch.device("cpu"))
+    assert asked[0] is better
+    assert found is asked[2]
+    assert compared.after == 0.5
+    assert found.info.recipe["share_of_the_way"] == moderation.SHARES[2]
+    name = "head.weight"
+    old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
+    assert torch.allclose(between, old + moderation.SHARES[2] * (new - old), atol=1e-6)
+
+
+def test_without_a_bank_all_of_it_is_kept(pair):
+    model, better = pair
+    assert moderation.moderated(model, better, torch.device("cpu")) == (better, None)
