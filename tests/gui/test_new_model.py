@@ -38,7 +38,7 @@ def answer(widget: Any, qtbot: Any) -> Any:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     config = scratch.scratch_config
-    limits = {"steps": 60, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
+    limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
     monkeypatch.setattr("napari_unet.learning.corrected.scratch_config", lambda model, **_: config(model, **limits))
 
 
@@ -58,7 +58,7 @@ def test_from_nothing_to_a_segmented_image(
     assert set(np.unique(labels.data)) == {0, 1, 2}
     click(widget.learn_panel.button)
     wait_idle(widget)
-    assert "Learned in 60 steps" in widget.status.text()
+    assert "Learned in 150 steps" in widget.status.text()
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert len(np.unique(labels.data)) - 1 == 9

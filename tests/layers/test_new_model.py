@@ -32,7 +32,7 @@ def short(monkeypatch):
 
     def few(model, **changes):
         patch = (48, 48) if model.info.spec.ndim == 2 else (8, 32, 32)
-        limits = {"steps": 60, "max_seconds": None, "batch_size": 2, "patch": patch}
+        limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": patch}
         return config(model, **(changes | limits))
 
     monkeypatch.setattr("napari_unet.learning.corrected.scratch_config", few)
@@ -62,7 +62,7 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
     assert controller.learn()
     assert controller.model.name == "mine"
     assert not controller.model.info.is_untrained
-    assert controller.said_so_far[-1][1].startswith("Learned in 60 steps")
+    assert controller.said_so_far[-1][1].startswith("Learned in 150 steps")
     assert controller.segment()
     assert len(np.unique(labels.data)) - 1 == 9
     assert [level for level, _ in controller.said_so_far].count("error") == 0
@@ -154,7 +154,7 @@ def test_stacks(viewer, controller, short, ndim):
     assert ("in all its slices" in controller.said_so_far[-1][1]) == (ndim == 3)
     viewer.layers["stack objects"].data[2, 10:22, 10:22] = 1
     assert controller.learn()
-    assert controller.model.info.recipe["steps"] == 60
+    assert controller.model.info.recipe["steps"] == 150
 
 
 def test_another_models_result_is_put_aside(viewer, controller, bright_model):
