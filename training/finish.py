@@ -21,7 +21,7 @@ from napari_unet.objects.decode import Decoding
 from napari_unet.pipeline import segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ REPORTED = ("0.50", "0.75")
 def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
     """Choose the decoding, score on the validation images, and write the model file and the figures."""
     decoding, tried = recipe.card.decoding, []
-    if recipe.grid:
+    if recipe.grids:
         decoding, tried = choose_decoding(recipe, served(recipe, run, recipe.chooser)[0], data)
     net, steps = served(recipe, run, len(recipe.stages) - 1)
     model = rounded(Model(net, recipe.card.model_copy(update={"decoding": decoding})))
@@ -58,21 +58,27 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
 
 
 def choose_decoding(recipe: Recipe, net: UNet, data: Path) -> tuple[Decoding, list[dict[str, Any]]]:
-    """Try all that the recipe's grid names on the images kept aside for it; return the best, and all, best first."""
-    pairs, model = recipe.pairs(data, "choose"), Model(net, recipe.card)
+    """Try what the recipe's grids name on the images that it names; return the best, and all, best first."""
+    model = Model(net, recipe.card)
+    pairs = [pair for split in recipe.chosen_on for pair in recipe.pairs(data, split)]
     truths = [read_labels(pair.labels) for pair in pairs]
     results = [segment(read_image(pair.image), model, device="cpu", keep_maps=True) for pair in pairs]
     tried: list[dict[str, Any]] = []
-    for values in itertools.product(*recipe.grid.values()):
-        fields = dict(zip(recipe.grid, values, strict=True))
+    for fields in itertools.chain.from_iterable(map(_combinations, recipe.grids)):
         decoding = Decoding.model_validate({**recipe.card.decoding.model_dump(), **fields})
         chosen = Model(net, recipe.card.model_copy(update={"decoding": decoding}))
         found = [chosen.decode(of_unit(result), result.task.zoom) for result in results]
         ap = evaluate(truths, found).to_dict()["ap"]
         tried.append({**fields, "mean": float(np.mean([ap[iou] for iou in CHOSEN_BY])), **ap})
     tried.sort(key=lambda row: -row["mean"])
-    best = {name: tried[0][name] for name in recipe.grid}
+    best = {name: value for name, value in tried[0].items() if name in Decoding.model_fields}
     return Decoding.model_validate({**recipe.card.decoding.model_dump(), **best}), tried
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield each value of each field with each of the others."""
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
 
 
 def of_unit(result: Result) -> NDArray[np.float32]:

@@ -60,6 +60,10 @@ REFINE = FIRST.model_copy(
 )
 
 FLOWS = REFINE.model_copy(update={"steps": 1800, "learning_rate": 1e-3, "seed": 3, "ema": 0.99, "border": 3.0})
+# Crowds, where objects are missed most, more often than few large ones.
+CROWDS = FLOWS.model_copy(update={"steps": 2800, "seed": 4, "border": 5.0})
+
+SIZES = {"foreground": (0.4, 0.5), "min_size": (12, 24)}
 
 RECIPE = Recipe(
     card=ModelInfo(
@@ -80,16 +84,15 @@ RECIPE = Recipe(
         ),
         licence="CC0-1.0",
     ),
-    stages=(FIRST, REFINE, REFINE.model_copy(update={"steps": 4800, "seed": 2}), FLOWS),
+    stages=(FIRST, REFINE, REFINE.model_copy(update={"steps": 4800, "seed": 2}), FLOWS, CROWDS),
     earlier=3,
+    by_objects=1,
     pairs=pairs,
     shares=SHARES,
-    grid={
-        "foreground": (0.4, 0.5),
-        "smoothing": (0.0, 1.0, 2.0),
-        "meeting": (1, 2, 3),
-        "min_size": (12, 24),
-    },
+    grids=(
+        {"seeds": ("flows",), "smoothing": (0.0, 1.0, 2.0), "meeting": (1, 2, 3)} | SIZES,
+        {"seeds": ("distance",), "smoothing": (0.5, 1.0, 1.5), "prominence": (0.05, 0.1, 0.15, 0.2)} | SIZES,
+    ),
     bank={"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)},
     bank_patch=(192, 192),
 )  # fmt: skip

@@ -69,10 +69,14 @@ class Recipe:
         How many of the last stages also learn from the split "choose", when the decoding has been chosen on it.
     on_mistakes : int
         How many of the last stages look at places that the network before took for an object, or missed.
+    by_objects : int
+        How many of the last stages see an image as often as it has objects, and not by its size.
     shares : dict
         Share of the patches that each kind of image gets, however many images there are of it; empty: all alike.
-    grid : dict
-        For each field of the decoding, the values that are tried on the split "choose".
+    grids : sequence of dict
+        For each field of the decoding, the values that are tried: of one dict, each with each.
+    chosen_on : tuple of str
+        The splits that they are tried on.
     bank : dict
         Patches of each kind that the model carries along: (to learn again, to check with).
     bank_patch : tuple of int
@@ -85,8 +89,10 @@ class Recipe:
     earlier: int = 0
     on_all: int = 0
     on_mistakes: int = 0
+    by_objects: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    grids: Sequence[Mapping[str, Sequence[Any]]] = ()
+    chosen_on: tuple[Split, ...] = ("choose",)
     bank: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     bank_patch: tuple[int, ...] = ()
 
@@ -129,13 +135,15 @@ def mistakes(net: UNet, image: NDArray[np.float32], labels: NDArray[Any]) -> NDA
 def samples(recipe: Recipe, data: Path, stage: int, net: UNet) -> list[Sample]:
     """Return what a stage learns from; `net` is what it begins with.
 
-    Images are weighted by kind and by the square root of their size.
+    Images are weighted by kind, and by the square root of their size or by their objects.
     """
     border = recipe.stages[stage].border
+    by_objects = stage >= len(recipe.stages) - recipe.by_objects
     drawn: list[tuple[str, Sample]] = []
     for pair in itertools.chain.from_iterable(recipe.pairs(data, split) for split in recipe.learned(stage)):
         image, labels = recipe.load(pair)
-        settings: dict[str, Any] = {"weight": labels.size**0.5, "border": border}
+        weight = np.count_nonzero(np.bincount(labels.ravel())) if by_objects else labels.size**0.5
+        settings: dict[str, Any] = {"weight": weight, "border": border}
         if stage >= len(recipe.stages) - recipe.on_mistakes:
             wrong = mistakes(net, image, labels)
             settings |= {"weight": settings["weight"] * (1 + MISTAKE_WEIGHT * wrong.mean()), "corrected": wrong}

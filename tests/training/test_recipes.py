@@ -58,7 +58,7 @@ def recipe(*steps, **card):
         card=info,
         stages=[first.model_copy(update={"steps": n}) for n in steps],
         pairs=pairs,
-        grid={"seeds": ("distance", "flows"), "foreground": (0.4, 0.6)},
+        grids=({"seeds": ("distance", "flows"), "foreground": (0.4, 0.6)}, {"prominence": (0.2,)}),
         bank={"discs": (1, 1)},
         bank_patch=(48, 48),
     )
@@ -144,7 +144,7 @@ def test_from_pictures_to_a_model_file_with_its_card(data, tmp_path):
     finish(planned, data, run, out)
     info = load_model_file(out).info
     report = json.loads((run / "finish.json").read_text())
-    assert len(report["tried"]) == 4
+    assert len(report["tried"]) == 5
     assert info.recipe["steps"] == 60
     assert info.bank == "discs"
     assert info.outputs == LEARNED[2]

@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
+from napari_unet.objects.basins import prominent_basins
 from napari_unet.objects.flows import FLOWS, grouped
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ class Decoding(BaseModel):
     seeds : {"distance", "boundary", "flows"}
         What separates touching objects: the middles of objects in the distance map, the foreground less its boundary
         map, or the places that pixels are carried to by the flow field.
+    prominence : float
+        How much the middle of an object stands out, at least, above the saddle between it and another. Not used with
+        flows.
     seed_threshold : float
-        A pixel whose map is above this starts an object. Not used with flows.
+        A middle that is not as high starts no object beside another one. Not used with flows.
     smoothing : float
         Standard deviation, in pixels, of the Gaussian that smooths the maps that separate objects.
-    min_seed : int
-        Seeds of fewer pixels are dropped: ripples near an outline would else cut slivers off an object. Not used with
-        flows.
     meeting : int
         Pixels around a place that pixels are carried to by a flow field, within which others belong to it. Only used
         with flows.
@@ -45,11 +46,17 @@ class Decoding(BaseModel):
 
     foreground: float = Field(0.5, gt=0, lt=1)
     seeds: Literal["distance", "boundary", "flows"] = "distance"
-    seed_threshold: float = Field(0.5, gt=0, lt=1)
+    prominence: float = Field(0.1, ge=0, lt=1)
+    seed_threshold: float = Field(0.3, ge=0, lt=1)
     smoothing: float = Field(1.0, ge=0)
-    min_seed: int = Field(8, ge=0)
     meeting: int = Field(2, ge=0)
     min_size: int = Field(12, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, data: Any) -> Any:
+        """Leave out what models of before may say: how small a region above the threshold was dropped."""
+        return {k: v for k, v in data.items() if k != "min_seed"} if isinstance(data, dict) else data
 
     def needs(self, ndim: int) -> tuple[str, ...]:
         """Return the names of the maps that separate touching objects."""
@@ -63,7 +70,6 @@ class Decoding(BaseModel):
         return self.model_copy(
             update={
                 "smoothing": self.smoothing / pixels ** (1 / len(zoom)),
-                "min_seed": round(self.min_seed / pixels),
                 "min_size": round(self.min_size / pixels),
             }
         )
@@ -74,8 +80,8 @@ def decode_instances(
 ) -> NDArray[np.int32]:
     """Return one id for each object in the predicted maps.
 
-    With flows, the pixels that are carried to the same place are one object; else it is a seeded watershed within the
-    foreground.
+    With flows, the pixels that are carried to the same place are one object; else those around a middle that stands
+    out, by a watershed within the foreground.
 
     Parameters
     ----------
@@ -92,8 +98,6 @@ def decode_instances(
     ndarray of int32, axes ([Z,] Y, X)
         Ids 1, 2, ... in the order of their first pixel; 0 is background.
     """
-    from skimage.segmentation import watershed
-
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
     if decoding.seeds == "flows":
@@ -106,17 +110,7 @@ def decode_instances(
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:
         middle = ndimage.gaussian_filter(middle, decoding.smoothing)
-    seeds = drop_small(ndimage.label((middle > decoding.seed_threshold) & mask)[0], decoding.min_seed)
-    n_seeds = int(seeds.max(initial=0))
-    # A connected piece of foreground without any seed is an object too: faint ones have no pronounced middle.
-    pieces, n_pieces = ndimage.label(mask)
-    if n_pieces == 0:
-        return np.zeros(mask.shape, np.int32)
-    has_seed = np.zeros(n_pieces + 1, bool)
-    has_seed[pieces[seeds > 0]] = True
-    orphan = ~has_seed[pieces] & mask
-    seeds = np.where(orphan, pieces + n_seeds, seeds)
-    labels = watershed(-middle, seeds, mask=mask)
+    labels = prominent_basins(middle, mask, decoding.prominence, decoding.seed_threshold)
     return drop_small(labels, decoding.min_size)
 
 
