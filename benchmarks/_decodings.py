@@ -241,13 +241,13 @@ WAYS = {
         _OURS, lambda labels: target_maps(labels, _OURS).astype(np.float32),
         lambda labels, supervised: known_maps(labels, supervised, _OURS), segmentation_loss, torch.sigmoid,
         lambda maps, choice: decode_seeds(_OURS, maps, choice),
-        _SEEDS | {"seed_threshold": (0.4, 0.5, 0.6, 0.7), "smoothing": (0.5, 1.0, 2.0)},
+        _SEEDS | {"prominence": (0.05, 0.1, 0.15, 0.2), "smoothing": (0.5, 1.0, 2.0)},
     ),
     "classes": Way(
         ("background", "inside", "boundary"), class_targets, known_classes,
         lambda logits, targets, known: segmentation_loss(logits, targets, known, exclusive=True),
         lambda logits: logits.softmax(1), decode_classes,
-        _SEEDS | {"seed_threshold": (0.4, 0.5, 0.6, 0.7), "smoothing": (0.0, 0.5, 1.0)}, exclusive=True,
+        _SEEDS | {"prominence": (0.05, 0.1, 0.2, 0.3), "smoothing": (0.0, 0.5, 1.0)}, exclusive=True,
     ),
     "flows": Way(
         _FLOWS, flow_targets, lambda labels, supervised: known_maps(labels, supervised, _FLOWS), flow_loss,

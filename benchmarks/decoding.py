@@ -55,9 +55,6 @@ CHOSEN_BY = ("0.50", "0.70", "0.80")
 OBJECTS, FIELD = 5, 128
 CORRECTED_IMAGES, OTHER_IMAGES = 4, 12
 CORRECTING = Schedule(steps=40, rate=3e-4, warmup=5, falling=False, batch=4, frozen=True)
-RAW = {"smoothing": 0.0, "min_seed": 0}
-"""What the program's decoding would be without its care for ripples of the distance map."""
-
 ROUNDS = 5
 DRAWS = 1000
 
@@ -227,10 +224,6 @@ def compared(nets: dict[str, UNet], arguments: argparse.Namespace) -> dict[str, 
             "known of corrected objects": known_share(WAYS[name], val, field=False),
             "known of a reviewed field": known_share(WAYS[name], val, field=True),
         }  # fmt: skip
-    if "distance" in nets:
-        choice = choices["distance"] | RAW
-        raw = [WAYS["distance"].decode(m, choice) for m in maps["distance"]]
-        rows["distance"]["not smoothed"] = {"decoding": choice, "ap": ap_of(truths, raw)}
     return {"images": len(val), "objects": sum(len(np.unique(t)) - 1 for t in truths), "rows": rows,
             "corrections": corrections(nets, choices, val, arguments.correcting_steps)}  # fmt: skip
 
