@@ -63,7 +63,7 @@ FLOWS = REFINE.model_copy(update={"steps": 1800, "learning_rate": 1e-3, "seed": 
 # Crowds, where objects are missed most, more often than few large ones.
 CROWDS = FLOWS.model_copy(update={"steps": 2800, "seed": 4, "border": 5.0})
 
-SIZES = {"foreground": (0.4, 0.5), "min_size": (12, 24)}
+SIZES = {"foreground": (0.4, 0.5), "min_size": (24,)}
 
 RECIPE = Recipe(
     card=ModelInfo(
@@ -90,8 +90,8 @@ RECIPE = Recipe(
     pairs=pairs,
     shares=SHARES,
     grids=(
-        {"seeds": ("flows",), "smoothing": (0.0, 1.0, 2.0), "meeting": (1, 2, 3)} | SIZES,
-        {"seeds": ("distance",), "smoothing": (0.5, 1.0, 1.5), "prominence": (0.05, 0.1, 0.15, 0.2)} | SIZES,
+        {"seeds": ("flows",), "smoothing": (0.0, 1.0), "meeting": (2, 3)} | SIZES,
+        {"seeds": ("distance",), "smoothing": (1.0, 1.5), "prominence": (0.1, 0.15, 0.2, 0.25, 0.3)} | SIZES,
     ),
     bank={"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)},
     bank_patch=(192, 192),
