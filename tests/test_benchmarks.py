@@ -99,15 +99,15 @@ def dark_nuclei():
 
 
 def test_learning_from_a_few_corrections_beats_not_learning(nuclei, dark_nuclei):
-    """Six mended objects of one field help two others."""
+    """Twelve mended objects of one field help two others."""
     examiner = Examiner(dark_nuclei[2:4], (), instances=True)
 
     def score(model):
         return examiner.marks(lambda image: segment(image, model, device="cpu").labels)["score"]
 
-    (point,) = sit_down(nuclei, dark_nuclei[:1], rounds=1, objects=6, steps=10, instances=True)
-    assert 6 <= point.objects < 12
-    assert 20 < point.seconds < 120
+    (point,) = sit_down(nuclei, dark_nuclei[:1], rounds=1, objects=12, steps=20, instances=True)
+    assert 12 <= point.objects < 24
+    assert 40 < point.seconds < 240
     before, after = score(nuclei), score(point.model)
     assert before < 0.5
     assert after > before + 0.06, (before, after)

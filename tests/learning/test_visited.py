@@ -344,7 +344,7 @@ def learned(nuclei, material, **settings):
 
 
 def test_a_model_that_has_learned_is_used(nuclei, corrected):
-    verdict = learned(nuclei, corrected(ENOUGH), steps=8).verdict
+    verdict = learned(nuclei, corrected(12), steps=20).verdict
     assert verdict.reviewed is None
     assert verdict.visited.corrections >= LEAST_ASIDE
     assert verdict.visited.left
