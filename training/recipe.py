@@ -19,6 +19,7 @@ from napari_unet.learning.reader import FieldReader
 from napari_unet.learning.sampling import Sample, make_sample
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
+from napari_unet.objects.stitch import count_ids
 from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def samples(recipe: Recipe, data: Path, stage: int, net: UNet) -> list[Sample]:
     drawn: list[tuple[str, Sample]] = []
     for pair in itertools.chain.from_iterable(recipe.pairs(data, split) for split in recipe.learned(stage)):
         image, labels = recipe.load(pair)
-        weight = np.count_nonzero(np.bincount(labels.ravel())) if by_objects else labels.size**0.5
+        weight = 1 + count_ids(labels) if by_objects else labels.size**0.5
         settings: dict[str, Any] = {"weight": weight, "border": border}
         if stage >= len(recipe.stages) - recipe.on_mistakes:
             wrong = mistakes(net, image, labels)

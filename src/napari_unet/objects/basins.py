@@ -14,6 +14,8 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from napari_unet.objects.forest import Forest
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def prominent_basins(
     Returns
     -------
     ndarray of int32, axes ([Z,] Y, X)
-        Ids from 1, with gaps; 0 outside the mask.
+        Ids from 1, without gaps; 0 outside the mask.
     """
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
@@ -46,8 +48,8 @@ def prominent_basins(
     basins = watershed(-inside, tops, mask=mask)
     peaks = np.zeros(n_basins + 1, np.float32)
     peaks[tops[tops > 0]] = inside[tops > 0]
-    peak_of = _joined(_saddles(inside, basins, n_basins), peaks, prominence, least)
-    return np.asarray(peak_of[basins], np.int32)
+    hill_of = _joined(_saddles(inside, basins, n_basins), peaks.tolist(), prominence, least)
+    return np.asarray(hill_of[basins], np.int32)
 
 
 def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) -> sparse.csr_array:
@@ -66,10 +68,8 @@ def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) 
     return sparse.csr_array((height[order][at], np.divmod(pair, n_basins + 1)), shape=(n_basins + 1,) * 2)
 
 
-def _joined(
-    saddles: sparse.csr_array, peaks: NDArray[np.float32], prominence: float, least: float
-) -> NDArray[np.int32]:
-    """Return the id of the peak that each basin belongs to, by its own.
+def _joined(saddles: sparse.csr_array, peaks: list[float], prominence: float, least: float) -> NDArray[np.int32]:
+    """Return the id of the hill that each basin belongs to, by its own; `peaks` becomes that of hills.
 
     From the highest saddle down, two hills become one unless both of their peaks stand out above it. A saddle between
     hills that have met before, higher up, changes nothing, so those of a spanning tree are enough.
@@ -77,17 +77,12 @@ def _joined(
     depths, top = saddles.copy(), float(saddles.data.max(initial=0)) + 1  # above all: a depth of 0 would be no entry
     depths.data = top - saddles.data
     tree = minimum_spanning_tree(depths).tocoo()
-    peak_of = list(range(len(peaks)))
-
-    def root(basin: int) -> int:
-        while peak_of[basin] != basin:
-            peak_of[basin] = peak_of[peak_of[basin]]
-            basin = peak_of[basin]
-        return basin
-
+    hills = Forest()
+    hills.grow(len(peaks) - 1)
     order = np.argsort(tree.data, kind="stable")
     for one, other, depth in zip(*(part[order].tolist() for part in (tree.row, tree.col, tree.data)), strict=True):
-        low, high = sorted((root(one), root(other)), key=lambda basin: (peaks[basin], -basin))
-        if peaks[low] < least or peaks[low] + depth - top < prominence:
-            peak_of[low] = high
-    return np.array([root(basin) for basin in range(len(peaks))], np.int32)
+        low, high = sorted((peaks[hills.root(one)], peaks[hills.root(other)]))
+        if low < least or low + depth - top < prominence:
+            hills.join(one, other)
+            peaks[hills.root(one)] = high
+    return hills.table()

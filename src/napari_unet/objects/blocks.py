@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.objects.forest import Forest
 from napari_unet.objects.stitch import match_ids
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class BlockStitcher:
         self.shape, self.block = tuple(shape), tuple(block)
         self._margin = 2 * overlap + smoothing
         self._half = max(1, overlap // 2)
-        self._parents = _Forest()
+        self._parents = Forest()
         self._edges: dict[tuple[int, tuple[int, ...]], _Edge] = {}
 
     def blocks(self) -> Iterator[Block]:
@@ -135,34 +136,6 @@ class _Edge:
         # Both blocks see this far, unless one is thinner than that: then both see the same less.
         band[axis] = slice(max(face - half, seen.start), min(face + half, seen.stop))
         return cls(labels[_within(band, block.seen)].copy(), ids)
-
-
-@dataclass(slots=True, eq=False)
-class _Forest:
-    """Union-find (Tarjan 1975) over the ids 1, 2, ..."""
-
-    parent: list[int] = field(default_factory=lambda: [0])
-
-    def grow(self, count: int) -> NDArray[np.int32]:
-        """Add ids, each on its own, and return them."""
-        first = len(self.parent)
-        self.parent.extend(range(first, first + count))
-        return np.arange(first, first + count, dtype=np.int32)
-
-    def root(self, label: int) -> int:
-        while self.parent[label] != label:
-            self.parent[label] = self.parent[self.parent[label]]
-            label = self.parent[label]
-        return label
-
-    def join(self, a: int, b: int) -> None:
-        a, b = self.root(a), self.root(b)
-        self.parent[max(a, b)] = min(a, b)
-
-    def table(self) -> NDArray[np.int32]:
-        roots = np.array([self.root(label) for label in range(len(self.parent))], np.int64)
-        _, ranks = np.unique(roots, return_inverse=True)
-        return ranks.astype(np.int32)  # the root of 0 is 0, the first
 
 
 def _within(region: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:

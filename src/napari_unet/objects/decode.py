@@ -96,7 +96,7 @@ def decode_instances(
     Returns
     -------
     ndarray of int32, axes ([Z,] Y, X)
-        Ids 1, 2, ... in the order of their first pixel; 0 is background.
+        Ids 1, 2, ... without gaps; 0 is background.
     """
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground

@@ -26,8 +26,8 @@ FLOWS = {2: ("flow_y", "flow_x"), 3: ("flow_z", "flow_y", "flow_x")}
 """Names of the maps, by the number of spatial axes: half a component of the unit vector, and a half."""
 
 LEARNED = {2: ("foreground", "distance", *FLOWS[2]), 3: ("foreground", "distance")}
-"""What a network for objects learns best, by the number of spatial axes: in planes flows separate them, and the map of
-middles tells where to look next; small networks for volumes do better without (docs/decisions/0006-decoding.md)."""
+"""What a network for objects learns best, by the number of spatial axes: in planes the middles, the flows, or
+both; small networks for volumes do better without flows (docs/decisions/0006-decoding.md)."""
 
 DOUBLINGS = 6
 """Pixels are carried 2 to the power of this many steps, of the length of the vectors. Those of larger objects do not
