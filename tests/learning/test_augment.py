@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.learning.augment import Augmentation, _coordinates, _elastic_field, _sample_at, draw_patch
+from napari_unet.learning.augment import Augmentation, _coordinates, _cut, _elastic_field, _sampled, _window, draw_patch
 from napari_unet.learning.sampling import PatchSampler, make_sample
 from napari_unet.objects.flows import FLOWS, flow_field
 
@@ -80,7 +80,8 @@ def test_vectors_turn_with_the_image(blobs, shape, still):
         center = tuple(n / 2 - 0.5 for n in shape)
         _, targets, _ = draw_patch(source, patch, center, how, np.random.default_rng(seed))
         coordinates = _coordinates(patch, center, how, np.random.default_rng(seed))
-        turned = _sample_at(labels[None].astype(np.float32), coordinates, "nearest")[0].numpy().astype(int)
+        box, grid = _window(coordinates, shape)
+        turned = _sampled(_cut(labels[None], box), grid, "nearest")[0].numpy().astype(int)
         whole = ~np.isin(turned, [turned[..., 0, :], turned[..., -1, :], turned[..., 0], turned[..., -1]])
         whole &= (turned > 0) & ((coordinates >= 0).all(0) & (np.array(shape) - 1 >= coordinates.T).all(-1).T)
         if whole.any():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.benchmarks.fields import DATA_SETS, KNOWN, read_fields
+from napari_unet.benchmarks.fields import DATA_SETS, KNOWN, KNOWN_SIZE, MOST_KNOWN, read_fields
 from napari_unet.benchmarks.report import report
 from napari_unet.benchmarks.rivals import Dense, Forest, Rival, Scratch, ceiling
 from napari_unet.benchmarks.sitting import sit_down
@@ -54,8 +54,8 @@ class Settings:
         Training steps on all labels.
     size : int
         Width of a field, pixels.
-    fields : int
-        Most fields to work on; as many are held out at most.
+    fields, held_out : int
+        Most fields to work on, and most held out.
     rivals : bool
         Whether the rivals run too.
     seed : int
@@ -70,13 +70,14 @@ class Settings:
     ceiling_steps: int = 300
     size: int = 512
     fields: int = 8
+    held_out: int = 8
     rivals: bool = True
     seed: int = 0
     base: str | None = None
 
     def quick(self) -> Settings:
         """Return a run of a minute, which shows that all works and nothing more."""
-        return replace(self, rounds=2, objects=2, steps=4, ceiling_steps=4, size=192, fields=2)
+        return replace(self, rounds=2, objects=2, steps=4, ceiling_steps=4, size=192, fields=2, held_out=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,12 @@ def run(
     """
     settings = settings or Settings()
     source = replace(DATA_SETS[name], base=settings.base or DATA_SETS[name].base)
-    fields, held_out = read_fields(data, source, settings.size, settings.fields)
+    fields, held_out = read_fields(data, source, settings.size, settings.fields, settings.held_out)
     task: Task = "instances" if source.instances else "semantic"
     base = load_model(source.base) if source.base else _from_nothing(fields, task, settings.seed)
     if base.info.task != task:
         raise UNetError(f"{base.name} is a model for {base.info.task}, {name} is about {task}; name another model.")
-    known = read_fields(data, KNOWN, settings.size, settings.fields)[0] if source.base and source.instances else []
+    known = read_fields(data, KNOWN, KNOWN_SIZE, MOST_KNOWN)[0] if source.base and source.instances else []
     say(f"{name}: {len(fields)} fields to work on, {len(held_out)} held out, {len(known)} of what is known already")
     examiner = Examiner(held_out, known, source.instances)
     untrained = new_model("unet2d", task, [f.image for f in fields], [f.truth for f in fields], settings.seed)

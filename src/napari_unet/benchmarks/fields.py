@@ -95,9 +95,14 @@ DATA_SETS = {
 KNOWN = DataSet("nuclei_dsb2018/val", prefix="fluorescence")
 """What the shipped model knows already, of which learning should make it forget nothing."""
 
+MOST_KNOWN, KNOWN_SIZE = 40, 256
+"""Fields of that, and their width in pixels: some five hundred nuclei, so that one is a small part of a point."""
 
-def read_fields(data: Path, source: DataSet, size: int, most: int = 8) -> tuple[list[Field], list[Field]]:
-    """Return fields to work on and held-out ones, at most so many of each, from different files or animals.
+
+def read_fields(
+    data: Path, source: DataSet, size: int, fields: int = 8, held_out: int = 8
+) -> tuple[list[Field], list[Field]]:
+    """Return fields to work on and held-out ones, from different files or animals.
 
     Parameters
     ----------
@@ -107,8 +112,8 @@ def read_fields(data: Path, source: DataSet, size: int, most: int = 8) -> tuple[
         Which of them.
     size : int
         Width and height of a field, pixels, cut from the middle of the image.
-    most : int
-        Most fields of either kind.
+    fields, held_out : int
+        Most fields to work on, and most held out.
     """
     folder = data / source.folder
     groups: dict[str, list[tuple[Path, Path]]] = {}
@@ -119,11 +124,11 @@ def read_fields(data: Path, source: DataSet, size: int, most: int = 8) -> tuple[
         raise FileFormatError(f"{folder} holds {len(groups)} images to tell apart; two are needed at least.")
     parts: tuple[list[Field], list[Field]] = ([], [])
     for index, pairs in enumerate(groups.values()):
-        part = parts[(index + 1) % min(HELD_OUT, len(groups)) == 0]
+        held = (index + 1) % min(HELD_OUT, len(groups)) == 0
         for image, labels in pairs:
-            if len(part) < most:
-                part += _cut(read_image(image), read_labels(labels), size, source)
-    return parts[0][:most], parts[1][:most]
+            if len(parts[held]) < (fields, held_out)[held]:
+                parts[held].extend(_cut(read_image(image), read_labels(labels), size, source))
+    return parts[0][:fields], parts[1][:held_out]
 
 
 def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet) -> Sequence[Field]:

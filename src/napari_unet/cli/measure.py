@@ -61,7 +61,8 @@ def annotator(
     steps: Annotated[int, typer.Option(min=1, help="Training steps each time.")] = 30,
     ceiling_steps: Annotated[int, typer.Option(min=1, help="Training steps on all labels.")] = 300,
     size: Annotated[int, typer.Option(min=64, help="Width of a field, pixels.")] = 512,
-    fields: Annotated[int, typer.Option(min=1, help="Most fields to work on, and most held out.")] = 8,
+    fields: Annotated[int, typer.Option(min=1, help="Most fields to work on.")] = 8,
+    held_out: Annotated[int, typer.Option(min=1, help="Most fields held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
     seed: Annotated[int, typer.Option(help="Seeds the annotator's hand and untrained networks.")] = 0,
     base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
@@ -78,8 +79,8 @@ def annotator(
     if name not in DATA_SETS:
         fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
     settings = Settings(
-        rounds, objects, steps, ceiling_steps, size=size, fields=fields, rivals=rivals, seed=seed, base=base
-    )  # fmt: skip
+        rounds, objects, steps, ceiling_steps, size, fields, held_out, rivals=rivals, seed=seed, base=base
+    )
     try:
         figures = run(data, name, settings.quick() if quick else settings, device, say=say)
     except UNetError as error:

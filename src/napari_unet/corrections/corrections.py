@@ -218,9 +218,9 @@ class Corrections:
         part.zero_is_background = self.zero_is_background
         part._planes = {(0, i - z.start): replace(s, box=relative(s.box, (y, x))) for i, s in states.items()}
         ids = np.array(labels[where], np.int32)
-        everywhere = np.unique(labels[frame, z, ::_COARSE, ::_COARSE])
-        elsewhere = np.setdiff1d(everywhere, ids[:, ::_COARSE, ::_COARSE]) if self.instances else everywhere[:0]
-        return Part(frame, (z.start, y.start, x.start), ids, part, int(np.count_nonzero(elsewhere)))
+        everywhere = np.count_nonzero(labels[frame, z, ::_COARSE, ::_COARSE])
+        here = np.count_nonzero(ids[:, -y.start % _COARSE :: _COARSE, -x.start % _COARSE :: _COARSE])
+        return Part(frame, (z.start, y.start, x.start), ids, part, int(everywhere - here) * _COARSE**2)
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane that were changed, the rest of their objects, and a ring around them."""

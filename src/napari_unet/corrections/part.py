@@ -27,7 +27,7 @@ class Part:
     corrections : Corrections
         Of these labels, as one time point.
     elsewhere : int
-        Objects of these slices that lie outside of it; small ones may be missing.
+        About how many pixels of these slices, outside of it, are objects.
     """
 
     frame: int

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_unet.learning.exams import Exam, sit
 from napari_unet.learning.reader import FieldReader, moved, with_context
+from napari_unet.learning.visited import seen_near
 from napari_unet.objects.stitch import match_ids, mostly_within
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SHARE, LEAST = 1 / 3, 5
 """Many is that share of the objects, and at least so many."""
+
+MOST_SEEN, MOST_OF_ALL = 1 / 2, 1 / 8
+"""Share of the area of the objects near corrections, and of all objects (docs/decisions/0005-holding-on.md)."""
 
 ALIKE = 0.75
 """Intersection over union from which on an outline is right."""
@@ -71,19 +75,33 @@ class Errors:
         return Errors(self.there + other.there, self.wrong + other.wrong, self.missed + other.missed)
 
 
-def astray_by_corrections(parts: Sequence[Part]) -> bool:
-    """Return whether many objects, where something was corrected, were missed or none."""
-    missed = there = 0
-    for part in parts:
-        touched = part.corrections.touched
-        if part.corrections.instances and touched:
-            predicted = part.corrections.prediction[0]
-            same = match_ids(predicted, part.labels)
-            lost = set(np.unique(part.labels).tolist()) - {0} - same.keys()
-            spurious = set(np.unique(predicted).tolist()) - {0} - set(same.values())
-            missed += len(lost & touched) + len(spurious & touched)
-            there += len(same) + len(lost) + len(spurious) + part.elsewhere
-    return Errors(there, missed, missed).astray
+def astray_by_corrections(parts: Sequence[Part], pixels: Sequence[float]) -> bool:
+    """Return whether objects that were missed, or none, make up most of what the user has seen while correcting.
+
+    By area, and not by number: on images of another kind a model may find hundreds of specks, of which nobody corrects
+    more than a few. A model that misses a few lone objects of a large image is not astray: they must also make up
+    something of all that there is.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    pixels : sequence of float
+        Of each, pixels of the image, along Y or X, in one of the network.
+    """
+    missed = wrong = near = total = 0
+    for part, scale in zip(parts, pixels, strict=True):
+        touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
+        if not (part.corrections.instances and touched):
+            continue
+        same = match_ids(predicted, labels)
+        lost = touched & (set(np.unique(labels).tolist()) - {0} - same.keys())
+        spurious = touched & (set(np.unique(predicted).tolist()) - {0} - set(same.values()))
+        corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)
+        missed += len(lost) + len(spurious)
+        wrong += int((np.isin(labels, list(lost)) | np.isin(predicted, list(spurious))).sum())
+        near += int((objects & (corrected | seen_near(part, corrected, scale))).sum())
+        total += int(objects.sum()) + part.elsewhere
+    return missed >= LEAST and wrong >= MOST_SEEN * near and wrong >= MOST_OF_ALL * total
 
 
 def errors_by_labels(

@@ -100,19 +100,20 @@ def draw_patch(
     supervised : Tensor of float32, axes (K, [Z,] Y, X), 0 or 1
     """
     coordinates = _coordinates(shape, center, augmentation, rng)
-    image = _sample_at(sample.image, coordinates, "bilinear")
-    supervised = _sample_at(sample.supervised, coordinates, "nearest")
+    space = sample.image.shape[1:]
+    box, grid = _window(coordinates, space)
+    image, targets, counts = (_cut(source, box) for source in (sample.image, sample.targets, sample.supervised))
+    image, supervised = _sampled(image, grid, "bilinear"), _sampled(counts, grid, "nearest")
     # Interpolated among supervised pixels only: what lies beside them, unknown, must not leak in.
-    share = _sample_at(sample.supervised, coordinates, "bilinear")
-    targets = _sample_at(sample.targets * sample.supervised, coordinates, "bilinear") / share.clamp_min(1e-3)
+    share = _sampled(counts, grid, "bilinear").clamp_min(1e-3)
+    maps = _sampled(targets * counts, grid, "bilinear") / share
     if sample.flows is not None:
         parts = slice(sample.flows, sample.flows + len(shape))
         # A mean of vectors from both sides of an outline would be shorter, or lead elsewhere.
-        nearest = _sample_at(sample.targets[parts], coordinates, "nearest")
-        targets[parts] = _turned(nearest, coordinates, sample.image.shape[1:])
+        maps[parts] = _turned(_sampled(targets[parts], grid, "nearest"), coordinates, space)
     if augmentation is not None:
         image = _vary_intensity(image, augmentation, rng)
-    return image, targets, supervised
+    return image, maps, supervised
 
 
 def _coordinates(
@@ -158,22 +159,28 @@ def _elastic_field(shape: tuple[int, ...], augmentation: Augmentation, rng: np.r
     return field
 
 
-def _sample_at(source: NDArray[Any], coordinates: NDArray[np.float32], mode: str) -> Tensor:
-    """Interpolate (C, *space) at pixel coordinates (ndim, *shape); mirrored beyond the border."""
-    space = source.shape[1:]
-    lower, normalised = [], []
-    boxes = [slice(None)]
-    for axis, size in enumerate(space):
-        # Only the box that the crop touches is converted: the source may be a whole slide.
-        start = min(max(0, int(np.floor(coordinates[axis].min())) - 1), size - 1)
-        stop = max(min(size, int(np.ceil(coordinates[axis].max())) + 2), start + 1)
-        lower.append(start)
-        boxes.append(slice(start, stop))
-        extent = max(stop - start - 1, 1)
-        normalised.append((coordinates[axis] - start) * (2 / extent) - 1)
-    box = torch.from_numpy(np.ascontiguousarray(source[tuple(boxes)], dtype=np.float32))[None]
-    grid = torch.from_numpy(np.stack(normalised[::-1], axis=-1).astype(np.float32))[None]  # torch wants x, y, z
-    return F.grid_sample(box, grid, mode=mode, padding_mode="reflection", align_corners=True)[0]
+def _window(coordinates: NDArray[np.float32], space: tuple[int, ...]) -> tuple[tuple[slice, ...], Tensor]:
+    """Return the box of a source that coordinates (ndim, *shape) touch, and where they lie in it, as torch wants it.
+
+    Only the box is converted and multiplied: the source may be a whole slide.
+    """
+    box, places = [], []
+    for positions, size in zip(coordinates, space, strict=True):
+        start = min(max(0, int(np.floor(positions.min())) - 1), size - 1)
+        stop = max(min(size, int(np.ceil(positions.max())) + 2), start + 1)
+        box.append(slice(start, stop))
+        places.append((positions - start) * (2 / max(stop - start - 1, 1)) - 1)
+    grid = np.stack(places[::-1], axis=-1).astype(np.float32)  # x, y, z
+    return tuple(box), torch.from_numpy(grid)[None]
+
+
+def _cut(source: NDArray[Any], box: tuple[slice, ...]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(source[(slice(None), *box)], dtype=np.float32))
+
+
+def _sampled(values: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """Interpolate (C, *box); mirrored beyond the border."""
+    return F.grid_sample(values[None], grid, mode=mode, padding_mode="reflection", align_corners=True)[0]
 
 
 def _turned(flows: Tensor, coordinates: NDArray[np.float32], space: tuple[int, ...]) -> Tensor:

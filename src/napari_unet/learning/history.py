@@ -24,4 +24,5 @@ class Generation:
         if compared is not None:
             return f"{steps} steps, {compared.before:.2f} → {compared.after:.2f}"
         seen = self.verdict.visited
-        return f"{steps} steps, " + (f"mends {seen.mended} of {seen.corrections}" if seen else "not checked")
+        mended = f"mends {seen.mended} of {seen.corrections}" if seen and seen.corrections else "not checked"
+        return f"{steps} steps, {mended}"
