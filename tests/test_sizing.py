@@ -79,6 +79,21 @@ def test_it_goes_by_what_is_known_best(sized_model, bright_model):
         assert asked.task.zoom == pytest.approx((0.25, 0.25), rel=0.1)
 
 
+def test_a_model_used_to_one_size_sees_when_an_image_has_another(bright_model, monkeypatch):
+    """What it has learned of large cells does not shrink the nuclei that it knew before; but it has to be sure."""
+    monkeypatch.setattr(sizing, "SURE", 1.0)
+    image, used_to = discs(20), bright_model(info={"diameter": 10.0, "image_diameter": 160.0})
+    seen = segment(image, used_to, device="cpu").task
+    assert seen.image.found_diameter == pytest.approx(40, rel=0.1)
+    assert seen.zoom == pytest.approx((0.25, 0.25), rel=0.1)
+    assert sized(seen.image, used_to, device="cpu")[0] is seen.image, "once is enough"
+    since = bright_model(info={"diameter": 10.0, "image_diameter": 120.0})
+    assert make_task(seen.image, since).zoom == pytest.approx((1 / 12, 1 / 12)), "learned from objects of this image"
+    monkeypatch.setattr(sizing, "SURE", 0.0)
+    unsure = segment(image, used_to, device="cpu").task
+    assert (unsure.image.found_diameter, unsure.zoom) == (None, (1 / 16, 1 / 16))
+
+
 def test_who_cannot_tell_is_not_asked(bright_model):
     image, volume = as_image(discs(20)), as_image(np.zeros((4, 30, 30), np.float32))
     painted = {"diameter": 10.0, "recipe": {"method": "from nothing", "steps": 5}}

@@ -131,6 +131,9 @@ class Image:
         Typical diameter, in pixels, of the objects to be found in it, as somebody said; None: not known.
     found_diameter : float, optional
         The same as it was found on the image (`sizing`); taken where nothing else is known of its scale.
+    found_against : float, optional
+        The diameter that the model which found it is used to, and which does not hold for this image; None: that model
+        was used to none.
 
     Raises
     ------
@@ -148,6 +151,7 @@ class Image:
     source: Path | None = None
     diameter: float | None = None
     found_diameter: float | None = None
+    found_against: float | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

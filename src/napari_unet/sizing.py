@@ -19,7 +19,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure
 from napari_unet.objects.size import diameters
 from napari_unet.objects.targets import target_maps
-from napari_unet.task import choose_channels, magnification, scale_is_known
+from napari_unet.task import are_alike, choose_channels, magnification, scale_is_known
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.scaled import resized
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
 
 LOOKS = {0.5: 192, 1.0: 128, 0.25: 256, 2.0: 192}
@@ -42,6 +43,9 @@ PLAIN = (0.75, 1.125)
 
 CLEARLY = 0.02
 """By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
+
+SURE = 0.15
+"""A model that is used to another size must disagree less with itself than that."""
 
 LEAST = 3
 """Objects that it takes to tell."""
@@ -80,8 +84,9 @@ def is_sizable(model: Model) -> bool:
 
 
 def wants_size(image: Image, model: Model) -> bool:
-    """Return whether nothing is known of the scale of an image, and the model can find it out."""
-    return is_sizable(model) and image.found_diameter is None and not scale_is_known(image, model.info)
+    """Return whether nobody said what the scale of an image is, and the model can find it out."""
+    looked = image.found_diameter is not None and image.found_against == model.info.image_diameter
+    return is_sizable(model) and not looked and not scale_is_known(image, model.info)
 
 
 def sized(
@@ -114,12 +119,17 @@ def sized(
         )
     if not always and not wants_size(image, model):
         return image, model
-    free = Model(model.net, model.info.model_copy(update={"pixel_size": None, "image_diameter": None}))
-    unsaid = replace(image, diameter=None, found_diameter=None)
-    found = find_diameter(unsaid, free, channel=channel, device=device, cancel=cancel)
+    seeker = Model(model.net, _free(model.info)) if always else model
+    found = find_diameter(image, seeker, channel=channel, device=device, cancel=cancel)
     if found is None:
         return image, model
-    return (replace(unsaid, found_diameter=found), free) if always else (replace(image, found_diameter=found), model)
+    said = None if always else image.diameter
+    return replace(image, diameter=said, found_diameter=found, found_against=seeker.info.image_diameter), seeker
+
+
+def _free(info: ModelInfo) -> ModelInfo:
+    """Return the description of a model that knows nothing of the scale of any image."""
+    return info.model_copy(update={"pixel_size": None, "image_diameter": None})
 
 
 def find_diameter(
@@ -133,8 +143,9 @@ def find_diameter(
     """Return how wide the objects in an image are, pixels; None where that cannot be told.
 
     That is: where there are too few objects, or where the image would have to be made smaller or larger for them
-    although the model does as well with it as it is. It depends on the image, the channel and the model alone: neither
-    on tiles nor on what somebody looks at.
+    although the model does as well with it as it is. A model that is used to images with objects of one size tells only
+    if it is sure, and finds another one. It depends on the image, the channel and the model alone: neither on tiles nor
+    on what somebody looks at.
 
     Parameters
     ----------
@@ -163,7 +174,11 @@ def find_diameter(
     found = min((look for look in seen if look is not None), key=lambda look: look.disagreement, default=None)
     if found is None:
         return None
-    zoom = magnification(replace(image, found_diameter=found.diameter), model.info)
+    used_to = model.info.image_diameter
+    if used_to is not None and (found.disagreement > SURE or are_alike(found.diameter, used_to)):
+        return None
+    unsaid = replace(image, diameter=None, found_diameter=found.diameter, found_against=None)
+    zoom = magnification(unsaid, _free(model.info))
     if zoom and not looks.clearly_better(looks.at(2.0) if zoom[0] > 1 else found):
         return None
     return found.diameter

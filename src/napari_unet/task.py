@@ -232,7 +232,8 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
 
     What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
-    objects are in the images that the model is made for; else how wide they were found to be on the image.
+    objects are in the images that the model is used to, unless they were found to be of another size on this one; else
+    how wide they were found to be.
 
     Raises
     ------
@@ -245,22 +246,27 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
             f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
         )
     tolerance, zoom = RESCALE_TOLERANCE, _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
-    wide = image.diameter or (None if zoom else info.image_diameter)
+    found = image.found_diameter if image.found_against == info.image_diameter else None
+    wide = image.diameter or (None if zoom or found else info.image_diameter)
     if wide is not None and info.diameter is not None:
         tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
         across = (zoom[-1] * zoom[-2]) ** 0.5
         zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
-    elif not zoom and image.found_diameter is not None and info.diameter is not None:
-        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, image.found_diameter),) * info.spec.ndim
+    elif not zoom and found is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, found),) * info.spec.ndim
     if all(1 / tolerance <= z <= tolerance for z in zoom):
         return ()
     return zoom
 
 
 def scale_is_known(image: Image, info: ModelInfo) -> bool:
-    """Return whether it is known how large to make an image for a model, without looking at the image."""
-    physical = _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
-    return bool(image.diameter or physical or info.image_diameter)
+    """Return whether somebody said how large to make an image for a model: by a diameter, or by its pixel size."""
+    return bool(image.diameter or _physical(image.pixel_size, info.pixel_size, info.spec.ndim))
+
+
+def are_alike(one: float, other: float) -> bool:
+    """Return whether two diameters are so near each other that nothing is rescaled."""
+    return 1 / DIAMETER_TOLERANCE <= one / other <= DIAMETER_TOLERANCE
 
 
 def _fitting(image: Image, best: float, found: float) -> float:

@@ -324,7 +324,7 @@ def test_what_was_found_on_the_image_is_taken_up(viewer, controller, image_file,
     opened_file(viewer, image_file)
     session = work(controller)
     controller.serve(bright(diameter=5))
-    controller.sizes.take(session.layer, session.image, controller.channel, 17.0)
+    controller.sizes.take(session.layer, session.image, controller.channel, 17.0, None)
     assert controller.projects.save(tmp_path / "sized")
     other = fresh()
     assert other.projects.open(tmp_path / "sized.unetproj")

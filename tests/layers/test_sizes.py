@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hand_made import LaterRunner, bright, squares
+from napari_unet import sizing
 from napari_unet.layers import learner as module
 from napari_unet.layers import segmenter as segmenter_module
 from napari_unet.layers.controller import Controller
@@ -121,6 +122,24 @@ def test_what_is_learned_goes_before_what_was_found(viewer: Any, sized: Any) -> 
     sized.serve(Model(sized.model.net, info))
     assert (sized.sizes.found, sized.sizes.learned) == (None, 20)
     assert sized.prepare()[1].zoom == (0.25, 0.25)
+
+
+def test_a_model_that_learned_another_size_looks_again(
+    viewer: Any, sized: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Squares of 11 pixels stay what they are, also for a model that has learned from objects of 90."""
+    monkeypatch.setattr(sizing, "SURE", 1.0)
+    viewer.add_image(squares(), name="image")
+    sized.serve(Model(sized.model.net, sized.model.info.model_copy(update={"image_diameter": 90.0})))
+    assert sized.segment()
+    assert (sized.sizes.learned, sized.sizes.found) == (90, pytest.approx(11.3, abs=0.1))
+    assert sized.prepare()[1].zoom == pytest.approx((5 / sized.sizes.found,) * 2)
+    sized.messages.clear()
+    assert sized.segment()
+    assert all("Looking" not in message.text for message in sized.messages), "once is enough"
+    sized.serve(Model(sized.model.net, sized.model.info.model_copy(update={"image_diameter": 50.0})))
+    assert sized.sizes.found is None, "it was found against another size"
+    assert sized.prepare()[1].zoom == (0.1, 0.1)
 
 
 @pytest.fixture

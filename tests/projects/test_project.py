@@ -71,7 +71,9 @@ def test_saved_again_it_replaces_what_was_there(sitting, tmp_path):
 def test_random_sittings_of_all_axes(tmp_path_factory, seed, instances, axes, width):
     shape = tuple({"T": 2, "C": 3, "Z": 3, "Y": 20, "X": 33}[letter] for letter in axes)
     pixels = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    image = Image(pixels, axes, PixelSize(y=0.3, x=0.4), name="in memory", diameter=12.5, found_diameter=9.5)
+    image = Image(
+        pixels, axes, PixelSize(y=0.3, x=0.4), name="in memory", diameter=12.5, found_diameter=9.5, found_against=60.0
+    )
     sitting = random_sitting(image, seed, instances=instances, channel=seed % 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrays, "WIDTH", width)
@@ -80,7 +82,7 @@ def test_random_sittings_of_all_axes(tmp_path_factory, seed, instances, axes, wi
     same(opened, sitting)
     assert np.array_equal(opened.image.data, pixels)
     assert (opened.image.axes, opened.image.pixel_size, opened.image.diameter) == (axes, image.pixel_size, 12.5)
-    assert opened.image.found_diameter == 9.5
+    assert (opened.image.found_diameter, opened.image.found_against) == (9.5, 60.0)
     assert opened.image.name == "in memory"
 
 

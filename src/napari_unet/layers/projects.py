@@ -220,7 +220,7 @@ class Projects:
         desk.channel = project.channel
         image = desk.image()
         if project.image.found_diameter is not None:
-            desk.sizes.take(layer, image, desk.channel, project.image.found_diameter)
+            desk.sizes.take(layer, image, desk.channel, project.image.found_diameter, project.image.found_against)
             image = desk.image()
         labels = self._labels_layer(path, layer, image)
         instances = project.corrections.instances

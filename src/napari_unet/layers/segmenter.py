@@ -116,7 +116,7 @@ class Segmenter:
             if desk.session is not session:  # it was removed, or another image was chosen
                 self._end(job, session, Cancelled(), lead)
                 return
-            desk.sizes.take(session.layer, image, channel, diameter)
+            desk.sizes.take(session.layer, image, channel, diameter, task.model.info.image_diameter)
             self._job = None
             if not self.start(lead):
                 desk.segmenting.emit(False)
@@ -227,8 +227,11 @@ class Segmenter:
 def _scale(task: Task) -> str:
     """Return what to say of a scale that was found on the image; nothing where it is seen as it is."""
     found, zoom = task.image.found_diameter, task.zoom
-    if found is None or not zoom or task.image.diameter is not None or task.model.info.image_diameter is not None:
+    against = task.model.info.image_diameter
+    if found is None or task.image.diameter is not None or task.image.found_against != against:
         return ""
+    if not zoom:
+        return f"The objects are about {found:.0f} pixels wide, not {against:.0f}. " if against else ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f"The objects are about {found:.0f} pixels wide, so the image is looked at {times}. "
 

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The diameter that was found on a channel of an image, pixels; None: there were too few objects to tell."""
+    """The diameter that was found on a channel of an image, pixels, against what the model is used to.
+
+    None: there were too few objects to tell, or what the model is used to holds.
+    """
 
     image: Image
     channel: int | None
     diameter: float | None
+    against: float | None
 
     def about(self, image: Image, channel: int | None) -> bool:
         """Whether it was found on that."""
@@ -57,7 +61,7 @@ class ObjectSizes:
     def found(self) -> float | None:
         """Pixels, as they were found on the chosen image, where it goes by that; None: it does not."""
         session = self._controller.session
-        if self.said is not None or self.learned is not None or session is None:
+        if self.said is not None or session is None or session.image.found_against != self.learned:
             return None
         return session.image.found_diameter
 
@@ -93,18 +97,21 @@ class ObjectSizes:
         if not self.matter:
             return replace(image, diameter=None, found_diameter=None)
         said, found = self._said.get(layer.unique_id), self._found.get(layer.unique_id)
-        about_it = found is not None and found.about(image, self._controller.channel)
-        return replace(image, diameter=said, found_diameter=found.diameter if found and about_it else None)
+        if found is None or not found.about(image, self._controller.channel):
+            return replace(image, diameter=said, found_diameter=None, found_against=None)
+        return replace(image, diameter=said, found_diameter=found.diameter, found_against=found.against)
 
     def wanted(self, layer: Any, image: Image) -> bool:
         """Return whether it has to be found on the image of a layer before that is segmented."""
         model, found = self._controller.model, self._found.get(layer.unique_id)
-        looked = found is not None and found.about(image, self._controller.channel)
+        looked = found is not None and found.about(image, self._controller.channel) and found.against == self.learned
         return model is not None and not looked and wants_size(image, model)
 
-    def take(self, layer: Any, image: Image, channel: int | None, diameter: float | None) -> None:
-        """Take note of what was found on an image; None: there were too few objects to tell."""
-        self._found[layer.unique_id] = _Found(image, channel, diameter)
+    def take(
+        self, layer: Any, image: Image, channel: int | None, diameter: float | None, against: float | None
+    ) -> None:
+        """Take note of what was found on an image against what the model is used to; None: it could not be told."""
+        self._found[layer.unique_id] = _Found(image, channel, diameter, against)
         self._keep_up()
         self._controller.image_changed.emit()
 

@@ -69,6 +69,8 @@ class ImageReference(_Part):
         Of the objects, pixels, as somebody said.
     found_diameter : float, optional
         The same, as it was found on the image.
+    found_against : float, optional
+        The diameter that the model which found it is used to.
     """
 
     path: str = Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
@@ -84,6 +86,7 @@ class ImageReference(_Part):
     name: str = Field(max_length=1000)
     diameter: Size | None = None
     found_diameter: Size | None = None
+    found_against: Size | None = None
 
 
 class ModelReference(_Part):

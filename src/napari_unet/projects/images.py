@@ -72,6 +72,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
         name=image.name[:1000],
         diameter=image.diameter,
         found_diameter=image.found_diameter,
+        found_against=image.found_against,
     )
 
 
@@ -115,6 +116,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         damage=damage,
         diameter=reference.diameter,
         found_diameter=reference.found_diameter,
+        found_against=reference.found_against,
         source=None if isinstance(data, np.ndarray) else path,
     )
     same = mark is not None and (mark.newest, mark.size, mark.files) == (

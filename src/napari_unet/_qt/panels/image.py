@@ -122,7 +122,7 @@ class ImagePanel(QGroupBox):
         auto = "auto" if known is None else f"auto: {known:.0f} px"
         blocker = QSignalBlocker(self.diameter)
         self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
-        self.diameter.taken = round(known or found or 0)
+        self.diameter.taken = round(found or known or 0)
         self.diameter.setValue(round(sizes.said or 0))
         blocker.unblock()
         self._form.setRowVisible(self.diameter, sizes.matter)
