@@ -75,7 +75,7 @@ class Errors:
         return Errors(self.there + other.there, self.wrong + other.wrong, self.missed + other.missed)
 
 
-def astray_by_corrections(parts: Sequence[Part], pixels: Sequence[float]) -> bool:
+def astray_by_corrections(parts: Sequence[Part]) -> bool:
     """Return whether objects that were missed, or none, make up most of what the user has seen while correcting.
 
     By area, and not by number: on images of another kind a model may find hundreds of specks, of which nobody corrects
@@ -85,11 +85,9 @@ def astray_by_corrections(parts: Sequence[Part], pixels: Sequence[float]) -> boo
     Parameters
     ----------
     parts : sequence of Part
-    pixels : sequence of float
-        Of each, pixels of the image, along Y or X, in one of the network.
     """
     missed = wrong = near = total = 0
-    for part, scale in zip(parts, pixels, strict=True):
+    for part in parts:
         touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
         if not (part.corrections.instances and touched):
             continue
@@ -99,7 +97,7 @@ def astray_by_corrections(parts: Sequence[Part], pixels: Sequence[float]) -> boo
         corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)
         missed += len(lost) + len(spurious)
         wrong += int((np.isin(labels, list(lost)) | np.isin(predicted, list(spurious))).sum())
-        near += int((objects & (corrected | seen_near(part, corrected, scale))).sum())
+        near += int((objects & (corrected | seen_near(part, corrected))).sum())
         total += int(objects.sum()) + part.elsewhere
     return missed >= LEAST and wrong >= MOST_SEEN * near and wrong >= MOST_OF_ALL * total
 

@@ -156,9 +156,8 @@ def make_lesson(
     ndim = model.info.spec.ndim
     parts = [one.part for one in material]
     read, read_before = _readers(model, material), _readers(before, material)
-    scales = [read[_key(one)].pixels for one in material]
-    pixels = max(scales, default=1.0)
-    supervised = [_supervised(one.part, scale) for one, scale in zip(material, scales, strict=True)]
+    pixels = max((reader.pixels for reader in read.values()), default=1.0)
+    supervised = [_supervised(one.part, read[_key(one)].pixels) for one in material]
     held, margin = _kept_aside(model, parts, supervised, pixels)
     by_review = any(mask.any() for mask in held)
     corrected = [part.mask("corrected") for part in parts]
@@ -191,7 +190,7 @@ def make_lesson(
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     spared = not by_review and any(mask.any() for mask in held)
-    return Lesson(_evened(samples), exams, margin, astray_by_corrections(parts, scales), _few(visits), spared)
+    return Lesson(_evened(samples), exams, margin, astray_by_corrections(parts), _few(visits), spared)
 
 
 def _few(visits: list[Visit]) -> list[Visit]:

@@ -130,7 +130,7 @@ def _chance(mended: int, corrections: int, changed: int, there: int) -> float:
     return ways / math.comb(all_of_them, different)
 
 
-def seen_near(part: Part, corrected: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
+def seen_near(part: Part, corrected: NDArray[np.bool_], pixels: float = 1.0) -> NDArray[np.bool_]:
     """Return the pixels (Z, Y, X) that were segmented and seen when something near them was corrected.
 
     Parameters
