@@ -1,7 +1,8 @@
 """How far a model is from what is wanted of it on some images, and so how much it has to change.
 
 It is *off* if it is wrong about many of the objects, and *astray* if that is so even with outlines aside: then the
-images are of another kind than it knows.
+images are of another kind than it knows. Where all is labelled, objects are counted; where somebody corrects what is
+worst, their areas tell.
 """
 
 from __future__ import annotations
