@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SHARE, LEAST = 1 / 3, 5
 """Many is that share of the objects, and at least so many."""
 
-MOST_SEEN, MOST_OF_ALL = 1 / 2, 1 / 8
+MOST_SEEN, MOST_OF_ALL = 2 / 5, 1 / 8
 """Share of the area of the objects near corrections, and of all objects (docs/decisions/0005-holding-on.md)."""
 
 ALIKE = 0.75
