@@ -44,7 +44,7 @@ PLAIN = (0.75, 1.125)
 CLEARLY = 0.02
 """By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
 
-SURE = 0.15
+SURE = 0.2
 """A model that is used to another size must disagree less with itself than that."""
 
 LEAST = 3
@@ -165,16 +165,15 @@ def find_diameter(
         If they do not fit together.
     """
     looks = _Looks(image, model, choose_channels(image, model, channel), device, cancel)
-    half, best = looks.at(0.5), model.info.diameter or 1.0
+    half, best, used_to = looks.at(0.5), model.info.diameter or 1.0, model.info.image_diameter
     seen = [half]
-    if half is None or half.diameter < PLAIN[0] * best:
+    if half is None or half.diameter < PLAIN[0] * best or used_to is not None:
         seen.append(looks.at(1.0))
     if half is None or half.diameter > PLAIN[1] * best:
         seen.append(looks.at(0.25))
     found = min((look for look in seen if look is not None), key=lambda look: look.disagreement, default=None)
     if found is None:
         return None
-    used_to = model.info.image_diameter
     if used_to is not None and (found.disagreement > SURE or are_alike(found.diameter, used_to)):
         return None
     unsaid = replace(image, diameter=None, found_diameter=found.diameter, found_against=None)
