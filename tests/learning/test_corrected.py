@@ -198,6 +198,21 @@ def test_a_model_that_is_wrong_about_most_is_astray(field, model):
     assert learned.model.info.recipe["learning_rate"] == 2e-3
 
 
+def test_a_model_that_has_taken_up_another_kind_goes_on_with_its_outlines(field, model):
+    """There a wrong outline is what is left to learn; for a model of this kind it is a small thing."""
+    labels = field[1]
+    grown = ndimage.grey_dilation(labels[0, 0], 5)
+    labels[0, 0] = np.where(labels[0, 0] > 0, labels[0, 0], grown)
+    assert not make_lesson(model, material_of(field, model)).astray
+    learned, _ = run(model, material_of(field, model), steps=1)
+    assert not learned.model.info.recipe["another_kind"]
+    later = Model(model.net, model.info.model_copy(update={"recipe": {"another_kind": True}}))
+    assert make_lesson(later, material_of(field, later)).astray
+    learned, _ = run(later, material_of(field, later), steps=1)
+    assert learned.model.info.recipe["learning_rate"] == 2e-3
+    assert learned.model.info.recipe["another_kind"]
+
+
 def test_images_are_read_at_the_pixel_size_of_the_model(model):
     image = Image(np.arange(1600.0).reshape(40, 40), "YX", PixelSize(0.5, 0.5))
     fine = Model(model.net, model.info.model_copy(update={"pixel_size": (0.25, 0.25)}))

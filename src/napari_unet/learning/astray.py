@@ -76,7 +76,7 @@ class Errors:
         return Errors(self.there + other.there, self.wrong + other.wrong, self.missed + other.missed)
 
 
-def astray_by_corrections(parts: Sequence[Part]) -> bool:
+def astray_by_corrections(parts: Sequence[Part], *, outlines: bool = False) -> bool:
     """Return whether objects that were missed, or none, make up most of what the user has seen while correcting.
 
     By area, and not by number: on images of another kind a model may find hundreds of specks, of which nobody corrects
@@ -86,13 +86,16 @@ def astray_by_corrections(parts: Sequence[Part]) -> bool:
     Parameters
     ----------
     parts : sequence of Part
+    outlines : bool
+        Whether an object with a wrong outline counts as one that was missed: for a model that has begun to learn
+        another kind of images, outlines are what comes next.
     """
     missed = wrong = near = total = 0
     for part in parts:
         touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
         if not (part.corrections.instances and touched):
             continue
-        same = match_ids(predicted, labels)
+        same = match_ids(predicted, labels, ALIKE if outlines else 0.5)
         lost = touched & (set(np.unique(labels).tolist()) - {0} - same.keys())
         spurious = touched & (set(np.unique(predicted).tolist()) - {0} - set(same.values()))
         corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)

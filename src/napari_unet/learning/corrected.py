@@ -181,7 +181,7 @@ def learning_steps(
             if checked.stale_seconds > PATIENCE:
                 break
         yield from glimpses.of(lambda: Model(session.trained(), model.info))
-    better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0)
+    better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0, astray=lesson.astray)
     if last is None:
         return Learned(better, Verdict(None))
     if lesson.astray:

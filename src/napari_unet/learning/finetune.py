@@ -23,9 +23,18 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.learning.sampling import Sample
+    from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
 
+ANOTHER_KIND = "another_kind"
+"""In the recipe of a model: whether it has learned images of another kind than the first of its line was made for."""
+
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
+
+
+def took_up_another_kind(info: ModelInfo) -> bool:
+    """Return whether a model has learned images of another kind than the first of its line was made for."""
+    return bool(info.recipe.get(ANOTHER_KIND))
 
 
 def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **changes: Any) -> TrainingConfig:
@@ -149,8 +158,12 @@ def finetune_steps(
     config: TrainingConfig,
     device: str = "auto",
     cancel: CancelToken | None = None,
+    *,
+    astray: bool = False,
 ) -> Generator[StepReport, None, Model]:
     """Fine-tune; yield a report after every step and return the new model, also when it is stopped early.
+
+    `astray` says that the images are of another kind than the model knows.
 
     Raises
     ------
@@ -163,12 +176,15 @@ def finetune_steps(
     last: StepReport | None = None
     for last in session.run(cancel):
         yield last
-    return finetuned(model, session, samples, last.seconds if last else 0.0)
+    return finetuned(model, session, samples, last.seconds if last else 0.0, astray=astray)
 
 
-def finetuned(model: Model, session: TrainingSession, samples: Sequence[Sample], seconds: float) -> Model:
+def finetuned(
+    model: Model, session: TrainingSession, samples: Sequence[Sample], seconds: float, *, astray: bool
+) -> Model:
     """Return what a session has made of a model from the user's samples, with a card that says so."""
     recipe = learned_recipe("fine-tuned on corrections", session.step, seconds, session.config, samples)
+    recipe[ANOTHER_KIND] = astray or took_up_another_kind(model.info)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",

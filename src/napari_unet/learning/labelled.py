@@ -8,7 +8,7 @@ from napari_unet.errors import LabelsError, ModelMismatchError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.learning.astray import errors_by_labels
-from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples
+from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples, took_up_another_kind
 from napari_unet.learning.moderation import moderated
 from napari_unet.learning.replay import base_answers
 from napari_unet.learning.scale import at_scale_of_labels
@@ -114,13 +114,14 @@ def finetune(
     else:
         errors = errors_by_labels(model, pictures, views, known, place)
         # The time is the user's: what is asked of the model afterwards takes as long as what is asked of it now.
-        asking = 0.0 if errors.astray else base_answers(model, place).seconds
+        astray = errors.astray or (errors.off and took_up_another_kind(model.info))
+        asking = 0.0 if astray else base_answers(model, place).seconds
         left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
         most = steps if steps is not None else (200 if max_seconds is None else 100_000)
         limits = {"max_seconds": left, "steps": most, "seed": seed}
-        config = finetune_config(model, astray=errors.astray, off=errors.off, **limits)
-        better = drive(finetune_steps(model, samples, config, device, cancel), tell)
-        better = better if errors.astray else moderated(model, better, place)[0]
+        config = finetune_config(model, astray=astray, off=errors.off, **limits)
+        better = drive(finetune_steps(model, samples, config, device, cancel, astray=astray), tell)
+        better = better if astray else moderated(model, better, place)[0]
     better = with_fast_mode(better, pictures)
     if validation is None:
         return better

@@ -23,7 +23,7 @@ from napari_unet.learning.exams import (
     cell_width,
     held_out,
 )
-from napari_unet.learning.finetune import field_sample
+from napari_unet.learning.finetune import field_sample, took_up_another_kind
 from napari_unet.learning.reader import CONTEXT, FieldReader, moved, with_context
 from napari_unet.learning.visited import MOST_PIXELS, Visit, kept_aside, places, seen_near
 from napari_unet.nets.geometry import halo
@@ -190,7 +190,8 @@ def make_lesson(
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     spared = not by_review and any(mask.any() for mask in held)
-    return Lesson(_evened(samples), exams, margin, astray_by_corrections(parts), _few(visits), spared)
+    astray = astray_by_corrections(parts, outlines=took_up_another_kind(model.info))
+    return Lesson(_evened(samples), exams, margin, astray, _few(visits), spared)
 
 
 def _few(visits: list[Visit]) -> list[Visit]:
