@@ -41,8 +41,8 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     """Return the settings for learning from corrections.
 
     Few steps, a low rate that is lower still for the levels of high resolution, frozen normalisation, and holding on to
-    what the model says elsewhere; a higher rate where it is `off` or `astray` (`learning.astray`), and fewer patches
-    of what it knows, or less to hold on to, where it is astray.
+    what the model says elsewhere; a higher rate where it is `off` or `astray` (`learning.astray`), and less to hold
+    on to where it is astray.
     """
     ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
@@ -62,11 +62,11 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     if off or astray:
         settings |= {"learning_rate": 1e-3}
     if astray:
-        settings |= {"ema": 0.9}
+        settings |= {"distillation": 0.3, "ema": 0.9}
         if ndim == 2:  # smaller patches: more steps in the same time
             settings |= {"learning_rate": 2e-3, "patch": (128, 128), "replay": 0.25}
         else:
-            settings |= {"distillation": 0.3, "depth_rate": 1.0}
+            settings |= {"depth_rate": 1.0}
     return TrainingConfig(**(settings | changes))
 
 
