@@ -19,7 +19,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure
 from napari_unet.objects.size import diameters
 from napari_unet.objects.targets import target_maps
-from napari_unet.task import are_alike, choose_channels, magnification, scale_is_known
+from napari_unet.task import DIAMETER_TOLERANCE, choose_channels, magnification, scale_is_known
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.scaled import resized
@@ -144,7 +144,7 @@ def find_diameter(
 
     That is: where there are too few objects, or where the image would have to be made smaller or larger for them
     although the model does as well with it as it is. A model that is used to images with objects of one size tells only
-    if it is sure, and finds another one. It depends on the image, the channel and the model alone: neither on tiles nor
+    if it is sure that they are smaller here. It depends on the image, the channel and the model alone: neither on tiles nor
     on what somebody looks at.
 
     Parameters
@@ -174,7 +174,7 @@ def find_diameter(
     found = min((look for look in seen if look is not None), key=lambda look: look.disagreement, default=None)
     if found is None:
         return None
-    if used_to is not None and (found.disagreement > SURE or are_alike(found.diameter, used_to)):
+    if used_to is not None and (found.disagreement > SURE or found.diameter * DIAMETER_TOLERANCE > used_to):
         return None
     unsaid = replace(image, diameter=None, found_diameter=found.diameter, found_against=None)
     zoom = magnification(unsaid, _free(model.info))

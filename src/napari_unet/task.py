@@ -232,7 +232,7 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
 
     What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
-    objects are in the images that the model is used to, unless they were found to be of another size on this one; else
+    objects are in the images that the model is used to, unless they were found to be smaller on this one; else
     how wide they were found to be.
 
     Raises
@@ -262,11 +262,6 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
 def scale_is_known(image: Image, info: ModelInfo) -> bool:
     """Return whether somebody said how large to make an image for a model: by a diameter, or by its pixel size."""
     return bool(image.diameter or _physical(image.pixel_size, info.pixel_size, info.spec.ndim))
-
-
-def are_alike(one: float, other: float) -> bool:
-    """Return whether two diameters are so near each other that nothing is rescaled."""
-    return 1 / DIAMETER_TOLERANCE <= one / other <= DIAMETER_TOLERANCE
 
 
 def _fitting(image: Image, best: float, found: float) -> float:
