@@ -144,8 +144,8 @@ def find_diameter(
 
     That is: where there are too few objects, or where the image would have to be made smaller or larger for them
     although the model does as well with it as it is. A model that is used to images with objects of one size tells only
-    if it is sure that they are smaller here. It depends on the image, the channel and the model alone: neither on tiles nor
-    on what somebody looks at.
+    if it is sure that they are smaller here. It depends on the image, the channel and the model alone: neither on tiles
+    nor on what somebody looks at.
 
     Parameters
     ----------
