@@ -38,14 +38,18 @@ LOOKS = {0.5: 192, 1.0: 128, 0.25: 256, 2.0: 192}
 """Scales at which it is looked, and the width, in pixels of the network, of what is looked at. At half scale `nuclei`
 measures objects of 16 to 130 pixels rightly; at full scale smaller ones, at a quarter larger ones."""
 
+USUAL = 192
+"""The same at the scale that a model is used to."""
+
 PLAIN = (0.75, 1.125)
 """What is this wide at half scale, as a multiple of the diameter that the model finds best, is looked at no further."""
 
 CLEARLY = 0.02
 """By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
 
-SURE = 0.2
-"""A model that is used to another size must disagree less with itself than that."""
+SURE, SURELY = 0.2, 0.05
+"""A model that is used to larger objects must disagree with itself no more than that, and by so much less than at the
+scale that it is used to."""
 
 LEAST = 3
 """Objects that it takes to tell."""
@@ -174,7 +178,7 @@ def find_diameter(
     found = min((look for look in seen if look is not None), key=lambda look: look.disagreement, default=None)
     if found is None:
         return None
-    if used_to is not None and (found.disagreement > SURE or found.diameter * DIAMETER_TOLERANCE > used_to):
+    if used_to is not None and not looks.smaller_than(used_to, found):
         return None
     unsaid = replace(image, diameter=None, found_diameter=found.diameter, found_against=None)
     zoom = magnification(unsaid, _free(model.info))
@@ -209,9 +213,16 @@ class _Looks:
     def at(self, scale: float) -> _Look | None:
         """Return what a look at a scale tells; None where there are too few objects."""
         if scale not in self._had:
-            region = _around(self._place, self._block.shape[1:], round(LOOKS[scale] / scale))
+            region = _around(self._place, self._block.shape[1:], round(LOOKS.get(scale, USUAL) / scale))
             self._had[scale] = self._look(self._block[(slice(None), *region)], scale)
         return self._had[scale]
+
+    def smaller_than(self, used_to: float, look: _Look) -> bool:
+        """Whether a look surely shows smaller objects than those that the model is used to."""
+        if look.disagreement > SURE or look.diameter * DIAMETER_TOLERANCE > used_to:
+            return False
+        usual = self.at((self._model.info.diameter or used_to) / used_to)
+        return usual is None or look.disagreement < usual.disagreement - SURELY
 
     def clearly_better(self, look: _Look | None) -> bool:
         """Whether the network agrees clearly better with itself in a look than at the image's own scale."""
