@@ -94,6 +94,15 @@ def test_a_model_used_to_one_size_sees_when_an_image_has_another(bright_model, m
     assert (unsure.image.found_diameter, unsure.zoom) == (None, (1 / 16, 1 / 16))
 
 
+def test_it_sticks_to_that_size_unless_another_is_clearly_better(bright_model, monkeypatch):
+    """A network may agree with itself on parts of the objects that it has learned, too."""
+    monkeypatch.setattr(sizing, "SURE", 1.0)
+    image, used_to = as_image(discs(20)), bright_model(info={"diameter": 10.0, "image_diameter": 80.0})
+    assert find_diameter(image, used_to, device="cpu") is None
+    monkeypatch.setattr(sizing, "SURELY", -1.0)
+    assert find_diameter(image, used_to, device="cpu") == pytest.approx(40, rel=0.1)
+
+
 def test_who_cannot_tell_is_not_asked(bright_model):
     image, volume = as_image(discs(20)), as_image(np.zeros((4, 30, 30), np.float32))
     painted = {"diameter": 10.0, "recipe": {"method": "from nothing", "steps": 5}}
