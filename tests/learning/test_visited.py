@@ -146,7 +146,7 @@ def test_classes_are_counted_by_patches():
 
 
 def test_of_corrections_kept_aside_there_were_four_times_as_many():
-    found = Impression(8, 0, 12, 12)
+    found = Impression(8, 0, 12, 12, 1)
     assert found.harmful
     assert not replace(found, aside=True).harmful
     assert replace(found, left=40, lost=40, aside=True).harmful
@@ -166,6 +166,8 @@ def test_of_corrections_kept_aside_there_were_four_times_as_many():
         (12, 1, 40, 0, 99, True),
         (12, 12, 40, 40, 99, False),
         (0, 0, 40, 40, 0, False),
+        (6, 0, 3, 3, 0, True),  # it finds nothing any more
+        (6, 0, 3, 3, 1, False),
         (34, 14, 2, 2, 8, False),  # little was right, so that what was left alone may be as wrong
     ],
 )

@@ -45,6 +45,9 @@ MOST_PIXELS = 2**22
 WRONG = 0.75
 """An object with less intersection over union than this is one that a person would mend; the simulated one does so."""
 
+LEAST_LOST = 2
+"""Objects left alone of which the loss of all is held against a model that finds nothing else."""
+
 CHANCE = 0.05
 """That so few corrections are mended beside so much that is changed must be less probable than this to be held against
 a model."""
@@ -109,8 +112,10 @@ class Impression:
         By Fisher's exact test, at 5 %. A gap between the two shares alone is no harm yet: a model that has just begun
         to learn an image of another kind mends little so far, and changes objects that the user would have corrected
         next. Where no more objects were left alone than corrected, most of what was seen was wrong, and nothing is
-        known of the rest.
+        known of the rest. But one that mends nothing, finds nothing new, and loses all that was left alone is no use.
         """
+        if self.corrections and not (self.mended or self.added) and self.lost == self.left >= LEAST_LOST:
+            return True
         if self.left <= self.corrections * (QUARTER if self.aside else 1):
             return False
         changed, there = self.lost + self.added, self.left + self.added
