@@ -94,13 +94,16 @@ def test_a_model_used_to_one_size_sees_when_an_image_has_another(bright_model, m
     assert (unsure.image.found_diameter, unsure.zoom) == (None, (1 / 16, 1 / 16))
 
 
-def test_it_sticks_to_that_size_unless_another_is_clearly_better(bright_model, monkeypatch):
+def test_it_sticks_to_that_size_unless_the_network_is_surer_of_another(bright_model, monkeypatch):
     """A network may agree with itself on parts of the objects that it has learned, too."""
-    monkeypatch.setattr(sizing, "SURE", 1.0)
     image, used_to = as_image(discs(20)), bright_model(info={"diameter": 10.0, "image_diameter": 80.0})
+    looks = {0.5: (0.14, 16.0), 1.0: (0.12, 15.0), 0.25: (0.15, 18.0), 2.0: (0.09, 15.0), 0.125: (0.11, 80.0)}
+    monkeypatch.setattr(sizing._Looks, "_look", lambda self, block, scale: sizing._Look(*looks[scale]))
     assert find_diameter(image, used_to, device="cpu") is None
-    monkeypatch.setattr(sizing, "SURELY", -1.0)
-    assert find_diameter(image, used_to, device="cpu") == pytest.approx(40, rel=0.1)
+    looks[0.125] = (0.13, 80.0)
+    assert find_diameter(image, used_to, device="cpu") == 15
+    looks[1.0] = (0.12, 60.0)
+    assert find_diameter(image, used_to, device="cpu") is None, "as wide as usual"
 
 
 def test_who_cannot_tell_is_not_asked(bright_model):

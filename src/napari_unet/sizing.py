@@ -47,9 +47,9 @@ PLAIN = (0.75, 1.125)
 CLEARLY = 0.02
 """By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
 
-SURE, SURELY = 0.2, 0.05
-"""A model that is used to larger objects must disagree with itself no more than that, and by so much less than at the
-scale that it is used to."""
+SURE = 0.15
+"""A model that is used to larger objects must disagree with itself by less than that, and by less than at the scale that
+it is used to."""
 
 LEAST = 3
 """Objects that it takes to tell."""
@@ -222,7 +222,7 @@ class _Looks:
         if look.disagreement > SURE or look.diameter * DIAMETER_TOLERANCE > used_to:
             return False
         usual = self.at((self._model.info.diameter or used_to) / used_to)
-        return usual is None or look.disagreement < usual.disagreement - SURELY
+        return usual is None or look.disagreement < usual.disagreement
 
     def clearly_better(self, look: _Look | None) -> bool:
         """Whether the network agrees clearly better with itself in a look than at the image's own scale."""

@@ -68,6 +68,26 @@ def test_the_same_seed_gives_the_same_network(tiny_net, samples):
     assert not torch.equal(runs[0], runs[2])
 
 
+def test_half_precision_learns_the_same_within_its_rounding(tiny_net, samples, monkeypatch):
+    monkeypatch.setattr(module, "has_matrix_units", lambda device: True)
+    nets, losses = [], []
+    for precision in ("full", "auto"):
+        session = TrainingSession(tiny_net(out_channels=2), samples, config(precision=precision, learning_rate=1e-3))
+        losses.append([report.loss for report in session.run()])
+        nets.append(weights(session.trained()))
+    assert not torch.equal(*nets)
+    assert nets[1].dtype == torch.float32
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_what_has_no_matrix_units_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, "avx512_bf16": True}, raising=False)
+    assert not module.has_matrix_units(torch.device("cpu"))
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not module.has_matrix_units(torch.device("cpu"))
+    assert not module.has_matrix_units(torch.device("mps"))
+
+
 @pytest.mark.parametrize("distillation", [0.0, 0.5])
 def test_labels_that_are_not_supervised_have_no_influence(tiny_net, blobs, distillation):
     image, labels = blobs()

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -89,6 +89,9 @@ class TrainingConfig(BaseModel):
         Weight of soft Dice beside the cross-entropy. 0: cross-entropy alone, as in the 2015 paper.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
+    precision : {"auto", "full"}
+        ``"auto"``: the network calculates in bfloat16 where the device has matrix units for it, while its weights, the
+        loss and the steps stay in float32 (Micikevicius et al. 2018, "Mixed precision training"). ``"full"``: never.
     seed : int
         Seeds all draws.
     """
@@ -114,6 +117,7 @@ class TrainingConfig(BaseModel):
     border: float = Field(0.0, ge=0)
     dice: float = Field(0.5, ge=0)
     exclusive: bool = False
+    precision: Literal["auto", "full"] = "auto"
     seed: int = 0
 
 
@@ -181,6 +185,7 @@ class TrainingSession:
         self._slowed = 1.0
         # Channels side by side in memory: what convolutions on CPUs and on GPUs with matrix units take fastest.
         self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
+        self._mixed = config.precision == "auto" and has_matrix_units(self.device)
         self.step = 0
 
     def learn_from(self, samples: Sequence[Sample]) -> None:
@@ -326,13 +331,13 @@ class TrainingSession:
     def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
         images = images.contiguous(memory_format=self._layout)
         self._optimizer.zero_grad(set_to_none=True)
-        logits = self.net(images)
+        logits = self._logits(self.net, images)
         loss = segmentation_loss(logits, targets, supervised, self.config.dice, exclusive=self.config.exclusive)
         free = (supervised == 0).to(supervised.dtype)
         unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
         if self._teacher is not None and unsure.any():
             with torch.no_grad():
-                before = self._teacher(images[unsure])
+                before = self._logits(self._teacher, images[unsure])
             held = distillation_loss(logits[unsure], before, free[unsure], exclusive=self.config.exclusive)
             loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=self.config.distillation)
         loss = loss.mean()
@@ -345,6 +350,11 @@ class TrainingSession:
             self._follow(self._mean)
         return float(loss.detach())
 
+    def _logits(self, net: UNet, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            logits: Tensor = net(images)
+        return logits.float()
+
     @torch.no_grad()
     def _follow(self, mean: UNet) -> None:
         """Move the running mean towards the weights; at first faster, or it would still be where they began."""
@@ -354,3 +364,14 @@ class TrainingSession:
                 kept.lerp_(now, 1 - keep)
             else:
                 kept.copy_(now)
+
+
+def has_matrix_units(device: torch.device) -> bool:
+    """Return whether a device has units that multiply matrices of bfloat16: AMX on a CPU, the tensor cores of a GPU.
+
+    Without them bfloat16 is no faster, and on most CPUs many times slower.
+    """
+    if device.type == "cpu":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # younger than the oldest torch allowed
+        return bool(known.get("amx_bf16"))
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
