@@ -48,8 +48,8 @@ CLEARLY = 0.02
 """By how much better the network has to agree with itself at another scale than at the image's own to be given that."""
 
 SURE = 0.15
-"""A model that is used to larger objects must disagree with itself by less than that, and by less than at the scale that
-it is used to."""
+"""A model that is used to larger objects must disagree with itself by less than that, and by less than at the scale
+that it is used to."""
 
 LEAST = 3
 """Objects that it takes to tell."""
