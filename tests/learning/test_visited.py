@@ -179,6 +179,14 @@ def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, mended, 
     assert ("Not checked" in str(verdict)) == (corrections + left == 0)
 
 
+def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
+    """Whoever has corrected ten of a hundred wrong objects has left alone what is as wrong."""
+    mends = Impression(corrections=22, mended=17, left=33, lost=33, added=35)
+    assert Verdict(None, visited=mends).harms
+    assert Verdict(None, visited=mends, astray=True).serve
+    assert Verdict(None, visited=replace(mends, mended=5), astray=True).harms, "but it has to mend something"
+
+
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 60), st.integers(0, 60), st.integers(0, 20))
 def test_more_that_is_mended_never_speaks_against_a_model_and_more_that_changes_never_for_it(
     corrections, mended, left, lost, added

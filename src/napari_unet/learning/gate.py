@@ -29,7 +29,8 @@ FORGETTING = 0.02
 """Most that the score on the base data may fall."""
 
 MANY, MENDED = 8, 0.25
-"""A model that has mended less than that share of so many corrections, and is wrong about most, should begin anew."""
+"""A model that has mended less than that share of so many corrections, and is wrong about most, should begin anew; of
+any number, it is not used where the corrections speak against it."""
 
 _CLASSES = 64
 """Most classes that a model has."""
@@ -202,8 +203,13 @@ class Verdict:
 
     @property
     def harms(self) -> bool:
-        """Whether, where too little is reviewed for a score, the corrections speak against it."""
-        return self.reviewed is None and self.visited is not None and self.visited.harmful
+        """Whether, where too little is reviewed for a score, the corrections speak against it.
+
+        On images of another kind, what was left alone is as wrong as what was corrected: they have to speak alone.
+        """
+        if self.reviewed is not None or self.visited is None or not self.visited.harmful:
+            return False
+        return not self.astray or self.visited.mended < MENDED * self.visited.corrections
 
     @property
     def beyond(self) -> bool:
