@@ -179,6 +179,12 @@ def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, mended, 
     assert ("Not checked" in str(verdict)) == (corrections + left == 0)
 
 
+def test_where_no_correction_was_a_mistake_none_is_said_to_be_mended():
+    said = str(Impression(corrections=0, mended=0, left=17, lost=1, added=2))
+    assert said.endswith("of 17 objects near corrections that you left alone, it loses 1, and it finds 2 new.")
+    assert "mends" not in said
+
+
 def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
     """Whoever has corrected ten of a hundred wrong objects has left alone what is as wrong."""
     mends = Impression(corrections=22, mended=17, left=33, lost=33, added=35)

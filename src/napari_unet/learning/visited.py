@@ -123,8 +123,10 @@ class Impression:
 
     def __str__(self) -> str:
         kept = "that were kept aside" if self.aside else "that it learned from"
-        mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
         loses = f"it loses {self.lost}, and it finds {self.added} new"
+        if not self.corrections:  # the model was right, and the user saw it otherwise
+            return f"Checked on little: of {self.left} objects near corrections that you left alone, {loses}."
+        mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
         return f"Checked on little: {mends}; of {self.left} objects near them that you left alone, {loses}."
 
 
