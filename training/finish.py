@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from recipe import Recipe
 
 CHOSEN_BY = ("0.50", "0.70", "0.80")
-"""The decoding is taken by the mean average precision at these intersections over union; of those that come so near to
-the best one, `NOISE`, by the first: objects that are found at all count most."""
+"""The decoding is taken by the mean average precision at these intersections over union."""
 
 NOISE = 0.005
+"""Of those that come so near to the best mean, the one with the best first counts: that objects are found at all."""
 
 REPORTED = ("0.50", "0.75")
 
@@ -61,7 +61,7 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
 
 
 def choose_decoding(recipe: Recipe, net: UNet, data: Path) -> tuple[Decoding, list[dict[str, Any]]]:
-    """Try what the recipe's grids name on the images that it names; return the best, and all, best first."""
+    """Try what the recipe's grids name on the images that it names; return the one to take, and all by their mean."""
     model = Model(net, recipe.card)
     pairs = [pair for split in recipe.chosen_on for pair in recipe.pairs(data, split)]
     truths = [read_labels(pair.labels) for pair in pairs]
@@ -74,10 +74,14 @@ def choose_decoding(recipe: Recipe, net: UNet, data: Path) -> tuple[Decoding, li
         ap = evaluate(truths, found).to_dict()["ap"]
         tried.append({**fields, "mean": float(np.mean([ap[iou] for iou in CHOSEN_BY])), **ap})
     tried.sort(key=lambda row: -row["mean"])
-    level = [row for row in tried if row["mean"] >= tried[0]["mean"] - NOISE]
-    first = max(level, key=lambda row: row[CHOSEN_BY[0]])
-    best = {name: value for name, value in first.items() if name in Decoding.model_fields}
+    best = {name: value for name, value in preferred(tried).items() if name in Decoding.model_fields}
     return Decoding.model_validate({**recipe.card.decoding.model_dump(), **best}), tried
+
+
+def preferred(tried: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one to take of decodings that were tried, the best mean first."""
+    as_good = [row for row in tried if row["mean"] >= tried[0]["mean"] - NOISE]
+    return max(as_good, key=lambda row: float(row[CHOSEN_BY[0]]))
 
 
 def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:

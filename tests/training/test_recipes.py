@@ -11,7 +11,7 @@ import tifffile
 from safetensors.torch import load_file, save_file
 
 from bank import write_bank
-from finish import finish
+from finish import finish, preferred
 from loop import train, trained
 from napari_unet.io.pairs import match_by_stem
 from napari_unet.learning.session import TrainingConfig
@@ -150,6 +150,12 @@ def test_from_pictures_to_a_model_file_with_its_card(data, tmp_path):
     assert info.outputs == LEARNED[2]
     assert info.decoding.seeds in ("distance", "flows")
     assert info.scores["val AP@0.50"] == report["validation"]["discs"]["ap"]["0.50"] > 0.5
+
+
+def test_of_decodings_as_good_as_the_best_that_which_finds_most_objects_is_taken():
+    best, near, far = ({"mean": mean, "0.50": ap} for mean, ap in ((0.648, 0.79), (0.645, 0.80), (0.642, 0.85)))
+    assert preferred([best, near, far]) is near
+    assert preferred([best, far]) is best
 
 
 def test_patches_to_check_with_are_none_that_were_learned_from(data, tmp_path, monkeypatch):

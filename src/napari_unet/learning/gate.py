@@ -28,9 +28,8 @@ CONFIDENCE = 0.95
 FORGETTING = 0.02
 """Most that the score on the base data may fall."""
 
-MANY, MENDED = 8, 0.25
-"""A model that has mended less than that share of so many corrections, and is wrong about most, should begin anew; of
-any number, it is not used where the corrections speak against it."""
+MANY = 8
+"""A model that has mended few of so many corrections, and is wrong about most, should begin anew."""
 
 _CLASSES = 64
 """Most classes that a model has."""
@@ -209,13 +208,13 @@ class Verdict:
         """
         if self.reviewed is not None or self.visited is None or not self.visited.harmful:
             return False
-        return not self.astray or self.visited.mended < MENDED * self.visited.corrections
+        return not self.astray or self.visited.mends_few
 
     @property
     def beyond(self) -> bool:
         """Whether the images are so far from what the first model knows that it hardly learns what is corrected."""
         seen = self.visited
-        return self.astray and seen is not None and seen.corrections >= MANY and seen.mended < MENDED * seen.corrections
+        return self.astray and seen is not None and seen.corrections >= MANY and seen.mends_few
 
     @property
     def serve(self) -> bool:

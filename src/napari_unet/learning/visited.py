@@ -45,6 +45,9 @@ MOST_PIXELS = 2**22
 WRONG = 0.75
 """An object with less intersection over union than this is one that a person would mend; the simulated one does so."""
 
+MENDED = 0.25
+"""Share of the corrections of which a model that mends less mends few."""
+
 LEAST_LOST = 2
 """Objects left alone of which the loss of all is held against a model that finds nothing else."""
 
@@ -106,6 +109,11 @@ class Impression:
     aside: bool = False
 
     @property
+    def mends_few(self) -> bool:
+        """Whether it mends so few of the corrections that it has hardly learned from them."""
+        return self.mended < MENDED * self.corrections
+
+    @property
     def harmful(self) -> bool:
         """Whether it surely changes what was left alone more often than it mends corrections.
 
@@ -122,10 +130,10 @@ class Impression:
         return _chance(self.mended, self.corrections, changed, there) < CHANCE
 
     def __str__(self) -> str:
-        kept = "that were kept aside" if self.aside else "that it learned from"
         loses = f"it loses {self.lost}, and it finds {self.added} new"
         if not self.corrections:  # the model was right, and the user saw it otherwise
             return f"Checked on little: of {self.left} objects near corrections that you left alone, {loses}."
+        kept = "that were kept aside" if self.aside else "that it learned from"
         mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
         return f"Checked on little: {mends}; of {self.left} objects near them that you left alone, {loses}."
 
