@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -178,6 +179,17 @@ def test_fields_are_split_by_file(data):
     assert [field.image.name for field in fields] == ["a_0.tif", "a_1.tif", "b_0.tif"]
     assert [field.image.name for field in held_out] == ["c_0.tif"]
     assert {field.truth.shape for field in fields} == {(48, 48)}
+
+
+def test_more_planes_of_a_volume_are_held_out_than_worked_on(tmp_path):
+    for name, folder in itertools.product(("a", "b"), ("images", "labels")):
+        path = tmp_path / "volumes" / folder / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        volume = np.broadcast_to(np.arange(9)[:, None, None], (9, 64, 64)).astype(np.uint8)  # plane 0 shows nothing
+        tifffile.imwrite(path, volume, metadata={"axes": "ZYX"})
+    fields, held_out = read_fields(tmp_path, DataSet("volumes", planes=2), 64)
+    assert [field.truth[0, 0] for field in fields] == [2, 5]
+    assert [field.truth[0, 0] for field in held_out] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HELD_OUT = 3
 """Every third file (or animal) is held out."""
 
+HELD_OUT_PLANES = 3
+"""How many times as many planes of a held-out volume are scored: nobody has to work on them, and few tell little."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
@@ -69,7 +72,7 @@ class DataSet:
     grouped : bool
         Whether files are of one animal if their names are the same up to the first ``_``.
     planes : int
-        Planes taken of a volume, evenly spaced.
+        Planes taken of a volume, evenly spaced; three times as many of one that is held out.
     whole : bool
         Whether volumes are segmented whole and only corrected in these planes, or the planes are images of their own.
     """
@@ -127,17 +130,18 @@ def read_fields(
         held = (index + 1) % min(HELD_OUT, len(groups)) == 0
         for image, labels in pairs:
             if len(parts[held]) < (fields, held_out)[held]:
-                parts[held].extend(_cut(read_image(image), read_labels(labels), size, source))
+                planes = source.planes * (HELD_OUT_PLANES if held else 1)
+                parts[held].extend(_cut(read_image(image), read_labels(labels), size, source, planes))
     return parts[0][:fields], parts[1][:held_out]
 
 
-def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet) -> Sequence[Field]:
-    """Fields of one file that show something."""
+def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet, planes: int) -> Sequence[Field]:
+    """Fields of one file that show something, of so many planes at most."""
     truth = image.canonical_labels(labels)[0]
     if source.base is None:
         truth = truth + 1  # where a model is made from nothing, 0 is what nobody has painted
     depth = image.size("Z")
-    wanted = (0,) if depth == 1 else tuple(np.linspace(0, depth - 1, source.planes + 2)[1:-1].astype(int).tolist())
+    wanted = (0,) if depth == 1 else tuple(np.linspace(0, depth - 1, planes + 2)[1:-1].astype(int).tolist())
     y, x = (slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in image.space[1:])
     if source.whole:
         volume = replace(image, data=image.read(0, slice(0, depth), y, x)[0], axes="ZYX")
