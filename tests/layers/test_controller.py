@@ -124,6 +124,12 @@ def test_constant_images(viewer, controller, value):
     assert controller.messages[-1].text.startswith("Found ")
 
 
+def test_nothing_found_is_told_with_what_may_help(viewer, controller):
+    viewer.add_image(np.zeros((64, 64), np.float32), name="empty", contrast_limits=(0, 1))
+    assert controller.segment()
+    assert controller.messages[-1].text.startswith("Found 0 objects. Try another model, set the object diameter, or")
+
+
 def test_how_napari_shows_an_image_does_not_matter(viewer, controller):
     viewer.add_image(squares(), name="image", contrast_limits=(0.9, 0.91), gamma=0.2, colormap="magma")
     controller.segment()
@@ -302,6 +308,21 @@ def test_selection_is_followed(viewer, controller):
     viewer.layers.selection.active = result
     assert controller.layer == first
     assert controller.session.labels_layer == result
+
+
+def test_what_was_said_of_one_image_does_not_stay_for_another(viewer, controller):
+    first = viewer.add_image(squares(), name="first")
+    assert controller.messages[-1].text == "first: press Segment."
+    assert controller.segment()
+    assert not controller.learn()
+    assert controller.messages[-1].level == "error"
+    viewer.add_image(squares(), name="second")
+    assert (controller.messages[-1].text, controller.messages[-1].level) == ("second: press Segment.", "info")
+    viewer.layers.selection.active = first
+    assert controller.messages[-1].text == "first: correct the result, or press Learn."
+    controller.new_model("mine", "instances")
+    viewer.add_image(squares(), name="third")
+    assert "aint" in controller.messages[-1].text, controller.messages[-1].text
 
 
 def test_image_that_was_there_before(viewer):

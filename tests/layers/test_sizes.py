@@ -89,6 +89,7 @@ def test_where_nothing_is_known_it_is_found_before_the_first_tile(viewer: Any, s
     layer = viewer.add_image(squares(), name="image")
     shown: list[float | None] = []
     sized.image_changed.connect(lambda: shown.append(sized.sizes.found))
+    sized.messages.clear()
     assert sized.segment()
     told = [message.text for message in sized.messages]
     assert told[0] == "Looking how wide the objects are."

@@ -144,7 +144,18 @@ class Controller:
             return
         self._layer, self.channel = layer, None
         self.image_changed.emit()
+        if layer is not None and not self.busy:
+            self._introduce(layer.name)
         self.refresh_corrections(everything=True)
+
+    def _introduce(self, name: str) -> None:
+        """Say what to do with the chosen image: what was said last was about another."""
+        if self.session is not None:
+            self.say(f"{name}: correct the result, or press Learn.")
+        elif self._model is not None and self._model.info.is_untrained:
+            self.say(paint_next(self._model))
+        else:
+            self.say(f"{name}: press Segment.")
 
     @property
     def axes(self) -> str | None:
@@ -209,7 +220,7 @@ class Controller:
             before.labels_layer.visible = False  # what another model found would lie under what is painted
             alike = before.corrections.instances == session.corrections.instances
             if alike and (task == "instances" or (known or ())[1:] == model.info.classes[1:]) and before.alive():
-                kept = session.found() if carry_over(before, session) else ""
+                kept = session.in_words(session.count()) if carry_over(before, session) else ""
             self._forget(before)
         self.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
         return True

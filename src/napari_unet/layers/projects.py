@@ -172,7 +172,7 @@ class Projects:
                 session = self._take_up(project, layers, path)
                 session.saved_mark, session.copy = mark, copy
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
-                done = f"{lead}: {session.found()}{end}."
+                done = f"{lead}: {session.in_words(session.count())}{end}."
                 self._controller.say(" ".join((done, *project.notes)), "done")
             except UNetError as error:
                 if copy is not None:

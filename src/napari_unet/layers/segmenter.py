@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from napari_unet.progress import Progress
     from napari_unet.task import Task
 
+_CORRECT = "Correct them with napari's brush, then Learn."
+_NOTHING_FOUND = "Try another model, set the object diameter, or paint some with napari's brush, then Learn."
+_AFTER_LEARNING = "Go back returns to the model before."
+
 
 class Segmenter:
     """Segments what the controller has chosen, and writes it into the session's labels as it comes.
@@ -216,9 +220,10 @@ class Segmenter:
         else:
             session.rescan()
             note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
-            found = session.found(in_view=bool(lead))
-            advice = "Go back returns to the model before." if lead else "Correct them with napari's brush, then Learn."
-            desk.say(f"{lead or 'Found '}{found}. {advice}{' ' * bool(note)}{note}", "done")
+            count = session.count(in_view=bool(lead))
+            advice = _AFTER_LEARNING if lead else _CORRECT if count else _NOTHING_FOUND
+            found = f"{lead or 'Found '}{session.in_words(count)}. {advice}"
+            desk.say(f"{found}{' ' * bool(note)}{note}", "done")
         if session.alive():
             session.show_thumbnail()
         desk.refresh_corrections(everything=True)

@@ -219,9 +219,9 @@ class LayerSession:
         labels = self.labels[self.place] if in_view else self.labels_layer.data
         return count_ids(labels)
 
-    def found(self, *, in_view: bool = False) -> str:
-        """Return the same in words."""
-        return counted(self.count(in_view=in_view), "object" if self.corrections.instances else "class")
+    def in_words(self, count: int) -> str:
+        """Return so many objects (or classes) in words."""
+        return counted(count, "object" if self.corrections.instances else "class")
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in the plane in view, or in all that may have changed, by undoing too."""
