@@ -127,6 +127,19 @@ def test_what_nobody_has_seen_does_not_count():
     assert counts(found) == (1, 1, 5, 0)
 
 
+def test_an_object_of_a_volume_is_painted_in_one_slice():
+    """And found in all that it goes through: it is compared in the one that was seen."""
+    truth = np.stack([grid(3)] * 5)
+    predicted = without(truth, 1, 2)
+    predicted[:, :12][truth[:, :12] == 3] = 0  # the upper half
+    labels = predicted.copy()
+    labels[2] = truth[2]
+    mask = np.zeros(labels.shape, bool)
+    mask[2] = True
+    found = compared(visit(labels, predicted, mask=mask), predicted, without(truth, 2))[1]
+    assert counts(found) == (3, 2, 6, 0)
+
+
 def test_classes_are_counted_by_patches():
     labels = np.ones((64, 64), np.int32)
     labels[:, 32:] = 2

@@ -214,11 +214,17 @@ def impression(
 
 
 def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:
-    """Count (wrong, mended, left alone, lost, added) of what was learned from and of what was kept aside."""
+    """Count (wrong, mended, left alone, lost, added) of what was learned from and of what was kept aside.
+
+    Of a volume only the slices that were seen: an object is often painted in one of those that it goes through.
+    """
     exam, tally = visit.exam, np.zeros((5, 2), np.intp)
-    seen = np.where(exam.mask, exam.labels, 0)
-    old, new = (best_matches(exam.labels, labels) for labels in (before, after))
-    held = set(np.unique(exam.labels[visit.aside]).tolist())
+    slices = exam.mask.any((-2, -1)) if exam.mask.ndim == 3 else ...
+    labels, mask, predicted, aside = (a[slices] for a in (exam.labels, exam.mask, visit.predicted, visit.aside))
+    before, after = before[slices], after[slices]
+    seen = np.where(mask, labels, 0)
+    old, new = (best_matches(labels, found) for found in (before, after))
+    held = set(np.unique(labels[aside]).tolist())
     for label in np.unique(seen[seen > 0]).tolist():
         (was, _), (now, _) = old[label], new[label]
         if label in exam.corrected:
@@ -226,14 +232,14 @@ def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> N
                 tally[:2, int(label in held)] += np.array([1, 1 - now <= (1 - was) / 2])
         elif was >= _FOUND:
             tally[2:4, 0] += np.array([1, now < _FOUND])
-    erased = np.where(exam.mask & (exam.labels == 0) & (visit.predicted > 0), visit.predicted, 0)
-    gone = np.setdiff1d(np.unique(erased[erased > 0]), np.unique(exam.labels))
+    erased = np.where(mask & (labels == 0) & (predicted > 0), predicted, 0)
+    gone = np.setdiff1d(np.unique(erased[erased > 0]), np.unique(labels))
     for label in gone.tolist():
         where = erased == label
-        was, now = (np.count_nonzero(labels[where]) / np.count_nonzero(where) for labels in (before, after))
+        was, now = (np.count_nonzero(found[where]) / np.count_nonzero(where) for found in (before, after))
         if was > _FOUND:
-            tally[:2, int(visit.aside[where].any())] += np.array([1, now <= _FOUND])
-    empty = exam.mask & (exam.labels == 0) & (erased == 0)
+            tally[:2, int(aside[where].any())] += np.array([1, now <= _FOUND])
+    empty = mask & (labels == 0) & (erased == 0)
     tally[4, 0] += max(0, len(mostly_within(after, empty)) - len(mostly_within(before, empty)))
     return tally
 
