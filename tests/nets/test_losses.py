@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from napari_unet.nets.losses import distillation_loss, masked_bce, segmentation_loss
+from napari_unet.nets.losses import MOST, balanced, distillation_loss, masked_bce, segmentation_loss
 
 
 def draw(shape=(2, 3, 12, 14), seed=0, exclusive=False):
@@ -106,3 +106,33 @@ def test_a_network_that_is_right_has_no_loss():
     assert logits.grad.abs().max() < 1e-5
     assert torch.isfinite(masked_bce(logits, targets + torch.tensor([-1e-7, 1e-7, 0, 0, 0]), torch.ones_like(targets)))
     assert masked_bce(logits + 1, targets, torch.ones_like(targets)) > 0.05
+
+
+@pytest.mark.parametrize(("objects", "share"), [(0, 0.0), (1, 0.25), (10, 0.25), (40, 0.4)])
+def test_foreground_makes_up_a_least_share_of_what_counts(objects, share):
+    targets = torch.zeros(2, 2, 1, 10, 10)
+    targets[:, :, 0].flatten(2)[..., :objects] = 1
+    supervised = torch.ones(2, 1, 1, 10, 10)
+    counts = balanced(targets, supervised, 0.25)
+    inside = targets[:, :1] > 0.5
+    assert torch.equal(counts[~inside], supervised[~inside])
+    assert float(counts[inside].sum() / counts.sum()) == pytest.approx(share)
+    assert not balanced(targets, 0 * supervised, 0.25).any()
+
+
+def test_a_pixel_does_not_count_without_end():
+    targets = torch.zeros(1, 1, 100, 100)
+    targets[0, 0, 5, 5] = 1
+    assert float(balanced(targets, torch.ones(1, 1, 100, 100), 0.25).max()) == MOST
+
+
+def test_more_weight_for_what_is_missed():
+    logits, targets, supervised = (
+        torch.full((1, 1, 4, 8, 8), -2.0),
+        torch.zeros(1, 1, 4, 8, 8),
+        torch.zeros(1, 1, 4, 8, 8),
+    )
+    targets[:, :, 1, :2, :2], supervised[:, :, 1] = 1, 1
+    plain = segmentation_loss(logits, targets, supervised)
+    assert segmentation_loss(logits, targets, supervised, least_foreground=0.25) > plain
+    assert segmentation_loss(logits, targets, supervised, least_foreground=0.01) == plain

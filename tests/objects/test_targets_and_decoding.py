@@ -13,6 +13,7 @@ from napari_unet.objects.targets import (
     border_weights,
     boundaries,
     known_maps,
+    learned_maps,
     normalized_distance,
     pieces_of_classes,
     target_maps,
@@ -67,6 +68,34 @@ def test_maps_are_known_only_where_they_follow_from_what_is_supervised():
     assert np.array_equal(known, np.stack([foreground, boundary, distance]))
     clean, other = target_maps(labels, OUTPUTS), target_maps(garbage, OUTPUTS)
     assert np.array_equal(clean[known], other[known])
+
+
+def test_of_an_object_painted_in_one_slice_the_distance_is_that_within_it():
+    labels = np.zeros((9, 20, 20), int)
+    labels[2:7, 2:9, 2:9] = 1  # reviewed in slice 4, predicted in the others
+    labels[4, 12:17, 12:17] = 2  # painted in that slice
+    labels[4, 5:8, 17:] = 3  # goes on where nobody has looked
+    supervised = np.zeros(labels.shape, bool)
+    supervised[4, :, :18] = True
+    targets, known = learned_maps(labels, supervised, OUTPUTS)
+    distance, there = targets[2], known[2]
+    assert np.array_equal(known[:2], known_maps(labels, supervised, OUTPUTS)[:2])
+    assert there[4][(labels[4] == 1) | (labels[4] == 2)].all()
+    assert not there[4][labels[4] == 3].any()
+    assert not there[[0, 1, 2, 3, 5, 6, 7, 8]].any()
+    assert distance[4, 5, 5] == distance[4, 14, 14] == 1
+    assert np.array_equal(distance[4, 2:9, 2:9], normalized_distance(labels[4]).astype(np.float16)[2:9, 2:9])
+    garbage = learned_maps(np.where(supervised, labels, 99), supervised, OUTPUTS)
+    assert np.array_equal(garbage[1], known)
+    assert np.array_equal(garbage[0][known], targets[known])
+
+
+def test_all_of_a_volume_is_learned_as_it_is(blobs):
+    _, labels = blobs((12, 40, 40), n=4)
+    everything = np.ones(labels.shape, bool)
+    targets, known = learned_maps(labels, everything, OUTPUTS)
+    assert np.array_equal(targets, target_maps(labels, OUTPUTS))
+    assert known.all()
 
 
 def test_the_border_of_the_image_is_no_outline():

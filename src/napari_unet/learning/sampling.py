@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
 from napari_unet.objects.flows import FLOWS
-from napari_unet.objects.targets import border_weights, known_maps, pieces_of_classes, target_maps
+from napari_unet.objects.targets import border_weights, learned_maps, pieces_of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,10 +98,11 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    known: NDArray[Any] = known_maps(labels, supervised, outputs)
+    targets, known = learned_maps(labels, supervised, outputs)
+    counts: NDArray[Any] = known
     if border:
         objects = pieces_of_classes(labels) if outputs[0].startswith("class_") else labels
-        known = known * (1 + border_weights(objects, border))
+        counts = known * (1 + border_weights(objects, border))
     rng = rng or np.random.default_rng(0)
     if corrected is not None and corrected.any():
         focus = _by_correction(corrected, supervised, max_focus, rng)
@@ -110,8 +111,8 @@ def make_sample(
     names = FLOWS[labels.ndim]
     flows = outputs.index(names[0]) if names[0] in outputs else None
     if flows is not None:
-        known = (known * np.reshape(map_weights(outputs), (-1, *[1] * labels.ndim))).astype(np.float16)
-    return Sample(image, target_maps(labels, outputs), known, focus, weight, flows)
+        counts = (counts * np.reshape(map_weights(outputs), (-1, *[1] * labels.ndim))).astype(np.float16)
+    return Sample(image, targets, counts, focus, weight, flows)
 
 
 def map_weights(outputs: Sequence[str]) -> list[float]:

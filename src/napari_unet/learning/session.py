@@ -87,6 +87,9 @@ class TrainingConfig(BaseModel):
         more.
     dice : float
         Weight of soft Dice beside the cross-entropy. 0: cross-entropy alone, as in the 2015 paper.
+    least_foreground : float
+        Share of the cross-entropy of each patch that its foreground makes up at least: of a reviewed slice of a volume
+        a fortieth is objects. 0: every pixel counts alike.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one, or maps of their own.
     precision : {"auto", "full"}
@@ -116,6 +119,7 @@ class TrainingConfig(BaseModel):
     depth_rate: float = Field(1.0, gt=0, le=1)
     border: float = Field(0.0, ge=0)
     dice: float = Field(0.5, ge=0)
+    least_foreground: float = Field(0.0, ge=0, lt=1)
     exclusive: bool = False
     precision: Literal["auto", "full"] = "auto"
     seed: int = 0
@@ -332,14 +336,15 @@ class TrainingSession:
         images = images.contiguous(memory_format=self._layout)
         self._optimizer.zero_grad(set_to_none=True)
         logits = self._logits(self.net, images)
-        loss = segmentation_loss(logits, targets, supervised, self.config.dice, exclusive=self.config.exclusive)
+        config = self.config
+        loss = segmentation_loss(logits, targets, supervised, config.dice, config.exclusive, config.least_foreground)
         free = (supervised == 0).to(supervised.dtype)
         unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
         if self._teacher is not None and unsure.any():
             with torch.no_grad():
                 before = self._logits(self._teacher, images[unsure])
-            held = distillation_loss(logits[unsure], before, free[unsure], exclusive=self.config.exclusive)
-            loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=self.config.distillation)
+            held = distillation_loss(logits[unsure], before, free[unsure], exclusive=config.exclusive)
+            loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=config.distillation)
         loss = loss.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)

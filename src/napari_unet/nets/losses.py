@@ -10,6 +10,9 @@ from torch.nn import functional as F  # noqa: N812
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST = 50.0
+"""Times that a pixel of the foreground counts at most: a stroke of a few pixels is not worth a whole slice."""
+
 
 def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of the supervised pixels of each image above the least there is, axes (N,).
@@ -59,19 +62,39 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) ->
     return _of_each(loss * supervised) / _of_each(supervised).clamp_min(1e-6)
 
 
+def balanced(targets: Tensor, supervised: Tensor, least_foreground: float) -> Tensor:
+    """Return how much each pixel counts if foreground, the first map, makes up at least that share of each image.
+
+    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than `MOST` times
+    as much as before.
+    """
+    foreground = targets[:, :1] > 0.5
+    inside, outside = _of_each(supervised * foreground), _of_each(supervised * ~foreground)
+    factor = least_foreground / (1 - least_foreground) * outside / inside.clamp_min(1e-6)
+    factor = factor.clamp(1, MOST).reshape(-1, *[1] * (targets.ndim - 1))
+    return torch.where(foreground, supervised * factor, supervised)
+
+
 def segmentation_loss(
-    logits: Tensor, targets: Tensor, supervised: Tensor, dice_weight: float = 0.5, exclusive: bool = False
+    logits: Tensor,
+    targets: Tensor,
+    supervised: Tensor,
+    dice_weight: float = 0.5,
+    exclusive: bool = False,
+    least_foreground: float = 0.0,
 ) -> Tensor:
     """Return cross-entropy plus soft Dice of each image, axes (N,); else axes as in `masked_bce`.
 
     Each map on its own, with the Dice of the first (foreground) one; or, with `exclusive`, classes of which each pixel
     has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised. Each image on its own,
-    because one that is labelled everywhere would else outweigh another in which a few strokes were made.
+    because one that is labelled everywhere would else outweigh another in which a few strokes were made. In the
+    cross-entropy of maps of their own, foreground makes up at least a share of `least_foreground` (`balanced`).
     """
     if exclusive:
         loss = masked_cross_entropy(logits, targets, supervised[:, :1])
         return loss + dice_weight * masked_dice(F.softmax(logits, 1), targets, supervised[:, :1])
-    loss = masked_bce(logits, targets, supervised)
+    counts = balanced(targets, supervised, least_foreground) if least_foreground else supervised
+    loss = masked_bce(logits, targets, counts)
     return loss + dice_weight * masked_dice(torch.sigmoid(logits[:, :1]), targets[:, :1], supervised[:, :1])
 
 

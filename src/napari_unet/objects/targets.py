@@ -95,6 +95,26 @@ def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Seq
     return known
 
 
+def learned_maps(
+    labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Sequence[str]
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Return the target maps of a label image, and where each is known, both with the axes (K, [Z,] Y, X).
+
+    As `target_maps` and `known_maps` say, which take the same. But of an object of a volume that is known in single
+    slices only, as somebody has painted it, the distance is that within the slice. Beside the middle of the object that
+    is too much; without it, nothing would be known of distances but that background has none, and objects would fade.
+    """
+    targets, known = target_maps(labels, outputs), known_maps(labels, supervised, outputs)
+    if labels.ndim == 3 and "distance" in outputs:
+        index = outputs.index("distance")
+        for z in np.flatnonzero((supervised & ~known[index]).any((1, 2))):
+            ids = np.where(supervised[z], labels[z], 0)
+            flat = known_maps(ids, supervised[z], ("distance",))[0] & ~known[index, z]
+            targets[index, z][flat] = normalized_distance(ids)[flat]
+            known[index, z] |= flat
+    return targets, known
+
+
 def border_weights(labels: NDArray[Any], weight: float = 10.0, sigma: float = 5.0) -> NDArray[np.float32]:
     """Return how much more the narrow gaps between objects count than other pixels.
 
