@@ -151,7 +151,11 @@ def field_sample(
     block = reader.read(frame, moved(box, corner))
     parts = reader.fit(labels[box]), reader.fit(supervised[box])
     focus = None if corrected is None else reader.fit(corrected[box])
-    return make_sample(block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border)
+    # From nothing, background is assumed around what is painted: then all of its distances are known.
+    in_slices = not model.info.from_nothing
+    return make_sample(
+        block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border, in_slices=in_slices
+    )
 
 
 def finetune_steps(

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
 from napari_unet.objects.flows import FLOWS
-from napari_unet.objects.targets import border_weights, learned_maps, pieces_of_classes
+from napari_unet.objects.targets import border_weights, known_maps, learned_maps, pieces_of_classes, target_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ def make_sample(
     max_focus: int = 4096,
     corrected: NDArray[np.bool_] | None = None,
     border: float = 0.0,
+    in_slices: bool = False,
 ) -> Sample:
     """Return a `Sample` from a normalised image and its labels.
 
@@ -82,6 +83,9 @@ def make_sample(
     border : float
         How much more a seam between two objects counts, or between two pieces of classes other than 0; see
         `objects.targets.border_weights`.
+    in_slices : bool
+        Whether distances within slices are learned of objects that are known in single ones; see
+        `objects.targets.learned_maps`.
 
     Raises
     ------
@@ -98,7 +102,10 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    targets, known = learned_maps(labels, supervised, outputs)
+    if in_slices:
+        targets, known = learned_maps(labels, supervised, outputs)
+    else:
+        targets, known = target_maps(labels, outputs), known_maps(labels, supervised, outputs)
     counts: NDArray[Any] = known
     if border:
         objects = pieces_of_classes(labels) if outputs[0].startswith("class_") else labels
