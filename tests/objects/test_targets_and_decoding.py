@@ -77,7 +77,7 @@ def test_of_an_object_painted_in_one_slice_the_distance_is_that_within_it():
     labels[4, 5:8, 17:] = 3  # goes on where nobody has looked
     supervised = np.zeros(labels.shape, bool)
     supervised[4, :, :18] = True
-    targets, known = learned_maps(labels, supervised, OUTPUTS)
+    targets, known = learned_maps(labels, supervised, OUTPUTS, in_slices=True)
     distance, there = targets[2], known[2]
     assert np.array_equal(known[:2], known_maps(labels, supervised, OUTPUTS)[:2])
     assert there[4][(labels[4] == 1) | (labels[4] == 2)].all()
@@ -85,7 +85,7 @@ def test_of_an_object_painted_in_one_slice_the_distance_is_that_within_it():
     assert not there[[0, 1, 2, 3, 5, 6, 7, 8]].any()
     assert distance[4, 5, 5] == distance[4, 14, 14] == 1
     assert np.array_equal(distance[4, 2:9, 2:9], normalized_distance(labels[4]).astype(np.float16)[2:9, 2:9])
-    garbage = learned_maps(np.where(supervised, labels, 99), supervised, OUTPUTS)
+    garbage = learned_maps(np.where(supervised, labels, 99), supervised, OUTPUTS, in_slices=True)
     assert np.array_equal(garbage[1], known)
     assert np.array_equal(garbage[0][known], targets[known])
 
@@ -93,7 +93,7 @@ def test_of_an_object_painted_in_one_slice_the_distance_is_that_within_it():
 def test_all_of_a_volume_is_learned_as_it_is(blobs):
     _, labels = blobs((12, 40, 40), n=4)
     everything = np.ones(labels.shape, bool)
-    targets, known = learned_maps(labels, everything, OUTPUTS)
+    targets, known = learned_maps(labels, everything, OUTPUTS, in_slices=True)
     assert np.array_equal(targets, target_maps(labels, OUTPUTS))
     assert known.all()
 

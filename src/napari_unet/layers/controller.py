@@ -150,10 +150,10 @@ class Controller:
 
     def _introduce(self, name: str) -> None:
         """Say what to do with the chosen image: what was said last was about another."""
-        if self.session is not None:
-            self.say(f"{name}: correct the result, or press Learn.")
-        elif self._model is not None and self._model.info.is_untrained:
+        if self._model is not None and self._model.info.is_untrained:
             self.say(paint_next(self._model))
+        elif self.session is not None:
+            self.say(f"{name}: correct the result, or press Learn.")
         else:
             self.say(f"{name}: press Segment.")
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_unet.errors import LabelsError, NothingToLearnError
 from napari_unet.objects.flows import FLOWS
-from napari_unet.objects.targets import border_weights, known_maps, learned_maps, pieces_of_classes, target_maps
+from napari_unet.objects.targets import border_weights, learned_maps, pieces_of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,10 +102,7 @@ def make_sample(
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
     if not supervised.any():
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    if in_slices:
-        targets, known = learned_maps(labels, supervised, outputs)
-    else:
-        targets, known = target_maps(labels, outputs), known_maps(labels, supervised, outputs)
+    targets, known = learned_maps(labels, supervised, outputs, in_slices=in_slices)
     counts: NDArray[Any] = known
     if border:
         objects = pieces_of_classes(labels) if outputs[0].startswith("class_") else labels

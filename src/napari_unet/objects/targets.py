@@ -96,16 +96,17 @@ def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Seq
 
 
 def learned_maps(
-    labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Sequence[str]
+    labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Sequence[str], *, in_slices: bool = False
 ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
     """Return the target maps of a label image, and where each is known, both with the axes (K, [Z,] Y, X).
 
-    As `target_maps` and `known_maps` say, which take the same. But of an object of a volume that is known in single
-    slices only, as somebody has painted it, the distance is that within the slice. Beside the middle of the object that
-    is too much; without it, nothing would be known of distances but that background has none, and objects would fade.
+    As `target_maps` and `known_maps` say, which take the same. But with `in_slices`, of an object of a volume that is
+    known in single slices only, as somebody has painted it, the distance is that within the slice. Beside the middle of
+    the object that is too much; without it, nothing would be known of distances but that background has none, and
+    objects would fade.
     """
     targets, known = target_maps(labels, outputs), known_maps(labels, supervised, outputs)
-    if labels.ndim == 3 and "distance" in outputs:
+    if in_slices and labels.ndim == 3 and "distance" in outputs:
         index = outputs.index("distance")
         for z in np.flatnonzero((supervised & ~known[index]).any((1, 2))):
             ids = np.where(supervised[z], labels[z], 0)
