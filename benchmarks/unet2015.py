@@ -127,8 +127,9 @@ def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
 def classical(images: list[np.ndarray], labels: list[np.ndarray], some: slice, held_out: slice) -> dict[str, float]:
     """Scores of smoothing and a threshold, both chosen on some of the slices."""
     seen = {sigma: [smoothed(image, sigma) for image in images[some]] for sigma in SIGMAS}
-    sigma = max(SIGMAS, key=lambda s: best(labels[some], seen[s])[1].v_rand or 0.0)
-    chosen = {way: best(labels[some], seen[sigma], way)[0] for way in WAYS}
+    by_threshold = {sigma: best(labels[some], maps) for sigma, maps in seen.items()}
+    sigma = max(SIGMAS, key=lambda s: by_threshold[s][1].v_rand or 0.0)
+    chosen = {"threshold": by_threshold[sigma][0], "prominence": best(labels[some], seen[sigma], "prominence")[0]}
     maps = [smoothed(image, sigma) for image in images[held_out]]
     return judged(chosen, labels[held_out], maps) | {"sigma": sigma}
 

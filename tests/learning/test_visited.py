@@ -94,6 +94,8 @@ def test_half_of_an_outline_that_was_wrong_has_to_be_mended():
     much[6:12][labels[6:12] == 1] = 1
     found = [compared(visit(labels, predicted), predicted, after)[1] for after in (little, much)]
     assert [counts(one)[:2] for one in found] == [(1, 0), (1, 1)]
+    assert [one.nearer for one in found] == [1, 1], "both come nearer"
+    assert compared(visit(labels, predicted), predicted, without(labels, 1))[1].nearer == 0
 
 
 def test_an_outline_that_was_nearly_right_is_no_evidence():
@@ -108,6 +110,7 @@ def test_an_erased_object_is_a_correction():
     labels = without(predicted, 1, 2)
     found = compared(visit(labels, predicted), predicted, without(predicted, 1))[1]
     assert counts(found) == (2, 1, 34, 0)
+    assert found.nearer == 1
 
 
 def test_objects_where_nothing_was_left_are_changes():
@@ -153,6 +156,7 @@ def test_classes_are_counted_by_patches():
     kept, learned = compared(one, predicted, after, instances=False)
     assert counts(kept) == (1, 1, 4, 1)
     assert counts(learned) == (1, 0, 4, 1)
+    assert (kept.nearer, learned.nearer) == (1, 0)
 
 
 # -- what follows -----------------------------------------------------------------------------------------------------
@@ -200,10 +204,10 @@ def test_where_no_correction_was_a_mistake_none_is_said_to_be_mended():
 
 def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
     """Whoever has corrected ten of a hundred wrong objects has left alone what is as wrong."""
-    mends = Impression(corrections=22, mended=17, left=33, lost=33, added=35)
-    assert Verdict(None, visited=mends).harms
-    assert Verdict(None, visited=mends, astray=True).serve
-    assert Verdict(None, visited=replace(mends, mended=5), astray=True).harms, "but it has to mend something"
+    comes = Impression(corrections=22, mended=2, left=33, lost=33, added=35, nearer=12)
+    assert Verdict(None, visited=comes).harms
+    assert Verdict(None, visited=comes, astray=True).serve
+    assert Verdict(None, visited=replace(comes, nearer=11), astray=True).harms, "but it has to come nearer to most"
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 60), st.integers(0, 60), st.integers(0, 20))

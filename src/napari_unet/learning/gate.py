@@ -208,7 +208,7 @@ class Verdict:
         """
         if self.reviewed is not None or self.visited is None or not self.visited.harmful:
             return False
-        return not self.astray or self.visited.mends_few
+        return not (self.astray and self.visited.leads_there)
 
     @property
     def beyond(self) -> bool:

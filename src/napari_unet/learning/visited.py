@@ -99,6 +99,8 @@ class Impression:
         Objects that it finds near corrections where neither the user nor the old model has one.
     aside : bool
         Whether the corrections were kept aside, or learned from.
+    nearer : int
+        Corrections (of the same) to which the new model comes nearer than the old one did.
     """
 
     corrections: int
@@ -107,11 +109,17 @@ class Impression:
     lost: int
     added: int = 0
     aside: bool = False
+    nearer: int = 0
 
     @property
     def mends_few(self) -> bool:
         """Whether it mends so few of the corrections that it has hardly learned from them."""
         return self.mended < MENDED * self.corrections
+
+    @property
+    def leads_there(self) -> bool:
+        """Whether it comes nearer to most of the corrections, be it by little."""
+        return 2 * self.nearer > self.corrections
 
     @property
     def harmful(self) -> bool:
@@ -207,18 +215,20 @@ def impression(
     """
     count = _count_objects if instances else _count_patches
     tallies = [count(*trio) for trio in zip(visits, before, after, strict=True)]
-    wrong, mended, left, lost, added = np.sum(tallies, axis=0, dtype=int) if tallies else np.zeros((5, 2), int)
+    wrong, mended, nearer, left, lost, added = np.sum(tallies, axis=0, dtype=int) if tallies else np.zeros((6, 2), int)
     untouched = int(left.sum()), int(lost.sum()), int(added.sum())
-    learned, aside = (Impression(int(wrong[k]), int(mended[k]), *untouched, aside=bool(k)) for k in (0, 1))
+    learned, aside = (
+        Impression(int(wrong[k]), int(mended[k]), *untouched, aside=bool(k), nearer=int(nearer[k])) for k in (0, 1)
+    )
     return aside, learned
 
 
 def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:
-    """Count (wrong, mended, left alone, lost, added) of what was learned from and of what was kept aside.
+    """Count (wrong, mended, nearer, left alone, lost, added) of what was learned from and of what was kept aside.
 
     Of a volume only the slices that were seen: an object is often painted in one of those that it goes through.
     """
-    exam, tally = visit.exam, np.zeros((5, 2), np.intp)
+    exam, tally = visit.exam, np.zeros((6, 2), np.intp)
     slices = exam.mask.any((-2, -1)) if exam.mask.ndim == 3 else ...
     labels, mask, predicted, aside = (a[slices] for a in (exam.labels, exam.mask, visit.predicted, visit.aside))
     before, after = before[slices], after[slices]
@@ -229,24 +239,24 @@ def _count_objects(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> N
         (was, _), (now, _) = old[label], new[label]
         if label in exam.corrected:
             if was < WRONG:
-                tally[:2, int(label in held)] += np.array([1, 1 - now <= (1 - was) / 2])
+                tally[:3, int(label in held)] += np.array([1, 1 - now <= (1 - was) / 2, now > was])
         elif was >= _FOUND:
-            tally[2:4, 0] += np.array([1, now < _FOUND])
+            tally[3:5, 0] += np.array([1, now < _FOUND])
     erased = np.where(mask & (labels == 0) & (predicted > 0), predicted, 0)
     gone = np.setdiff1d(np.unique(erased[erased > 0]), np.unique(labels))
     for label in gone.tolist():
         where = erased == label
         was, now = (np.count_nonzero(found[where]) / np.count_nonzero(where) for found in (before, after))
         if was > _FOUND:
-            tally[:2, int(aside[where].any())] += np.array([1, now <= _FOUND])
+            tally[:3, int(aside[where].any())] += np.array([1, now <= _FOUND, now < was])
     empty = mask & (labels == 0) & (erased == 0)
-    tally[4, 0] += max(0, len(mostly_within(after, empty)) - len(mostly_within(before, empty)))
+    tally[5, 0] += max(0, len(mostly_within(after, empty)) - len(mostly_within(before, empty)))
     return tally
 
 
 def _count_patches(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.intp]:
     """Count the same for classes: of patches of one class within small squares."""
-    exam, tally = visit.exam, np.zeros((5, 2), np.intp)
+    exam, tally = visit.exam, np.zeros((6, 2), np.intp)
     square = np.zeros(exam.mask.shape, np.int64)
     for axis, size in enumerate(exam.mask.shape):
         step = SQUARE if axis >= exam.mask.ndim - 2 else 1
@@ -262,8 +272,8 @@ def _count_patches(visit: Visit, before: NDArray[Any], after: NDArray[Any]) -> N
         large = sizes >= _LEAST_PATCH
         if kind == 2:
             there = large & (was >= _FOUND)
-            tally[2:4, 0] += np.count_nonzero([there, there & (now < _FOUND)], axis=1)
+            tally[3:5, 0] += np.count_nonzero([there, there & (now < _FOUND)], axis=1)
         else:
             there = large & (was < _FOUND)
-            tally[:2, kind] += np.count_nonzero([there, there & (now >= _FOUND)], axis=1)
+            tally[:3, kind] += np.count_nonzero([there, there & (now >= _FOUND), there & (now > was)], axis=1)
     return tally
