@@ -8,15 +8,14 @@ No second network, and nothing to train (docs/decisions/0013-found-diameter.md h
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.errors import ImageError, ModelMismatchError
+from napari_unet.kinds import around, looks_learned, place_of_contrast
 from napari_unet.models.model import Model, resolve_device
-from napari_unet.models.normalize import measure
 from napari_unet.objects.size import diameters
 from napari_unet.objects.targets import target_maps
 from napari_unet.task import DIAMETER_TOLERANCE, choose_channels, magnification, scale_is_known
@@ -26,7 +25,7 @@ from napari_unet.tiling.scaled import resized
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -53,14 +52,6 @@ that it is used to."""
 
 LEAST = 3
 """Objects that it takes to tell."""
-
-PLANES, WINDOWS = 3, 3
-"""Most planes of a stack, and most windows along each axis of a plane, among which the place to look at is chosen."""
-
-_CONTRAST = 192
-"""Width, in pixels, of the squares of which the one with most contrast is looked at."""
-
-_STATISTICS_PIXELS = 1_000_000
 
 
 def said_diameter(diameter: float | str | None) -> float | None:
@@ -169,7 +160,10 @@ def find_diameter(
         If they do not fit together.
     """
     looks = _Looks(image, model, choose_channels(image, model, channel), device, cancel)
-    half, best, used_to = looks.at(0.5), model.info.diameter or 1.0, model.info.image_diameter
+    best, used_to = model.info.diameter or 1.0, model.info.image_diameter
+    if used_to is not None and looks.at_what_was_learned():
+        return None
+    half = looks.at(0.5)
     seen = [half]
     if half is None or half.diameter < PLAIN[0] * best or used_to is not None:
         seen.append(looks.at(1.0))
@@ -207,15 +201,19 @@ class _Looks:
     ) -> None:
         check = (lambda _: cancel.check()) if cancel is not None else None
         self._model, self._predictor = model, Predictor(model.net, device=resolve_device(device), check=check)
-        self._block, self._place = _place(image, model, channels)
+        self._block, self._place = place_of_contrast(image, model, channels)
         self._had: dict[float, _Look | None] = {}
 
     def at(self, scale: float) -> _Look | None:
         """Return what a look at a scale tells; None where there are too few objects."""
         if scale not in self._had:
-            region = _around(self._place, self._block.shape[1:], round(LOOKS.get(scale, USUAL) / scale))
+            region = around(self._place, self._block.shape[1:], round(LOOKS.get(scale, USUAL) / scale))
             self._had[scale] = self._look(self._block[(slice(None), *region)], scale)
         return self._had[scale]
+
+    def at_what_was_learned(self) -> bool:
+        """Whether the image looks like those that the model has learned at the size that it is used to."""
+        return looks_learned(self._model, self._block, self._place)
 
     def smaller_than(self, used_to: float, look: _Look) -> bool:
         """Whether a look surely shows smaller objects than those that the model is used to."""
@@ -246,47 +244,3 @@ class _Looks:
         total = sum(both)
         shares = difference / np.maximum(total, 1e-6)
         return _Look(float(np.median(shares)), float(np.median(diameters(labels))) / scale)
-
-
-def _place(image: Image, model: Model, channels: Sequence[int]) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """Return a window of an image as the network sees it, axes (C, Y, X), and the place in it with most contrast.
-
-    Of a large image some evenly spread windows are read, and no more.
-    """
-    windows = list(_windows(image, channels))
-    pixels = np.concatenate([window.reshape(len(channels), -1) for window in windows], axis=1)
-    statistics = measure(pixels[:, :: -(-pixels.shape[1] // _STATISTICS_PIXELS)], model.info.normalization)
-    best: tuple[float, NDArray[np.float32], tuple[int, int]] | None = None
-    for window in windows:
-        block = model.normalized(window, statistics)
-        for y, x in itertools.product(*(_starts(n, _CONTRAST, n) for n in block.shape[1:])):
-            contrast = float(block[: len(channels), y : y + _CONTRAST, x : x + _CONTRAST].std())
-            if best is None or contrast > best[0]:
-                best = contrast, block, (y + _CONTRAST // 2, x + _CONTRAST // 2)
-    assert best is not None  # an image has a plane
-    return best[1], best[2]
-
-
-def _windows(image: Image, channels: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """Yield planes, axes (C, 1, Y, X), or of large ones parts as wide as what is looked at with the coarsest scale."""
-    planes = list(itertools.product(range(image.n_frames), range(image.size("Z"))))
-    if len(planes) > PLANES:
-        planes = [planes[(2 * i + 1) * len(planes) // (2 * PLANES)] for i in range(PLANES)]
-    least = max(round(width / scale) for scale, width in LOOKS.items())
-    height, width = (n if n <= 2 * least else least for n in image.space[1:])
-    for frame, z in planes:
-        for y in _starts(image.space[1], height, WINDOWS):
-            for x in _starts(image.space[2], width, WINDOWS):
-                yield image.read(frame, slice(z, z + 1), slice(y, y + height), slice(x, x + width), channels)
-
-
-def _starts(size: int, width: int, most: int) -> list[int]:
-    """Return where intervals begin that cover an axis, or are evenly spread over it where that takes too many."""
-    count = min(most, -(-size // width))
-    return [round(i * (size - width) / (count - 1)) for i in range(count)] if count > 1 else [0]
-
-
-def _around(place: tuple[int, int], shape: Sequence[int], width: int) -> tuple[slice, ...]:
-    """Return a part of a plane, with a place in its middle where there is room."""
-    starts = [min(max(0, middle - width // 2), max(0, n - width)) for middle, n in zip(place, shape, strict=True)]
-    return tuple(slice(start, start + width) for start in starts)

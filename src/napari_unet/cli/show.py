@@ -85,5 +85,6 @@ def info(name: Annotated[str, typer.Argument(help="Name or file of a model.")], 
     if as_json:
         print_json(card)
         return
+    card.pop("styles")  # long rows of numbers, which tell people nothing
     for key, value in card.items():
         typer.echo(f"{key:>14}  {value if isinstance(value, str | float | int) else json.dumps(value)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.kinds import with_styles
 from napari_unet.learning.exams import sit
 from napari_unet.learning.finetune import finetune_config, finetuned
 from napari_unet.learning.gate import Comparison, Verdict, compare
@@ -184,6 +185,7 @@ def learning_steps(
     better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0, astray=lesson.astray)
     if last is None:
         return Learned(better, Verdict(None))
+    better = with_styles(better, [(one.image, one.channels) for one in material])
     if lesson.astray:
         remembered = remembers(model, better, place)  # images of another kind: the user wants all of it
     else:

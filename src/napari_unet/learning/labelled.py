@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.errors import LabelsError, ModelMismatchError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.fastmode import with_fast_mode
+from napari_unet.kinds import with_styles
 from napari_unet.learning.astray import errors_by_labels
 from napari_unet.learning.finetune import finetune_config, finetune_steps, image_samples, took_up_another_kind
 from napari_unet.learning.moderation import moderated
@@ -18,7 +19,7 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
 from napari_unet.progress import Progress, Stopwatch, drive
-from napari_unet.task import as_image
+from napari_unet.task import as_image, choose_channels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,6 +123,7 @@ def finetune(
         config = finetune_config(model, astray=astray, off=errors.off, **limits)
         better = drive(finetune_steps(model, samples, config, device, cancel, astray=astray), tell)
         better = better if astray else moderated(model, better, place)[0]
+    better = with_styles(better, [(image, choose_channels(image, better)) for image in pictures])
     better = with_fast_mode(better, pictures)
     if validation is None:
         return better

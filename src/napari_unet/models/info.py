@@ -93,6 +93,8 @@ class ModelInfo(BaseModel):
         Name of the shipped model whose training patches it carries along; see `models.bank`.
     parent : str, optional
         Name and SHA-256 of the model that this one was fine-tuned from.
+    styles : tuple of tuple of float
+        How the images that it has learned since look to it, if it is used to the size of their objects; see `kinds`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -117,6 +119,7 @@ class ModelInfo(BaseModel):
     licence: str = "unknown"
     bank: str | None = Field(None, pattern=r"^[\w-]+$")
     parent: str | None = None
+    styles: tuple[tuple[float, ...], ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> ModelInfo:
@@ -134,6 +137,8 @@ class ModelInfo(BaseModel):
             raise ValueError(f"the pixel size {self.pixel_size} is not {self.spec.ndim} positive numbers")
         if self.image_diameter is not None and self.diameter is None:
             raise ValueError("the objects' diameter in the images is given, but not the one that the network works at")
+        if any(len(style) != self.spec.features * (2 ** (self.spec.levels + 1) - 1) for style in self.styles):
+            raise ValueError("a style is not as long as the network has feature maps on its way down")
         if self.fast is not None and (
             len(self.fast.halo) != self.spec.ndim or not all(0 < width < 1e6 for width in self.fast.halo)
         ):

@@ -107,6 +107,17 @@ class UNet(nn.Module):
             x = up(x, skips.pop())
         return self.head(x)  # type: ignore[no-any-return]
 
+    def mean_features(self, x: Tensor) -> Tensor:
+        """Return the mean of each feature map on the way down, all levels in turn, axes (N, features).
+
+        Of any size; what is beyond the last whole step of a pooling is left out below it.
+        """
+        means: list[Tensor] = []
+        for level, conv in enumerate(self.down):
+            x = conv(x if level == 0 else self.pools[level - 1](x))
+            means.append(x.flatten(2).mean(2))
+        return torch.cat(means, dim=1)
+
 
 def _he_init(module: nn.Module) -> None:
     """Gaussian weights of variance 2 / fan-in (He et al. 2015), as the 2015 paper asks; biases zero.
