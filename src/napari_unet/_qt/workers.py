@@ -89,7 +89,8 @@ class QtRunner:
         """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
         self._closed.set()
         for worker in self._workers:
-            worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
+            with contextlib.suppress(RuntimeError):  # where the interpreter ends, Qt may have let go of it already
+                worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
 
     def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:
         """Hand on what a job yields, no faster than the window takes it (worker)."""
