@@ -66,7 +66,7 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     if astray:
         settings |= {"distillation": 0.3, "ema": 0.9}
         if ndim == 2:  # smaller patches: more steps in the same time, of which there can hardly be too many
-            settings |= {"learning_rate": 2e-3, "patch": (128, 128), "replay": 0.25, "steps": 400}
+            settings |= {"learning_rate": 2e-3, "patch": (128, 128), "steps": 400}
         else:
             settings |= {"depth_rate": 1.0}
     return TrainingConfig(**(settings | changes))
