@@ -27,7 +27,7 @@ def draw_curves(figures: dict[str, Any], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(10, 4), layout="constrained")
+    picture = Figure(figsize=(10, 4.3), layout="constrained")
     panels = picture.subplots(1, 2, sharey=True)
     horizontal = (("seconds", "seconds of annotation"), ("objects", "corrections"))
     for panel, (key, title) in zip(panels, horizontal, strict=True):
@@ -46,6 +46,6 @@ def draw_curves(figures: dict[str, Any], path: Path) -> None:
         panel.set(xlabel=title, ylim=(0, 1), xlim=(0, None))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(figures["measure"])
-    panels[0].legend(fontsize=8)
+    picture.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     picture.suptitle(figures["data"])
     picture.savefig(path, dpi=120)
