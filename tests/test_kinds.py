@@ -57,10 +57,25 @@ def test_only_a_model_used_to_one_size_that_knew_others_remembers(nuclei, bright
     assert with_styles(alone, [(stripes(), (0,))]) is alone
 
 
+def test_an_image_that_is_seen_at_another_size_is_not_remembered_with_it(taught, nuclei_crop):
+    """Nuclei that are corrected later, at their own scale, do not become images of wide objects by it."""
+    found = Image(nuclei_crop, "YX", found_diameter=20.0, found_against=128.0)
+    later = with_styles(taught, [(found, (0,))])
+    assert later.info.styles == taught.info.styles
+    both = with_styles(taught, [(found, (0,)), (stripes(5), (0,))])
+    assert len(both.info.styles) == 1
+    assert learned(both, stripes(2))
+    assert not learned(both, Image(nuclei_crop, "YX"))
+    said = Image(stripes().data, "YX", diameter=128.0)
+    assert len(with_styles(taught, [(said, (0,))]).info.styles) == 1
+
+
 def test_an_image_too_small_for_the_network_has_no_style(taught):
     tiny = Image(np.random.default_rng(0).random((3, 5), np.float32), "YX")
     assert not learned(taught, tiny)
-    assert with_styles(taught, [(tiny, (0,))]).info.styles == ()
+    untaught = Model(taught.net, taught.info.model_copy(update={"styles": ()}))
+    assert with_styles(untaught, [(tiny, (0,))]).info.styles == ()
+    assert with_styles(taught, [(tiny, (0,))]).info.styles == taught.info.styles
 
 
 def test_it_is_kept_with_the_model(taught, tmp_path):

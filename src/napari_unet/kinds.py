@@ -9,15 +9,16 @@ By its style: the mean of each feature map on the way down through the network, 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import ModelFileError
-from napari_unet.models.bank import load_bank
+from napari_unet.models.bank import base_data
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import measure
+from napari_unet.task import magnification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.models.info import ModelInfo
 
 Style = tuple[float, ...]
 
@@ -60,10 +62,9 @@ def looks_learned(model: Model, block: NDArray[np.float32], place: tuple[int, in
     place : tuple of int
         Where in it to look, (Y, X).
     """
-    if not model.info.styles or model.info.bank is None:
+    if not model.info.styles:
         return False
-    style = _style(model, block[(slice(None), *around(place, block.shape[1:], SEEN))])
-    known = _known_styles(model)
+    style, known = _style(model, block, place), _known_styles(model)
     if style is None or not known:
         return False
     return _distance(style, known) > NEARER * _distance(style, model.info.styles)
@@ -72,35 +73,40 @@ def looks_learned(model: Model, block: NDArray[np.float32], place: tuple[int, in
 def with_styles(model: Model, images: Sequence[tuple[Image, Sequence[int]]]) -> Model:
     """Return a model that will know images like these, with the channels that it was given of each, as learned.
 
-    Only where that matters: it is used to the size of their objects, and knew images of other sizes before.
+    Only where that matters: it is used to the size of their objects, and knew images of other sizes before. What it
+    knew as learned goes on to be so where it sees none of these images at that size.
     """
     info = model.info
     if info.image_diameter is None or info.bank is None or info.spec.ndim != 2:
         return model
     seen = {(id(image), tuple(channels)): (image, channels) for image, channels in images}.values()
-    found = []
-    for image, channels in seen:
-        block, place = place_of_contrast(image, model, channels)
-        found.append(_style(model, block[(slice(None), *around(place, block.shape[1:], SEEN))]))
-    styles = tuple(style for style in found if style is not None)
+    found = [
+        _style(model, *place_of_contrast(image, model, channels)) for image, channels in seen if _as_usual(image, info)
+    ]
+    styles = tuple(style for style in found if style is not None) or info.styles
     return Model(model.net, info.model_copy(update={"styles": styles}))
+
+
+def _as_usual(image: Image, info: ModelInfo) -> bool:
+    """Return whether a model sees an image at the scale that it would give one of which nothing is known."""
+    unknown = replace(image, diameter=None, found_diameter=None, found_against=None)
+    here, usual = (magnification(one, info) or (1.0,) for one in (image, unknown))
+    return bool(np.isclose(here[-1], usual[-1], rtol=1e-3))
 
 
 @lru_cache(maxsize=2)
 def _known_styles(model: Model) -> tuple[Style, ...]:
     """Return the styles of what a model carries along of the images that it knew before; none where it is not here."""
-    try:
-        patches = load_bank(str(model.info.bank))
-    except ModelFileError:  # a model from elsewhere
-        return ()
-    styles = [_style(model, np.asarray(model.adapt_channels(patch.image), np.float32)) for patch in patches]
+    patches = [np.asarray(model.adapt_channels(patch.image), np.float32) for patch in base_data(model)]
+    styles = [_style(model, patch, (0, 0)) for patch in patches]
     return tuple(style for style in styles if style is not None)
 
 
-def _style(model: Model, block: NDArray[np.float32]) -> Style | None:
-    """Return the style of a part of an image, axes (C, Y, X); None where it is smaller than the network can see."""
+def _style(model: Model, block: NDArray[np.float32], place: tuple[int, int]) -> Style | None:
+    """Return the style of an image (C, Y, X) around a place; None where it is smaller than the network can see."""
     import torch
 
+    block = block[(slice(None), *around(place, block.shape[1:], SEEN))]
     if min(block.shape[1:]) < 2**model.info.spec.levels:
         return None
     with torch.inference_mode():

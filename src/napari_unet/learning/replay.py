@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.errors import ModelFileError
 from napari_unet.learning.exams import Exam, sit
 from napari_unet.learning.sampling import make_sample
-from napari_unet.models.bank import load_bank
+from napari_unet.models.bank import base_data
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
@@ -68,16 +67,6 @@ def base_answers(model: Model, device: torch.device) -> Answers:
     watch = Stopwatch()
     labels = sit(base_exams(model), model, device)
     return Answers(labels, watch.seconds)
-
-
-def base_data(model: Model) -> list[BankPatch]:
-    """Return what a model carries along of the data that the first one of its line was trained on."""
-    if model.info.bank is None:
-        return []
-    try:
-        return load_bank(model.info.bank)
-    except ModelFileError:  # a model from elsewhere, whose bank is not here
-        return []
 
 
 def _image(model: Model, patch: BankPatch) -> NDArray[np.float32]:

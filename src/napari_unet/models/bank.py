@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.models.model import Model
+
 SUFFIX = ".bank.npz"
 
 
@@ -41,6 +43,16 @@ class BankPatch:
 def bank_path(name: str) -> Path:
     """Return where the bank of a shipped model lies."""
     return shipped_folder() / f"{name}{SUFFIX}"
+
+
+def base_data(model: Model) -> list[BankPatch]:
+    """Return what a model carries along of the data that the first one of its line was trained on."""
+    if model.info.bank is None:
+        return []
+    try:
+        return load_bank(model.info.bank)
+    except ModelFileError:  # a model from elsewhere, whose bank is not here
+        return []
 
 
 def load_bank(name: str) -> list[BankPatch]:
