@@ -210,18 +210,13 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        before, known = self._sessions.pop(self._layer.unique_id, None), self.model and self.model.info.classes
+        before, known = self._sessions.pop(self._layer.unique_id, None), self._model
         self.learner.forget()
         self.serve(model)
         with suppress(UntrainedModelError):
             self.prepare()
-        session, kept = self.session, ""
-        if before is not None and session is not None:
-            before.labels_layer.visible = False  # what another model found would lie under what is painted
-            alike = before.corrections.instances == session.corrections.instances
-            if alike and (task == "instances" or (known or ())[1:] == model.info.classes[1:]) and before.alive():
-                kept = session.in_words(session.count()) if carry_over(before, session) else ""
-            self._forget(before)
+        kept = carry_over(before, known, self.session, model) if before and known and self.session else ""
+        self._forget(before)
         self.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
         return True
 

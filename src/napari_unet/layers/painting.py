@@ -26,12 +26,18 @@ def ready_to_paint(session: LayerSession) -> None:
     layer.mode = "paint"
 
 
-def carry_over(before: LayerSession, session: LayerSession) -> bool:
-    """Paint into an empty session what was corrected or reviewed in another one of the same image.
+def carry_over(before: LayerSession, known: Model, session: LayerSession, model: Model) -> str:
+    """Paint into an empty session what was corrected or reviewed in another one of the same image, and hide that.
 
-    What only a model said is left behind. Reviewed background becomes reviewed again, and what was erased stays so.
-    Returns whether there was anything.
+    Only where both models find the same things (objects, or the same classes), and nothing that only the other one
+    said. Reviewed background becomes reviewed again, and what was erased stays so. Returns in words what was carried
+    over, "" if nothing was.
     """
+    before.labels_layer.visible = False  # it would lie under what is painted
+    objects = session.corrections.instances
+    alike = objects or known.info.classes[1:] == model.info.classes[1:]  # the first one is background
+    if not (before.alive() and before.corrections.instances == objects and alike):
+        return ""
     old, new = before.corrections, session.corrections
     before.rescan()
     for plane in old.supervised_planes():
@@ -43,7 +49,7 @@ def carry_over(before: LayerSession, session: LayerSession) -> bool:
         new.reviewed[plane] = old.reviewed[plane]
         session.look_at(plane[0], slice(plane[1], plane[1] + 1))
     session.labels_layer.refresh()
-    return session.summary.anything
+    return session.in_words(session.count()) if session.summary.anything else ""
 
 
 def paint_next(model: Model) -> str:

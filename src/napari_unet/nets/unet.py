@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from napari_unet.nets.geometry import check_input_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_unet.nets.spec import UNetSpec
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -95,14 +97,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch of images; see the class for axes."""
         check_input_shape(self.spec, tuple(x.shape[2:]))
-        skips: list[Tensor] = []
-        for level, (conv, pool) in enumerate(zip(self.down, self.pools, strict=False), start=1):
-            x = conv(x)
-            if level == self.spec.levels:  # as in the published network, on the last two levels
-                x = self.dropout(x)
-            skips.append(x)
-            x = pool(x)
-        x = self.dropout(self.down[-1](x))
+        *skips, x = self._descend(x)
         for up in self.up:
             x = up(x, skips.pop())
         return self.head(x)  # type: ignore[no-any-return]
@@ -112,11 +107,15 @@ class UNet(nn.Module):
 
         Of any size; what is beyond the last whole step of a pooling is left out below it.
         """
-        means: list[Tensor] = []
+        return torch.cat([features.flatten(2).mean(2) for features in self._descend(x)], dim=1)
+
+    def _descend(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the features of each level on the way down, the finest first."""
         for level, conv in enumerate(self.down):
             x = conv(x if level == 0 else self.pools[level - 1](x))
-            means.append(x.flatten(2).mean(2))
-        return torch.cat(means, dim=1)
+            if level >= self.spec.levels - 1:  # as in the published network, on the last two levels
+                x = self.dropout(x)
+            yield x
 
 
 def _he_init(module: nn.Module) -> None:
