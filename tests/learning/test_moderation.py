@@ -28,12 +28,25 @@ def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
     model, better = pair
     found, compared = moderation.moderated(model, better, torch.device("cpu"))
     assert asked[0] is better
-    assert found is asked[2]
+    assert found.net is asked[2].net
     assert compared.after == 0.5
     assert found.info.recipe["share_of_the_way"] == moderation.SHARES[2]
     name = "head.weight"
     old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
     assert torch.allclose(between, old + moderation.SHARES[2] * (new - old), atol=1e-6)
+
+
+def test_a_little_each_time_is_not_much_in_the_end(pair, monkeypatch):
+    """What is forgotten counts from the first model of the line on."""
+    scores = iter([(0.5, 0.495), (0.495, 0.488), (0.488, 0.479), (0.488, 0.481)])
+    monkeypatch.setattr(moderation, "remembers", lambda *_: Comparison(*next(scores), 0.0, 0.0, 9))
+    model, better = pair
+    shares = []
+    for _ in range(3):
+        model = moderation.moderated(model, Model(better.net, model.info), torch.device("cpu"))[0]
+        shares.append(model.info.recipe.pop("share_of_the_way", 1.0))
+    assert shares == [1.0, 1.0, moderation.SHARES[1]]
+    assert model.info.recipe["base_score"] == 0.5
 
 
 def test_without_a_bank_all_of_it_is_kept(pair):

@@ -13,6 +13,7 @@ from napari_unet.learning.reader import FieldReader, moved, with_context
 from napari_unet.learning.replay import replayed
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
+from napari_unet.models.bank import base_data
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 
@@ -40,9 +41,10 @@ def took_up_another_kind(info: ModelInfo) -> bool:
 def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **changes: Any) -> TrainingConfig:
     """Return the settings for learning from corrections.
 
-    Few steps, a low rate that is lower still for the levels of high resolution, frozen normalisation, and holding on to
-    what the model says elsewhere; a higher rate where it is `off` or `astray` (`learning.astray`), and less to hold
-    on to where it is astray.
+    Few steps, a rate that is lower for the levels of high resolution, frozen normalisation, and holding on to what the
+    model says elsewhere. The rate is low where the model carries no base data along, by which one would see what it
+    forgets (`learning.moderation`), unless it is `off` or `astray` (`learning.astray`); there is less to hold on to
+    where it is astray.
     """
     ndim = model.info.spec.ndim
     settings: dict[str, Any] = {
@@ -61,7 +63,7 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     }
     if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-holding-on.md
         settings |= {"learning_rate": 3e-4, "least_foreground": 0.25}
-    if off or astray:
+    if off or astray or (ndim == 2 and base_data(model)):
         settings |= {"learning_rate": 1e-3}
     if astray:
         settings |= {"distillation": 0.3, "ema": 0.9}

@@ -16,6 +16,10 @@ SHARES = (1.0, 0.6, 0.3)
 """How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
 
 
+BASE_SCORE = "base_score"
+"""In the recipe of a model: how the first of its line did on the base data that it carries along."""
+
+
 def remembers(model: Model, better: Model, device: torch.device) -> Comparison | None:
     """Compare two models on what the first of their line was trained on; None where nothing of that is known."""
     exams = base_exams(model)
@@ -29,7 +33,8 @@ def moderated(model: Model, better: Model, device: torch.device) -> tuple[Model,
     """Return the new model, or one between it and the old, that has forgotten little; and how it does on base data.
 
     The mean of the weights of a network before and after fine-tuning keeps most of what was gained, and of what was
-    known (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    known (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). One learning may cost half of what all
+    together may.
 
     Parameters
     ----------
@@ -38,12 +43,17 @@ def moderated(model: Model, better: Model, device: torch.device) -> tuple[Model,
     device : torch.device
         Where they are asked.
     """
+    first = model.info.recipe.get(BASE_SCORE)
     for share in SHARES:
         candidate = better if share == 1 else between(model, better, share)
         compared = remembers(model, candidate, device)
-        if compared is None or compared.after >= compared.before - FORGETTING / 2:
+        if compared is None:
+            return better, None
+        first = float(first or compared.before)
+        if compared.after >= max(compared.before - FORGETTING / 2, first - FORGETTING):
             break
-    return candidate, compared
+    recipe = candidate.info.recipe | {BASE_SCORE: first}
+    return Model(candidate.net, candidate.info.model_copy(update={"recipe": recipe})), compared
 
 
 def between(model: Model, better: Model, share: float) -> Model:
