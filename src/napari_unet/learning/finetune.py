@@ -10,10 +10,9 @@ import numpy as np
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.augment import Augmentation
 from napari_unet.learning.reader import FieldReader, moved, with_context
-from napari_unet.learning.replay import replayed
+from napari_unet.learning.replay import base_samples, replayed
 from napari_unet.learning.sampling import make_sample
 from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
-from napari_unet.models.bank import base_data
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 
@@ -63,7 +62,7 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     }
     if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-holding-on.md
         settings |= {"learning_rate": 3e-4, "least_foreground": 0.25}
-    if off or astray or (ndim == 2 and base_data(model)):
+    if off or astray or (ndim == 2 and base_samples(model)):
         settings |= {"learning_rate": 1e-3}
     if astray:
         settings |= {"distillation": 0.3, "ema": 0.9}

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 SHARES = (1.0, 0.6, 0.3)
 """How far, on the way from the old weights to the new ones, to go at most: less where that forgets too much."""
 
-
 BASE_SCORE = "base_score"
-"""In the recipe of a model: how the first of its line did on the base data that it carries along."""
+"""In the recipe of a model: how the first of its line did on the base data that it carries along, or the last one that
+took up another kind of images."""
 
 
 def remembers(model: Model, better: Model, device: torch.device) -> Comparison | None:
@@ -43,17 +43,15 @@ def moderated(model: Model, better: Model, device: torch.device) -> tuple[Model,
     device : torch.device
         Where they are asked.
     """
-    first = model.info.recipe.get(BASE_SCORE)
     for share in SHARES:
         candidate = better if share == 1 else between(model, better, share)
         compared = remembers(model, candidate, device)
         if compared is None:
             return better, None
-        first = float(first or compared.before)
+        first = float(model.info.recipe.get(BASE_SCORE) or compared.before)
         if compared.after >= max(compared.before - FORGETTING / 2, first - FORGETTING):
             break
-    recipe = candidate.info.recipe | {BASE_SCORE: first}
-    return Model(candidate.net, candidate.info.model_copy(update={"recipe": recipe})), compared
+    return _noted(candidate, **{BASE_SCORE: first}), compared
 
 
 def between(model: Model, better: Model, share: float) -> Model:
@@ -63,5 +61,9 @@ def between(model: Model, better: Model, share: float) -> Model:
     for name, value in net.state_dict().items():
         if value.dtype.is_floating_point:
             value.lerp_(before[name], 1 - share)
-    recipe = better.info.recipe | {"share_of_the_way": share}
-    return Model(net, better.info.model_copy(update={"recipe": recipe}))
+    return _noted(Model(net, better.info), share_of_the_way=share)
+
+
+def _noted(model: Model, **facts: float) -> Model:
+    """Return a model whose recipe tells these, too."""
+    return Model(model.net, model.info.model_copy(update={"recipe": model.info.recipe | facts}))
