@@ -134,6 +134,8 @@ class Image:
     found_against : float, optional
         The diameter that the model which found it is used to, and which does not hold for this image; None: that model
         was used to none.
+    notes : tuple of str
+        What its user should know of how it was read, a sentence each: what was left out, or not believed.
 
     Raises
     ------
@@ -152,6 +154,7 @@ class Image:
     diameter: float | None = None
     found_diameter: float | None = None
     found_against: float | None = None
+    notes: tuple[str, ...] = ()
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
