@@ -695,7 +695,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(bright_model, stop_after):
             events.append(event)
             if len(events) > stop_after:
                 cancel.cancel()
-    left = sum(map(len, finished.waiting(task).values()))
+    left = finished.tiles_left(task)
+    assert left == sum(map(len, finished.waiting(task).values()))
     rest = list(segment_steps(task, device="cpu", finished=finished))
     assert left <= 8 - stop_after
     units = [e for e in [*events, *rest] if isinstance(e, UnitDone)]

@@ -21,7 +21,7 @@ from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import SLICE_SHARE, Matcher
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.ahead import Aside
-from napari_unet.tiling.plan import Tile
+from napari_unet.tiling.grid import Tile
 from napari_unet.tiling.scaled import ScaledSource
 from napari_unet.tiling.source import ArraySource
 
@@ -150,7 +150,7 @@ def segment_into(
 def _results(inference: Inference, task: Task, unit: Unit) -> Iterator[TileResult | float]:
     """Yield every tile of a unit, row by row, and before it now and then which share of the work on it is done."""
     tiles = task.plan.tiles
-    for tile, after in itertools.zip_longest(tiles, tiles[1:]):
+    for tile, after in itertools.zip_longest(tiles, itertools.islice(tiles, 1, None)):
         yield (yield from inference.steps(unit, tile, (unit, after) if after is not None else None))
     inference.end(unit)
 

@@ -14,10 +14,10 @@ from napari_unet.io.fingerprint import Watched
 from napari_unet.network import Inference
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.ahead import Aside
-from napari_unet.tiling.engine import nearest
+from napari_unet.tiling.grid import Remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from napari_unet.task import Task, Unit
     from napari_unet.tiling.engine import TileResult
-    from napari_unet.tiling.plan import Tile
+    from napari_unet.tiling.grid import Tile
 
 GLANCE = 512
 """Width, in pixels, of what is shown of a plane at once, where its tiles are so large that the first takes a while."""
@@ -77,13 +77,13 @@ class Finished:
     units : set of Unit
         Done to the end.
     tiles : dict
-        Of units under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are.
+        Of units under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are not.
     source : Watched, optional
         The file that it was read from.
     """
 
     units: set[Unit] = field(default_factory=set)
-    tiles: dict[Unit, tuple[NDArray[np.float32], set[Tile]]] = field(default_factory=dict)
+    tiles: dict[Unit, tuple[NDArray[np.float32], Remaining]] = field(default_factory=dict)
     source: Watched | None = None
 
     def begin(self, source: Watched | None) -> str:
@@ -95,12 +95,19 @@ class Finished:
         self.source = source
         return "The image changed since it was stopped, so it is segmented anew." if changed else ""
 
-    def waiting(self, task: Task) -> dict[Unit, list[Tile]]:
+    def waiting(self, task: Task) -> dict[Unit, Remaining]:
         """Return the tiles of a task that are not done, by unit; a unit without any is still to be decoded."""
-        left = {unit: list(task.plan.tiles) for unit in task.units if unit not in self.units}
-        for unit in left.keys() & self.tiles.keys():
-            left[unit] = [tile for tile in left[unit] if tile not in self.tiles[unit][1]]
-        return left
+        return {
+            unit: self.tiles[unit][1] if unit in self.tiles else Remaining(task.plan.tiles)
+            for unit in task.units
+            if unit not in self.units
+        }
+
+    def tiles_left(self, task: Task) -> int:
+        """Return how many tiles of a task are not done."""
+        under_way = [self.tiles[unit][1] for unit in self.tiles if unit not in self.units]
+        fresh = len(task.units) - len(self.units) - len(under_way)
+        return fresh * len(task.plan.tiles) + sum(map(len, under_way))
 
 
 def segment_steps(
@@ -155,27 +162,30 @@ def segment_steps(
                 unit = _next_unit(waiting, place)
                 if unit not in finished.tiles:
                     shape = (task.model.info.spec.out_channels, *task.plan.extent)
-                    finished.tiles[unit] = np.empty(shape, np.float32), set()
-                maps, tiles = finished.tiles[unit]
+                    finished.tiles[unit] = np.empty(shape, np.float32), waiting[unit]
+                maps, remaining = finished.tiles[unit]
                 progress = tally.progress()
-                if waiting[unit]:
-                    tile = _next_tile(waiting[unit], inference, place)
+                if remaining:
+                    tile = _next_tile(remaining, inference, place)
                     glance = glances.before(unit, tile, place)
                     if glance is not None:
                         result = yield from tally.follow(inference.steps(unit, glance, (unit, tile)))
                         yield _provisional(task, unit, result, tally.progress())
-                    waiting[unit].remove(tile)
+                    remaining.remove(tile)
                     left = {other: rest for other, rest in waiting.items() if rest}
                     after = _next_unit(left, place) if left else None
                     then = (after, _next_tile(left[after], inference, place)) if after is not None else None
-                    result = yield from tally.follow(inference.steps(unit, tile, then), tile)
+                    try:
+                        result = yield from tally.follow(inference.steps(unit, tile, then), tile)
+                    except BaseException:
+                        remaining.add(tile)
+                        raise
                     maps[(slice(None), *task.plan.within(tile))] = result.maps
-                    tiles.add(result.tile)
                     tally.finish(tile)
                     progress = tally.progress(note=result.note)
-                    if waiting[unit]:
+                    if remaining:
                         aside.put(partial(_provisional, task, unit, result, progress), "tile")
-                if not waiting[unit]:
+                if not remaining:
                     del waiting[unit]
                     inference.end(unit)
                     aside.put(partial(_finish, task, unit, maps, progress), "unit")
@@ -191,11 +201,11 @@ def segment_steps(
 class _Tally:
     """How far a run is, and how long the rest takes."""
 
-    def __init__(self, waiting: Mapping[Unit, Sequence[Tile]], inference: Inference, note: str = "") -> None:
+    def __init__(self, waiting: Mapping[Unit, Remaining], inference: Inference, note: str = "") -> None:
         self._note = note  # told with all that has none of its own
-        tiles = [tile for rest in waiting.values() for tile in rest]
-        self._inference, self._watch, self._done, self._total = inference, Stopwatch(), 0, len(tiles)
-        self._pixels = sum(math.prod(tile.read_shape) for tile in tiles)  # still to be read
+        self._inference, self._watch, self._done = inference, Stopwatch(), 0
+        self._total = sum(map(len, waiting.values()))
+        self._pixels = sum(remaining.pixels for remaining in waiting.values())  # still to be read
 
     def progress(self, part: float = 0.0, pixels: float = 0.0, note: str = "") -> Progress:
         """Return how far it is, with a part of a tile and of its pixels."""
@@ -267,8 +277,8 @@ def _next_unit(units: Iterable[Unit], place: Place | None) -> Unit:
     return min(units, key=lambda unit: (abs(unit.frame - frame), 0 if unit.z is None else abs(unit.z - z)))
 
 
-def _next_tile(tiles: Sequence[Tile], inference: Inference, place: Place | None) -> Tile:
-    return tiles[nearest(tiles, inference.place_in_plan(place))]
+def _next_tile(remaining: Remaining, inference: Inference, place: Place | None) -> Tile:
+    return remaining.nearest(inference.place_in_plan(place))
 
 
 def _volume(labels: NDArray[np.int32]) -> NDArray[np.int32]:

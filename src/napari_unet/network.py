@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.task import Task, Unit
-    from napari_unet.tiling.plan import Tile
+    from napari_unet.tiling.grid import Tile
     from napari_unet.tiling.source import Source
 
 _STATISTICS_PIXELS = 4_000_000

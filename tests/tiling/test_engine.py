@@ -13,7 +13,8 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
 from napari_unet.progress import CancelToken
 from napari_unet.tiling.engine import Predictor, gather, run_plan
-from napari_unet.tiling.plan import MIRROR, make_plan
+from napari_unet.tiling.grid import MIRROR
+from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource, mirrored_indices
 
 SPECS = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from napari_unet.nets import geometry
 from napari_unet.nets.spec import UNetSpec, unet2015
 from napari_unet.progress import CancelToken
 from napari_unet.tiling.engine import Predictor, run_plan
+from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource, mirrored_indices, read_mirrored
 
@@ -28,7 +31,7 @@ SPECS = {
 @st.composite
 def plans(draw):
     spec = draw(st.sampled_from([*SPECS.values(), unet2015()]))
-    shape = tuple(draw(st.integers(1, 200)) for _ in range(spec.ndim))
+    shape = tuple(draw(st.integers(1, 200 if spec.ndim == 2 else 40)) for _ in range(spec.ndim))
     tile = draw(st.none() | st.integers(1, 120))
     budget = draw(st.integers(1000, 300_000))
     return spec, make_plan(spec, shape, tile, budget)
@@ -123,6 +126,56 @@ def test_what_cannot_be_planned_is_said():
         make_plan(SPECS["same"], (10, 10), tile=0)
     with pytest.raises(UNetError, match="2 spatial axes"):
         make_plan(SPECS["same"], (10, 10, 10))
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "how", "n_tiles"),
+    [
+        (SPECS["deep"], (100_000, 100_000), {"tile": 1000}, 100 * 100),
+        (SPECS["deep"], (1_000_000, 1_000_000), {"tile": 16}, 62_500**2),
+        (SPECS["3d"], (10_000, 100_000, 100_000), {"tile": 64}, 1563**2),
+    ],
+)
+def test_a_plan_of_any_size_holds_no_tiles(spec, shape, how, n_tiles):
+    plan = make_plan(spec, shape, **how)
+    tracemalloc.start()
+    plan = make_plan(spec, shape, **how)
+    assert len(plan.tiles) == n_tiles
+    assert plan.tiles[-1].stop == shape
+    assert plan.tiles.number_of(plan.tiles[n_tiles // 3]) == n_tiles // 3
+    assert str(plan.tiles.counts[-1] ** 2) in str(plan)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(10**9, 10**9), (10, 10**9), (1, 1), (17, 10**6)])
+def test_a_tile_of_the_largest_image_stays_about_within_the_budget(shape):
+    plan = make_plan(SPECS["deep"], shape, budget=300_000)
+    first, middle, last = plan.tiles[0], plan.tiles[len(plan.tiles) // 2], plan.tiles[-1]
+    assert max(np.prod(tile.read_shape, dtype=float) for tile in (first, middle, last)) <= 375_000  # rounded up to the stride
+    assert (first.start, last.stop) == ((0, 0), shape)
+    assert plan.tiles.fewest_pixels <= np.prod(last.read_shape, dtype=float) <= plan.tiles.pixels
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans(), st.randoms(use_true_random=False))
+def test_tiles_that_remain_are_counted_and_the_nearest_is_found(case, random):
+    _, plan = case
+    remaining, tiles = Remaining(plan.tiles), list(plan.tiles)
+    assert tiles == list(plan.tiles[:]) == [plan.tiles[i] for i in range(len(tiles))]
+    left = random.sample(tiles, min(len(tiles), 5))
+    for tile in tiles:
+        if tile not in left:
+            remaining.remove(tile)
+    remaining.remove(left[0])
+    remaining.add(left[0])
+    assert len(remaining) == len(left)
+    assert remaining.pixels == sum(np.prod(tile.read_shape) for tile in left)
+    pixel = [random.uniform(-10, n + 10) for n in plan.shape]
+    distances = [sum((a - b) ** 2 for a, b in zip(tile.center, pixel, strict=True)) for tile in left]
+    found = remaining.nearest(pixel)
+    assert distances[left.index(found)] == pytest.approx(min(distances))
+    assert remaining.nearest(None) == min(left, key=plan.tiles.number_of)
 
 
 def test_a_small_image_is_one_tile():

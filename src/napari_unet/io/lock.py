@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, BinaryIO
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
 class Lock:
     """A file that is locked until it is let go of, or until the program ends in any way; see `acquire`."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
 
     @classmethod
     def acquire(cls, path: Path) -> Lock | None:
@@ -24,32 +26,18 @@ class Lock:
         Raises
         ------
         OSError
-            If it cannot be opened.
+            If it cannot be opened; its folder is not made.
         """
-        file = path.open("ab")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path.parent} is not there.")
+        lock = FileLock(path, thread_local=False)  # whoever lets go of it may be another thread
         try:
-            _lock(file)
-        except (BlockingIOError, PermissionError):
-            file.close()
+            with suppress(NotImplementedError):  # there are no locks
+                lock.acquire(timeout=0)
+        except Timeout:
             return None
-        except OSError:
-            pass
-        return cls(file)
+        return cls(lock)
 
     def release(self) -> None:
         """Let go of it."""
-        self._file.close()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock.release()

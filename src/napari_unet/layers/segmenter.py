@@ -74,7 +74,7 @@ class Segmenter:
         self._generation += 1
         task, finished = _done_before(session, task)
         session.unfinished = None
-        tiles = sum(map(len, finished.waiting(task).values()))
+        tiles = finished.tiles_left(task)
         name = str(session.layer.name)
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._job, self._session = job, session
@@ -257,4 +257,4 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
         and before.flips == task.flips
     )
-    return (going_on, finished) if same and finished.waiting(going_on) else (task, Finished())
+    return (going_on, finished) if same and len(finished.units) < len(task.units) else (task, Finished())

@@ -9,7 +9,6 @@ mends that has not learned from them; then it learns from these too (docs/decisi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -148,9 +147,9 @@ class Impression:
 
 def _chance(mended: int, corrections: int, changed: int, there: int) -> float:
     """Return how probable it is that so few of the corrections are among all that became different: hypergeometric."""
-    different, all_of_them = mended + changed, corrections + there
-    ways = sum(math.comb(corrections, k) * math.comb(there, different - k) for k in range(min(mended, different) + 1))
-    return ways / math.comb(all_of_them, different)
+    from scipy.stats import hypergeom  # takes a while to load, and is needed at the end of a learning only
+
+    return float(hypergeom.cdf(mended, corrections + there, corrections, mended + changed))
 
 
 def seen_near(part: Part, corrected: NDArray[np.bool_], pixels: float = 1.0) -> NDArray[np.bool_]:

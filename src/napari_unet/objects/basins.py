@@ -59,13 +59,16 @@ def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) 
         lead = (slice(None),) * axis
         first, second = (*lead, slice(None, -1)), (*lead, slice(1, None))
         touch = (basins[first] != basins[second]) & (basins[first] > 0) & (basins[second] > 0)
-        both = np.sort([basins[first][touch], basins[second][touch]], axis=0)
-        pairs.append(both[0].astype(np.int64) * (n_basins + 1) + both[1])
+        ends = np.sort([basins[first][touch], basins[second][touch]], axis=0)
+        pairs.append(ends[0].astype(np.int64) * (n_basins + 1) + ends[1])
         values.append(np.minimum(heights[first][touch], heights[second][touch]))
     pair, height = np.concatenate(pairs), np.concatenate(values)
     order = np.lexsort((-height, pair))
     pair, at = np.unique(pair[order], return_index=True)
-    return sparse.csr_array((height[order][at], np.divmod(pair, n_basins + 1)), shape=(n_basins + 1,) * 2)
+    both = tuple(
+        part.astype(np.int32) for part in np.divmod(pair, n_basins + 1)
+    )  # of 64 bits SciPy < 1.17.1 makes no tree
+    return sparse.csr_array((height[order][at], both), shape=(n_basins + 1,) * 2)
 
 
 def _joined(saddles: sparse.csr_array, peaks: list[float], prominence: float, least: float) -> NDArray[np.int32]:

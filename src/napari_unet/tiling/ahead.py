@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.tiling.plan import Tile
+    from napari_unet.tiling.grid import Tile
     from napari_unet.tiling.source import Source
 
 T = TypeVar("T")

@@ -15,19 +15,21 @@ import torch
 from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
 from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.precision import half_pays
 from napari_unet.tiling.source import ArraySource, Source, read_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
     from napari_unet.nets.unet import UNet
     from napari_unet.progress import CancelToken
-    from napari_unet.tiling.plan import Tile, TilingPlan
+    from napari_unet.tiling.grid import Tile
+    from napari_unet.tiling.plan import TilingPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,11 +307,13 @@ def run_plan(
     DeviceMemoryError, ModelOutputError
         See `Engine.run`.
     """
-    waiting, engine = list(plan.tiles), Engine(plan, predictor)
-    while waiting:
+    remaining, engine = Remaining(plan.tiles), Engine(plan, predictor)
+    while remaining:
         if cancel is not None:
             cancel.check()
-        yield engine.run(waiting.pop(nearest(waiting, focus() if focus is not None else None)), source)
+        tile = remaining.nearest(focus() if focus is not None else None)
+        remaining.remove(tile)
+        yield engine.run(tile, source)
 
 
 def gather(
@@ -338,10 +342,3 @@ def predict_maps(
 ) -> NDArray[np.float32]:
     """Return the maps of one image; see `predict_all`."""
     return next(predict_all(net, [image], softmax=softmax, device=device))
-
-
-def nearest(tiles: Sequence[Tile], place: tuple[float, ...] | None) -> int:
-    """Return the index of the tile whose middle is nearest to a place; the first where nobody is looking."""
-    if place is None:
-        return 0
-    return min(range(len(tiles)), key=lambda i: sum((a - b) ** 2 for a, b in zip(tiles[i].center, place, strict=True)))

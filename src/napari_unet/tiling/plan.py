@@ -13,65 +13,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import UNetError
 from napari_unet.nets import geometry
 from napari_unet.progress import format_seconds
+from napari_unet.tiling.grid import MIRROR, Reading, Tile, TileGrid, round_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_unet.nets.spec import UNetSpec
 
-MIRROR = {2: 32, 3: 8}
-"""Least width, in pixels, of the mirrored rim around an image, by the number of spatial axes (`same` networks)."""
-
 DEFAULT_BUDGET = {2: 1_600_000, 3: 3_000_000}
 """Most pixels that a tile reads, by the number of spatial axes, where nothing is known of the machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One tile; all tuples have one entry for each spatial axis.
-
-    Attributes
-    ----------
-    start, stop : tuple of int
-        The region of the image whose result comes from this tile.
-    read_start : tuple of int
-        First pixel that is read; negative where the mirrored rim is.
-    read_shape : tuple of int
-        Shape of what the network gets.
-    offset : tuple of int
-        Where `start` lies in the network's output.
-    """
-
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-    read_start: tuple[int, ...]
-    read_shape: tuple[int, ...]
-    offset: tuple[int, ...]
-
-    @property
-    def region(self) -> tuple[slice, ...]:
-        """Where in the image the result belongs."""
-        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
-
-    @property
-    def crop(self) -> tuple[slice, ...]:
-        """Which part of the network's output is the result."""
-        shape = (b - a for a, b in zip(self.start, self.stop, strict=True))
-        return tuple(slice(o, o + n) for o, n in zip(self.offset, shape, strict=True))
-
-    def holds(self, pixel: Sequence[float]) -> bool:
-        """Whether a pixel of the image lies in the region."""
-        return all(a <= p < b for a, p, b in zip(self.start, pixel, self.stop, strict=True))
-
-    @property
-    def center(self) -> tuple[float, ...]:
-        """Middle of the region."""
-        return tuple((a + b) / 2 for a, b in zip(self.start, self.stop, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +36,39 @@ class TilingPlan:
 
     Attributes
     ----------
-    spec : UNetSpec
-        The network it is for.
-    shape : tuple of int
-        Spatial shape of the image.
-    tile_shape : tuple of int
-        Largest region of a tile.
-    halo : tuple of int
-        Pixels read on either side of a region: all that its result depends on, or fewer.
-    region : tuple of slice
-        What of the image is done: all of it, or a part that starts on the grid.
-    tiles : tuple of Tile
-        They cover that once, without overlap.
+    tiles : TileGrid
+        They cover the region once, without overlap.
     pace : float, optional
         Pixels that the network reads in a second; None: not known.
     """
 
-    spec: UNetSpec
-    shape: tuple[int, ...]
-    tile_shape: tuple[int, ...]
-    halo: tuple[int, ...]
-    region: tuple[slice, ...]
-    tiles: tuple[Tile, ...]
+    tiles: TileGrid
     pace: float | None = None
+
+    @property
+    def spec(self) -> UNetSpec:
+        """The network it is for."""
+        return self.tiles.reading.spec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape of the image."""
+        return self.tiles.reading.shape
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Pixels read on either side of a tile: all that its result depends on, or fewer."""
+        return self.tiles.reading.halo
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """Shape of the largest tile."""
+        return self.tiles.largest
+
+    @property
+    def region(self) -> tuple[slice, ...]:
+        """What of the image is done: all of it, or a part that starts on the pooling grid."""
+        return tuple(slice(*span) for span in self.tiles.spans)
 
     @property
     def extent(self) -> tuple[int, ...]:
@@ -120,22 +86,21 @@ class TilingPlan:
         stride = self.spec.stride[axis]
         if sizes[axis] <= max(stride, 2 * MIRROR[self.spec.ndim]):
             return ()
-        middle = tile.start[axis] + _round_up(sizes[axis] // 2, stride)
+        middle = tile.start[axis] + round_up(sizes[axis] // 2, stride)
         whole = list(zip(tile.start, tile.stop, strict=True))
         cut = ((tile.start[axis], middle), (middle, tile.stop[axis]))
         parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in cut)
-        return tuple(_make_tile(self.spec, self.shape, self.halo, part) for part in parts)
+        return tuple(self.tiles.reading.tile(part) for part in parts)
 
     def around(self, place: tuple[float, ...], size: int) -> Tile | None:
         """Return a tile of about `size` pixels around a place, to show that first; none if it is no less work."""
         regions = []
         for n, stride, center in zip(self.shape, self.spec.stride, place, strict=True):
-            width = min(_round_up(size, stride), n)
+            width = min(round_up(size, stride), n)
             start = int(min(max(0.0, center - width / 2), n - width)) // stride * stride
             regions.append((start, min(start + width, n)))
-        tile = _make_tile(self.spec, self.shape, self.halo, tuple(regions))
-        cheapest = min(math.prod(other.read_shape) for other in self.tiles)
-        return tile if 2 * math.prod(tile.read_shape) < cheapest else None
+        tile = self.tiles.reading.tile(regions)
+        return tile if 2 * math.prod(tile.read_shape) < self.tiles.fewest_pixels else None
 
     @property
     def exact(self) -> bool:
@@ -145,16 +110,12 @@ class TilingPlan:
     @property
     def work(self) -> float:
         """Pixels read, as a multiple of the image's pixels."""
-        return self._read / math.prod(self.extent)
+        return self.tiles.pixels / math.prod(self.extent)
 
     @property
     def seconds(self) -> float | None:
         """How long it takes, if that is known."""
-        return self._read / self.pace if self.pace else None
-
-    @property
-    def _read(self) -> int:
-        return sum(math.prod(tile.read_shape) for tile in self.tiles)
+        return self.tiles.pixels / self.pace if self.pace else None
 
     def __str__(self) -> str:
         n = len(self.tiles)
@@ -205,71 +166,58 @@ def make_plan(
     extent = tuple(stop - start for start, stop in spans)
     exact = geometry.halo(spec)
     halo = exact if halo is None or spec.padding == "valid" else tuple(map(min, halo, exact))
+    reading = Reading(spec, shape, halo)
     if tile is not None:
         if tile < 1:
             raise UNetError(f"A tile of {tile} pixels is not possible; the smallest is {spec.stride[-1]}.")
         counts = [1 if axis < spec.ndim - 2 else math.ceil(n / tile) for axis, n in enumerate(extent)]
     else:
-        counts = _choose_counts(spec, extent, halo, budget or DEFAULT_BUDGET[spec.ndim])
-    cuts = [_cut(*span, count, stride) for span, count, stride in zip(spans, counts, spec.stride, strict=True)]
-    grid: list[tuple[tuple[int, int], ...]] = [()]
-    for intervals in cuts:
-        grid = [(*region, interval) for region in grid for interval in intervals]
-    tiles = tuple(_make_tile(spec, shape, halo, region) for region in grid)
-    largest = tuple(max(b - a for a, b in intervals) for intervals in cuts)
-    return TilingPlan(spec, shape, largest, halo, tuple(slice(*span) for span in spans), tiles)
+        counts = _choose_counts(reading, extent, budget or DEFAULT_BUDGET[spec.ndim])
+    steps = [
+        max(1, math.ceil(math.ceil(n / count) / stride)) * stride
+        for n, count, stride in zip(extent, counts, spec.stride, strict=True)
+    ]
+    return TilingPlan(TileGrid(reading, tuple(spans), tuple(steps)))
 
 
-def _choose_counts(spec: UNetSpec, shape: tuple[int, ...], halo: tuple[int, ...], budget: int) -> list[int]:
-    """Cut the longest region in two more pieces until a tile's reading stays within the budget."""
-    counts = [1] * len(shape)
-    while True:
-        sizes = [math.ceil(n / count) for n, count in zip(shape, counts, strict=True)]
+def _choose_counts(reading: Reading, shape: tuple[int, ...], budget: int) -> list[int]:
+    """Cut the longest side of a tile into one more piece until what a tile reads stays within the budget.
+
+    Of a large image there would be very many cuts: the width at which a tile fits is found by bisection, and only the
+    last few cuts are made one by one.
+    """
+    strides = reading.spec.stride
+
+    def counts_for(width: int) -> list[int]:
+        """Return the fewest pieces that are at most so wide, or as wide as the stride."""
+        return [math.ceil(n / max(width, stride)) for n, stride in zip(shape, strides, strict=True)]
+
+    def fits(counts: Sequence[int]) -> bool:
         reads = 1
-        for axis, (size, count) in enumerate(zip(sizes, counts, strict=True)):
-            reach, rim = _reach(spec, halo, axis)
-            reads *= size + 2 * (reach if count > 1 else rim)
-        splittable = [axis for axis, size in enumerate(sizes) if size > spec.stride[axis]]
-        if reads <= budget or not splittable:
-            return counts
+        for n, count, (reach, rim) in zip(shape, counts, reading.reaches, strict=True):
+            reads *= math.ceil(n / count) + 2 * (reach if count > 1 else rim)
+        return reads <= budget
+
+    counts = counts_for(_widest(lambda width: fits(counts_for(width)), shape) + 1)
+    while not fits(counts):
+        sizes = [math.ceil(n / count) for n, count in zip(shape, counts, strict=True)]
+        splittable = [axis for axis, size in enumerate(sizes) if size > strides[axis]]
+        if not splittable:
+            break
         counts[max(splittable, key=lambda axis: sizes[axis])] += 1
+    return counts
 
 
-def _reach(spec: UNetSpec, halo: tuple[int, ...], axis: int) -> tuple[int, int]:
-    """Pixels read beyond a region: within the image, and beyond its border."""
-    if spec.padding == "valid":
-        margin = geometry.valid_margin(spec)[axis]
-        return margin, margin
-    reach, whole = (_round_up(width[axis], spec.stride[axis]) for width in (halo, geometry.halo(spec)))
-    return reach, min(whole, _round_up(MIRROR[spec.ndim], spec.stride[axis]))
+def _widest(fits: Callable[[int], bool], shape: Sequence[int]) -> int:
+    """Return the largest width that fits; 0 if none does.
 
-
-def _cut(start: int, stop: int, count: int, stride: int) -> list[tuple[int, int]]:
-    """Cut an interval into about `count` even ones that start on the grid."""
-    step = max(1, math.ceil(math.ceil((stop - start) / count) / stride)) * stride
-    return [(first, min(first + step, stop)) for first in range(start, stop, step)]
-
-
-def _make_tile(
-    spec: UNetSpec, shape: tuple[int, ...], halo: tuple[int, ...], region: tuple[tuple[int, int], ...]
-) -> Tile:
-    read_start, read_shape, offset = [], [], []
-    for axis, (start, stop) in enumerate(region):
-        reach, rim = _reach(spec, halo, axis)
-        if spec.padding == "valid":
-            first, size = start - reach, geometry.input_size(spec, stop - start, axis)
-            offset.append(0)
-        else:
-            stride = spec.stride[axis]
-            first = max(start - reach, -rim)
-            last = min(_round_up(stop, stride) + reach, _round_up(shape[axis], stride) + rim)
-            size = last - first
-            offset.append(start - first)
-        read_start.append(first)
-        read_shape.append(size)
-    starts, stops = zip(*region, strict=True)
-    return Tile(starts, stops, tuple(read_start), tuple(read_shape), tuple(offset))
-
-
-def _round_up(value: int, step: int) -> int:
-    return -(-value // step) * step
+    The same axes are cut for all widths from one of the shape's up to the next: there the smaller ones fit if any does.
+    """
+    bounds = sorted({1, *shape, max(shape) + 1}, reverse=True)
+    for high, low in pairwise(bounds):
+        if fits(low):
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if fits(middle) else (low, middle)
+            return low
+    return 0

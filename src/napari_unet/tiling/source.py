@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.tiling.plan import Tile
+    from napari_unet.tiling.grid import Tile
 
 
 class Source(Protocol):
