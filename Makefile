@@ -1,4 +1,4 @@
-# make demo | test | lint | models | screenshots | figures | clean   Python >= 3.11; the rest is set up in .venv.
+# make demo | test | lowest | lint | models | screenshots | figures | clean   Python >= 3.11; the rest is set up in .venv.
 
 PYTHON ?= python3
 
@@ -9,7 +9,10 @@ TORCH_CPU ?= torch==2.13.0
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install --quiet --disable-pip-version-check
+
+# The lowest versions that pyproject.toml declares, in an environment of their own.
+LOWEST := .venv-lowest
 LINUX := $(filter Linux,$(shell uname -s))
 
 # Tests and pictures always use a virtual display on Linux: no windows pop up, and every screen has the same size.
@@ -18,12 +21,15 @@ XVFB := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 192
 NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
 endif
 
+LOWEST_TESTS := tests/io tests/layers tests/models tests/nets tests/objects tests/projects tests/tiling tests/test_api.py \
+	tests/test_blockwise.py tests/test_cli.py tests/test_packaging.py tests/test_pipeline.py tests/gui/test_main_job.py
+
 SHIPPED := nuclei cells_phase nuclei3d axons
 
 # Without a display, or with DEMO_HEADLESS=1, the demo runs by itself and leaves pictures and a report.
 HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))
 
-.PHONY: demo test checks lint ruff format mypy imports wheel pytest models screenshots figures clean
+.PHONY: demo test lowest checks lint ruff format mypy imports wheel pyside pytest models screenshots figures clean
 
 demo: $(VENV)/.demo
 	@sh tools/system_libs.sh window $(if $(HEADLESS),xvfb)
@@ -34,6 +40,7 @@ test: $(VENV)/.test
 	@sh tools/system_libs.sh window xvfb
 	@status=0; \
 	$(MAKE) --no-print-directory --keep-going checks || status=1; \
+	$(MAKE) --no-print-directory pyside || status=1; \
 	$(MAKE) --no-print-directory pytest || status=1; \
 	if [ $$status != 0 ]; then echo "make test: FAILED (lines with *** name what failed)" >&2; fi; \
 	exit $$status
@@ -57,8 +64,20 @@ imports: $(VENV)/.test
 wheel: $(VENV)/.test
 	$(BIN)/python tools/check_wheel.py
 
+TESTS := OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB)
+
 pytest: $(VENV)/.test
-	OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB) $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(TESTS) $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+# The main job in a window of the other Qt binding.
+pyside: $(VENV)/.test
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(TESTS) $(BIN)/python -m pytest tests/gui/test_main_job.py $(PYTEST_ARGS)
+
+# What depends on other packages, and a window, with the oldest ones that are declared to do.
+lowest: $(LOWEST)/.ready
+	@sh tools/system_libs.sh window xvfb
+	@$(LOWEST)/bin/python -m pip list --disable-pip-version-check
+	$(TESTS) $(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 models:
 	@echo "The shipped models are made with these commands, an hour or more each on a CPU; training/README.md says what"
@@ -75,7 +94,7 @@ figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests tools training benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- The environment. A stamp is touched when its step is done, so nothing is set up twice.
@@ -92,15 +111,23 @@ $(VENV)/.created:
 $(VENV)/.torch: $(VENV)/.created
 	@if [ -n "$(LINUX)" ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
 	  echo "Installing PyTorch for CPU ($(TORCH_CPU)), some hundred megabytes"; \
-	  $(PIP) "$(TORCH_CPU)"; fi
+	  $(BIN)/python $(PIP) "$(TORCH_CPU)"; fi
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	@echo "Installing the plugin and napari, a minute or two"
-	@$(PIP) --editable ".[all]"
+	@$(BIN)/python $(PIP) --editable ".[all]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml
 	@echo "Installing the plugin, napari and the tools for testing, a minute or two"
-	@$(PIP) --editable ".[all,test,dev]"
+	@$(BIN)/python $(PIP) --editable ".[all,test,dev]"
 	@touch $(VENV)/.demo $@
+
+$(LOWEST)/.ready: $(VENV)/.test tools/lowest.py
+	@echo "Installing the lowest versions that are declared, a minute or two"
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(BIN)/python tools/lowest.py all test formats > $(LOWEST)/requirements.txt
+	@$(LOWEST)/bin/python $(PIP) "$(TORCH_CPU)" --requirement $(LOWEST)/requirements.txt
+	@$(LOWEST)/bin/python $(PIP) --no-deps --editable .
+	@touch $@

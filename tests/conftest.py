@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from importlib import resources
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from scipy import ndimage
 
 from napari_unet import network
@@ -21,6 +23,12 @@ from napari_unet.models.store import shipped_folder
 from napari_unet.nets import blocked
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
+
+# No test depends on how busy the machine is. In CI the draws are the same each time; at home they are others each time,
+# and what they find is kept in .hypothesis.
+settings.register_profile("home", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("home"), derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "home"))
 
 
 @pytest.fixture(autouse=True)

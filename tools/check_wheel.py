@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,9 @@ NEEDED = (
     f"{PACKAGE}/models/weights/*.safetensors",
     "*.dist-info/entry_points.txt",
     "*.dist-info/licenses/LICENSE",
+    "*.dist-info/licenses/*/weights/LICENSES.md",
 )
+METADATA = ("Project-URL:", "Author", "License-Expression:", "Classifier:", "Description-Content-Type: text/markdown")
 
 # Where the installed manifest lies, as npe2 and importlib see it.
 LOCATE = f"""
@@ -73,6 +76,17 @@ def content_problems(wheel: Path) -> list[str]:
     return problems
 
 
+def page_problems(wheel: Path) -> list[str]:
+    """Return what is wrong with what a package page shows."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    header, _, readme = archive.read(name).decode().partition("\n\n")
+    problems = [f"its metadata say nothing of {field}" for field in METADATA if f"\n{field}" not in header]
+    dead = re.findall(r"\]\((?!https?://|#)([^)]*)\)", readme)
+    problems += [f"its README links to {target}, which is nowhere on a package page" for target in dead]
+    return problems if len(readme) > 1000 else [*problems, "it has no README"]
+
+
 def manifest_problems(wheel: Path, folder: Path) -> list[str]:
     """Install the wheel into a folder of its own, let npe2 check its manifest, and return what is wrong."""
     target, elsewhere = folder / "site", folder / "elsewhere"
@@ -109,7 +123,7 @@ def main() -> int:
         folder = Path(name)
         wheel = build(folder)
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
-        problems = content_problems(wheel) + manifest_problems(wheel, folder)
+        problems = content_problems(wheel) + page_problems(wheel) + manifest_problems(wheel, folder)
     for problem in problems:
         print(f"wheel: {problem}", file=sys.stderr)
     return 1 if problems else 0

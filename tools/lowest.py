@@ -1,4 +1,4 @@
-"""Print the lowest versions that pyproject.toml declares, one requirement a line: what `make lowest` installs and tests.
+"""Print the lowest versions that pyproject.toml declares, one requirement a line: what `make lowest` tests.
 
 PyTorch is left out: of its builds the Makefile takes one that is small. Names after the command are extras.
 """

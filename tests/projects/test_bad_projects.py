@@ -121,7 +121,9 @@ def test_lies_about_the_image(path, field, value):
     refused(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_any_other_value_anywhere(path, data):
     whole = (path / FILE).read_text()

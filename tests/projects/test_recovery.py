@@ -239,7 +239,9 @@ def test_where_it_was_saved_before(sitting: Project, tmp_path: Path) -> None:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=50
+)
 @given(st.text(max_size=120))
 @example("細" * 120)
 @example("a/../b")

@@ -152,7 +152,9 @@ def test_a_plan_of_any_size_holds_no_tiles(spec, shape, how, n_tiles):
 def test_a_tile_of_the_largest_image_stays_about_within_the_budget(shape):
     plan = make_plan(SPECS["deep"], shape, budget=300_000)
     first, middle, last = plan.tiles[0], plan.tiles[len(plan.tiles) // 2], plan.tiles[-1]
-    assert max(np.prod(tile.read_shape, dtype=float) for tile in (first, middle, last)) <= 375_000  # rounded up to the stride
+    assert (
+        max(np.prod(tile.read_shape, dtype=float) for tile in (first, middle, last)) <= 375_000
+    )  # rounded up to the stride
     assert (first.start, last.stop) == ((0, 0), shape)
     assert plan.tiles.fewest_pixels <= np.prod(last.read_shape, dtype=float) <= plan.tiles.pixels
 
