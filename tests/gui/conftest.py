@@ -22,6 +22,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from hand_made import bright
+from napari_unet.layers.adapter import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor
@@ -265,8 +266,8 @@ def look(viewer: Any) -> Callable[..., None]:
         QApplication.processEvents()  # sliders and docks that came meanwhile change the canvas
         viewer.reset_view()
         if center is not None:
-            viewer.camera.center = (0, *center)
-        viewer.camera.zoom = zoom or viewer.camera.zoom * closer
+            camera_of(viewer).center = (0, *center)
+        camera_of(viewer).zoom = zoom or camera_of(viewer).zoom * closer
         QApplication.processEvents()
         viewer.window._qt_viewer.canvas.on_draw(None)
 

@@ -12,6 +12,7 @@ from napari.layers import Labels
 from hand_made import squares
 from napari_unet.corrections.places import CELL
 from napari_unet.layers import adapter
+from napari_unet.layers.adapter import camera_of
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.overlay import MOST
@@ -333,9 +334,9 @@ def test_what_is_reviewed_or_corrected_is_not_shown(viewer, controller):
 
 def test_look_next_comes_closer_to_a_large_image(viewer, controller):
     segmented(viewer, controller, with_faint((96, 2048), (1, 40)))
-    zoom = viewer.camera.zoom
+    zoom = camera_of(viewer).zoom
     controller.look_next()
-    assert viewer.camera.zoom == pytest.approx(4 * zoom)
+    assert camera_of(viewer).zoom == pytest.approx(4 * zoom)
 
 
 def test_look_next_in_3d(viewer, controller):

@@ -235,7 +235,7 @@ def test_an_image_that_has_changed_is_told(viewer, controller, image_file, tmp_p
     opened_file(viewer, image_file)
     work(controller)
     controller.projects.save(tmp_path / "a.unetproj")
-    tifffile.imwrite(image_file, 255 - tifffile.imread(image_file))
+    tifffile.imwrite(image_file, 255 - tifffile.imread(image_file), photometric="minisblack")
     other = fresh()
     other.projects.open(tmp_path / "a.unetproj")
     assert "cells.tif has changed since a.unetproj was saved" in other.messages[-1].text

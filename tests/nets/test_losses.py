@@ -31,7 +31,7 @@ def test_unlabelled_area_changes_neither_value_nor_gradient(margin, exclusive):
     wide = F.pad(logits.detach(), around, value=3.0).requires_grad_(True)
     more = segmentation_loss(wide, F.pad(targets, around, value=1.0), F.pad(supervised, around), exclusive=exclusive)
     more.mean().backward()
-    assert float(more.mean()) == pytest.approx(float(loss.mean()), rel=1e-5)
+    assert more.mean().item() == pytest.approx(loss.mean().item(), rel=1e-5)
     inner = wide.grad[..., margin:-margin, margin:-margin]
     assert torch.allclose(inner, logits.grad, atol=1e-7)
     assert float(wide.grad.abs().sum() - inner.abs().sum()) == pytest.approx(0, abs=1e-6)

@@ -295,11 +295,16 @@ def field_in_view(shown: Any, layer: Any, image: Image) -> tuple[slice, slice]:
     return field[0], field[1]
 
 
+def camera_of(viewer: Any) -> Any:
+    """Return the camera of a viewer, which since napari 0.9 belongs to its scene."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def middle_of_view(viewer: Any, layer: Any, image: Image) -> tuple[float, float]:
     """Return the (Y, X) pixel that the camera looks at."""
     point = np.asarray(viewer.dims.point, float)
     displayed = list(viewer.dims.displayed)
-    point[displayed] = np.asarray(viewer.camera.center)[-len(displayed) :]
+    point[displayed] = np.asarray(camera_of(viewer).center)[-len(displayed) :]
     pixel = dict(zip(_spatial_letters(layer, image), _in_pixels(layer, point), strict=True))
     return pixel["Y"], pixel["X"]
 
@@ -321,9 +326,10 @@ def look_at(viewer: Any, layer: Any, image: Image, place: tuple[int, int, float,
     displayed = list(viewer.dims.displayed)
     sliders = [axis for axis in range(len(world)) if axis not in displayed]
     viewer.dims.set_point(sliders, world[sliders].tolist())
-    center = list(viewer.camera.center)
+    camera = camera_of(viewer)
+    center = list(camera.center)
     center[-len(displayed) :] = world[displayed].tolist()
-    viewer.camera.center = tuple(center)
+    camera.center = tuple(center)
 
 
 def coarse_placement(layer: Any, image: Image, step: int) -> dict[str, Any]:

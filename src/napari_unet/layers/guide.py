@@ -59,7 +59,7 @@ class Guide:
             return
         wide = max(part.stop - part.start for part in session.field)
         if wide > CLOSE:
-            desk.viewer.camera.zoom *= wide / CLOSE
+            adapter.camera_of(desk.viewer).zoom *= wide / CLOSE
         adapter.look_at(desk.viewer, session.layer, session.image, (place.frame, place.z, place.y, place.x))
         desk.say(_why(place))
 

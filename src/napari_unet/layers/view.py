@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.layers import adapter
 from napari_unet.task import Unit
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class View:
         self._session = session
         self._place: Place | None = None
         viewer = session.viewer
-        self._emitters = [viewer.camera.events.center, viewer.camera.events.zoom, viewer.dims.events.current_step]
+        camera = adapter.camera_of(viewer).events
+        self._emitters = [camera.center, camera.zoom, viewer.dims.events.current_step]
         for emitter in self._emitters:
             emitter.connect(self.update)
         self.update()
