@@ -97,7 +97,11 @@ class ProjectDrops(QObject):
         if event.type() != QEvent.Type.Drop:
             return False
         paths = files_of(event)
-        if not paths or not all(as_project(path) for path in paths):
+        try:
+            ours = bool(paths) and all(as_project(path) for path in paths)
+        except OSError:  # a folder that may not be looked into
+            ours = False
+        if not ours:
             return False
         event.acceptProposedAction()
         self._controller.open(paths)
