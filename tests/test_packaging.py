@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from npe2 import PluginManifest
+from npe2 import PluginManager, PluginManifest
 
 NAME = "napari-unet-interactive"
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +89,41 @@ def test_menus_are_ones_that_napari_lets_plugins_add_to(manifest: PluginManifest
     menus = pytest.importorskip("napari._app_model.constants._menus")
     assert list(manifest.contributions.menus) == ["napari/layers/segment"]
     assert all(menus.is_menu_contributable(menu) for menu in manifest.contributions.menus)
+
+
+READ = "tif tiff ome.tif btf tf2 tf8 lsm stk svs ndpi scn qptiff png jpg jpeg bmp"
+"""Endings of the files that both napari and this program read."""
+
+
+@pytest.fixture(scope="module")
+def plugins() -> PluginManager:
+    pytest.importorskip("napari")
+    found = PluginManager()
+    found.discover()
+    return found
+
+
+@pytest.mark.parametrize("suffix", READ.split())
+@pytest.mark.parametrize("upper", [False, True])
+def test_napari_asks_nothing_before_it_opens_an_image(plugins, tmp_path: Path, suffix: str, upper: bool) -> None:
+    """It asks where the readers of two plugins claim a file."""
+    path = tmp_path / (f"A.{suffix.upper()}" if upper else f"a.{suffix}")
+    path.touch()
+    assert {reader.plugin_name for reader in plugins.iter_compatible_readers([str(path)])} == {"napari"}
+
+
+@pytest.mark.parametrize("name", ["folder", "a.zarr", "a.ome.zarr", "a.unetproj"])
+def test_napari_asks_nothing_before_it_opens_a_folder(plugins, tmp_path: Path, name: str) -> None:
+    """Once a second plugin accepts folders, it asks for each, whatever its name."""
+    (tmp_path / name).mkdir()
+    assert {reader.plugin_name for reader in plugins.iter_compatible_readers([str(tmp_path / name)])} == {"napari"}
+
+
+def test_nobody_else_opens_the_file_of_a_project(plugins, tmp_path: Path) -> None:
+    path = tmp_path / "a.unetproj" / "project.json"
+    path.parent.mkdir()
+    path.touch()
+    assert [reader.plugin_name for reader in plugins.iter_compatible_readers([str(path)])] == [NAME]
 
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not run from the source tree")

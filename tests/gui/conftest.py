@@ -17,8 +17,8 @@ import pytest
 import tifffile
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QThreadPool, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from hand_made import bright
@@ -173,6 +173,39 @@ def widget(dock: Callable[[], UNetWidget]) -> UNetWidget:
 
 
 @pytest.fixture
+def open_image(widget: UNetWidget, wait_idle: Callable[[UNetWidget], None]) -> Callable[[Path], None]:
+    """Opens a file in the widget's viewer, with its axes and pixel size, and waits until it is there."""
+
+    def open_it(path: Path) -> None:
+        assert widget.controller.open(path)
+        wait_idle(widget)
+
+    return open_it
+
+
+@pytest.fixture
+def drop() -> Callable[..., bool]:
+    """Drags something from a file manager onto a widget and drops it there; returns whether it was taken."""
+
+    def onto(target: Any, *urls: Path | str) -> bool:
+        mime = QMimeData()
+        mime.setUrls([QUrl(url) if isinstance(url, str) else QUrl.fromLocalFile(str(url)) for url in urls])
+        copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+        none = Qt.KeyboardModifier.NoModifier
+        enter = QDragEnterEvent(QPoint(9, 9), copy, mime, left, none)
+        enter.ignore()
+        QApplication.sendEvent(target, enter)
+        if not enter.isAccepted():
+            return False
+        event = QDropEvent(QPointF(9, 9), copy, mime, left, none)
+        event.ignore()
+        QApplication.sendEvent(target, event)
+        return True
+
+    return onto
+
+
+@pytest.fixture
 def click(qtbot: Any) -> Callable[[Any], None]:
     """Presses a button with the mouse."""
 
@@ -189,7 +222,7 @@ def wait_idle(qtbot: Any) -> Callable[[UNetWidget], None]:
 
     def wait(widget: UNetWidget) -> None:
         qtbot.waitUntil(lambda: not widget.controller.busy and not widget.runner.busy, timeout=PATIENCE)
-        qtbot.waitUntil(lambda: not widget._count_soon.isActive(), timeout=PATIENCE)
+        widget._count_soon.flush()
 
     return wait
 

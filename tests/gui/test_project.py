@@ -29,11 +29,11 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_save_and_take_up_again(
-    widget, viewer, image_file, tmp_path, chosen, click, wait_idle, look, canvas, errors, second_widget
+    widget, viewer, image_file, open_image, tmp_path, chosen, click, wait_idle, look, canvas, errors, second_widget
 ):
     row = widget.image_panel.project
     assert not row.save.isEnabled(), "there is nothing to save yet"
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     labels = viewer.layers["cells objects"]
@@ -65,7 +65,7 @@ def test_save_and_take_up_again(
 
     other = second_widget
     chosen["open"] = str(tmp_path / "monday.unetproj")
-    click(other.image_panel.project.open)
+    other.image_panel.project.open.folder.trigger()
     wait_idle(other)
     assert other.correct_panel.counts.text() == said
     taken_up = other.viewer.layers["cells objects"]
@@ -90,39 +90,42 @@ def test_save_and_take_up_again(
     assert [g.model.name for g in Project.open(tmp_path / "monday.unetproj").generations] == ["tiny", "tiny, corrected"]
 
 
-def test_dropped_on_the_viewer(widget, viewer, image_file, tmp_path, click, wait_idle, second_widget):
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+def test_dropped_on_the_canvas(widget, image_file, open_image, tmp_path, click, wait_idle, drop, second_widget):
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     widget.controller.toggle_reviewed("slice")
     widget.controller.projects.save(tmp_path / "monday.unetproj")
     wait_idle(widget)
     other = second_widget
-    other.viewer.open(str(tmp_path / "monday.unetproj"), plugin="napari-unet-interactive")
+    other.viewer.add_image(np.zeros((9, 9)), name="before")
+    assert drop(other.window()._qt_viewer, tmp_path / "monday.unetproj")
     wait_idle(other)
     assert other.correct_panel.counts.text() == "Nothing corrected; <b>25%</b> of the image reviewed."
-    assert [layer.name for layer in other.viewer.layers] == ["cells", "cells objects", "cells reviewed"]
+    assert [layer.name for layer in other.viewer.layers] == ["before", "cells", "cells objects", "cells reviewed"]
     assert other.status.text() == "Opened monday.unetproj: 9 objects."
 
 
 def test_the_image_is_asked_for_where_it_is_gone(
-    widget, viewer, image_file, tmp_path, chosen, click, wait_idle, second_widget
+    widget, viewer, image_file, open_image, tmp_path, chosen, click, wait_idle, second_widget
 ):
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     widget.controller.projects.save(tmp_path / "monday.unetproj")
     wait_idle(widget)
     chosen["open"] = str(tmp_path / "monday.unetproj")
     chosen["image"] = str(image_file.rename(tmp_path / "moved.tif"))
-    click(second_widget.image_panel.project.open)
+    second_widget.image_panel.project.open.folder.trigger()
     wait_idle(second_widget)
     assert "cells objects" in second_widget.viewer.layers
     assert second_widget.status.text() == "Opened monday.unetproj: 9 objects."
 
 
-def test_closing_the_window_while_it_is_saved(widget, viewer, image_file, tmp_path, click, wait_idle, qtbot):
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+def test_closing_the_window_while_it_is_saved(
+    widget, viewer, image_file, open_image, tmp_path, click, wait_idle, qtbot
+):
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     widget.controller.projects.save(tmp_path / "monday.unetproj")

@@ -10,10 +10,10 @@ from napari_unet.projects.recovery import recovery_folder
 
 
 def test_painted_not_saved_and_recovered(
-    widget, viewer, image_file, click, wait_idle, look, canvas, errors, qtbot, monkeypatch, another_window
+    widget, viewer, image_file, open_image, click, wait_idle, look, canvas, errors, qtbot, monkeypatch, another_window
 ):
     assert widget.image_panel.project.recovery.isHidden()
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     labels = viewer.layers["cells objects"]
@@ -54,8 +54,8 @@ def test_painted_not_saved_and_recovered(
     assert not errors(other)
 
 
-def test_discarded(widget, viewer, image_file, click, wait_idle, another_window):
-    viewer.open(str(image_file), plugin="napari-unet-interactive")
+def test_discarded(widget, viewer, image_file, open_image, click, wait_idle, another_window):
+    open_image(image_file)
     click(widget.segment_panel.button)
     wait_idle(widget)
     widget.controller.toggle_reviewed("slice")

@@ -93,16 +93,26 @@ def test_labels_are_recognised_and_can_be_painted(tmp_path, name):
 
 
 def test_several_files(tmp_path):
-    for name in ("a.tif", "b.tif"):
-        tifffile.imwrite(tmp_path / name, np.zeros((8, 9), np.uint8))
-    assert [layer.name for layer in layers([str(tmp_path / "a.tif"), str(tmp_path / "b.tif")])] == ["a", "b"]
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
+    assert [options["name"] for _, options, _ in read_layers(paths)] == ["a", "b"]
+    assert get_reader([str(path) for path in paths]) is None, "a list is to be one stack: napari's own reader makes it"
+    assert [layer.name for layer in layers([str(paths[1])])] == ["b"]
 
 
 def test_other_kinds_are_left_to_other_readers(tmp_path):
-    assert get_reader("a.czi") is None
-    assert get_reader(["a.tif", "a.csv"]) is None
+    for name in ("a.czi", "a.csv", "project.json"):
+        (tmp_path / name).write_text("{}")
+        assert get_reader(str(tmp_path / name)) is None
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 9), np.uint8))
+    assert get_reader(tmp_path / "not there.tif") is None
+    assert get_reader([tmp_path / "a.tif", tmp_path / "a.csv"]) is None
     assert get_reader([]) is None
     assert get_reader(tmp_path) is None
+    for name in ("empty.zarr", "a file.unetproj"):
+        (tmp_path / name).mkdir() if name.endswith("zarr") else (tmp_path / name).write_text("")
+        assert get_reader(tmp_path / name) is None
 
 
 def test_a_bad_file_is_told_in_words(tmp_path):

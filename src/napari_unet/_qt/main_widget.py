@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
+from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller, Message
 
@@ -25,6 +27,8 @@ KEYS: dict[str, Callable[[Controller], None]] = {
     "N": lambda controller: controller.look_next(),
 }
 """Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
+COUNT_AFTER = 150
+"""Milliseconds without an edit after which the corrections are counted."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
@@ -72,11 +76,10 @@ class UNetWidget(QWidget):
         self.setMinimumWidth(300)
         self.controller.said.connect(self._on_message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
-        self._count_soon = QTimer(self)
-        self._count_soon.setSingleShot(True)
-        self._count_soon.setInterval(150)
-        self._count_soon.timeout.connect(self.controller.refresh_corrections)
-        self.controller.edited.connect(lambda: self._count_soon.start())
+        self._count_soon = QSignalDebouncer(parent=self)
+        self._count_soon.setTimeout(COUNT_AFTER)
+        self._count_soon.triggered.connect(self.controller.refresh_corrections)
+        self.controller.edited.connect(lambda: self._count_soon.throttle())
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
@@ -88,6 +91,10 @@ class UNetWidget(QWidget):
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self._closed = False
+        self._project_drops: ProjectDrops | None = None
+        self.setAcceptDrops(True)
+        for line in self.findChildren(QLineEdit):
+            line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
         warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
@@ -99,6 +106,9 @@ class UNetWidget(QWidget):
             return
         self._closed = True
         self._keep_unsaved.stop()
+        self._count_soon.cancel()
+        if self._project_drops is not None:
+            self._project_drops.release()
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
@@ -115,6 +125,26 @@ class UNetWidget(QWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_down()
         super().changeEvent(event)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take over the projects that are dropped on the canvas, now that there is a window around."""
+        if self._project_drops is None and not self._closed and self.window() is not self:
+            self._project_drops = ProjectDrops(self.controller, self.window())
+        super().showEvent(event)
+
+    def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Say that files and folders can be dropped here."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Open files and folders that are dropped here."""
+        paths = files_of(event)
+        event.acceptProposedAction()
+        if paths:
+            self.controller.open(paths)
+        else:
+            self.controller.say("Only files and folders on this computer can be dropped here.", "error")
 
     def _on_message(self, message: Message) -> None:
         light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128

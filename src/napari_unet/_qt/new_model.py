@@ -1,11 +1,11 @@
 """The dialog behind "New model…": what is to be found in the chosen image."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: magicgui reads those of `choice_of`.
 from typing import TYPE_CHECKING, Any, Literal
 
+from magicgui import magicgui
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_unet.layers import adapter
 from napari_unet.learning.blank import MOST_CLASSES
@@ -22,6 +22,34 @@ Choice = tuple[str, Literal["instances", "semantic"], Literal[2, 3], tuple[str, 
 """Name, task, dimensions and names of the classes: what `Controller.new_model` takes."""
 
 
+def choice_of(
+    name: str = "my model",
+    find: Literal["Separate objects", "Classes of pixels"] = "Separate objects",
+    classes: str = "background, foreground",
+    dimensions: Literal["2D: slice by slice", "3D: whole volumes"] = "2D: slice by slice",
+    pixel_size: str = "",
+) -> Choice:
+    """Return what is chosen in the dialog; each parameter is a row of it.
+
+    Parameters
+    ----------
+    name : str
+        Under this name you can save it later.
+    find : {"Separate objects", "Classes of pixels"}
+        Objects get a number each, such as nuclei. Classes are kinds of pixels, such as tissue.
+    classes : str
+        Names of the classes with commas between them. Background is one of them.
+    dimensions : {"2D: slice by slice", "3D: whole volumes"}
+        Slice by slice is faster, and is learned from fewer objects.
+    pixel_size : str
+        As the image says. Images with other pixels are brought to these.
+    """
+    ndim: Literal[2, 3] = 3 if dimensions == VOLUMES else 2
+    if find == OBJECTS:
+        return name.strip(), "instances", ndim, ()
+    return name.strip(), "semantic", ndim, tuple(part.strip() for part in classes.split(",") if part.strip())
+
+
 class NewModelDialog(QDialog):
     """Asks what a new model is to find, and shows what is taken from the image.
 
@@ -31,56 +59,43 @@ class NewModelDialog(QDialog):
         Whose image it is for.
     """
 
-    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+    def __init__(self, controller: "Controller", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("New model")
         self._taken = set(controller.model_names())
-        self.name = QLineEdit(self._free_name())
-        self.name.setToolTip("Under this name you can save it later.")
-        self.find = QComboBox()
-        self.find.addItems([OBJECTS, CLASSES])
-        self.find.setToolTip("Objects get a number each, such as nuclei. Classes are kinds of pixels, such as tissue.")
-        self.classes = QLineEdit("background, foreground")
-        self.classes.setToolTip("Names of the classes with commas between them. Background is one of them.")
-        self.dimensions = QComboBox()
-        self.dimensions.addItems([FLAT, VOLUMES])
-        self.dimensions.setToolTip("Slice by slice is faster, and is learned from fewer objects.")
-        self.pixel_size = QLabel(_pixel_size(controller))
-        self.pixel_size.setToolTip("As the image says. Images with other pixels are brought to these.")
+        # The rows follow from the parameters of the function, their tooltips from its docstring.
+        self.form = magicgui(
+            choice_of,
+            call_button=False,
+            name={"value": self._free_name()},
+            dimensions={"label": "network"},
+            pixel_size={"widget_type": "Label", "value": _pixel_size(controller)},
+        )
+        self.name, self.find, self.classes, self.dimensions, self.pixel_size = (row.native for row in self.form)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.hint.setFixedWidth(HINT_WIDTH)
         self.hint.setMinimumHeight(3 * self.hint.fontMetrics().lineSpacing())
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        self._form = QFormLayout(self)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for label, widget in (
-            ("Name", self.name),
-            ("Find", self.find),
-            ("Classes", self.classes),
-            ("Network", self.dimensions),
-            ("Pixel size", self.pixel_size),
-        ):
-            self._form.addRow(label, widget)
-        self._form.addRow(self.hint)
-        self._form.addRow(self.buttons)
-        self._form.setRowVisible(self.dimensions, "Z" in (controller.axes or ""))
+        # A layout of Qt's own: it lines the labels up also where rows come and go.
+        self._rows = QFormLayout(self)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for row in self.form:
+            self._rows.addRow(row.label.capitalize(), row.native)
+        self._rows.addRow(self.hint)
+        self._rows.addRow(self.buttons)
+        self._rows.setRowVisible(self.dimensions, "Z" in (controller.axes or ""))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        for changed in (self.name.textChanged, self.classes.textChanged, self.find.currentIndexChanged):
-            changed.connect(self._on_change)
+        self.form.changed.connect(self._on_change)
         self._on_change()
 
     @property
     def choice(self) -> Choice:
         """What is chosen now."""
-        objects = self.find.currentText() == OBJECTS
-        ndim: Literal[2, 3] = 3 if self.dimensions.currentText() == VOLUMES else 2
-        return self.name.text().strip(), "instances" if objects else "semantic", ndim, () if objects else self._names()
-
-    def _names(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.classes.text().split(",") if name.strip())
+        chosen: Choice = self.form()
+        return chosen
 
     def _free_name(self) -> str:
         names = ["my model", *(f"my model {number}" for number in range(2, len(self._taken) + 3))]
@@ -88,7 +103,7 @@ class NewModelDialog(QDialog):
 
     def _on_change(self, *_: Any) -> None:
         name, task, _ndim, classes = self.choice
-        self._form.setRowVisible(self.classes, task == "semantic")
+        self._rows.setRowVisible(self.classes, task == "semantic")
         problem = ""
         if not name:
             problem = "Give the model a name."
@@ -108,7 +123,7 @@ def _what_comes_next(classes: tuple[str, ...]) -> str:
     return f"You then paint some of each class with its label ({labels}) in an empty layer, and press Learn."
 
 
-def _pixel_size(controller: Controller) -> str:
+def _pixel_size(controller: "Controller") -> str:
     axes = controller.axes
     size = adapter.layer_pixel_size(controller.layer, axes) if axes else None
     if size is None:

@@ -17,6 +17,7 @@ from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.guide import Guide
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.opener import Opener
 from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import carry_over, paint_next, ready_to_paint
 from napari_unet.layers.projects import Projects
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.layers.jobs import Runner
+    from napari_unet.layers.reader import Paths
     from napari_unet.layers.reviewer import Reviewed
     from napari_unet.models.model import Model
     from napari_unet.task import Task
@@ -99,12 +101,17 @@ class Controller:
         self.sizes = ObjectSizes(self)
         self.overlays = Overlays(self)
         self.projects = Projects(self, runner)
+        self.opener = Opener(self, runner)
         self.autosave = Autosave(self, runner)
         self.shelf = Shelf(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
         self.projects.look_around()
+
+    def open(self, paths: Paths) -> bool:
+        """Open images, labels and projects: files or folders; return whether it began. See `Opener.open`."""
+        return self.opener.open(paths)
 
     # -- what is chosen --------------------------------------------------------------------------------------------
 
@@ -387,6 +394,7 @@ class Controller:
         self.segmenter.close()
         self.learner.close()
         self.overlays.close()
+        self.opener.close()
         self.projects.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)

@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.io.pairs import is_labels_name, stem
 from napari_unet.io.readers import SUFFIXES, read_image, read_labels
 from napari_unet.io.zarrs import is_label_zarr, is_zarr, open_large_labels
-from napari_unet.projects.description import is_project
+from napari_unet.projects.description import FILE, is_project
 
 if TYPE_CHECKING:
     import os
@@ -27,9 +27,12 @@ CHANNEL_COLORMAPS = ("green", "magenta", "cyan", "yellow", "red", "blue")
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
-    """Return a function that reads a file or a list of files, or None if one is of a kind not read here."""
-    paths = _as_list(path)
-    return read_layers if paths and all(_is_supported(Path(p)) for p in paths) else None
+    """Return a function that reads a file or a folder, or None if it is of a kind not read here.
+
+    Several paths are what napari wants to have as one stack: they are left to its own reader, which makes one.
+    """
+    paths = as_list(path)
+    return read_layers if len(paths) == 1 and _is_supported(Path(paths[0])) else None
 
 
 def read_layers(path: Paths) -> list[LayerData]:
@@ -39,7 +42,7 @@ def read_layers(path: Paths) -> list[LayerData]:
     ----------
     path : path or sequence of path
         Images, or labels: OME-Zarr labels, and files of whole numbers named ``*_labels`` or ``*_masks``; or projects
-        (``*.unetproj``), of which the widget, when it is docked, takes up the rest.
+        (``*.unetproj``, or the ``project.json`` in it), of which the widget, when it is docked, takes up the rest.
 
     Returns
     -------
@@ -54,11 +57,12 @@ def read_layers(path: Paths) -> list[LayerData]:
         If a file cannot be read or used.
     """
     layers: list[LayerData] = []
-    for one in map(Path, _as_list(path)):
-        if is_project(one):
+    for one in map(Path, as_list(path)):
+        project = as_project(one)
+        if project is not None:
             from napari_unet.projects.project import Project  # loads torch, which other files do not need
 
-            layers.extend(project_layers(Project.open(one)))
+            layers.extend(project_layers(Project.open(project)))
             continue
         image = read_image(one, tolerant=True)
         if _holds_labels(one, image):
@@ -141,12 +145,21 @@ def is_rgb(image: Image) -> bool:
     return image.axes.endswith("C") and image.n_channels == 3 and small and not image.channel_names
 
 
-def _as_list(path: Paths) -> list[str | os.PathLike[str]]:
+def as_project(path: Path) -> Path | None:
+    """Return the folder of the project that a path names: the folder, or the `project.json` in it; None: it is none."""
+    folder = path.parent if path.name == FILE else path
+    return folder if is_project(folder) else None
+
+
+def as_list(path: Paths) -> list[str | os.PathLike[str]]:
+    """Return a path, or several, as a list."""
     return [path] if isinstance(path, str | Path) or hasattr(path, "__fspath__") else list(path)
 
 
 def _is_supported(path: Path) -> bool:
-    return is_project(path) or is_zarr(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
+    if as_project(path) is not None:
+        return True
+    return is_zarr(path) if path.is_dir() else path.is_file() and path.suffix.lower() in SUFFIXES
 
 
 def _holds_labels(path: Path, image: Image) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QSpinBox, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.parts import fill
@@ -66,7 +66,7 @@ class ImagePanel(QGroupBox):
             self._form.addRow(label, widget)
         self._form.insertRow(self._form.rowCount() - 1, "Object diameter", self.diameter)
         self.project = ProjectRow(controller)
-        self._form.addRow("Project", self.project)
+        self._form.insertRow(0, "Files", self.project)
         self._fill_devices()
         self.image.activated.connect(self._on_image)
         self.axes.textActivated.connect(controller.set_axes)
@@ -120,11 +120,10 @@ class ImagePanel(QGroupBox):
         sizes = self._controller.sizes
         known, found, best = sizes.learned, sizes.found, sizes.best
         auto = "auto" if known is None else f"auto: {known:.0f} px"
-        blocker = QSignalBlocker(self.diameter)
-        self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
-        self.diameter.taken = round(found or known or 0)
-        self.diameter.setValue(round(sizes.said or 0))
-        blocker.unblock()
+        with signals_blocked(self.diameter):
+            self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
+            self.diameter.taken = round(found or known or 0)
+            self.diameter.setValue(round(sizes.said or 0))
         self._form.setRowVisible(self.diameter, sizes.matter)
         finds = "" if best is None else f"This model finds those of about {best:.0f} pixels best. "
         self.diameter.setToolTip(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
@@ -18,14 +19,13 @@ def count(number: int, what: str) -> str:
 
 def fill(box: QComboBox, texts: list[str], current: int) -> None:
     """Set the entries of a combo box without telling anybody."""
-    blocker = QSignalBlocker(box)
-    box.clear()
-    box.addItems(texts)
-    for index, text in enumerate(texts):
-        box.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
-    if texts:
-        box.setCurrentIndex(current)
-    blocker.unblock()
+    with signals_blocked(box):
+        box.clear()
+        box.addItems(texts)
+        for index, text in enumerate(texts):
+            box.setItemData(index, text, Qt.ItemDataRole.ToolTipRole)
+        if texts:
+            box.setCurrentIndex(current)
 
 
 def row(*widgets: tuple[QWidget, int]) -> QWidget:

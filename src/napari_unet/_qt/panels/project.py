@@ -1,4 +1,4 @@
-"""Opening and saving a project."""
+"""Opening images and projects, and saving a project."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers import adapter
 from napari_unet.projects.description import SUFFIX
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
 
 
 class ProjectRow(QWidget):
-    """Open a project, save the chosen image's, or save it under another name; what was not saved before a crash."""
+    """Open files, save the chosen image's project, or under another name; what was not saved before a crash."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller, self._projects = controller, controller.projects
-        self.open = QPushButton("Open…")
-        self.open.setToolTip(f"Take up again what was saved: choose the folder, which ends in {SUFFIX}.")
+        self.open = OpenButton(controller)
         self.save = QPushButton("Save")
         self.more = QPushButton()
         self.more.setFixedWidth(28)
@@ -43,7 +43,6 @@ class ProjectRow(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
         layout.addWidget(self.recovery)
-        self.open.clicked.connect(self._on_open)
         self.save.clicked.connect(self._on_save)
         self.save_as.triggered.connect(self._on_save_as)
         controller.image_changed.connect(self.refresh)
@@ -56,7 +55,6 @@ class ProjectRow(QWidget):
         """Show what can be done now."""
         path, idle = self._projects.path, not self._projects.busy
         there = self._controller.session is not None
-        self.open.setEnabled(idle)
         self.save.setEnabled(idle and there)
         self.more.setEnabled(idle and there)
         self.save.setText("Save" if path else "Save…")
@@ -64,13 +62,6 @@ class ProjectRow(QWidget):
             "Keep labels, corrections, what is reviewed, and the models, to go on another day. Until then they are put "
             "aside every two minutes, and offered here if napari ends unsaved." + (f" Saves to {path}." if path else "")
         )
-
-    def _on_open(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(
-            self, f"Open a project: a folder that ends in {SUFFIX}", self._place()
-        )
-        if chosen:
-            self._projects.open(Path(chosen))
 
     def _on_save(self) -> None:
         if self._projects.path is None:

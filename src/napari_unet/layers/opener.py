@@ -1,0 +1,204 @@
+"""Brings files and folders into the viewer, as layers that know their axes, pixel size and channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.io.readers import image_files
+from napari_unet.io.zarrs import is_zarr
+from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.reader import as_list, as_project, read_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.reader import LayerData, Paths
+
+MAX_FILES = 50
+"""So many images are opened at once: each is a layer of its own, or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What came of one path."""
+
+    path: Path
+    layers: list[LayerData]
+    error: Exception | None = None
+
+
+class Opener:
+    """Opens images, labels and projects, one call at a time.
+
+    Parameters
+    ----------
+    controller : Controller
+        Whose viewer, projects and signals they are.
+    runner : Runner
+        Where reading runs.
+    """
+
+    changed = Signal()  # whether it is busy
+
+    def __init__(self, controller: Controller, runner: Runner) -> None:
+        self._controller, self._runner = controller, runner
+        self._job: Job | None = None
+        self._failed: list[_Read] = []
+        self._projects: list[Path] = []  # to be opened as soon as no other is
+        controller.projects.changed.connect(self._next_project)
+
+    @property
+    def busy(self) -> bool:
+        """Whether files are being read."""
+        return self._job is not None
+
+    def open(self, paths: Paths) -> bool:
+        """Open files and folders, each as layers of its own; return whether it began.
+
+        Parameters
+        ----------
+        paths : path or sequence of path
+            Images and labels as `read_layers` reads them (large ones lazily), projects, and folders of images, of which
+            all images are opened. What cannot be read is told in words; the others are opened all the same.
+        """
+        say = self._controller.say
+        if self._job is not None:
+            say("Files are being opened; wait until that is done.", "error")
+            return False
+        try:
+            images, projects = _sorted_out([Path(path) for path in as_list(paths)])
+        except UNetError as error:
+            say(str(error), "error")
+            return False
+        self._projects.extend(projects)
+        if images:
+            self._read(images)
+        else:
+            self._next_project()
+        return bool(images or projects)
+
+    def close(self) -> None:
+        """Stop, and add nothing any more."""
+        self._controller.projects.changed.disconnect(self._next_project)
+        self._projects.clear()
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+
+    def _read(self, paths: list[Path]) -> None:
+        what = paths[0].name if len(paths) == 1 else f"{len(paths)} images"
+        job = self._job = Job(f"Open {what}", 0)
+        self._failed.clear()
+
+        def steps() -> Generator[_Read, None, None]:
+            for path in paths:
+                if job.cancel.cancelled:
+                    return
+                yield _read(path)
+
+        def done(_: Any) -> None:
+            if self._end(job):
+                self._tell(len(paths))
+                self._next_project()
+
+        def failed(error: Exception) -> None:
+            if self._end(job):
+                self._controller.say(sentence(error), "error")
+
+        self._controller.say(f"Opening {what}.")
+        self.changed.emit()
+        self._runner.start(job, steps, lambda found: self._add(job, found), done, failed)
+
+    def _add(self, job: Job, found: _Read) -> None:
+        """Add what was read to the viewer (main thread)."""
+        if job is not self._job:
+            return
+        viewer = self._controller.viewer
+        if found.error is None:
+            # Before the layers come: of an image that is then chosen, the controller says what to do with it.
+            self._controller.say(f"Opened {found.path.name}.", "done")
+            try:
+                for data, options, kind in found.layers:
+                    getattr(viewer, f"add_{kind}")(data, **options)
+            except Exception as error:  # noqa: BLE001 - napari looks at the pixels, and what is wrong there is told too
+                found = _Read(found.path, [], error)
+        if found.error is not None:
+            self._failed.append(found)
+
+    def _tell(self, number: int) -> None:
+        """Say what came of it; for one image that was opened, all is said already."""
+        if self._failed:
+            first = self._failed[0]
+            text = _in_words(first)
+            if number > 1:
+                text = f"{number - len(self._failed)} of {number} files were opened. {text}"
+            if len(self._failed) > 1:
+                text += f" Nor could be read: {', '.join(other.path.name for other in self._failed[1:4])}"
+                text += "." if len(self._failed) <= 4 else f" and {len(self._failed) - 4} more."
+            self._controller.say(text, "error")
+        elif number > 1:
+            self._controller.say(f"Opened {number} files. Choose the image to segment, and press Segment.", "done")
+
+    def _next_project(self) -> None:
+        """Open the next project that waits, if nothing else is being opened."""
+        if self._projects and self._job is None and not self._controller.projects.busy:
+            self._controller.projects.open(self._projects.pop(0))
+
+    def _end(self, job: Job) -> bool:
+        """Let go of a job; return whether it was the present one."""
+        if job is not self._job:
+            return False
+        self._job = None
+        self.changed.emit()
+        return True
+
+
+def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the images and the projects among some paths, and in the folders among them.
+
+    Raises
+    ------
+    UNetError
+        If a folder holds nothing that is read, cannot be looked into, or there are too many images.
+    """
+    images: list[Path] = []
+    projects: list[Path] = []
+    for path in paths:
+        try:
+            project = as_project(path)
+            if project is not None:
+                projects.append(project)
+            elif path.is_dir() and not is_zarr(path):
+                images.extend(image_files(path))
+            else:
+                images.append(path)
+        except OSError as error:
+            raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(images) > MAX_FILES:
+        raise UNetError(
+            f"These are {len(images)} images; at most {MAX_FILES} are opened at once. Choose fewer, or make one "
+            "stack of them by napari's File menu."
+        )
+    return images, projects
+
+
+def _read(path: Path) -> _Read:
+    """Read one path, whatever comes of it (worker)."""
+    try:
+        return _Read(path, read_layers(path))
+    except Exception as error:  # noqa: BLE001 - told in words; the other files are read all the same
+        return _Read(path, [], error)
+
+
+def _in_words(read: _Read) -> str:
+    error = read.error
+    assert error is not None
+    if isinstance(error, OSError) and not isinstance(error, UNetError):
+        return f"{read.path.name} cannot be read: {error.strerror or error}."
+    return sentence(error)
