@@ -42,8 +42,8 @@ def test_what_is_not_supervised_has_no_influence(exclusive):
     logits, targets, supervised = draw(exclusive=exclusive)
     loss = segmentation_loss(logits, targets, supervised, exclusive=exclusive)
     garbage = torch.where(supervised.bool(), targets, 1 - targets)
-    assert float(segmentation_loss(logits, garbage, supervised, exclusive=exclusive).mean()) == pytest.approx(
-        float(loss.mean())
+    assert segmentation_loss(logits, garbage, supervised, exclusive=exclusive).mean().item() == pytest.approx(
+        loss.mean().item()
     )
     loss.mean().backward()
     free = ~supervised.bool().expand_as(logits)
@@ -64,8 +64,8 @@ def test_a_perfect_prediction_costs_little_however_little_is_labelled():
     targets[..., 40:60, 40:60] = 1
     supervised = torch.zeros(1, 1, 100, 100)
     supervised[..., 55:65, 40:60] = 1  # 2 % of the pixels
-    assert float(segmentation_loss(20 * (2 * targets - 1), targets, supervised)) < 0.01
-    assert float(segmentation_loss(-20 * (2 * targets - 1), targets, supervised)) > 5
+    assert segmentation_loss(20 * (2 * targets - 1), targets, supervised).item() < 0.01
+    assert segmentation_loss(-20 * (2 * targets - 1), targets, supervised).item() > 5
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
@@ -74,9 +74,9 @@ def test_holding_on_costs_nothing_where_nothing_moved(exclusive):
     before = logits.detach() * 4
     still = distillation_loss(before.clone().requires_grad_(True), before, 1 - supervised, exclusive=exclusive)
     moved = distillation_loss(-before, before, 1 - supervised, exclusive=exclusive)
-    assert float(still.mean()) == pytest.approx(0, abs=1e-6)
-    assert float(moved.mean()) > 1
-    assert float(distillation_loss(-before, before, 0 * supervised, exclusive=exclusive).sum()) == 0
+    assert still.mean().item() == pytest.approx(0, abs=1e-6)
+    assert moved.mean().item() > 1
+    assert distillation_loss(-before, before, 0 * supervised, exclusive=exclusive).sum().item() == 0
 
 
 def test_each_image_counts_on_its_own():
