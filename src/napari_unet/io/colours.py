@@ -176,7 +176,8 @@ def _from_ycbcr(page: Any, axes: str, name: str) -> Conversion:
         y, blue, red = np.moveaxis((block - zero) * (np.array([255, 127, 127]) / span), -1, 0)
         r, b = y + (2 - 2 * _LUMA[0]) * red, y + (2 - 2 * _LUMA[2]) * blue
         g = (y - _LUMA[0] * r - _LUMA[2] * b) / _LUMA[1]
-        return np.clip(np.rint(np.stack([r, g, b], -1)), 0, 255).astype(np.uint8)
+        rgb: NDArray[Any] = np.clip(np.rint(np.stack([r, g, b], -1)), 0, 255).astype(np.uint8)
+        return rgb
 
     return Conversion(apply, "colours", np.dtype(np.uint8))
 
@@ -191,7 +192,8 @@ def _from_lab(photometric: int, n_samples: int, axes: str, dtype: np.dtype[Any],
         lab = _lab(block, photometric)
         xyz = lab2xyz(lab, illuminant="D50")
         rgb = np.clip(xyz2rgb(xyz @ _D50_TO_D65.T), 0, 1)
-        return np.rint(rgb * 255).astype(np.uint8)
+        rounded: NDArray[Any] = np.rint(rgb * 255).astype(np.uint8)
+        return rounded
 
     return Conversion(apply, "colours", np.dtype(np.uint8))
 

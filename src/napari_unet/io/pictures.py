@@ -76,7 +76,7 @@ def _series(picture: PIL.Image.Image) -> list[Series]:
 def _pixels(picture: PIL.Image.Image, name: str, *, indices: bool) -> tuple[Any, str]:
     """Return grey values, or red, green and blue, and what the user should know of them."""
     note = ""
-    if picture.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in picture.tile):
+    if picture.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
         note = f"{name} has colours of 16 bits, of which 8 were read. Save it as TIFF to keep all."
     if picture.mode in ("P", "PA"):
         numbers = np.asarray(picture if picture.mode == "P" else picture.getchannel("P"))

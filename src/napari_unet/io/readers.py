@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
 from napari_unet.io.pictures import list_picture_series, read_picture
@@ -96,6 +97,33 @@ def list_series(path: str | os.PathLike[str]) -> list[Series]:
     path = Path(path)
     listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "picture": list_picture_series}[_kind(path)]
     return _guarded(listing, path)
+
+
+def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | None:
+    """Return the axes that a file says its one image has, in the letters of this program, without reading the pixels.
+
+    Parameters
+    ----------
+    path : path
+    shape : tuple of int
+        Of the array that somebody has read from it, whose axes they are if the image is of that shape.
+
+    Returns
+    -------
+    str or None
+        None where it holds several, or one of another shape, or says nothing that is known here.
+    """
+    series = list_series(path)
+    if len(series) != 1:
+        return None
+    axes, sizes = series[0].axes, series[0].shape
+    every = range(len(sizes))
+    long = [axis for axis in every if sizes[axis] > 1]  # most readers drop the others, and make layers of channels
+    for kept in (every, long, [axis for axis in every if axes[axis] != "C"], [i for i in long if axes[i] != "C"]):
+        letters = "".join(axes[axis] for axis in kept)
+        if tuple(sizes[axis] for axis in kept) == shape and set(letters) <= set(CANONICAL + "S"):
+            return letters.replace("S", "C")
+    return None
 
 
 def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:

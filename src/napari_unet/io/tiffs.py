@@ -104,7 +104,7 @@ class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
 
 def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree.Element | None, tuple[str, ...]]:
     """Return the series that is read, what OME-XML says of its pixels, and what the user should know."""
-    ome, notes = described(tif.ome_metadata, path), ()
+    ome = described(tif.ome_metadata, path)
     if ome is not None and ome.images:
         one, notes = chosen(
             [_as_series(image) for image in (ome.images if asked is not None else ome.choices)], asked, path.name
@@ -112,9 +112,7 @@ def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree
         tif.said = ome.xml(one.number)
         if tif.series and tif.series[0].kind == "ome":
             return tif.series[0], ome.images[one.number].pixels, (*ome.notes, *notes)
-        if len(ome.images) == 1 and tif.series:  # it says so little of its planes that they are taken as they come
-            notes = ()
-        else:
+        if len(ome.images) > 1 or not tif.series:  # else it says so little that its planes are taken as they come
             raise FileFormatError(
                 f"{path.name} does not hold the planes of image {one} that its OME-XML describes. Save it again."
             )
