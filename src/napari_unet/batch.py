@@ -117,6 +117,7 @@ def segment_file(
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
     image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
+    image = _told_of_its_place(image, job.target)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     image, model = sized(image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
@@ -144,6 +145,16 @@ def segment_file(
         "note": str(image.damage or ""),
         "peak_rss_mb": peak_memory_mb(),
     }
+
+
+def _told_of_its_place(image: Image, target: Path) -> Image:
+    """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
+    where = image.placement
+    lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
+    if target.suffix == ".zarr" or not lies:
+        return image
+    note = f"{target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
+    return replace(image, notes=(*image.notes, note))
 
 
 def _with_plan(progress: ProgressCallback, task: Task, device: str) -> ProgressCallback:
