@@ -41,8 +41,8 @@ class PixelSize:
                 continue
             if not limits.within(value, limits.PIXEL_SIZE):
                 raise ImageError(
-                    f"The pixel size along {name.upper()} is {value!s:.40}; it must be a number of micrometres, from "
-                    f"{limits.in_words(limits.PIXEL_SIZE)}."
+                    f"The pixel size along {name.upper()} is {value!s:.40}; it must be a positive number of "
+                    f"micrometres, from {limits.in_words(limits.PIXEL_SIZE)}."
                 )
             object.__setattr__(self, name, float(value))
 
@@ -50,7 +50,7 @@ class PixelSize:
     def from_sequence(cls, values: Sequence[float] | float) -> PixelSize:
         """Return the pixel size from one (Y = X), two (Y, X) or three (Z, Y, X) numbers in micrometres."""
         if isinstance(values, Real):
-            return cls(y=float(values), x=float(values))
+            return cls(y=values, x=values)
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise ImageError(f"A pixel size has one, two (Y,X) or three (Z,Y,X) numbers; got {values!r:.40}.")
         values = tuple(values)
@@ -275,7 +275,7 @@ class Image:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Open another one.")
         if self.diameter is not None and not limits.within(self.diameter, limits.DIAMETER):
             raise ImageError(
-                f"The object diameter is {self.diameter!s:.40}; it must be a number of pixels, from "
+                f"The object diameter is {self.diameter!s:.40}; it must be a positive number of pixels, from "
                 f"{limits.in_words(limits.DIAMETER)}."
             )
         dtype = np.dtype(self.data.dtype)

@@ -158,11 +158,11 @@ def _told_of_its_place(image: Image, target: Path) -> Image:
 
 
 def _with_plan(progress: ProgressCallback, task: Task, device: str) -> ProgressCallback:
-    """Return a callback that first tells the plan, as soon as it is known how long that takes."""
+    """Return a callback that first tells the plan, and how long that takes if it is known from another image."""
     planned = [task]
 
     def tell(event: Progress) -> None:
-        if planned and event.fraction < 1 and event.remaining and not event.note:
+        if planned and event.fraction < 1 and not event.note:
             event = replace(event, note=f"{planned.pop().timed(device)}")
         progress(event)
 

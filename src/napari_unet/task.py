@@ -320,7 +320,7 @@ def _fitting(image: Image, best: float, found: float) -> float:
     What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
     """
     if found >= best / RANGE:
-        return min(1.0, best / found)
+        return max(min(1.0, best / found), limits.MAGNIFICATION[0])
     return min(best / RANGE / found, MOST_ENLARGED) if image.space[1] * image.space[2] <= LARGE else 1.0
 
 

@@ -109,7 +109,7 @@ def tiff_conversion(page: Any, axes: str, name: str) -> Conversion | None:
     if photometric == _YCBCR and int(page.compression) not in _JPEG:
         return _from_ycbcr(page, axes, name)
     if photometric in (_CIELAB, _ICCLAB):
-        return _from_lab(photometric, n_samples, axes, dtype, name)
+        return _from_lab(photometric, n_samples, axes, dtype, name, _white(page))
     return None
 
 
@@ -182,20 +182,28 @@ def _from_ycbcr(page: Any, axes: str, name: str) -> Conversion:
     return Conversion(apply, "colours", np.dtype(np.uint8))
 
 
-def _from_lab(photometric: int, n_samples: int, axes: str, dtype: np.dtype[Any], name: str) -> Conversion:
+def _from_lab(photometric: int, n_samples: int, axes: str, dtype: np.dtype[Any], name: str, white: str) -> Conversion:
     if n_samples == 1 or "S" not in axes or dtype.str[1:] not in ("u1", "i1", "u2", "i2", "f4", "f8"):
         raise _refusal(name, "CIE L*a*b* without its colours, or in numbers that are not known here")
 
     def apply(block: NDArray[Any]) -> NDArray[Any]:
         from skimage.color import lab2xyz, xyz2rgb
 
-        lab = _lab(block, photometric)
-        xyz = lab2xyz(lab, illuminant="D50")
-        rgb = np.clip(xyz2rgb(xyz @ _D50_TO_D65.T), 0, 1)
+        xyz = lab2xyz(_lab(block, photometric), illuminant=white)
+        rgb = np.clip(xyz2rgb(xyz if white == "D65" else xyz @ _D50_TO_D65.T), 0, 1)
         rounded: NDArray[Any] = np.rint(rgb * 255).astype(np.uint8)
         return rounded
 
     return Conversion(apply, "colours", np.dtype(np.uint8))
+
+
+def _white(page: Any) -> str:
+    """Return the white that L*a*b* refers to: D50, as everywhere in print, unless the file says D65."""
+    tag = page.tags.get("WhitePoint")
+    if tag is None or len(tag.value) != 4 or not all(tag.value[1::2]):
+        return "D50"
+    x, y = (top / bottom for top, bottom in zip(tag.value[::2], tag.value[1::2], strict=True))
+    return "D65" if abs(x - 0.3127) + abs(y - 0.3290) < 0.01 else "D50"
 
 
 def _lab(block: NDArray[Any], photometric: int) -> NDArray[np.float64]:

@@ -57,6 +57,9 @@ def read_tiff(path: Path, axes: str | None = None, series: int | None = None, *,
     """
     with _opened(path) as (tif, complaints):
         found, ome, notes = _chosen(path, tif, series)
+        elsewhere = _other_file(path, tif, found)
+        if elsewhere is not None:
+            return read_tiff(elsewhere, axes, indices=indices)
         _check_complete(path, tif, found, complaints)
         data, stored = _pixels(found, path.name), found.axes
         if _has_alpha(found):
@@ -122,6 +125,20 @@ def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree
     one, notes = chosen(own if asked is None else [_of_tiff(*each) for each in enumerate(tif.series)], asked, path.name)
     pixels = ome.images[0].pixels if ome is not None and ome.images and one.number == 0 else None
     return tif.series[one.number], pixels, (*(ome.notes if ome is not None else ()), *notes)
+
+
+def _other_file(path: Path, tif: _Tiff, found: Any) -> Path | None:
+    """Return the file of a set that holds all of an image that was asked for, if it is another one."""
+    owner = found.keyframe.parent
+    if owner is tif or found.is_multifile:
+        return None
+    other = path.with_name(owner.filehandle.name)
+    if other == path:
+        return None
+    theirs = described(owner.ome_metadata, other)
+    if theirs is None or [image.name for image in theirs.choices] != [found.name]:
+        raise ImageError(f"That image of {path.name} is in {other.name}. Open that file.")
+    return other
 
 
 def _own_series(tif: _Tiff) -> list[Series]:

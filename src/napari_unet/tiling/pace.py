@@ -40,7 +40,8 @@ class Pace:
     @property
     def per_second(self) -> float | None:
         """Pixels read per second; None before so much was done that it can be told."""
-        return self._pixels / self._seconds if self._pixels and self._seconds >= MIN_SECONDS else None
+        known = self._pixels and self._seconds and self._seconds >= MIN_SECONDS
+        return self._pixels / self._seconds if known else None
 
 
 @cache
