@@ -337,7 +337,9 @@ def test_diameters_that_make_no_sense(bright_model, diameter):
         found(squares(), bright_model(info={"diameter": 20}), diameter=diameter)
 
 
-@pytest.mark.parametrize("size", [(0, 1), (-1.0, 1.0), (float("nan"), 1.0), (1, 2, 3, 4), (), 1e-5, 2000.0, ("a", 1), "0.5", True])
+@pytest.mark.parametrize(
+    "size", [(0, 1), (-1.0, 1.0), (float("nan"), 1.0), (1, 2, 3, 4), (), 1e-5, 2000.0, ("a", 1), "0.5", True]
+)
 def test_pixel_sizes_that_make_no_sense(bright_model, size):
     with pytest.raises(ImageError, match="pixel size"):
         found(squares(), bright_model(), pixel_size=size)
@@ -639,7 +641,7 @@ def test_a_glance_of_what_is_looked_at_comes_before_a_large_tile(bright_model):
     assert next(segment_steps(small, device="cpu", focus=lambda: (0, 0, 704.0, 804.0))).progress.done == 1
 
 
-def test_the_time_left_is_known_from_the_first_small_tile_on(bright_model):
+def test_the_time_left_is_known_from_the_first_small_tile_on(bright_model, timed_at_once):
     """By pixels, not by tiles: those at a border read less."""
     task = make_task(as_image(np.zeros((2200, 2200), np.uint8)), bright_model())
     events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 704.0, 804.0)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,9 +48,9 @@ class PixelSize:
     @classmethod
     def from_sequence(cls, values: Sequence[float] | float) -> PixelSize:
         """Return the pixel size from one (Y = X), two (Y, X) or three (Z, Y, X) numbers in micrometres."""
-        if isinstance(values, Real):
+        if isinstance(values, float | int) or not isinstance(values, Iterable):
             return cls(y=values, x=values)
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        if isinstance(values, str):
             raise ImageError(f"A pixel size has one, two (Y,X) or three (Z,Y,X) numbers; got {values!r:.40}.")
         values = tuple(values)
         if len(values) == 1:

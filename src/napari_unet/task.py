@@ -138,8 +138,8 @@ def as_image(
     if pixel_size is not None and not isinstance(pixel_size, PixelSize):
         pixel_size = PixelSize.from_sequence(pixel_size)
     if isinstance(data, Image):
-        data = data.with_pixel_size(pixel_size)
-        return data if diameter is None else replace(data, diameter=diameter)
+        image = data.with_pixel_size(pixel_size)
+        return image if diameter is None else replace(image, diameter=diameter)
     if not hasattr(data, "shape") or not hasattr(data, "dtype"):
         raise ImageError(f"An image is an array with a shape and a data type; got {type(data).__name__}.")
     axes = axes or said_axes(data) or guess_axes(tuple(data.shape))

@@ -168,9 +168,10 @@ def _pyramids(node: Any, metadata: dict[str, Any]) -> list[_Found]:
 
 def _as_series(number: int, found: _Found) -> Series:
     shape = tuple(int(n) for n in found.array.shape)
-    letters = "YX" if len(shape) == 2 else "TCZYX"[-len(shape) :]
     if found.multiscale is not None:
         letters = _axes(found.multiscale, found.array)[0]
+    else:
+        letters = _named(found.array, "")[0] if 2 <= len(shape) <= 5 else ""
     return Series(number, found.name, letters, shape)
 
 
