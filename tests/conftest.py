@@ -149,3 +149,14 @@ def nuclei_crop():
     """Return a part of the shipped sample image, axes (Y, X), with a few nuclei in it."""
     image = read_image(Path(str(resources.files("napari_unet") / "samples" / "nuclei.tif")))
     return np.ascontiguousarray(image.data[:200, :260])
+
+
+@pytest.fixture
+def timed_at_once(monkeypatch):
+    """Times are told from the first pixels on, as they are else after some seconds only."""
+    from napari_unet import progress
+    from napari_unet.tiling import pace
+
+    monkeypatch.setattr(pace, "WARM_UP", 0.0)
+    monkeypatch.setattr(pace, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "SETTLED", 0.0)

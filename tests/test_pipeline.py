@@ -331,13 +331,15 @@ def test_averaged_over_flips_tiled_equals_whole(tiny_model, info, settings, how)
     assert "averaged over 4 flips" in str(whole.task)
 
 
-@pytest.mark.parametrize("diameter", [0, -3.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("diameter", [0, -3.0, 0.01, 1e9, True, float("nan"), float("inf")])
 def test_diameters_that_make_no_sense(bright_model, diameter):
-    with pytest.raises(ImageError, match="positive number of pixels"):
+    with pytest.raises(ImageError, match="positive number of pixels, from 1 to 10000"):
         found(squares(), bright_model(info={"diameter": 20}), diameter=diameter)
 
 
-@pytest.mark.parametrize("size", [(0, 1), (-1.0, 1.0), (float("nan"), 1.0), (1, 2, 3, 4), ()])
+@pytest.mark.parametrize(
+    "size", [(0, 1), (-1.0, 1.0), (float("nan"), 1.0), (1, 2, 3, 4), (), 1e-5, 2000.0, ("a", 1), "0.5", True]
+)
 def test_pixel_sizes_that_make_no_sense(bright_model, size):
     with pytest.raises(ImageError, match="pixel size"):
         found(squares(), bright_model(), pixel_size=size)
@@ -476,8 +478,10 @@ def test_nothing_but_one_value(bright_model, value):
         ([[1, 2], [3, 4]], {}, "is an array"),
         ("nuclei.tif", {}, "is an array"),
         (None, {}, "is an array"),
-        (np.zeros((20, 20)), {"tile": 0}, "not possible"),
-        (np.zeros((20, 20)), {"tile": -5}, "not possible"),
+        (np.zeros((20, 20)), {"tile": 0}, "from 1 to 65536"),
+        (np.zeros((20, 20)), {"tile": -5}, "from 1 to 65536"),
+        (np.zeros((20, 20)), {"tile": 64.5}, "from 1 to 65536"),
+        (np.zeros((20, 20)), {"tile": "wide"}, "from 1 to 65536"),
     ],
 )
 def test_what_cannot_be_segmented_is_said_in_a_sentence(bright_model, image, options, said):
@@ -542,7 +546,7 @@ def test_progress_counts_every_tile(bright_model):
 
 
 @pytest.mark.parametrize("tile", [None, 32])
-def test_it_is_told_how_far_a_tile_is(bright_model, slow_tiles, tile):
+def test_it_is_told_how_far_a_tile_is(bright_model, slow_tiles, timed_at_once, tile):
     seen = []
     result = found(squares(), bright_model(), tile=tile, progress=seen.append)
     assert np.array_equal(result.labels, found(squares(), bright_model(), tile=tile).labels)
@@ -637,7 +641,7 @@ def test_a_glance_of_what_is_looked_at_comes_before_a_large_tile(bright_model):
     assert next(segment_steps(small, device="cpu", focus=lambda: (0, 0, 704.0, 804.0))).progress.done == 1
 
 
-def test_the_time_left_is_known_from_the_first_small_tile_on(bright_model):
+def test_the_time_left_is_known_from_the_first_small_tile_on(bright_model, timed_at_once):
     """By pixels, not by tiles: those at a border read less."""
     task = make_task(as_image(np.zeros((2200, 2200), np.uint8)), bright_model())
     events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 704.0, 804.0)))

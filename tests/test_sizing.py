@@ -127,7 +127,7 @@ def test_too_few_objects_tell_nothing(sized_model, image):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.floats(0.5, 500), st.floats(5, 50), st.integers(1, 6000))
+@given(st.floats(0.5, 300), st.floats(5, 50), st.integers(1, 6000))
 def test_an_image_is_made_larger_with_restraint(nuclei, found, best, size):
     info = nuclei.info.model_copy(update={"diameter": best})
     image = Image(np.broadcast_to(np.uint8(0), (size, size)), "YX", found_diameter=found)

@@ -5,15 +5,16 @@ Inside the program arrays are in the order C, Z, Y, X, one time point after the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet import limits
 from napari_unet.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,14 +36,23 @@ class PixelSize:
     def __post_init__(self) -> None:
         for name in ("z", "y", "x"):
             value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value > 0):
+            if value is None:
+                continue
+            if not limits.within(value, limits.PIXEL_SIZE):
                 raise ImageError(
-                    f"The pixel size along {name.upper()} is {value}; it must be a positive number of micrometres."
+                    f"The pixel size along {name.upper()} is {value!s:.40}; it must be a positive number of "
+                    f"micrometres, from {limits.in_words(limits.PIXEL_SIZE)}."
                 )
+            object.__setattr__(self, name, float(value))
 
     @classmethod
-    def from_sequence(cls, values: Sequence[float]) -> PixelSize:
+    def from_sequence(cls, values: Sequence[float] | float) -> PixelSize:
         """Return the pixel size from one (Y = X), two (Y, X) or three (Z, Y, X) numbers in micrometres."""
+        if isinstance(values, float | int) or not isinstance(values, Iterable):
+            return cls(y=values, x=values)
+        if isinstance(values, str):
+            raise ImageError(f"A pixel size has one, two (Y,X) or three (Z,Y,X) numbers; got {values!r:.40}.")
+        values = tuple(values)
         if len(values) == 1:
             return cls(y=values[0], x=values[0])
         if len(values) == 2:
@@ -54,6 +64,45 @@ class PixelSize:
     def along(self, letter: str) -> float | None:
         """Return the size along "Z", "Y" or "X"."""
         return {"Z": self.z, "Y": self.y, "X": self.x}[letter]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image lies and how far its pixels are apart, in the numbers and units of its file.
+
+    Attributes
+    ----------
+    axes : str
+        One letter for each entry of the others.
+    scale : tuple of float
+        From one pixel to the next.
+    translation : tuple of float
+        Where the middle of the first pixel is, in the same units.
+    units : tuple of str
+        As the file spells them; "" where it gives none.
+    """
+
+    axes: str
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    units: tuple[str, ...]
+
+    def of(self, letter: str) -> tuple[float, float, str]:
+        """Return scale, translation and unit of an axis; those of one that it does not know are 1, 0 and ""."""
+        if letter not in self.axes:
+            return 1.0, 0.0, ""
+        axis = self.axes.index(letter)
+        return self.scale[axis], self.translation[axis], self.units[axis]
+
+    def with_pixel_size(self, size: PixelSize) -> Placement:
+        """Return the same for pixels of another size, in micrometres; what lies so many pixels off still does."""
+        scale, translation, units = list(self.scale), list(self.translation), list(self.units)
+        for axis, letter in enumerate(self.axes):
+            wide = size.along(letter) if letter in "ZYX" else None
+            if wide is not None:
+                translation[axis] *= wide / scale[axis]
+                scale[axis], units[axis] = wide, "micrometer"
+        return Placement(self.axes, tuple(scale), tuple(translation), tuple(units))
 
 
 def guess_axes(shape: tuple[int, ...], rgb: bool = False) -> str:
@@ -79,6 +128,62 @@ def guess_axes(shape: tuple[int, ...], rgb: bool = False) -> str:
             f"got {len(shape)} axes with the shape {shape}."
         )
     return guesses[len(space)] + ("C" if rgb else "")
+
+
+_NAMES = {
+    "T": ("t", "time", "frame", "timepoint", "time_point"),
+    "C": ("c", "channel", "ch", "band", "colour", "color", "rgb", "wavelength", "sample", "s"),
+    "Z": ("z", "depth", "slice", "plane", "section"),
+    "Y": ("y", "height", "row", "line"),
+    "X": ("x", "width", "column", "col"),
+}
+_LETTERS = {name: letter for letter, names in _NAMES.items() for name in (*names, *(f"{n}s" for n in names[1:]))}
+
+
+def axis_letter(name: object, kind: object = None) -> str | None:
+    """Return the letter of an axis by its name ("t", "Time", "depth", ...), else by its kind; None: it is not known.
+
+    Parameters
+    ----------
+    name : object
+        As a file has it; anything but text is not known.
+    kind : object
+        As OME-Zarr has it: "time", "channel", or "space", which does not tell.
+    """
+    found = _LETTERS.get(name.strip().lower()) if isinstance(name, str) else None
+    return found or ({"time": "T", "channel": "C"}.get(kind) if isinstance(kind, str) else None)
+
+
+def named_axes(letters: Sequence[str | None], shape: tuple[int, ...]) -> str | None:
+    """Return the axes of an array of which some are named; None where the names say nothing, or cannot be.
+
+    Those without a name are the ones that are left of height and width, then depth, then time.
+
+    Parameters
+    ----------
+    letters : sequence of str or None
+        As from `axis_letter`, one for each axis.
+    shape : tuple of int
+        Of the array.
+    """
+    known = [letter for letter in letters if letter is not None]
+    if not known or len(letters) != len(shape) or len(set(known)) != len(known):
+        return None
+    free = [letter for letter in "XYZTC" if letter not in known]
+    found = list(letters)
+    for axis in reversed(range(len(found))):
+        if found[axis] is None:
+            found[axis] = free.pop(0)
+    axes = "".join(letter for letter in found if letter is not None)
+    return axes if {"Y", "X"} <= set(axes) else None
+
+
+def said_axes(data: Any) -> str | None:
+    """Return the axes that an array names itself (xarray's and Zarr's dimension names); None: it does not."""
+    names = getattr(data, "dims", None) or getattr(getattr(data, "metadata", None), "dimension_names", None)
+    if not isinstance(names, tuple | list):
+        return None
+    return named_axes([axis_letter(name) for name in names], tuple(data.shape))
 
 
 def normalize_axes(axes: str, shape: tuple[int, ...]) -> str:
@@ -136,6 +241,8 @@ class Image:
         was used to none.
     notes : tuple of str
         What its user should know of how it was read, a sentence each: what was left out, or not believed.
+    placement : Placement, optional
+        Where it lies, if its file says more of that than the pixel size; labels of it lie there as well.
 
     Raises
     ------
@@ -155,6 +262,7 @@ class Image:
     found_diameter: float | None = None
     found_against: float | None = None
     notes: tuple[str, ...] = ()
+    placement: Placement | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -164,8 +272,11 @@ class Image:
         object.__setattr__(self, "_sizes", dict(zip(axes, shape, strict=True)))
         if 0 in shape:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Open another one.")
-        if self.diameter is not None and not (np.isfinite(self.diameter) and self.diameter > 0):
-            raise ImageError(f"The object diameter is {self.diameter}; it must be a positive number of pixels.")
+        if self.diameter is not None and not limits.within(self.diameter, limits.DIAMETER):
+            raise ImageError(
+                f"The object diameter is {self.diameter!s:.40}; it must be a positive number of pixels, from "
+                f"{limits.in_words(limits.DIAMETER)}."
+            )
         dtype = np.dtype(self.data.dtype)
         if dtype.kind not in "buif":
             kind = "complex numbers" if dtype.kind == "c" else f"the data type {dtype}"
@@ -173,6 +284,13 @@ class Image:
                 f"{self.name} holds {kind}; whole or real numbers are needed. "
                 "For complex data take its magnitude first."
             )
+
+    def with_pixel_size(self, size: PixelSize | None) -> Image:
+        """Return the same with the pixel size that somebody said; None: it stays as it is."""
+        if size is None:
+            return self
+        placement = None if self.placement is None else self.placement.with_pixel_size(size)
+        return replace(self, pixel_size=size, placement=placement)
 
     def size(self, letter: str) -> int:
         """Return the number of pixels along an axis, 1 if the image does not have it."""

@@ -64,6 +64,7 @@ class SegmentOptions:
     overwrite: bool = False
     diameter: float | Literal["auto"] | None = None
     flips: bool = False
+    series: int | None = None
 
 
 def plan_files(inputs: Sequence[Path], out: Path, file_format: Literal["tif", "zarr"] | None = None) -> list[FileJob]:
@@ -114,9 +115,9 @@ def segment_file(
     """
     if job.target.exists() and not options.overwrite:
         raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
-    image, source = read_image(job.source, options.axes, tolerant=True), Fingerprint.of(job.source)
-    image = replace(image, pixel_size=options.pixel_size or image.pixel_size)
-    image = replace(image, diameter=said_diameter(options.diameter))
+    image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
+    image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
+    image = _told_of_its_place(image, job.target)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     image, model = sized(image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
@@ -146,12 +147,22 @@ def segment_file(
     }
 
 
+def _told_of_its_place(image: Image, target: Path) -> Image:
+    """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
+    where = image.placement
+    lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
+    if target.suffix == ".zarr" or not lies:
+        return image
+    note = f"{target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
+    return replace(image, notes=(*image.notes, note))
+
+
 def _with_plan(progress: ProgressCallback, task: Task, device: str) -> ProgressCallback:
-    """Return a callback that first tells the plan, as soon as it is known how long that takes."""
+    """Return a callback that first tells the plan, and how long that takes if it is known from another image."""
     planned = [task]
 
     def tell(event: Progress) -> None:
-        if planned and event.fraction < 1 and event.remaining and not event.note:
+        if planned and event.fraction < 1 and not event.note:
             event = replace(event, note=f"{planned.pop().timed(device)}")
         progress(event)
 
@@ -169,12 +180,13 @@ def _segment_in_memory(
     image = task.image
     result = segment_task(task, device=options.device, keep_maps=options.maps, progress=progress, cancel=cancel)
     source.check()
-    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite)
+    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
     if result.maps is not None:
         axes = _maps_axes(image)
         drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in axes)
         letters = "".join(letter for letter in "CTZYX" if letter in axes)
-        write_maps(_maps_path(job), result.maps.squeeze(drop), letters, image.pixel_size, options.overwrite)
+        maps = result.maps.squeeze(drop)
+        write_maps(_maps_path(job), maps, letters, image.pixel_size, options.overwrite, image.placement)
     return result
 
 
@@ -194,7 +206,7 @@ def _segment_on_disk(
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
         source.check()
         if target.suffix != ".zarr":
-            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite)
+            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement)
     return outcome
 
 
@@ -207,7 +219,9 @@ def _labels_on_disk(stack: ExitStack, target: Path, task: Task, overwrite: bool)
     )
     axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
     shape = tuple(image.size(letter) for letter in axes)
-    array = create_zarr(folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True)
+    array = create_zarr(
+        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement
+    )
     return Plane(array, axes)
 
 
@@ -226,7 +240,10 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
     folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
     tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
     chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
-    return Plane(create_zarr(folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks), axes)
+    array = create_zarr(
+        folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks, placement=image.placement
+    )
+    return Plane(array, axes)
 
 
 def _chunk(width: int) -> int:

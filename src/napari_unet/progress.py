@@ -13,6 +13,9 @@ from napari_unet.errors import Cancelled
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 
+SETTLED = 3.0
+"""Seconds from the beginning of a job until its mean pace tells something: first steps take several times as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -52,10 +55,10 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left, estimated from the mean pace if nothing better is known; None at the beginning."""
+        """Seconds left, estimated from the mean pace if nothing better is known; None in the first seconds."""
         if self.left is not None:
             return self.left
-        if not self.fraction or not self.elapsed:
+        if not self.fraction or self.elapsed < SETTLED:
             return None
         return self.elapsed / self.fraction * (1 - self.fraction)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.axes import Image, PixelSize, guess_axes
+from napari_unet import limits
+from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
 from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
-from napari_unet.tiling.budget import pixel_budget
+from napari_unet.tiling.budget import free_memory, pixel_budget
 from napari_unet.tiling.engine import FLIPS
 from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
@@ -43,6 +45,9 @@ MOST_ENLARGED = 2.0
 
 LARGE = 2**24
 """Pixels of a plane from which on it is not enlarged without being asked for: the maps would not fit in memory."""
+
+MAX_TILE = 2**16
+"""Width of a tile, in pixels, up to which one may be asked for."""
 
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which it is."""
@@ -129,14 +134,16 @@ def as_image(
     name: str = "image",
     diameter: float | None = None,
 ) -> Image:
-    """Return an `Image` from an array (numpy, dask, zarr) or as it is; axes are guessed where none are given."""
-    if isinstance(data, Image):
-        return data if diameter is None else replace(data, diameter=diameter)
-    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
-        raise ImageError(f"An image is an array with a shape and a data type; got {type(data).__name__}.")
+    """Return an `Image` from an array (numpy, dask, zarr) or as it is; axes that it does not name are guessed."""
     if pixel_size is not None and not isinstance(pixel_size, PixelSize):
         pixel_size = PixelSize.from_sequence(pixel_size)
-    return Image(data, axes or guess_axes(tuple(data.shape)), pixel_size, name=name, diameter=diameter)
+    if isinstance(data, Image):
+        image = data.with_pixel_size(pixel_size)
+        return image if diameter is None else replace(image, diameter=diameter)
+    if not hasattr(data, "shape") or not hasattr(data, "dtype"):
+        raise ImageError(f"An image is an array with a shape and a data type; got {type(data).__name__}.")
+    axes = axes or said_axes(data) or guess_axes(tuple(data.shape))
+    return Image(data, axes, pixel_size, name=name, diameter=diameter)
 
 
 def make_task(
@@ -176,9 +183,11 @@ def make_task(
     Raises
     ------
     ImageError, ModelMismatchError
-        If they do not fit together.
+        If they do not fit together, or the image would be made so large that its maps do not fit in memory.
     """
     spec = model.info.spec
+    if tile is not None and not (limits.within(tile, (1, MAX_TILE)) and tile == int(tile)):
+        raise ImageError(f"A tile is a whole number of pixels wide, from 1 to {MAX_TILE}; got {tile!s:.40}.")
     if spec.ndim == 3 and not image.is_volume:
         raise ImageError(
             f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}). "
@@ -191,6 +200,8 @@ def make_task(
     region = None if field is None else [*(slice(0, n) for n in shape[:-2]), *field]
     if region is not None and zoom:
         region = [*covering(region, shape, work)]
+    if math.prod(work) > math.prod(shape):
+        _check_memory(image, model.info, work, [part.stop - part.start for part in region] if region else work)
     budget = pixel_budget(spec, resolve_device(device))
     plan = _choose_plan(model, mode, partial(make_plan, spec, work, tile, budget, region=region))
     if units is None:
@@ -238,7 +249,8 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
     Raises
     ------
     ModelMismatchError
-        If it is said how wide the objects are, and the model does not know at which size it finds them.
+        If it is said how wide the objects are, and the model does not know at which size it finds them; or if the
+        magnification is none that makes sense (`limits.MAGNIFICATION`).
     """
     if image.diameter is not None and info.diameter is None and not info.is_untrained:
         raise ModelMismatchError(
@@ -256,7 +268,45 @@ def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
         tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, found),) * info.spec.ndim
     if all(1 / tolerance <= z <= tolerance for z in zoom):
         return ()
+    if not all(limits.within(z, limits.MAGNIFICATION) for z in zoom):
+        raise ModelMismatchError(_too_far(image, info, zoom))
     return zoom
+
+
+def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
+    """Return why an image is not rescaled for a model: what was said of both, what it would come to, and what to do."""
+    most = max(zoom, key=lambda z: max(z, 1 / z))
+    size = limits.times([max(1, round(n * z)) for n, z in zip(image.space[-len(zoom) :], zoom, strict=True)])
+    made = f"{most:,.0f} times larger" if most > 1 else f"{1 / most:,.0f} times smaller"
+    comes_to = f"{image.name} would be made {made}, {size} pixels"
+    low, high = limits.MAGNIFICATION
+    if image.diameter is not None and info.diameter is not None:
+        allowed = f"{max(info.diameter / high, 1.0):.2g} to {min(info.diameter / low, limits.DIAMETER[1]):.4g}"
+        return (
+            f"For objects of {image.diameter:g} pixels {comes_to}: {info.name!r} finds those of {info.diameter:g}. "
+            f"Give an object diameter from {allowed}."
+        )
+    if image.pixel_size is not None and info.pixel_size is not None:
+        return (
+            f"The pixels are said to be {image.pixel_size.x:g} µm wide, and {info.name!r} expects "
+            f"{info.pixel_size[-1]:g} µm: {comes_to}. Give the right pixel size (at most {high:g} times larger, or "
+            f"{1 / low:g} times smaller)."
+        )
+    return (
+        f"The model {info.name!r} is used to objects of {info.image_diameter or 0:g} pixels and finds those of "
+        f"{info.diameter or 0:g}: {comes_to}. Choose another model, or give an object diameter."
+    )
+
+
+def _check_memory(image: Image, info: ModelInfo, work: Sequence[int], extent: Sequence[int]) -> None:
+    """Raise ImageError if the maps of what is done of an enlarged image do not fit in memory, before any are made."""
+    needed, free = 4 * (info.spec.out_channels + 1) * math.prod(extent), free_memory(resolve_device("cpu"))
+    if needed > free:
+        raise ImageError(
+            f"{image.name} would be made larger, {limits.times(work)} pixels, which takes about "
+            f"{limits.bytes_in_words(needed)} of memory; {limits.bytes_in_words(free)} are free. "
+            "Give another object diameter or pixel size, or a part of the image."
+        )
 
 
 def scale_is_known(image: Image, info: ModelInfo) -> bool:
@@ -270,7 +320,7 @@ def _fitting(image: Image, best: float, found: float) -> float:
     What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
     """
     if found >= best / RANGE:
-        return min(1.0, best / found)
+        return max(min(1.0, best / found), limits.MAGNIFICATION[0])
     return min(best / RANGE / found, MOST_ENLARGED) if image.space[1] * image.space[2] <= LARGE else 1.0
 
 

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.axes import PixelSize
+from napari_unet.axes import PixelSize, Placement
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
 from napari_unet.io.readers import image_files, read_image, read_labels
@@ -65,12 +65,12 @@ def test_too_many_axes_are_named(tmp_path):
 def test_ome_pixel_size_and_channel_names(tmp_path, rng, unit, factor):
     data = rng.integers(0, 99, (2, 3, 20, 30)).astype(np.uint16)
     metadata = {"axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP", "µ"]}}
-    for letter, value in {"Z": 500.0, "Y": 120.0, "X": 110.0}.items():
-        metadata |= {f"PhysicalSize{letter}": value, f"PhysicalSize{letter}Unit": unit}
+    for letter, value in {"Z": 0.5, "Y": 0.12, "X": 0.11}.items():
+        metadata |= {f"PhysicalSize{letter}": value / factor, f"PhysicalSize{letter}Unit": unit}
     tifffile.imwrite(tmp_path / "a.ome.tif", data, ome=True, metadata=metadata)
     image = read_image(tmp_path / "a.ome.tif")
     assert image.axes == "ZCYX"
-    assert size(image) == pytest.approx((500 * factor, 120 * factor, 110 * factor))
+    assert size(image) == pytest.approx((0.5, 0.12, 0.11))
     assert image.channel_names == ("DAPI", "GFP", "µ")
 
 
@@ -114,11 +114,13 @@ def test_ome_xml_with_entities_is_refused(tmp_path):
     [("um", 1), ("micron", 1), ("\\u00B5m", 1), ("nm", 1e-3), ("mm", 1e3), ("cm", 1e4), ("inch", 25400)],
 )
 def test_imagej_pixel_size(tmp_path, volume, unit, factor):
-    metadata = {"axes": "ZYX", "unit": unit, "spacing": 4.0}
-    tifffile.imwrite(tmp_path / "a.tif", volume, imagej=True, resolution=(1 / 0.5, 1 / 0.8), metadata=metadata)
+    metadata = {"axes": "ZYX", "unit": unit, "spacing": 4 / factor}
+    tifffile.imwrite(
+        tmp_path / "a.tif", volume, imagej=True, resolution=(factor / 0.5, factor / 0.8), metadata=metadata
+    )
     image = read_image(tmp_path / "a.tif")
     assert image.axes == "ZYX"
-    assert size(image) == pytest.approx((4 * factor, 0.8 * factor, 0.5 * factor))
+    assert size(image) == pytest.approx((4, 0.8, 0.5))
 
 
 @pytest.mark.parametrize("metadata", [{"unit": "pixel", "spacing": 2.0}, {}])
@@ -138,7 +140,14 @@ def test_imagej_labels_name_the_channels(tmp_path, rng):
     [
         ("CENTIMETER", 20_000, 0.5),
         ("INCH", 50_800, 0.5),
+        ("INCH", 72, None),
         ("INCH", 300, None),
+        ("INCH", 600, None),
+        ("INCH", 1200, None),
+        ("CENTIMETER", 28.35, None),
+        ("CENTIMETER", 118.11, None),
+        ("CENTIMETER", 1500, 6.6667),
+        ("CENTIMETER", 2**32 - 1, None),
         ("INCH", 1, None),
         ("NONE", 20_000, None),
     ],
@@ -151,8 +160,58 @@ def test_plain_resolution_counts_only_where_it_means_something(tmp_path, unit, p
         resolutionunit=unit,
         metadata=None,
     )
-    found = read_image(tmp_path / "a.tif").pixel_size
-    assert found is None if expected is None else found == PixelSize(y=expected, x=expected)
+    image = read_image(tmp_path / "a.tif")
+    assert size(image) == (None, *[pytest.approx(expected, rel=1e-4)] * 2) if expected else image.pixel_size is None
+    believed = expected is not None or unit == "NONE" or per_unit == 1
+    assert image.notes == () if believed else len(image.notes) == 1 and "--pixel-size" in image.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("micrometres", "said"),
+    [(25_400 / 72, "72 dpi"), (25_400 / 300, "300 dpi"), (2e3, "2e+03 µm"), (1e-5, "1e-05 µm"), (100.0, "")],
+)
+def test_ome_pixel_sizes_that_no_microscope_has_are_not_believed(tmp_path, micrometres, said):
+    metadata = {"axes": "YX", "PhysicalSizeX": micrometres, "PhysicalSizeY": micrometres}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((8, 8), np.uint8), ome=True, metadata=metadata)
+    image = read_image(tmp_path / "a.ome.tif")
+    assert (image.pixel_size is None) == bool(said)
+    assert [said in note for note in image.notes] == ([True] if said else [])
+
+
+def test_a_distance_of_slices_that_makes_no_sense_is_left_out_alone(tmp_path, volume):
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 1e6}
+    tifffile.imwrite(tmp_path / "a.tif", volume, imagej=True, resolution=(2, 2), metadata=metadata)
+    image = read_image(tmp_path / "a.tif")
+    assert size(image) == (None, 0.5, 0.5)
+    assert "distance of slices" in image.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "axes"),
+    [
+        ({"imagej": True, "metadata": {"axes": "TYX"}}, "TYX"),
+        ({"imagej": True, "metadata": {"axes": "ZYX"}}, "ZYX"),
+        ({"imagej": True, "metadata": {"axes": "CYX"}}, "CYX"),
+        ({"ome": True, "metadata": {"axes": "TYX"}}, "TYX"),
+        ({"metadata": {"axes": "TYX"}}, "TYX"),
+        ({"metadata": {"axes": "EYX"}}, "CYX"),
+        ({"metadata": None, "description": "ImageJ=1.54f\nimages=6\nfinterval=5.0\nloop=false\n"}, "TYX"),
+        ({"metadata": None, "description": "ImageJ=1.54f\nimages=6\nloop=false\n"}, "ZYX"),
+    ],
+)
+def test_time_and_channels_are_what_the_file_says(tmp_path, volume, options, axes):
+    name = "a.ome.tif" if options.get("ome") else "a.tif"
+    tifffile.imwrite(tmp_path / name, volume, photometric="minisblack", **options)
+    image = read_image(tmp_path / name)
+    assert image.axes == axes
+    np.testing.assert_array_equal(image.data, volume)
+
+
+def test_positions_taken_for_depth_are_told_of(tmp_path, volume):
+    tifffile.imwrite(tmp_path / "a.tif", volume, photometric="minisblack", metadata={"axes": "RYX"})
+    image = read_image(tmp_path / "a.tif")
+    assert image.axes == "ZYX"
+    assert image.notes[0].startswith("a.tif has 6 positions, taken as depth.")
 
 
 def test_unit_spellings():
@@ -340,6 +399,82 @@ def test_ome_zarr_without_units_has_no_pixel_size(tmp_path):
     assert read_image(tmp_path / "a.zarr").pixel_size is None
 
 
+@pytest.mark.parametrize(
+    ("names", "axes", "told"),
+    [
+        (("c", "y", "x"), "CYX", False),
+        (("t", "y", "x"), "TYX", False),
+        (("z", "y", "x"), "ZYX", False),
+        (("time", "row", "col"), "TYX", False),
+        (("Channel", "Height", "Width"), "CYX", False),
+        (("y", "x", "c"), "YXC", False),
+        (("time", None, None), "TYX", False),
+        (None, "ZYX", False),
+        (("dim_0", "dim_1", "dim_2"), "ZYX", False),
+        (("wells", "y", "x"), "ZYX", True),
+        (("a", "b", "c"), "ZYX", True),
+        (("y", "y", "x"), "ZYX", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["v3", "xarray"])
+def test_names_of_the_axes_of_plain_arrays(tmp_path, names, axes, told, kind):
+    if kind == "v3":
+        zarr.create_array(tmp_path / "a.zarr", shape=(3, 8, 9), dtype="u1", dimension_names=names, zarr_format=3)
+    else:
+        array = zarr.create_array(tmp_path / "a.zarr", shape=(3, 8, 9), dtype="u1", zarr_format=2)
+        array.attrs["_ARRAY_DIMENSIONS"] = list(names) if names else None
+    image = read_image(tmp_path / "a.zarr")
+    if names != ("a", "b", "c"):
+        assert image.axes == axes
+    assert len(image.notes) == told
+    assert read_image(tmp_path / "a.zarr", axes="TYX").axes == "TYX"
+
+
+@pytest.mark.parametrize("named", ["t", "time", "Time", "frames", "anything"])
+def test_ome_zarr_says_time_by_name_or_type(tmp_path, named):
+    axes = [{"name": named, "type": "time"}, *({"name": letter, "type": "space"} for letter in "yx")]
+    ngff(tmp_path / "a.zarr", np.zeros((3, 8, 9), np.uint8), "0.4", axes, [1, 1, 1])
+    assert read_image(tmp_path / "a.zarr").axes == "TYX"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_translations_and_scales_of_both_levels_are_put_together(tmp_path, version):
+    axes = [{"name": letter, "type": "space", "unit": "micrometer"} for letter in "zyx"]
+    ngff(tmp_path / "a.zarr", np.zeros((3, 8, 9), np.uint8), version, axes, [2.0, 0.5, 0.25])
+    node = zarr.open_group(tmp_path / "a.zarr")
+    said = dict(node.attrs)
+    multiscale = (said["ome"] if version == "0.5" else said)["multiscales"][0]
+    steps = multiscale["datasets"][0]["coordinateTransformations"]
+    steps.append({"type": "translation", "translation": [10.0, 20.0, 30.0]})
+    multiscale["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1.0, 2.0, 2.0]},
+        {"type": "translation", "translation": [1.0, 1.0, 1.0]},
+    ]
+    node.attrs.update(said)
+    image = read_image(tmp_path / "a.zarr")
+    assert size(image) == (2.0, 1.0, 0.5)
+    assert image.placement == Placement("ZYX", (2.0, 1.0, 0.5), (11.0, 41.0, 61.0), ("micrometer",) * 3)
+
+
+def test_ome_zarr_scale_without_a_unit_is_kept_and_told_of(tmp_path):
+    ngff(tmp_path / "a.zarr", np.zeros((8, 8), np.uint8), "0.4", ["y", "x"], [0.5, 0.25])
+    image = read_image(tmp_path / "a.zarr")
+    assert image.pixel_size is None
+    assert image.placement == Placement("YX", (0.5, 0.25), (0.0, 0.0), ("", ""))
+    assert len(image.notes) == 1
+    assert "the scale 0.5 and 0.25 (Y, X) without a unit of length" in image.notes[0]
+    said = image.with_pixel_size(PixelSize(1.0, 1.0))
+    assert said.placement == Placement("YX", (1.0, 1.0), (0.0, 0.0), ("micrometer",) * 2)
+
+
+@pytest.mark.parametrize("scale", [[0.0, 1.0], [float("nan"), 1.0], [-1.0, 1.0]])
+def test_ome_zarr_scales_that_are_none_are_ignored(tmp_path, scale):
+    ngff(tmp_path / "a.zarr", np.zeros((8, 8), np.uint8), "0.4", ["y", "x"], scale)
+    image = read_image(tmp_path / "a.zarr")
+    assert image.placement is None
+    assert image.pixel_size is None
+
+
 def test_plain_zarr_array_and_group_of_one(tmp_path, volume):
     zarr.save_array(tmp_path / "a.zarr", volume)
     zarr.open_group(tmp_path / "b.zarr", mode="w").create_array("x", data=volume)
@@ -355,7 +490,7 @@ def test_bioformats_series(tmp_path, volume):
     for number in (0, 1):
         ngff(tmp_path / "a.zarr" / str(number), volume + number, "0.4", ["z", "y", "x"], [1, 1, 1])
     np.testing.assert_array_equal(read_image(tmp_path / "a.zarr", series=1).data, volume + 1)
-    with pytest.raises(ImageError, match="no series 2"):
+    with pytest.raises(ImageError, match="0 to 1; got 2"):
         read_image(tmp_path / "a.zarr", series=2)
 
 

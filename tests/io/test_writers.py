@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.axes import PixelSize
+from napari_unet.axes import PixelSize, Placement
 from napari_unet.errors import FileFormatError, ImageError, LabelsError
 from napari_unet.io import writers, zarrs
 from napari_unet.io.readers import read_image, read_labels
@@ -48,6 +48,18 @@ def test_unknown_pixel_size_stays_unknown(tmp_path, name):
     assert image.pixel_size is None
     image = read_image(write_labels(tmp_path / name, make_labels((4, 8, 9)), "ZYX", PixelSize(1, 1), overwrite=True))
     assert image.pixel_size == PixelSize(1, 1)
+
+
+def test_labels_in_zarr_lie_where_their_image_does(tmp_path):
+    place = Placement("YXZ", (0.5, 0.25, 2.0), (10.0, 20.0, 0.0), ("nanometer", "nanometer", ""))
+    path = write_labels(tmp_path / "a.zarr", make_labels((8, 9, 4)), "YXZ", placement=place)
+    assert zarr.open(path).attrs["multiscales"][0]["datasets"][0]["coordinateTransformations"] == [
+        {"type": "scale", "scale": [2.0, 0.5, 0.25]},
+        {"type": "translation", "translation": [0.0, 10.0, 20.0]},
+    ]
+    assert read_image(path).placement == Placement(
+        "ZYX", (2.0, 0.5, 0.25), (0.0, 10.0, 20.0), ("", "nanometer", "nanometer")
+    )
 
 
 def test_axes_are_put_in_order(tmp_path):

@@ -66,7 +66,7 @@ def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller
         assert np.array_equal(labels.data == label, before == label), "an object keeps its id, and its colour"
 
 
-def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch):
+def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch, timed_at_once):
     monkeypatch.setattr(pace, "pace_of", cache(pace.pace_of.__wrapped__))
     for module in (task, network):
         monkeypatch.setattr(module, "pace_of", pace.pace_of)

@@ -210,3 +210,75 @@ def test_large_label_files_are_painted_where_they_are(tmp_path, monkeypatch, sha
     assert (plane == 7).sum() == 400
     layer.undo()
     assert not (stored[...] == 9).any()
+
+
+def ome_zarr(path, scale, translation=None, unit="micrometer", shape=(3, 20, 30)):
+    array = create_zarr(path, shape, "ZYX", None, np.uint8, name="a")
+    group = zarr.open_group(path)
+    steps = [{"type": "scale", "scale": scale}]
+    steps += [] if translation is None else [{"type": "translation", "translation": translation}]
+    axes = [{"name": letter, "type": "space"} | ({"unit": unit} if unit else {}) for letter in "zyx"]
+    datasets = [{"path": "0", "coordinateTransformations": steps}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return array
+
+
+def test_a_layer_lies_where_its_file_says_and_labels_of_it_are_written_there(tmp_path):
+    ome_zarr(tmp_path / "a.zarr", [2000, 500, 250], [10_000, 20_000, 30_000], "nanometer")
+    (layer,) = layers(str(tmp_path / "a.zarr"))
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.25))
+    np.testing.assert_allclose(layer.translate, (10, 20, 30))
+    labels = Labels(np.ones(layer.data.shape, int), scale=layer.scale, translate=layer.translate, units=layer.units)
+    write_labels_layer(str(tmp_path / "b.zarr"), *labels.as_layer_data_tuple()[:2])
+    (back,) = layers(str(tmp_path / "b.zarr"))
+    np.testing.assert_allclose(back.scale, layer.scale)
+    np.testing.assert_allclose(back.translate, layer.translate)
+    assert back.units == layer.units
+
+
+def test_a_scale_without_a_unit_is_a_scale_in_pixels(tmp_path):
+    ome_zarr(tmp_path / "a.zarr", [4, 0.5, 0.5], [8, 1, 1], unit="")
+    (layer,) = layers(str(tmp_path / "a.zarr"))
+    np.testing.assert_allclose(layer.scale, (4, 0.5, 0.5))
+    np.testing.assert_allclose(layer.translate, (8, 1, 1))
+    assert [str(unit) for unit in layer.units] == ["pixel"] * 3
+    assert "without a unit" in layer.metadata["napari_unet"]["notes"][0]
+    write_labels_layer(str(tmp_path / "b.zarr"), np.ones(layer.data.shape, int), layer.as_layer_data_tuple()[1])
+    (multiscale,) = zarr.open(tmp_path / "b.zarr").attrs["multiscales"]
+    steps = multiscale["datasets"][0]["coordinateTransformations"]
+    assert steps == [{"type": "scale", "scale": [4, 0.5, 0.5]}, {"type": "translation", "translation": [8, 1, 1]}]
+
+
+def test_every_image_of_a_file_is_a_layer_and_the_one_that_is_meant_is_shown(tmp_path):
+    data = np.random.default_rng(0).integers(0, 99, (3, 20, 30)).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        for number, plane in enumerate(data):
+            writer.write(plane, metadata={"axes": "YX", "Name": f"p{number}"})
+    found = layers(str(tmp_path / "a.ome.tif"))
+    assert [layer.name for layer in found] == ["a p1", "a p2", "a p0"]
+    assert [layer.visible for layer in found] == [False, False, True]
+    for layer, number in zip(found, (1, 2, 0), strict=True):
+        np.testing.assert_array_equal(layer.data, data[number])
+
+
+def test_of_many_images_one_is_a_layer_and_it_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.layers.reader.MAX_SERIES", 2)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((20, 30), np.uint8), metadata={"axes": "YX"})
+    (layer,) = layers(str(tmp_path / "a.ome.tif"))
+    assert "holds 3 images" in layer.metadata["napari_unet"]["notes"][0]
+
+
+def test_labels_with_a_palette_stay_numbers(tmp_path):
+    from PIL import Image as Picture
+
+    numbers = np.random.default_rng(0).integers(0, 9, (20, 30)).astype(np.uint8)
+    picture = Picture.fromarray(numbers, "P")
+    picture.putpalette(np.random.default_rng(1).integers(0, 255, 768).astype(np.uint8).tolist())
+    picture.save(tmp_path / "a_labels.png")
+    picture.save(tmp_path / "b.png")
+    (labels,), (image,) = layers(str(tmp_path / "a_labels.png")), layers(str(tmp_path / "b.png"))
+    assert isinstance(labels, Labels)
+    np.testing.assert_array_equal(labels.data, numbers)
+    assert image.rgb

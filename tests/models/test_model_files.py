@@ -346,3 +346,23 @@ def test_channels(tiny_model):
         tiny_model(in_channels=2).check_channels(3)
     with pytest.raises(ModelMismatchError, match="Choose one of the channels 0 to 3"):
         tiny_model(in_channels=3, info={"inputs": "colour"}).check_channels(4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pixel_size", [1e9, 1e9]),
+        ("pixel_size", [1e-9, 1e-9]),
+        ("diameter", 0.01),
+        ("diameter", 1e9),
+        ("normalization", {"low": 90.0, "high": 10.0}),
+        ("normalization", {"clip": [4.0, -1.0]}),
+        ("decoding", {"smoothing": 1e9}),
+        ("decoding", {"meeting": 10**9}),
+        ("decoding", {"min_size": 10**12}),
+        ("fast", {"halo": [10**7, 10**7], "maps_error": 0.1, "labels_differing": 0.1}),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(rewritten, field, value):
+    text = refusal(rewritten(info=lambda description: description.update({field: value})))
+    assert "The description in changed.safetensors is not valid" in text

@@ -13,7 +13,7 @@ from napari_unet.axes import Image
 from napari_unet.inference import segment_steps
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.task import make_task
-from napari_unet.tiling.pace import Pace, pace_of
+from napari_unet.tiling.pace import MIN_SECONDS, WARM_UP, Pace, pace_of
 from napari_unet.tiling.plan import make_plan
 
 AMOUNTS = st.floats(1, 1e9)
@@ -23,10 +23,22 @@ AMOUNTS = st.floats(1, 1e9)
 def test_it_lies_between_the_slowest_and_the_fastest(notes):
     pace = Pace()
     assert pace.per_second is None
+    pace.note(1.0, WARM_UP)
     for pixels, seconds in notes:
-        pace.note(pixels, seconds)
+        pace.note(pixels, max(seconds, MIN_SECONDS))
+    notes = [(pixels, max(seconds, MIN_SECONDS)) for pixels, seconds in notes]
     speeds = [pixels / seconds for pixels, seconds in notes]
     assert min(speeds) * 0.999 <= pace.per_second <= max(speeds) * 1.001
+
+
+def test_the_first_second_does_not_count_and_nothing_is_told_for_two_more():
+    pace = Pace()
+    pace.note(10, 1.5)  # slow: libraries start
+    assert pace.per_second is None
+    pace.note(1000, 1.0)
+    assert pace.per_second is None
+    pace.note(1000, 1.0)
+    assert pace.per_second == 1000
 
 
 def test_what_is_long_ago_counts_little():
@@ -54,7 +66,7 @@ def test_a_plan_tells_the_seconds_where_they_are_known():
     assert str(replace(plan, pace=1e12)).endswith("about 1 s")
 
 
-def test_a_task_tells_the_seconds_of_all_its_slices_once_one_was_done(bright_model):
+def test_a_task_tells_the_seconds_of_all_its_slices_once_one_was_done(bright_model, timed_at_once):
     model = bright_model(features=2, levels=1, up="interpolated")
     image = Image(np.zeros((3, 40, 40), np.uint8), "ZYX")
     task = make_task(image, model)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from napari_unet.axes import Image
+from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
-from napari_unet.io.tiffs import TIFF_SUFFIXES, read_tiff
-from napari_unet.io.zarrs import is_zarr, read_zarr
+from napari_unet.io.pictures import list_picture_series, read_picture
+from napari_unet.io.tiffs import TIFF_SUFFIXES, list_tiff_series, read_tiff
+from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.io.series import Series
 
 _T = TypeVar("_T")
 
@@ -29,7 +34,12 @@ SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
 
 
 def read_image(
-    path: str | os.PathLike[str], axes: str | None = None, series: int = 0, *, tolerant: bool = False
+    path: str | os.PathLike[str],
+    axes: str | None = None,
+    series: int | None = None,
+    *,
+    tolerant: bool = False,
+    indices: bool = False,
 ) -> Image:
     """Read an image: in memory if it is small, lazily (a dask array) if it is not.
 
@@ -39,16 +49,20 @@ def read_image(
         A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP picture.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
-    series : int
-        Number of the image in a file that holds several.
+    series : int, optional
+        Number of the image in a file that holds several (`list_series`); None: the one with the largest planes, of
+        several the first, which `Image.notes` then tell.
     tolerant : bool
         Whether single damaged chunks of a Zarr folder count as empty and are noted in `Image.damage`, instead of being
         an error.
+    indices : bool
+        Whether numbers that stand for colours or grey values are read as they are stored: those of labels.
 
     Returns
     -------
     Image
-        With its pixel size in micrometres if the file tells it. Colours are channels; alpha is dropped.
+        With its pixel size in micrometres if the file tells it. Colours are channels, red, green and blue; alpha is
+        dropped. What was not believed or left out is in its `notes`.
 
     Raises
     ------
@@ -57,22 +71,73 @@ def read_image(
     ImageError
         If its axes, shape or data type cannot be used.
     """
-    image = _read(Path(path), axes, series, tolerant=tolerant)
+    if series is not None and (isinstance(series, bool) or not isinstance(series, int) or series < 0):
+        raise ImageError(f"A series is a whole number from 0; got {series!r:.40}.")
+    image = _read(Path(path), axes, series, tolerant=tolerant, indices=indices)
     return image if isinstance(image.data, np.ndarray) else replace(image, source=Path(path))
 
 
-def _read(path: Path, axes: str | None, series: int, *, tolerant: bool) -> Image:
+def _read(path: Path, axes: str | None, series: int | None, *, tolerant: bool, indices: bool) -> Image:
+    kind = _kind(path)
+    if kind == "zarr":
+        return read_zarr(path, axes, series, tolerant=tolerant)
+    return _guarded(partial(read_tiff if kind == "tiff" else read_picture, indices=indices), path, axes, series)
+
+
+def list_series(path: str | os.PathLike[str]) -> list[Series]:
+    """Return the images in a file, without their pixels, by the numbers that `read_image` takes.
+
+    Thumbnails and smaller copies of an image are left out, and so are the images of other files of a set.
+
+    Raises
+    ------
+    FileFormatError
+        As for `read_image`.
+    """
+    path = Path(path)
+    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "picture": list_picture_series}[_kind(path)]
+    return _guarded(listing, path)
+
+
+def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | None:
+    """Return the axes that a file says its one image has, in the letters of this program, without reading the pixels.
+
+    Parameters
+    ----------
+    path : path
+    shape : tuple of int
+        Of the array that somebody has read from it, whose axes they are if the image is of that shape.
+
+    Returns
+    -------
+    str or None
+        None where it holds several, or one of another shape, or says nothing that is known here.
+    """
+    series = list_series(path)
+    if len(series) != 1:
+        return None
+    axes, sizes = series[0].axes, series[0].shape
+    every = range(len(sizes))
+    long = [axis for axis in every if sizes[axis] > 1]  # most readers drop the others, and make layers of channels
+    for kept in (every, long, [axis for axis in every if axes[axis] != "C"], [i for i in long if axes[i] != "C"]):
+        letters = "".join(axes[axis] for axis in kept)
+        if tuple(sizes[axis] for axis in kept) == shape and set(letters) <= set(CANONICAL + "S"):
+            return letters.replace("S", "C")
+    return None
+
+
+def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
-        return read_zarr(path, axes, series, tolerant=tolerant)
+        return "zarr"
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
-        return _guarded(read_tiff, path, axes, series)
+        return "tiff"
     if suffix in PICTURE_SUFFIXES:
-        return _guarded(_read_picture, path, axes, series)
+        return "picture"
     raise FileFormatError(
         f"{path.name} is of a kind that is not read here; those that are: {', '.join(SUFFIXES)}. "
         "Save it as OME-TIFF, for example with Fiji."
@@ -99,7 +164,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     LabelsError
         If its pixels are not whole numbers from 0, or it has several channels.
     """
-    image = read_image(path)
+    image = read_image(path, indices=True)
     labels = _guarded(lambda _: np.asarray(image.data), Path(path))
     if "C" in image.axes:
         if image.n_channels > 1:
@@ -167,16 +232,3 @@ def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
         raise FileFormatError(f"{path.name} is too large for the memory of this computer.") from error
     except Exception as error:  # decoders fail on damaged and hostile files in ways of their own
         raise lazy.unreadable(path.name, error) from error
-
-
-def _read_picture(path: Path, axes: str | None, series: int) -> Image:
-    import imageio.v3  # scikit-image depends on it; its own imread tries every plugin on a damaged file
-
-    if series != 0:
-        raise ImageError(f"{path.name} has the series 0 only; got {series}.")
-    if path.stat().st_size == 0:
-        raise FileFormatError(f"{path.name} is empty.")
-    data = imageio.v3.imread(path, plugin="pillow", index=0)
-    if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is transparency
-        data = data[..., :-1]
-    return Image(data, axes or ("YXC" if data.ndim == 3 else "YX"), name=path.name)

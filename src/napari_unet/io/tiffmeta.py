@@ -3,132 +3,147 @@
 from __future__ import annotations
 
 import re
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.axes import PixelSize
-from napari_unet.errors import FileFormatError
 from napari_unet.io.units import length
+from napari_unet.limits import MAX_PRINTED, PIXEL_SIZE, in_words, printed_dpi, within
 
-_DEFAULT_DPI = (72.0, 96.0, 150.0, 300.0)  # what software writes when it knows nothing about the scale
-_LARGEST_PIXEL = 1000.0  # micrometres; a plain tag that says more is a default of 1 pixel per inch or centimetre
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
 
+    Lengths = tuple[float | None, float, float]
 
-def refuse_entities(xml: str, name: str) -> None:
-    """Refuse XML that declares entities: OME-XML has none, and they can be made to fill the memory.
-
-    Raises
-    ------
-    FileFormatError
-        If there is a document type declaration.
-    """
-    if re.search(r"<!\s*(DOCTYPE|ENTITY)", xml, re.IGNORECASE):
-        raise FileFormatError(f"{name} has a document type declaration in its OME-XML, which is not allowed there.")
+_OF_PRINT = ("inch", "in", "inches", "cm", "centimeter", "centimetre")
+_SAY = "Give the right one with --pixel-size, or as the layer's scale."
 
 
-def tiff_pixel_size(tif: Any, series: int) -> PixelSize | None:
-    """Return the pixel size of an open TIFF file, or None if it is not known.
+def tiff_pixel_size(tif: Any, series: Any, ome: ElementTree.Element | None) -> tuple[PixelSize | None, str]:
+    """Return the pixel size of an image in an open TIFF file, or None if it is not known, and why it is not believed.
 
     Parameters
     ----------
     tif : tifffile.TiffFile
         The file.
-    series : int
-        Number of the image in the file.
+    series : tifffile.TiffPageSeries
+        The image.
+    ome : Element, optional
+        What OME-XML says of its pixels.
     """
+    name = tif.filehandle.name
+    if ome is not None:
+        return believed(_ome_size(ome), name)
     if tif.is_ome:
-        pixels = _ome_pixels(tif.ome_metadata, series)
-        return _ome_size(pixels) if pixels is not None else None
+        return None, ""
     if tif.is_imagej:
         metadata = tif.imagej_metadata or {}
         if "unit" in metadata:
-            return _imagej_size(metadata, _per_unit(tif, series))
+            unit = str(metadata["unit"]).strip().lower()
+            return believed(_imagej_size(metadata, _per_unit(series)), name, printed=unit in _OF_PRINT)
     if tif.is_lsm:
         metadata = tif.lsm_metadata or {}
-        return _size(*(length(metadata.get(f"VoxelSize{letter}"), "m") for letter in "ZYX"))
+        return believed(_lengths(*(length(metadata.get(f"VoxelSize{letter}"), "m") for letter in "ZYX")), name)
     if tif.is_stk:
-        return _stk_size(tif.stk_metadata or {})
+        return believed(_stk_size(tif.stk_metadata or {}), name)
     if tif.is_svs:
         found = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", tif.pages[0].description)
         size = length(found.group(1), "um") if found else None
-        return _size(None, size, size)
-    return _plain_size(tif, series)
+        return believed(_lengths(None, size, size), name)
+    return believed(_plain_size(series), name, printed=True)
 
 
-def tiff_channel_names(tif: Any, series: int, n_channels: int) -> tuple[str, ...]:
-    """Return the names of the channels of an open TIFF file; empty unless there are `n_channels` of them."""
+def believed(lengths: Lengths | None, name: str, *, printed: bool = False) -> tuple[PixelSize | None, str]:
+    """Return a pixel size that a file gives if it is one that there is in microscopy, and else why it is left out.
+
+    Parameters
+    ----------
+    lengths : tuple of float, optional
+        Micrometres along Z (None: not known), Y and X.
+    name : str
+        Of the file.
+    printed : bool
+        Whether it comes from what is meant for printers first.
+    """
+    if lengths is None:
+        return None, ""
+    z, y, x = lengths
+    dpi = printed_dpi(y, x)
+    if dpi is not None or (printed and max(y, x) > MAX_PRINTED):
+        dpi = dpi or round(25_400 / max(y, x))
+        return (
+            None,
+            f"{name} has the print resolution of {dpi} dpi ({x:.4g} µm a pixel), which is no pixel size. {_SAY}",
+        )
+    wrong = [size for size in (y, x) if not within(size, PIXEL_SIZE)]
+    if wrong:
+        return None, f"{name} gives a pixel size of {wrong[0]:.3g} µm, which is not from {in_words(PIXEL_SIZE)}. {_SAY}"
+    if z is not None and not within(z, PIXEL_SIZE):
+        note = f"{name} gives a distance of slices of {z:.3g} µm, which is not from {in_words(PIXEL_SIZE)}. {_SAY}"
+        return PixelSize(y=y, x=x), note
+    return PixelSize(y=y, x=x, z=z), ""
+
+
+def tiff_channel_names(tif: Any, ome: ElementTree.Element | None, n_channels: int) -> tuple[str, ...]:
+    """Return the names of the channels of an image in a TIFF file; empty unless there are `n_channels` of them."""
     names: list[str] = []
-    if tif.is_ome:
-        pixels = _ome_pixels(tif.ome_metadata, series)
-        names = [] if pixels is None else [c.get("Name") or "" for c in pixels.findall("{*}Channel")]
+    if ome is not None:
+        names = [c.get("Name") or "" for c in ome.findall("{*}Channel")]
     elif tif.is_imagej:
         labels = (tif.imagej_metadata or {}).get("Labels") or []
         names = [str(label).strip() for label in ([labels] if isinstance(labels, str) else labels)]
     return tuple(names) if len(names) == n_channels and all(names) else ()
 
 
-def _size(z: float | None, y: float | None, x: float | None) -> PixelSize | None:
+def _lengths(z: float | None, y: float | None, x: float | None) -> Lengths | None:
     """Return a pixel size; what is not known of Y or X is taken from the other."""
     y, x = y or x, x or y
-    return None if y is None or x is None else PixelSize(y=y, x=x, z=z)
+    return None if y is None or x is None else (z, y, x)
 
 
-def _ome_pixels(xml: str, series: int) -> ElementTree.Element | None:
-    try:
-        images = ElementTree.fromstring(xml).findall("{*}Image")
-    except ElementTree.ParseError:
-        return None
-    return images[series].find("{*}Pixels") if series < len(images) else None
-
-
-def _ome_size(pixels: ElementTree.Element) -> PixelSize | None:
+def _ome_size(pixels: ElementTree.Element) -> Lengths | None:
     sizes = []
     for letter in "ZYX":
         unit = pixels.get(f"PhysicalSize{letter}Unit", "µm")  # the default of the OME schema
         sizes.append(length(pixels.get(f"PhysicalSize{letter}"), unit))
-    return _size(*sizes)
+    return _lengths(*sizes)
 
 
-def _imagej_size(metadata: dict[str, Any], per_unit: tuple[float, float]) -> PixelSize | None:
+def _imagej_size(metadata: dict[str, Any], per_unit: tuple[float, float]) -> Lengths | None:
     unit = str(metadata["unit"])
-    if unit.strip().lower() in ("inch", "in") and _meaningless(per_unit):
-        return None
     y = length(1 / per_unit[0], unit) if per_unit[0] else None
     x = length(1 / per_unit[1], unit) if per_unit[1] else None
     spacing = metadata.get("spacing")
     z = length(abs(spacing), str(metadata.get("zunit", unit))) if isinstance(spacing, int | float) else None
-    return _size(z, y, x)
+    return _lengths(z, y, x)
 
 
-def _stk_size(metadata: dict[str, Any]) -> PixelSize | None:
+def _stk_size(metadata: dict[str, Any]) -> Lengths | None:
     unit = str(metadata.get("CalibrationUnits", ""))
     distances = metadata.get("ZDistance")
     z = length(distances[0], unit) if distances is not None and len(distances) else None
-    return _size(z, length(metadata.get("YCalibration"), unit), length(metadata.get("XCalibration"), unit))
+    return _lengths(z, length(metadata.get("YCalibration"), unit), length(metadata.get("XCalibration"), unit))
 
 
-def _plain_size(tif: Any, series: int) -> PixelSize | None:
-    tag = tif.series[series].keyframe.tags.get("ResolutionUnit")
-    unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 1)
-    per_unit = _per_unit(tif, series)
-    if unit is None or not all(per_unit) or (unit == "inch" and _meaningless(per_unit)):
+def _plain_size(series: Any) -> Lengths | None:
+    tag = series.keyframe.tags.get("ResolutionUnit")
+    try:
+        unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 1)
+    except (TypeError, ValueError):
         return None
-    size = _size(None, length(1 / per_unit[0], unit), length(1 / per_unit[1], unit))
-    return size if size is not None and max(size.y, size.x) <= _LARGEST_PIXEL else None
+    per_unit = _per_unit(series)
+    if unit is None or not all(per_unit) or per_unit == (1, 1):  # which programs write for lack of anything
+        return None
+    return _lengths(None, length(1 / per_unit[0], unit), length(1 / per_unit[1], unit))
 
 
-def _per_unit(tif: Any, series: int) -> tuple[float, float]:
+def _per_unit(series: Any) -> tuple[float, float]:
     """Return the pixels per unit along Y and X, 0 where they are not known."""
     values = []
     for name in ("YResolution", "XResolution"):
-        tag = tif.series[series].keyframe.tags.get(name)
+        tag = series.keyframe.tags.get(name)
         try:
             numerator, denominator = tag.value
             values.append(numerator / denominator)
         except (AttributeError, TypeError, ValueError, ZeroDivisionError):
             values.append(0.0)
     return values[0], values[1]
-
-
-def _meaningless(per_inch: tuple[float, float]) -> bool:
-    return per_inch[0] == per_inch[1] and round(per_inch[0], 2) in _DEFAULT_DPI

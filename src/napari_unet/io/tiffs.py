@@ -13,20 +13,27 @@ import tifffile
 from napari_unet.axes import CANONICAL, Image
 from napari_unet.errors import FileFormatError, ImageError
 from napari_unet.io import lazy
-from napari_unet.io.tiffmeta import refuse_entities, tiff_channel_names, tiff_pixel_size
+from napari_unet.io.colours import tiff_conversion
+from napari_unet.io.ome import OmeImage, described
+from napari_unet.io.series import Series, chosen
+from napari_unet.io.tiffmeta import tiff_channel_names, tiff_pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from xml.etree import ElementTree
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".qptiff")
 
 _ALPHA = (1, 2)  # values of the ExtraSamples tag: transparency, with the colours multiplied by it or not
 _LARGEST_PAGE = 256 * 2**20  # bytes; a larger plane is read by its strips
+_SCANNERS = ("svs", "ndpi", "scn", "qpi", "bif", "philips", "avs")  # slides, with small pictures beside the image
+_WHAT = {"A": "angles", "P": "phases", "R": "positions", "H": "lifetimes", "E": "wavelengths", "L": "exposures",
+         "V": "events", "M": "mosaic positions"}  # fmt: skip
 _CUT_OFF = ("invalid page offset", "invalid offset to page", "ImageJ series metadata invalid")
 
 
-def read_tiff(path: Path, axes: str | None = None, series: int = 0) -> Image:
+def read_tiff(path: Path, axes: str | None = None, series: int | None = None, *, indices: bool = False) -> Image:
     """Read an image of a TIFF file, lazily if it is large.
 
     Parameters
@@ -35,39 +42,130 @@ def read_tiff(path: Path, axes: str | None = None, series: int = 0) -> Image:
         The file.
     axes : str, optional
         Meaning of the axes as they are stored; None: as the file says.
-    series : int
-        Number of the image in a file that holds several; of a pyramid the full resolution is read.
+    series : int, optional
+        Number of the image in a file that holds several; of a pyramid the full resolution is read. None: the one with
+        the largest planes of those that are stored in this very file.
+    indices : bool
+        Whether numbers are read as they are stored, whatever grey values or colours they stand for.
 
     Raises
     ------
     FileFormatError
         If the file is truncated, damaged or not a TIFF file.
     ImageError
-        If there is no such series or its axes cannot be used.
+        If there is no such series or its axes or colours cannot be used.
     """
     with _opened(path) as (tif, complaints):
-        if tif.is_ome:
-            refuse_entities(tif.ome_metadata, path.name)
-        n_series = len(tif.series)
-        if n_series == 0:
-            raise FileFormatError(f"{path.name} holds no image.")
-        if not 0 <= series < n_series:
-            raise ImageError(f"{path.name} has the series 0 to {n_series - 1}; got {series}.")
-        chosen = tif.series[series]
-        _check_complete(path, tif, chosen, complaints)
-        data = _pixels(chosen, path.name)
-        stored = chosen.axes
-        if _has_alpha(chosen):
+        found, ome, notes = _chosen(path, tif, series)
+        elsewhere = _other_file(path, tif, found)
+        if elsewhere is not None:
+            return read_tiff(elsewhere, axes, indices=indices)
+        _check_complete(path, tif, found, complaints)
+        data, stored = _pixels(found, path.name), found.axes
+        if _has_alpha(found):
             data = data[tuple(slice(-1) if letter == "S" else slice(None) for letter in stored)]
-        data, letters = _resolve_axes(data, stored, axes, path.name)
+        conversion = None if indices else tiff_conversion(found.keyframe, stored, path.name)
+        if conversion is not None:
+            data, stored = conversion.of(data, stored)
+            notes = (*notes, *([conversion.note] if conversion.note else []))
+        data, letters, note = _resolve_axes(data, stored, axes, path.name, _of_time(tif))
+        size, doubt = tiff_pixel_size(tif, found, ome)
         n_channels = dict(zip(letters, data.shape, strict=False)).get("C", 1)
-        return Image(
-            data,
-            letters,
-            tiff_pixel_size(tif, series),
-            tiff_channel_names(tif, series, n_channels),
-            name=path.name,
+        names = tiff_channel_names(tif, ome, n_channels)
+        notes = (*notes, *filter(None, (note, doubt)))
+        return Image(data, letters, size, names, name=path.name, notes=notes)
+
+
+def list_tiff_series(path: Path) -> list[Series]:
+    """Return the images in a TIFF file that can be asked for; of a set of files, those that this one holds.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not a TIFF file.
+    """
+    with _opened(path) as (tif, _):
+        ome = described(tif.ome_metadata, path)
+        return [_as_series(image) for image in ome.choices] if ome is not None and ome.images else _own_series(tif)
+
+
+class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
+    """A TIFF file of which one image only may be described, so that others are not looked for in other files."""
+
+    said: str | None = None
+
+    @property
+    def ome_metadata(self) -> str | None:
+        """The OME-XML of the file, or what is taken for it."""
+        return self.said if self.said is not None else super().ome_metadata
+
+    @property
+    def is_mmstack(self) -> bool:
+        """Whether it is read by Micro-Manager's own index, which has the positions of other files as well."""
+        return self.said is None and bool(super().is_mmstack)
+
+
+def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree.Element | None, tuple[str, ...]]:
+    """Return the series that is read, what OME-XML says of its pixels, and what the user should know."""
+    ome = described(tif.ome_metadata, path)
+    if ome is not None and ome.images:
+        one, notes = chosen(
+            [_as_series(image) for image in (ome.images if asked is not None else ome.choices)], asked, path.name
         )
+        tif.said = ome.xml(one.number)
+        if tif.series and tif.series[0].kind == "ome":
+            return tif.series[0], ome.images[one.number].pixels, (*ome.notes, *notes)
+        if len(ome.images) > 1 or not tif.series:  # else it says so little that its planes are taken as they come
+            raise FileFormatError(
+                f"{path.name} does not hold the planes of image {one} that its OME-XML describes. Save it again."
+            )
+    own = _own_series(tif)
+    if not own:
+        raise FileFormatError(f"{path.name} holds no image.")
+    one, notes = chosen(own if asked is None else [_of_tiff(*each) for each in enumerate(tif.series)], asked, path.name)
+    pixels = ome.images[0].pixels if ome is not None and ome.images and one.number == 0 else None
+    return tif.series[one.number], pixels, (*(ome.notes if ome is not None else ()), *notes)
+
+
+def _other_file(path: Path, tif: _Tiff, found: Any) -> Path | None:
+    """Return the file of a set that holds all of an image that was asked for, if it is another one."""
+    owner = found.keyframe.parent
+    if owner is tif or found.is_multifile:
+        return None
+    other = path.with_name(owner.filehandle.name)
+    if other == path:
+        return None
+    theirs = described(owner.ome_metadata, other)
+    if theirs is None or [image.name for image in theirs.choices] != [found.name]:
+        raise ImageError(f"That image of {path.name} is in {other.name}. Open that file.")
+    return other
+
+
+def _own_series(tif: _Tiff) -> list[Series]:
+    """Return the images of a file that no OME-XML describes, without thumbnails and what else scanners add."""
+    every = list(enumerate(tif.series))
+    own = [(number, found) for number, found in every if not found.keyframe.is_reduced] or every
+    series = [_of_tiff(*each) for each in own]
+    if own and own[0][1].kind in _SCANNERS:
+        series = [one for one in series if not one.is_aside] or series
+    return series
+
+
+def _of_tiff(number: int, found: Any) -> Series:
+    return Series(number, str(found.name or ""), str(found.axes), tuple(int(n) for n in found.shape))
+
+
+def _as_series(image: OmeImage) -> Series:
+    sizes = {letter: image.pixels.get(f"Size{letter}", "1") for letter in CANONICAL}
+    known = {letter: int(size) if size.isdecimal() else 1 for letter, size in sizes.items()}
+    axes = "".join(letter for letter in CANONICAL if letter in "YX" or known[letter] > 1)
+    return Series(image.number, image.name, axes, tuple(known[letter] for letter in axes))
+
+
+def _of_time(tif: _Tiff) -> bool:
+    """Whether planes of which ImageJ does not say more are those of a movie: there is an interval between them."""
+    metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
+    return bool(metadata.get("finterval") or metadata.get("fps"))
 
 
 class _Complaints(logging.Handler):
@@ -89,7 +187,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
     logger = logging.getLogger("tifffile")
     logger.addHandler(complaints)
     try:
-        with tifffile.TiffFile(path) as tif:
+        with _Tiff(path) as tif:
             yield tif, complaints.messages
     except tifffile.TiffFileError as error:
         reason = "it is empty" if path.stat().st_size == 0 else str(error).partition(":")[0]
@@ -132,13 +230,14 @@ def _has_alpha(series: Any) -> bool:
     return "S" in series.axes and len(page.extrasamples) == 1 and int(page.extrasamples[0]) in _ALPHA
 
 
-def _resolve_axes(data: Any, stored: str, asked: str | None, name: str) -> tuple[Any, str]:
-    """Return the data and its axes in the letters of this program.
+def _resolve_axes(data: Any, stored: str, asked: str | None, name: str, movie: bool) -> tuple[Any, str, str]:
+    """Return the data, its axes in the letters of this program, and what the user should know of them.
 
-    Axes not known here are dropped if they have one element, else taken as depth, or as time if that is used.
+    Axes not known here are dropped if they have one element. Wavelengths are channels; what else there is counts as
+    depth, or as time if that is used: of a movie, the other way round.
     """
     if asked is not None and len(asked) == data.ndim:
-        return data, asked
+        return data, asked, ""
     both = "C" in stored and "S" in stored
     spare = [
         size == 1 and (letter not in CANONICAL + "S" or (both and letter in "CS"))
@@ -147,19 +246,24 @@ def _resolve_axes(data: Any, stored: str, asked: str | None, name: str) -> tuple
     data = data[tuple(0 if drop else slice(None) for drop in spare)]
     kept = [letter for letter, drop in zip(stored, spare, strict=True) if not drop]
     if asked is not None:
-        return data, asked
-    free = [letter for letter in "ZT" if letter not in kept]
-    letters = []
-    for letter in kept:
-        if letter not in CANONICAL + "S":
+        return data, asked, ""
+    free = [letter for letter in ("TZ" if movie else "ZT") if letter not in kept]
+    letters, note = [], ""
+    for letter, size in zip(kept, data.shape, strict=True):
+        if letter == "E" and not set("CES") & {*kept[: kept.index("E")], *kept[kept.index("E") + 1 :]}:
+            letters.append("C")
+        elif letter not in CANONICAL + "S":
             if not free:
                 raise ImageError(
                     f"{name} has more axes than time, channel, depth, height and width: "
                     f"{stored} with the shape {tuple(data.shape)}. Save one position or series of it."
                 )
             letters.append(free.pop(0))
+            if letter in _WHAT:
+                taken = {"Z": "depth", "T": "time"}[letters[-1]]
+                note = f"{name} has {size} {_WHAT[letter]}, taken as {taken}. Say with --axes if they are another axis."
         else:
             letters.append(letter)
     if "C" in letters and "S" in letters:
         raise ImageError(f"{name} has channels and colours at once (axes {stored}). Split one of them in Fiji.")
-    return data, "".join(letters)
+    return data, "".join(letters), note

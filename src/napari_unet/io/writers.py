@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_unet.axes import CANONICAL, PixelSize, normalize_axes
+from napari_unet.axes import CANONICAL, PixelSize, Placement, normalize_axes
 from napari_unet.errors import FileFormatError, LabelsError
 from napari_unet.io.atomic import completed
 from napari_unet.io.zarrs import write_zarr
@@ -32,6 +32,7 @@ def write_labels(
     axes: str,
     pixel_size: PixelSize | None = None,
     overwrite: bool = False,
+    placement: Placement | None = None,
 ) -> Path:
     """Write a label image, compressed, as uint16 or (above 65535) uint32.
 
@@ -50,6 +51,8 @@ def write_labels(
         Micrometres; None: not known.
     overwrite : bool
         Whether an existing file may be replaced.
+    placement : Placement, optional
+        Where it lies; OME-Zarr only, TIFF has no room for that.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def write_labels(
     dtype = _smallest_dtype(labels)
     with completed(path, overwrite=overwrite) as partial:
         if suffix == ".zarr":
-            write_zarr(partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True)
+            write_zarr(partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True, placement=placement)
         else:
             _write_tiff(partial, labels, letters, pixel_size, dtype, ome=path.stem.lower().endswith(".ome"))
     return path
@@ -86,6 +89,7 @@ def write_maps(
     axes: str,
     pixel_size: PixelSize | None = None,
     overwrite: bool = False,
+    placement: Placement | None = None,
 ) -> Path:
     """Write a network's maps as OME-Zarr 0.4, float32.
 
@@ -101,6 +105,8 @@ def write_maps(
         Micrometres; None: not known.
     overwrite : bool
         Whether an existing folder may be replaced.
+    placement : Placement, optional
+        Where it lies; OME-Zarr only.
 
     Returns
     -------
@@ -118,7 +124,7 @@ def write_maps(
     _checked_suffix(path, (".zarr",))
     maps, letters = in_order(maps, normalize_axes(axes, tuple(maps.shape)))
     with completed(path, overwrite=overwrite) as partial:
-        write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem)
+        write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem, placement=placement)
     return path
 
 

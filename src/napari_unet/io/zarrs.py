@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.axes import Image, PixelSize, guess_axes
-from napari_unet.errors import FileFormatError, ImageError, UNetError
+from napari_unet.axes import Image, PixelSize, Placement, axis_letter, guess_axes, named_axes
+from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io import lazy
 from napari_unet.io.damage import Damage, missing_chunks
+from napari_unet.io.series import Series, chosen
+from napari_unet.io.tiffmeta import believed
 from napari_unet.io.units import length
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ def is_label_zarr(path: Path) -> bool:
         return False
 
 
-def read_zarr(path: Path, axes: str | None = None, series: int = 0, *, tolerant: bool = False) -> Image:
+def read_zarr(path: Path, axes: str | None = None, series: int | None = None, *, tolerant: bool = False) -> Image:
     """Read the full resolution of an OME-Zarr image, or a plain Zarr array, lazily if it is large.
 
     Parameters
@@ -48,8 +52,9 @@ def read_zarr(path: Path, axes: str | None = None, series: int = 0, *, tolerant:
         The folder.
     axes : str, optional
         Meaning of the axes as they are stored; None: as the metadata say, or guessed from their number.
-    series : int
-        Number of the image in a collection as bioformats2raw writes it.
+    series : int, optional
+        Number of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the one
+        with the largest planes.
     tolerant : bool
         Whether single damaged chunks count as empty and are noted in `Image.damage`, instead of being an error.
 
@@ -60,21 +65,27 @@ def read_zarr(path: Path, axes: str | None = None, series: int = 0, *, tolerant:
     ImageError
         If there is no such series or its axes cannot be used.
     """
-    import zarr
-
     try:
-        node = zarr.open(path, mode="r")
-        if isinstance(node, zarr.Group) and "bioformats2raw.layout" in _ngff(node):
-            if str(series) not in node:
-                raise ImageError(f"{path.name} has no series {series}.")
-            node = node[str(series)]
-        elif series != 0:
-            raise ImageError(f"{path.name} has the series 0 only; got {series}.")
-        return _image(node, axes, path, Damage(path.name) if tolerant else None)
+        found = _found(path)
+        if not found:
+            raise FileFormatError(f"{path.name} holds no image.")
+        one, notes = chosen([_as_series(*each) for each in enumerate(found)], series, path.name)
+        return _image(found[one.number], axes, path, Damage(path.name) if tolerant else None, notes)
     except UNetError:
         raise
     except Exception as error:  # zarr has many ways to say that a folder is not what it should be
         raise lazy.unreadable(path.name, error) from error
+
+
+def list_zarr_series(path: Path) -> list[Series]:
+    """Return the images in a Zarr folder.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged, or does not say what its images are.
+    """
+    return [_as_series(*each) for each in enumerate(_found(path))]
 
 
 def open_large_labels(path: Path) -> zarr.Array[Any] | None:
@@ -92,7 +103,7 @@ def open_large_labels(path: Path) -> zarr.Array[Any] | None:
         node = zarr.open(path, mode="r+")
         multiscale = _ngff(node)["multiscales"][0]
         array = node[multiscale["datasets"][0]["path"]]
-        axes, _ = _axes(multiscale, array.ndim)
+        axes, _, _ = _axes(multiscale, array)
     except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is read
         return None
     fits = array.nbytes <= lazy.IN_MEMORY_BYTES or "C" in axes or array.dtype.kind not in "ui"
@@ -106,34 +117,104 @@ def _ngff(node: Any) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else attributes
 
 
-def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Image:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image in a folder: its array, and what is said of it."""
+
+    array: Any
+    name: str = ""
+    multiscale: dict[str, Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def _found(path: Path) -> list[_Found]:
+    """Return the images in a folder: of a collection, of several pyramids, or one array."""
     import zarr
 
-    name = path.name
+    node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return Image(_pixels(node, path, damage), axes or guess_axes(tuple(node.shape)), name=name, damage=damage)
+        return [_Found(node)]
     metadata = _ngff(node)
     if metadata.get("multiscales"):
-        multiscale = metadata["multiscales"][0]
-        level = multiscale["datasets"][0]
-        array = node[level["path"]]
-        stored, units = _axes(multiscale, array.ndim)
-        scale = _scale(level, array.ndim) * _scale(multiscale, array.ndim)
-        letters = axes or stored
-        channels = dict(zip(letters, array.shape, strict=False)).get("C", 1)
-        pixel_size = _pixel_size(stored, units, scale)
-        names = _channel_names(metadata, channels)
-        return Image(_pixels(array, path, damage), letters, pixel_size, names, name=name, damage=damage)
+        return _pyramids(node, metadata)
     if "plate" in metadata:
-        raise FileFormatError(f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0.")
-    arrays = [array for _, array in node.arrays()]
-    if len(arrays) == 1:
-        return _image(arrays[0], axes, path, damage)
-    if not arrays:
-        raise FileFormatError(f"{name} holds no image.")
-    raise FileFormatError(
-        f"{name} holds {len(arrays)} arrays and does not say which is the image; give the folder of one."
-    )
+        raise FileFormatError(
+            f"{path.name} is a plate of many images; give one field of it, such as {path.name}/A/1/0."
+        )
+    if "bioformats2raw.layout" in metadata:
+        said = _ngff(node["OME"]).get("series") if "OME" in node else None
+        names = [str(name) for name in said] if isinstance(said, list) else sorted(filter(str.isdecimal, node), key=int)
+        members = [(name, node[name]) for name in names if name in node]
+        return [
+            replace(one, name=one.name or name)
+            for name, one_node in members
+            for one in _pyramids(one_node, _ngff(one_node))
+        ]
+    arrays = sorted(node.arrays())
+    if len(arrays) > 1:
+        raise FileFormatError(
+            f"{path.name} holds {len(arrays)} arrays and does not say which is the image; give the folder of one."
+        )
+    return [_Found(array) for _, array in arrays]
+
+
+def _pyramids(node: Any, metadata: dict[str, Any]) -> list[_Found]:
+    found = []
+    for multiscale in metadata.get("multiscales") or ():
+        array = node[multiscale["datasets"][0]["path"]]
+        found.append(_Found(array, str(multiscale.get("name") or ""), multiscale, metadata))
+    return found
+
+
+def _as_series(number: int, found: _Found) -> Series:
+    shape = tuple(int(n) for n in found.array.shape)
+    if found.multiscale is not None:
+        letters = _axes(found.multiscale, found.array)[0]
+    else:
+        letters = _named(found.array, "")[0] if 2 <= len(shape) <= 5 else ""
+    return Series(number, found.name, letters, shape)
+
+
+def _image(found: _Found, axes: str | None, path: Path, damage: Damage | None, notes: tuple[str, ...]) -> Image:
+    name, array = path.name, found.array
+    if found.multiscale is None:
+        stored, note = _named(array, name)
+        notes = (*notes, *([note] if note and axes is None else []))
+        return Image(_pixels(array, path, damage), axes or stored, name=name, damage=damage, notes=notes)
+    stored, units, note = _axes(found.multiscale, array)
+    notes = (*notes, *([note] if note and axes is None else []))
+    letters = axes or stored
+    channels = dict(zip(letters, array.shape, strict=False)).get("C", 1)
+    names = _channel_names(found.metadata, channels)
+    pixels = _pixels(array, path, damage)
+    placement = _placement(found.multiscale, stored, units) if len(letters) == len(stored) else None
+    if placement is None:
+        return Image(pixels, letters, None, names, name=name, damage=damage, notes=notes)
+    pixel_size, doubt = _pixel_size(placement, name)
+    if pixel_size is None and not doubt and {placement.of(letter)[0] for letter in "YX"} != {1.0}:
+        scale = " and ".join(f"{placement.of(letter)[0]:g}" for letter in "YX")
+        doubt = f"{name} gives the scale {scale} (Y, X) without a unit of length, so the pixel size is not known."
+    notes = (*notes, *([doubt] if doubt else []))
+    same = (new if (new in _SPATIAL) == (old in _SPATIAL) else "-" for new, old in zip(letters, stored, strict=True))
+    placement = replace(placement, axes="".join(same).upper())
+    return Image(pixels, letters, pixel_size, names, name=name, damage=damage, notes=notes, placement=placement)
+
+
+def _named(array: zarr.Array[Any], name: str) -> tuple[str, str]:
+    """Return the axes of a plain array, as it names them (Zarr 3, xarray) or guessed, and what the user should know."""
+    shape = tuple(array.shape)
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS") or ()
+    names = list(names) if isinstance(names, list | tuple) else []
+    letters = [axis_letter(one) for one in names]
+    found, guessed = named_axes(letters, shape), guess_axes(shape)
+    told = [one for one, letter in zip(names, letters, strict=True) if letter is None and isinstance(one, str) and one]
+    note = ""
+    if told and (found or guessed) and not all(re.fullmatch(r"(dim|axis)_?\d+", one) for one in told):
+        note = (
+            f"{name} calls its axes {', '.join(map(str, names))}, which is not known here; taken as "
+            f"{found or guessed}. Say with --axes if they are others."
+        )
+    return found or guessed, note
 
 
 def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
@@ -142,25 +223,44 @@ def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
     return lazy.load(array, path.name, damage=damage, folder=path)
 
 
-def _axes(multiscale: dict[str, Any], ndim: int) -> tuple[str, list[str]]:
-    """Return the axes as letters, and their units ("" for none)."""
-    entries = multiscale.get("axes") or list("TCZYX"[-ndim:])
-    names = [entry["name"] if isinstance(entry, dict) else str(entry) for entry in entries]
-    units = [str(entry.get("unit", "")) if isinstance(entry, dict) else "" for entry in entries]
-    return "".join(name[:1].upper() if len(name) > 1 else name.upper() for name in names), units
+def _axes(multiscale: dict[str, Any], array: Any) -> tuple[str, list[str], str]:
+    """Return the axes as letters, their units ("" for none), and what the user should know of them."""
+    entries = multiscale.get("axes") or list("TCZYX"[-array.ndim :])
+    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
+    letters = [axis_letter(entry.get("name"), entry.get("type")) for entry in entries]
+    units = [str(entry.get("unit") or "") for entry in entries]
+    if None not in letters:
+        return "".join(letter for letter in letters if letter is not None), units, ""
+    found = named_axes(letters, tuple(array.shape)) or guess_axes(tuple(array.shape))
+    names = ", ".join(str(entry.get("name")) for entry in entries)
+    return found, units, f"Axes called {names:.80} are taken as {found}. Say with --axes if they are others."
 
 
-def _scale(holder: dict[str, Any], ndim: int) -> Any:
-    for step in holder.get("coordinateTransformations") or ():
-        if step.get("type") == "scale" and len(step.get("scale") or ()) == ndim:
-            return np.asarray(step["scale"], np.float64)
-    return np.ones(ndim)
+def _placement(multiscale: dict[str, Any], axes: str, units: list[str]) -> Placement | None:
+    """Return where the full resolution lies, by its own transformations and then those of all resolutions.
+
+    None where they cannot be used: a scale that is not positive, or numbers that are none.
+    """
+    scale, translation = np.ones(len(axes)), np.zeros(len(axes))
+    for holder in (multiscale["datasets"][0], multiscale):
+        for step in holder.get("coordinateTransformations") or ():
+            kind = step.get("type")
+            if kind not in ("scale", "translation") or len(step.get(kind) or ()) != len(axes):
+                continue
+            numbers = np.asarray(step[kind], np.float64)
+            if kind == "scale":
+                scale, translation = scale * numbers, translation * numbers
+            else:
+                translation = translation + numbers
+    if not (np.isfinite(scale).all() and np.isfinite(translation).all() and (scale > 0).all()):
+        return None
+    return Placement(axes, tuple(map(float, scale)), tuple(map(float, translation)), tuple(units))
 
 
-def _pixel_size(axes: str, units: list[str], scale: Any) -> PixelSize | None:
-    found = {letter: length(value, unit) for letter, unit, value in zip(axes, units, scale, strict=True)}
+def _pixel_size(placement: Placement, name: str) -> tuple[PixelSize | None, str]:
+    found = {letter: length(placement.of(letter)[0], placement.of(letter)[2]) for letter in _SPATIAL}
     y, x = found.get("Y"), found.get("X")
-    return None if y is None or x is None else PixelSize(y=y, x=x, z=found.get("Z"))
+    return (None, "") if y is None or x is None else believed((found.get("Z"), y, x), name)
 
 
 def _channel_names(metadata: dict[str, Any], n_channels: int) -> tuple[str, ...]:
@@ -179,6 +279,7 @@ def write_zarr(
     *,
     name: str,
     labels: bool = False,
+    placement: Placement | None = None,
 ) -> None:
     """Write an OME-Zarr image (NGFF 0.4, which the most programs read) of one resolution, block by block.
 
@@ -198,8 +299,10 @@ def write_zarr(
         Name of the image in its metadata.
     labels : bool
         Whether it is a label image.
+    placement : Placement, optional
+        Where it lies, which has the pixel size as well; None: at the origin.
     """
-    array = create_zarr(folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels)
+    array = create_zarr(folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels, placement=placement)
     chunks = array.chunks
     steps = [range(0, n, c) for n, c in zip(data.shape[:-2], chunks[:-2], strict=True)]
     for starts in itertools.product(*steps):
@@ -217,6 +320,7 @@ def create_zarr(
     name: str,
     labels: bool = False,
     chunks: tuple[int, ...] | None = None,
+    placement: Placement | None = None,
 ) -> zarr.Array[Any]:
     """Return an array of zeros in a new OME-Zarr image, to be filled piece by piece; see `write_zarr`.
 
@@ -233,31 +337,29 @@ def create_zarr(
         chunk_key_encoding={"name": "v2", "separator": "/"},
         fill_value=0,
     )
+    where = _where(axes, pixel_size) if placement is None else [placement.of(letter) for letter in axes]
+    steps: list[dict[str, Any]] = [{"type": "scale", "scale": [scale for scale, _, _ in where]}]
+    if any(offset for _, offset, _ in where):
+        steps.append({"type": "translation", "translation": [offset for _, offset, _ in where]})
     metadata = {
         "version": "0.4",
         "name": name,
-        "axes": [_axis(letter, pixel_size) for letter in axes],
-        "datasets": [
-            {
-                "path": "0",
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [_known(letter, pixel_size) or 1.0 for letter in axes]}
-                ],
-            }
-        ],
+        "axes": [_axis(letter, unit) for letter, (_, _, unit) in zip(axes, where, strict=True)],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
     }
     group.attrs.update({"multiscales": [metadata], **({"image-label": {"version": "0.4"}} if labels else {})})
     return array
 
 
-def _known(letter: str, pixel_size: PixelSize | None) -> float | None:
-    return pixel_size.along(letter) if pixel_size is not None and letter in _SPATIAL else None
+def _where(axes: str, pixel_size: PixelSize | None) -> list[tuple[float, float, str]]:
+    """Return scale, translation and unit of each axis where nothing but the pixel size is known."""
+    sizes = [pixel_size.along(letter) if pixel_size is not None and letter in _SPATIAL else None for letter in axes]
+    return [(1.0, 0.0, "") if size is None else (size, 0.0, "micrometer") for size in sizes]
 
 
-def _axis(letter: str, pixel_size: PixelSize | None) -> dict[str, str]:
+def _axis(letter: str, unit: str) -> dict[str, str]:
     kind = {"T": "time", "C": "channel"}.get(letter, "space")
-    unit = {"unit": "micrometer"} if _known(letter, pixel_size) is not None else {}
-    return {"name": letter.lower(), "type": kind, **unit}
+    return {"name": letter.lower(), "type": kind, **({"unit": unit} if unit else {})}
 
 
 def _chunks(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:

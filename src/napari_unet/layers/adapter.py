@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.axes import Image, PixelSize, guess_axes, normalize_axes
+from napari_unet import limits
+from napari_unet.axes import Image, PixelSize, Placement, guess_axes, normalize_axes
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.io import spill
+from napari_unet.layers.writer import placement_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +37,7 @@ def level_zero(layer: Any) -> Any:
 def layer_axes(layer: Any) -> str:
     """Return the likely axes of an image layer: what its reader said, else its axis labels, else a guess."""
     shape = tuple(level_zero(layer).shape)
-    known = _told(layer).get("axes")
+    known = _told(layer).get("axes") or _said_by_file(layer, shape)
     named = "".join(str(label) for label in layer.axis_labels) + ("c" if layer.rgb else "")
     for candidate in (known, named):
         if candidate:
@@ -52,6 +55,25 @@ def _told(layer: Any) -> dict[str, Any]:
     """Return what the reader said of a layer; nothing, if it was another's."""
     told: dict[str, Any] = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
     return told
+
+
+def _said_by_file(layer: Any, shape: tuple[int, ...]) -> str | None:
+    """Return the axes that its file says of a layer that another's reader has opened; None where that is not told.
+
+    It is told by a file that holds one image of that very shape. A file is asked once.
+    """
+    path = layer.source.path
+    return _axes_in_file(str(path), shape) if path is not None and len(shape) > 2 else None
+
+
+@lru_cache(maxsize=256)
+def _axes_in_file(path: str, shape: tuple[int, ...]) -> str | None:
+    from napari_unet.io.readers import said_axes_of
+
+    try:
+        return said_axes_of(path, shape)
+    except (UNetError, OSError):
+        return None
 
 
 def source_of(layer: Any) -> Path | None:
@@ -85,19 +107,35 @@ def axes_choices(layer: Any) -> list[str]:
     return [likely, *(axes for axes in others if axes != likely and len(set(axes)) == len(axes))]
 
 
-def layer_pixel_size(layer: Any, axes: str) -> PixelSize | None:
-    """Return the pixel size that a layer's scale and units say, or None where the unit is no length."""
-    space = [letter for letter in axes if not (layer.rgb and letter == "C")]
+def _lengths(layer: Any, letters: str) -> dict[str, float]:
+    """Return the scale of a layer's axes in micrometres, 0 where the unit is no length."""
     sizes: dict[str, float] = {}
-    for letter, unit, scale in zip(space, layer.units, layer.scale, strict=True):
+    for letter, unit, scale in zip(letters, layer.units, layer.scale, strict=True):
         try:
             factor = float((1 * unit).to("micrometer").magnitude)
         except Exception:  # noqa: BLE001 - pint raises errors of its own for units that are no length
             factor = 0.0
         sizes[letter] = factor * float(scale)
-    if not (sizes.get("Y", 0) > 0 and sizes.get("X", 0) > 0):
-        return None
-    return PixelSize(y=sizes["Y"], x=sizes["X"], z=sizes.get("Z") or None)
+    return sizes
+
+
+def layer_pixel_size(layer: Any, axes: str) -> PixelSize | None:
+    """Return the pixel size that a layer's scale and units say, or None where the unit is no length."""
+    sizes = _lengths(layer, axes.replace("C", "") if layer.rgb else axes)
+    found = {letter: size for letter, size in sizes.items() if limits.within(size, limits.PIXEL_SIZE)}
+    return PixelSize(y=found["Y"], x=found["X"], z=found.get("Z")) if {"Y", "X"} <= found.keys() else None
+
+
+def notes_of(layer: Any, axes: str | None) -> tuple[str, ...]:
+    """Return what its user should know of how an image layer was read, and of a scale that is not believed."""
+    told = _told(layer).get("notes")
+    notes = tuple(str(note) for note in told) if isinstance(told, list | tuple) else ()
+    space = (axes or "").replace("C", "") if layer.rgb else axes or ""
+    for letter, size in _lengths(layer, space).items() if axes else ():
+        if letter in "ZYX" and size and not limits.within(size, limits.PIXEL_SIZE):
+            allowed = limits.in_words(limits.PIXEL_SIZE)
+            return (*notes, f"Its scale of {size:.3g} µm along {letter} is not used: it is not from {allowed}.")
+    return notes
 
 
 def layer_image(layer: Any, axes: str | None = None) -> Image:
@@ -124,8 +162,18 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         layer_pixel_size(layer, axes),
         name=str(layer.name),
         damage=_told(layer).get("damage"),
+        notes=notes_of(layer, axes),
+        placement=_layer_placement(layer, axes),
         source=None if isinstance(data, np.ndarray) else source_of(layer),
     )
+
+
+def _layer_placement(layer: Any, axes: str) -> Placement | None:
+    """Return where a layer lies, for what is written of it; None: at the origin."""
+    if not np.any(layer.translate):
+        return None
+    letters = axes.replace("C", "") if layer.rgb else axes
+    return placement_of(letters, {"scale": layer.scale, "translate": layer.translate, "units": layer.units})
 
 
 def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:

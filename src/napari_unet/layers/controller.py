@@ -162,7 +162,7 @@ class Controller:
         elif self.session is not None:
             self.say(f"{name}: correct the result, or press Learn.")
         else:
-            self.say(f"{name}: press Segment.")
+            self.say(" ".join((f"{name}: press Segment.", *adapter.notes_of(self._layer, self.axes))))
 
     @property
     def axes(self) -> str | None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.io.pairs import is_labels_name, stem
-from napari_unet.io.readers import SUFFIXES, read_image, read_labels
+from napari_unet.io.readers import SUFFIXES, list_series, read_image, read_labels
+from napari_unet.io.series import chosen
+from napari_unet.io.units import micrometres
 from napari_unet.io.zarrs import is_label_zarr, is_zarr, open_large_labels
 from napari_unet.projects.description import FILE, is_project
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 CHANNEL_COLORMAPS = ("green", "magenta", "cyan", "yellow", "red", "blue")
 """Colours of the channels of an image, in turn; the first two can be told apart by everybody."""
+
+
+MAX_SERIES = 16
+"""Images in one file up to which each gets a layer."""
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
@@ -48,8 +54,9 @@ def read_layers(path: Paths) -> list[LayerData]:
     -------
     list of (data, dict, str)
         napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of unknown pixel
-        size has neither. ``metadata["napari_unet"]`` has the ``axes`` of the data, the ``source`` file, and which
-        ``channel`` of it a layer is.
+        size has no unit. ``metadata["napari_unet"]`` has the ``axes`` of the data, the ``source`` file, which
+        ``channel`` of it a layer is, and ``notes`` on how it was read. Several images in a file are layers of their
+        own, of which one is shown.
 
     Raises
     ------
@@ -64,13 +71,27 @@ def read_layers(path: Paths) -> list[LayerData]:
 
             layers.extend(project_layers(Project.open(project)))
             continue
-        image = read_image(one, tolerant=True)
+        image = read_image(one, tolerant=True, indices=is_labels_name(one))
         if _holds_labels(one, image):
             large = open_large_labels(one) if one.is_dir() else None
             labels = read_labels(one) if large is None else large
             layers.append(labels_layer(image, labels, stem(one), str(one)))
         else:
-            layers.extend(image_layers(image, stem(one), str(one)))
+            layers.extend(_images(one, image))
+    return layers
+
+
+def _images(path: Path, image: Image) -> list[LayerData]:
+    """Return the layers of a file: of all images in it where they are few, the one that is meant last and shown."""
+    series = list_series(path) if image.notes else []
+    if not 1 < len(series) <= MAX_SERIES:
+        return image_layers(image, stem(path), str(path))
+    meant, _ = chosen(series, None, path.name)
+    layers: list[LayerData] = []
+    for one in sorted(series, key=lambda one: one is meant):
+        name = f"{stem(path)} {one.name or one.number}"
+        found = image_layers(read_image(path, series=one.number, tolerant=True), name, str(path))
+        layers.extend((data, {**said, "visible": one is meant}, kind) for data, said, kind in found)
     return layers
 
 
@@ -132,8 +153,9 @@ def project_layers(project: Project) -> list[LayerData]:
     if "C" in image.axes and not colours:  # one slice as wide as all channels together, as `adapter.result_kwargs`
         axis, n = image.axes.index("C"), image.n_channels
         scale = list(placement.get("scale", [1.0] * len(image.axes)))
-        scale[axis], placement["translate"] = n, [(n - 1) / 2 * (i == axis) for i in range(len(scale))]
-        labels, placement["scale"] = np.expand_dims(labels, axis), scale
+        translate = list(placement.get("translate", [0.0] * len(scale)))
+        scale[axis], translate[axis] = n, (n - 1) / 2
+        labels, placement["scale"], placement["translate"] = np.expand_dims(labels, axis), scale, translate
     placement["metadata"]["napari_unet"] = {"axes": image.label_axes, "project": str(project.path)}
     name = f"{image.name} {'objects' if project.corrections.instances else 'classes'}"
     return [*layers, (labels, {"name": name, **placement}, "labels")]
@@ -169,14 +191,27 @@ def _holds_labels(path: Path, image: Image) -> bool:
 
 
 def _placement(image: Image, axes: str, source: str = "", *, colours: bool = False) -> dict[str, Any]:
-    """Return the scale, units, axis labels and metadata of a layer, in which colours are not an axis."""
+    """Return the scale, place, units, axis labels and metadata of a layer, in which colours are not an axis."""
     letters = axes.replace("C", "") if colours else axes
     metadata: dict[str, Any] = {"axes": axes, "source": source} if source else {"axes": axes}
     if image.damage is not None:
         metadata["damage"] = image.damage
+    if image.notes:
+        metadata["notes"] = image.notes
     placement: dict[str, Any] = {"axis_labels": tuple(letters.lower()), "metadata": {"napari_unet": metadata}}
     if image.pixel_size is not None:
         known = [image.pixel_size.along(letter) if letter in "ZYX" else None for letter in letters]
         placement["scale"] = tuple(1.0 if size is None else size for size in known)
         placement["units"] = tuple("pixel" if size is None else "micrometer" for size in known)
+    if image.placement is not None:
+        scale, units = placement.get("scale", [1.0] * len(letters)), placement.get("units", ["pixel"] * len(letters))
+        where = [image.placement.of(letter) if letter in "ZYX" else (1.0, 0.0, "") for letter in letters]
+        physical = [unit == "micrometer" for unit in units]
+        factors = [(micrometres(unit) or 1.0) if um else 1.0 for (_, _, unit), um in zip(where, physical, strict=True)]
+        offsets = [offset * factor for (_, offset, _), factor in zip(where, factors, strict=True)]
+        said = [s if um else each[0] for s, um, each in zip(scale, physical, where, strict=True)]
+        if "units" in placement or any(s != 1 for s in said):
+            placement["scale"] = tuple(said)
+        if any(offsets):
+            placement["translate"] = tuple(offsets)
     return placement

@@ -182,8 +182,10 @@ class Segmenter:
     def _tell(self, job: Job, progress: Progress) -> None:
         desk = self._controller
         if self._untimed is not None and progress.fraction < 1:
-            desk.say(f"{_scale(self._untimed)}Segmenting: {self._untimed.timed(desk.device)}.")
-        self._untimed = None
+            task = self._untimed.timed(desk.device)
+            if task.plan.pace is not None:
+                self._untimed = None
+                desk.say(f"{_scale(task)}Segmenting: {task}.")
         if progress.note not in ("", job.note):
             job.note = progress.note
             desk.say(job.note)

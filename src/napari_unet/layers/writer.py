@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.axes import CANONICAL, PixelSize, guess_axes
+from napari_unet.axes import CANONICAL, PixelSize, Placement, guess_axes
 from napari_unet.io.units import length
 from napari_unet.io.writers import write_labels
 
@@ -36,7 +36,8 @@ def write_labels_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[st
     """
     full = data[0] if meta.get("multiscale") else data
     axes = layer_axes(tuple(full.shape), meta)
-    return [str(write_labels(path, full, axes, layer_pixel_size(axes, meta), overwrite=True))]
+    size, where = layer_pixel_size(axes, meta), placement_of(axes, meta)
+    return [str(write_labels(path, full, axes, size, overwrite=True, placement=where))]
 
 
 def layer_axes(shape: tuple[int, ...], meta: Mapping[str, Any]) -> str:
@@ -48,6 +49,22 @@ def layer_axes(shape: tuple[int, ...], meta: Mapping[str, Any]) -> str:
         if fits and set("YX") <= set(axes) <= set(CANONICAL) - {"C"}:
             return axes
     return guess_axes(shape)
+
+
+def placement_of(axes: str, meta: Mapping[str, Any]) -> Placement | None:
+    """Return where a layer lies; None where it is at the origin, or its numbers are not those of its axes."""
+    scale, translate = meta.get("scale"), meta.get("translate")
+    if scale is None or translate is None or not len(scale) == len(translate) == len(axes):
+        return None
+    space = [letter in "ZYX" for letter in axes]
+    scale = tuple(float(s) if where and float(s) > 0 else 1.0 for s, where in zip(scale, space, strict=True))
+    translate = tuple(float(t) if where else 0.0 for t, where in zip(translate, space, strict=True))
+    units = meta.get("units")
+    each = [units] * len(axes) if units is None or isinstance(units, str) else list(units)
+    names = tuple("" if unit is None or str(unit) == "pixel" else str(unit) for unit in each)
+    names = tuple(name if where else "" for name, where in zip(names, space, strict=False))
+    known = set(scale) != {1.0} or any(translate)
+    return Placement(axes, scale, translate, names) if known and len(names) == len(axes) else None
 
 
 def layer_pixel_size(axes: str, meta: Mapping[str, Any]) -> PixelSize | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.errors import LabelsError, ModelMismatchError
+from napari_unet.errors import LabelsError, LearningError, ModelMismatchError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.kinds import with_styles
@@ -15,6 +15,7 @@ from napari_unet.learning.replay import base_answers
 from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.learning.scratch import scratch_config, scratch_steps
 from napari_unet.learning.session import StepReport, TrainingConfig
+from napari_unet.limits import within
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
 from napari_unet.pipeline import segment
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken, ProgressCallback
+
+MAX_SECONDS = 7 * 86_400.0
+"""Time for which a model may be told to learn: a week."""
+
+MAX_STEPS = 10**8
 
 
 def finetune(
@@ -92,7 +98,15 @@ def finetune(
         If no pixel is supervised.
     LabelsError, ImageError, ModelMismatchError
         If the input does not fit together.
+    LearningError
+        If the time or the steps are no numbers that make sense.
     """
+    for name, value, (low, high) in (
+        ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)),
+        ("steps", steps, (1, MAX_STEPS)),
+    ):
+        if value is not None and not within(value, (low, high)):
+            raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")
     if not isinstance(model, Model):
         model = load_model(model)
     if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):

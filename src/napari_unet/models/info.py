@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_unet.limits import DIAMETER, PIXEL_SIZE, in_words, within
 from napari_unet.models.normalize import Normalization
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
@@ -16,6 +18,9 @@ FORMAT: Final = "napari-unet/1"
 FROM_NOTHING: Final = "from nothing"
 """Method, in its recipe, of a model that knows nothing but what its user painted."""
 
+MAX_HALO: Final = 8192
+"""Pixels read around a tile; the widest network there may be depends on about as many."""
+
 
 class DataSource(BaseModel):
     """A data set that a model was trained on."""
@@ -25,7 +30,7 @@ class DataSource(BaseModel):
     name: str
     licence: str = "unknown"
     source: str = ""
-    images: int | None = None
+    images: int | None = Field(None, ge=0)
 
 
 class FastMode(BaseModel):
@@ -108,8 +113,8 @@ class ModelInfo(BaseModel):
     classes: tuple[str, ...] = ()
     inputs: Literal["channels", "colour"] = "channels"
     pixel_size: tuple[float, ...] | None = None
-    diameter: float | None = Field(None, gt=0, lt=1e6)
-    image_diameter: float | None = Field(None, gt=0, lt=1e6)
+    diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
+    image_diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
     fast: FastMode | None = None
@@ -132,17 +137,24 @@ class ModelInfo(BaseModel):
             if missing:
                 raise ValueError(f"the output {sorted(missing)[0]!r}, which the decoding needs, is missing")
         if self.pixel_size is not None and (
-            len(self.pixel_size) != self.spec.ndim or not all(0 < size < 1e6 for size in self.pixel_size)
+            len(self.pixel_size) != self.spec.ndim or not all(within(size, PIXEL_SIZE) for size in self.pixel_size)
         ):
-            raise ValueError(f"the pixel size {self.pixel_size} is not {self.spec.ndim} positive numbers")
+            raise ValueError(
+                f"the pixel size {self.pixel_size} is not {self.spec.ndim} numbers of micrometres from "
+                f"{in_words(PIXEL_SIZE)}"
+            )
         if self.image_diameter is not None and self.diameter is None:
             raise ValueError("the objects' diameter in the images is given, but not the one that the network works at")
         if any(len(style) != self.spec.features * (2 ** (self.spec.levels + 1) - 1) for style in self.styles):
             raise ValueError("a style is not as long as the network has feature maps on its way down")
         if self.fast is not None and (
-            len(self.fast.halo) != self.spec.ndim or not all(0 < width < 1e6 for width in self.fast.halo)
+            len(self.fast.halo) != self.spec.ndim or not all(1 <= width <= MAX_HALO for width in self.fast.halo)
         ):
-            raise ValueError(f"the halo {self.fast.halo} is not {self.spec.ndim} positive numbers")
+            raise ValueError(
+                f"the halo {self.fast.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
+            )
+        if any(not all(map(math.isfinite, style)) for style in self.styles):
+            raise ValueError("a style holds what is no number")
         return self
 
     @property

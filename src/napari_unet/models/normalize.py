@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,15 @@ class Normalization(BaseModel):
     high: float = Field(99.8, ge=0, le=100)
     per_channel: bool = False
     clip: tuple[float, float] = (-1.0, 4.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Normalization:
+        if not self.low < self.high:
+            raise ValueError(f"the low percentile, {self.low:g}, is not below the high one, {self.high:g}")
+        low, high = self.clip
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"the range that values are cut to, {low:g} to {high:g}, is empty or endless")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

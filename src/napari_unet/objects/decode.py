@@ -48,9 +48,9 @@ class Decoding(BaseModel):
     seeds: Literal["distance", "boundary", "flows"] = "distance"
     prominence: float = Field(0.1, ge=0, lt=1)
     seed_threshold: float = Field(0.3, ge=0, lt=1)
-    smoothing: float = Field(1.0, ge=0)
-    meeting: int = Field(2, ge=0)
-    min_size: int = Field(12, ge=0)
+    smoothing: float = Field(1.0, ge=0, le=100)
+    meeting: int = Field(2, ge=0, le=100)
+    min_size: int = Field(12, ge=0, le=10**9)
 
     @model_validator(mode="before")
     @classmethod

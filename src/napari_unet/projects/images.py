@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.axes import CANONICAL, Image, PixelSize
+from napari_unet.axes import CANONICAL, Image, PixelSize, Placement
 from napari_unet.errors import FileFormatError, ImageError, ImageMissingError, UNetError
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.readers import read_image
@@ -51,7 +51,8 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
     found = _found_in(image, glimpse, source, folder)
     if found is None:
         data, letters = in_order(image.data, image.axes)
-        write_zarr(copy, data, letters, image.pixel_size, image.data.dtype, name=image.name)
+        where, dtype = image.placement, image.data.dtype
+        write_zarr(copy, data, letters, image.pixel_size, dtype, name=image.name, placement=where)
         path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
     else:
         source, channel = found
@@ -97,11 +98,12 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
     path, mark = None, None
     if given is None or isinstance(given, str | os.PathLike):
         path = _place(reference, folder) if given is None else Path(given).resolve()
-        data, damage = _pixels(path, reference, given)
+        data, damage, placement = _pixels(path, reference, given)
         name, mark = path.name, Fingerprint.of(path)
     else:
         data, damage, name = (given.data, given.damage, given.name) if isinstance(given, Image) else (given, None, "It")
         data = data if hasattr(data, "shape") else np.asarray(data)
+        placement = given.placement if isinstance(given, Image) else None
     if tuple(data.shape) != reference.shape:
         raise ImageError(
             f"{name} is not the image of {folder.name}: it has the shape {tuple(data.shape)}, and that one had "
@@ -118,6 +120,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         found_diameter=reference.found_diameter,
         found_against=reference.found_against,
         source=None if isinstance(data, np.ndarray) else path,
+        placement=placement,
     )
     same = mark is not None and (mark.newest, mark.size, mark.files) == (
         reference.newest,
@@ -143,18 +146,18 @@ def _place(reference: ImageReference, folder: Path) -> Path:
     )
 
 
-def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, object]:
-    """Return the pixels that were worked on, in the order of their axes, and what tells of damage."""
+def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, object, Placement | None]:
+    """Return the pixels that were worked on, in the order of their axes, what tells of damage, and where they lie."""
     image = read_image(path, tolerant=True)
     if given is None and COPY.fullmatch(reference.path):
         if image.data.ndim != len(reference.axes):
             raise FileFormatError(f"{path} is damaged: it has the shape {tuple(image.data.shape)}.")
-        return _from_copy(image.data, reference.axes), image.damage
+        return _from_copy(image.data, reference.axes), image.damage, image.placement
     if reference.file_channel is None:
-        return image.data, image.damage
+        return image.data, image.damage, image.placement
     if reference.file_channel >= image.n_channels or "C" not in image.axes:
         raise ImageError(f"{path.name} is another image: it has no channel {reference.file_channel}.")
-    return _channel(image, reference.file_channel), image.damage
+    return _channel(image, reference.file_channel), image.damage, image.placement
 
 
 def _found_in(image: Image, glimpse: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:

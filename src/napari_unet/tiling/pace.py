@@ -16,22 +16,32 @@ if TYPE_CHECKING:
 MEMORY = 20.0
 """Seconds of work after which what came before counts half: other programs come and go."""
 
+WARM_UP = 1.0
+"""Seconds of work that are not counted, at the beginning: libraries start their threads and choose their ways then."""
+
+MIN_SECONDS = 2.0
+"""Seconds of work after those from which on something is said: what is told earlier was seen to be six times off."""
+
 
 class Pace:
     """Pixels read, and the seconds that took."""
 
     def __init__(self) -> None:
-        self._pixels = self._seconds = 0.0
+        self._pixels = self._seconds = self._warming = 0.0
 
     def note(self, pixels: float, seconds: float) -> None:
         """Take note of what was done just now."""
+        if self._warming < WARM_UP:
+            self._warming += seconds
+            return
         fade = 0.5 if self._seconds > MEMORY else 1.0
         self._pixels, self._seconds = fade * self._pixels + pixels, fade * self._seconds + seconds
 
     @property
     def per_second(self) -> float | None:
-        """Pixels read per second; None before anything was done."""
-        return self._pixels / self._seconds if self._pixels and self._seconds else None
+        """Pixels read per second; None before so much was done that it can be told."""
+        known = self._pixels and self._seconds and self._seconds >= MIN_SECONDS
+        return self._pixels / self._seconds if known else None
 
 
 @cache

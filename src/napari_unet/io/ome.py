@@ -1,0 +1,226 @@
+"""The images that the OME-XML of a TIFF file describes, and which of them the file itself holds.
+
+Each file of a set describes all images of the set: which planes are in which file is told by names and UUIDs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from napari_unet.errors import FileFormatError, ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_COMPANION = 256 * 2**20
+"""Bytes of a description beside the file; those of whole plates are a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OmeImage:
+    """An image that is described.
+
+    Attributes
+    ----------
+    number : int
+        Its place among all that are described.
+    name : str
+    pixels : Element
+        What is known of its pixels.
+    here : bool
+        Whether this file holds planes of it.
+    """
+
+    number: int
+    name: str
+    pixels: ElementTree.Element
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ome:
+    """A description.
+
+    Attributes
+    ----------
+    root : Element
+    images : tuple of OmeImage
+        All that it describes.
+    notes : tuple of str
+        What the user should know of it.
+    """
+
+    root: ElementTree.Element
+    images: tuple[OmeImage, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> tuple[OmeImage, ...]:
+        """Those that this file holds planes of; all, where that is not told."""
+        return tuple(image for image in self.images if image.here) or self.images
+
+    def xml(self, number: int) -> str:
+        """Return the description of one of the images alone, so that nothing else is looked for in other files."""
+        root = ElementTree.Element(self.root.tag, self.root.attrib)
+        seen = -1
+        for element in self.root:
+            seen += _is(element, "Image")
+            if not _is(element, "Image") or seen == number:
+                root.append(element)
+        return ElementTree.tostring(root, encoding="unicode")
+
+
+def refuse_entities(xml: str, name: str) -> None:
+    """Refuse XML that declares entities: OME-XML has none, and they can be made to fill the memory.
+
+    Raises
+    ------
+    FileFormatError
+        If there is a document type declaration.
+    """
+    if re.search(r"<!\s*(DOCTYPE|ENTITY)", xml, re.IGNORECASE):
+        raise FileFormatError(f"{name} has a document type declaration in its OME-XML, which is not allowed there.")
+
+
+def described(xml: str | None, path: Path) -> Ome | None:
+    """Return what the OME-XML of a file says; None where it says nothing that can be used.
+
+    Parameters
+    ----------
+    xml : str, optional
+        As the file has it. It may name another file that has the description of a whole set; that is then read.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    FileFormatError
+        If it declares entities.
+    """
+    root = _parsed(xml, path.name)
+    notes: tuple[str, ...] = ()
+    binary = None if root is None else root.find("{*}BinaryOnly")
+    if root is not None and binary is not None:
+        own, named = root.get("UUID"), binary.get("MetadataFile", "")
+        root = _companion(path, named)
+        if root is None:
+            notes = (
+                f"{path.name} has its description in {named!r}, which is not beside it: pixel size and axes are not "
+                "known.",
+            )
+            return Ome(ElementTree.Element("OME"), (), notes)
+        root.attrib.pop("UUID", None)
+        if own is not None:
+            root.set("UUID", own)
+    if root is None:
+        return None
+    elements = [element for element in root if _is(element, "Image")]
+    parts = [[pixels for pixels in element if _is(pixels, "Pixels")] for element in elements]
+    if not elements or not all(len(part) == 1 for part in parts):
+        return None
+    pixels = [part[0] for part in parts]
+    here = _held(root, pixels, path)
+    names = [element.get("Name") or "" for element in elements]
+    images = [OmeImage(*each) for each in zip(range(len(names)), names, pixels, here, strict=True)]
+    return Ome(root, tuple(images), notes)
+
+
+def _is(element: ElementTree.Element, name: str) -> bool:
+    return element.tag.rpartition("}")[2] == name
+
+
+def _parsed(xml: str | None, name: str) -> ElementTree.Element | None:
+    if xml is None:
+        return None
+    refuse_entities(xml, name)
+    try:
+        return ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+
+
+def _companion(path: Path, named: str) -> ElementTree.Element | None:
+    """Return the description in the file of that name beside a TIFF file; None if it is not there or is none."""
+    file = path.with_name(named.replace("\\", "/").rpartition("/")[2] or "-")
+    try:
+        if not file.is_file() or file.stat().st_size > _MAX_COMPANION:
+            return None
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return _parsed(text.partition("?>")[2] if text.lstrip("\ufeff").startswith("<?xml") else text, file.name)
+
+
+def _stored(pixels: ElementTree.Element) -> list[tuple[str | None, str | None]]:
+    """Return the UUID and the name of the file of each block of planes; None twice: they are where the description is.
+
+    A block without planes is none.
+    """
+    found = []
+    for block in pixels:
+        if not _is(block, "TiffData") or block.get("PlaneCount") == "0":
+            continue
+        uuid = next((child for child in block if _is(child, "UUID")), None)
+        found.append((None, None) if uuid is None else ((uuid.text or "").strip() or None, uuid.get("FileName")))
+    return found
+
+
+def _held(root: ElementTree.Element, pixels: list[ElementTree.Element], path: Path) -> list[bool]:
+    """Return of each image whether this file holds planes of it.
+
+    A file is known by its UUID, whatever it is called by now; where several files have the same one, they are copies
+    of one description, and their names tell. One that is known by neither and has one file only is meant by it.
+
+    Raises
+    ------
+    ImageError
+        If it was renamed and nothing tells which image it holds.
+    """
+    stored = [_stored(each) for each in pixels]
+    own = (root.get("UUID") or "").strip() or None
+    name = path.name.lower()
+    bare = [(None, None) in blocks for blocks in stored]
+    by_uuid = [own is not None and any(uuid == own for uuid, _ in blocks) for blocks in stored]
+    by_name = [any(file is not None and file.lower() == name for _, file in blocks) for blocks in stored]
+    if any(by_uuid) and any(by_name) and by_uuid != by_name and _shares_its_uuid(own, stored, path):
+        root.attrib.pop("UUID")
+        by_uuid = [False] * len(stored)
+    for found in (by_uuid, by_name):
+        if any(found):
+            return [a or b for a, b in zip(found, bare, strict=True)]
+    files = {block for blocks in stored for block in blocks if block != (None, None)}
+    if any(bare) or not files:
+        return bare
+    if len(files) == 1:  # renamed, and it tells of no other
+        for each in pixels:
+            for block in each:
+                for uuid in [child for child in block if _is(block, "TiffData") and _is(child, "UUID")]:
+                    block.remove(uuid)
+        return [bool(blocks) for blocks in stored]
+    names = sorted(file for _, file in files if file)
+    raise ImageError(
+        f"{path.name} is one of a set of files, but was renamed, and its description does not tell which of them. "
+        f"Give it its old name back{f', such as {names[0]}' if names else ''}."
+    )
+
+
+def _shares_its_uuid(own: str | None, stored: list[list[tuple[str | None, str | None]]], path: Path) -> bool:
+    """Whether the file that a UUID is said to be that of is there as another one, with the same UUID."""
+    import tifffile
+
+    for file in {file for blocks in stored for uuid, file in blocks if uuid == own and file}:
+        other = path.with_name(file.replace("\\", "/").rpartition("/")[2])
+        if other.name.lower() == path.name.lower() or not other.is_file():
+            continue
+        try:
+            with tifffile.TiffFile(other) as tif:
+                text = tif.pages[0].description
+        except Exception:  # noqa: BLE001 - a damaged neighbour tells nothing
+            continue
+        root = _parsed(text, other.name)
+        if root is not None and (root.get("UUID") or "").strip() == own:
+            return True
+    return False
