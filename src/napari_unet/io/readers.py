@@ -68,6 +68,8 @@ def _read(path: Path, axes: str | None, series: int, *, tolerant: bool) -> Image
         return read_zarr(path, axes, series, tolerant=tolerant)
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
+    if not path.is_file():  # opening a pipe would wait for somebody to write to it
+        raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return _guarded(read_tiff, path, axes, series)
@@ -99,8 +101,12 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     LabelsError
         If its pixels are not whole numbers from 0, or it has several channels.
     """
-    image = read_image(path)
-    labels = _guarded(lambda _: np.asarray(image.data), Path(path))
+    return labels_of(read_image(path))
+
+
+def labels_of(image: Image) -> NDArray[Any]:
+    """Return the labels that a file read as an image holds, in memory; see `read_labels`."""
+    labels = _guarded(lambda _: np.asarray(image.data), Path(image.name))
     if "C" in image.axes:
         if image.n_channels > 1:
             raise LabelsError(

@@ -125,7 +125,11 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
         names = _channel_names(metadata, channels)
         return Image(_pixels(array, path, damage), letters, pixel_size, names, name=name, damage=damage)
     if "plate" in metadata:
-        raise FileFormatError(f"{name} is a plate of many images; give one field of it, such as {name}/A/1/0.")
+        raise FileFormatError(
+            f"{path} is a plate of many images; give one field of it{_such_as(node, path, metadata)}."
+        )
+    if "well" in metadata:
+        raise FileFormatError(f"{path} is a well of several fields; give one of them{_such_as(node, path, metadata)}.")
     arrays = [array for _, array in node.arrays()]
     if len(arrays) == 1:
         return _image(arrays[0], axes, path, damage)
@@ -134,6 +138,21 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
     raise FileFormatError(
         f"{name} holds {len(arrays)} arrays and does not say which is the image; give the folder of one."
     )
+
+
+def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
+    """Return the first field of a plate or a well, as an example of what can be opened; "" if that cannot be told."""
+    try:
+        if "plate" in metadata:
+            where = str(metadata["plate"]["wells"][0]["path"])
+            images = _ngff(node[where]).get("well", {}).get("images") or [{"path": sorted(node[where].group_keys())[0]}]
+            field = f"{where}/{images[0]['path']}"
+        else:
+            field = str(metadata["well"]["images"][0]["path"])
+        node[field]  # it is there
+    except (LookupError, TypeError, AttributeError):
+        return ""
+    return f", such as {path / field}"
 
 
 def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
