@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -18,6 +17,7 @@ import napari_unet
 from napari_unet.errors import ModelFileError, UNetError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from rich.progress import Progress as RichProgress
@@ -43,7 +43,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            fail("Stopped. Nothing was written.", INTERRUPTED)
+            fail("Stopped.", INTERRUPTED)
 
 
 app = typer.Typer(
@@ -65,6 +65,15 @@ class Shell(StrEnum):
     powershell = "powershell"
 
 
+_COMPLETE = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
+"""Environment variable by which a shell asks for completions."""
+
+if _COMPLETE in os.environ:
+    from typer.completion import get_completion_inspect_parameters
+
+    get_completion_inspect_parameters()  # registers the shells, as typer does for options of its own
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"{NAME} {napari_unet.__version__}")
@@ -73,15 +82,14 @@ def _show_version(wanted: bool) -> None:
 
 def _show_completion(shell: Shell | None) -> None:
     if shell is not None:
-        from typer.completion import get_completion_script
+        from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-        variable = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
-        typer.echo(get_completion_script(prog_name=NAME, complete_var=variable, shell=shell.value))
+        typer.echo(get_completion_script(prog_name=NAME, complete_var=_COMPLETE, shell=shell.value))
         raise typer.Exit
 
 
 @app.callback(
-    epilog="Example: napari-unet segment cells.tif -o cells_labels.tif. "
+    epilog="Example: napari-unet segment cells.tif -o cells_labels.tif\n\n"
     'Completion in bash: eval "$(napari-unet --show-completion bash)"'
 )
 def root(
@@ -180,7 +188,7 @@ class Bar:
         if self._bar is None:
             say(line)
         else:
-            self._bar[0].console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar[0].console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _rich_bar(title: str) -> tuple[RichProgress, TaskID]:
@@ -226,10 +234,7 @@ def open_model(name: str) -> Model:
 
 
 def check_device_name(name: str) -> None:
-    """End with a message if no machine has such a device; `check_device` loads torch to find out whether this one has.
-
-    Where something is to be checked by its name only, before other usage is.
-    """
+    """End with a message if no machine has a device of that name. Unlike `check_device`, it need not load torch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", name):
         fail(f"There is no device {name!r}: it is auto, cpu, cuda, cuda:N (N: its number, from 0) or mps.", 2)
 

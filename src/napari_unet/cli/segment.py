@@ -33,8 +33,10 @@ from napari_unet.progress import counted, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_unet.batch import SegmentOptions
     from napari_unet.io.jobs import FileJob
     from napari_unet.models.info import ModelInfo
+    from napari_unet.models.model import Model
 
 
 class Format(StrEnum):
@@ -89,55 +91,100 @@ def segment(
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     jobs = _plan(inputs, out, file_format, network_file)
     failed = _refused(jobs, maps=maps, overwrite=overwrite)
-    results: list[dict[str, Any]] = []
-    stopped: FileJob | None = None
+    run = _Run(jobs, failed)
+    stopped = ""
     if len(failed) < len(jobs):
-        check_device(device)
-        network = open_model(model)
-        from napari_unet.batch import SegmentOptions, segment_file
+        try:
+            check_device(device)
+            network = open_model(model)
+            from napari_unet.batch import SegmentOptions
 
-        options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
-        for number, job in enumerate(jobs):
-            if number in failed:
-                continue
-            try:
-                with Bar(f"[{number + 1}/{len(jobs)}] {job.source.name}") as bar:
-                    report = segment_file(job, network, options, bar)
-                    seen = _seen(report["diameter"], report["zoom"])
-                    found = counted(report["n_objects"], "object")
-                    bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
-            except UNetError as error:
-                failed[number] = _told(job, error)
-                continue
-            except KeyboardInterrupt:
-                stopped = job
-                break
-            job.inputs.add(job.target, "a result of this run")
-            results.append(report)
-            for note in [*report["notes"], *([report["note"]] if report["note"] else [])]:
-                say(note)
-            if report["damaged"]:
-                failed[number] = report["note"]
+            run.do(
+                network,
+                SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series),
+            )
+        except KeyboardInterrupt:
+            stopped = run.kept()
     if as_json:
         reasons = [{"input": str(jobs[number].source), "error": failed[number]} for number in sorted(failed)]
-        told = {"results": results, "failed": reasons, "model": info.name, "mode": mode.value}
-        print_json(told if stopped is None else told | {"stopped": True})
-    if stopped is not None:
-        kept = (
-            f"Kept: {counted(len(results), 'result')}, the last {results[-1]['output']}."
-            if results
-            else "Nothing is kept."
-        )
-        fail(f"Stopped. Of {stopped.source.name} nothing was written. {kept}", INTERRUPTED)
+        told = {"results": run.results, "failed": reasons, "model": info.name, "mode": mode.value}
+        print_json(told | {"stopped": True} if stopped else told)
+    if stopped:
+        fail(f"Stopped. {stopped}", INTERRUPTED)
     if failed:
         raise typer.Exit(1)
+
+
+class _Run:
+    """Files that are segmented one after the other.
+
+    Parameters
+    ----------
+    jobs : sequence of FileJob
+    failed : dict
+        Number of each that is not done, and why; what fails is added to it.
+
+    Attributes
+    ----------
+    results : list of dict
+        The report of each that is done.
+    """
+
+    def __init__(self, jobs: Sequence[FileJob], failed: dict[int, str]) -> None:
+        self._jobs, self._failed = jobs, failed
+        self._begun: list[tuple[FileJob, tuple[int, int] | None]] = []
+        self.results: list[dict[str, Any]] = []
+
+    def do(self, network: Model, options: SegmentOptions) -> None:
+        """Segment all that have not failed before."""
+        for number, job in enumerate(self._jobs):
+            if number in self._failed:
+                continue
+            self._begun.append((job, _identity(job.target)))
+            try:
+                self._do(f"[{number + 1}/{len(self._jobs)}] {job.source.name}", number, job, network, options)
+            except UNetError as error:
+                self._failed[number] = _told(job, error)
+
+    def _do(self, title: str, number: int, job: FileJob, network: Model, options: SegmentOptions) -> None:
+        from napari_unet.batch import segment_file
+
+        with Bar(title) as bar:
+            report = segment_file(job, network, options, bar)
+            seen = _seen(report["diameter"], report["zoom"])
+            found = counted(report["n_objects"], "object")
+            bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
+        job.inputs.add(job.target, "a result of this run")
+        self.results.append(report)
+        for note in [*report["notes"], *([report["note"]] if report["note"] else [])]:
+            say(note)
+        if report["damaged"]:
+            self._failed[number] = report["note"]
+
+    def kept(self) -> str:
+        """Return what is there of a run that was stopped, by what is there, wherever it was stopped."""
+        done = [job for job, before in self._begun if _identity(job.target) not in (None, before)]
+        kept = f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}." if done else ""
+        rest = [job for job, _ in self._begun[-1:] if job not in done]
+        return (
+            f"{kept} Nothing was written of {rest[0].source.name}.".strip() if rest else kept or "Nothing was written."
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one result from another of its name; None: there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
 
 
 def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path) -> list[FileJob]:
     """Return what is segmented into what, or end with what is wrong with the names."""
     from napari_unet.io.jobs import check_ending, is_several, plan_files
 
-    asked = file_format.value if file_format else None
+    asked: Literal["tif", "zarr"] | None = file_format.value if file_format else None
     try:
         check_ending(out, asked, several=is_several(inputs))
     except FileFormatError as error:

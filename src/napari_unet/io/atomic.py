@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
@@ -21,6 +20,7 @@ from napari_unet.io.zarrs import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 _MARK = ".napari-unet"
 """In the folder of what is being written: that it is ours, and, by its lock, that somebody is writing."""
@@ -132,10 +132,8 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
             about = os.stat(path)
     if stat.S_ISDIR(about.st_mode):
         if not _is_result(path):
-            other = (
-                "is a Zarr with more in it than one image" if is_zarr(path) else "is a folder with other things in it"
-            )
-            raise FileFormatError(f"{path} {other}, which is not replaced; choose another name.")
+            other = "a Zarr with more in it than one image" if is_zarr(path) else "a folder with other things in it"
+            raise FileFormatError(f"{path} is {other}, and is not replaced; choose another name.")
     elif not stat.S_ISREG(about.st_mode) and not stat.S_ISLNK(about.st_mode):
         raise FileFormatError(f"{path} is no file but a pipe or a device; choose another name.")
     elif path.suffix.lower() == ".zarr":

@@ -124,12 +124,9 @@ def _image(node: Any, axes: str | None, path: Path, damage: Damage | None) -> Im
         pixel_size = _pixel_size(stored, units, scale)
         names = _channel_names(metadata, channels)
         return Image(_pixels(array, path, damage), letters, pixel_size, names, name=name, damage=damage)
-    if "plate" in metadata:
-        raise FileFormatError(
-            f"{path} is a plate of many images; give one field of it{_such_as(node, path, metadata)}."
-        )
-    if "well" in metadata:
-        raise FileFormatError(f"{path} is a well of several fields; give one of them{_such_as(node, path, metadata)}.")
+    if "plate" in metadata or "well" in metadata:
+        kind = "plate of many" if "plate" in metadata else "well of several"
+        raise FileFormatError(f"{path} is a {kind} images; give one field of it{_such_as(node, path, metadata)}.")
     arrays = [array for _, array in node.arrays()]
     if len(arrays) == 1:
         return _image(arrays[0], axes, path, damage)
