@@ -812,7 +812,7 @@ def test_pipes_and_devices_are_refused_in_words(run, folder, model, tmp_path, ki
     ]
     if kind == "fifo":
         said.append(run("segment", folder / "a.tif", "-o", paths["tif"], "--model", model, "--overwrite", status=1))
-    assert all("pipe" in result.stderr for result in said)
+    assert all("a pipe or a device" in result.stderr for result in said)
 
 
 def test_standard_input_is_refused_in_words(run, folder, model, tmp_path):
@@ -823,6 +823,37 @@ def test_standard_input_is_refused_in_words(run, folder, model, tmp_path):
         ("info", "-"),
     ):
         assert "standard input" in run(*arguments, status=2).stderr
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_not_the_folder_that_one_is_in(run, folder, model, tmp_path, monkeypatch, empty):
+    """As from a variable of the shell that is not set."""
+    monkeypatch.chdir(folder)
+    for arguments in (
+        ("segment", empty, "-o", tmp_path / "o"),
+        ("segment", "a.tif", "-o", empty),
+        ("evaluate", "--pred", empty, "--truth", "a.tif"),
+        ("train", "--images", empty, "--labels", ".", "--new", "unet2d", "-o", tmp_path / "m.safetensors"),
+    ):
+        assert "it is empty" in run(*arguments, status=2).stderr
+    assert names(folder) == ["a.tif", "b.tif", "c.tif"]
+
+
+def test_the_demo_replaces_only_what_a_demo_wrote(run, tmp_path, monkeypatch):
+    demo = pytest.importorskip("napari_unet._qt.demo")
+
+    def writes(out, *, headless, say):
+        (out / "labels.tif").write_text("of the demo")
+        return {"seconds": 1}
+
+    monkeypatch.setattr(demo, "run_demo", writes)
+    mine = tmp_path / "photos"
+    mine.mkdir()
+    (mine / "labels.tif").write_text("mine")
+    assert "choose another folder" in run("demo", "--headless", "-o", mine, status=1).stderr
+    assert (mine / "labels.tif").read_text() == "mine"
+    for _ in range(2):
+        run("demo", "--headless", "-o", tmp_path / "new")
 
 
 def test_version(run):
@@ -984,6 +1015,18 @@ def test_what_is_kept_when_it_is_stopped(model, tmp_path, ending):
     card = json.loads(said)
     assert card["stopped"]
     assert len(there) - len(card["results"]) in (0, 1)
+
+
+def test_one_image_of_files_that_hold_several(run, labelled, tmp_path, monkeypatch):
+    """The second is another size, which the labels would not fit."""
+    for path in labelled[1].iterdir():
+        pixels = tifffile.imread(path)
+        with tifffile.TiffWriter(path) as tif:
+            tif.write(np.zeros((10, 12), np.uint16))
+            tif.write(pixels)
+    new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors", "--json"
+    assert "(48, 60)" in run("train", *labelled, *new, "--series", "0", status=1).stderr
+    assert report(run("train", *labelled, *new, "--series", "1"))["notes"] == []
 
 
 def test_training_that_is_stopped(labelled, tmp_path):

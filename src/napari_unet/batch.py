@@ -54,7 +54,7 @@ class SegmentOptions:
     overwrite: bool = False
     diameter: float | Literal["auto"] | None = None
     flips: bool = False
-    series: int = 0
+    series: int | None = None
 
 
 def segment_file(

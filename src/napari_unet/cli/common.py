@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -17,7 +18,6 @@ import napari_unet
 from napari_unet.errors import ModelFileError, UNetError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from rich.progress import Progress as RichProgress
@@ -130,9 +130,14 @@ def finite(value: float | None) -> float | None:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", autocompletion=complete_device)]
-Series = Annotated[
-    int, typer.Option(min=0, max=LARGEST, help="Which image of files that hold several, from 0.", show_default=False)
-]
+Series = Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Which image of files that hold several, from 0.")]
+
+
+def path_of(text: str | Path) -> Path:
+    """Return a path that was given as words; the empty one would be the folder that one is in."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty. Is the variable of the shell that it comes from not set?")
+    return Path(text)
 
 
 class Bar:

@@ -18,10 +18,11 @@ from napari_unet.cli.common import (
     describe_model,
     fail,
     open_model,
+    path_of,
     print_json,
     say,
 )
-from napari_unet.errors import UNetError
+from napari_unet.errors import FileFormatError, UNetError
 
 benchmark = typer.Typer(
     help="Measure how fast, how exact, how sparing and how quick to learn this program is.",
@@ -72,7 +73,9 @@ def gui(
 
 @benchmark.command(epilog="Example: napari-unet benchmark annotator --data data --quick -o figures")
 def annotator(
-    data: Annotated[Path, typer.Option(help="Folder of all data sets, each with images and labels.")],
+    data: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of all data sets, each with images and labels.")
+    ],
     name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often the program learns.")] = 8,
     objects: Annotated[int, typer.Option(min=1, max=LARGEST, help="Corrections before each time.")] = 5,
@@ -87,7 +90,10 @@ def annotator(
     ] = 0,
     base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
     quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the figures and their curves.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for the figures and their curves."),
+    ] = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -118,10 +124,16 @@ def models(
     name: Annotated[
         str, typer.Argument(metavar="NAME|FILE", help="The model to score.", autocompletion=complete_model)
     ],
-    images: Annotated[Path, typer.Option(help="Folder of images that it has never seen.")],
-    labels: Annotated[Path, typer.Option(help="Folder of label images of the same names.")],
-    train_images: Annotated[Path | None, typer.Option(help="Images to tune a classical pipeline on.")] = None,
-    train_labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
+    images: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that it has never seen.")
+    ],
+    labels: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of label images of the same names.")
+    ],
+    train_images: Annotated[
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Images to tune a classical pipeline on.")
+    ] = None,
+    train_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is timed.")] = 5,
     device: Device = "cpu",
     as_json: Json = False,
@@ -169,7 +181,9 @@ def _write(figures: dict[str, Any], folder: Path) -> None:
 @app.command(epilog="Example: napari-unet demo --headless -o demo")
 def demo(
     headless: Annotated[bool, typer.Option(help="Do the whole job without anybody, and write pictures of it.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what --headless writes.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for what --headless writes.")
+    ] = Path("demo"),
 ) -> None:
     """Open napari with a sample, segmented; or show the whole job without anybody at the screen."""
     try:
@@ -177,8 +191,31 @@ def demo(
     except ImportError as error:
         fail(f'The demo needs napari ({error.name} is missing): pip install "napari-unet-interactive[all]".', 2)
     try:
+        if headless:
+            _take_folder(out)
         report = run_demo(out, headless=headless, say=say)
     except UNetError as error:
         fail(str(error), 1)
     if report is not None:
         print_json(report)
+
+
+def _take_folder(out: Path) -> None:
+    """Leave a note in the folder of the demo that what it writes there is its own, unless there is something else.
+
+    Raises
+    ------
+    FileFormatError
+        If there is a file of a name that the demo writes, and no earlier demo did.
+    """
+    note = out / ".napari-unet-demo"
+    try:
+        taken = [name for name in ("before.png", "after.png", "labels.tif", "report.json") if (out / name).exists()]
+        if taken and not note.exists():
+            raise FileFormatError(
+                f"{out / taken[0]} is there already, and no demo wrote it; choose another folder with -o."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError as error:
+        raise FileFormatError(f"{out} cannot be written to: {error.strerror}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +25,7 @@ from napari_unet.cli.common import (
     describe_model,
     fail,
     open_model,
+    path_of,
     print_json,
     say,
 )
@@ -56,13 +58,24 @@ class Mode(StrEnum):
 
 @app.command(epilog="Example: napari-unet segment images -o results --model nuclei --device cpu")
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Image files, or folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File for one input; folder for several or for a folder.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, or folders of them.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            parser=path_of,
+            metavar="PATH",
+            help="File for one input; folder for several or for a folder.",
+        ),
+    ],
     model: Annotated[str, typer.Option(help="Name or file of a model.", autocompletion=complete_model)] = "nuclei",
     axes: Annotated[
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
-    series: Series = 0,
+    series: Series = None,
     channel: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
@@ -200,6 +213,8 @@ def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[in
     failed = {}
     for number, job in enumerate(jobs):
         try:
+            if not os.path.exists(job.source):  # unlike Path.exists, False where the folder cannot be looked into
+                raise FileFormatError(f"{job.source} does not exist.")
             job.check(maps=maps, overwrite=overwrite)
         except FileFormatError as error:
             failed[number] = _told(job, error)

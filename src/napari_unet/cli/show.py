@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Json, app, complete_model, describe_model, fail, print_json, say
+from napari_unet.cli.common import Json, app, complete_model, describe_model, fail, path_of, print_json, say
 from napari_unet.errors import ModelFileError, UNetError
 
 
@@ -23,8 +23,8 @@ class ScoreTask(StrEnum):
 
 @app.command(epilog="Example: napari-unet evaluate --pred results --truth labels")
 def evaluate(
-    pred: Annotated[Path, typer.Option(help="Predicted labels: a file or a folder.")],
-    truth: Annotated[Path, typer.Option(help="True labels: a file or a folder.")],
+    pred: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="Predicted labels: a file or a folder.")],
+    truth: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="True labels: a file or a folder.")],
     task: Annotated[ScoreTask, typer.Option(help="What the labels are.")] = ScoreTask.instances,
     as_json: Json = False,
 ) -> None:
@@ -34,17 +34,17 @@ def evaluate(
     try:
         pairs = match_by_stem(truth, pred)
         from napari_unet.evaluation.metrics import evaluate as score
-        from napari_unet.io.readers import labels_of, read_image
+        from napari_unet.io.readers import read_labels_and_notes
 
-        images = [(read_image(a), read_image(b)) for a, b in pairs]
-        truths, predicted = [labels_of(a) for a, _ in images], [labels_of(b) for _, b in images]
+        read = [(read_labels_and_notes(a), read_labels_and_notes(b)) for a, b in pairs]
+        truths, predicted = [a for (a, _), _ in read], [b for _, (b, _) in read]
         for (path, _), a, b in zip(pairs, truths, predicted, strict=True):
             if a.squeeze().shape != b.squeeze().shape:
                 raise UNetError(f"{path.name}: the truth has the shape {a.shape}, the prediction {b.shape}.")
         scores = score([a.squeeze() for a in truths], [b.squeeze() for b in predicted], task=task.value).to_dict()
     except UNetError as error:
         fail(str(error), 1)
-    notes = list(dict.fromkeys(note for pair in images for image in pair for note in image.notes))
+    notes = list(dict.fromkeys(note for pair in read for _, each in pair for note in each))
     for note in notes:
         say(note)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from napari_unet.cli.common import (
     fail,
     finite,
     open_model,
+    path_of,
     print_json,
     say,
 )
@@ -56,12 +58,18 @@ class Kind(StrEnum):
     epilog="Example: napari-unet train --images images --labels labels --base nuclei --minutes 5 -o mine.safetensors"
 )
 def train(
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
-    labels: Annotated[Path, typer.Option(help="Folder of label images of the same names.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write (.safetensors).")],
-    val_images: Annotated[Path | None, typer.Option(help="Folder of images that are only scored.")] = None,
-    val_labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
-    series: Series = 0,
+    images: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of images.")],
+    labels: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of label images of the same names.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Model file to write (.safetensors).")
+    ],
+    val_images: Annotated[
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that are only scored.")
+    ] = None,
+    val_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
+    series: Series = None,
     base: Annotated[
         str | None, typer.Option(help="Name or file of the model to begin with.", autocompletion=complete_model)
     ] = None,
@@ -152,7 +160,7 @@ def _trained(
     val_pairs: Pairs | None,
     out: Path,
     *,
-    series: int,
+    series: int | None,
     base: str | None,
     new: Kind | None,
     task: TaskName,
@@ -216,15 +224,15 @@ def _training_progress(
     return Progress(step, steps, elapsed, "steps", message)
 
 
-def _read_pairs(pairs: Pairs, series: int) -> tuple[list[Any], list[Any]]:
+def _read_pairs(pairs: Pairs, series: int | None) -> tuple[list[Any], list[Any]]:
     """Images and labels of matched files; labels lose axes of length one that the image does not have."""
-    from napari_unet.io.readers import read_image, read_labels
+    from napari_unet.io.readers import read_image, read_labels_and_notes
 
     pictures, truths = [], []
     for image_path, label_path in pairs:
-        image, truth = read_image(image_path, series=series), read_labels(label_path)
+        image, (truth, notes) = read_image(image_path, series=series), read_labels_and_notes(label_path)
         if truth.shape != image.label_shape and truth.squeeze().shape == tuple(n for n in image.label_shape if n > 1):
             truth = truth.reshape(image.label_shape)
-        pictures.append(image)
+        pictures.append(replace(image, notes=(*image.notes, *notes)))
         truths.append(truth)
     return pictures, truths

@@ -103,7 +103,7 @@ def _key(path: Path) -> str:
 def _is_one(path: Path) -> bool:
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
-    return path.is_file() or is_zarr(path)
+    return not path.is_dir() or is_zarr(path)
 
 
 def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:

@@ -29,7 +29,7 @@ SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
 
 
 def read_image(
-    path: str | os.PathLike[str], axes: str | None = None, series: int = 0, *, tolerant: bool = False
+    path: str | os.PathLike[str], axes: str | None = None, series: int | None = None, *, tolerant: bool = False
 ) -> Image:
     """Read an image: in memory if it is small, lazily (a dask array) if it is not.
 
@@ -39,8 +39,8 @@ def read_image(
         A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP picture.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
-    series : int
-        Number of the image in a file that holds several.
+    series : int, optional
+        Number of the image in a file that holds several; None: the first.
     tolerant : bool
         Whether single damaged chunks of a Zarr folder count as empty and are noted in `Image.damage`, instead of being
         an error.
@@ -57,7 +57,7 @@ def read_image(
     ImageError
         If its axes, shape or data type cannot be used.
     """
-    image = _read(Path(path), axes, series, tolerant=tolerant)
+    image = _read(Path(path), axes, series or 0, tolerant=tolerant)
     return image if isinstance(image.data, np.ndarray) else replace(image, source=Path(path))
 
 
@@ -101,12 +101,17 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     LabelsError
         If its pixels are not whole numbers from 0, or it has several channels.
     """
-    return labels_of(read_image(path))
+    return read_labels_and_notes(path)[0]
 
 
-def labels_of(image: Image) -> NDArray[Any]:
-    """Return the labels that a file read as an image holds, in memory; see `read_labels`."""
-    labels = _guarded(lambda _: np.asarray(image.data), Path(image.name))
+def read_labels_and_notes(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Read a label image into memory, and return with it what its user should know of that; see `read_labels`."""
+    image = read_image(path)
+    return _as_labels(image, Path(path)), image.notes
+
+
+def _as_labels(image: Image, path: Path) -> NDArray[Any]:
+    labels = _guarded(lambda _: np.asarray(image.data), path)
     if "C" in image.axes:
         if image.n_channels > 1:
             raise LabelsError(
@@ -156,11 +161,7 @@ def _contents(folder: Path) -> str:
     found = _images_in(folder)
     if not found:
         return "and there is no image in it"
-    return (
-        f"give one of the {len(found)} images in it, such as {found[0].name}"
-        if len(found) > 1
-        else f"give {found[0].name}"
-    )
+    return f"give one of the {len(found)} images in it, such as {found[0].name}" if len(found) > 1 else f"give {found[0].name}"
 
 
 def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
