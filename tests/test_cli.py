@@ -241,7 +241,7 @@ def test_nothing_is_written_into_or_around_a_zarr_that_is_read(run, model, tmp_p
     write_maps(tmp_path / "in.zarr", squares()[None].astype(np.float32), "CYX")
     before = everything(tmp_path)
     result = run("segment", tmp_path / source, "-o", tmp_path / out, "--model", model, "--overwrite", status=1)
-    assert "choose" in result.stderr
+    assert "an input" in result.stderr or "outside of it" in result.stderr
     assert everything(tmp_path) == before
 
 
@@ -278,6 +278,16 @@ def test_the_result_of_one_is_not_the_image_of_another(run, folder, model):
     assert [os.path.basename(f["input"]) for f in card["failed"]] == ["a.tif"]
     assert (folder / "a_labels.tif").read_bytes() == kept
     assert read_labels(folder / "a_labels_labels.tif").max() == 2
+
+
+def test_a_result_is_not_replaced_by_the_next_one(run, folder, model, tmp_path):
+    """As where the disk takes two names for one, such as A_labels.tif and a_labels.tif."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b_labels.tif").symlink_to(out / "a_labels.tif")
+    result = run("segment", folder, "-o", out, "--model", model, "--overwrite", status=1)
+    assert "b_labels.tif is a result of this run" in result.stderr
+    assert [int(read_labels(out / f"{name}_labels.tif").max()) for name in "abc"] == [3, 3, 2]
 
 
 def test_the_model_is_not_replaced(run, folder, model, tmp_path):

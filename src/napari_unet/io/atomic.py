@@ -86,7 +86,7 @@ class Protected:
 
 def _refusal(output: Path, verb: str, path: Path, what: str) -> str:
     named = "" if output == path else f" ({path})"
-    return f"{output} {verb} {what}{named}, which is never written to; choose another name for the result."
+    return f"{output} {verb} {what}{named}; it is never replaced. Choose another name."
 
 
 def _resolved(path: Path) -> Path:

@@ -161,7 +161,11 @@ def _contents(folder: Path) -> str:
     found = _images_in(folder)
     if not found:
         return "and there is no image in it"
-    return f"give one of the {len(found)} images in it, such as {found[0].name}" if len(found) > 1 else f"give {found[0].name}"
+    return (
+        f"give one of the {len(found)} images in it, such as {found[0].name}"
+        if len(found) > 1
+        else f"give {found[0].name}"
+    )
 
 
 def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
