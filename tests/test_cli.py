@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+import typer
 import zarr
 from typer.testing import CliRunner
 
+import napari_unet
 from napari_unet import batch
 from napari_unet.cli import app
 from napari_unet.io.readers import read_image, read_labels
+from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.store import save_model
 
@@ -170,6 +178,235 @@ def test_an_empty_folder_is_told(run, model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_a_result_is_replaced_as_a_whole(run, folder, model, tmp_path, ending):
+    out = tmp_path / f"o.{ending}"
+    arguments = "--model", model, "-o", out, "--maps"
+    run("segment", folder / "a.tif", *arguments)
+    assert "exists already" in run("segment", folder / "b.tif", *arguments, status=1).stderr
+    assert read_labels(out).max() == 3
+    run("segment", folder / "b.tif", *arguments, "--overwrite")
+    assert read_labels(out).max() == 1
+    assert read_image(tmp_path / "o_maps.zarr").data[0].sum() == pytest.approx(81, abs=1)
+    assert set(names(tmp_path)) == {"bright.safetensors", "images", f"o.{ending}", "o_maps.zarr"}
+    if ending == "zarr":
+        assert names(out) == [".zattrs", ".zgroup", "0"]
+
+
+def test_a_zarr_with_other_things_in_it_is_kept(run, folder, model, tmp_path):
+    out = tmp_path / "o.zarr"
+    run("segment", folder / "a.tif", "--model", model, "-o", out)
+    (out / "notes.txt").write_text("years of work")
+    result = run("segment", folder / "b.tif", "--model", model, "-o", out, "--overwrite", status=1)
+    assert "choose another name" in result.stderr
+    assert read_labels(out).max() == 3
+    assert (out / "notes.txt").read_text() == "years of work"
+
+
+# -- no output is an input ---------------------------------------------------------------------------------------------
+
+
+def everything(path):
+    return {p: p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("way", ["same", "dots", "soft link", "hard link", "link to its folder", "link as input"])
+def test_the_image_is_never_replaced(run, folder, model, tmp_path, monkeypatch, way):
+    image = folder / "a.tif"
+    monkeypatch.chdir(folder)
+    (tmp_path / "soft.tif").symlink_to(image)
+    (tmp_path / "hard.tif").hardlink_to(image)
+    (tmp_path / "door").symlink_to(folder)
+    source, out = {
+        "same": (image, image),
+        "dots": (image, os.path.join(".", "..", "images", "a.tif")),
+        "soft link": (image, tmp_path / "soft.tif"),
+        "hard link": (image, tmp_path / "hard.tif"),
+        "link to its folder": (image, tmp_path / "door" / "a.tif"),
+        "link as input": (tmp_path / "soft.tif", image),
+    }[way]
+    before = everything(tmp_path)
+    for options in ([], ["--overwrite"]):
+        result = run("segment", source, "-o", out, "--model", model, *options, status=1)
+        assert "is an input" in result.stderr
+    assert everything(tmp_path) == before
+    assert (tmp_path / "soft.tif").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "out", ["in.zarr", "in.zarr/labels.zarr", "in.zarr/labels.tif", "in.zarr/0", "in.zarr/0/l.tif"]
+)
+@pytest.mark.parametrize("source", ["in.zarr", "in.zarr/0"])
+def test_nothing_is_written_into_or_around_a_zarr_that_is_read(run, model, tmp_path, source, out):
+    write_maps(tmp_path / "in.zarr", squares()[None].astype(np.float32), "CYX")
+    before = everything(tmp_path)
+    result = run("segment", tmp_path / source, "-o", tmp_path / out, "--model", model, "--overwrite", status=1)
+    assert "an input" in result.stderr or "outside of it" in result.stderr
+    assert everything(tmp_path) == before
+
+
+def test_nothing_is_written_into_a_zarr_at_all(run, folder, model, tmp_path):
+    write_maps(tmp_path / "other.zarr", squares()[None].astype(np.float32), "CYX")
+    before = everything(tmp_path)
+    for out in ("other.zarr/l.tif", "other.zarr/l.zarr", "other.zarr/l"):
+        result = run("segment", folder / "a.tif", "-o", tmp_path / out, "--model", model, status=1)
+        assert "outside of it" in result.stderr
+    assert "a Zarr" in run("segment", folder, "-o", tmp_path / "other.zarr", "--model", model, status=2).stderr
+    assert everything(tmp_path) == before
+
+
+def test_maps_are_not_written_over_an_image(run, model, tmp_path):
+    write_maps(tmp_path / "a_maps.zarr", squares()[None].astype(np.float32), "CYX")
+    tifffile.imwrite(tmp_path / "a.tif", squares())
+    before = everything(tmp_path)
+    arguments = "--model", model, "--maps", "--overwrite"
+    one = run("segment", tmp_path / "a_maps.zarr", "-o", tmp_path / "a.tiff", *arguments, status=1)
+    assert "a_maps.zarr is an input" in one.stderr
+    both = run("segment", tmp_path / "a.tif", tmp_path / "a_maps.zarr", "-o", tmp_path, *arguments, status=1)
+    assert "a_maps.zarr is an input" in both.stderr
+    assert {k: v for k, v in everything(tmp_path).items() if k in before} == before
+    assert set(names(tmp_path)) == {
+        "a.tif", "a_maps.zarr", "a_maps_labels.tif", "a_maps_maps.zarr", "bright.safetensors",
+    }  # fmt: skip
+
+
+def test_the_result_of_one_is_not_the_image_of_another(run, folder, model):
+    shutil.copy(folder / "c.tif", folder / "a_labels.tif")
+    kept = (folder / "a_labels.tif").read_bytes()
+    arguments = folder / "a.tif", folder / "a_labels.tif", "-o", folder, "--model", model, "--overwrite", "--json"
+    card = report(run("segment", *arguments, status=1))
+    assert [os.path.basename(f["input"]) for f in card["failed"]] == ["a.tif"]
+    assert (folder / "a_labels.tif").read_bytes() == kept
+    assert read_labels(folder / "a_labels_labels.tif").max() == 2
+
+
+def test_a_result_is_not_replaced_by_the_next_one(run, folder, model, tmp_path):
+    """As where the disk takes two names for one, such as A_labels.tif and a_labels.tif."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b_labels.tif").symlink_to(out / "a_labels.tif")
+    result = run("segment", folder, "-o", out, "--model", model, "--overwrite", status=1)
+    assert "b_labels.tif is a result of this run" in result.stderr
+    assert [int(read_labels(out / f"{name}_labels.tif").max()) for name in "abc"] == [3, 3, 2]
+
+
+def test_the_model_is_not_replaced(run, folder, model, tmp_path):
+    (tmp_path / "o.tif").symlink_to(model)
+    result = run("segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--model", model, "--overwrite", status=1)
+    assert "bright.safetensors" in result.stderr
+    assert load_model_file(model).name == "bright"
+
+
+# -- names of results --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["o.TIF", "o.Tiff", "o.ome.tif", "o.ZARR", "o.ome.zarr", "deep/er/o.tif"])
+def test_endings_that_are_written(run, folder, model, tmp_path, name):
+    run("segment", folder / "a.tif", "-o", tmp_path / name, "--model", model)
+    assert read_labels(tmp_path / name).max() == 3
+    assert (tmp_path / name).is_dir() == name.lower().endswith("zarr")
+
+
+@pytest.mark.parametrize("name", ["o.png", "o.PNG", "o.npy", "o.h5", "o.tif.gz", "o.zip", "o.safetensors", "-"])
+def test_endings_that_are_not(run, folder, model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    before = names(tmp_path)
+    for inputs in ([folder / "a.tif"], [folder], [folder / "a.tif", folder / "b.tif"]):
+        assert name in run("segment", *inputs, "-o", name, "--model", model, status=2).stderr.replace("as .", f"{name}")
+    assert names(tmp_path) == before
+
+
+def test_a_folder_for_several_is_not_named_as_a_file(run, folder, model, tmp_path):
+    for name in ("o.tif", "o.zarr", "o.TIFF"):
+        assert "-o o." in run("segment", folder, "-o", tmp_path / name, "--model", model, status=2).stderr
+        assert not (tmp_path / name).exists()
+    (tmp_path / "file").touch()
+    assert "is a file" in run("segment", folder, "-o", tmp_path / "file", "--model", model, status=2).stderr
+    (tmp_path / "v1.x").mkdir()
+    for name in ("v1.x", "2024.05.01", "plain"):
+        run("segment", folder, "-o", tmp_path / name, "--model", model)
+        assert names(tmp_path / name) == ["a_labels.tif", "b_labels.tif", "c_labels.tif"]
+
+
+@pytest.mark.parametrize(("name", "asked"), [("o.tif", "zarr"), ("o.zarr", "tif"), ("o.TIFF", "zarr")])
+def test_a_format_against_the_ending(run, folder, model, tmp_path, name, asked):
+    arguments = "segment", folder / "a.tif", "-o", tmp_path / name, "--model", model, "--format"
+    assert "contradicts" in run(*arguments, asked, status=2).stderr
+    assert not (tmp_path / name).exists()
+    run(*arguments, "zarr" if asked == "tif" else "tif")
+    assert read_labels(tmp_path / name).max() == 3
+
+
+def test_a_format_for_a_name_without_an_ending(run, folder, model, tmp_path):
+    run("segment", folder / "a.tif", "-o", tmp_path / "day.1", "--model", model, "--format", "tif", status=2)
+    run("segment", folder / "a.tif", "-o", tmp_path / "o", "--model", model, "--format", "zarr")
+    assert read_labels(tmp_path / "o.zarr").max() == 3
+
+
+def test_one_field_of_a_plate(run, model, tmp_path):
+    """What is advised can be done."""
+    plate = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "B/03"}, {"path": "B/04"}]}
+    plate.create_group("B/03").attrs["well"] = {"images": [{"path": "1"}]}
+    write_maps(tmp_path / "field.zarr", squares()[None].astype(np.float32), "CYX")
+    shutil.copytree(tmp_path / "field.zarr", tmp_path / "p.zarr" / "B" / "03" / "1")
+    advised = tmp_path / "p.zarr" / "B" / "03" / "1"
+    for path in (tmp_path / "p.zarr", tmp_path / "p.zarr" / "B" / "03"):
+        said = run("segment", path, "-o", tmp_path / "o.tif", "--model", model, status=1).stderr
+        assert said.strip().endswith(f"such as {advised}.")
+    run("segment", advised, "-o", tmp_path / "o.tif", "--model", model)
+    assert read_labels(tmp_path / "o.tif").max() == 3
+    run("segment", advised, "-o", tmp_path / "out", "--model", model)
+    assert names(tmp_path / "out") == ["p_B_03_1_labels.tif"]
+    assert not (tmp_path / "p.zarr" / "B" / "03" / "1" / "out").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--maps",), ("--format", "zarr", "--maps")])
+def test_a_folder_segmented_into_itself_twice(run, folder, model, options):
+    arguments = "segment", folder, "-o", folder, "--model", model, *options
+    run(*arguments)
+    first = names(folder)
+    assert len(first) == (6 if not options else 9)
+    again = run(*arguments, "--overwrite")
+    assert names(folder) == first
+    assert "Left out of" in again.stderr
+    assert "[3/3] c.tif" in again.stderr
+    assert run(*arguments, status=1).stderr.count("exists already") == 3
+    ending = "zarr" if "zarr" in options else "tif"
+    assert [int(read_labels(folder / f"{name}_labels.{ending}").max()) for name in "abc"] == [3, 1, 2]
+
+
+def test_a_folder_of_results_only_is_told(run, folder, model, tmp_path):
+    run("segment", folder, "-o", tmp_path / "out", "--model", model, "--format", "zarr")
+    result = run("segment", tmp_path / "out", "-o", tmp_path / "more", "--model", model, status=1)
+    assert "and no image" in result.stderr
+    assert not (tmp_path / "more").exists()
+
+
+# -- what is said of how an image was read -----------------------------------------------------------------------------
+
+
+def test_notes_and_series(run, folder, model, tmp_path, monkeypatch):
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(squares())
+        tif.write(np.pad(squares(((5, 5),)), 3))
+    real = batch.read_image
+
+    def noted(*args, **kwargs):
+        return replace(real(*args, **kwargs), notes=("Two images; this is one.",))
+
+    monkeypatch.setattr(batch, "read_image", noted)
+    arguments = "segment", path, "-o", tmp_path / "o.tif", "--model", model, "--overwrite"
+    for series, n in ((0, 3), (1, 1)):
+        result = run(*arguments, "--series", series, "--json")
+        card = report(result)["results"][0]
+        assert (card["n_objects"], card["notes"]) == (n, ["Two images; this is one."])
+        assert "Two images; this is one." in result.stderr.splitlines()
+    assert "series" in run(*arguments, "--series", "2", status=1).stderr
+    assert "series" in run(*arguments, "--series", "-1", status=2).stderr
+
+
 def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -190,6 +427,17 @@ def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
         (["--pixel-size", "-1"], "positive"),
         (["--pixel-size", "nan"], "positive"),
         (["--pixel-size", ""], "0.65"),
+        (["--pixel-size", "inf"], "positive"),
+        (["--channel", "-1"], "channel"),
+        (["--channel", "99999999999"], "channel"),
+        (["--channel", "nan"], "channel"),
+        (["--series", "x"], "series"),
+        (["--tile", "-5"], "tile"),
+        (["--tile", "1000000000"], "tile"),
+        (["--device", "cuda:x"], "cuda:N"),
+        (["--diameter", "nan"], "positive"),
+        (["--diameter", "inf"], "positive"),
+        (["--diameter", "-3"], "positive"),
         (["--tile", "0"], "tile"),
         (["--tile", "x"], "tile"),
         (["--format", "docx"], "format"),
@@ -443,6 +691,14 @@ def test_training_for_minutes_with_classes_and_pixels_to_ignore(run, labelled, t
         (["--new", "resnet"], "new"),
         (["--new", "unet2d", "--steps", "0"], "steps"),
         (["--new", "unet2d", "--minutes", "-1"], "minutes"),
+        (["--new", "unet2d", "--minutes", "nan"], "minutes"),
+        (["--new", "unet2d", "--minutes", "inf"], "minutes"),
+        (["--new", "unet2d", "--minutes", "1e9"], "minutes"),
+        (["--new", "unet2d", "--steps", "1e9"], "steps"),
+        (["--new", "unet2d", "--seed", "-1"], "seed"),
+        (["--new", "unet2d", "--seed", "99999999999"], "seed"),
+        (["--new", "unet2d", "--border", "nan"], "border"),
+        (["--new", "unet2d", "--ignore-label", "-1"], "ignore-label"),
         (["--new", "unet2d", "--val-images", "."], "--val-labels"),
         (["--new", "unet2d", "--device", "toaster"], "cpu"),
         (["--base", "no such"], "nuclei"),
@@ -465,6 +721,31 @@ def test_a_model_that_cannot_be_written_is_not_trained(run, labelled, tmp_path):
     result = run("train", *labelled, "--new", "unet2d", "--steps", "1", "-o", out, status=1)
     assert "could not be written" in result.stderr
     assert "loss" not in result.stderr
+
+
+def test_a_model_is_never_written_over_what_it_learns_from(run, labelled, model, tmp_path):
+    new = "--new", "unet2d", "--steps", "1", "--overwrite"
+    validation = tmp_path / "val"
+    validation.mkdir()
+    tifffile.imwrite(validation / "v.tif", squares())
+    tifffile.imwrite(validation / "v_labels.tif", (squares() > 100).astype(np.uint8))
+    val = "--val-images", validation, "--val-labels", validation
+    paths = labelled[1] / "a.tif", labelled[3] / "b.tif", validation / "v.tif", validation / "v_labels.tif"
+    for number, path in enumerate(paths):
+        out = tmp_path / f"{number}.safetensors"
+        out.symlink_to(path)
+        assert str(path) in run("train", *labelled, *val, *new, "-o", out, status=1).stderr
+        assert out.is_symlink()
+    kept = model.read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(model)
+    for out in (model, tmp_path / "link.safetensors"):
+        base = "--base", model, "--steps", "1", "--overwrite", "-o", out
+        assert "is an input" in run("train", *labelled, *base, status=1).stderr
+    assert model.read_bytes() == kept
+    save_model(load_model_file(model), "mine")
+    (own,) = (tmp_path / "home" / "models").iterdir()
+    named = "--base", "mine", "--steps", "1", "--overwrite", "-o", own
+    assert "is an input" in run("train", *labelled, *named, status=1).stderr
 
 
 def test_training_data_that_cannot_be_used(run, labelled, tmp_path):
@@ -513,6 +794,103 @@ def test_info(run, model, tmp_path):
     run("info", tmp_path, status=2)
 
 
+def test_info_names_data_and_licences(run, tiny_model, tmp_path):
+    sources = [{"name": "worms", "licence": "CC-BY-4.0", "source": "https://x.org"}, {"name": "flies"}]
+    path = tmp_path / "m.safetensors"
+    save_model_file(tiny_model(info={"licence": "CC0-1.0", "training_data": sources}), path)
+    lines = run("info", path).stdout.splitlines()
+    assert any("name worms, licence CC-BY-4.0, source https://x.org" in line for line in lines)
+    assert any("name flies, licence unknown" in line for line in lines)
+    assert any(line.split() == ["licence", "CC0-1.0"] for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_pipes_and_devices_are_refused_in_words(run, folder, model, tmp_path, kind):
+    paths = {}
+    for ending in ("tif", "safetensors"):
+        paths[ending] = tmp_path / f"p.{ending}"
+        if kind == "fifo":
+            os.mkfifo(paths[ending])
+        else:
+            paths[ending].symlink_to("/dev/zero")
+    out = "-o", tmp_path / "o.tif"
+    said = [
+        run("info", paths["safetensors"], status=2),
+        run("segment", folder / "a.tif", *out, "--model", paths["safetensors"], status=2),
+        run("segment", paths["tif"], *out, "--model", model, status=1),
+        run("evaluate", "--pred", paths["tif"], "--truth", folder / "a.tif", status=1),
+    ]
+    if kind == "fifo":
+        said.append(run("segment", folder / "a.tif", "-o", paths["tif"], "--model", model, "--overwrite", status=1))
+    assert all("a pipe or a device" in result.stderr for result in said)
+
+
+def test_standard_input_is_refused_in_words(run, folder, model, tmp_path):
+    for arguments in (
+        ("segment", "-", "-o", tmp_path / "o.tif"),
+        ("segment", folder / "a.tif", "-", "-o", tmp_path / "o"),
+        ("segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--model", "-"),
+        ("info", "-"),
+    ):
+        assert "standard input" in run(*arguments, status=2).stderr
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_not_the_folder_that_one_is_in(run, folder, model, tmp_path, monkeypatch, empty):
+    """As from a variable of the shell that is not set."""
+    monkeypatch.chdir(folder)
+    for arguments in (
+        ("segment", empty, "-o", tmp_path / "o"),
+        ("segment", "a.tif", "-o", empty),
+        ("evaluate", "--pred", empty, "--truth", "a.tif"),
+        ("train", "--images", empty, "--labels", ".", "--new", "unet2d", "-o", tmp_path / "m.safetensors"),
+    ):
+        assert "it is empty" in run(*arguments, status=2).stderr
+    assert names(folder) == ["a.tif", "b.tif", "c.tif"]
+
+
+def test_the_demo_replaces_only_what_a_demo_wrote(run, tmp_path, monkeypatch):
+    demo = pytest.importorskip("napari_unet._qt.demo")
+
+    def writes(out, *, headless, say):
+        (out / "labels.tif").write_text("of the demo")
+        return {"seconds": 1}
+
+    monkeypatch.setattr(demo, "run_demo", writes)
+    mine = tmp_path / "photos"
+    mine.mkdir()
+    (mine / "labels.tif").write_text("mine")
+    assert "choose another folder" in run("demo", "--headless", "-o", mine, status=1).stderr
+    assert (mine / "labels.tif").read_text() == "mine"
+    for _ in range(2):
+        run("demo", "--headless", "-o", tmp_path / "new")
+
+
+def test_version(run):
+    assert run("--version").stdout == f"napari-unet {napari_unet.__version__}\n"
+
+
+def commands(command=None, words=()):
+    """Every command, as (words, command), groups too."""
+    command = command or typer.main.get_command(app)
+    yield words, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, (*words, name))
+
+
+@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda value: " ".join(value) if value == () else "")
+def test_every_help_has_an_example_that_can_be_typed(run, words, command):
+    for flag in ("-h", "--help"):
+        assert "Example: napari-unet" in run(*words, flag).stdout
+    example = command.epilog.partition("Example: ")[2].splitlines()[0].split()
+    assert example[0] == "napari-unet"
+    assert tuple(example[1 : 1 + len(words)]) == words
+    while getattr(command, "commands", None):
+        command = command.commands[example[len(words) + 1]]
+        words = (*words, command.name)
+    command.make_context("x", example[1 + len(words) :])  # raises on wrong usage
+
+
 def test_help_and_unknown_commands(run):
     assert "segment" in run("--help").stdout
     assert "--overwrite" in run("segment", "--help").stdout
@@ -545,3 +923,185 @@ def test_the_program_refuses_wrong_usage(folder, tmp_path):
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+LIGHT = [
+    ("-h",),
+    ("--version",),
+    ("--show-completion", "bash"),
+    ("models",),
+    ("models", "--json"),
+    ("info", "nuclei"),
+    ("info", "no such"),
+    ("segment", "-h"),
+    ("segment",),
+    ("segment", "a.tif", "-o", "b.png"),
+    ("segment", "a.tif", "-o", "b.tif", "--tile", "0"),
+    ("segment", "a.tif", "-o", "b.tif", "--model", "no such"),
+    ("segment", "a.tif", "-o", "b.tif", "--device", "toaster"),
+    ("segment", "a.tif", "-o", "b.tif", "--diameter", "wide"),
+    ("segment", "a.tif", "-o", "a.tif"),
+    ("train", "--images", "a", "--labels", "a", "-o", "m.pth", "--new", "unet2d"),
+    ("train", "--images", "gone", "--labels", "gone", "-o", "m.safetensors", "--new", "unet2d"),
+    ("evaluate", "--pred", "gone", "--truth", "gone"),
+    ("benchmark", "models", "no such", "--images", "a", "--labels", "a"),
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_torch_is_loaded_only_where_a_network_runs(arguments, tmp_path):
+    code = """
+import sys
+from napari_unet.cli import main
+try:
+    main()
+finally:
+    print("loaded:", *sorted({"torch", "napari", "qtpy"} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "loaded:"
+
+
+def completed_words(*words):
+    code = "from napari_unet.cli import main; main()"
+    asked = {"_NAPARI_UNET_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | asked
+    )
+    return done.stdout.split()
+
+
+def test_completion(tiny_model):
+    save_model(tiny_model(features=2, levels=1), "nuclei_of_mine")
+    assert completed_words("napari-unet", "seg") == ["segment"]
+    assert {"train", "evaluate", "info"} <= set(completed_words("napari-unet", ""))
+    assert completed_words("napari-unet", "segment", "--ov") == ["--overwrite"]
+    assert completed_words("napari-unet", "segment", "--mode", "f") == ["fast"]
+    assert completed_words("napari-unet", "info", "nuclei_") == ["nuclei_of_mine"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_with_the_printed_script(tmp_path):
+    script = program("--show-completion", "bash").stdout
+    command = tmp_path / "napari-unet"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m napari_unet.cli "$@"\n')
+    command.chmod(0o755)
+    ask = 'COMP_WORDS=(napari-unet ev); COMP_CWORD=1; _napari_unet_completion napari-unet; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\ncomplete -p napari-unet\n{ask}"],
+        capture_output=True, text=True, check=True, env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "evaluate"
+
+
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_what_is_kept_when_it_is_stopped(model, tmp_path, ending):
+    source, out = tmp_path / "many", tmp_path / "out"
+    source.mkdir()
+    for number in range(600):
+        tifffile.imwrite(source / f"{number:03}.tif", squares())
+    code = "from napari_unet.cli import main; main()"
+    arguments = "segment", source, "-o", out, "--model", model, "--format", ending, "--device", "cpu", "--json"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while running.poll() is None and not list(out.glob(f"*_labels.{ending}")):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    said, told = running.communicate()
+    assert running.returncode == 130
+    assert "Traceback" not in told
+    there = names(out)
+    assert 0 < len(there) < 600
+    assert there == [f"{number:03}_labels.{ending}" for number in range(len(there))], "no gaps, and nothing half done"
+    assert all(int(read_labels(out / name).max()) == 3 for name in there)
+    last = told.strip().splitlines()[-1]
+    assert last.startswith("Stopped. Kept: ")
+    assert f"{len(there)} result" in last
+    assert str(out / there[-1]) in last
+    card = json.loads(said)
+    assert card["stopped"]
+    assert len(there) - len(card["results"]) in (0, 1)
+
+
+def test_one_image_of_files_that_hold_several(run, labelled, tmp_path, monkeypatch):
+    """The second is another size, which the labels would not fit."""
+    for path in labelled[1].iterdir():
+        pixels = tifffile.imread(path)
+        with tifffile.TiffWriter(path) as tif:
+            tif.write(np.zeros((10, 12), np.uint16))
+            tif.write(pixels)
+    new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors", "--json"
+    assert "(48, 60)" in run("train", *labelled, *new, "--series", "0", status=1).stderr
+    assert report(run("train", *labelled, *new, "--series", "1"))["notes"] == []
+
+
+def test_training_that_is_stopped(labelled, tmp_path):
+    out = tmp_path / "m.safetensors"
+    code = "from napari_unet.cli import main; main()"
+    arguments = "train", *labelled, "--new", "unet2d", "--steps", "1000000", "-o", out, "--device", "cpu"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert "step" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate()
+    assert running.returncode == 130
+    assert told.strip().splitlines()[-1] == "Stopped. No model was written."
+    assert not list(tmp_path.glob("m*"))
+
+
+def on_a_terminal(*arguments, **environment):
+    """Run the program with its messages on a terminal; return its status and all that it wrote there."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from napari_unet.cli import main; main()", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | environment) as running:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536) if select.select([ours], [], [], 60)[0] else b""
+            except OSError:  # the other end is closed
+                chunk = b""
+            if not chunk:
+                break
+            seen += chunk
+    os.close(ours)
+    return running.returncode, seen.decode()
+
+
+def test_a_bar_on_a_terminal(folder, model, tmp_path):
+    odd = folder / "[red]x[bold].tif"
+    (folder / "a.tif").rename(odd)
+    arguments = "segment", odd, "--model", model, "--device", "cpu", "--tile", "16", "--mode", "exact"
+    status, seen = on_a_terminal(*arguments, "-o", tmp_path / "a.tif", TERM="xterm-256color", COLUMNS="200")
+    assert status == 0
+    assert "━" in seen
+    assert "\x1b[?25l" in seen
+    assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l"), "the cursor is back"
+    assert "[1/1] [red]x[bold].tif: 3 objects in" in seen
+    assert "[1/1] [red]x[bold].tif: " in seen.split("tiles of 16")[0]
+    status, seen = on_a_terminal(*arguments, "-o", tmp_path / "b.tif", TERM="dumb")
+    assert status == 0
+    assert "\x1b" not in seen
+    assert "3 objects" in seen
+
+
+def test_no_bar_where_colours_are_forced_and_there_is_no_terminal(folder, model, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        "from napari_unet.cli import main; main()",
+        "segment",
+        folder,
+        "-o",
+        tmp_path / "o",
+    ]
+    done = subprocess.run(
+        [*command, "--model", model], capture_output=True, text=True, env=os.environ | {"FORCE_COLOR": "1"}, check=True
+    )
+    assert "\x1b" not in done.stderr
+    assert done.stderr.count("objects in") + done.stderr.count("object in") == 3

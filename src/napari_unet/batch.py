@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.blockwise import Outcome, Plane, segment_into
-from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_writable, completed
 from napari_unet.io.damage import Damage
 from napari_unet.io.fingerprint import Fingerprint
-from napari_unet.io.pairs import stem
-from napari_unet.io.readers import image_files, read_image
+from napari_unet.io.jobs import FileJob, plan_files
+from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.models.model import resolve_device
@@ -27,12 +26,11 @@ from napari_unet.sizing import said_diameter, sized
 from napari_unet.task import Mode, Task, make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_unet.axes import Image, PixelSize
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
+__all__ = ["FileJob", "SegmentOptions", "peak_memory_mb", "plan_files", "segment_file"]
 
 IN_MEMORY_BYTES = 2**29
 """Labels and maps of more than this are written to disk as they come."""
@@ -40,14 +38,6 @@ IN_MEMORY_BYTES = 2**29
 
 MAX_CHUNK = 768
 """Largest width, in pixels, of the chunks of maps."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileJob:
-    """An image file and where its labels go."""
-
-    source: Path
-    target: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +57,6 @@ class SegmentOptions:
     series: int | None = None
 
 
-def plan_files(inputs: Sequence[Path], out: Path, file_format: Literal["tif", "zarr"] | None = None) -> list[FileJob]:
-    """Return which file is segmented into which.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-        Files, or folders of files.
-    out : Path
-        For one input file the file to be written; for several, or a folder, the folder of `<stem>_labels.tif`.
-    file_format : {"tif", "zarr"}, optional
-        None: by the ending of `out`, else TIFF.
-
-    Raises
-    ------
-    FileFormatError
-        If a folder holds no image, or two inputs would be written to one file.
-    """
-    several = len(inputs) > 1 or any(_is_folder(path) for path in inputs)
-    if not several:
-        suffix = f".{file_format}" if file_format else (out.suffix if out.suffix in (".tif", ".tiff", ".zarr") else "")
-        if suffix and not out.is_dir():
-            return [FileJob(inputs[0], out if out.suffix == suffix else out.with_suffix(suffix))]
-    files = [file for path in inputs for file in (image_files(path) if _is_folder(path) else [path])]
-    jobs = [FileJob(file, out / f"{stem(file)}_labels.{file_format or 'tif'}") for file in files]
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target in seen:
-            raise FileFormatError(f"{seen[job.target]} and {job.source} would both be written to {job.target}.")
-        seen[job.target] = job.source
-    return jobs
-
-
 def segment_file(
     job: FileJob,
     model: Model,
@@ -113,9 +71,9 @@ def segment_file(
     UNetError
         If it cannot be read, segmented or written; nothing is then left under the target's name.
     """
-    if job.target.exists() and not options.overwrite:
-        raise FileFormatError(f"{job.target} exists already; with --overwrite it is replaced.")
+    job.check(maps=options.maps, overwrite=options.overwrite)
     image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
+    check_writable(job.target)
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
     image = _told_of_its_place(image, job.target)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
@@ -127,7 +85,7 @@ def segment_file(
     )  # fmt: skip
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
-    on_disk = job.target.suffix == ".zarr" or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
+    on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
     return {
         "input": str(job.source),
@@ -143,6 +101,7 @@ def segment_file(
         "zoom": [round(z, 4) for z in task.zoom],
         "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
         "note": str(image.damage or ""),
+        "notes": list(image.notes),
         "peak_rss_mb": peak_memory_mb(),
     }
 
@@ -180,13 +139,13 @@ def _segment_in_memory(
     image = task.image
     result = segment_task(task, device=options.device, keep_maps=options.maps, progress=progress, cancel=cancel)
     source.check()
-    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
     if result.maps is not None:
         axes = _maps_axes(image)
         drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in axes)
         letters = "".join(letter for letter in "CTZYX" if letter in axes)
         maps = result.maps.squeeze(drop)
-        write_maps(_maps_path(job), maps, letters, image.pixel_size, options.overwrite, image.placement)
+        write_maps(job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement)
+    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
     return result
 
 
@@ -201,18 +160,18 @@ def _segment_on_disk(
     """Segment by blocks; only the finished results have their names, and nothing else is left."""
     pixel_size, target = task.image.pixel_size, job.target
     with ExitStack() as stack:
-        labels = _labels_on_disk(stack, target, task, options.overwrite)
+        labels = _labels_on_disk(stack, job, task, options.overwrite)
         maps = _maps_on_disk(stack, job, task, options)
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
         source.check()
-        if target.suffix != ".zarr":
+        if not job.as_zarr:
             write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement)
     return outcome
 
 
-def _labels_on_disk(stack: ExitStack, target: Path, task: Task, overwrite: bool) -> Plane:
+def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool) -> Plane:
     """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
-    image, final = task.image, target.suffix == ".zarr"
+    image, target, final = task.image, job.target, job.as_zarr
     path = target if final else target.with_name(f"{target.name}.blocks")
     folder = stack.enter_context(
         completed(path, overwrite=overwrite, discard=not final, rescue=_has_labels if final else None)
@@ -236,7 +195,7 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
     shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in axes)
     if not options.maps and 4 * math.prod(shape) <= IN_MEMORY_BYTES // 2:
         return Plane(np.zeros(shape, np.float32), axes)
-    path = _maps_path(job) if options.maps else target.with_name(f"{target.name}.maps")
+    path = job.maps_target if options.maps else target.with_name(f"{target.name}.maps")
     folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
     tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
     chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
@@ -262,11 +221,6 @@ def _maps_axes(image: Image) -> str:
     return "".join(letter for letter in "TCZYX" if letter in "C" + image.label_axes)
 
 
-def _maps_path(job: FileJob) -> Path:
-    name = job.target.name.removesuffix(job.target.suffix).removesuffix("_labels")
-    return job.target.with_name(f"{name}_maps.zarr")
-
-
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process has held so far, in MB; None where the system does not tell."""
     status = Path("/proc/self/status")  # Linux; what `resource` says there may be the peak of the calling process
@@ -279,7 +233,3 @@ def peak_memory_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and path.suffix != ".zarr"

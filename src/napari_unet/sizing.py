@@ -70,12 +70,8 @@ def said_diameter(diameter: float | str | None) -> float | None:
 
 
 def is_sizable(model: Model) -> bool:
-    """Return whether a model can tell how wide objects are: one for objects in planes that knows at which size.
-
-    What knows only the few objects that its user painted is no judge of others.
-    """
-    info = model.info
-    return info.task == "instances" and info.diameter is not None and info.spec.ndim == 2 and not info.from_nothing
+    """Return whether a model can tell how wide objects are; see `ModelInfo.finds_diameter`."""
+    return model.info.finds_diameter
 
 
 def wants_size(image: Image, model: Model) -> bool:

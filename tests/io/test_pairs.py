@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.pairs import is_labels_name, match_by_stem, stem
+from napari_unet.io.pairs import is_labels_name, match_by_stem, split_results, stem
+from napari_unet.io.readers import image_files
+from napari_unet.io.writers import write_labels, write_maps
 
 
 @pytest.fixture
@@ -81,6 +84,26 @@ def test_nothing_there(make, tmp_path):
         match_by_stem(tmp_path / "none", make("b", "x.tif"))
     with pytest.raises(FileFormatError, match="no image"):
         match_by_stem(make("empty"), make("b", "x.tif"))
+
+
+def test_results_in_a_folder_are_told_from_images(make):
+    names = "a.tif", "a_labels.tif", "a_cp_masks.png", "a_Masks.tif", "a_labels_labels.tif", "b.ome.tif", "b_labels.tif"
+    folder = make("a", *names, "c_labels.tif", "_labels.tif", "labels.tif", "masks.tif")
+    images, results = split_results(image_files(folder))
+    assert {path.name for path in images} == {
+        "a.tif", "b.ome.tif", "c_labels.tif", "_labels.tif", "labels.tif", "masks.tif",
+    }  # fmt: skip
+    assert {path.name for path in results} == set(names) - {"a.tif", "b.ome.tif"}
+
+
+def test_maps_and_unfinished_results_have_no_partner(make, tmp_path):
+    first = make("a", "x.tif", "x_labels.tif")
+    for name in ("x_maps.zarr", "x_labels.unfinished.zarr"):
+        write_maps(first / name, np.ones((1, 8, 9)), "CYX")
+    assert names(match_by_stem(first, make("b", "x.tif"))) == [("x.tif", "x.tif")]
+    assert names(match_by_stem(make("b", "x.tif"), first)) == [("x.tif", "x_labels.tif")]
+    write_labels(first / "cells.zarr", np.ones((8, 9), int), "YX")
+    assert [path.name for path in split_results(image_files(first))[0]] == ["x.tif"]
 
 
 def test_names(tmp_path):

@@ -187,8 +187,8 @@ def test_full_disk_leaves_no_half_zarr(tmp_path, monkeypatch, before):
 
 
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    def stop(*args, **options):
-        tmp_path.joinpath("a.tif.partial").write_bytes(b"half")
+    def stop(path, *args, **options):
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tifffile, "imwrite", stop)

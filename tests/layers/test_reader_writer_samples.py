@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import dask.array as da
+import napari
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.layers._source import Source
 
 from napari_unet.axes import PixelSize
 from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image, read_labels
-from napari_unet.io.writers import write_labels
+from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.layers import samples
 from napari_unet.layers.reader import get_reader, read_layers
@@ -161,6 +164,47 @@ def test_multiscale_labels_are_written_in_full(tmp_path):
     data, meta, _ = Labels([full, full[::2, ::2]], multiscale=True).as_layer_data_tuple()
     write_labels_layer(str(tmp_path / "a.tif"), data, {**meta, "multiscale": True})
     assert read_labels(tmp_path / "a.tif").shape == (40, 60)
+
+
+@pytest.mark.parametrize("reader", ["ours", "another"])
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+def test_the_file_of_an_open_image_is_never_replaced(tmp_path, monkeypatch, reader, name):
+    pytest.importorskip("qtpy")
+    path = tmp_path / name
+    if name == "a.tif":
+        tifffile.imwrite(path, np.full((20, 30), 7, np.uint8))
+    else:
+        write_maps(path, np.full((1, 20, 30), 7.0), "CYX")
+    viewer = ViewerModel()
+    if reader == "ours":
+        viewer.add_layer(Layer.create(*read_layers(path)[0]))
+    else:
+        viewer.add_image(np.full((20, 30), 7, np.uint8))._source = Source(path=str(path), reader_plugin="napari")
+    monkeypatch.setattr(napari, "current_viewer", lambda: viewer)
+    labels = viewer.add_labels(np.ones((20, 30), int))
+    data, meta, _ = labels.as_layer_data_tuple()
+    (tmp_path / "link.tif").symlink_to(path)
+    for target in (path, tmp_path / "link.tif", *([path / "0" / "l.tif"] if name == "a.zarr" else [])):
+        with pytest.raises(FileFormatError, match="the file of an image that is open"):
+            write_labels_layer(str(target), data, meta)
+    assert (np.asarray(read_image(path).data) == 7).all()
+    other = str(tmp_path / "a_labels.tif")
+    for _ in range(2):  # labels may be saved over the file that they were read from
+        assert write_labels_layer(other, data, meta) == [other]
+        viewer.add_layer(layers(other)[0])
+
+
+def test_labels_that_are_painted_in_their_file_are_not_written_over_it(tmp_path, monkeypatch):
+    path = write_labels(tmp_path / "a_labels.zarr", np.full((20, 30), 70000), "YX")
+    monkeypatch.setattr(lazy, "IN_MEMORY_BYTES", 100)
+    (layer,) = layers(path)
+    layer.data[0:2, 0:2] = 5
+    data, meta, _ = layer.as_layer_data_tuple()
+    with pytest.raises(FileFormatError, match="read from and painted in"):
+        write_labels_layer(str(path), data, meta)
+    assert write_labels_layer(str(tmp_path / "b.tif"), data, meta)
+    for name in ("a_labels.zarr", "b.tif"):
+        assert set(np.unique(read_labels(tmp_path / name))) == {5, 70000}
 
 
 # Samples

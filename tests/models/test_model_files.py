@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from napari_unet.errors import ModelFileError, ModelMismatchError, UNetError
 from napari_unet.models import checkpoint
 from napari_unet.models.checkpoint import load_model_file, read_model_info, save_model_file
+from napari_unet.models.header import weights_sha256
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, available_devices, resolve_device
 from napari_unet.models.normalize import Normalization
@@ -111,13 +113,46 @@ def test_the_hash_is_of_the_weights_alone(small):
     assert Model(other, small.info).sha256() != small.sha256()
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_the_hash_of_a_file_is_that_of_the_model_in_it(small, tmp_path, half):
+    path = tmp_path / "a.safetensors"
+    save_model_file(small, path, half=half)
+    assert weights_sha256(path) == load_model_file(path).sha256()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_hash_of_other_kinds_of_numbers(small, tmp_path, dtype):
+    path = tmp_path / "a.safetensors"
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in small.net.state_dict().items()}
+    save_file(state, path, metadata={"napari_unet": small.info.model_dump_json()})
+    assert weights_sha256(path) == load_model_file(path).sha256()
+
+
+@pytest.mark.parametrize("ending", ["fifo", "device"])
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path, ending):
+    path = Path("/dev/zero")
+    if ending == "fifo":
+        os.mkfifo(path := tmp_path / "a.safetensors")
+    for read in (read_model_info, load_model_file):
+        with pytest.raises(ModelFileError, match="a pipe or a device"):
+            read(path)
+
+
+def test_a_file_of_the_user_that_is_named_as_ours_is_kept(small, tmp_path):
+    (tmp_path / "a.safetensors.partial").write_text("mine")
+    for _ in range(2):
+        save_model_file(small, tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors.partial").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_full_disk_leaves_no_file(small, tmp_path, monkeypatch):
     def fails(state, path, metadata):
         path.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", fails)
-    with pytest.raises(ModelFileError, match="No space left"):
+    with pytest.raises(ModelFileError, match="disk is full"):
         save_model_file(small, tmp_path / "a.safetensors")
     assert list(tmp_path.iterdir()) == []
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from napari_unet.corrections.attention import Attention
 from napari_unet.errors import FileFormatError, ModelFileError, UNetError
+from napari_unet.io.readers import read_image
+from napari_unet.io.writers import write_maps
 from napari_unet.projects.description import FILE
 from napari_unet.projects.project import Project
 
@@ -285,3 +287,37 @@ def test_attention_that_is_damaged_is_left_out(attentive, sitting, damage):
     assert opened.attention is None
     assert "Segment before Where next" in opened.notes[0]
     same(opened, sitting)
+
+
+def test_a_project_is_never_saved_into_its_image(sitting, tmp_path):
+    image = tmp_path / "in.zarr"
+    write_maps(image, np.ones((1, 40, 50)), "CYX")
+    project = Project(read_image(image), np.zeros((40, 50), np.int32), image_path=image)
+    before = sorted(image.rglob("*"))
+    with pytest.raises(FileFormatError, match="lies in an input"):
+        project.save(image / "p.unetproj")
+    assert sorted(image.rglob("*")) == before
+    project.save(tmp_path / "p.unetproj")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "folder of ours with another thing"])
+def test_what_is_named_as_an_unfinished_project_is_kept(sitting, tmp_path, kind):
+    other = tmp_path / "p.unetproj.partial"
+    if kind == "file":
+        other.write_text("mine")
+    else:
+        (other / ("state-1" if "ours" in kind else "photos")).mkdir(parents=True)
+        (other / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileFormatError, match="in the way"):
+        sitting.save(tmp_path / "p.unetproj")
+    assert sorted(tmp_path.rglob("*")) == before
+    other.rename(tmp_path / "other")
+    sitting.save(tmp_path / "p.unetproj")
+
+
+def test_what_a_killed_save_left_is_replaced(sitting, tmp_path):
+    (tmp_path / "p.unetproj.partial" / "state-1").mkdir(parents=True)
+    (tmp_path / "p.unetproj.partial" / "project.json.partial").mkdir()
+    sitting.save(tmp_path / "p.unetproj")
+    assert not (tmp_path / "p.unetproj.partial").exists()

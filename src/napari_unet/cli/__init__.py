@@ -1,13 +1,13 @@
 """The command line: everything that the window does, without one.
 
-Exit status: 0 all done; 1 some inputs failed, each named with its reason; 2 wrong usage. With --json the last line on
-standard output is one JSON object; progress and messages go to standard error.
+Exit status: 0 all done; 1 some inputs failed, each named with its reason; 2 wrong usage; 130 stopped by Ctrl-C. With
+--json the last line on standard output is one JSON object; progress and messages go to standard error.
 """
 
 import sys
 
 from napari_unet.cli import measure, segment, show, train
-from napari_unet.cli.common import app, say
+from napari_unet.cli.common import INTERRUPTED, NAME, app, say
 
 __all__ = ["app", "main", "measure", "segment", "show", "train"]
 
@@ -15,7 +15,7 @@ __all__ = ["app", "main", "measure", "segment", "show", "train"]
 def main() -> None:
     """Run the command line."""
     try:
-        app()
-    except KeyboardInterrupt:
+        app(prog_name=NAME)
+    except KeyboardInterrupt:  # before a command began, or as it ended
         say("Stopped.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -7,44 +7,63 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Device, Json, app, check_device, fail, open_model, print_json, say
-from napari_unet.errors import UNetError
+from napari_unet.cli.common import (
+    LARGEST,
+    Device,
+    Json,
+    app,
+    check_device,
+    check_device_name,
+    complete_model,
+    describe_model,
+    fail,
+    open_model,
+    path_of,
+    print_json,
+    say,
+)
+from napari_unet.errors import FileFormatError, UNetError
 
-benchmark = typer.Typer(help="Measure how fast, how exact, how sparing and how quick to learn this program is.")
+benchmark = typer.Typer(
+    help="Measure how fast, how exact, how sparing and how quick to learn this program is.",
+    epilog="Example: napari-unet benchmark tiling --size 1024",
+    no_args_is_help=True,
+)
 app.add_typer(benchmark, name="benchmark")
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: napari-unet benchmark tiling --size 1024")
 def tiling(
-    size: Annotated[int | None, typer.Option(min=256, help="Width of the image, pixels.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    size: Annotated[int | None, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is measured.")] = 5,
     volume: Annotated[bool, typer.Option(help="A volume instead of a plane.")] = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Time the inference engine against the bare network and MONAI's sliding window, and check it against one pass."""
+    check_device(device)
     from napari_unet.benchmarks import tiling
 
-    check_device(device)
     _tell(tiling.run(size or (512 if volume else 4096), rounds, device, volume, say=say), as_json)
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: napari-unet benchmark memory --size 4096")
 def memory(
-    size: Annotated[list[int] | None, typer.Option(min=256, help="Widths of the images, pixels.")] = None,
+    size: Annotated[list[int] | None, typer.Option(min=256, max=2**18, help="Widths of the images, pixels.")] = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure how much memory files of growing size take, from zarr to zarr."""
+    check_device(device)
     from napari_unet.benchmarks import memory
 
-    check_device(device)
     _tell(memory.run(size or memory.SIZES, device=device, say=say), as_json)
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: napari-unet benchmark gui --size 1024")
 def gui(
-    size: Annotated[int, typer.Option(min=256, help="Width of the image, pixels.")] = 4096, as_json: Json = False
+    size: Annotated[int, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = 4096,
+    as_json: Json = False,
 ) -> None:
     """Measure how long the window pauses."""
     from napari_unet._qt import benchmark as gui
@@ -52,32 +71,42 @@ def gui(
     _tell(gui.run(size, say=say), as_json)
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: napari-unet benchmark annotator --data data --quick -o figures")
 def annotator(
-    data: Annotated[Path, typer.Option(help="Folder of all data sets, each with images and labels.")],
+    data: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of all data sets, each with images and labels.")
+    ],
     name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
-    rounds: Annotated[int, typer.Option(min=1, help="How often the program learns.")] = 8,
-    objects: Annotated[int, typer.Option(min=1, help="Corrections before each time.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps each time.")] = 30,
-    ceiling_steps: Annotated[int, typer.Option(min=1, help="Training steps on all labels.")] = 300,
-    size: Annotated[int, typer.Option(min=64, help="Width of a field, pixels.")] = 512,
-    fields: Annotated[int, typer.Option(min=1, help="Most fields to work on.")] = 8,
-    held_out: Annotated[int, typer.Option(min=1, help="Most fields held out.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often the program learns.")] = 8,
+    objects: Annotated[int, typer.Option(min=1, max=LARGEST, help="Corrections before each time.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps on all labels.")] = 300,
+    size: Annotated[int, typer.Option(min=64, max=2**18, help="Width of a field, pixels.")] = 512,
+    fields: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields to work on.")] = 8,
+    held_out: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
-    seed: Annotated[int, typer.Option(help="Seeds the annotator's hand and untrained networks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seeds the annotator's hand and untrained networks.")
+    ] = 0,
     base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
     quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the figures and their curves.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for the figures and their curves."),
+    ] = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure how much a correction is worth: a simulated person mends, the program learns, against four rivals."""
+    check_device_name(device)
+    if base is not None:
+        describe_model(base)
     from napari_unet.benchmarks.annotator import Settings, run
     from napari_unet.benchmarks.fields import DATA_SETS
 
-    check_device(device)
     if name not in DATA_SETS:
         fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
+    check_device(device)
     settings = Settings(
         rounds, objects, steps, ceiling_steps, size, fields, held_out, rivals=rivals, seed=seed, base=base
     )
@@ -90,26 +119,36 @@ def annotator(
     _tell(figures, as_json)
 
 
-@benchmark.command()
+@benchmark.command(epilog="Example: napari-unet benchmark models nuclei --images images --labels labels")
 def models(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The model to score.")],
-    images: Annotated[Path, typer.Option(help="Folder of images that it has never seen.")],
-    labels: Annotated[Path, typer.Option(help="Folder of label images of the same names.")],
-    train_images: Annotated[Path | None, typer.Option(help="Images to tune a classical pipeline on.")] = None,
-    train_labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is timed.")] = 5,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="The model to score.", autocompletion=complete_model)
+    ],
+    images: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that it has never seen.")
+    ],
+    labels: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of label images of the same names.")
+    ],
+    train_images: Annotated[
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Images to tune a classical pipeline on.")
+    ] = None,
+    train_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is timed.")] = 5,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images beside a tuned threshold and watershed, and time it beside the bare network."""
+    if (train_images is None) != (train_labels is None):
+        fail("--train-images and --train-labels belong together.", 2)
+    check_device_name(device)
+    describe_model(name)
+    check_device(device)
+    model = open_model(name)
     from napari_unet.benchmarks.models import run
     from napari_unet.benchmarks.report import report
     from napari_unet.io.pairs import match_by_stem
 
-    if (train_images is None) != (train_labels is None):
-        fail("--train-images and --train-labels belong together.", 2)
-    check_device(device)
-    model = open_model(name)
     try:
         val = {"images": match_by_stem(images, labels)}
         train = None
@@ -139,10 +178,12 @@ def _write(figures: dict[str, Any], folder: Path) -> None:
     say(f"written to {path}")
 
 
-@app.command()
+@app.command(epilog="Example: napari-unet demo --headless -o demo")
 def demo(
     headless: Annotated[bool, typer.Option(help="Do the whole job without anybody, and write pictures of it.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what --headless writes.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for what --headless writes.")
+    ] = Path("demo"),
 ) -> None:
     """Open napari with a sample, segmented; or show the whole job without anybody at the screen."""
     try:
@@ -150,8 +191,31 @@ def demo(
     except ImportError as error:
         fail(f'The demo needs napari ({error.name} is missing): pip install "napari-unet-interactive[all]".', 2)
     try:
+        if headless:
+            _take_folder(out)
         report = run_demo(out, headless=headless, say=say)
     except UNetError as error:
         fail(str(error), 1)
     if report is not None:
         print_json(report)
+
+
+def _take_folder(out: Path) -> None:
+    """Leave a note in the folder of the demo that what it writes there is its own, unless there is something else.
+
+    Raises
+    ------
+    FileFormatError
+        If there is a file of a name that the demo writes, and no earlier demo did.
+    """
+    note = out / ".napari-unet-demo"
+    try:
+        taken = [name for name in ("before.png", "after.png", "labels.tif", "report.json") if (out / name).exists()]
+        if taken and not note.exists():
+            raise FileFormatError(
+                f"{out / taken[0]} is there already, and no demo wrote it; choose another folder with -o."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError as error:
+        raise FileFormatError(f"{out} cannot be written to: {error.strerror}.") from error

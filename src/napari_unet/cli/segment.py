@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import math
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from napari_unet.axes import PixelSize
-from napari_unet.cli.common import Bar, Device, Json, app, check_device, fail, open_model, print_json, say
+from napari_unet.cli.common import (
+    INTERRUPTED,
+    LARGEST,
+    Bar,
+    Device,
+    Json,
+    Series,
+    app,
+    check_device,
+    check_device_name,
+    complete_model,
+    describe_model,
+    fail,
+    open_model,
+    path_of,
+    print_json,
+    say,
+)
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.batch import SegmentOptions
+    from napari_unet.io.jobs import FileJob
+    from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
 
 
@@ -33,15 +56,27 @@ class Mode(StrEnum):
     fast = "fast"
 
 
-@app.command()
+@app.command(epilog="Example: napari-unet segment images -o results --model nuclei --device cpu")
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Image files, or folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File for one input; folder for several or for a folder.")],
-    model: Annotated[str, typer.Option(help="Name or file of a model.")] = "nuclei",
+    inputs: Annotated[
+        list[Path], typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, or folders of them.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            parser=path_of,
+            metavar="PATH",
+            help="File for one input; folder for several or for a folder.",
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Name or file of a model.", autocompletion=complete_model)] = "nuclei",
     axes: Annotated[
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
-    channel: Annotated[int | None, typer.Option(help="Channel to segment, from 0.")] = None,
+    series: Series = None,
+    channel: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
         str | None, typer.Option(help="Of the objects, pixels, or auto: found on the image, whatever else is known.")
@@ -49,56 +84,149 @@ def segment(
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same, as measured.")] = Mode.auto,
     tile: Annotated[
-        int | None, typer.Option(min=1, help="Width of the tiles; the exact result does not depend on it.")
+        int | None, typer.Option(min=1, max=2**20, help="Width of the tiles; the exact result does not depend on it.")
     ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirror images: 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing results.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace earlier results, but never an image that is read.")] = False,
     as_json: Json = False,
 ) -> None:
     """Segment images into label files."""
-    from napari_unet.batch import SegmentOptions, plan_files, segment_file
-
-    network = open_model(model)
-    check_device(device)
-    if mode is Mode.fast and network.info.fast is None:
-        say(f"{network.name} has no fast mode that is good enough; going on exactly.")
-    wide = _diameter(diameter, network)
-    options = SegmentOptions(
-        axes, _pixel_size(pixel_size), channel, device, mode.value, tile, maps, overwrite, wide, flips
-    )
-    try:
-        jobs = plan_files(inputs, out, file_format.value if file_format else None)
-    except FileFormatError as error:
-        fail(str(error), 1)
-    results, failed = [], []
-    for number, job in enumerate(jobs, start=1):
-        bar = Bar(f"[{number}/{len(jobs)}] {job.source.name}")
+    # All that can be wrong with the words is told before torch is loaded, which takes seconds.
+    if any(str(path) == "-" for path in inputs):
+        fail("Images are not read from standard input: give a file or a folder.", 2)
+    check_device_name(device)
+    sizes = _pixel_size(pixel_size)
+    network_file, info = describe_model(model)
+    wide = _diameter(diameter, info)
+    if mode is Mode.fast and info.fast is None:
+        say(f"{info.name} has no fast mode that is good enough; going on exactly.")
+    jobs = _plan(inputs, out, file_format, network_file)
+    failed = _refused(jobs, maps=maps, overwrite=overwrite)
+    run = _Run(jobs, failed)
+    stopped = ""
+    if len(failed) < len(jobs):
         try:
-            report = segment_file(job, network, options, bar)
-        except UNetError as error:
-            bar.end()
-            failed.append({"input": str(job.source), "error": str(error)})
-            say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
-            continue
-        seen = _seen(report["diameter"], report["zoom"])
-        found = counted(report["n_objects"], "object")
-        bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
-        results.append(report)
-        if report["note"]:
-            say(report["note"])
-        if report["damaged"]:
-            failed.append({"input": str(job.source), "error": report["note"]})
+            check_device(device)
+            network = open_model(model)
+            from napari_unet.batch import SegmentOptions
+
+            run.do(
+                network,
+                SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series),
+            )
+        except KeyboardInterrupt:
+            stopped = run.kept()
     if as_json:
-        print_json({"results": results, "failed": failed, "model": network.name, "mode": mode.value})
+        reasons = [{"input": str(jobs[number].source), "error": failed[number]} for number in sorted(failed)]
+        told = {"results": run.results, "failed": reasons, "model": info.name, "mode": mode.value}
+        print_json(told | {"stopped": True} if stopped else told)
+    if stopped:
+        fail(f"Stopped. {stopped}", INTERRUPTED)
     if failed:
         raise typer.Exit(1)
 
 
-def _diameter(text: str | None, model: Model) -> float | Literal["auto"] | None:
-    from napari_unet.sizing import is_sizable
+class _Run:
+    """Files that are segmented one after the other.
 
+    Parameters
+    ----------
+    jobs : sequence of FileJob
+    failed : dict
+        Number of each that is not done, and why; what fails is added to it.
+
+    Attributes
+    ----------
+    results : list of dict
+        The report of each that is done.
+    """
+
+    def __init__(self, jobs: Sequence[FileJob], failed: dict[int, str]) -> None:
+        self._jobs, self._failed = jobs, failed
+        self._begun: list[tuple[FileJob, tuple[int, int] | None]] = []
+        self.results: list[dict[str, Any]] = []
+
+    def do(self, network: Model, options: SegmentOptions) -> None:
+        """Segment all that have not failed before."""
+        for number, job in enumerate(self._jobs):
+            if number in self._failed:
+                continue
+            self._begun.append((job, _identity(job.target)))
+            try:
+                self._do(f"[{number + 1}/{len(self._jobs)}] {job.source.name}", number, job, network, options)
+            except UNetError as error:
+                self._failed[number] = _told(job, error)
+
+    def _do(self, title: str, number: int, job: FileJob, network: Model, options: SegmentOptions) -> None:
+        from napari_unet.batch import segment_file
+
+        with Bar(title) as bar:
+            report = segment_file(job, network, options, bar)
+            seen = _seen(report["diameter"], report["zoom"])
+            found = counted(report["n_objects"], "object")
+            bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
+        job.inputs.add(job.target, "a result of this run")
+        self.results.append(report)
+        for note in [*report["notes"], *([report["note"]] if report["note"] else [])]:
+            say(note)
+        if report["damaged"]:
+            self._failed[number] = report["note"]
+
+    def kept(self) -> str:
+        """Return what is there of a run that was stopped, by what is there, wherever it was stopped."""
+        done = [job for job, before in self._begun if _identity(job.target) not in (None, before)]
+        kept = f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}." if done else ""
+        rest = [job for job, _ in self._begun[-1:] if job not in done]
+        return (
+            f"{kept} Nothing was written of {rest[0].source.name}.".strip() if rest else kept or "Nothing was written."
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one result from another of its name; None: there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path) -> list[FileJob]:
+    """Return what is segmented into what, or end with what is wrong with the names."""
+    from napari_unet.io.jobs import check_ending, is_several, plan_files
+
+    asked: Literal["tif", "zarr"] | None = file_format.value if file_format else None
+    try:
+        check_ending(out, asked, several=is_several(inputs))
+    except FileFormatError as error:
+        fail(str(error), 2)
+    try:
+        return plan_files(inputs, out, asked, keep=[network], tell=say)
+    except FileFormatError as error:
+        fail(str(error), 1)
+
+
+def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[int, str]:
+    """Return, of the files that need not be begun, the number and why; each has been told."""
+    failed = {}
+    for number, job in enumerate(jobs):
+        try:
+            if not os.path.exists(job.source):  # unlike Path.exists, False where the folder cannot be looked into
+                raise FileFormatError(f"{job.source} does not exist.")
+            job.check(maps=maps, overwrite=overwrite)
+        except FileFormatError as error:
+            failed[number] = _told(job, error)
+    return failed
+
+
+def _told(job: FileJob, error: UNetError) -> str:
+    say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
+    return str(error)
+
+
+def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | None:
     if text is None:
         return None
     try:
@@ -107,17 +235,30 @@ def _diameter(text: str | None, model: Model) -> float | Literal["auto"] | None:
         diameter = 0.0
     if diameter is not None and not 0 < diameter < math.inf:
         fail(f"--diameter takes a positive number of pixels, for example 30, or auto; got {text}.", 2)
-    if model.info.diameter is None:
+    if info.diameter is None:
         fail(
-            f"The model {model.name!r} does not know how wide the objects are that it finds, so --diameter says "
+            f"The model {info.name!r} does not know how wide the objects are that it finds, so --diameter says "
             "nothing. Leave it out, or give --pixel-size.",
             2,
         )
     if diameter is not None:
+        _check_as_image(diameter)
         return diameter
-    if not is_sizable(model):
-        fail(f"The model {model.name!r} cannot find out how wide objects are. Give --diameter a number.", 2)
+    if not info.finds_diameter:
+        fail(f"The model {info.name!r} cannot find out how wide objects are. Give --diameter a number.", 2)
     return "auto"
+
+
+def _check_as_image(diameter: float) -> None:
+    """End with a message if no image can have objects so wide: what that is, images know."""
+    import numpy as np
+
+    from napari_unet.axes import Image
+
+    try:
+        Image(np.zeros((1, 1), np.uint8), "YX", diameter=diameter)
+    except UNetError as error:
+        fail(f"--diameter: {error}", 2)
 
 
 def _seen(diameter: float | None, zoom: list[float]) -> str:

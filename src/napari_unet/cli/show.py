@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Json, app, fail, open_model, print_json
+from napari_unet.cli.common import Json, app, complete_model, describe_model, fail, path_of, print_json, say
 from napari_unet.errors import ModelFileError, UNetError
 
 
@@ -21,29 +21,34 @@ class ScoreTask(StrEnum):
     membranes = "membranes"
 
 
-@app.command()
+@app.command(epilog="Example: napari-unet evaluate --pred results --truth labels")
 def evaluate(
-    pred: Annotated[Path, typer.Option(help="Predicted labels: a file or a folder.")],
-    truth: Annotated[Path, typer.Option(help="True labels: a file or a folder.")],
+    pred: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="Predicted labels: a file or a folder.")],
+    truth: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="True labels: a file or a folder.")],
     task: Annotated[ScoreTask, typer.Option(help="What the labels are.")] = ScoreTask.instances,
     as_json: Json = False,
 ) -> None:
     """Score label images against the truth."""
-    from napari_unet.evaluation.metrics import evaluate as score
     from napari_unet.io.pairs import match_by_stem
-    from napari_unet.io.readers import read_labels
 
     try:
         pairs = match_by_stem(truth, pred)
-        truths, predicted = [read_labels(a) for a, _ in pairs], [read_labels(b) for _, b in pairs]
+        from napari_unet.evaluation.metrics import evaluate as score
+        from napari_unet.io.readers import read_labels_and_notes
+
+        read = [(read_labels_and_notes(a), read_labels_and_notes(b)) for a, b in pairs]
+        truths, predicted = [a for (a, _), _ in read], [b for _, (b, _) in read]
         for (path, _), a, b in zip(pairs, truths, predicted, strict=True):
             if a.squeeze().shape != b.squeeze().shape:
                 raise UNetError(f"{path.name}: the truth has the shape {a.shape}, the prediction {b.shape}.")
         scores = score([a.squeeze() for a in truths], [b.squeeze() for b in predicted], task=task.value).to_dict()
     except UNetError as error:
         fail(str(error), 1)
+    notes = list(dict.fromkeys(note for pair in read for _, each in pair for note in each))
+    for note in notes:
+        say(note)
     if as_json:
-        print_json(scores)
+        print_json(scores | {"notes": notes})
         return
     for name, value in scores.items():
         if isinstance(value, dict):
@@ -52,10 +57,10 @@ def evaluate(
             typer.echo(f"{name:>14}  {value:.4f}" if isinstance(value, float) else f"{name:>14}  {value}")
 
 
-@app.command()
+@app.command(epilog="Example: napari-unet models --json")
 def models(as_json: Json = False) -> None:
     """List the models: shipped and your own."""
-    from napari_unet.models.checkpoint import read_model_info
+    from napari_unet.models.header import read_model_info
     from napari_unet.models.store import list_models, user_folder
 
     rows: list[dict[str, Any]] = []
@@ -75,16 +80,31 @@ def models(as_json: Json = False) -> None:
         typer.echo(f"{row['name']:<24} {kind:<8} {row.get('error') or row['description']}")
 
 
-@app.command()
-def info(name: Annotated[str, typer.Argument(help="Name or file of a model.")], as_json: Json = False) -> None:
-    """Tell everything about a model."""
-    from napari_unet.models.checkpoint import info_as_json
+@app.command(epilog="Example: napari-unet info nuclei")
+def info(
+    name: Annotated[str, typer.Argument(help="Name or file of a model.", autocompletion=complete_model)],
+    as_json: Json = False,
+) -> None:
+    """Tell everything about a model: what it is for, what it was trained on, under which licences, and its scores."""
+    from napari_unet.models.header import info_as_json, weights_sha256
 
-    model = open_model(name)
-    card = info_as_json(model.info) | {"sha256": model.sha256(), "axes": model.info.axes}
+    path, about = describe_model(name)
+    try:
+        card = info_as_json(about) | {"sha256": weights_sha256(path), "axes": about.axes}
+    except ModelFileError as error:
+        fail(str(error), 2)
     if as_json:
         print_json(card)
         return
     card.pop("styles")  # long rows of numbers, which tell people nothing
     for key, value in card.items():
-        typer.echo(f"{key:>14}  {value if isinstance(value, str | float | int) else json.dumps(value)}")
+        rows = value if isinstance(value, list) and any(isinstance(row, dict) for row in value) else [value]
+        for row in rows:
+            typer.echo(f"{key:>14}  {_in_words(row)}")
+
+
+def _in_words(value: Any) -> str:
+    """Return a value of a model's description as a person reads it: of several, those that say something."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_in_words(one)}" for key, one in value.items() if one not in (None, "", [], {}))
+    return value if isinstance(value, str) else json.dumps(value)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Bar, Device, Json, app, check_device, fail, open_model, print_json, say
+from napari_unet.cli.common import (
+    INTERRUPTED,
+    LARGEST,
+    Bar,
+    Device,
+    Json,
+    Series,
+    app,
+    check_device,
+    check_device_name,
+    complete_model,
+    describe_model,
+    fail,
+    finite,
+    open_model,
+    path_of,
+    print_json,
+    say,
+)
 from napari_unet.errors import UNetError
 from napari_unet.progress import Progress, drive
 
@@ -16,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unet.learning.session import StepReport
+
+    Pairs = Sequence[tuple[Path, Path]]
 
 
 class TaskName(StrEnum):
@@ -33,87 +54,164 @@ class Kind(StrEnum):
     unet2015 = "unet2015"
 
 
-@app.command()
+@app.command(
+    epilog="Example: napari-unet train --images images --labels labels --base nuclei --minutes 5 -o mine.safetensors"
+)
 def train(
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
-    labels: Annotated[Path, typer.Option(help="Folder of label images of the same names.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write (.safetensors).")],
-    val_images: Annotated[Path | None, typer.Option(help="Folder of images that are only scored.")] = None,
-    val_labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
-    base: Annotated[str | None, typer.Option(help="Name or file of the model to begin with.")] = None,
+    images: Annotated[Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of images.")],
+    labels: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of label images of the same names.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Model file to write (.safetensors).")
+    ],
+    val_images: Annotated[
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that are only scored.")
+    ] = None,
+    val_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
+    series: Series = None,
+    base: Annotated[
+        str | None, typer.Option(help="Name or file of the model to begin with.", autocompletion=complete_model)
+    ] = None,
     new: Annotated[Kind | None, typer.Option(help="Begin with an untrained network of this kind.")] = None,
     task: Annotated[TaskName, typer.Option(help="For --new: object ids, or classes.")] = TaskName.instances,
-    ignore_label: Annotated[int | None, typer.Option(help="Pixels of this value are not learned from.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train for so long (default 10, unless --steps).")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
-    border: Annotated[float, typer.Option(min=0, help="How much more a seam between objects counts (2015: 10).")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seeds weights and draws.")] = 0,
+    ignore_label: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Pixels of this value are not learned from.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(max=60 * 24 * 365, callback=finite, help="Train for so long (default 10, unless --steps)."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Train for so many steps.")] = None,
+    border: Annotated[
+        float,
+        typer.Option(min=0, max=1000, callback=finite, help="How much more a seam between objects counts (2015: 10)."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seeds weights and draws.")] = 0,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled images."""
-    from napari_unet.fastmode import with_fast_mode
-    from napari_unet.io.atomic import check_writable
+    if (base is None) == (new is None):
+        fail("Give either --base, a model to begin with, or --new, a kind of network to begin from nothing.", 2)
+    if (val_images is None) != (val_labels is None):
+        fail("--val-images and --val-labels belong together.", 2)
+    if out.suffix.lower() != ".safetensors":
+        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
+    if minutes is not None and minutes <= 0:
+        fail(f"--minutes must be more than 0; got {minutes}.", 2)
+    check_device_name(device)
+    begin_file = describe_model(base)[0] if base is not None else None
+    pairs, val_pairs = _matched(images, labels, val_images, val_labels, begin_file, out, overwrite=overwrite)
+    check_device(device)
+    bar = Bar("training")
+    try:
+        with bar:
+            done = _trained(
+                bar, pairs, val_pairs, out, series=series, base=base, new=new, task=task, ignore_label=ignore_label,
+                minutes=minutes, steps=steps, border=border, seed=seed, device=device,
+            )  # fmt: skip
+    except UNetError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        before = f"; {out} is as it was before" if out.exists() else ""
+        fail(f"Stopped. No model was written{before}.", INTERRUPTED)
+    scores = "".join(f" {k}: {v}" for k, v in done["scores"].items())
+    say(f"Trained for {done['steps']} steps, loss {done['loss']:.3f}; written to {out}.{scores}")
+    for sentence in done["notes"]:
+        say(sentence)
+    if as_json:
+        print_json(done)
+
+
+def _matched(
+    images: Path,
+    labels: Path,
+    val_images: Path | None,
+    val_labels: Path | None,
+    base: Path | None,
+    out: Path,
+    *,
+    overwrite: bool,
+) -> tuple[Pairs, Pairs | None]:
+    """Return the pairs of files, after finding out whether the model may be written; end with what is wrong."""
+    from napari_unet.io.atomic import Protected, check_free, check_writable
     from napari_unet.io.pairs import match_by_stem
-    from napari_unet.io.readers import read_image, read_labels
+
+    try:
+        protected = Protected([base] if base is not None else [])
+        protected.check(out)
+        check_free(out, overwrite=overwrite)
+        pairs = match_by_stem(images, labels)
+        val_pairs = match_by_stem(val_images, val_labels) if val_images and val_labels else None
+        for path in (path for pair in [*pairs, *(val_pairs or [])] for path in pair):
+            protected.add(path)
+        protected.check(out)
+        check_writable(out)
+    except UNetError as error:
+        fail(str(error), 1)
+    return pairs, val_pairs
+
+
+def _trained(
+    bar: Bar,
+    pairs: Pairs,
+    val_pairs: Pairs | None,
+    out: Path,
+    *,
+    series: int | None,
+    base: str | None,
+    new: Kind | None,
+    task: TaskName,
+    ignore_label: int | None,
+    minutes: float | None,
+    steps: int | None,
+    border: float,
+    seed: int,
+    device: str,
+) -> dict[str, Any]:
+    """Train, score and write a model; return what `--json` prints."""
+    from napari_unet.fastmode import with_fast_mode
     from napari_unet.learning.labelled import validation_score
     from napari_unet.learning.train import new_model, train_steps, training_config
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model
 
-    if (base is None) == (new is None):
-        fail("Give either --base, a model to begin with, or --new, a kind of network to begin from nothing.", 2)
-    if (val_images is None) != (val_labels is None):
-        fail("--val-images and --val-labels belong together.", 2)
-    if out.suffix != ".safetensors":
-        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
-    if minutes is not None and minutes <= 0:
-        fail(f"--minutes must be more than 0; got {minutes}.", 2)
-    if out.exists() and not overwrite:
-        fail(f"{out} exists already; with --overwrite it is replaced.", 1)
-    check_device(device)
     begin = open_model(base) if base is not None else None
     seconds = 60 * minutes if minutes is not None else (None if steps is not None else 600.0)
-    bar = Bar("training")
-    try:
-        check_writable(out)
-        pictures, truths = _read_pairs(match_by_stem(images, labels), read_image, read_labels)
-        validation = None
-        if val_images is not None and val_labels is not None:
-            validation = _read_pairs(match_by_stem(val_images, val_labels), read_image, read_labels)
-        if begin is None:
-            assert new is not None  # one of the two was given
-            shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
-            begin = new_model(new.value, task.value, pictures, shown, seed)
-        config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
-        config = config.model_copy(update={"border": border})
-        run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)
-        losses: list[float] = []
+    pictures, truths = _read_pairs(pairs, series)
+    validation = None if val_pairs is None else _read_pairs(val_pairs, series)
+    notes = [note for image in [*pictures, *(validation[0] if validation else [])] for note in image.notes]
+    if begin is None:
+        assert new is not None  # one of the two was given
+        shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
+        begin = new_model(new.value, task.value, pictures, shown, seed)
+    config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
+    config = config.model_copy(update={"border": border})
+    run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)
+    losses: list[float] = []
 
-        def note(report: StepReport) -> None:
-            losses.append(report.loss)
-            bar(_training_progress(report.step, report.steps, report.seconds, seconds, losses))
+    def note(report: StepReport) -> None:
+        losses.append(report.loss)
+        bar(_training_progress(report.step, report.steps, report.seconds, seconds, losses))
 
-        trained = drive(run, note)
-        bar.end()
-        scores: dict[str, float] = {}
-        if validation is not None:
-            scores["validation"] = round(validation_score(trained, *validation, device=device), 4)
-        info = trained.info.model_copy(update={"name": out.stem, "scores": scores})
-        save_model_file(with_fast_mode(Model(trained.net, info), pictures), out)
-    except UNetError as error:
-        bar.end()
-        fail(str(error), 1)
-    recent = sum(losses[-20:]) / len(losses[-20:])
-    say(
-        f"Trained for {len(losses)} steps, loss {recent:.3f}; written to {out}."
-        + "".join(f" {k}: {v}" for k, v in scores.items())
-    )
-    if as_json:
-        print_json(
-            {"output": str(out), "steps": len(losses), "loss": recent, "scores": scores, "images": len(pictures)}
-        )
+    trained = drive(run, note)
+    bar.end()
+    scores: dict[str, float] = {}
+    if validation is not None:
+        scores["validation"] = round(validation_score(trained, *validation, device=device), 4)
+    info = trained.info.model_copy(update={"name": out.stem, "scores": scores})
+    save_model_file(with_fast_mode(Model(trained.net, info), pictures), out)
+    loss = sum(losses[-20:]) / len(losses[-20:])
+    return {
+        "output": str(out),
+        "steps": len(losses),
+        "loss": loss,
+        "scores": scores,
+        "images": len(pictures),
+        "notes": list(dict.fromkeys(notes)),
+    }
 
 
 def _training_progress(
@@ -126,13 +224,15 @@ def _training_progress(
     return Progress(step, steps, elapsed, "steps", message)
 
 
-def _read_pairs(pairs: Sequence[tuple[Path, Path]], read_image: Any, read_labels: Any) -> tuple[list[Any], list[Any]]:
+def _read_pairs(pairs: Pairs, series: int | None) -> tuple[list[Any], list[Any]]:
     """Images and labels of matched files; labels lose axes of length one that the image does not have."""
+    from napari_unet.io.readers import read_image, read_labels_and_notes
+
     pictures, truths = [], []
     for image_path, label_path in pairs:
-        image, truth = read_image(image_path), read_labels(label_path)
+        image, (truth, notes) = read_image(image_path, series=series), read_labels_and_notes(label_path)
         if truth.shape != image.label_shape and truth.squeeze().shape == tuple(n for n in image.label_shape if n > 1):
             truth = truth.reshape(image.label_shape)
-        pictures.append(image)
+        pictures.append(replace(image, notes=(*image.notes, *notes)))
         truths.append(truth)
     return pictures, truths

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.readers import image_files
-from napari_unet.io.zarrs import is_zarr
+from napari_unet.io.zarrs import is_label_zarr, is_zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-LABEL_ENDINGS = ("_labels", "_masks")
+LABEL_ENDINGS = ("_labels", "_cp_masks", "_masks")
 """What may follow the name of an image in that of its labels."""
+
+_UNFINISHED = ".unfinished"
+"""What follows, in the name of labels, where they could not be written to their end; see `atomic.completed`."""
 
 
 def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
@@ -66,6 +70,28 @@ def is_labels_name(path: Path) -> bool:
     return stem(path).lower().endswith(LABEL_ENDINGS)
 
 
+def split_results(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the images among the files of a folder, and the results of earlier runs: labels and maps.
+
+    A file counts as a result if it is named after another of them, such as ``a_labels.tif`` beside ``a.tif``, or is an
+    OME-Zarr label image, whatever its name.
+    """
+    stems = {stem(path) for path in files}
+    results = [path for path in files if _is_result_of(path, stems) or (path.is_dir() and is_label_zarr(path))]
+    return [path for path in files if path not in set(results)], results
+
+
+def _is_result_of(path: Path, stems: set[str]) -> bool:
+    """Whether a file is named as a result of one of some images (or of labels of it)."""
+    name = stem(path)
+    whole = name.removesuffix(_UNFINISHED)
+    for ending in (*LABEL_ENDINGS, "_maps"):
+        base = whole[: -len(ending)]
+        if whole.lower().endswith(ending) and base:
+            return any(base + other in stems - {name} for other in ("", *LABEL_ENDINGS))
+    return False
+
+
 def _key(path: Path) -> str:
     name = stem(path)
     for ending in LABEL_ENDINGS:
@@ -77,13 +103,17 @@ def _key(path: Path) -> str:
 def _is_one(path: Path) -> bool:
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
-    return path.is_file() or is_zarr(path)
+    return not path.is_dir() or is_zarr(path)
 
 
 def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
     """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one asked for."""
     chosen: dict[str, Path] = {}
-    for path in image_files(folder):
+    files = image_files(folder)
+    stems = {stem(path) for path in files}
+    for path in files:
+        if not is_labels_name(path) and _is_result_of(path, stems):  # maps, or unfinished
+            continue
         key = _key(path)
         other = chosen.get(key)
         if other is None:

@@ -133,6 +133,8 @@ def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:
         return "zarr"
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
+    if not path.is_file():  # opening a pipe would wait for somebody to write to it
+        raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return "tiff"
@@ -164,8 +166,17 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
     LabelsError
         If its pixels are not whole numbers from 0, or it has several channels.
     """
+    return read_labels_and_notes(path)[0]
+
+
+def read_labels_and_notes(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Read a label image into memory, and return with it what its user should know of that; see `read_labels`."""
     image = read_image(path, indices=True)
-    labels = _guarded(lambda _: np.asarray(image.data), Path(path))
+    return _as_labels(image, Path(path)), image.notes
+
+
+def _as_labels(image: Image, path: Path) -> NDArray[Any]:
+    labels = _guarded(lambda _: np.asarray(image.data), path)
     if "C" in image.axes:
         if image.n_channels > 1:
             raise LabelsError(

@@ -10,7 +10,7 @@ import tifffile
 
 from napari_unet.axes import CANONICAL, PixelSize, Placement, normalize_axes
 from napari_unet.errors import FileFormatError, LabelsError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import Protected, completed
 from napari_unet.io.zarrs import write_zarr
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def write_labels(
     Raises
     ------
     FileFormatError
-        If the file exists, its ending is another, or it cannot be written (disk full, no permission).
+        If the file exists, its ending is another, it cannot be written (disk full, no permission), or `labels` are
+        read from it while they are written.
     LabelsError
         If the labels are not whole numbers from 0 to 4294967295, or have channels.
     ImageError
@@ -70,6 +71,7 @@ def write_labels(
     """
     path = Path(path)
     suffix = _checked_suffix(path, LABEL_SUFFIXES)
+    _check_apart(path, labels)
     letters = normalize_axes(axes, tuple(labels.shape))
     if "C" in letters:
         raise LabelsError(f"Labels have no channel axis; got the axes {axes!r}.")
@@ -122,10 +124,18 @@ def write_maps(
     """
     path = Path(path)
     _checked_suffix(path, (".zarr",))
+    _check_apart(path, maps)
     maps, letters = in_order(maps, normalize_axes(axes, tuple(maps.shape)))
     with completed(path, overwrite=overwrite) as partial:
         write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem, placement=placement)
     return path
+
+
+def _check_apart(path: Path, array: Any) -> None:
+    """Raise FileFormatError if an array lies in the file that it is to be written to."""
+    root = getattr(getattr(array, "store", None), "root", None)  # of a zarr array in a folder
+    if root is not None:
+        Protected([Path(root)]).check(path)
 
 
 def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:

@@ -137,10 +137,9 @@ def _found(path: Path) -> list[_Found]:
     metadata = _ngff(node)
     if metadata.get("multiscales"):
         return _pyramids(node, metadata)
-    if "plate" in metadata:
-        raise FileFormatError(
-            f"{path.name} is a plate of many images; give one field of it, such as {path.name}/A/1/0."
-        )
+    if "plate" in metadata or "well" in metadata:
+        kind = "plate of many" if "plate" in metadata else "well of several"
+        raise FileFormatError(f"{path} is a {kind} images; give one field of it{_such_as(node, path, metadata)}.")
     if "bioformats2raw.layout" in metadata:
         said = _ngff(node["OME"]).get("series") if "OME" in node else None
         names = [str(name) for name in said] if isinstance(said, list) else sorted(filter(str.isdecimal, node), key=int)
@@ -215,6 +214,21 @@ def _named(array: zarr.Array[Any], name: str) -> tuple[str, str]:
             f"{found or guessed}. Say with --axes if they are others."
         )
     return found or guessed, note
+
+
+def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
+    """Return the first field of a plate or a well, as an example of what can be opened; "" if that cannot be told."""
+    try:
+        if "plate" in metadata:
+            where = str(metadata["plate"]["wells"][0]["path"])
+            images = _ngff(node[where]).get("well", {}).get("images") or [{"path": sorted(node[where].group_keys())[0]}]
+            field = f"{where}/{images[0]['path']}"
+        else:
+            field = str(metadata["well"]["images"][0]["path"])
+        node[field]  # it is there
+    except (LookupError, TypeError, AttributeError):
+        return ""
+    return f", such as {path / field}"
 
 
 def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:

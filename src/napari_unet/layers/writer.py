@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.axes import CANONICAL, PixelSize, Placement, guess_axes
+from napari_unet.io.atomic import Protected
 from napari_unet.io.units import length
 from napari_unet.io.writers import write_labels
 
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
 def write_labels_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write one labels layer; napari has asked before if a file of that name is to be replaced.
+
+    The file of an image that is open is never replaced, nor one that labels are read from while they are shown.
 
     Parameters
     ----------
@@ -35,16 +42,41 @@ def write_labels_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[st
         If it cannot be written.
     """
     full = data[0] if meta.get("multiscale") else data
+    protected = Protected(())
+    for image in _open_images():
+        protected.add(image, "the file of an image that is open")
+    own = _noted(meta).get("source")
+    if own and not isinstance(full, np.ndarray):
+        protected.add(Path(str(own)), "the file that these labels are read from and painted in")
+    protected.check(Path(path))
     axes = layer_axes(tuple(full.shape), meta)
     size, where = layer_pixel_size(axes, meta), placement_of(axes, meta)
     return [str(write_labels(path, full, axes, size, overwrite=True, placement=where))]
 
 
+def _open_images() -> list[Path]:
+    """Return the files of the image layers in the window, whoever read them."""
+    if not {"napari", "qtpy"} <= set(sys.modules):  # there is no window, and asking for it would load Qt
+        return []
+    import napari
+
+    from napari_unet.layers.adapter import source_of
+
+    viewer = napari.current_viewer()
+    layers = [] if viewer is None else [layer for layer in viewer.layers if isinstance(layer, napari.layers.Image)]
+    return [path for layer in layers if (path := source_of(layer)) is not None]
+
+
+def _noted(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the reader noted of a layer."""
+    noted = (meta.get("metadata") or {}).get("napari_unet")
+    return noted if isinstance(noted, dict) else {}
+
+
 def layer_axes(shape: tuple[int, ...], meta: Mapping[str, Any]) -> str:
     """Return the axes of a layer: from its axis labels, else as the reader noted them, else guessed."""
     labels = "".join(str(label).upper() for label in meta.get("axis_labels") or ())
-    noted = (meta.get("metadata") or {}).get("napari_unet") or {}
-    for axes in (labels, str(noted.get("axes", "")) if isinstance(noted, dict) else ""):
+    for axes in (labels, str(_noted(meta).get("axes", ""))):
         fits = len(axes) == len(shape) == len(set(axes))
         if fits and set("YX") <= set(axes) <= set(CANONICAL) - {"C"}:
             return axes

@@ -174,6 +174,14 @@ class ModelInfo(BaseModel):
         return self.from_nothing and self.recipe.get("steps") == 0
 
     @property
+    def finds_diameter(self) -> bool:
+        """Whether it can tell how wide objects are: one for objects in planes that knows at which size it finds them.
+
+        What knows only the few objects that its user painted is no judge of others.
+        """
+        return self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.from_nothing
+
+    @property
     def axes(self) -> str:
         """Axes of what the network takes."""
         return "CZYX" if self.spec.ndim == 3 else "CYX"

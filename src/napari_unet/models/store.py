@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from napari_unet.errors import ModelFileError
-from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.models.model import Model
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
+
+# What reads and writes weights loads torch, which takes seconds: it is imported where they are.
 
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "nuclei"
@@ -56,8 +60,8 @@ def list_models() -> list[ModelEntry]:
     return entries
 
 
-def load_model(name: str | os.PathLike[str]) -> Model:
-    """Load a model.
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """Return the file of a model, which is there but not looked into.
 
     Parameters
     ----------
@@ -67,16 +71,38 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Raises
     ------
     ModelFileError
-        If there is none, or its file cannot be used.
+        If there is none.
     """
     text = os.fspath(name)
     matches = [entry for entry in list_models() if entry.name == text]
     if matches:
-        return load_model_file(matches[-1].path)
+        return matches[-1].path
+    if text == "-":
+        raise ModelFileError("A model is not read from standard input: give its name or its file.")
     if text.endswith(SUFFIX) or os.sep in text or os.path.exists(text):
-        return load_model_file(Path(text))
+        if not os.path.exists(text):  # False too for a name that no file can have
+            raise ModelFileError(f"There is no model file {text}.")
+        return Path(text)
     known = ", ".join(entry.name for entry in list_models()) or "none"
     raise ModelFileError(f"There is no model called {text!r}. There is: {known}; or give the path of a {SUFFIX} file.")
+
+
+def load_model(name: str | os.PathLike[str]) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name : str or path
+        As for `find_model`.
+
+    Raises
+    ------
+    ModelFileError
+        If there is none, or its file cannot be used.
+    """
+    from napari_unet.models.checkpoint import load_model_file
+
+    return load_model_file(find_model(name))
 
 
 def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
@@ -87,6 +113,9 @@ def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
     ModelFileError
         If the name cannot be a file's name or is taken, or the file cannot be written.
     """
+    from napari_unet.models.checkpoint import save_model_file
+    from napari_unet.models.model import Model
+
     name = name.strip()
     if not re.fullmatch(r"[\w][\w .+-]{0,79}", name):
         raise ModelFileError(
@@ -97,7 +126,7 @@ def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
     if taken is not None and taken.shipped:
         raise ModelFileError(f"{name!r} is the name of a model that came with the program; choose another.")
     path = user_folder() / f"{name}{SUFFIX}"
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise ModelFileError(f"There is a model called {name!r} already; choose another name.")
     renamed = Model(model.net, model.info.model_copy(update={"name": name}))
     save_model_file(renamed, path)

@@ -66,14 +66,15 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
     FileFormatError
         If there is something else, or the system does not let it be written; all is then as it was before.
     """
-    there = _checked(folder, overwrite=overwrite)
+    there, made = _checked(folder, overwrite=overwrite), False
     base = folder if there else folder.with_name(f"{folder.name}.partial")
     told = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
     try:
         if not there:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            remove(base)
+            _make_room(base)
             base.mkdir(exist_ok=True)
+            made = True
         number = 1 + max((int(re.sub(r"\D", "", name)) for name in _own(base)), default=0)
         state = State(base, base / f"state-{number}", base / f"image-{number}.zarr")
         state.folder.mkdir()
@@ -86,9 +87,18 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
     except OSError as error:
         raise FileFormatError(told.format(reason(error))) from error
     finally:
-        if not there:
+        if made:
             _removed(base)
         _tidy(folder)
+
+
+def _make_room(base: Path) -> None:
+    """Remove what an earlier attempt has left, and nothing else."""
+    if os.path.lexists(base):
+        ours = base.is_dir() and not base.is_symlink() and all(_is_own(name) for name in os.listdir(base))
+        if not ours:
+            raise FileFormatError(f"{base} is in the way: rename it, or choose another name for the project.")
+        remove(base)
 
 
 def _flush(name: str) -> None:
@@ -112,6 +122,11 @@ def _checked(folder: Path, *, overwrite: bool) -> bool:
 def _own(folder: Path) -> list[str]:
     """Return the names in a folder that only projects give."""
     return [name for name in os.listdir(folder) if _STATE.fullmatch(name) or COPY.fullmatch(name)]
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name is one that a folder of a project has when it is not yet complete."""
+    return bool(_STATE.fullmatch(name) or COPY.fullmatch(name)) or name == FILE or name.startswith(f"{FILE}.")
 
 
 def _tidy(folder: Path) -> None:

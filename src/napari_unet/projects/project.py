@@ -15,6 +15,7 @@ from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, largest
 from napari_unet.errors import FileFormatError, LabelsError, UNetError
 from napari_unet.io import spill
+from napari_unet.io.atomic import Protected
 from napari_unet.learning.history import Generation
 from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
@@ -254,6 +255,8 @@ class Project:
             raise FileFormatError("Say where to save: a folder that ends in .unetproj.")
         folder = Path(path or self.path or "").absolute()
         cancel = cancel or CancelToken()
+        if self.image_path is not None:
+            Protected([self.image_path]).check(folder, around=False)  # a project may hold its image
         models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
         with new_state(folder, overwrite=overwrite or folder == self.path) as state:
             reference = refer(self.image, self.image_path, folder, state.image)

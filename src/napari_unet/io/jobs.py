@@ -1,0 +1,183 @@
+"""Which image is segmented into which file: names, and that none of them is that of an image."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import Protected, check_free
+from napari_unet.io.pairs import split_results, stem
+from napari_unet.io.readers import image_files
+from napari_unet.io.writers import LABEL_SUFFIXES
+from napari_unet.io.zarrs import is_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+Format = Literal["tif", "zarr"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileJob:
+    """An image file and where its labels go.
+
+    Attributes
+    ----------
+    source, target : Path
+    inputs : Protected
+        What no result may be written over, besides the source.
+    """
+
+    source: Path
+    target: Path
+    inputs: Protected = field(default_factory=lambda: Protected(()), repr=False, compare=False)
+
+    @property
+    def as_zarr(self) -> bool:
+        """Whether the labels are written as OME-Zarr."""
+        return self.target.suffix.lower() == ".zarr"
+
+    @property
+    def maps_target(self) -> Path:
+        """Where the network's maps go, if they are wanted."""
+        name = self.target.name.removesuffix(self.target.suffix).removesuffix("_labels")
+        return self.target.with_name(f"{name}_maps.zarr")
+
+    def check(self, *, maps: bool = False, overwrite: bool = False) -> None:
+        """Find out before any work whether its results may be written where they go.
+
+        Raises
+        ------
+        FileFormatError
+            If one of them is an image that is read, or lies in one, or is there already and may not be replaced.
+        """
+        source = Protected([self.source])
+        for path in [self.target, *([self.maps_target] if maps else [])]:
+            source.check(path)
+            self.inputs.check(path)
+            around = next((parent for parent in path.parents if is_zarr(parent)), None)
+            if around is not None:
+                raise FileFormatError(f"{path} lies in the Zarr {around}; choose a name outside of it.")
+            check_free(path, overwrite=overwrite)
+
+
+def is_several(inputs: Sequence[Path]) -> bool:
+    """Return whether the results of some inputs go to a folder: there are several, or one is a folder of images."""
+    return len(inputs) > 1 or any(_is_folder(path) for path in inputs)
+
+
+def check_ending(out: Path, file_format: Format | None = None, *, several: bool = False) -> None:
+    """Find out whether results can be written under a name as it was given.
+
+    Parameters
+    ----------
+    out : Path
+        For one input the file to be written, or a folder; for several the folder.
+    file_format : {"tif", "zarr"}, optional
+        What was asked for besides.
+    several : bool
+        See `is_several`.
+
+    Raises
+    ------
+    FileFormatError
+        If the name ends as no result does, or contradicts the format.
+    """
+    suffix, folder = out.suffix.lower(), out.is_dir() and not is_zarr(out)
+    if out.name == "-":
+        raise FileFormatError("Results are written to files, not to standard output; give -o a name.")
+    if several:
+        if is_zarr(out):
+            raise FileFormatError(f"{out} is a Zarr; the results of several images go to a folder, named by -o.")
+        if out.exists() and not folder:
+            raise FileFormatError(f"{out} is a file; the results of several images go to a folder, named by -o.")
+        if re.fullmatch(r"\.[a-z]\w*", suffix) and not folder:
+            raise FileFormatError(
+                f"The results of several images go to a folder, and {out.name!r} is named as a file is; "
+                f"for example -o {out.stem}."
+            )
+    elif suffix in LABEL_SUFFIXES:
+        if file_format is not None and (file_format == "zarr") != (suffix == ".zarr"):
+            raise FileFormatError(
+                f"--format {file_format} contradicts the ending of {out.name!r}; leave one of them out."
+            )
+    elif suffix and not folder:
+        raise FileFormatError(
+            f"Labels are not written as {out.suffix}: the name must end in {' or '.join(LABEL_SUFFIXES)}; "
+            f"for example {out.stem}.tif."
+        )
+
+
+def plan_files(
+    inputs: Sequence[Path],
+    out: Path,
+    file_format: Format | None = None,
+    *,
+    keep: Sequence[Path] = (),
+    tell: Callable[[str], object] | None = None,
+) -> list[FileJob]:
+    """Return which file is segmented into which.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Files, or folders of files. In a folder, results of earlier runs are left out.
+    out : Path
+        For one input file the file to be written; for several, or a folder, the folder of `<stem>_labels.tif`.
+    file_format : {"tif", "zarr"}, optional
+        None: by the ending of `out`, else TIFF.
+    keep : sequence of Path
+        What else is read, and must not be written over.
+    tell : callable, optional
+        Is told, a sentence each, what is left out.
+
+    Raises
+    ------
+    FileFormatError
+        If a folder holds no image, two inputs would be written to one file, or `out` cannot be the name of a result.
+    """
+    several = is_several(inputs)
+    check_ending(out, file_format, several=several)
+    if not several:
+        suffix = out.suffix.lower()
+        inside = Protected([*inputs, *keep])
+        if suffix in LABEL_SUFFIXES:
+            return [FileJob(inputs[0], out, inside)]
+        if file_format is not None and not out.is_dir():
+            return [FileJob(inputs[0], out.with_name(f"{out.name}.{file_format}"), inside)]
+    files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
+    protected = Protected([*files, *keep])
+    jobs = [FileJob(file, out / f"{_name(file)}_labels.{file_format or 'tif'}", protected) for file in files]
+    seen: dict[Path, Path] = {}
+    for job in jobs:
+        if job.target in seen:
+            raise FileFormatError(f"{seen[job.target]} and {job.source} would both be written to {job.target}.")
+        seen[job.target] = job.source
+    return jobs
+
+
+def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
+    images, results = split_results(image_files(folder))
+    if not images:
+        raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image.")
+    if results and tell is not None:
+        rest = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        tell(f"Left out of {folder}, as results of images: {results[0].name}{rest}.")
+    return images
+
+
+def _name(file: Path) -> str:
+    """Return how results of an image are named: as it is, and if it is a part of a Zarr as that is before."""
+    names = [stem(file)]
+    for parent in file.parents:
+        if not is_zarr(parent):
+            break
+        names.append(stem(parent))
+    return "_".join(reversed(names))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
