@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -136,6 +136,8 @@ class Image:
         was used to none.
     notes : tuple of str
         What its user should know of how it was read, a sentence each: what was left out, or not believed.
+    identity : hashable, optional
+        Tells its pixels from those of other images, where `data` is derived anew at each look; None: `data` itself.
 
     Raises
     ------
@@ -155,6 +157,7 @@ class Image:
     found_diameter: float | None = None
     found_against: float | None = None
     notes: tuple[str, ...] = ()
+    identity: Hashable | None = None
     _sizes: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -173,6 +176,12 @@ class Image:
                 f"{self.name} holds {kind}; whole or real numbers are needed. "
                 "For complex data take its magnitude first."
             )
+
+    def same_pixels(self, other: Image) -> bool:
+        """Whether another image has the pixels of this one: not equal ones, but the same."""
+        if self.identity is None or other.identity is None:
+            return self.data is other.data
+        return self.identity == other.identity
 
     def size(self, letter: str) -> int:
         """Return the number of pixels along an axis, 1 if the image does not have it."""

@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.axes import Image, PixelSize, guess_axes, normalize_axes
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.io import spill
+from napari_unet.layers.revisions import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,6 +126,7 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         name=str(layer.name),
         damage=_told(layer).get("damage"),
         source=None if isinstance(data, np.ndarray) else source_of(layer),
+        identity=(layer.unique_id, revision_of(layer)),
     )
 
 

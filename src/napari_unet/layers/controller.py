@@ -222,16 +222,21 @@ class Controller:
 
     # -- Segment ---------------------------------------------------------------------------------------------------
 
-    def segment(self) -> bool:
-        """Segment the chosen image: as much of it as `scope` says; return whether it began."""
-        return self.segmenter.start()
+    def segment(self, scope: Scope | None = None) -> bool:
+        """Segment as much of the chosen image as the user has chosen, or as is said; return whether it began."""
+        return self.segmenter.start(scope=scope)
 
     def stop_segmenting(self) -> None:
         """Stop at once; what is finished stays."""
         self.segmenter.stop()
 
-    def prepare(self) -> tuple[LayerSession, Task]:
+    def prepare(self, scope: Scope | None = None) -> tuple[LayerSession, Task]:
         """Return what is to be segmented, and the session that it belongs to.
+
+        Parameters
+        ----------
+        scope : {"stack", "slice", "view"}, optional
+            How much of the image; None: as much as the user has chosen.
 
         Raises
         ------
@@ -239,7 +244,7 @@ class Controller:
             If there is nothing that can be segmented, or no model that can. For one that is untrained yet there is
             then an empty layer to paint into.
         """
-        image, layer = self.image(), self._layer
+        image, layer, scope = self.image(), self._layer, scope or self.scope
         if self._model is None and not self.choose_model(DEFAULT_MODEL):
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
@@ -249,13 +254,13 @@ class Controller:
             session = None
             self.image_changed.emit()
         frame, z = adapter.current_place(self.viewer, layer, image)
-        in_view = self.scope == "view" and self.viewer.dims.ndisplay == 2
+        in_view = scope == "view" and self.viewer.dims.ndisplay == 2
         shown = layer if session is None else session.labels_layer
         task = make_task(
             image,
             model,
             channel=self.channel,
-            units=order_units(image, model, frame, z, whole=self.scope == "stack"),
+            units=order_units(image, model, frame, z, whole=scope == "stack"),
             field=adapter.field_in_view(shown, layer, image) if in_view else None,
             device=self.device,
             flips=self.flips,

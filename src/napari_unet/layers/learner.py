@@ -373,11 +373,7 @@ class Learner:
         if desk.session is None or not desk.session.alive():
             desk.say(lead.removesuffix(" In view: "), "done")
             return
-        scope, desk.scope = desk.scope, "view"
         look = self._present_look()
         if look is not None:
             self.changes.follow(look)
-        try:
-            desk.segmenter.start(lead)
-        finally:
-            desk.scope = scope
+        desk.segmenter.start(lead, "view")
