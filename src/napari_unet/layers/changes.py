@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.corrections.boxes import relative
+from napari_unet.errors import UNetError
 from napari_unet.inference import UnitDone, segment_steps
 from napari_unet.layers import adapter
 from napari_unet.objects.stitch import match_ids, renumber
@@ -40,9 +42,13 @@ class Look:
     field: tuple[slice, slice]
 
     @classmethod
-    def at(cls, session: LayerSession, channel: int | None) -> Look:
-        """Return what is in view now (main thread)."""
-        return cls(session, session.image, channel, *session.place, session.field)
+    def at(cls, session: LayerSession, channel: int | None) -> Look | None:
+        """Return what is in view now (main thread); None where nothing is."""
+        try:
+            (frame, z), field, _ = session.in_view("see what changes")
+        except UNetError:
+            return None
+        return cls(session, session.image, channel, frame, z, field)
 
     @property
     def region(self) -> tuple[slice, slice, slice]:
@@ -175,12 +181,17 @@ class Changes:
     def _in_view(self, look: Look) -> NDArray[np.bool_]:
         """Return which pixels (Z, Y, X) of a field are in view now."""
         seen = np.zeros([part.stop - part.start for part in look.region], bool)
-        if look.session.place == (look.frame, look.z):
-            y, x = (
-                slice(max(0, now.start - part.start), max(0, now.stop - part.start))
-                for now, part in zip(look.session.field, look.field, strict=True)
-            )
-            seen[:, y, x] = True
+        try:
+            plane, field, where = look.session.in_view("decide on what changes")
+        except UNetError:
+            return seen
+        if plane == (look.frame, look.z):
+            both = [
+                slice(max(now.start, part.start), max(now.start, part.start, min(now.stop, part.stop)))
+                for now, part in zip(field, look.field, strict=True)
+            ]
+            there, here = (relative((both[0], both[1]), origin) for origin in (look.field, field))
+            seen[(0, *there)] = True if where is None else where[here]
         return seen
 
     def _draw(self, look: Look, before: NDArray[Any], after: NDArray[Any]) -> None:

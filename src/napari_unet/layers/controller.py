@@ -214,7 +214,7 @@ class Controller:
         self.learner.forget()
         self.serve(model)
         with suppress(UntrainedModelError):
-            self.prepare()
+            self.prepare("stack")
         kept = carry_over(before, known, self.session, model) if before and known and self.session else ""
         self._forget(before)
         self.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
@@ -254,14 +254,13 @@ class Controller:
             session = None
             self.image_changed.emit()
         frame, z = adapter.current_place(self.viewer, layer, image)
-        in_view = scope == "view" and self.viewer.dims.ndisplay == 2
-        shown = layer if session is None else session.labels_layer
+        field = self._field(scope, image)
         task = make_task(
             image,
             model,
             channel=self.channel,
             units=order_units(image, model, frame, z, whole=scope == "stack"),
-            field=adapter.field_in_view(shown, layer, image) if in_view else None,
+            field=field,
             device=self.device,
             flips=self.flips,
         )
@@ -275,6 +274,25 @@ class Controller:
             ready_to_paint(session)
             raise UntrainedModelError(f"This model has learned nothing yet. {paint_next(model)}")
         return session, task
+
+    def _field(self, scope: Scope, image: Image) -> tuple[slice, slice] | None:
+        """Return the pixels (Y, X) that a scope is about; None: all.
+
+        Raises
+        ------
+        UNetError
+            If it is about what is in view, and nothing of the image is.
+        """
+        if scope == "stack":
+            return None
+        purpose = "segment what is in view"
+        adapter.check_on_canvas(self.viewer, self._layer, image, purpose)
+        if scope == "slice" or self.viewer.dims.ndisplay == 3:
+            return None
+        field = adapter.field_in_view(self.viewer, self._layer, image)
+        if field[0].stop == 0:
+            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+        return field
 
     def adopt(self, session: LayerSession) -> LayerSession:
         """Work on a session of the chosen image from now on; return it."""

@@ -376,4 +376,7 @@ class Learner:
         look = self._present_look()
         if look is not None:
             self.changes.follow(look)
+        elif desk.viewer.dims.ndisplay == 2:  # nothing of the image is on the canvas
+            desk.say(f"{lead.removesuffix(' In view: ')} Press Segment to see what it finds.", "done")
+            return
         desk.segmenter.start(lead, "view")

@@ -55,7 +55,7 @@ class Overlays:
         controller.progressed.connect(self._on_progress)
         controller.image_changed.connect(self._on_image)
         dims = controller.viewer.dims.events
-        self._emitters = [dims.current_step, dims.ndisplay]
+        self._emitters = [dims.current_step, dims.ndisplay, dims.order]
         for emitter in self._emitters:
             emitter.connect(self._draw)
         controller.viewer.layers.events.removed.connect(self._on_removed)
@@ -195,6 +195,7 @@ class Overlay:
         if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
             return cells  # in 3D it would be one thick slab
         try:
+            adapter.check_on_canvas(session.viewer, session.layer, session.image, "see what is reviewed")
             labels = session.labels[plane]
         except UNetError:
             return cells

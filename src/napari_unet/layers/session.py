@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_unet.projects.recovery import Copy
     from napari_unet.task import Task
 
+MAX_CUT = 2**24
+"""Most pixels of a cut through an image that are compared while the window waits."""
+
 
 class LayerSession:
     """Joins an image layer and its labels layer; writes results into it and reads corrections out of it.
@@ -121,8 +124,23 @@ class LayerSession:
 
     @property
     def field(self) -> tuple[slice, slice]:
-        """Pixels (Y, X) in view."""
-        return adapter.field_in_view(self.labels_layer, self.layer, self.image)
+        """Pixels (Y, X) in view; none where the image lies beside the canvas."""
+        return adapter.field_in_view(self.viewer, self.layer, self.image)
+
+    def in_view(self, purpose: str) -> tuple[tuple[int, int], tuple[slice, slice], NDArray[np.bool_] | None]:
+        """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
+
+        Raises
+        ------
+        UNetError
+            If there are none; the sentence says what to do for the `purpose`.
+        """
+        adapter.check_on_canvas(self.viewer, self.layer, self.image, purpose)
+        field = self.field
+        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        if field[0].stop == 0 or not (where is None or where.any()):
+            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+        return self.place, field, where
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -215,18 +233,22 @@ class LayerSession:
         self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
     def count(self, *, in_view: bool = False) -> int:
-        """Return how many objects (or classes) there are now: in all, or in the plane in view."""
-        labels = self.labels[self.place] if in_view else self.labels_layer.data
-        return count_ids(labels)
+        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
+        if not in_view:
+            return count_ids(self.labels_layer.data)
+        field = self.field
+        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        labels = self.labels[(*self.place, *field)]
+        return count_ids(labels if where is None else labels[where])
 
     def in_words(self, count: int) -> str:
         """Return so many objects (or classes) in words."""
         return counted(count, "object" if self.corrections.instances else "class")
 
     def rescan(self, *, everything: bool = True) -> Summary:
-        """Find what was corrected: in the plane in view, or in all that may have changed, by undoing too."""
+        """Find what was corrected: in what is in view, or in all that may have changed, by undoing too."""
         self._edited = False
-        planes = {self.place}
+        planes = {self.place, *self._across()}
         if everything:
             planes |= self._touched | set(self.corrections.supervised_planes())
         self._touched -= planes
@@ -277,16 +299,31 @@ class LayerSession:
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:
             self._edited = True
-            self._touch("" if event is None else event.type)
+            self._touch("" if event is None else event.type, getattr(event, "value", None))
         self.edited.emit()
 
-    def _touch(self, kind: str) -> None:
+    def _across(self) -> set[tuple[int, int]]:
+        """Return the planes that are on the canvas from the side, or in 3D, and may have changed there."""
+        frames, slices = adapter.planes_on_canvas(self.viewer, self.layer, self.image)
+        if len(frames) == len(slices) == 1:
+            return set()
+        planes = {(t, z) for t, z in self._touched | set(self.corrections.supervised_planes())}
+        planes = {(t, z) for t, z in planes if t in frames and z in slices}
+        cut = adapter.cut_on_canvas(self.viewer, self.layer, self.image)
+        labels, prediction = self.labels[cut], self.corrections.prediction[cut]
+        if labels.size <= MAX_CUT:
+            changed = np.nonzero((labels != prediction).any(axis=(2, 3)))
+            planes.update((frames[t], slices[z]) for t, z in zip(*(n.tolist() for n in changed), strict=True))
+        return planes
+
+    def _touch(self, kind: str, edit: Any) -> None:
         """Note which planes an event may be about; those of an undo elsewhere are known to be corrected."""
         before, self._shown = self._shown, self.place
-        if kind == "data":
-            self._touched.update(self.corrections.planes())  # the array was replaced
-        elif kind == "paint" and self.labels_layer.n_edit_dimensions > 2:
-            self._touched.update(self.corrections.planes())  # a fill or a brush goes through slices
+        painted = adapter.planes_of_edit(edit, self.layer, self.image) if kind == "paint" else None
+        if painted is not None:
+            self._touched |= painted
+        elif kind == "data" or (kind == "paint" and self.labels_layer.n_edit_dimensions > 2):
+            self._touched.update(self.corrections.planes())  # the array was replaced, or a brush goes through slices
         elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
             self._touched.add(self._shown)
 
