@@ -145,7 +145,7 @@ def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:
         "translate": np.array(layer.translate, float),
         "rotate": layer.rotate,
         "shear": layer.shear,
-        "affine": layer.affine,
+        "affine": np.array(layer.affine.affine_matrix, float),  # not the object itself, which would be shared
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
@@ -155,6 +155,21 @@ def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:
         kwargs["translate"][axis] += kwargs["scale"][axis] * (n - 1) / 2
         kwargs["scale"][axis] *= n
     return kwargs
+
+
+def place(layer: Any, placement: dict[str, Any]) -> None:
+    """Place a layer as `result_kwargs` says, or another placement; what is so already is left alone."""
+    for name, value in placement.items():
+        now = getattr(layer, name)
+        if name == "affine":
+            matrix = np.array(getattr(value, "affine_matrix", value), float)
+            if not np.array_equal(now.affine_matrix, matrix):
+                layer.affine = matrix
+        elif name in ("units", "axis_labels"):
+            if tuple(now) != tuple(value):
+                setattr(layer, name, value)
+        elif not np.array_equal(now, value):
+            setattr(layer, name, value)
 
 
 def channel_axis(layer: Any, image: Image) -> int | None:

@@ -143,6 +143,7 @@ class Controller:
         if layer == self._layer:
             return
         self._layer, self.channel = layer, None
+        self._take_turns()
         self.image_changed.emit()
         if layer is not None and not self.busy:
             self._introduce(layer.name)
@@ -160,13 +161,14 @@ class Controller:
     @property
     def axes(self) -> str | None:
         """Axes of the chosen layer: as the user set them, else as they are guessed; None if it cannot be an image."""
-        if self._layer is None:
-            return None
-        chosen = self._axes.get(self._layer.unique_id)
-        if chosen is not None and len(chosen) == adapter.level_zero(self._layer).ndim:
+        return None if self._layer is None else self._axes_of(self._layer)
+
+    def _axes_of(self, layer: Any) -> str | None:
+        chosen = self._axes.get(layer.unique_id)
+        if chosen is not None and len(chosen) == adapter.level_zero(layer).ndim:
             return chosen
         try:
-            return adapter.layer_axes(self._layer)
+            return adapter.layer_axes(layer)
         except UNetError:
             return None
 
@@ -297,6 +299,7 @@ class Controller:
     def adopt(self, session: LayerSession) -> LayerSession:
         """Work on a session of the chosen image from now on; return it."""
         session.edited.connect(self._on_edited)
+        session.renewed.connect(self._on_renewed)
         self._sessions[session.layer.unique_id] = session
         self.viewer.layers.selection.active = session.labels_layer
         return session
@@ -397,6 +400,30 @@ class Controller:
 
     def _on_edited(self) -> None:
         self.edited.emit()
+
+    def _on_renewed(self, session: LayerSession) -> None:
+        """Have all that belongs to an image lie on it, and what is learned be of its pixels and its scale as of now."""
+        if not session.alive():
+            return
+        try:
+            image = self.sizes.of(session.layer, adapter.layer_image(session.layer, self._axes_of(session.layer)))
+        except UNetError:
+            return  # it is told when the user asks for something
+        if session.fits(image):
+            session.image = image
+            self.overlays.place(session)
+            self.learner.changes.place(session)
+        if session is self.session:
+            self.image_changed.emit()
+            self.corrected.emit(session.summary)
+
+    def _take_turns(self) -> None:
+        """Show what belongs to the chosen image, and hide what belongs to others: it would lie over it."""
+        if self._layer is not None:
+            for session in self.sessions:
+                session.turn.take(session.layer == self._layer)
+            self.overlays.take_turns()
+            self.learner.changes.take_turns(self.session)
 
     def _forget(self, session: LayerSession | None) -> None:
         if session is None:

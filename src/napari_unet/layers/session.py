@@ -15,6 +15,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
+from napari_unet.layers.turns import Turn
 from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
@@ -62,6 +63,7 @@ class LayerSession:
     """
 
     edited = Signal()
+    renewed = Signal(object)  # this session: its image was placed elsewhere, or has other pixels
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class LayerSession:
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
+        self.turn = Turn(self.labels_layer)
         self._stroke = self._writing = self._edited = self._held = False
         self._waiting: list[Callable[[], None]] = []
         self._shown = self.place
@@ -91,6 +94,9 @@ class LayerSession:
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
         self.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
+        for emitter in self._placed():
+            emitter.connect(self._on_placed)
+        layer.events.data.connect(self._on_pixels)
 
     def _new_layer(self, instances: bool, saved: Project | None) -> Any:
         layer, image = self.layer, self.image
@@ -281,11 +287,30 @@ class LayerSession:
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
+        self.turn.close()
+        for emitter in self._placed():
+            emitter.disconnect(self._on_placed)
+        self.layer.events.data.disconnect(self._on_pixels)
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.disconnect(self._on_hint)
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
+
+    def _placed(self) -> list[Any]:
+        """Return what tells that the image layer was placed elsewhere."""
+        events = self.layer.events
+        return [getattr(events, name) for name in adapter.result_kwargs(self.layer, self.image)]
+
+    def _on_placed(self, event: Any = None) -> None:
+        """Place the labels where the image is now."""
+        if self.layer.ndim == self.labels_layer.ndim:  # else the image was replaced by one that they do not fit
+            with self._quietly():
+                adapter.place(self.labels_layer, adapter.result_kwargs(self.layer, self.image))
+        self.renewed.emit(self)
+
+    def _on_pixels(self, event: Any = None) -> None:
+        self.renewed.emit(self)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
