@@ -231,6 +231,7 @@ class Segmenter:
             desk.say(f"{found}{' ' * bool(note)}{note}", "done")
         if session.alive():
             session.show_thumbnail()
+            session.offer_id()
         desk.refresh_corrections(everything=True)
 
 

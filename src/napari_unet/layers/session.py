@@ -15,6 +15,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
+from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.turns import Turn
 from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
@@ -86,6 +87,7 @@ class LayerSession:
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self.turn = Turn(self.labels_layer)
+        self._strokes = self._own_ids() if instances else None
         self._stroke = self._writing = self._edited = self._held = False
         self._waiting: list[Callable[[], None]] = []
         self._shown = self.place
@@ -93,7 +95,7 @@ class LayerSession:
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
-        self.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
+        self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
         for emitter in self._placed():
             emitter.connect(self._on_placed)
         layer.events.data.connect(self._on_pixels)
@@ -106,6 +108,25 @@ class LayerSession:
         added = self.viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
         added.visible = True
         return added
+
+    def _own_ids(self) -> Strokes:
+        """Return what gives each stroke that touches no object an id of its own."""
+        axes = list(self.image.label_axes)
+        channel = adapter.channel_axis(self.layer, self.image)
+        if channel is not None:
+            axes.insert(channel, "C")
+        spatial = [index for index, letter in enumerate(axes) if letter in "ZYX"]
+        return Strokes(self.viewer, self.labels_layer, self.corrections, spatial, self._widen)
+
+    def _widen(self) -> None:
+        """Give the labels a type that holds more ids: the user made it a smaller one."""
+        with self._quietly():
+            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+
+    def offer_id(self) -> None:
+        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
+        if self._strokes is not None and not self._stroke:
+            self._strokes.offer()
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -194,7 +215,7 @@ class LayerSession:
         if not len(changed[0]):
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
-            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+            self._widen()
         with self._quietly():
             where = adapter.layer_indices(frame, region, changed, self.layer, self.image)
             self.labels_layer.data_setitem(where, merged[changed])
@@ -288,6 +309,8 @@ class LayerSession:
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
         self.turn.close()
+        if self._strokes is not None:
+            self._strokes.close()
         for emitter in self._placed():
             emitter.disconnect(self._on_placed)
         self.layer.events.data.disconnect(self._on_pixels)
@@ -324,7 +347,10 @@ class LayerSession:
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:
             self._edited = True
-            self._touch("" if event is None else event.type, getattr(event, "value", None))
+            kind, edit = "" if event is None else event.type, getattr(event, "value", None)
+            self._touch(kind, edit)
+            if kind == "paint" and self._strokes is not None:
+                self._strokes.painted(edit)
         self.edited.emit()
 
     def _across(self) -> set[tuple[int, int]]:
@@ -355,9 +381,15 @@ class LayerSession:
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""
         self._stroke = True
+        if self._strokes is not None:
+            self._strokes.press(event)
         yield
         while event.type == "mouse_move":
+            if self._strokes is not None:
+                self._strokes.move(event)
             yield
+        if self._strokes is not None:
+            self._strokes.release()
         self._stroke = False
         self._catch_up()
 
