@@ -32,7 +32,7 @@ RING = 2
 _COARSE = 4
 """Pixels, along Y and X, of which one is looked at to count the objects of a plane."""
 
-_COUNTED_IDS = 2**30
+COUNTED_IDS = 2**30
 """New objects are numbered on from the largest id below this; a user may well paint with the last id that there is."""
 
 
@@ -388,4 +388,4 @@ def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
 
 def largest(labels: NDArray[Any]) -> int:
     """Return the largest id after which new objects are numbered on."""
-    return int(labels[labels < _COUNTED_IDS].max(initial=0))
+    return int(labels[labels < COUNTED_IDS].max(initial=0))

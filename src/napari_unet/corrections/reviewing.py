@@ -19,11 +19,19 @@ _LOOKED_AT = 0.5
 """A square counts as looked at when more than this share of it is reviewed."""
 
 
-def toggle_field(corrections: Corrections, plane: tuple[int, int], field: tuple[slice, slice]) -> bool:
-    """Mark a field (Y, X) of a plane (T, Z) as reviewed, or take that back where all of it was; return if it now is."""
-    frame, z = plane
-    value = not bool(corrections.reviewed[(*plane, *field)].all())
-    corrections.review(frame, slice(z, z + 1), *field, value)
+def toggle_field(
+    corrections: Corrections,
+    plane: tuple[int, int],
+    field: tuple[slice, slice],
+    where: NDArray[np.bool_] | None = None,
+) -> bool:
+    """Mark a field (Y, X) of a plane (T, Z) as reviewed, or take that back where all of it was; return if it now is.
+
+    `where` says which of its pixels are meant; None: all.
+    """
+    reviewed = corrections.reviewed[(*plane, *field)]
+    value = not bool((reviewed if where is None else reviewed[where]).all())
+    reviewed[... if where is None else where] = value
     return value
 
 

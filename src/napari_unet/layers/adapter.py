@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from napari_unet import limits
 from napari_unet.axes import Image, PixelSize, Placement, guess_axes, normalize_axes
 from napari_unet.errors import ImageError, UNetError
 from napari_unet.io import spill
+from napari_unet.layers.revisions import revision_of
 from napari_unet.layers.writer import placement_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_KEY = "napari_unet"
+
+ROUNDING = 1e-6
+"""Pixels by which a place on the canvas may be off: what floating point numbers make of a pixel on its border."""
 
 
 def is_image_layer(layer: Any) -> bool:
@@ -165,6 +170,7 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         notes=notes_of(layer, axes),
         placement=_layer_placement(layer, axes),
         source=None if isinstance(data, np.ndarray) else source_of(layer),
+        identity=(layer.unique_id, revision_of(layer)),
     )
 
 
@@ -187,7 +193,7 @@ def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:
         "translate": np.array(layer.translate, float),
         "rotate": layer.rotate,
         "shear": layer.shear,
-        "affine": layer.affine,
+        "affine": np.array(layer.affine.affine_matrix, float),  # not the object itself, which would be shared
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
@@ -197,6 +203,21 @@ def result_kwargs(layer: Any, image: Image) -> dict[str, Any]:
         kwargs["translate"][axis] += kwargs["scale"][axis] * (n - 1) / 2
         kwargs["scale"][axis] *= n
     return kwargs
+
+
+def place(layer: Any, placement: dict[str, Any]) -> None:
+    """Place a layer as `result_kwargs` says, or another placement; what is so already is left alone."""
+    for name, value in placement.items():
+        now = getattr(layer, name)
+        if name == "affine":
+            matrix = np.array(getattr(value, "affine_matrix", value), float)
+            if not np.array_equal(now.affine_matrix, matrix):
+                layer.affine = matrix
+        elif name in ("units", "axis_labels"):
+            if tuple(now) != tuple(value):
+                setattr(layer, name, value)
+        elif not np.array_equal(now, value):
+            setattr(layer, name, value)
 
 
 def channel_axis(layer: Any, image: Image) -> int | None:
@@ -325,27 +346,173 @@ def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
     return place["T"], place["Z"]
 
 
-def field_in_view(shown: Any, layer: Any, image: Image) -> tuple[slice, slice]:
-    """Return the (Y, X) pixels of `layer`, an image, of which `shown`, it or its labels, is on the canvas.
+def check_on_canvas(viewer: Any, layer: Any, image: Image, purpose: str, *, sliders: bool = True) -> None:
+    """Refuse what is about the plane in view where no plane (Y, X) of an image is on the canvas.
 
-    All of them where it has not been drawn yet.
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    layer, image
+        The image layer, and the same as the core sees it.
+    purpose : str
+        What is to be done, for the sentence: "mark a field as reviewed".
+    sliders : bool
+        Whether the sliders have to point at a plane of it, too.
+
+    Raises
+    ------
+    UNetError
+        Where Y and X are not both displayed, or the sliders point beyond the image.
+    """
+    letters, shown = _spatial_letters(layer, image), axes_on_canvas(viewer, layer)
+    if not {"Y", "X"} <= {letters[axis] for axis in shown}:
+        raise UNetError(f"Roll the dimensions until Y and X are on the canvas, to {purpose}.")
+    for axis, value in enumerate(_in_pixels(layer, viewer.dims.point)):
+        if sliders and axis not in shown and not 0 <= round(value) < image.size(letters[axis]):
+            raise UNetError(f"The sliders point beyond this image. Move them back to {purpose}.")
+
+
+def axes_on_canvas(viewer: Any, layer: Any) -> list[int]:
+    """Return which axes of a layer, not of the viewer, are displayed."""
+    more = viewer.dims.ndim - layer.ndim  # axes that the viewer has before those of this layer
+    return [axis - more for axis in viewer.dims.displayed if axis >= more]
+
+
+def planes_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[range, range]:
+    """Return the time points and the slices of an image that are on the canvas: one of each, where it is a plane."""
+    letters, place = _spatial_letters(layer, image), current_place(viewer, layer, image)
+    shown = {letters[axis] for axis in axes_on_canvas(viewer, layer)}
+    frames, slices = (
+        range(image.size(letter)) if letter in shown else range(at, at + 1)
+        for letter, at in zip("TZ", place, strict=True)
+    )
+    return frames, slices
+
+
+def cut_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice, slice, slice]:
+    """Return what of an image is on the canvas, as a part of its labels (T, Z, Y, X)."""
+    letters, shown = _spatial_letters(layer, image), axes_on_canvas(viewer, layer)
+    cut = dict.fromkeys("TZYX", slice(None))
+    for axis, value in enumerate(_in_pixels(layer, viewer.dims.point)):
+        if axis not in shown:
+            at = int(np.clip(round(value), 0, image.size(letters[axis]) - 1))
+            cut[letters[axis]] = slice(at, at + 1)
+    return cut["T"], cut["Z"], cut["Y"], cut["X"]
+
+
+def planes_of_edit(edit: Any, layer: Any, image: Image) -> set[tuple[int, int]] | None:
+    """Return the planes (T, Z) that an item of a labels layer's undo history has changed; None: it cannot be told.
+
+    Parameters
+    ----------
+    edit : sequence
+        As napari's `paint` event has it: for each change the part of the array, or the indices along each axis.
+    layer, image
+        The labels are those of.
+    """
+    letters, axis = image.label_axes, channel_axis(layer, image)
+    planes: set[tuple[int, int]] = set()
+    try:
+        for change in edit:
+            where = list(getattr(change, "slice_key", None) or change[0])
+            if axis is not None:
+                where.pop(axis)
+            found = dict(zip(letters, where, strict=True))
+            spans = [
+                range(*part.indices(image.size(letter))) if isinstance(part, slice) else np.unique(part).tolist()
+                for letter, part in ((letter, found.get(letter, slice(0, 1))) for letter in "TZ")
+            ]
+            planes.update((int(t), int(z)) for t in spans[0] for z in spans[1])
+    except (TypeError, ValueError, IndexError, KeyError):
+        return None
+    return planes
+
+
+def field_in_view(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
+    """Return the smallest field (Y, X) that holds all pixels of an image that are on the canvas, if only in part.
+
+    It is empty where none are. It is the whole plane where the canvas does not show a plane, or was not drawn yet.
     """
     letters = _spatial_letters(layer, image)
-    corners = np.asarray(shown.corner_pixels)
-    if shown.multiscale:  # they are those of the level that is drawn
-        corners = np.ceil(corners * shown.downsample_factors[shown.data_level])
+    if not _shows_plane(viewer, layer, image) or (_all_drawn(layer, letters) and _is_square(viewer, layer, image)):
+        return slice(0, image.size("Y")), slice(0, image.size("X"))
+    low, high = _canvas(viewer)
+    point = np.asarray(viewer.dims.point, float)
+    pixels = []
+    for first in (low[0], high[0]):
+        for second in (low[1], high[1]):
+            point[list(viewer.dims.displayed)] = first, second
+            pixels.append(_in_pixels(layer, point))
     field = []
     for letter in "YX":
-        axis, size = letters.index(letter), image.size(letter)
-        low, high = int(corners[0, axis]), int(corners[1, axis]) + 1
-        low, high = max(0, low), min(size, high)
-        field.append(slice(low, high) if high - low > 1 or size == 1 else slice(0, size))
+        places = [pixel[letters.index(letter)] for pixel in pixels]
+        start, stop = math.floor(min(places) + 0.5), math.ceil(max(places) + 0.5)
+        field.append(slice(max(0, start), min(image.size(letter), stop)))
+    if any(part.start >= part.stop for part in field):
+        return slice(0, 0), slice(0, 0)
     return field[0], field[1]
 
 
 def camera_of(viewer: Any) -> Any:
     """Return the camera of a viewer, which since napari 0.9 belongs to its scene."""
     return getattr(viewer, "scene", viewer).camera
+
+
+def pixels_in_view(viewer: Any, layer: Any, image: Image, field: tuple[slice, slice]) -> NDArray[np.bool_] | None:
+    """Return which pixels (Y, X) of the field in view are on the canvas, where it does not lie square to the canvas.
+
+    None: all of them.
+    """
+    if not _shows_plane(viewer, layer, image) or _is_square(viewer, layer, image):
+        return None
+    at, along_y, along_x = _steps_on_canvas(viewer, layer, image)
+    rows, columns = (np.arange(part.start, part.stop) for part in field)
+    first, last = np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
+    for start, step_y, step_x, low, high in zip(at, along_y, along_x, *_canvas(viewer), strict=True):
+        begin = start + step_y * rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = np.sort([(low - begin) / step_x, (high - begin) / step_x], axis=0)
+        if abs(step_x) < 1e-9 * abs(step_y):  # the whole row is within, or none of it
+            within = (begin >= low) & (begin <= high)
+            ends = np.where(within, [[-np.inf], [np.inf]], [[np.inf], [-np.inf]])
+        first, last = np.maximum(first, ends[0]), np.minimum(last, ends[1])
+    return np.asarray((columns >= first[:, None] - ROUNDING) & (columns <= last[:, None] + ROUNDING))
+
+
+def _steps_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[NDArray[np.float64], ...]:
+    """Return where on a canvas the first pixel of the plane in view lies, and the steps to the next along Y and X."""
+    letters, shown = _spatial_letters(layer, image), axes_on_canvas(viewer, layer)
+    corner = np.asarray(_in_pixels(layer, viewer.dims.point))
+    corner[[letters.index("Y"), letters.index("X")]] = 0
+    ahead = np.eye(layer.ndim)[[letters.index("Y"), letters.index("X")]]
+    at, *others = (np.asarray(layer.data_to_world(place), float)[shown] for place in (corner, *(corner + ahead)))
+    return at, *(other - at for other in others)
+
+
+def _is_square(viewer: Any, layer: Any, image: Image) -> bool:
+    """Whether the rows and columns of an image are those of the canvas, whichever is which: not turned or sheared."""
+    _, *steps = np.abs(_steps_on_canvas(viewer, layer, image))
+    return all(min(pair) < 1e-6 * max(pair) for pair in zip(*steps, strict=True))
+
+
+def _all_drawn(layer: Any, letters: str) -> bool:
+    """Whether napari draws all of the plane in view, and not the parts of its files that are needed for the canvas."""
+    axes = [letters.index("Y"), letters.index("X")]
+    first, last = np.asarray(layer.corner_pixels)[:, axes]
+    whole = np.asarray(layer.data.shape)[axes] - 1 if not layer.multiscale else None
+    return whole is not None and bool((first <= 0).all() and (last >= whole).all())
+
+
+def _shows_plane(viewer: Any, layer: Any, image: Image) -> bool:
+    letters = _spatial_letters(layer, image)
+    return {letters[axis] for axis in axes_on_canvas(viewer, layer)} == {"Y", "X"}
+
+
+def _canvas(viewer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the corners of a canvas with a plane on it, in the viewer's world along the displayed axes."""
+    center = np.asarray(camera_of(viewer).center, float)[-2:]
+    half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), float) / camera_of(viewer).zoom / 2
+    return center - half, center + half
 
 
 def middle_of_view(viewer: Any, layer: Any, image: Image) -> tuple[float, float]:

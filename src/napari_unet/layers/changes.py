@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.corrections.boxes import relative
+from napari_unet.errors import UNetError
 from napari_unet.inference import UnitDone, segment_steps
 from napari_unet.layers import adapter
+from napari_unet.layers.turns import Turn
 from napari_unet.objects.stitch import match_ids, renumber
 from napari_unet.task import Unit, make_task
 
@@ -40,9 +43,13 @@ class Look:
     field: tuple[slice, slice]
 
     @classmethod
-    def at(cls, session: LayerSession, channel: int | None) -> Look:
-        """Return what is in view now (main thread)."""
-        return cls(session, session.image, channel, *session.place, session.field)
+    def at(cls, session: LayerSession, channel: int | None) -> Look | None:
+        """Return what is in view now (main thread); None where nothing is."""
+        try:
+            (frame, z), field, _ = session.in_view("see what changes")
+        except UNetError:
+            return None
+        return cls(session, session.image, channel, frame, z, field)
 
     @property
     def region(self) -> tuple[slice, slice, slice]:
@@ -91,6 +98,7 @@ class Changes:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._layer: Any = None
+        self._turn: Turn | None = None
         self._shown: tuple[Look, NDArray[Any], NDArray[Any]] | None = None
         self._followed: tuple[Look, NDArray[Any]] | None = None
 
@@ -153,6 +161,21 @@ class Changes:
         self._keep_up(look, np.where(where, after, before), after, visible=self.visible)
         return int(np.count_nonzero(where))
 
+    def place(self, session: LayerSession) -> None:
+        """Lie where the image of a session is now, if it is about that."""
+        if self._shown is not None and self._shown[0].session is session and self._there:
+            look, before, _ = self._shown
+            _, placement = adapter.part_of_labels(
+                np.zeros(before.shape, np.uint8), look.frame, look.region, session.layer, look.image
+            )
+            adapter.place(self._layer, placement)
+
+    def take_turns(self, session: LayerSession | None) -> None:
+        """Be seen while the chosen image, whose session this is, is the one that it is about."""
+        if self._turn is not None and self._shown is not None and self._there:
+            self._turn.take(self._shown[0].session is session)
+            self.changed.emit()
+
     def hide(self) -> None:
         """Take the layer away."""
         self._shown = self._followed = None
@@ -162,7 +185,7 @@ class Changes:
     def _remove(self) -> None:
         if self._there:
             self._viewer.layers.remove(self._layer)
-        self._layer = None
+        self._layer = self._turn = None
 
     def _keep_up(self, look: Look, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
         self._shown = look, before, after
@@ -175,12 +198,17 @@ class Changes:
     def _in_view(self, look: Look) -> NDArray[np.bool_]:
         """Return which pixels (Z, Y, X) of a field are in view now."""
         seen = np.zeros([part.stop - part.start for part in look.region], bool)
-        if look.session.place == (look.frame, look.z):
-            y, x = (
-                slice(max(0, now.start - part.start), max(0, now.stop - part.start))
-                for now, part in zip(look.session.field, look.field, strict=True)
-            )
-            seen[:, y, x] = True
+        try:
+            plane, field, where = look.session.in_view("decide on what changes")
+        except UNetError:
+            return seen
+        if plane == (look.frame, look.z):
+            both = [
+                slice(max(now.start, part.start), max(now.start, part.start, min(now.stop, part.stop)))
+                for now, part in zip(field, look.field, strict=True)
+            ]
+            there, here = (relative((both[0], both[1]), origin) for origin in (look.field, field))
+            seen[(0, *there)] = True if where is None else where[here]
         return seen
 
     def _draw(self, look: Look, before: NDArray[Any], after: NDArray[Any]) -> None:
@@ -193,3 +221,4 @@ class Changes:
         data, placement = adapter.part_of_labels(values, look.frame, look.region, look.session.layer, look.image)
         self._remove()
         self._layer = adapter.add_to_look_at(self._viewer, data, self.NAME, COLOURS, 0.6, placement)
+        self._turn = Turn(self._layer)

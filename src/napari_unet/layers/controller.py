@@ -150,6 +150,7 @@ class Controller:
         if layer == self._layer:
             return
         self._layer, self.channel = layer, None
+        self._take_turns()
         self.image_changed.emit()
         if layer is not None and not self.busy:
             self._introduce(layer.name)
@@ -167,13 +168,14 @@ class Controller:
     @property
     def axes(self) -> str | None:
         """Axes of the chosen layer: as the user set them, else as they are guessed; None if it cannot be an image."""
-        if self._layer is None:
-            return None
-        chosen = self._axes.get(self._layer.unique_id)
-        if chosen is not None and len(chosen) == adapter.level_zero(self._layer).ndim:
+        return None if self._layer is None else self._axes_of(self._layer)
+
+    def _axes_of(self, layer: Any) -> str | None:
+        chosen = self._axes.get(layer.unique_id)
+        if chosen is not None and len(chosen) == adapter.level_zero(layer).ndim:
             return chosen
         try:
-            return adapter.layer_axes(self._layer)
+            return adapter.layer_axes(layer)
         except UNetError:
             return None
 
@@ -221,7 +223,7 @@ class Controller:
         self.learner.forget()
         self.serve(model)
         with suppress(UntrainedModelError):
-            self.prepare()
+            self.prepare("stack")
         kept = carry_over(before, known, self.session, model) if before and known and self.session else ""
         self._forget(before)
         self.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
@@ -229,16 +231,21 @@ class Controller:
 
     # -- Segment ---------------------------------------------------------------------------------------------------
 
-    def segment(self) -> bool:
-        """Segment the chosen image: as much of it as `scope` says; return whether it began."""
-        return self.segmenter.start()
+    def segment(self, scope: Scope | None = None) -> bool:
+        """Segment as much of the chosen image as the user has chosen, or as is said; return whether it began."""
+        return self.segmenter.start(scope=scope)
 
     def stop_segmenting(self) -> None:
         """Stop at once; what is finished stays."""
         self.segmenter.stop()
 
-    def prepare(self) -> tuple[LayerSession, Task]:
+    def prepare(self, scope: Scope | None = None) -> tuple[LayerSession, Task]:
         """Return what is to be segmented, and the session that it belongs to.
+
+        Parameters
+        ----------
+        scope : {"stack", "slice", "view"}, optional
+            How much of the image; None: as much as the user has chosen.
 
         Raises
         ------
@@ -246,7 +253,7 @@ class Controller:
             If there is nothing that can be segmented, or no model that can. For one that is untrained yet there is
             then an empty layer to paint into.
         """
-        image, layer = self.image(), self._layer
+        image, layer, scope = self.image(), self._layer, scope or self.scope
         if self._model is None and not self.choose_model(DEFAULT_MODEL):
             raise UNetError("There is no model to segment with; choose one.")
         model = self._model
@@ -256,14 +263,13 @@ class Controller:
             session = None
             self.image_changed.emit()
         frame, z = adapter.current_place(self.viewer, layer, image)
-        in_view = self.scope == "view" and self.viewer.dims.ndisplay == 2
-        shown = layer if session is None else session.labels_layer
+        field = self._field(scope, image)
         task = make_task(
             image,
             model,
             channel=self.channel,
-            units=order_units(image, model, frame, z, whole=self.scope == "stack"),
-            field=adapter.field_in_view(shown, layer, image) if in_view else None,
+            units=order_units(image, model, frame, z, whole=scope == "stack"),
+            field=field,
             device=self.device,
             flips=self.flips,
         )
@@ -278,9 +284,29 @@ class Controller:
             raise UntrainedModelError(f"This model has learned nothing yet. {paint_next(model)}")
         return session, task
 
+    def _field(self, scope: Scope, image: Image) -> tuple[slice, slice] | None:
+        """Return the pixels (Y, X) that a scope is about; None: all.
+
+        Raises
+        ------
+        UNetError
+            If it is about what is in view, and nothing of the image is.
+        """
+        if scope == "stack":
+            return None
+        purpose = "segment what is in view"
+        adapter.check_on_canvas(self.viewer, self._layer, image, purpose)
+        if scope == "slice" or self.viewer.dims.ndisplay == 3:
+            return None
+        field = adapter.field_in_view(self.viewer, self._layer, image)
+        if field[0].stop == 0:
+            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+        return field
+
     def adopt(self, session: LayerSession) -> LayerSession:
         """Work on a session of the chosen image from now on; return it."""
         session.edited.connect(self._on_edited)
+        session.renewed.connect(self._on_renewed)
         self._sessions[session.layer.unique_id] = session
         self.viewer.layers.selection.active = session.labels_layer
         return session
@@ -381,6 +407,30 @@ class Controller:
 
     def _on_edited(self) -> None:
         self.edited.emit()
+
+    def _on_renewed(self, session: LayerSession) -> None:
+        """Have all that belongs to an image lie on it, and what is learned be of its pixels and its scale as of now."""
+        if not session.alive():
+            return
+        try:
+            image = self.sizes.of(session.layer, adapter.layer_image(session.layer, self._axes_of(session.layer)))
+        except UNetError:
+            return  # it is told when the user asks for something
+        if session.fits(image):
+            session.image = image
+            self.overlays.place(session)
+            self.learner.changes.place(session)
+        if session is self.session:
+            self.image_changed.emit()
+            self.corrected.emit(session.summary)
+
+    def _take_turns(self) -> None:
+        """Show what belongs to the chosen image, and hide what belongs to others: it would lie over it."""
+        if self._layer is not None:
+            for session in self.sessions:
+                session.turn.take(session.layer == self._layer)
+            self.overlays.take_turns()
+            self.learner.changes.take_turns(self.session)
 
     def _forget(self, session: LayerSession | None) -> None:
         if session is None:

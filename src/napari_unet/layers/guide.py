@@ -49,6 +49,9 @@ class Guide:
             desk.say("Switch to the 2D view to be shown where to look next.", "error")
             return
         try:
+            adapter.check_on_canvas(
+                desk.viewer, session.layer, session.image, "be shown where to look next", sliders=False
+            )
             settled = partial(looked_at, session.corrections, session.labels, width=CELL)
         except UNetError as error:
             desk.say(str(error), "error")

@@ -373,11 +373,10 @@ class Learner:
         if desk.session is None or not desk.session.alive():
             desk.say(lead.removesuffix(" In view: "), "done")
             return
-        scope, desk.scope = desk.scope, "view"
         look = self._present_look()
         if look is not None:
             self.changes.follow(look)
-        try:
-            desk.segmenter.start(lead)
-        finally:
-            desk.scope = scope
+        elif desk.viewer.dims.ndisplay == 2:  # nothing of the image is on the canvas
+            desk.say(f"{lead.removesuffix(' In view: ')} Press Segment to see what it finds.", "done")
+            return
+        desk.segmenter.start(lead, "view")

@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
+from napari_unet.layers.turns import Turn
 from napari_unet.objects.targets import boundaries
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Overlays:
         controller.progressed.connect(self._on_progress)
         controller.image_changed.connect(self._on_image)
         dims = controller.viewer.dims.events
-        self._emitters = [dims.current_step, dims.ndisplay]
+        self._emitters = [dims.current_step, dims.ndisplay, dims.order]
         for emitter in self._emitters:
             emitter.connect(self._draw)
         controller.viewer.layers.events.removed.connect(self._on_removed)
@@ -71,6 +72,15 @@ class Overlays:
         session = self._controller.session
         if session is not None:
             self._of(session).switch(shown)
+
+    def place(self, session: LayerSession) -> None:
+        """Place the overlay of a session where its image is now."""
+        self._of(session).place()
+
+    def take_turns(self) -> None:
+        """Show the overlay of the chosen image, and hide those of others."""
+        for overlay in self._overlays.values():
+            overlay.take_turn(overlay.session is self._controller.session)
 
     def tidy(self) -> None:
         """Remove the layers of results that are gone."""
@@ -89,7 +99,7 @@ class Overlays:
     def _of(self, session: LayerSession) -> Overlay:
         key = session.labels_layer.unique_id
         if key not in self._overlays:
-            self._overlays[key] = Overlay(session)
+            self._overlays[key] = Overlay(session, chosen=session is self._controller.session)
         return self._overlays[key]
 
     def _draw(self, _: Any = None) -> None:
@@ -122,10 +132,13 @@ class Overlay:
     Parameters
     ----------
     session : LayerSession
+    chosen : bool
+        Whether its image is the chosen one: it is seen while that is so.
     """
 
-    def __init__(self, session: LayerSession) -> None:
-        self.session = session
+    def __init__(self, session: LayerSession, *, chosen: bool = True) -> None:
+        self.session, self._chosen = session, chosen
+        self._turn: Turn | None = None
         self.on = True
         height, width = session.corrections.shape[2:]
         self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MOST))))
@@ -150,6 +163,19 @@ class Overlay:
         """Add the layer, hidden, if there is none."""
         if self.due:
             self._layer = self._made()
+            self._turn = Turn(self._layer, hidden_by_us=True)
+
+    def place(self) -> None:
+        """Lie where the image is now."""
+        if self._layer is not None:
+            session = self.session
+            adapter.place(self._layer, adapter.coarse_placement(session.layer, session.image, self._step))
+
+    def take_turn(self, chosen: bool) -> None:
+        """Take note of whether its image is the chosen one."""
+        self._chosen = chosen
+        if self._turn is not None and not self._empty:
+            self._turn.take(chosen)
 
     def draw(self) -> None:
         """Bring it up to date."""
@@ -157,7 +183,8 @@ class Overlay:
             return
         self.prepare()
         if self._empty:
-            self._layer.visible, self._empty = True, False
+            self._empty = False
+            self.take_turn(self._chosen)
         cells = self._now()
         self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
         if not np.array_equal(cells, self._cells):
@@ -167,11 +194,11 @@ class Overlay:
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
         if self._layer is not None and self._layer not in self.session.viewer.layers:
-            self._layer, self._empty, self.on = None, True, False
+            self._layer, self._turn, self._empty, self.on = None, None, True, False
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
-        layer, self._layer, self._empty = self._layer, None, True
+        layer, self._layer, self._turn, self._empty = self._layer, None, None, True
         if layer is not None and layer in self.session.viewer.layers:
             self.session.viewer.layers.remove(layer)
 
@@ -195,6 +222,7 @@ class Overlay:
         if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
             return cells  # in 3D it would be one thick slab
         try:
+            adapter.check_on_canvas(session.viewer, session.layer, session.image, "see what is reviewed")
             labels = session.labels[plane]
         except UNetError:
             return cells

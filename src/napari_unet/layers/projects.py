@@ -227,6 +227,7 @@ class Projects:
         session = desk.adopt(
             LayerSession(desk.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
         )
+        session.offer_id()
         desk.image_changed.emit()
         desk.refresh_corrections()
         return session

@@ -16,6 +16,7 @@ Reviewed = Literal["view", "slice", "object"]
 """What is marked: the field in view, all of the slice, or the object under the cursor."""
 
 _EVERYWHERE = (slice(None), slice(None))
+_PURPOSE = "mark a field as reviewed"
 
 
 class Reviewer:
@@ -38,7 +39,7 @@ class Reviewer:
             desk.say("There is nothing to review yet. Press Segment first.", "error")
             return
         if desk.viewer.dims.ndisplay == 3:
-            desk.say("Switch to the 2D view to mark a field as reviewed.", "error")
+            desk.say(f"Switch to the 2D view to {_PURPOSE}.", "error")
             return
         try:
             now = self._toggle(session, what)
@@ -68,9 +69,14 @@ class Reviewer:
 
     @staticmethod
     def _toggle(session: LayerSession, what: Reviewed) -> bool:
+        if not session.labels_layer.visible:
+            raise UNetError(f"The labels are hidden. Show them to {_PURPOSE}.")
+        plane, field, where = session.in_view(_PURPOSE)
         if what == "object":
             pixel = adapter.pixel_under_cursor(session.viewer, session.layer, session.image)
             if pixel is None:
                 raise UNetError("There is no object under the cursor. Point at one and press the key again.")
-            return toggle_object(session.corrections, session.labels, session.place, pixel)
-        return toggle_field(session.corrections, session.place, session.field if what == "view" else _EVERYWHERE)
+            return toggle_object(session.corrections, session.labels, plane, pixel)
+        if what == "slice":
+            return toggle_field(session.corrections, plane, _EVERYWHERE)
+        return toggle_field(session.corrections, plane, field, where)

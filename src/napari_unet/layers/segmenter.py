@@ -17,7 +17,7 @@ from napari_unet.sizing import find_diameter
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.controller import Controller, Scope
     from napari_unet.layers.session import LayerSession
     from napari_unet.progress import Progress
     from napari_unet.task import Task
@@ -51,25 +51,30 @@ class Segmenter:
         """Whether it segments."""
         return self._job is not None
 
-    def start(self, lead: str = "") -> bool:
+    def start(self, lead: str = "", scope: Scope | None = None, *, look: bool = True) -> bool:
         """Begin, or go on where it was stopped; return whether it began.
 
         Parameters
         ----------
         lead : str
             Said before the closing sentence: why this was done, where the user did not ask for it.
+        scope : {"stack", "slice", "view"}, optional
+            How much is segmented; None: as much as the user has chosen.
+        look : bool
+            Whether it is found out before how wide the objects are, where that is not known. Once: the pixels of a
+            live image are others each time.
         """
         desk = self._controller
         if self._job is not None:
             desk.say("Segmenting already; press Stop first to begin anew.", "error")
             return False
         try:
-            session, task = desk.prepare()
+            session, task = desk.prepare(scope)
         except UNetError as error:
             desk.say(str(error), "error")
             return False
-        if desk.sizes.wanted(session.layer, session.image):
-            self._find_size(session, task, lead)
+        if look and desk.sizes.wanted(session.layer, session.image):
+            self._find_size(session, task, lead, scope or desk.scope)
             return True
         self._generation += 1
         task, finished = _done_before(session, task)
@@ -106,8 +111,8 @@ class Segmenter:
         self._runner.start(job, steps, lambda event: self._on_event(job, session, event), lambda _: ended(None), ended)
         return True
 
-    def _find_size(self, session: LayerSession, task: Task, lead: str) -> None:
-        """Find out how wide the objects are, then begin."""
+    def _find_size(self, session: LayerSession, task: Task, lead: str, scope: Scope) -> None:
+        """Find out how wide the objects are, then begin with what was to be segmented."""
         desk, image, channel = self._controller, session.image, self._controller.channel
         self._generation += 1
         self._job = job = Job("Look how wide objects are", 0, self._generation)
@@ -122,7 +127,7 @@ class Segmenter:
                 return
             desk.sizes.take(session.layer, image, channel, diameter, task.model.info.image_diameter)
             self._job = None
-            if not self.start(lead):
+            if not self.start(lead, scope, look=False):
                 desk.segmenting.emit(False)
 
         def failed(error: Exception) -> None:
@@ -228,6 +233,7 @@ class Segmenter:
             desk.say(f"{found}{' ' * bool(note)}{note}", "done")
         if session.alive():
             session.show_thumbnail()
+            session.offer_id()
         desk.refresh_corrections(everything=True)
 
 
@@ -254,7 +260,7 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
     going_on = replace(task, plan=before.plan)
     same = (
         before.model is task.model
-        and before.image.data is task.image.data
+        and before.image.same_pixels(task.image)
         and (before.image.axes, before.channels) == (task.image.axes, task.channels)
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
         and before.flips == task.flips

@@ -15,6 +15,8 @@ from napari_unet.errors import UNetError
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
+from napari_unet.layers.strokes import Strokes
+from napari_unet.layers.turns import Turn
 from napari_unet.learning.lesson import gather_material
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from napari_unet.projects.project import Project
     from napari_unet.projects.recovery import Copy
     from napari_unet.task import Task
+
+MAX_CUT = 2**24
+"""Most pixels of a cut through an image that are compared while the window waits."""
 
 
 class LayerSession:
@@ -59,6 +64,7 @@ class LayerSession:
     """
 
     edited = Signal()
+    renewed = Signal(object)  # this session: its image was placed elsewhere, or has other pixels
 
     def __init__(
         self,
@@ -80,6 +86,8 @@ class LayerSession:
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
+        self.turn = Turn(self.labels_layer)
+        self._strokes = self._own_ids() if instances else None
         self._stroke = self._writing = self._edited = self._held = False
         self._waiting: list[Callable[[], None]] = []
         self._shown = self.place
@@ -87,7 +95,10 @@ class LayerSession:
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.connect(self._on_hint)
-        self.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
+        self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
+        for emitter in self._placed():
+            emitter.connect(self._on_placed)
+        layer.events.data.connect(self._on_pixels)
 
     def _new_layer(self, instances: bool, saved: Project | None) -> Any:
         layer, image = self.layer, self.image
@@ -97,6 +108,25 @@ class LayerSession:
         added = self.viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
         added.visible = True
         return added
+
+    def _own_ids(self) -> Strokes:
+        """Return what gives each stroke that touches no object an id of its own."""
+        axes = list(self.image.label_axes)
+        channel = adapter.channel_axis(self.layer, self.image)
+        if channel is not None:
+            axes.insert(channel, "C")
+        spatial = [index for index, letter in enumerate(axes) if letter in "ZYX"]
+        return Strokes(self.viewer, self.labels_layer, self.corrections, spatial, self._widen)
+
+    def _widen(self) -> None:
+        """Give the labels a type that holds more ids: the user made it a smaller one."""
+        with self._quietly():
+            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+
+    def offer_id(self) -> None:
+        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
+        if self._strokes is not None and not self._stroke:
+            self._strokes.offer()
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -121,8 +151,23 @@ class LayerSession:
 
     @property
     def field(self) -> tuple[slice, slice]:
-        """Pixels (Y, X) in view."""
-        return adapter.field_in_view(self.labels_layer, self.layer, self.image)
+        """Pixels (Y, X) in view; none where the image lies beside the canvas."""
+        return adapter.field_in_view(self.viewer, self.layer, self.image)
+
+    def in_view(self, purpose: str) -> tuple[tuple[int, int], tuple[slice, slice], NDArray[np.bool_] | None]:
+        """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
+
+        Raises
+        ------
+        UNetError
+            If there are none; the sentence says what to do for the `purpose`.
+        """
+        adapter.check_on_canvas(self.viewer, self.layer, self.image, purpose)
+        field = self.field
+        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        if field[0].stop == 0 or not (where is None or where.any()):
+            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+        return self.place, field, where
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -170,7 +215,7 @@ class LayerSession:
         if not len(changed[0]):
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
-            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+            self._widen()
         with self._quietly():
             where = adapter.layer_indices(frame, region, changed, self.layer, self.image)
             self.labels_layer.data_setitem(where, merged[changed])
@@ -215,18 +260,22 @@ class LayerSession:
         self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
     def count(self, *, in_view: bool = False) -> int:
-        """Return how many objects (or classes) there are now: in all, or in the plane in view."""
-        labels = self.labels[self.place] if in_view else self.labels_layer.data
-        return count_ids(labels)
+        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
+        if not in_view:
+            return count_ids(self.labels_layer.data)
+        field = self.field
+        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        labels = self.labels[(*self.place, *field)]
+        return count_ids(labels if where is None else labels[where])
 
     def in_words(self, count: int) -> str:
         """Return so many objects (or classes) in words."""
         return counted(count, "object" if self.corrections.instances else "class")
 
     def rescan(self, *, everything: bool = True) -> Summary:
-        """Find what was corrected: in the plane in view, or in all that may have changed, by undoing too."""
+        """Find what was corrected: in what is in view, or in all that may have changed, by undoing too."""
         self._edited = False
-        planes = {self.place}
+        planes = {self.place, *self._across()}
         if everything:
             planes |= self._touched | set(self.corrections.supervised_planes())
         self._touched -= planes
@@ -259,11 +308,32 @@ class LayerSession:
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
+        self.turn.close()
+        if self._strokes is not None:
+            self._strokes.close()
+        for emitter in self._placed():
+            emitter.disconnect(self._on_placed)
+        self.layer.events.data.disconnect(self._on_pixels)
         events = self.labels_layer.events
         for emitter in (events.paint, events.set_data, events.labels_update, events.data):
             emitter.disconnect(self._on_hint)
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
+
+    def _placed(self) -> list[Any]:
+        """Return what tells that the image layer was placed elsewhere."""
+        events = self.layer.events
+        return [getattr(events, name) for name in adapter.result_kwargs(self.layer, self.image)]
+
+    def _on_placed(self, event: Any = None) -> None:
+        """Place the labels where the image is now."""
+        if self.layer.ndim == self.labels_layer.ndim:  # else the image was replaced by one that they do not fit
+            with self._quietly():
+                adapter.place(self.labels_layer, adapter.result_kwargs(self.layer, self.image))
+        self.renewed.emit(self)
+
+    def _on_pixels(self, event: Any = None) -> None:
+        self.renewed.emit(self)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -277,25 +347,49 @@ class LayerSession:
     def _on_hint(self, event: Any = None) -> None:
         if not self._writing:
             self._edited = True
-            self._touch("" if event is None else event.type)
+            kind, edit = "" if event is None else event.type, getattr(event, "value", None)
+            self._touch(kind, edit)
+            if kind == "paint" and self._strokes is not None:
+                self._strokes.painted(edit)
         self.edited.emit()
 
-    def _touch(self, kind: str) -> None:
+    def _across(self) -> set[tuple[int, int]]:
+        """Return the planes that are on the canvas from the side, or in 3D, and may have changed there."""
+        frames, slices = adapter.planes_on_canvas(self.viewer, self.layer, self.image)
+        if len(frames) == len(slices) == 1:
+            return set()
+        planes = {(t, z) for t, z in self._touched | set(self.corrections.supervised_planes())}
+        planes = {(t, z) for t, z in planes if t in frames and z in slices}
+        cut = adapter.cut_on_canvas(self.viewer, self.layer, self.image)
+        labels, prediction = self.labels[cut], self.corrections.prediction[cut]
+        if labels.size <= MAX_CUT:
+            changed = np.nonzero((labels != prediction).any(axis=(2, 3)))
+            planes.update((frames[t], slices[z]) for t, z in zip(*(n.tolist() for n in changed), strict=True))
+        return planes
+
+    def _touch(self, kind: str, edit: Any) -> None:
         """Note which planes an event may be about; those of an undo elsewhere are known to be corrected."""
         before, self._shown = self._shown, self.place
-        if kind == "data":
-            self._touched.update(self.corrections.planes())  # the array was replaced
-        elif kind == "paint" and self.labels_layer.n_edit_dimensions > 2:
-            self._touched.update(self.corrections.planes())  # a fill or a brush goes through slices
+        painted = adapter.planes_of_edit(edit, self.layer, self.image) if kind == "paint" else None
+        if painted is not None:
+            self._touched |= painted
+        elif kind == "data" or (kind == "paint" and self.labels_layer.n_edit_dimensions > 2):
+            self._touched.update(self.corrections.planes())  # the array was replaced, or a brush goes through slices
         elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
             self._touched.add(self._shown)
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""
         self._stroke = True
+        if self._strokes is not None:
+            self._strokes.press(event)
         yield
         while event.type == "mouse_move":
+            if self._strokes is not None:
+                self._strokes.move(event)
             yield
+        if self._strokes is not None:
+            self._strokes.release()
         self._stroke = False
         self._catch_up()
 

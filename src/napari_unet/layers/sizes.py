@@ -28,7 +28,7 @@ class _Found:
 
     def about(self, image: Image, channel: int | None) -> bool:
         """Whether it was found on that."""
-        return self.image.data is image.data and (self.image.axes, self.channel) == (image.axes, channel)
+        return self.image.same_pixels(image) and (self.image.axes, self.channel) == (image.axes, channel)
 
 
 class ObjectSizes:
