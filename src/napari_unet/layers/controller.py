@@ -185,9 +185,8 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        self.learner.forget()
         self.sizes.forget()
-        self.serve(model)
+        self.learner.choose(model)
         return True
 
     def new_model(self, name: str, task: TaskName, ndim: Literal[2, 3] = 2, classes: Sequence[str] = ()) -> bool:
@@ -211,8 +210,7 @@ class Controller:
             self.say(str(error), "error")
             return False
         before, known = self._sessions.pop(self._layer.unique_id, None), self._model
-        self.learner.forget()
-        self.serve(model)
+        self.learner.choose(model)
         with suppress(UntrainedModelError):
             self.prepare()
         kept = carry_over(before, known, self.session, model) if before and known and self.session else ""
@@ -338,6 +336,7 @@ class Controller:
 
     def amend(self, model: Model, known: Model) -> None:
         """Use the same model with more known of it, if it is still in use."""
+        self.learner.amend(model, known)
         if self._model is model:
             self._model = known
 

@@ -104,6 +104,8 @@ class ModelReference(_Part):
         Name of its file.
     verdict : dict, optional
         What is known of it beside the one before: see `learning.gate.Verdict`.
+    before : int, optional
+        Index, among the models of the project, of the one that was in use before it.
     """
 
     name: str = Field(min_length=1, max_length=120)
@@ -111,6 +113,7 @@ class ModelReference(_Part):
     shipped: bool = False
     file: str | None = Field(None, pattern=r"^model-\d{1,6}\.safetensors$")
     verdict: dict[str, Any] | None = None
+    before: Count | None = None
 
 
 class Counts(_Part):

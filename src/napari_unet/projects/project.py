@@ -22,7 +22,7 @@ from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, 
 from napari_unet.projects.description import FILE, Counts, Description, read_description, write_description
 from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import load, refer
-from napari_unet.projects.models import read_model, write_model
+from napari_unet.projects.models import read_models, write_models
 
 if TYPE_CHECKING:
     import os
@@ -188,8 +188,8 @@ class Project:
     def _mark(self, found: Tally) -> Mark:
         models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
         settings = (self.corrections.instances, self.corrections.zero_is_background, self.channel, self.image.diameter)
-        said = (found.digest, [one.model.sha256() for one in models], self.current, self.waiting is None, *settings)
-        own = bool(found.corrected or found.reviewed) or len(models) > 1
+        said = (found.digest, [one.sha256() for one in models], self.current, self.waiting is None, *settings)
+        own = bool(found.corrected or found.reviewed) or len(models) > 1 or any(one.learned for one in models)
         return Mark(hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest(), own)
 
     @property
@@ -261,7 +261,7 @@ class Project:
             written = yield from write_steps(state.folder, self.image, np.dtype(self.labels.dtype), cancel)
             if self.attention is not None and self.attention.anything:
                 written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
-            references = tuple(write_model(one, state.folder, number) for number, one in enumerate(models))
+            references = write_models(models, state.folder)
             description = Description(
                 program=napari_unet.__version__,
                 saved=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -339,14 +339,14 @@ class Project:
             corrections = Corrections(shape, instances=said.task == "instances")
             corrections.zero_is_background, corrections.last_id = said.zero_is_background, said.last_id
             labels = read_arrays(state, found, corrections, said.parts, cancel, tell)
-            read = [read_model(one, state) for one in (*said.models, *([said.waiting] if said.waiting else []))]
+            references = (*said.models, *([said.waiting] if said.waiting else []))
+            models, told = read_models(references, state)
         except UNetError:
             if read_description(folder).state != said.state:
                 raise FileFormatError(f"{folder.name} was saved anew while it was opened. Open it again.") from None
             raise
         except OSError as error:
             raise FileFormatError(f"{folder} cannot be read: {error.strerror or error}.") from error
-        models = [generation for generation, _ in read]
         corrections.update(found.canonical_labels(labels))
         project = cls(
             found,
@@ -365,7 +365,7 @@ class Project:
             except UNetError:  # it can be found anew
                 note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()
         project.path, project.image_channel = folder, said.image.file_channel if image_path else None
-        project.notes = tuple(dict.fromkeys(filter(None, (note, *(said for _, said in read)))))
+        project.notes = tuple(dict.fromkeys(filter(None, (note, *told))))
         return project
 
 

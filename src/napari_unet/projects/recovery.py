@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from napari_unet.projects.arrays import Block
 
-MOST = 5
+MOST = 30
 """So many copies that were left behind are kept, the newest."""
 
 LARGEST = 2 * 2**30
