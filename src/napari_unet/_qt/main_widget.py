@@ -27,6 +27,8 @@ KEYS: dict[str, Callable[[Controller], None]] = {
 """Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
+NOTE_TICK = 200
+"""Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
 """Of the status line, on a dark and on a light theme."""
 
@@ -80,6 +82,10 @@ class UNetWidget(QWidget):
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self._note_changes = QTimer(self)
+        self._note_changes.setInterval(NOTE_TICK)
+        self._note_changes.timeout.connect(self.controller.autosave.note)
+        self._note_changes.start()
         self.controller.autosave.on = True
         self.controller.autosave.look()
         self._keep_unsaved.start()
@@ -99,6 +105,7 @@ class UNetWidget(QWidget):
             return
         self._closed = True
         self._keep_unsaved.stop()
+        self._note_changes.stop()
         self.controller.close()
         self.runner.close()
         self.image_panel.release()

@@ -157,6 +157,9 @@ class Description(_Part):
         Place of the one in use.
     waiting : ModelReference, optional
         One of which the user has not decided yet whether it is used.
+    continued_by : int, optional
+        Number of the first journal that goes on from this state (`projects.journal`), which lies beside the project.
+        None: nothing goes on from it.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -175,6 +178,16 @@ class Description(_Part):
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
     waiting: ModelReference | None = None
+    continued_by: Count | None = None
+
+
+class Noted(_Part):
+    """What a journal notes of models and settings: the same names as in `Description`."""
+
+    models: tuple[ModelReference, ...] = ()
+    current: Count = 0
+    waiting: ModelReference | None = None
+    channel: Count | None = None
 
 
 class _Head(_Part):
