@@ -260,6 +260,7 @@ class Autosave:
                 for frame, z in session.corrections.supervised_planes():
                     box = session.corrections.box((frame, z))
                     session.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), *box)
+                session.hints.suspect(*(slice(0, n) for n in session.corrections.shape))
         if before is not copy:
             self._drop(before)
 
