@@ -294,6 +294,7 @@ class Autosave:
             self._note_last(session)
         copy, session.copy = session.copy, None
         spare, session.spare = session.spare, None
+        self._round = [other for other in self._round if other is not session]
         if session.recorder is not None:
             session.recorder.close()
             session.recorder = None

@@ -359,6 +359,7 @@ class Controller:
 
     def _on_removed(self, event: Any) -> None:
         before = self.session
+        self.sizes.let_go()
         for key, session in list(self._sessions.items()):
             if not session.alive():
                 self._forget(self._sessions.pop(key))
@@ -378,6 +379,7 @@ class Controller:
         if session is None:
             return
         self.segmenter.forget(session)
+        self.learner.let_go(session)
         self.autosave.leave(session)
         session.close()
 

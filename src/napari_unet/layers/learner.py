@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.controller import Controller
+    from napari_unet.layers.session import LayerSession
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
 
@@ -233,6 +234,14 @@ class Learner:
         for generation in (*opened, *([waiting] if waiting is not None else [])):
             self._keep(generation)
 
+    def let_go(self, session: LayerSession) -> None:
+        """Let go of a session whose layers are gone."""
+        self.changes.let_go(session)
+        if self._look is not None and self._look.session is session:
+            self._look = None
+        if self._job is None:
+            self._search = None
+
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
         self.stop()
@@ -333,7 +342,8 @@ class Learner:
 
     def _on_failed(self, job: Job, error: Exception) -> None:
         if job is self._job:
-            self._job, self._refused = None, self._search is not None and job is self._search.job
+            self._refused = self._search is not None and job is self._search.job
+            self._job, self._look, self._more = None, None, []
             self._controller.learning.emit(False)
             self.changes.hide()
             self._controller.say(sentence(error), "error")
@@ -342,7 +352,7 @@ class Learner:
         if job is not self._job:
             return
         desk = self._controller
-        self._job = None
+        self._job, self._look, self._more = None, None, []
         desk.learning.emit(False)
         self.changes.hide()
         recipe = learned.model.info.recipe
