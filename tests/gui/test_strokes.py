@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_unet.layers.adapter import camera_of
+
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 

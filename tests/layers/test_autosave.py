@@ -421,15 +421,19 @@ def test_a_layer_that_is_removed_is_kept(desk: Any) -> None:
     assert np.array_equal(Project.open(left[0].path).labels, labels)
 
 
-def test_what_is_large_is_not_kept_once_more_at_the_end(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_is_large_only_what_has_changed_is_written_at_the_end(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paint(desk, 50)
     desk.autosave.tick()
-    before = kept(desk)
+    state = (desk.session.copy.path / "project.json").read_bytes()
     paint(desk, 51)
+    labels = desk.session.labels_layer.data.copy()
     monkeypatch.setattr(autosave, "QUICK", 100)
     desk.close()
     left, _ = left_behind()
-    assert np.array_equal(Project.open(left[0].path).labels, before)
+    assert (left[0].path / "project.json").read_bytes() == state
+    assert np.array_equal(Project.open(left[0].path).labels, labels)
 
 
 def test_a_process_that_is_killed(image_file: Path) -> None:

@@ -198,7 +198,7 @@ def test_nothing_is_told_after_close(viewer, later):
     viewer.layers.clear()
 
 
-def test_what_was_learned_for_another_model_is_dropped(viewer, later):
+def test_what_was_learned_for_another_model_is_kept_aside(viewer, later):
     runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()
@@ -210,7 +210,9 @@ def test_what_was_learned_for_another_model_is_dropped(viewer, later):
     later.choose_model("sensitive")
     runner.finish()
     assert later.model.name == "sensitive"
-    assert "dropped" in later.messages[-1].text
+    assert "is in the list of the Learn panel" in later.messages[-1].text
+    assert [generation.info.name for generation in later.learner.history] == ["sensitive", "bright, corrected"]
+    assert later.learner.current == 0
     assert not later.can_revert
 
 

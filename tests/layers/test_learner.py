@@ -99,7 +99,10 @@ def test_every_model_of_the_history_can_be_used_again(viewer, controller, taught
     assert controller.learner.current == 2
     controller.learner.go_to(0)
     controller.learn()
-    assert len(controller.learner.history) == 2, "those that came after the one that it began with are gone"
+    assert len(controller.learner.history) == 4, "those that came after the one that it began with are still there"
+    assert controller.learner.current == 3
+    controller.revert()
+    assert controller.learner.current == 0, "back to the one that the last was learned from"
     assert labels.data[45, 45] == 0
 
 

@@ -126,7 +126,8 @@ def test_hidden_labels_are_not_reviewed(stack: Any) -> None:
 def drawn(viewer: Any, *, center: tuple[float, float], zoom: float, size: tuple[int, int] = (100, 200)) -> None:
     """Have a part of the world on a canvas of so many pixels."""
     viewer.canvas.size = size
-    camera_of(viewer).center, camera_of(viewer).zoom = (0, *center), zoom
+    camera = adapter.camera_of(viewer)
+    camera.center, camera.zoom = (0, *center), zoom
     for layer in viewer.layers:  # as the canvas does when it draws: here there is none
         half = np.array(size) / zoom / 2
         corners = np.array([center - half, center + half])

@@ -31,6 +31,8 @@ COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
+NOTE_TICK = 200
+"""Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
 """Of the status line, on a dark and on a light theme."""
 
@@ -83,6 +85,10 @@ class UNetWidget(QWidget):
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self._note_changes = QTimer(self)
+        self._note_changes.setInterval(NOTE_TICK)
+        self._note_changes.timeout.connect(self.controller.autosave.note)
+        self._note_changes.start()
         self.controller.autosave.on = True
         self.controller.autosave.look()
         self._keep_unsaved.start()
@@ -109,6 +115,7 @@ class UNetWidget(QWidget):
         self._count_soon.cancel()
         if self._project_drops is not None:
             self._project_drops.release()
+        self._note_changes.stop()
         self.controller.close()
         self.runner.close()
         self.image_panel.release()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import importlib
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +29,42 @@ class _Outcome:
     error: Exception | None = None
 
 
+class _Task:
+    """What a worker calls; cleared at its end, for Qt and napari may hold on to workers that have ended."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        on_event: Callable[[Any], None],
+        on_return: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._calls: tuple[Any, ...] = (steps, on_event, on_return, on_error)
+
+    def begin(self) -> Generator[Any, None, Any]:
+        """Make the generator (worker)."""
+        steps: Generator[Any, None, Any] = self._calls[0]()
+        return steps
+
+    def tell(self, event: Any) -> None:
+        """Hand on what it yields."""
+        if self._calls:
+            self._calls[1](event)
+
+    def end(self, outcome: _Outcome) -> None:
+        """Hand on what it came to."""
+        if self._calls:
+            _, _, on_return, on_error = self._calls
+            if outcome.error is not None:
+                on_error(outcome.error)
+            else:
+                on_return(outcome.value)
+
+    def clear(self) -> None:
+        """Let go of all of it."""
+        self._calls = ()
+
+
 class QtRunner:
     """Runs a job's generator in napari's thread pool; callbacks are called in the main thread."""
 
@@ -42,7 +81,9 @@ class QtRunner:
         on_error: Callable[[Exception], None],
     ) -> None:
         """Begin; see `layers.jobs.Runner`."""
-        bar = progress(total=job.total or None, desc=job.title)
+        task = _Task(steps, on_event, on_return, on_error)
+        title, total = job.title, job.total
+        bar = progress(total=total or None, desc=title)
         # Qt handles all events that are waiting before it looks at the mouse: no more than two ever wait.
         room = threading.Semaphore(2)
 
@@ -50,35 +91,45 @@ class QtRunner:
         def work() -> Generator[Any, None, None]:
             _leave_a_core_to_the_window()
             try:
-                value = yield from self._paced(steps(), room)
+                value = yield from self._paced(task.begin(), room)
             except Exception as error:  # noqa: BLE001 - the controller says it in the window, whatever it is
                 yield _Outcome(error=error)
             else:
                 yield _Outcome(value)
 
-        work.__qualname__ = job.title  # napari shows it when it asks whether to close a busy window
+        work.__qualname__ = title  # napari shows it when it asks whether to close a busy window
 
         def yielded(event: Any) -> None:
             QTimer.singleShot(0, room.release)
             if not isinstance(event, _Outcome):
-                on_event(event)
+                task.tell(event)
                 # Last, because napari's bar lets other events in while it draws: the next one of this job too.
-                if job.total and hasattr(event, "progress"):
+                if total and hasattr(event, "progress"):
                     bar.update(event.progress.done - bar.n)
-            elif event.error is not None:
-                on_error(event.error)
             else:
-                on_return(event.value)
+                task.end(event)
 
         def finished() -> None:
+            task.clear()
             bar.close()
             self._workers.remove(worker)
+            if not self._workers:
+                self._tidy_soon()
 
         worker = create_worker(work)
         self._workers.append(worker)
         worker.yielded.connect(yielded)
         worker.finished.connect(finished)
         worker.start()
+
+    def _tidy_soon(self) -> None:
+        """Give memory back to the system when nothing has run for a moment."""
+
+        def tidy() -> None:
+            if not (self._workers or self._closed.is_set()):
+                threading.Thread(target=give_back, name="give back", daemon=True).start()
+
+        QTimer.singleShot(1000, tidy)
 
     @property
     def busy(self) -> bool:
@@ -105,6 +156,14 @@ class QtRunner:
                         return None
                 yield event
         return None
+
+
+def give_back() -> None:
+    """Give the system back what was freed: workers come and go, and glibc keeps a heap for each of their threads."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def warm_up() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from napari_unet.corrections.places import BESIDE, CELL, Places, around
 from napari_unet.corrections.suspicion import Suspicion, halved, seconds_to_mend
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -124,7 +125,7 @@ class Attention:
         grid = self.layout(shape)[1:]
         self._seconds = np.zeros((len(Suspicion), *grid), np.float16)
         self._level, self._level_before = (np.full(grid, np.nan, np.float16) for _ in range(2))
-        self._model: object = None
+        self._model: Callable[[], object] | None = None  # weak: the model may be put away meanwhile
         self._shown: list[Cell] = []
 
     @property
@@ -155,14 +156,14 @@ class Attention:
         seconds = np.nan_to_num(known[:-2].astype(np.float32), posinf=0, neginf=0)
         found._seconds[...] = np.clip(seconds, 0, _MOST_SECONDS)
         found._level[...], found._level_before[...] = np.clip(known[-2:], 0, 1)
-        found._model = model
+        found._model = _held_weakly(model)
         return found
 
     def take(self, found: Doubt, model: object) -> None:
         """Take in the cells of a new result; what another model said of them before is remembered for comparison."""
-        if model is not self._model:
+        if self._model is None or model is not self._model():
             self._level_before = self._level.copy()
-            self._model = model
+            self._model = _held_weakly(model)
         where = (found.frame, *found.cells)
         self._seconds[(slice(None), *where)], self._level[where] = found.seconds, found.level
 
@@ -206,6 +207,14 @@ class Attention:
             for axis, (part, size) in enumerate(zip(where[2:], self._size, strict=True))
         )
         return Place(best[0], best[1], y, x, Suspicion(int(kinds.argmax())), len(ranked) - 1, again)
+
+
+def _held_weakly(thing: object) -> Callable[[], object]:
+    """Return what returns a thing as long as somebody else holds it."""
+    try:
+        return ref(thing)
+    except TypeError:  # of a kind that cannot be held so
+        return lambda: thing
 
 
 def _middles(cells: slice, size: int) -> NDArray[np.float64]:

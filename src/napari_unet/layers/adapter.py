@@ -336,6 +336,36 @@ def layer_indices(
     return tuple(indices)
 
 
+def painted_parts(event: Any, viewer: Any, layer: Any, image: Image) -> list[tuple[slice, slice, slice, slice]]:
+    """Return the parts (T, Z, Y, X) of the labels of `layer`, an image, that an event says were painted on.
+
+    Of napari's events of a labels layer: "paint", with what was done, and "labels_update", with what is drawn anew.
+    """
+    letters, axis = list(image.label_axes), channel_axis(layer, image)
+    if axis is not None:
+        letters.insert(axis, "C")
+    found: list[dict[str, slice]] = []
+    if event.type == "paint":
+        for atom in event.value:
+            parts = (
+                atom[0] if all(isinstance(part, slice) for part in atom[0]) else [_range(index) for index in atom[0]]
+            )
+            found.append(dict(zip(letters, parts, strict=True)))
+    elif event.type == "labels_update":
+        shown = [letters[index - (viewer.dims.ndim - len(letters))] for index in viewer.dims.displayed]
+        sizes = zip(event.offset, event.data.shape, strict=False)
+        found.append(dict(zip(shown, (slice(first, first + n) for first, n in sizes), strict=True)))
+        frame, z = current_place(viewer, layer, image)
+        found[0] = {"T": slice(frame, frame + 1), "Z": slice(z, z + 1)} | found[0]
+    return [(box.get("T", slice(0, 1)), box.get("Z", slice(0, 1)), box["Y"], box["X"]) for box in found]
+
+
+def _range(index: Any) -> slice:
+    """Return the part of an axis that some indices lie in."""
+    indices = np.atleast_1d(index)
+    return slice(int(indices.min()), int(indices.max()) + 1) if indices.size else slice(0, 0)
+
+
 def current_place(viewer: Any, layer: Any, image: Image) -> tuple[int, int]:
     """Return the time point and slice that the viewer's sliders show."""
     step = _in_pixels(layer, viewer.dims.point)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.io.atomic import remove
+from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.journal import MAX_BYTES, WAIT, Recorder, Writer
 from napari_unet.progress import CancelToken, Stopwatch, drive
-from napari_unet.projects.recovery import Copy, keep_steps, left_behind, why_not
+from napari_unet.projects.recovery import Copy, begin_steps, keep_steps, left_behind, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from napari_unet.layers.controller import Controller, Level
+    from napari_unet.layers.jobs import Steps
     from napari_unet.layers.session import LayerSession
     from napari_unet.projects.arrays import Block
+    from napari_unet.projects.journal import Key
     from napari_unet.projects.recovery import Left
 
 EVERY = 120.0
@@ -31,7 +36,10 @@ SHARE = 0.05
 """Most of the time that making copies may take: rounds of large images are further apart."""
 
 QUICK = 2**24
-"""Most pixels of labels of which a last copy is made while the window closes, which waits for it: about a second."""
+"""Most pixels of labels of which a copy is made at once, as when the window closes, which waits: about a second."""
+
+LAST = 5.0
+"""Seconds that a window which closes takes at most to write what has changed in a larger image."""
 
 _FAILED = "Unsaved work could not be kept by itself:"
 
@@ -55,7 +63,8 @@ class Autosave:
 
     Notes
     -----
-    Signals are hints that something may have changed; what did is found by difference, in the worker.
+    Signals are hints that something may have changed; what did is found by difference, in the worker. A copy of all
+    takes long, so it is made now and then; what changes in between is appended to a journal beside it (`note`).
     """
 
     changed = Signal()  # what is left behind
@@ -72,11 +81,16 @@ class Autosave:
         self._running = 0  # workers, also such as were told to stop
         self._old: list[Copy] = []  # to be removed when no worker runs
         self._told: set[str] = set()  # what was said, which is not said again every two minutes
+        self._writer = Writer()
+        self._tried = Stopwatch()  # since a copy was begun that came to nothing
+        self._failed = False
         self._hinting = (controller.edited, controller.corrected, controller.model_changed, controller.learner.changed)
         for signal in self._hinting:
             signal.connect(self._hint)
+        self._prepared: WeakSet[LayerSession] = WeakSet()
         controller.projects.changed.connect(self._on_projects)
         controller.projects.saved.connect(self._on_saved)
+        controller.learner.changed.connect(self._on_models)
 
     # -- keep ------------------------------------------------------------------------------------------------------
 
@@ -93,13 +107,79 @@ class Autosave:
                 return True
         return False
 
+    def note(self) -> None:
+        """Append what has changed to the journals; to be called several times a second: it takes a few milliseconds."""
+        desk = self._controller
+        if not self.on:
+            return
+        for session in desk.sessions:
+            recorder = session.recorder
+            if recorder is None:
+                self._begin(session)
+                continue
+            if session.hints.models:
+                session.hints.models = False
+                recorder.note_models(desk.learner.history, desk.learner.current, desk.learner.waiting)
+            recorder.tick()
+            if recorder.problem:
+                self._say_once(_FAILED, f"{_FAILED} {recorder.problem}", "error")
+            if recorder.size > MAX_BYTES and session not in self._round:
+                self._round.append(session)
+        if desk.learner.parking.problem:
+            self._say_once(desk.learner.parking.problem, desk.learner.parking.problem, "error")
+
+    def _begin(self, session: LayerSession) -> None:
+        """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
+        hints = session.hints
+        if self._running or self._controller.projects.busy or (self._failed and self._tried.seconds < 10 * WAIT):
+            return
+        if hints.models or (hints.anything and hints.waiting >= WAIT):
+            if hints.models or (session.corrections.seen.size <= QUICK and not session.painting):
+                hints.models = False
+                self._keep(session, dict(hints.urgent))
+            else:
+                self._keep(session, begin=True)
+                if session not in self._round:
+                    self._round.insert(0, session)
+        elif session.spare is None and session.copy is None:
+            self._prepare(session)
+
+    def _prepare(self, session: LayerSession) -> None:
+        """Copy an image that no file has, before there is anything to keep: that takes long."""
+        if adapter.source_of(session.layer) is not None or session in self._prepared:
+            return
+        self._prepared.add(session)
+        with suppress(UNetError):
+            project = self._controller.projects.present(session)
+            if why_not(project):
+                return
+            job = Job(f"Keep a copy of {session.image.name}", 0)
+
+            def prepared(copy: Copy) -> None:
+                self._running -= 1
+                if session.copy is None and session in self._controller.sessions:
+                    session.spare = copy
+                else:
+                    self._drop(copy)
+                self._sweep()
+
+            def failed(_: Exception) -> None:  # it is tried again, and told, when there is something to keep
+                self._running -= 1
+                self._sweep()
+
+            self._running += 1
+            steps = once(lambda: Copy.begin(project.image.name, project.path).prepare(project))
+            self._runner.start(job, steps, _nothing, prepared, failed)
+
     def _may_have_changed(self, session: LayerSession) -> bool:
         return self._looked.get(session) != self._hints
 
-    def _keep(self, session: LayerSession) -> bool:
+    def _keep(self, session: LayerSession, begun: dict[Key, Stopwatch] | None = None, *, begin: bool = False) -> bool:
+        """Copy a session; `begun`: changes that need no journal then. `begin`: only what a journal can go on from."""
         if not session.alive():
             return False
-        self._looked[session] = self._hints
+        if not begin:
+            self._looked[session] = self._hints
         try:
             project = self._controller.projects.present(session)
         except UNetError:  # labels that no longer fit their image; it is told when the user asks for something
@@ -108,7 +188,12 @@ class Autosave:
         if refusal:
             self._say_once(refusal, refusal, "info")
             return False
-        job, watch, before = Job(f"Keep a copy of {session.image.name}", 0), Stopwatch(), session.copy
+        job, watch = Job(f"Keep a copy of {session.image.name}", 0), Stopwatch()
+        before, recorder = session.copy or session.spare, session.recorder
+        project.journal = 1 if recorder is None else recorder.rotate()
+        for key in begun or ():
+            session.hints.urgent.pop(key, None)
+        session.hints.since = None
 
         def take(block: Block) -> None:
             if not job.cancel.cancelled:  # else the worker waits in vain, and ends
@@ -129,23 +214,55 @@ class Autosave:
 
         def kept(copy: Copy | None) -> None:
             self._told.discard(_FAILED)
+            self._failed = False
             if ended():
-                session.copy = copy
-                self._drop(None if before is copy else before)
-            else:
-                self._drop(None if before is copy else copy)
+                self._kept(session, copy, before)
+            elif copy is None or copy is not before:
+                self._drop(copy)
 
         def failed(error: Exception) -> None:
             self._looked.pop(session, None)
+            session.hints.urgent = (begun or {}) | session.hints.urgent
+            self._failed, self._tried = True, Stopwatch()
             if ended() and not isinstance(error, Cancelled):
                 self._say_once(_FAILED, f"{_FAILED} {sentence(error)}", "error")
 
         self._job = job, session
         self._running += 1
         session.hold(True)
-        steps = partial(keep_steps, project, before, session.saved_mark, job.cancel)
+        steps: Steps = partial(keep_steps, project, before, session.saved_mark, job.cancel)
+        if begin:
+            steps = partial(begin_steps, project, before, job.cancel)
         self._runner.start(job, steps, take, kept, failed)
         return True
+
+    def go_on(self, session: LayerSession, copy: Copy) -> None:
+        """Go on with the journal of a copy that was recovered."""
+        session.copy, session.recorder = copy, Recorder(session, copy, self._writer)
+
+    def _kept(self, session: LayerSession, copy: Copy | None, before: Copy | None) -> None:
+        """Take note of the copy that there is now; None: none is needed."""
+        recorder = session.recorder
+        if copy is None:
+            if recorder is not None:  # what was written since it was found that none is needed
+                session.hints.changed_again(recorder.written())
+                recorder.close()
+            session.copy = session.recorder = None
+            if before is not session.spare:
+                self._drop(before)
+            return
+        session.copy, session.spare = copy, None
+        if recorder is not None and recorder.copy is copy:
+            recorder.rebased(copy)
+        else:
+            session.recorder = Recorder(session, copy, self._writer)
+            if not copy.mark:  # it holds nothing yet
+                for frame, z in session.corrections.supervised_planes():
+                    box = session.corrections.box((frame, z))
+                    session.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), *box)
+                session.hints.suspect(*(slice(0, n) for n in session.corrections.shape))
+        if before is not copy:
+            self._drop(before)
 
     # -- left behind -----------------------------------------------------------------------------------------------
 
@@ -171,19 +288,54 @@ class Autosave:
         writing = self._job is not None and self._job[1] is session
         if writing:
             self._give_way()
-        if self.on and self._may_have_changed(session) and not sys.is_finalizing():
-            self._keep_last(session)
+        if self.on and not sys.is_finalizing():
+            if self._may_have_changed(session):
+                self._keep_last(session)
+            self._note_last(session)
         copy, session.copy = session.copy, None
+        spare, session.spare = session.spare, None
+        self._round = [other for other in self._round if other is not session]
+        if session.recorder is not None:
+            session.recorder.close()
+            session.recorder = None
+        self._writer.settle()
         if copy is not None:
             copy.release()
+        if spare is not None and spare is not copy:
+            remove(spare.discard())
+
+    def _note_last(self, session: LayerSession) -> None:
+        """Write what has changed since, of an image that is too large to be copied as a whole now."""
+        hints, watch = session.hints, Stopwatch()
+        if not (hints.urgent or hints.models) or session.corrections.seen.size <= QUICK:
+            return
+        try:
+            project = self._controller.projects.present(session)
+            if why_not(project):
+                return
+            if session.copy is None and not self._running:
+                project.journal = 1
+                steps = begin_steps(project, session.spare, CancelToken())
+                session.copy, session.spare = drive(steps, _nothing), None
+            if session.copy is None:
+                return
+            recorder = session.recorder = session.recorder or Recorder(session, session.copy, self._writer)
+            recorder.note_models(project.generations, project.current, project.waiting)
+            while hints.urgent and watch.seconds < LAST:
+                recorder.tick(LAST, 0.0)
+                self._writer.settle()
+        except Exception:  # noqa: BLE001 - the window closes, nobody can be told; what was written before stays
+            return
 
     def _keep_last(self, session: LayerSession) -> None:
         try:
             project = self._controller.projects.present(session)
             if project.labels.size > QUICK or why_not(project):
                 return
-            before = session.copy
-            target = None if self._running else before  # a worker may still write there
+            before, recorder = session.copy, session.recorder
+            project.journal = 1 if recorder is None or self._running else recorder.rotate()
+            self._writer.settle()
+            target = None if self._running else before or session.spare  # a worker may still write there
             steps = keep_steps(project, target, session.saved_mark, CancelToken())
             session.copy = drive(steps, lambda block: block.take(session.labels, session.corrections))
         except Exception:  # noqa: BLE001 - the window closes, nobody can be told; the copy before stays
@@ -198,6 +350,8 @@ class Autosave:
             signal.disconnect(self._hint)
         self._controller.projects.changed.disconnect(self._on_projects)
         self._controller.projects.saved.disconnect(self._on_saved)
+        self._controller.learner.changed.disconnect(self._on_models)
+        self._writer.close()
         for copy in self._old:
             copy.discard()
 
@@ -213,12 +367,27 @@ class Autosave:
         """Give way to what the user asks for; when that is done, what was left behind may be another."""
         if self._controller.projects.busy:
             self._give_way()
+            session = self._controller.session
+            if session is not None and session.recorder is not None:  # what is painted from now on may not be saved
+                session.recorder.tick(0.05, 0.0)
+                session.recorder.rotate()
         elif self.left:
             self.look()
 
     def _on_saved(self, session: LayerSession) -> None:
         copy, session.copy = session.copy, None
+        if session.recorder is not None:
+            session.hints.changed_again(session.recorder.written())  # what was painted while it was saved among them
+            session.recorder.close()
+            session.recorder = None
         self._drop(copy)
+
+    def _on_models(self) -> None:
+        """Have it noted which models there are, of the images that are open."""
+        learner, sessions = self._controller.learner, self._controller.sessions
+        if any(one.learned for one in learner.history) or learner.waiting is not None:
+            for session in sessions:
+                session.hints.models |= session.recorder is not None or session is self._controller.session
 
     def _give_way(self) -> None:
         """Stop what is under way; what was copied before stays."""

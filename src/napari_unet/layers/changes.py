@@ -176,6 +176,13 @@ class Changes:
             self._turn.take(self._shown[0].session is session)
             self.changed.emit()
 
+    def let_go(self, session: LayerSession) -> None:
+        """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
+        if self._shown is not None and self._shown[0].session is session:
+            self._shown = None
+        if self._followed is not None and self._followed[0].session is session:
+            self._followed = None
+
     def hide(self) -> None:
         """Take the layer away."""
         self._shown = self._followed = None

@@ -194,9 +194,8 @@ class Controller:
         except UNetError as error:
             self.say(str(error), "error")
             return False
-        self.learner.forget()
         self.sizes.forget()
-        self.serve(model)
+        self.learner.choose(model)
         return True
 
     def new_model(self, name: str, task: TaskName, ndim: Literal[2, 3] = 2, classes: Sequence[str] = ()) -> bool:
@@ -220,8 +219,7 @@ class Controller:
             self.say(str(error), "error")
             return False
         before, known = self._sessions.pop(self._layer.unique_id, None), self._model
-        self.learner.forget()
-        self.serve(model)
+        self.learner.choose(model)
         with suppress(UntrainedModelError):
             self.prepare("stack")
         kept = carry_over(before, known, self.session, model) if before and known and self.session else ""
@@ -371,6 +369,7 @@ class Controller:
 
     def amend(self, model: Model, known: Model) -> None:
         """Use the same model with more known of it, if it is still in use."""
+        self.learner.amend(model, known)
         if self._model is model:
             self._model = known
 
@@ -393,6 +392,7 @@ class Controller:
 
     def _on_removed(self, event: Any) -> None:
         before = self.session
+        self.sizes.let_go()
         for key, session in list(self._sessions.items()):
             if not session.alive():
                 self._forget(self._sessions.pop(key))
@@ -436,6 +436,7 @@ class Controller:
         if session is None:
             return
         self.segmenter.forget(session)
+        self.learner.let_go(session)
         self.autosave.leave(session)
         session.close()
 

@@ -16,13 +16,16 @@ from napari_unet.learning.glimpse import Glimpse
 from napari_unet.learning.history import Generation
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import resolve_device
+from napari_unet.models.parking import Parking
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.controller import Controller
+    from napari_unet.layers.session import LayerSession
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
 
@@ -52,7 +55,9 @@ class Learner:
         self._search: Search | None = None
         self._refused = False  # whether it found nothing to learn from
         self._history: list[Generation] = []
+        self._current: Generation | None = None
         self.waiting: Generation | None = None
+        self.parking = Parking()
         self.changes = Changes(controller.viewer)
         self.preview = False  # whether to show, while it learns, what it makes of the field in view
         self.pause = PauseToken()
@@ -74,19 +79,20 @@ class Learner:
 
     @property
     def history(self) -> list[Generation]:
-        """All models that were in use since one was chosen, the first of them first."""
-        return self._history or ([Generation(self._controller.model)] if self._controller.model else [])
+        """All models that were learned, and those that were chosen and learned from, in that order; nothing is lost."""
+        self._in_use()
+        return list(self._history)
 
     @property
     def current(self) -> int:
-        """Place of the model in use in the history."""
-        models = [generation.model for generation in self.history]
-        return models.index(self._controller.model) if self._controller.model in models else 0
+        """Index of the model in use in the history."""
+        generation = self._in_use()
+        return self._history.index(generation) if generation is not None else 0
 
     @property
     def can_revert(self) -> bool:
         """Whether there is an earlier model to go back to."""
-        return self.current > 0
+        return self._earlier() is not None
 
     def start(self) -> bool:
         """Begin to learn; return False if there is nothing to learn from, as far as is known by then."""
@@ -113,7 +119,7 @@ class Learner:
         """Begin to learn from what is known to be corrected; return whether there is something."""
         desk = self._controller
         try:
-            material = self._material(model)
+            material, generation = self._material(model), self._in_use()
         except UNetError as error:
             self._on_failed(search.job, error)
             return False
@@ -121,7 +127,7 @@ class Learner:
             return False
         planes = sum(len(one.part.labels) for one in material)
         self._job = job = Job(f"Learn from {counted(planes, 'plane')}", 0)
-        self._decide(None)
+        self._set_aside()
         self.pause.set(False)
         self._more, self._joined = [], (desk.session.summary if desk.session else None, Stopwatch())
         if desk.session is not None:
@@ -131,7 +137,7 @@ class Learner:
             job,
             partial(self._steps, job, model, material, desk.device, desk.learning_seconds),
             lambda event: self._on_event(job, event),
-            lambda learned: self._on_learned(job, model, learned),
+            lambda learned: self._on_learned(job, generation, learned),
             lambda error: self._on_failed(job, error),
         )
         return True
@@ -148,19 +154,31 @@ class Learner:
             self._job.cancel.cancel()
 
     def revert(self) -> None:
-        """Go back to the model before the one in use."""
-        if not self.can_revert:
+        """Go back to the model that the one in use was learned from, or that was in use before it was chosen."""
+        earlier = self._earlier()
+        if earlier is None:
             self._controller.say("There is no earlier model to go back to.", "error")
             return
-        self.go_to(self.current - 1)
+        self.go_to(self._history.index(earlier))
 
     def go_to(self, index: int) -> None:
         """Use a model of the history."""
-        if index == self.current or not 0 <= index < len(self._history):
+        if not 0 <= index < len(self.history) or index == self.current:
             return
         back = index < self.current
-        self._serve(self._history[index].model)
+        try:
+            self._use(self._history[index])
+        except UNetError as error:  # its file is gone, or damaged
+            self._controller.say(str(error), "error")
+            self.changed.emit()
+            return
         self._show("Back to the model before. In view: " if back else "Another model. In view: ")
+
+    def choose(self, model: Model) -> None:
+        """Use a model that is not of the history; the learned ones stay in it, and so does one that waits."""
+        self._set_aside()
+        self._join_history(Generation(model))
+        self._serve(model)
 
     def use(self) -> None:
         """Use the model that waits for a decision."""
@@ -188,17 +206,41 @@ class Learner:
         self._controller.refresh_corrections()
         self._controller.say(f"{pixels:,} changed pixels are {what}." if pixels else "Nothing has changed in view.")
 
-    def forget(self) -> None:
-        """Let go of the earlier models: another one was chosen."""
-        self._history.clear()
-        self._decide(None)
+    def amend(self, model: Model, known: Model) -> None:
+        """Let a model of the history be the same with more known of it."""
+        for generation in self._history:
+            if generation.in_memory is model:
+                generation.amend(known)
+                self._keep(generation)
 
     def take_up(self, generations: list[Generation], current: int, waiting: Generation | None) -> None:
-        """Use the models of a sitting that was saved."""
-        self.forget()
-        self._history = list(generations)
-        self._serve(generations[current].model)
+        """Use the models of a project that was opened; those that were learned before stay."""
+        self._set_aside()
+        before = self._in_use()
+        if not any(generation.learned for generation in self._history):
+            self._history, before = [], None
+        known = {one.sha256(): one for one in self._history if one.learned}
+        opened = [known.get(one.sha256(), one) if one.learned else one for one in generations]
+        for generation in opened:
+            if generation not in self._history:
+                if generation.before is None and not self._history:
+                    before = None
+                self._history.append(generation)
+        first = opened[0]
+        if first.before is None and first is not before:
+            first.before = before
+        self._use(opened[current])
         self._decide(waiting)
+        for generation in (*opened, *([waiting] if waiting is not None else [])):
+            self._keep(generation)
+
+    def let_go(self, session: LayerSession) -> None:
+        """Let go of a session whose layers are gone."""
+        self.changes.let_go(session)
+        if self._look is not None and self._look.session is session:
+            self._look = None
+        if self._job is None:
+            self._search = None
 
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
@@ -210,6 +252,7 @@ class Learner:
         self._controller.corrected.disconnect(self._join)
         self._controller.segmenting.disconnect(self._on_segmenting)
         self.changes.hide()
+        self.parking.close()
 
     def _steps(
         self, job: Job, model: Model, material: list[Material], device: str, seconds: float
@@ -299,26 +342,28 @@ class Learner:
 
     def _on_failed(self, job: Job, error: Exception) -> None:
         if job is self._job:
-            self._job, self._refused = None, self._search is not None and job is self._search.job
+            self._refused = self._search is not None and job is self._search.job
+            self._job, self._look, self._more = None, None, []
             self._controller.learning.emit(False)
             self.changes.hide()
             self._controller.say(sentence(error), "error")
 
-    def _on_learned(self, job: Job, before: Model, learned: Learned) -> None:
+    def _on_learned(self, job: Job, before: Generation | None, learned: Learned) -> None:
         if job is not self._job:
             return
         desk = self._controller
-        self._job = None
+        self._job, self._look, self._more = None, None, []
         desk.learning.emit(False)
         self.changes.hide()
-        if before is not desk.model:
-            desk.say("Another model was chosen meanwhile; what was learned is dropped.", "error")
-            return
         recipe = learned.model.info.recipe
         if not recipe.get("steps"):
             desk.say("Stopped before the first step; the model is as it was.")
             return
-        generation = Generation(learned.model, learned.verdict)
+        generation = Generation(learned.model, learned.verdict, before)
+        if before is not self._in_use():
+            self._add_unused(generation)
+            desk.say("Another model was chosen meanwhile. What was learned is in the list of the Learn panel.", "done")
+            return
         lead = f"Learned in {recipe['steps']} steps ({format_seconds(float(recipe.get('seconds') or 0))}). "
         if learned.verdict.serve:
             self._take(generation)
@@ -332,10 +377,85 @@ class Learner:
         if not running:
             self.changes.segmented()
 
+    # -- the history -----------------------------------------------------------------------------------------------
+
+    def _in_use(self) -> Generation | None:
+        """Return what is known of the model in use; None: there is none yet."""
+        model = self._controller.model
+        if model is not None and (self._current is None or self._current.in_memory is not model):
+            self._join_history(Generation(model))
+        return self._current
+
+    def _earlier(self) -> Generation | None:
+        """Return the one that was in use before the one in use; None: there is none."""
+        present = self._in_use()
+        if present is None:
+            return None
+        if present.before in self._history:
+            return present.before
+        index = self._history.index(present)
+        return self._history[index - 1] if index else None
+
+    def _join_history(self, generation: Generation) -> None:
+        """Add a model that was chosen; one that was chosen before it, of which nothing was learned, makes room."""
+        before = self._current
+        if before is not None and not before.learned and before is self._history[-1]:
+            self._history.pop()
+            before = before.before
+        generation.before = before
+        self._history.append(generation)
+        self._make_current(generation)
+
+    def _add_unused(self, generation: Generation) -> None:
+        """Add a model that is not in use."""
+        generation.used = False
+        self._history.append(generation)
+        self._keep(generation)
+        self.changed.emit()
+
+    def _set_aside(self) -> None:
+        """Have none wait for a decision any more; the one that did stays in the history."""
+        waiting = self.waiting
+        if waiting is not None and waiting not in self._history:
+            self._in_use()
+            self._add_unused(waiting)
+        self._decide(None)
+
     def _take(self, generation: Generation) -> None:
-        """Use a new model, after the one in use; those that came after that one are let go of."""
-        self._history = [*self.history[: self.current + 1], generation]
-        self._serve(generation.model)
+        """Use a new model, after all others."""
+        generation.before = generation.before or self._in_use()
+        self._in_use()
+        self._history.append(generation)
+        self._use(generation)
+
+    def _use(self, generation: Generation) -> None:
+        """Use a model of the history."""
+        model = generation.hold()
+        self._make_current(generation)
+        self._serve(model)
+
+    def _make_current(self, generation: Generation) -> None:
+        before, self._current = self._current, generation
+        generation.used = True
+        if before is not None and before is not generation and before in self._history:
+            self._keep(before)
+        if generation.learned:
+            self._keep(generation)
+
+    def _keep(self, generation: Generation) -> None:
+        """Have the weights in a file soon, and no longer in memory unless it is in use."""
+        if generation.file is None and generation.in_memory is not None:
+            model = generation.in_memory
+
+            def written(path: Path) -> None:  # in another thread
+                if generation.in_memory is model:
+                    generation.file = path
+                    if generation is not self._current:
+                        generation.release()
+
+            self.parking.keep(model, written)
+        elif generation is not self._current:
+            generation.release()
 
     def _serve(self, model: Model) -> None:
         self._controller.serve(model)
@@ -346,6 +466,8 @@ class Learner:
         self.waiting = generation
         if generation is None:
             self.changes.hide()
+        else:
+            self._keep(generation)
         self.changed.emit()
 
     def _show_changes(self, generation: Generation) -> None:

@@ -171,6 +171,8 @@ class Projects:
             try:
                 session = self._take_up(project, layers, path)
                 session.saved_mark, session.copy = mark, copy
+                if copy is not None:
+                    self._controller.autosave.go_on(session, copy)
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
                 done = f"{lead}: {session.in_words(session.count())}{end}."
                 self._controller.say(" ".join((done, *project.notes)), "done")

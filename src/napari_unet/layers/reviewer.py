@@ -43,6 +43,7 @@ class Reviewer:
             return
         try:
             now = self._toggle(session, what)
+            session.note_reviewed(in_view=what == "view")
             summary = session.rescan(everything=False)
         except UNetError as error:
             desk.say(str(error), "error")

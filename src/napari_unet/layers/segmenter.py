@@ -150,7 +150,7 @@ class Segmenter:
         self._generation += 1
         if self._job is not None:
             self._job.cancel.cancel()
-            self._job = None
+            self._job = self._session = self._untimed = None
             self._controller.segmenting.emit(False)
 
     def forget(self, session: LayerSession) -> None:
@@ -216,7 +216,7 @@ class Segmenter:
         desk = self._controller
         if job is not self._job:
             return
-        self._job = None
+        self._job = self._session = self._view = self._untimed = None
         desk.segmenting.emit(False)
         if not session.alive():
             desk.say("The layer was removed while it was being segmented. Nothing else was changed.")

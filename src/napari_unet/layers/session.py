@@ -15,6 +15,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import once
+from napari_unet.layers.journal import Hints
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.turns import Turn
 from napari_unet.learning.lesson import gather_material
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference import Finished
     from napari_unet.layers.jobs import Steps
+    from napari_unet.layers.journal import Recorder
     from napari_unet.learning.lesson import Material
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
@@ -80,11 +82,14 @@ class LayerSession:
         self.saved_as = saved.path if saved else None
         self.saved_mark = ""  # digest of what lies there, see `projects.project.Mark`; empty: nothing was saved
         self.copy: Copy | None = None  # of what is not saved yet, see `layers.autosave`
+        self.spare: Copy | None = None  # room for one, with a copy of the image, where no file has it
+        self.recorder: Recorder | None = None  # of a journal beside that copy
         self.channel: int | None = None  # that was chosen when it was worked on last
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
+        self.hints = Hints(self.corrections.shape)
         self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
         self.turn = Turn(self.labels_layer)
         self._strokes = self._own_ids() if instances else None
@@ -216,6 +221,7 @@ class LayerSession:
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
             self._widen()
+        self.hints.suspect(slice(frame, frame + 1), *region)
         with self._quietly():
             where = adapter.layer_indices(frame, region, changed, self.layer, self.image)
             self.labels_layer.data_setitem(where, merged[changed])
@@ -245,6 +251,7 @@ class LayerSession:
         elif ids:
             rename(self.labels, ids)
             self.corrections.rename(ids)
+            self.hints.undone = True
             with self._quietly():
                 self._forget_undo()
                 self.labels_layer.refresh(extent=False)
@@ -279,13 +286,18 @@ class LayerSession:
         if everything:
             planes |= self._touched | set(self.corrections.supervised_planes())
         self._touched -= planes
-        self.summary = self.corrections.update(self.labels, *planes)
+        before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
+        if before != self.summary and (before.anything or self.summary.anything):
+            self.hints.alert()
         return self.summary
 
     def look_at(self, frame: int, z: slice) -> bool:
         """Find what was corrected in some slices; return whether that was not known."""
         planes = [(frame, index) for index in range(*z.indices(self.corrections.shape[1]))]
         before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
+        if before != self.summary and (before.anything or self.summary.anything):
+            self.hints.alert()
+            self.hints.suspect(slice(frame, frame + 1), z, slice(0, self._size[0]), slice(0, self._size[1]))
         return before != self.summary
 
     def material(self, model: Model, channel: int | None) -> list[Material]:
@@ -304,7 +316,20 @@ class LayerSession:
     def review(self, frame: int, region: tuple[slice, slice, slice], where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
         self.corrections.reviewed[(frame, *region)] |= where
+        self.hints.changed(slice(frame, frame + 1), *region)
         self.look_at(frame, region[0])
+
+    def note_reviewed(self, *, in_view: bool) -> None:
+        """Take note that somebody has reviewed the field or the slice in view."""
+        (frame, z), (y, x) = self.place, self.field
+        rows, columns = (y, x) if in_view else (slice(0, self._size[0]), slice(0, self._size[1]))
+        self.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), rows, columns)
+        self.hints.alert()
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Pixels of a plane (Y, X)."""
+        return self.corrections.shape[2], self.corrections.shape[3]
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
@@ -348,7 +373,10 @@ class LayerSession:
         if not self._writing:
             self._edited = True
             kind, edit = "" if event is None else event.type, getattr(event, "value", None)
+            moved = kind == "set_data" and self.place != self._shown  # a slider was
             self._touch(kind, edit)
+            if not moved:
+                self._hint(kind, event)
             if kind == "paint" and self._strokes is not None:
                 self._strokes.painted(edit)
         self.edited.emit()
@@ -377,6 +405,21 @@ class LayerSession:
             self._touched.update(self.corrections.planes())  # the array was replaced, or a brush goes through slices
         elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
             self._touched.add(self._shown)
+
+    def _hint(self, kind: str, event: Any) -> None:
+        """Note which blocks an event is about."""
+        try:
+            parts = adapter.painted_parts(event, self.viewer, self.layer, self.image) if kind else []
+        except (KeyError, ValueError, IndexError):  # the layer was made another one
+            parts = []
+        for part in parts:
+            self.hints.changed(*part)
+        if not parts and self._touched:
+            self.hints.undone = True
+            rows, columns = (slice(0, n) for n in self._size)
+            planes = self._touched if kind == "data" else self._touched & {self._shown}
+            for frame, z in planes:
+                self.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), rows, columns)
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""

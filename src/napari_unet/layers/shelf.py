@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import UNetError
 from napari_unet.fastmode import with_fast_mode
 from napari_unet.layers.jobs import Job, Runner, once
-from napari_unet.models.store import save_model
+from napari_unet.models.store import load_model, save_model
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -56,6 +56,7 @@ class Shelf:
         def measured(known: Model) -> None:
             desk.amend(model, known)
             with suppress(UNetError):  # it is saved as it was
-                save_model(known, name, overwrite=True)
+                if load_model(name.strip()).sha256() == model.sha256():  # else somebody has saved another one since
+                    save_model(known, name, overwrite=True)
 
         self._runner.start(Job(f"Measure {name}", 0), steps, lambda _: None, measured, lambda _: None)

@@ -119,6 +119,12 @@ class ObjectSizes:
         """Let go of what was found: another model may see it otherwise."""
         self._found.clear()
 
+    def let_go(self) -> None:
+        """Let go of what was said and found of layers that are gone."""
+        there = {layer.unique_id for layer in self._controller.viewer.layers}
+        self._said = {key: value for key, value in self._said.items() if key in there}
+        self._found = {key: value for key, value in self._found.items() if key in there}
+
     def _keep_up(self) -> None:
         """Have what was corrected learned at that scale."""
         for session in self._controller.sessions:

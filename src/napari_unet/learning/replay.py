@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from napari_unet.learning.exams import Exam, sit
 from napari_unet.learning.sampling import make_sample
 from napari_unet.models.bank import base_data
+from napari_unet.models.remembered import remembered
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def replayed(model: Model, samples: Sequence[Sample], share: float) -> list[Samp
     return [*samples, *(replace(sample, weight=weight) for sample in again)]
 
 
-@lru_cache(maxsize=1)
+@remembered
 def base_samples(model: Model) -> tuple[Sample, ...]:
     """Return what a model carries along to learn again; made once, since corrections join while it learns."""
     patches = [patch for patch in base_data(model) if not patch.check]
@@ -61,7 +61,7 @@ def base_exams(model: Model) -> list[Exam]:
     return [Exam(_image(model, patch), patch.labels, np.ones(patch.labels.shape, bool)) for patch in patches]
 
 
-@lru_cache(maxsize=4)
+@remembered
 def base_answers(model: Model, device: torch.device) -> Answers:
     """Return what a model makes of these exams; kept, as learning begins where the last one ended."""
     watch = Stopwatch()

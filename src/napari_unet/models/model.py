@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.nets.unet import UNet
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
     """A network with its description.
 

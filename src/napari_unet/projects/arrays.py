@@ -17,6 +17,7 @@ from napari_unet.io.damage import missing_chunks
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.progress import CancelToken, Progress, Stopwatch
 from napari_unet.projects.description import PROVENANCE
+from napari_unet.projects.journal import SIDE, Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.corrections.corrections import Corrections
+    from napari_unet.projects.journal import Key
 
 WIDTH = 1024
 """Most pixels across of what is copied and stored at a time: a few milliseconds of the window's time."""
@@ -101,10 +103,11 @@ class Tally:
 
 @dataclass(slots=True)
 class Written:
-    """What was written: stored chunks of each array, and what is in them."""
+    """What was written: stored chunks of each array, what is in them, and digests of blocks with a person's work."""
 
     parts: dict[str, int]
     tally: Tally = field(default_factory=Tally)
+    own: dict[Key, bytes] = field(default_factory=dict)
 
 
 def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: CancelToken) -> Tally:
@@ -117,9 +120,12 @@ def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: 
 
 
 def write_steps(
-    folder: Path, image: Image, dtype: np.dtype[Any], cancel: CancelToken
+    folder: Path, image: Image, dtype: np.dtype[Any], cancel: CancelToken, *, empty: bool = False
 ) -> Generator[Block, None, Written]:
-    """Write the arrays of an image into a folder; each block that is yielded has to be taken."""
+    """Write the arrays of an image into a folder; each block that is yielded has to be taken.
+
+    `empty`: nothing is in them yet.
+    """
     letters = _letters(image)
     shape = tuple(image.size(letter) for letter in letters)
     chunks = tuple(min(WIDTH, n) if letter in "YX" else 1 for letter, n in zip(letters, shape, strict=True))
@@ -130,12 +136,14 @@ def write_steps(
         )
         for name, kind in kinds.items()
     }
-    written, watch, places = Written({}), Stopwatch(), list(_places(image))
+    written, watch, places = Written({}), Stopwatch(), [] if empty else list(_places(image))
     for done, where in enumerate(places):
         block = Block(where, Progress(done, len(places), watch.seconds, "parts"))
         yield block
         labels, prediction, seen, reviewed = block.wait(cancel)
         corrected = written.tally.add(labels, prediction, reviewed)
+        if corrected.any() or reviewed.any():
+            written.own |= _own_blocks(where, Content(labels, prediction, seen, reviewed))
         codes = sum(
             mask * np.uint8(PROVENANCE[name])
             for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
@@ -255,6 +263,19 @@ def _places(image: Image) -> Iterator[Where]:
     depth, *plane = image.space
     across = [[slice(a, min(a + WIDTH, n)) for a in range(0, n, WIDTH)] for n in plane]
     yield from itertools.product(range(image.n_frames), range(depth), *across)
+
+
+def _own_blocks(where: Where, content: Content) -> dict[Key, bytes]:
+    """Return the digests of those blocks of a part of a plane in which something is a person's."""
+    found = {}
+    t, z, y, x = where
+    for row in range(y.start // SIDE, -(-y.stop // SIDE)):
+        for column in range(x.start // SIDE, -(-x.stop // SIDE)):
+            top, left = row * SIDE - y.start, column * SIDE - x.start
+            block = content.part(slice(top, top + SIDE), slice(left, left + SIDE))
+            if block.own:
+                found[t, z, row, column] = block.digest()
+    return found
 
 
 def _index(where: Where, letters: str) -> tuple[Any, ...]:

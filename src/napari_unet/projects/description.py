@@ -104,6 +104,8 @@ class ModelReference(_Part):
         Name of its file.
     verdict : dict, optional
         What is known of it beside the one before: see `learning.gate.Verdict`.
+    before : int, optional
+        Index, among the models of the project, of the one that was in use before it.
     """
 
     name: str = Field(min_length=1, max_length=120)
@@ -111,6 +113,7 @@ class ModelReference(_Part):
     shipped: bool = False
     file: str | None = Field(None, pattern=r"^model-\d{1,6}\.safetensors$")
     verdict: dict[str, Any] | None = None
+    before: Count | None = None
 
 
 class Counts(_Part):
@@ -154,6 +157,9 @@ class Description(_Part):
         Place of the one in use.
     waiting : ModelReference, optional
         One of which the user has not decided yet whether it is used.
+    continued_by : int, optional
+        Number of the first journal that goes on from this state (`projects.journal`), which lies beside the project.
+        None: nothing goes on from it.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -172,6 +178,16 @@ class Description(_Part):
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
     waiting: ModelReference | None = None
+    continued_by: Count | None = None
+
+
+class Noted(_Part):
+    """What a journal notes of models and settings: the same names as in `Description`."""
+
+    models: tuple[ModelReference, ...] = ()
+    current: Count = 0
+    waiting: ModelReference | None = None
+    channel: Count | None = None
 
 
 class _Head(_Part):

@@ -28,7 +28,7 @@ _WINDOW = 512
 """Most pixels across of a place that is looked at to tell whether two images are the same."""
 
 
-def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageReference:
+def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Path | None = None) -> ImageReference:
     """Return what is noted of an image; where no file has its pixels, they are copied.
 
     Parameters
@@ -41,18 +41,21 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
         Where the project will be.
     copy : Path
         What is written, if need be: it will be in that folder.
+    ready : Path, optional
+        Such a copy that was made before, by `copy_pixels`; it is moved there.
 
     Raises
     ------
     FileFormatError
         If the pixels cannot be read or written.
     """
-    glimpse = _glimpse(image)
-    found = _found_in(image, glimpse, source, folder)
+    seen = glimpse(image)
+    found = _found_in(image, seen, source, folder)
     if found is None:
-        data, letters = in_order(image.data, image.axes)
-        where, dtype = image.placement, image.data.dtype
-        write_zarr(copy, data, letters, image.pixel_size, dtype, name=image.name, placement=where)
+        if ready is not None and ready.is_dir():
+            os.replace(ready, copy)
+        else:
+            copy_pixels(image, copy)
         path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
     else:
         source, channel = found
@@ -65,7 +68,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
         newest=mark.newest,
         size=mark.size,
         files=mark.files,
-        glimpse=glimpse,
+        glimpse=seen,
         file_channel=channel,
         axes=image.axes,
         shape=tuple(int(n) for n in image.data.shape),
@@ -75,6 +78,13 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path) -> ImageR
         found_diameter=image.found_diameter,
         found_against=image.found_against,
     )
+
+
+def copy_pixels(image: Image, copy: Path) -> None:
+    """Write the pixels of an image, as they lie in a project where no file has them."""
+    data, letters = in_order(image.data, image.axes)
+    dtype = image.data.dtype
+    write_zarr(copy, data, letters, image.pixel_size, dtype, name=image.name, placement=image.placement)
 
 
 def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Image, Path | None, str]:
@@ -127,7 +137,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         reference.size,
         reference.files,
     )
-    if same or _glimpse(image) == reference.glimpse:
+    if same or glimpse(image) == reference.glimpse:
         return image, path, ""
     return image, path, f"{name} has changed since {folder.name} was saved: look whether the labels still fit."
 
@@ -160,7 +170,7 @@ def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, 
     return _channel(image, reference.file_channel), image.damage, image.placement
 
 
-def _found_in(image: Image, glimpse: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
+def _found_in(image: Image, seen: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
     """Return the file that holds the pixels of an image, and which of its channels they are (None: all of it)."""
     if source is None:
         return None
@@ -170,21 +180,21 @@ def _found_in(image: Image, glimpse: str, source: Path | None, folder: Path) -> 
     try:
         stored = read_image(source, tolerant=True)
         if source.parent == folder.resolve() and COPY.fullmatch(source.name):
-            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, glimpse)
+            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, seen)
             return (source, None) if fits else None
-        if _same(stored.data, image, glimpse):
+        if _same(stored.data, image, seen):
             return source, None
         for channel in range(stored.n_channels if "C" in stored.axes else 0):
-            if _same(_channel(stored, channel), image, glimpse):
+            if _same(_channel(stored, channel), image, seen):
                 return source, channel
     except (UNetError, OSError, ValueError):  # of a kind that is not read here, or gone
         return None
     return None
 
 
-def _same(data: Any, image: Image, glimpse: str) -> bool:
+def _same(data: Any, image: Image, seen: str) -> bool:
     """Whether some pixels are those of an image, as far as a few places tell."""
-    return tuple(data.shape) == tuple(image.data.shape) and _glimpse(Image(data, image.axes)) == glimpse
+    return tuple(data.shape) == tuple(image.data.shape) and glimpse(Image(data, image.axes)) == seen
 
 
 def _channel(image: Image, channel: int) -> Any:
@@ -205,7 +215,7 @@ def _way(source: Path, folder: Path) -> str:
         return str(source)
 
 
-def _glimpse(image: Image) -> str:
+def glimpse(image: Image) -> str:
     """Return a hash of the middle of the first, the middle and the last plane."""
     digest = hashlib.sha256()
     for frame, z in _planes(image):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,10 +11,12 @@ from napari_unet.errors import FileFormatError, ModelFileError
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
 from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.parking import linked
 from napari_unet.models.store import list_models
 from napari_unet.projects.description import ModelReference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_unet.models.model import Model
@@ -29,14 +32,33 @@ def write_model(generation: Generation, folder: Path, number: int) -> ModelRefer
     ModelFileError
         If it cannot be written.
     """
-    model = generation.model
-    shipped = _shipped(model.name)
-    comes_along = shipped is not None and shipped.info == model.info and shipped.sha256() == model.sha256()
+    name, mark = generation.info.name, generation.sha256()
+    shipped = _shipped(name)
+    comes_along = shipped is not None and shipped.info == generation.info and shipped.sha256() == mark
     file = None if comes_along else f"model-{number}.safetensors"
     if file is not None:
-        save_model_file(model, folder / file)
+        _write(generation, folder / file)
     verdict = None if generation.verdict is None else _VERDICT.dump_python(generation.verdict, mode="json")
-    return ModelReference(name=model.name, sha256=model.sha256(), shipped=comes_along, file=file, verdict=verdict)
+    return ModelReference(name=name, sha256=mark, shipped=comes_along, file=file, verdict=verdict)
+
+
+def write_models(generations: Sequence[Generation], folder: Path) -> tuple[ModelReference, ...]:
+    """Write models into a folder, and return what is noted of them; see `write_model` for errors."""
+    index = {generation: number for number, generation in enumerate(generations)}
+    return tuple(
+        write_model(one, folder, number).model_copy(update={"before": index.get(one.before) if one.before else None})
+        for one, number in index.items()
+    )
+
+
+def read_models(references: Sequence[ModelReference], folder: Path) -> tuple[list[Generation], tuple[str, ...]]:
+    """Return the models of a project, and what the user should know of them; see `read_model` for errors."""
+    read = [read_model(one, folder) for one in references]
+    generations = [generation for generation, _ in read]
+    for generation, reference in zip(generations, references, strict=True):
+        if reference.before is not None and reference.before < len(generations):
+            generation.before = generations[reference.before]
+    return generations, tuple(note for _, note in read if note)
 
 
 def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str]:
@@ -66,6 +88,15 @@ def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str
         if model.sha256() != reference.sha256:
             raise ModelFileError(f"{folder / reference.file} is damaged: it is not as it was saved.")
     return Generation(model, verdict), note
+
+
+def _write(generation: Generation, path: Path) -> None:
+    """Write the weights of a model into a file; where they lie in one already, that gets another name."""
+    if generation.file is not None and not path.exists():
+        with suppress(OSError):  # it was removed, or cannot be read: they may be in memory still
+            linked(generation.file, path)
+            return
+    save_model_file(generation.model, path)
 
 
 def _shipped(name: str) -> Model | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 import napari_unet
 from napari_unet.corrections.attention import Attention
@@ -20,10 +21,11 @@ from napari_unet.learning.history import Generation
 from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, tally, write_attention, write_steps
-from napari_unet.projects.description import FILE, Counts, Description, read_description, write_description
+from napari_unet.projects.description import FILE, Counts, Description, Noted, read_description, write_description
 from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import load, refer
-from napari_unet.projects.models import read_model, write_model
+from napari_unet.projects.journal import MODELS, play
+from napari_unet.projects.models import read_models, write_models
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
     from napari_unet.projects.arrays import Block, Tally
+    from napari_unet.projects.journal import Key, Played
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,10 @@ class Project:
         The folder that it was opened from or saved to.
     saved_mark : Mark or None
         Of what was saved last: painting may have gone on meanwhile.
+    saved_blocks : dict
+        Digests of the blocks with a person's work, as they were saved last.
+    journal : int or None
+        Number of the journal that goes on from what is saved; None: there is none.
     notes : tuple of str
         What its user should know, found on opening: the image has changed, or a model.
 
@@ -138,6 +145,8 @@ class Project:
         self.image_channel: int | None = None
         self.path: Path | None = None
         self.saved_mark: Mark | None = None
+        self.saved_blocks: dict[Key, bytes] = {}
+        self.journal: int | None = None
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -189,8 +198,8 @@ class Project:
     def _mark(self, found: Tally) -> Mark:
         models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
         settings = (self.corrections.instances, self.corrections.zero_is_background, self.channel, self.image.diameter)
-        said = (found.digest, [one.model.sha256() for one in models], self.current, self.waiting is None, *settings)
-        own = bool(found.corrected or found.reviewed) or len(models) > 1
+        said = (found.digest, [one.sha256() for one in models], self.current, self.waiting is None, *settings)
+        own = bool(found.corrected or found.reviewed) or len(models) > 1 or any(one.learned for one in models)
         return Mark(hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest(), own)
 
     @property
@@ -243,13 +252,21 @@ class Project:
         return drive(self.save_steps(path, overwrite=overwrite, cancel=cancel), take)
 
     def save_steps(
-        self, path: str | os.PathLike[str] | None = None, *, overwrite: bool = False, cancel: CancelToken | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        cancel: CancelToken | None = None,
+        empty: bool = False,
+        pixels: Path | None = None,
     ) -> Generator[Block, None, Path]:
         """Save it, in a thread other than that in which the labels are changed; see `save`.
 
         Each block that is yielded has to be taken (`Block.take`) in the thread in which they are. What is saved is
         consistent within a block, at most 1024 x 1024 pixels of a plane: of a stroke that is painted meanwhile across
         two of them, one part may be saved and the other not. Ids of objects must not be changed all over meanwhile.
+
+        `empty`: nothing of the labels is saved: they are to come by a journal. `pixels`: see `ready` of `images.refer`.
         """
         if path is None and self.path is None:
             raise FileFormatError("Say where to save: a folder that ends in .unetproj.")
@@ -259,12 +276,13 @@ class Project:
             Protected([self.image_path]).check(folder, around=False)  # a project may hold its image
         models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
         with new_state(folder, overwrite=overwrite or folder == self.path) as state:
-            reference = refer(self.image, self.image_path, folder, state.image)
+            reference = refer(self.image, self.image_path, folder, state.image, pixels)
             cancel.check()
-            written = yield from write_steps(state.folder, self.image, np.dtype(self.labels.dtype), cancel)
+            dtype = np.dtype(self.labels.dtype)
+            written = yield from write_steps(state.folder, self.image, dtype, cancel, empty=empty)
             if self.attention is not None and self.attention.anything:
                 written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
-            references = tuple(write_model(one, state.folder, number) for number, one in enumerate(models))
+            references = write_models(models, state.folder)
             description = Description(
                 program=napari_unet.__version__,
                 saved=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -283,11 +301,12 @@ class Project:
                 models=references[: len(self.generations)],
                 current=self.current,
                 waiting=references[-1] if self.waiting is not None else None,
+                continued_by=self.journal,
             )
             cancel.check()
             state.flush()
             write_description(state.base, description)
-        self.path, self.saved_mark = folder, self._mark(written.tally)
+        self.path, self.saved_mark, self.saved_blocks = folder, self._mark(written.tally), written.own
         return folder
 
     @classmethod
@@ -342,14 +361,21 @@ class Project:
             corrections = Corrections(shape, instances=said.task == "instances")
             corrections.zero_is_background, corrections.last_id = said.zero_is_background, said.last_id
             labels = read_arrays(state, found, corrections, said.parts, cancel, tell)
-            read = [read_model(one, state) for one in (*said.models, *([said.waiting] if said.waiting else []))]
+            if said.continued_by is not None:
+                played = play(folder.parent, said.continued_by)
+                labels = played.widened(labels)
+                played.apply(found.canonical_labels(labels), corrections)
+                said, models_at = _with_models(said, played, folder.parent, state)
+            else:
+                models_at = state
+            references = (*said.models, *([said.waiting] if said.waiting else []))
+            models, told = read_models(references, models_at)
         except UNetError:
             if read_description(folder).state != said.state:
                 raise FileFormatError(f"{folder.name} was saved anew while it was opened. Open it again.") from None
             raise
         except OSError as error:
             raise FileFormatError(f"{folder} cannot be read: {error.strerror or error}.") from error
-        models = [generation for generation, _ in read]
         corrections.update(found.canonical_labels(labels))
         project = cls(
             found,
@@ -368,8 +394,19 @@ class Project:
             except UNetError:  # it can be found anew
                 note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()
         project.path, project.image_channel = folder, said.image.file_channel if image_path else None
-        project.notes = tuple(dict.fromkeys(filter(None, (note, *(said for _, said in read)))))
+        project.notes = tuple(dict.fromkeys(filter(None, (note, *told))))
         return project
+
+
+def _with_models(said: Description, played: Played, folder: Path, state: Path) -> tuple[Description, Path]:
+    """Return a description with the models as a journal notes them, and the folder in which they lie."""
+    if not played.state:
+        return said, state
+    try:
+        noted = Noted.model_validate(played.state)
+    except ValidationError as error:
+        raise FileFormatError(f"A journal in {folder} is damaged: {error.errors()[0]['msg']}.") from error
+    return said.model_copy(update={name: getattr(noted, name) for name in Noted.model_fields}), folder / MODELS
 
 
 def _all_predicted(image: Image, labels: NDArray[Any]) -> Corrections:

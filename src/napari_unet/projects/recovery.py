@@ -25,7 +25,8 @@ from napari_unet.io.atomic import reason, remove
 from napari_unet.io.lock import Lock
 from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
-from napari_unet.projects.images import COPY
+from napari_unet.projects.images import COPY, copy_pixels, glimpse
+from napari_unet.projects.journal import journals
 from napari_unet.projects.project import Project
 
 if TYPE_CHECKING:
@@ -34,9 +35,13 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken
     from napari_unet.projects.arrays import Block
+    from napari_unet.projects.journal import Key
 
 MOST = 5
-"""So many copies that were left behind are kept, the newest."""
+"""So many copies that were left behind are kept in any case, the newest."""
+
+DAYS = 30
+"""So long all of them are kept; the window tells so."""
 
 LARGEST = 2 * 2**30
 """Bytes: no copies are made of a sitting whose labels, or pixels that no file has, are larger."""
@@ -45,7 +50,7 @@ ROOM = 2**30
 """Bytes that have to be free on the disk: a copy must not be what fills it."""
 
 _LONGEST = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
-_LOCK, _NOTE, _GONE = "in-use.lock", "sitting.json", ".gone"
+_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "sitting.json", ".gone", "pixels.zarr"
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
 
 
@@ -88,10 +93,37 @@ class Copy:
         Its project.
     mark : str
         Digest of the state that it holds; empty: none yet.
+    blocks : dict
+        Digests of the blocks with a person's work, in that state.
+    journal : int
+        Number of the first journal that goes on from that state.
     """
 
     def __init__(self, path: Path, lock: Lock) -> None:
         self.path, self.mark, self._lock = path, "", lock
+        self.blocks: dict[Key, bytes] = {}
+        self.journal = 0
+        self._glimpse = ""  # of the pixels in `_PIXELS`
+
+    @property
+    def folder(self) -> Path:
+        """Where the project lies, and the journals beside it."""
+        return self.path.parent
+
+    @property
+    def there(self) -> bool:
+        """Whether it holds a state."""
+        return (self.path / FILE).is_file()
+
+    def next_journal(self) -> int:
+        """Return the number of a journal that there is none of yet."""
+        return 1 + max((number for number, _ in journals(self.folder)), default=0)
+
+    def prepare(self, project: Project) -> Copy:
+        """Copy the pixels of an image that no file has, which may take a while, before there is a state to write."""
+        copy_pixels(project.image, self.folder / _PIXELS)
+        self._glimpse = glimpse(project.image)
+        return self
 
     @classmethod
     def begin(cls, name: str, saved_as: Path | None) -> Copy:
@@ -135,16 +167,22 @@ class Copy:
                 return cls(path, lock)
         return None
 
-    def save_steps(self, project: Project, cancel: CancelToken) -> Generator[Block, None, None]:
+    def save_steps(self, project: Project, cancel: CancelToken, *, empty: bool = False) -> Generator[Block, None, None]:
         """Have it hold the present state of a sitting, all or nothing; see `Project.save_steps`."""
-        if shutil.disk_usage(self.path.parent).free < ROOM:
+        if shutil.disk_usage(self.folder).free < ROOM:
             raise FileFormatError(f"The disk of {recovery_folder()} has less than {ROOM / 2**30:.0f} GB free.")
         with suppress(FileFormatError):
             pixels = read_description(self.path).image.path
             if COPY.fullmatch(pixels):  # those that no file has; they need not be written anew each time
                 project.image_path = self.path / pixels
-        yield from project.save_steps(self.path, overwrite=True, cancel=cancel)
-        self.mark = project.saved_mark.digest if project.saved_mark else ""
+        ready = self.folder / _PIXELS if self._glimpse and self._glimpse == glimpse(project.image) else None
+        yield from project.save_steps(self.path, overwrite=True, cancel=cancel, empty=empty, pixels=ready)
+        self.mark = project.saved_mark.digest if project.saved_mark and not empty else ""
+        self.blocks, self.journal = project.saved_blocks, project.journal or 0
+        for number, path in journals(self.folder):
+            if number < self.journal:
+                with suppress(OSError):
+                    path.unlink()
 
     def open(self, image: Path | None, cancel: CancelToken) -> Project:
         """Return the sitting, which does not need the copy any more; its `path` is where it was saved before.
@@ -155,6 +193,7 @@ class Copy:
         if project.image_path is not None and self.path in project.image_path.parents:
             project.image, project.image_path = _in_hand(project.image, cancel), None
         self.mark, project.path = project.mark(cancel).digest, self._saved_as()
+        self.journal = read_description(self.path).continued_by or 0
         return project
 
     def release(self) -> None:
@@ -238,9 +277,20 @@ def keep_steps(
         return None
     if copy is not None and copy.mark == now.digest:
         return copy
+    return (yield from _saved_steps(project, copy, cancel))
+
+
+def begin_steps(project: Project, copy: Copy | None, cancel: CancelToken) -> Generator[Block, None, Copy]:
+    """Begin a copy that a journal goes on from: of an image with nothing in its labels; for errors see `keep_steps`."""
+    return (yield from _saved_steps(project, copy, cancel, empty=True))
+
+
+def _saved_steps(
+    project: Project, copy: Copy | None, cancel: CancelToken, *, empty: bool = False
+) -> Generator[Block, None, Copy]:
     target = copy or Copy.begin(project.image.name, project.path)
     try:
-        yield from target.save_steps(project, cancel)
+        yield from target.save_steps(project, cancel, empty=empty)
     except BaseException:
         if target is not copy:
             remove(target.discard())
@@ -259,11 +309,12 @@ def left_behind() -> tuple[list[Left], list[Path]]:
                 copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
                 found.append(copies[0] if copies else folder / "none")
     kept: list[Path] = []
+    oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS):%Y%m%d-%H%M%S}"
     for path in sorted(found, key=lambda path: path.parent.name, reverse=True):
         copy = Copy.claim(path)
         if copy is None:
             continue
-        if path.exists() and len(kept) < MOST:
+        if path.exists() and (len(kept) < MOST or path.parent.name >= oldest):
             kept.append(path)
         else:
             rubbish.append(copy.discard())
@@ -291,6 +342,8 @@ def _saved(path: Path) -> str:
 
 def _when(path: Path) -> datetime.datetime | None:
     """Return when a copy was made, local time; None: it cannot be read, perhaps by this version of the program."""
-    with suppress(FileFormatError, ValueError):
-        return datetime.datetime.fromisoformat(read_description(path).saved).astimezone()
+    with suppress(FileFormatError, ValueError, OSError):
+        made = datetime.datetime.fromisoformat(read_description(path).saved).astimezone()
+        written = [journal.stat().st_mtime for _, journal in journals(path.parent)]
+        return max([made, *(datetime.datetime.fromtimestamp(when, made.tzinfo) for when in written)])
     return None

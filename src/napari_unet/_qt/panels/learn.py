@@ -18,11 +18,13 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.plot import LearningPlot
+from napari_unet.models.parking import MAX_BYTES, learned_folder
 from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
     from napari_unet.learning.corrected import Checked
+    from napari_unet.learning.history import Generation
     from napari_unet.learning.session import StepReport
 
 STALE = 15.0
@@ -59,11 +61,13 @@ class LearnPanel(QGroupBox):
         self.changes = self._make_changes()
         self.models = QComboBox()
         self.models.setToolTip(
-            "All models since you chose one, with their score before and after. Choose one to use it."
+            "All models that were learned, with their score before and after, and what they were learned from. Choose "
+            f"one to use it. None is lost: their files are kept in {learned_folder()} (over "
+            f"{MAX_BYTES / 2**30:.0f} GB, those of a month ago are removed)."
         )
         self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.back = QPushButton("Go back")
-        self.back.setToolTip("Return to the model before the last learning.")
+        self.back.setToolTip("Return to the model before the last learning. The one in use stays in the list.")
         self.save = QPushButton("Save model…")
         self.save.setToolTip("Keep the model in use under a name; it then stands in the list of models.")
         layout = QVBoxLayout(self)
@@ -158,7 +162,7 @@ class LearnPanel(QGroupBox):
 
     def _show_models(self) -> None:
         learner = self._learner
-        names = [str(generation) for generation in learner.history]
+        names = _names(learner.history)
         fill(self.models, names, learner.current)
         self.models.setVisible(len(names) > 1)
         self.back.setEnabled(learner.can_revert)
@@ -180,3 +184,29 @@ class LearnPanel(QGroupBox):
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")
         if accepted and name.strip():
             self._controller.save(name)
+
+
+def _names(history: list[Generation]) -> list[str]:
+    """Return how the models are listed: each with where it comes from, unless that is the one above it."""
+    counts: dict[str, int] = {}
+    names: list[str] = []
+    for generation in history:
+        name = str(generation)
+        counts[name] = counts.get(name, 0) + 1
+        names.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    for index, generation in enumerate(history):
+        before = generation.before
+        if (
+            generation.learned
+            and before is not None
+            and before in history
+            and (index == 0 or before is not history[index - 1])
+        ):
+            names[index] += f", from {_short(before)}"
+        if not generation.used:
+            names[index] += ", not used yet"
+    return names
+
+
+def _short(generation: Generation) -> str:
+    return str(generation).split(",", maxsplit=1)[0]

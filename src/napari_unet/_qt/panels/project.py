@@ -60,7 +60,7 @@ class ProjectRow(QWidget):
         self.save.setText("Save" if path else "Save…")
         self.save.setToolTip(
             "Keep labels, corrections, what is reviewed, and the models, to go on another day. Until then they are put "
-            "aside every two minutes, and offered here if napari ends unsaved." + (f" Saves to {path}." if path else "")
+            "aside within seconds, and offered here if napari ends unsaved." + (f" Saves to {path}." if path else "")
         )
 
     def _on_save(self) -> None:

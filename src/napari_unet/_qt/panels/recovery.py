@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.parts import row
+from napari_unet.projects.recovery import DAYS, MOST
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -21,9 +22,12 @@ class RecoveryBox(QWidget):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.recover = QPushButton("Recover")
-        self.recover.setToolTip("Open it as it was kept last, within a few minutes of the end. Then save it.")
+        self.recover.setToolTip("Open it as it was within a few seconds of the end, with all its models. Then save it.")
         self.discard = QPushButton("Discard")
-        self.discard.setToolTip("Let go of it for good. A project that was saved is not changed by that.")
+        self.discard.setToolTip(
+            "Let go of it for good. A project that was saved is not changed by that. "
+            f"After {DAYS} days only the newest {MOST} are kept."
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.text)

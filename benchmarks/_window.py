@@ -1,0 +1,91 @@
+"""A real window that is painted in with the mouse, as by a hand."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Hand:
+    """Sends mouse events to the canvas of a viewer, at positions (Y, X) of the world."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._canvas = viewer.window._qt_viewer.canvas
+
+    @property
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """The positions of two corners of the canvas."""
+        low, high = (np.asarray(corner, float)[-2:] for corner in self._canvas._viewbox_corners_in_world)
+        return low, high
+
+    def press(self, y: float, x: float) -> None:
+        """Press the left button."""
+        self._send(QEvent.Type.MouseMove, y, x, Qt.MouseButton.NoButton)
+        self._send(QEvent.Type.MouseButtonPress, y, x, Qt.MouseButton.LeftButton)
+
+    def move(self, y: float, x: float) -> None:
+        """Move with the button down."""
+        self._send(QEvent.Type.MouseMove, y, x, Qt.MouseButton.LeftButton)
+
+    def release(self, y: float, x: float) -> None:
+        """Let go of it."""
+        self._send(QEvent.Type.MouseButtonRelease, y, x, Qt.MouseButton.NoButton)
+
+    def _send(self, kind: QEvent.Type, y: float, x: float, held: Qt.MouseButton) -> None:
+        low, high = self.corners
+        size = self._canvas.native.size()
+        place = (np.array([y, x]) - low) / (high - low)
+        point = QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
+        button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
+        where = QPointF(point)
+        event = QMouseEvent(
+            kind, where, self._canvas.native.mapToGlobal(where), button, held, Qt.KeyboardModifier.NoModifier
+        )
+        QApplication.sendEvent(self._canvas.native, event)
+
+
+def strokes(
+    viewer: Any, layer: Any, seconds: float, wait: Callable[[float], None], tell: Callable[[int, tuple[int, int]], None]
+) -> None:
+    """Paint stroke after stroke in the middle of the view, none over another; `tell` gets label and pixel of each move.
+
+    A stroke takes half a second to three, and there is as much again between two of them.
+    """
+    hand, end, label = Hand(viewer), time.perf_counter() + seconds, int(np.asarray(layer.data).max()) + 1
+    scale = np.asarray(layer.scale)[-2:]
+    low, high = (corner / scale for corner in hand.corners)
+    size, middle = np.abs(high - low), (low + high) / 2
+    shape = np.array(layer.data.shape[-2:])
+    low, high = np.maximum(middle - 0.3 * size, 2), np.minimum(middle + 0.3 * size, shape - 3)
+    lines, moves = 40, 30
+    step = (high - low) / (lines, moves)
+    layer.brush_size = max(1, float(step[0]) * 0.5)
+    layer.mode = "paint"
+    rng = np.random.default_rng()
+    while time.perf_counter() < end:
+        for line in range(lines):
+            layer.selected_label = label
+            y, pause = low[0] + line * step[0], rng.uniform(0.5, 3.0) / moves
+            hand.press(y * scale[0], low[1] * scale[1])
+            for move in range(1, moves):
+                x = low[1] + move * step[1]
+                hand.move(y * scale[0], x * scale[1])
+                pixel = round(float(y)), round(float(x))
+                if int(layer.data[(*(0,) * (layer.data.ndim - 2), *pixel)]) == label:
+                    tell(label, pixel)
+                wait(pause)
+                if time.perf_counter() >= end:
+                    break
+            hand.release(y * scale[0], x * scale[1])
+            label += 1
+            wait(rng.uniform(0.1, 1.5))
+            if time.perf_counter() >= end:
+                return

@@ -1,0 +1,304 @@
+"""What may have changed in a session, by what its layers tell; and the worker that keeps a journal of what has."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from napari_unet.errors import UNetError
+from napari_unet.io.atomic import reason
+from napari_unet.progress import Stopwatch
+from napari_unet.projects.journal import MODELS, Content, Journal, blocks_of
+from napari_unet.projects.models import write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.corrections.corrections import Corrections
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.learning.history import Generation
+    from napari_unet.projects.description import ModelReference
+    from napari_unet.projects.journal import Key
+    from napari_unet.projects.recovery import Copy
+
+WAIT = 1.0
+"""Seconds from a change until it is written: of a block that is painted on all the time, so often."""
+
+BUDGET = 0.003
+"""Seconds that copying blocks may take of the main thread at a time."""
+
+MAX_QUEUED = 24
+"""Blocks that wait to be written, at most: they are in memory."""
+
+MAX_BYTES = 2**28
+"""Bytes of a journal after which the state is written as a whole, and the journal begins anew."""
+
+_SCANNED = 64  # blocks that are looked at in one go, before what is urgent may overtake
+
+
+class Hints:
+    """Which blocks of a session may have changed since they were written; each event adds some (main thread).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels, (T, Z, Y, X).
+
+    Attributes
+    ----------
+    urgent : dict
+        Blocks that somebody has changed, the first of them first, and since when.
+    suspects : dict
+        Blocks that have to be compared first; in the order in which they are.
+    undone : bool
+        Whether any block that was written before may have changed, by undoing.
+    models : bool
+        Whether something was learned or chosen.
+    since : Stopwatch or None
+        Since it was found that something of a person's is another; None: it is kept.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self.urgent: dict[Key, Stopwatch] = {}
+        self.suspects: dict[Key, None] = {}
+        self.undone = self.models = False
+        self.since: Stopwatch | None = None
+
+    def changed(self, frames: slice, z: slice, y: slice, x: slice) -> None:
+        """Note that somebody has changed something there."""
+        now = Stopwatch()
+        for key in blocks_of(self._shape, frames, z, y, x):
+            self.urgent.setdefault(key, now)
+
+    def suspect(self, frames: slice, z: slice, y: slice, x: slice) -> None:
+        """Note that something may have changed there."""
+        self.suspects |= dict.fromkeys(blocks_of(self._shape, frames, z, y, x))
+
+    def changed_again(self, keys: Iterable[Key]) -> None:
+        """Note that blocks have to be written once more: where they were is no more."""
+        for key in keys:
+            self.urgent.setdefault(key, Stopwatch())
+
+    @property
+    def anything(self) -> bool:
+        """Whether something of a person's is known to be another."""
+        return bool(self.urgent) or self.since is not None
+
+    @property
+    def waiting(self) -> float:
+        """Seconds since the first change that is not written yet."""
+        watches = [*self.urgent.values(), *([self.since] if self.since is not None else [])]
+        return max((since.seconds for since in watches), default=0.0)
+
+    def alert(self) -> None:
+        """Note that what is corrected or reviewed is another than before."""
+        self.since = self.since or Stopwatch()
+
+
+class Recorder:
+    """Appends what changes in a session to the journal of its copy; the main thread copies, a worker writes.
+
+    Parameters
+    ----------
+    session : LayerSession
+    copy : Copy
+        Beside which the journal lies.
+    writer : Writer
+    """
+
+    def __init__(self, session: LayerSession, copy: Copy, writer: Writer) -> None:
+        self._session, self.copy, self._writer = ref(session), copy, writer
+        self._journal = Journal(copy.folder, max(copy.next_journal(), copy.journal))
+        self._before: dict[Key, bytes] = dict(
+            copy.blocks
+        )  # digests of what is a person's, as of all before this journal
+        self._written: dict[Key, bytes] = {}
+        self._found: list[Key] = []  # by the worker, to be copied
+        self._scanning: Future[None] | None = None
+        self._references: dict[int, tuple[Generation, ModelReference]] = {}
+        self.problem = ""
+        self._since_problem = Stopwatch()
+
+    @property
+    def number(self) -> int:
+        """Number of the journal that is written to."""
+        return self._journal.number
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return self._journal.size
+
+    def rotate(self) -> int:
+        """Begin a new journal, since a state is about to be written; return its number."""
+        before, self._journal = self._journal, Journal(self.copy.folder, self._journal.number + 1)
+        self._before |= self._written
+        self._written = {}
+        self._writer.put(before.close)
+        return self._journal.number
+
+    def rebased(self, copy: Copy) -> None:
+        """Go on from a state that was written."""
+        self._before = dict(copy.blocks)
+
+    def written(self) -> list[Key]:
+        """Return the blocks in the present journal."""
+        return list(self._written)
+
+    def tick(self, budget: float = BUDGET, wait: float = WAIT) -> None:
+        """Copy what it is time for, and have it written (main thread)."""
+        session, watch = self._session(), Stopwatch()
+        if session is None or (self.problem and self._since_problem.seconds < 10 * WAIT):
+            return
+        hints = session.hints
+        hints.since = None
+        try:
+            labels = session.labels
+        except (
+            UNetError
+        ):  # its array was replaced by one that does not fit; it is told when the user asks for something
+            return
+        found, self._found = self._found, []
+        for key in found:
+            if key not in hints.urgent:
+                hints.urgent[key] = Stopwatch()
+                hints.urgent[key].leave_out(-wait)  # it is time for it
+        for key in [key for key, since in hints.urgent.items() if since.seconds >= wait]:
+            if watch.seconds > budget or self._writer.queued >= MAX_QUEUED:
+                return
+            del hints.urgent[key]
+            content = Content.of(key, labels, session.corrections)
+            about = {"last_id": session.corrections.last_id, "zero": session.corrections.zero_is_background}
+            self._writer.put(partial(self._write, self._journal, key, content, about))
+        self._scan(session, labels)
+
+    def note_models(self, history: Sequence[Generation], current: int, waiting: Generation | None) -> None:
+        """Have it noted which models there are (main thread)."""
+        session = self._session()
+        channel = session.channel if session is not None else None
+        self._writer.put(partial(self._write_models, self._journal, list(history), current, waiting, channel))
+
+    def close(self) -> None:
+        """Write no more."""
+        self._writer.put(self._journal.close)
+
+    def _scan(self, session: LayerSession, labels: NDArray[Any]) -> None:
+        """Have some of the suspects compared (worker)."""
+        hints = session.hints
+        if hints.undone:
+            hints.suspects = dict.fromkeys([*self._written, *self._before]) | hints.suspects
+            hints.undone = False
+        if hints.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
+            keys = list(hints.suspects)[:_SCANNED]
+            for key in keys:
+                del hints.suspects[key]
+            self._scanning = self._writer.put(partial(self._compare, keys, labels, session.corrections))
+
+    # -- in the worker ---------------------------------------------------------------------------------------------
+
+    def _compare(self, keys: Iterable[Key], labels: NDArray[Any], corrections: Corrections) -> None:
+        """Find the blocks that are not as they were written; it only looks, while the user goes on painting."""
+        for key in keys:
+            content = Content.of(key, labels, corrections)
+            known = self._written.get(key) or self._before.get(key)
+            if (content.own or known is not None) and content.digest() != known:
+                self._found.append(key)
+
+    def _write(self, journal: Journal, key: Key, content: Content, about: dict[str, Any]) -> None:
+        digest = content.digest()
+        if self._written.get(key) == digest and journal is self._journal:
+            return
+        if self._tried(journal, partial(journal.append_block, key, content, about)):
+            if journal is self._journal:
+                self._written[key] = digest
+        else:
+            self._found.append(key)
+
+    def _write_models(
+        self,
+        journal: Journal,
+        history: list[Generation],
+        current: int,
+        waiting: Generation | None,
+        channel: int | None,
+    ) -> None:
+        def write() -> None:
+            folder = self.copy.folder / MODELS
+            folder.mkdir(exist_ok=True)
+            numbers = {one: number for number, one in enumerate(history)}
+            noted = [
+                self._reference(one, folder).model_copy(
+                    update={"before": numbers.get(one.before) if one.before is not None else None}
+                )
+                for one in history
+            ]
+            journal.append(
+                {
+                    "models": [one.model_dump(mode="json") for one in noted],
+                    "current": current,
+                    "waiting": None if waiting is None else self._reference(waiting, folder).model_dump(mode="json"),
+                    "channel": channel,
+                }
+            )
+
+        self._tried(journal, write)
+
+    def _reference(self, generation: Generation, folder: Path) -> ModelReference:
+        """Return what is noted of a model, whose file is written the first time."""
+        known = self._references.get(id(generation))
+        if known is None or known[0] is not generation:
+            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
+            known = generation, write_model(generation, folder, number)
+            self._references[id(generation)] = known
+        return known[1]
+
+    def _tried(self, journal: Journal, write: Callable[[], None]) -> bool:
+        """Write a record; return whether that went well."""
+        try:
+            write()
+            if self._writer.queued <= 1:  # nothing follows at once
+                journal.sync()
+        except (OSError, UNetError) as error:
+            text = reason(error) if isinstance(error, OSError) else str(error)
+            self.problem, self._since_problem = (
+                f"{self.copy.folder} cannot be written to: {text.rstrip('.')}.",
+                Stopwatch(),
+            )
+            return False
+        self.problem = ""
+        return True
+
+
+class Writer:
+    """A thread that does one thing after the other."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "journal")
+        self._tasks: list[Future[None]] = []
+
+    @property
+    def queued(self) -> int:
+        """How many things are to be done, with that under way."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        return len(self._tasks)
+
+    def put(self, task: Callable[[], None]) -> Future[None]:
+        """Have something done."""
+        future = self._pool.submit(task)
+        self._tasks.append(future)
+        return future
+
+    def settle(self) -> None:
+        """Wait until all is done."""
+        self._pool.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Do what is left, and no more."""
+        self._pool.shutdown()
