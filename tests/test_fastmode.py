@@ -83,7 +83,8 @@ def test_it_is_measured_at_the_scale_that_the_network_sees(tiny_model, picture):
     at_scale = list(_blocks(tiny_model(info={"diameter": 10}), [image]))
     as_it_is = list(_blocks(tiny_model(), [picture]))
     assert [round(n / 2) for n in as_it_is[0].shape[1:]] == list(at_scale[0].shape[1:])
-    assert not list(_blocks(tiny_model(info={"diameter": 0.5}), [image])), "too small to measure anything on"
+    small = Image(picture.data, picture.axes, diameter=60)
+    assert not list(_blocks(tiny_model(info={"diameter": 1}), [small])), "too small to measure anything on"
 
 
 @pytest.mark.parametrize(

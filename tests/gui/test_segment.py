@@ -84,7 +84,9 @@ def test_a_network_that_gives_no_numbers_paints_nothing(widget, viewer, squares,
     assert not result_of(viewer).data.any()
 
 
-def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle):
+def test_bar_and_activity_dock_tell_how_far_it_is(
+    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, timed_at_once
+):
     viewer.add_image(squares(), name="image")
     panel = widget.segment_panel
     assert not panel.stop.isEnabled()
@@ -106,7 +108,9 @@ def test_bar_and_activity_dock_tell_how_far_it_is(widget, viewer, squares, click
     assert not panel.stop.isEnabled()
 
 
-def test_the_bar_moves_within_one_large_tile(widget, viewer, squares, click, slow_tiles, qtbot, wait_idle):
+def test_the_bar_moves_within_one_large_tile(
+    widget, viewer, squares, click, slow_tiles, qtbot, wait_idle, timed_at_once
+):
     viewer.add_image(squares((384, 384)), name="image")
     panel, texts = widget.segment_panel, []
     widget.controller.progressed.connect(lambda _: texts.append((panel.bar.value(), panel.bar.text())))
