@@ -575,7 +575,7 @@ def test_the_shipped_model_is_the_default(run, nuclei_crop, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["tif", "zarr"])
-def test_the_plan_is_told_once_with_its_seconds(run, folder, model, tmp_path, ending):
+def test_the_plan_is_told_once_with_its_seconds(run, folder, model, tmp_path, ending, timed_at_once):
     out = tmp_path / f"o.{ending}"
     told = run("segment", folder / "a.tif", "-o", out, "--tile", 16, "--mode", "exact", "--model", model).stderr
     assert told.count("tiles of 16×16, exact, halo ") == 1
@@ -878,7 +878,7 @@ def commands(command=None, words=()):
         yield from commands(each, (*words, name))
 
 
-@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda value: " ".join(value) if value == () else "")
+@pytest.mark.parametrize(("words", "command"), list(commands()), ids=lambda value: " ".join(value) if value == () else "")
 def test_every_help_has_an_example_that_can_be_typed(run, words, command):
     for flag in ("-h", "--help"):
         assert "Example: napari-unet" in run(*words, flag).stdout

@@ -110,7 +110,7 @@ def _told_of_its_place(image: Image, target: Path) -> Image:
     """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
     where = image.placement
     lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
-    if target.suffix == ".zarr" or not lies:
+    if target.suffix.lower() == ".zarr" or not lies:
         return image
     note = f"{target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
     return replace(image, notes=(*image.notes, note))

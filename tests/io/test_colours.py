@@ -79,7 +79,8 @@ def test_cielab_as_pillow_writes_it(tmp_path, rgb):
 
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     ImageCms.applyTransform(Picture.fromarray(rgb), to_lab).save(tmp_path / "a.tif")
-    assert tifffile.TiffFile(tmp_path / "a.tif").pages[0].photometric == tifffile.PHOTOMETRIC.CIELAB
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.pages[0].photometric == tifffile.PHOTOMETRIC.CIELAB
     difference = np.abs(np.asarray(read_image(tmp_path / "a.tif").data).astype(int) - rgb)
     assert difference.mean() < 3
 

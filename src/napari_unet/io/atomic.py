@@ -11,6 +11,7 @@ import itertools
 import os
 import shutil
 import stat
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ _RESULT = {".zgroup", ".zattrs", ".zmetadata", "zarr.json", "0"}
 
 _ARRAY = {".zarray", ".zattrs", "zarr.json", "c"}
 """What the array in it has in it, besides folders and files of chunks, which are numbers."""
+
+_PAUSES = (0.02, 0.1, 0.5, 0.0)
+"""Seconds between attempts to remove a folder: Zarr's threads may still write to it when work on it was interrupted."""
 
 _CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What systems leave in any folder that somebody looks into."""
@@ -214,7 +218,8 @@ def _own_folder(path: Path) -> Iterator[Path]:
                 with suppress(FileExistsError):
                     folder.mkdir()
                     made = folder
-                    lock = Lock.acquire(folder / _MARK)
+                    with suppress(FileNotFoundError):  # another run, which clears up just now, took it for left behind
+                        lock = Lock.acquire(folder / _MARK)
                 if lock is not None:
                     break
         except OSError as error:
@@ -233,6 +238,8 @@ def _clear(folder: Path) -> None:
     """Remove what a run that was killed has left; leave alone what is not ours, or in use."""
     mark = folder / _MARK
     if folder.is_symlink() or not mark.is_file():
+        with suppress(OSError):
+            folder.rmdir()  # if it is empty: it was killed before it could say whose that is
         return
     lock = Lock.acquire(mark)
     if lock is not None:
@@ -275,10 +282,14 @@ def _replace(partial: Path, path: Path, aside: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there; of a link, the link."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for pause in _PAUSES:
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(pause)
 
 
 def reason(error: OSError) -> str:
