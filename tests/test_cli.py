@@ -878,7 +878,9 @@ def commands(command=None, words=()):
         yield from commands(each, (*words, name))
 
 
-@pytest.mark.parametrize(("words", "command"), list(commands()), ids=lambda value: " ".join(value) if value == () else "")
+@pytest.mark.parametrize(
+    ("words", "command"), list(commands()), ids=lambda value: " ".join(value) if value == () else ""
+)
 def test_every_help_has_an_example_that_can_be_typed(run, words, command):
     for flag in ("-h", "--help"):
         assert "Example: napari-unet" in run(*words, flag).stdout

@@ -6,7 +6,10 @@ import json
 import math
 import os
 import re
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,10 +18,12 @@ import typer
 from typer.core import TyperGroup
 
 import napari_unet
-from napari_unet.errors import ModelFileError, UNetError
+from napari_unet.errors import Cancelled, ModelFileError, UNetError
+from napari_unet.progress import CancelToken
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
 
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -44,6 +49,31 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             fail("Stopped.", INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[CancelToken]:
+    """Give a token that the first Ctrl-C sets, so that work ends where nothing is half written.
+
+    The second ends it at once. Outside of the main thread, which has no signals, nobody sets it.
+    """
+    token = CancelToken()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield token
+        return
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield token
+    except Cancelled:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 app = typer.Typer(

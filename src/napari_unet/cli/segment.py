@@ -28,8 +28,9 @@ from napari_unet.cli.common import (
     path_of,
     print_json,
     say,
+    stoppable,
 )
-from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.io.jobs import FileJob
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken
 
 
 class Format(StrEnum):
@@ -112,10 +114,11 @@ def segment(
             network = open_model(model)
             from napari_unet.batch import SegmentOptions
 
-            run.do(
-                network,
-                SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series),
+            options = SegmentOptions(
+                axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series
             )
+            with stoppable() as cancel:
+                run.do(network, options, cancel)
         except KeyboardInterrupt:
             stopped = run.kept()
     if as_json:
@@ -148,22 +151,25 @@ class _Run:
         self._begun: list[tuple[FileJob, tuple[int, int] | None]] = []
         self.results: list[dict[str, Any]] = []
 
-    def do(self, network: Model, options: SegmentOptions) -> None:
+    def do(self, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
         """Segment all that have not failed before."""
         for number, job in enumerate(self._jobs):
             if number in self._failed:
                 continue
+            cancel.check()
             self._begun.append((job, _identity(job.target)))
             try:
-                self._do(f"[{number + 1}/{len(self._jobs)}] {job.source.name}", number, job, network, options)
+                self._do(number, job, network, options, cancel)
+            except Cancelled:
+                raise
             except UNetError as error:
                 self._failed[number] = _told(job, error)
 
-    def _do(self, title: str, number: int, job: FileJob, network: Model, options: SegmentOptions) -> None:
+    def _do(self, number: int, job: FileJob, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
         from napari_unet.batch import segment_file
 
-        with Bar(title) as bar:
-            report = segment_file(job, network, options, bar)
+        with Bar(f"[{number + 1}/{len(self._jobs)}] {job.source.name}") as bar:
+            report = segment_file(job, network, options, bar, cancel)
             seen = _seen(report["diameter"], report["zoom"])
             found = counted(report["n_objects"], "object")
             bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
