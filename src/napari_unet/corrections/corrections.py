@@ -20,7 +20,7 @@ from napari_unet.io import spill
 from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps, renumber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -384,6 +384,18 @@ def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
         place = np.searchsorted(keys, plane).clip(max=len(keys) - 1)
         hit = keys[place] == plane
         plane[hit] = values[place[hit]]
+
+
+def places_of(ids: Iterable[int], plane: NDArray[Any]) -> NDArray[np.intp]:
+    """Return where in a plane (Y, X) some ids are, as indices into its pixels row by row."""
+    return np.flatnonzero(np.isin(plane, list(ids)))
+
+
+def rename_at(plane: NDArray[Any], places: NDArray[np.intp], ids: dict[int, int]) -> None:
+    """Replace ids in place at some places of a plane (Y, X), see `places_of`; other ids there stay as they are."""
+    where = np.unravel_index(places, plane.shape)
+    before, back = np.unique(plane[where], return_inverse=True)
+    plane[where] = np.array([ids.get(label, label) for label in before.tolist()], plane.dtype)[back]
 
 
 def largest(labels: NDArray[Any]) -> int:

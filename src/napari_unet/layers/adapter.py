@@ -461,10 +461,12 @@ def planes_of_edit(edit: Any, layer: Any, image: Image) -> set[tuple[int, int]] 
 def field_in_view(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
     """Return the smallest field (Y, X) that holds all pixels of an image that are on the canvas, if only in part.
 
-    It is empty where none are. It is the whole plane where the canvas does not show a plane, or was not drawn yet.
+    It is empty where none are. It is the whole plane where the canvas does not show a plane, or there is none.
     """
     letters = _spatial_letters(layer, image)
-    if not _shows_plane(viewer, layer, image) or (_all_drawn(layer, letters) and _is_square(viewer, layer, image)):
+    if not _shows_plane(viewer, layer, image) or (
+        _is_whole(viewer, layer, letters) and _is_square(viewer, layer, image)
+    ):
         return slice(0, image.size("Y")), slice(0, image.size("X"))
     low, high = _canvas(viewer)
     point = np.asarray(viewer.dims.point, float)
@@ -525,12 +527,13 @@ def _is_square(viewer: Any, layer: Any, image: Image) -> bool:
     return all(min(pair) < 1e-6 * max(pair) for pair in zip(*steps, strict=True))
 
 
-def _all_drawn(layer: Any, letters: str) -> bool:
-    """Whether napari draws all of the plane in view, and not the parts of its files that are needed for the canvas."""
+def _is_whole(viewer: Any, layer: Any, letters: str) -> bool:
+    """Whether there is no window, whose canvas would show a part of the plane in view, and nothing else says so."""
+    if layer.multiscale or hasattr(viewer, "window"):
+        return False
     axes = [letters.index("Y"), letters.index("X")]
     first, last = np.asarray(layer.corner_pixels)[:, axes]
-    whole = np.asarray(layer.data.shape)[axes] - 1 if not layer.multiscale else None
-    return whole is not None and bool((first <= 0).all() and (last >= whole).all())
+    return bool((first <= 0).all() and (last >= np.asarray(layer.data.shape)[axes] - 1).all())
 
 
 def _shows_plane(viewer: Any, layer: Any, image: Image) -> bool:

@@ -12,13 +12,14 @@ from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.inference import Finished, UnderWay, UnitDone, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
 from napari_unet.layers.view import Piece, View, pieces
+from napari_unet.objects.stitch import count_ids
 from napari_unet.sizing import find_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_unet.layers.controller import Controller, Scope
-    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.session import LayerSession, Renaming
     from napari_unet.progress import Progress
     from napari_unet.task import Task
 
@@ -102,6 +103,8 @@ class Segmenter:
                 session.unfinished = task, finished
             if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
                 self._join_slices(job, session, lead)
+            elif error is None:
+                self._count(job, session, lead)
             else:
                 self._end(job, session, error, lead)
 
@@ -202,17 +205,36 @@ class Segmenter:
         def joined(ids: dict[int, int]) -> None:
             if job is self._job and session.alive():
                 session.rename(ids)
-            self._end(job, session, None, lead)
+            self._count(job, session, lead)
+
+        def found(part: Renaming) -> None:
+            if job is self._job and session.alive():
+                session.rename_in(part)
 
         self._runner.start(
             Job("Join slices", 0, job.generation),
             session.steps_to_join(),
-            lambda _: None,
+            found,
             joined,
             lambda error: self._end(job, session, error, lead),
         )
 
-    def _end(self, job: Job, session: LayerSession, error: Exception | None, lead: str) -> None:
+    def _count(self, job: Job, session: LayerSession, lead: str) -> None:
+        """Count what was found, of a large image in the background, and end."""
+        if lead or not session.is_large or job is not self._job or not session.alive():
+            self._end(job, session, None, lead)
+            return
+        self._runner.start(
+            Job("Count objects", 0, job.generation),
+            once(partial(count_ids, session.labels_layer.data)),
+            lambda _: None,
+            lambda count: self._end(job, session, None, lead, count),
+            lambda error: self._end(job, session, error, lead),
+        )
+
+    def _end(
+        self, job: Job, session: LayerSession, error: Exception | None, lead: str, count: int | None = None
+    ) -> None:
         desk = self._controller
         if job is not self._job:
             return
@@ -227,7 +249,7 @@ class Segmenter:
         else:
             session.rescan()
             note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
-            count = session.count(in_view=bool(lead))
+            count = session.count(in_view=bool(lead)) if count is None else count
             advice = _AFTER_LEARNING if lead else _CORRECT if count else _NOTHING_FOUND
             found = f"{lead or 'Found '}{session.in_words(count)}. {advice}"
             desk.say(f"{found}{' ' * bool(note)}{note}", "done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,10 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.corrections.attention import Attention
-from napari_unet.corrections.corrections import Corrections, Summary, rename
+from napari_unet.corrections.corrections import Corrections, Summary, places_of, rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.io import spill
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import once
 from napari_unet.layers.journal import Hints
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.turns import Turn
@@ -39,6 +39,19 @@ if TYPE_CHECKING:
 
 MAX_CUT = 2**24
 """Most pixels of a cut through an image that are compared while the window waits."""
+
+MAX_AT_ONCE = 2**26
+"""Most pixels of labels that are looked at while the window waits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Renaming:
+    """Where in a plane (T, Z) objects have to be given other ids: places of its labels and of what was predicted."""
+
+    plane: tuple[int, int]
+    labels: NDArray[np.intp]
+    prediction: NDArray[np.intp]
+    ids: dict[int, int]
 
 
 class LayerSession:
@@ -232,17 +245,44 @@ class LayerSession:
         """Whether objects go on from slice to slice."""
         return self.corrections.instances and self.image.is_volume
 
-    def steps_to_join(self) -> Steps:
-        """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels."""
-        self.rescan()
-        labels = self.labels
+    @property
+    def is_large(self) -> bool:
+        """Whether to look at all of the labels takes so long that the window must not wait for it."""
+        return int(np.prod(self.corrections.shape)) > MAX_AT_ONCE
 
-        def joins() -> dict[int, int]:
+    def steps_to_join(self) -> Steps:
+        """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels.
+
+        It returns which ids they have to be given, and of large labels tells plane by plane where, for `rename_in`.
+        """
+        self.rescan()
+        labels, corrections, large = self.labels, self.corrections, self.is_large
+
+        def steps() -> Generator[Renaming, None, dict[int, int]]:
             copy = spill.zeros(labels.shape, labels.dtype)
             copy[...] = labels
-            return self.corrections.joins(copy)
+            ids = corrections.joins(copy)
+            if not (large and ids):
+                return ids
+            for plane in corrections.planes():
+                found = Renaming(plane, places_of(ids, copy[plane]), places_of(ids, corrections.prediction[plane]), ids)
+                if len(found.labels) or len(found.prediction):
+                    yield found
+            return {}
 
-        return once(joins)
+        return steps
+
+    def rename_in(self, part: Renaming) -> None:
+        """Give objects other ids in one plane; what was changed meanwhile stays so."""
+        if self._stroke or self._held:
+            self._waiting.append(partial(self.rename_in, part))
+            return
+        for array, places in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
+            rename_at(array[part.plane], places, part.ids)
+        with self._quietly():
+            self._forget_undo()
+            if part.plane == self.place:
+                self.labels_layer.refresh(extent=False)
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted; not while these are saved."""
@@ -284,7 +324,7 @@ class LayerSession:
         self._edited = False
         planes = {self.place, *self._across()}
         if everything:
-            planes |= self._touched | set(self.corrections.supervised_planes())
+            planes |= self._touched
         self._touched -= planes
         before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
         if before != self.summary and (before.anything or self.summary.anything):
@@ -302,6 +342,7 @@ class LayerSession:
 
     def material(self, model: Model, channel: int | None) -> list[Material]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
+        self._touched.update(self.corrections.supervised_planes())
         self.rescan()
         return gather_material(self.image, self.labels, self.corrections, model, channel)
 
@@ -396,7 +437,7 @@ class LayerSession:
         return planes
 
     def _touch(self, kind: str, edit: Any) -> None:
-        """Note which planes an event may be about; those of an undo elsewhere are known to be corrected."""
+        """Note which planes an event may be about."""
         before, self._shown = self._shown, self.place
         painted = adapter.planes_of_edit(edit, self.layer, self.image) if kind == "paint" else None
         if painted is not None:
@@ -405,6 +446,8 @@ class LayerSession:
             self._touched.update(self.corrections.planes())  # the array was replaced, or a brush goes through slices
         elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
             self._touched.add(self._shown)
+            if kind == "set_data":  # an undo, which may be about another plane
+                self._touched.update(self.corrections.supervised_planes())
 
     def _hint(self, kind: str, event: Any) -> None:
         """Note which blocks an event is about."""
