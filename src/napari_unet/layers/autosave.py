@@ -160,7 +160,7 @@ class Autosave:
             project = self._controller.projects.present(session)
             if why_not(project):
                 return
-            job = Job(f"Keep a copy of {session.image.name}", 0)
+            job = Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
 
             def prepared(copy: Copy) -> None:
                 self._running -= 1
@@ -195,7 +195,7 @@ class Autosave:
         if refusal:
             self._say_once(refusal, refusal, "info")
             return False
-        job, watch = Job(f"Keep a copy of {session.image.name}", 0), Stopwatch()
+        job, watch = Job(f"Keep a copy of {session.image.name}", 0, quiet=True), Stopwatch()
         before, recorder = session.copy or session.spare, session.recorder
         project.journal = 1 if recorder is None else recorder.rotate()
         contents = {key: Content.of(key, session.labels, session.corrections) for key in (begun or ()) if begin}
@@ -420,7 +420,9 @@ class Autosave:
     def _remove(self, folders: Sequence[Path]) -> None:
         """Remove folders that nobody finds any more, in the background; what is left of them goes the next time."""
         if folders:
-            self._runner.start(Job("Tidy up", 0), once(partial(_remove, folders)), _nothing, _nothing, _nothing)
+            self._runner.start(
+                Job("Tidy up", 0, quiet=True), once(partial(_remove, folders)), _nothing, _nothing, _nothing
+            )
 
     def _say_once(self, what: str, text: str, level: Level) -> None:
         if what not in self._told:
