@@ -93,6 +93,7 @@ class Autosave:
         for signal in self._hinting:
             signal.connect(self._hint)
         self._prepared: WeakSet[LayerSession] = WeakSet()
+        self._refused: WeakSet[LayerSession] = WeakSet()  # too large
         controller.projects.changed.connect(self._on_projects)
         controller.projects.saved.connect(self._on_saved)
         controller.learner.changed.connect(self._on_models)
@@ -136,7 +137,12 @@ class Autosave:
     def _begin(self, session: LayerSession) -> None:
         """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
         hints = session.hints
-        if self._running or self._controller.projects.busy or (self._failed and self._tried.seconds < 10 * WAIT):
+        if (
+            session in self._refused
+            or self._running
+            or self._controller.projects.busy
+            or (self._failed and self._tried.seconds < 10 * WAIT)
+        ):
             return
         quick = session.corrections.seen.size <= QUICK
         if hints.models or (hints.anything and (hints.waiting >= WAIT or not quick)):
@@ -194,6 +200,7 @@ class Autosave:
         refusal = why_not(project)
         if refusal:
             self._say_once(refusal, refusal, "info")
+            self._refused.add(session)
             return False
         job, watch = Job(f"Keep a copy of {session.image.name}", 0, quiet=True), Stopwatch()
         before, recorder = session.copy or session.spare, session.recorder
