@@ -118,6 +118,29 @@ def test_another_model_of_the_history_by_choosing_it(labels, widget, taught, cli
     assert not panel.back.isEnabled()
 
 
+def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
+    """Also those that were not used, and those learned from an earlier one; choosing another model takes none away."""
+    panel = widget.learn_panel
+    click(panel.button)
+    wait_idle(widget)
+    panel.models.activated.emit(0)
+    wait_idle(widget)
+    taught.verdict, taught.threshold = Verdict(CHANCE), 0.25
+    click(panel.button)
+    wait_idle(widget)
+    assert widget.controller.choose_model("nuclei")
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == [
+        "tiny",
+        "20 steps, 0.50 → 0.80",
+        "20 steps, 0.50 → 0.55, from tiny, not used yet",
+        "nuclei",
+    ]
+    assert panel.models.currentIndex() == 3
+    panel.models.activated.emit(2)
+    wait_idle(widget)
+    assert panel.models.itemText(2) == "20 steps, 0.50 → 0.55, from tiny"
+
+
 def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):
     panel = widget.learn_panel
     assert not panel.pause.isEnabled()

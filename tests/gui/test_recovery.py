@@ -23,18 +23,23 @@ def test_painted_not_saved_and_recovered(
     look()
     canvas.press(30, 40)
     canvas.move(32, 44)
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    widget._keep_unsaved.setInterval(50)
-    qtbot.wait(300)
-    assert not list(recovery_folder().glob("*/*")), "not in the midst of a stroke"
+    assert (labels.data == 50).any()
+
+    def written() -> bool:
+        paths = list(recovery_folder().glob("*/*.unetproj"))
+        return bool(paths) and np.array_equal(Project.open(paths[0]).labels == 50, labels.data == 50)
+
+    qtbot.waitUntil(written, timeout=60_000)  # in the midst of a stroke
     canvas.move(32, 50)
     canvas.release(32, 50)
-    qtbot.waitUntil(lambda: bool(list(recovery_folder().glob("*/*.unetproj"))), timeout=60_000)
+    qtbot.waitUntil(written, timeout=60_000)
+    monkeypatch.setattr(autosave, "EVERY", 0.0)
+    widget._keep_unsaved.setInterval(50)
+    qtbot.waitUntil(lambda: bool(widget.controller.session.copy.mark), timeout=60_000)
     wait_idle(widget)
     widget._keep_unsaved.stop()
     (path,) = recovery_folder().glob("*/*.unetproj")
     assert np.array_equal(Project.open(path).labels, labels.data)
-    assert (labels.data == 50).any()
 
     other = another_window()
     assert other.image_panel.project.recovery.isHidden(), "it is in the hands of the first window"

@@ -19,7 +19,7 @@ from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
-from napari_unet.projects import arrays
+from napari_unet.projects import arrays, recovery
 from napari_unet.projects import journal as records
 from napari_unet.projects.journal import journals
 from napari_unet.projects.project import Project
@@ -255,6 +255,31 @@ def test_a_disk_that_is_full_is_told_once(desk: Any, monkeypatch: pytest.MonkeyP
     desk.session.recorder._since_problem.leave_out(-3600)
     noted(desk)
     same_own(desk, killed(desk))
+
+
+def test_a_folder_that_cannot_be_written_is_told_of_once(desk: Any) -> None:
+    recovery_folder().parent.mkdir(parents=True, exist_ok=True)
+    recovery_folder().touch()
+    said = len(desk.messages)
+    for value in (50, 51):
+        paint(desk, value)
+        noted(desk)
+        desk.autosave._tried.leave_out(-3600)
+    assert [message.level for message in desk.messages[said:]] == ["error"]
+    assert "could not be kept by itself" in desk.messages[-1].text
+    recovery_folder().unlink()
+    desk.autosave._tried.leave_out(-3600)
+    noted(desk)
+    same_own(desk, killed(desk))
+
+
+def test_what_is_too_large_is_told_once(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "LARGEST", 1000)
+    said = len(desk.messages)
+    for value in (50, 51):
+        paint(desk, value)
+        noted(desk)
+    assert ["too large" in message.text for message in desk.messages[said:]] == [True]
 
 
 def test_saved_by_its_user_it_is_gone(desk: Any, tmp_path: Path) -> None:

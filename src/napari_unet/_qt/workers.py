@@ -83,7 +83,7 @@ class QtRunner:
         """Begin; see `layers.jobs.Runner`."""
         task = _Task(steps, on_event, on_return, on_error)
         title, total = job.title, job.total
-        bar = progress(total=total or None, desc=title)
+        bar = None if job.quiet else progress(total=total or None, desc=title)
         # Qt handles all events that are waiting before it looks at the mouse: no more than two ever wait.
         room = threading.Semaphore(2)
 
@@ -104,14 +104,15 @@ class QtRunner:
             if not isinstance(event, _Outcome):
                 task.tell(event)
                 # Last, because napari's bar lets other events in while it draws: the next one of this job too.
-                if total and hasattr(event, "progress"):
+                if bar is not None and total and hasattr(event, "progress"):
                     bar.update(event.progress.done - bar.n)
             else:
                 task.end(event)
 
         def finished() -> None:
             task.clear()
-            bar.close()
+            if bar is not None:
+                bar.close()
             self._workers.remove(worker)
             if not self._workers:
                 self._tidy_soon()

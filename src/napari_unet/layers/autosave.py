@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from contextlib import suppress
 from functools import partial
@@ -14,8 +15,9 @@ from napari_unet.errors import Cancelled, UNetError
 from napari_unet.io.atomic import remove
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, once, sentence
-from napari_unet.layers.journal import MAX_BYTES, WAIT, Recorder, Writer
+from napari_unet.layers.journal import MAX_BYTES, WAIT, Recorder, Writer, about_blocks
 from napari_unet.progress import CancelToken, Stopwatch, drive
+from napari_unet.projects.journal import Content
 from napari_unet.projects.recovery import Copy, begin_steps, keep_steps, left_behind, why_not
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ SHARE = 0.05
 
 QUICK = 2**24
 """Most pixels of labels of which a copy is made at once, as when the window closes, which waits: about a second."""
+
+FIRST = 8
+"""Blocks that are written with the beginning of a copy, at most: those in which somebody paints just now."""
 
 LAST = 5.0
 """Seconds that a window which closes takes at most to write what has changed in a larger image."""
@@ -88,6 +93,7 @@ class Autosave:
         for signal in self._hinting:
             signal.connect(self._hint)
         self._prepared: WeakSet[LayerSession] = WeakSet()
+        self._refused: WeakSet[LayerSession] = WeakSet()  # too large
         controller.projects.changed.connect(self._on_projects)
         controller.projects.saved.connect(self._on_saved)
         controller.learner.changed.connect(self._on_models)
@@ -131,14 +137,21 @@ class Autosave:
     def _begin(self, session: LayerSession) -> None:
         """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
         hints = session.hints
-        if self._running or self._controller.projects.busy or (self._failed and self._tried.seconds < 10 * WAIT):
+        if (
+            session in self._refused
+            or self._running
+            or self._controller.projects.busy
+            or (self._failed and self._tried.seconds < 10 * WAIT)
+        ):
             return
-        if hints.models or (hints.anything and hints.waiting >= WAIT):
-            if hints.models or (session.corrections.seen.size <= QUICK and not session.painting):
+        quick = session.corrections.seen.size <= QUICK
+        if hints.models or (hints.anything and (hints.waiting >= WAIT or not quick)):
+            if hints.models or (quick and not session.painting):
                 hints.models = False
                 self._keep(session, dict(hints.urgent))
             else:
-                self._keep(session, begin=True)
+                first = itertools.islice(hints.urgent.items(), FIRST)
+                self._keep(session, dict(first), begin=True)
                 if session not in self._round:
                     self._round.insert(0, session)
         elif session.spare is None and session.copy is None:
@@ -153,7 +166,7 @@ class Autosave:
             project = self._controller.projects.present(session)
             if why_not(project):
                 return
-            job = Job(f"Keep a copy of {session.image.name}", 0)
+            job = Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
 
             def prepared(copy: Copy) -> None:
                 self._running -= 1
@@ -187,10 +200,13 @@ class Autosave:
         refusal = why_not(project)
         if refusal:
             self._say_once(refusal, refusal, "info")
+            self._refused.add(session)
             return False
-        job, watch = Job(f"Keep a copy of {session.image.name}", 0), Stopwatch()
+        job, watch = Job(f"Keep a copy of {session.image.name}", 0, quiet=True), Stopwatch()
         before, recorder = session.copy or session.spare, session.recorder
         project.journal = 1 if recorder is None else recorder.rotate()
+        contents = {key: Content.of(key, session.labels, session.corrections) for key in (begun or ()) if begin}
+        about = about_blocks(session.corrections)
         for key in begun or ():
             session.hints.urgent.pop(key, None)
         session.hints.since = None
@@ -232,7 +248,7 @@ class Autosave:
         session.hold(True)
         steps: Steps = partial(keep_steps, project, before, session.saved_mark, job.cancel)
         if begin:
-            steps = partial(begin_steps, project, before, job.cancel)
+            steps = partial(begin_steps, project, before, job.cancel, contents, about)
         self._runner.start(job, steps, take, kept, failed)
         return True
 
@@ -411,7 +427,9 @@ class Autosave:
     def _remove(self, folders: Sequence[Path]) -> None:
         """Remove folders that nobody finds any more, in the background; what is left of them goes the next time."""
         if folders:
-            self._runner.start(Job("Tidy up", 0), once(partial(_remove, folders)), _nothing, _nothing, _nothing)
+            self._runner.start(
+                Job("Tidy up", 0, quiet=True), once(partial(_remove, folders)), _nothing, _nothing, _nothing
+            )
 
     def _say_once(self, what: str, text: str, level: Level) -> None:
         if what not in self._told:

@@ -39,6 +39,8 @@ class Job:
         Of the controller when the job began; what a job of an older generation reports is dropped.
     note : str
         What the user was told of it while it ran, and is told again at the end.
+    quiet : bool
+        Whether nobody asked for it, so that it is not shown: napari takes a tenth of a second to draw a bar.
     """
 
     title: str
@@ -46,6 +48,7 @@ class Job:
     generation: int = 0
     cancel: CancelToken = field(default_factory=CancelToken)
     note: str = ""
+    quiet: bool = False
 
 
 class Runner(Protocol):

@@ -175,7 +175,7 @@ class Recorder:
                 return
             del hints.urgent[key]
             content = Content.of(key, labels, session.corrections)
-            about = {"last_id": session.corrections.last_id, "zero": session.corrections.zero_is_background}
+            about = about_blocks(session.corrections)
             self._writer.put(partial(self._write, self._journal, key, content, about))
         self._scan(session, labels)
 
@@ -274,6 +274,11 @@ class Recorder:
             return False
         self.problem = ""
         return True
+
+
+def about_blocks(corrections: Corrections) -> dict[str, Any]:
+    """Return what is noted with every block."""
+    return {"last_id": corrections.last_id, "zero": corrections.zero_is_background}
 
 
 class Writer:

@@ -26,16 +26,16 @@ from napari_unet.io.lock import Lock
 from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
 from napari_unet.projects.images import COPY, copy_pixels, glimpse
-from napari_unet.projects.journal import journals
+from napari_unet.projects.journal import Journal, journals
 from napari_unet.projects.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken
     from napari_unet.projects.arrays import Block
-    from napari_unet.projects.journal import Key
+    from napari_unet.projects.journal import Content, Key
 
 MOST = 5
 """So many copies that were left behind are kept in any case, the newest."""
@@ -280,9 +280,31 @@ def keep_steps(
     return (yield from _saved_steps(project, copy, cancel))
 
 
-def begin_steps(project: Project, copy: Copy | None, cancel: CancelToken) -> Generator[Block, None, Copy]:
-    """Begin a copy that a journal goes on from: of an image with nothing in its labels; for errors see `keep_steps`."""
-    return (yield from _saved_steps(project, copy, cancel, empty=True))
+def begin_steps(
+    project: Project,
+    copy: Copy | None,
+    cancel: CancelToken,
+    blocks: Mapping[Key, Content] | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Generator[Block, None, Copy]:
+    """Begin a copy that a journal goes on from: of an image with nothing in its labels.
+
+    `blocks` are the first in that journal; `about` is noted with them. For errors see `keep_steps`.
+    """
+    target = yield from _saved_steps(project, copy, cancel, empty=True)
+    journal = Journal(target.folder, target.next_journal())
+    try:
+        for key, content in (blocks or {}).items():
+            journal.append_block(key, content, dict(about or {}))
+        journal.sync()
+    except (OSError, FileFormatError) as error:
+        if target is not copy:
+            remove(target.discard())
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise FileFormatError(f"{recovery_folder()} cannot be written to: {why}.") from error
+    finally:
+        journal.close()
+    return target
 
 
 def _saved_steps(
