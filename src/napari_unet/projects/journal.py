@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import struct
+import weakref
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -168,6 +169,7 @@ class Journal:
             raise FileFormatError("the disk is full")
         if self._file is None:
             self._file = (self._folder / f"journal-{self.number}.bin").open("w+b")
+            weakref.finalize(self, self._file.close)
         record = _HEADER.pack(_MAGIC, len(text), len(body), _checksum(text, body)) + text + body
         try:
             self._file.write(record)
