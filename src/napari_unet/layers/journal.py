@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -15,7 +15,6 @@ from napari_unet.projects.models import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -295,14 +294,19 @@ class Writer:
         return len(self._tasks)
 
     def put(self, task: Callable[[], None]) -> Future[None]:
-        """Have something done."""
-        future = self._pool.submit(task)
+        """Have something done; at once where the interpreter ends, and what was begun before is done by then."""
+        try:
+            future = self._pool.submit(task)
+        except RuntimeError:
+            task()
+            future = Future()
+            future.set_result(None)
         self._tasks.append(future)
         return future
 
     def settle(self) -> None:
         """Wait until all is done."""
-        self._pool.submit(lambda: None).result()
+        self.put(lambda: None).result()
 
     def close(self) -> None:
         """Do what is left, and no more."""
