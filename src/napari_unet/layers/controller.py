@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_unet.errors import UNetError, UntrainedModelError
-from napari_unet.layers import adapter
+from napari_unet.layers import adapter, canvas
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.guide import Guide
 from napari_unet.layers.learner import Learner
@@ -293,10 +293,10 @@ class Controller:
         if scope == "stack":
             return None
         purpose = "segment what is in view"
-        adapter.check_on_canvas(self.viewer, self._layer, image, purpose)
+        canvas.check_on_canvas(self.viewer, self._layer, image, purpose)
         if scope == "slice" or self.viewer.dims.ndisplay == 3:
             return None
-        field = adapter.field_in_view(self.viewer, self._layer, image)
+        field = canvas.field_in_view(self.viewer, self._layer, image)
         if field[0].stop == 0:
             raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
         return field

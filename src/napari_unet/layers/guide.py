@@ -9,7 +9,7 @@ from napari_unet.corrections.places import CELL, MOST_PLACES
 from napari_unet.corrections.reviewing import looked_at
 from napari_unet.corrections.suspicion import Suspicion
 from napari_unet.errors import UNetError
-from napari_unet.layers import adapter
+from napari_unet.layers import adapter, canvas
 
 if TYPE_CHECKING:
     from napari_unet.corrections.attention import Place
@@ -49,7 +49,7 @@ class Guide:
             desk.say("Switch to the 2D view to be shown where to look next.", "error")
             return
         try:
-            adapter.check_on_canvas(
+            canvas.check_on_canvas(
                 desk.viewer, session.layer, session.image, "be shown where to look next", sliders=False
             )
             settled = partial(looked_at, session.corrections, session.labels, width=CELL)

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
-from napari_unet.layers import adapter
+from napari_unet.layers import adapter, canvas
 from napari_unet.layers.turns import Turn
 from napari_unet.objects.targets import boundaries
 
@@ -222,7 +222,7 @@ class Overlay:
         if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
             return cells  # in 3D it would be one thick slab
         try:
-            adapter.check_on_canvas(session.viewer, session.layer, session.image, "see what is reviewed")
+            canvas.check_on_canvas(session.viewer, session.layer, session.image, "see what is reviewed")
             labels = session.labels[plane]
         except UNetError:
             return cells

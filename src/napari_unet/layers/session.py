@@ -14,7 +14,7 @@ from napari_unet.corrections.attention import Attention
 from napari_unet.corrections.corrections import Corrections, Summary, places_of, rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.io import spill
-from napari_unet.layers import adapter
+from napari_unet.layers import adapter, canvas
 from napari_unet.layers.journal import Hints
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.turns import Turn
@@ -170,7 +170,7 @@ class LayerSession:
     @property
     def field(self) -> tuple[slice, slice]:
         """Pixels (Y, X) in view; none where the image lies beside the canvas."""
-        return adapter.field_in_view(self.viewer, self.layer, self.image)
+        return canvas.field_in_view(self.viewer, self.layer, self.image)
 
     def in_view(self, purpose: str) -> tuple[tuple[int, int], tuple[slice, slice], NDArray[np.bool_] | None]:
         """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
@@ -180,9 +180,9 @@ class LayerSession:
         UNetError
             If there are none; the sentence says what to do for the `purpose`.
         """
-        adapter.check_on_canvas(self.viewer, self.layer, self.image, purpose)
+        canvas.check_on_canvas(self.viewer, self.layer, self.image, purpose)
         field = self.field
-        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        where = canvas.pixels_in_view(self.viewer, self.layer, self.image, field)
         if field[0].stop == 0 or not (where is None or where.any()):
             raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
         return self.place, field, where
@@ -311,7 +311,7 @@ class LayerSession:
         if not in_view:
             return count_ids(self.labels_layer.data)
         field = self.field
-        where = adapter.pixels_in_view(self.viewer, self.layer, self.image, field)
+        where = canvas.pixels_in_view(self.viewer, self.layer, self.image, field)
         labels = self.labels[(*self.place, *field)]
         return count_ids(labels if where is None else labels[where])
 
@@ -424,12 +424,12 @@ class LayerSession:
 
     def _across(self) -> set[tuple[int, int]]:
         """Return the planes that are on the canvas from the side, or in 3D, and may have changed there."""
-        frames, slices = adapter.planes_on_canvas(self.viewer, self.layer, self.image)
+        frames, slices = canvas.planes_on_canvas(self.viewer, self.layer, self.image)
         if len(frames) == len(slices) == 1:
             return set()
         planes = {(t, z) for t, z in self._touched | set(self.corrections.supervised_planes())}
         planes = {(t, z) for t, z in planes if t in frames and z in slices}
-        cut = adapter.cut_on_canvas(self.viewer, self.layer, self.image)
+        cut = canvas.cut_on_canvas(self.viewer, self.layer, self.image)
         labels, prediction = self.labels[cut], self.corrections.prediction[cut]
         if labels.size <= MAX_CUT:
             changed = np.nonzero((labels != prediction).any(axis=(2, 3)))

@@ -1,7 +1,7 @@
 """A stroke that does not touch the selected object is an object of its own: it is painted with an id that nothing has.
 
 napari paints with the selected label whatever it is, so that whoever paints two missed cells one after the other would
-make one object of them, which may be a third one's.
+make one object of them, which may be a third one's. A number that the user has typed is painted with as it is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Strokes:
         self._viewer, self._layer, self._corrections = viewer, layer, corrections
         self._spatial, self._widen = frozenset(spatial), widen
         self._known = 0  # the largest id that was painted with
-        self._large: set[int] = set()  # ids that new objects are not numbered on from, and that were painted with
+        self._typed: int | None = None  # an id of the user's own choice: not that of an object, nor just the next one
         self._by_hand = self._selecting = self._in_polygon = False
         self._before: int | None = None  # the label that was selected when the stroke under way began
         self._boxes: list[tuple[_Box, NDArray[np.bool_] | None]] = []  # where it went, and what was that object there
@@ -80,7 +80,7 @@ class Strokes:
         if not draws or label == 0 or not layer.editable or self._viewer.dims.ndisplay == 3:
             return
         begun, self._in_polygon = self._in_polygon, mode == "polygon"
-        if begun or not self._used(label):
+        if begun or label == self._typed or not self._used(label):
             return
         place = np.asarray(layer.world_to_data(event.position), float)
         if mode == "fill":
@@ -132,13 +132,12 @@ class Strokes:
         if not own:
             return
         self._by_hand = False
-        if label >= COUNTED_IDS:
-            self._large.add(label)
-        else:
+        if label < COUNTED_IDS:
             self._known = max(self._known, label)
-        if self._layer.mode == "polygon" and label:
+        if self._layer.mode == "polygon":
             self._in_polygon = False
-            self._select(self._fresh())
+            if label not in (0, self._typed):
+                self._select(self._fresh())
 
     def close(self) -> None:
         """Follow no longer."""
@@ -149,7 +148,7 @@ class Strokes:
 
     def _used(self, label: int) -> bool:
         """Whether an object has or had an id."""
-        return label in self._large or label <= self._largest()
+        return label <= self._largest()
 
     def _largest(self) -> int:
         """Return the largest id that is known of, from which new objects are numbered on."""
@@ -180,7 +179,8 @@ class Strokes:
             self._selecting = False
 
     def _on_selected(self, event: Any = None) -> None:
-        self._by_hand = not self._selecting
+        label, self._by_hand = self._layer.selected_label, not self._selecting
+        self._typed = label if self._by_hand and label > self._largest() + 1 else None
 
     def _on_mode(self, event: Any = None) -> None:
         self._in_polygon = False
