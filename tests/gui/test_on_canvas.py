@@ -9,6 +9,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_unet.layers.adapter import camera_of
+
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
@@ -34,7 +36,7 @@ def test_the_field_is_what_napari_draws(stack: Any, look: Any, closer: float, pi
 
 
 def test_the_field_does_not_wait_for_the_canvas_to_be_drawn(stack: Any, viewer: Any, canvas: Any) -> None:
-    viewer.camera.zoom *= 8
+    camera_of(viewer).zoom *= 8
     canvas.key(Qt.Key.Key_R)
     reviewed = np.asarray(stack.corrections.reviewed)
     assert 0 < reviewed.sum() < 96 * 96 / 4

@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from hand_made import squares
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.changes import Look
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(ViewerModel, "canvas") and "canvas" not in getattr(ViewerModel, "model_fields", {}),
+    reason="before 0.9 napari has no canvas whose size can be set",
+)
 
 ROLL = "Roll the dimensions until Y and X are on the canvas, to "
 

@@ -83,7 +83,7 @@ def field_in_view(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
         _is_whole(viewer, layer, letters) and _is_square(viewer, layer, image)
     ):
         return slice(0, image.size("Y")), slice(0, image.size("X"))
-    low, high = _canvas(viewer)
+    low, high = _canvas(viewer, layer)
     point = np.asarray(viewer.dims.point, float)
     pixels = []
     for first in (low[0], high[0]):
@@ -110,7 +110,7 @@ def pixels_in_view(viewer: Any, layer: Any, image: Image, field: tuple[slice, sl
     at, along_y, along_x = _steps_on_canvas(viewer, layer, image)
     rows, columns = (np.arange(part.start, part.stop) for part in field)
     first, last = np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
-    for start, step_y, step_x, low, high in zip(at, along_y, along_x, *_canvas(viewer), strict=True):
+    for start, step_y, step_x, low, high in zip(at, along_y, along_x, *_canvas(viewer, layer), strict=True):
         begin = start + step_y * rows
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = np.sort([(low - begin) / step_x, (high - begin) / step_x], axis=0)
@@ -151,8 +151,16 @@ def _shows_plane(viewer: Any, layer: Any, image: Image) -> bool:
     return {letters[axis] for axis in axes_on_canvas(viewer, layer)} == {"Y", "X"}
 
 
-def _canvas(viewer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _canvas(viewer: Any, layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the corners of a canvas with a plane on it, in the viewer's world along the displayed axes."""
+    if not hasattr(viewer, "canvas"):  # before 0.9 napari does not tell how large it is, but what of a layer was drawn
+        corners = np.asarray(layer.corner_pixels, float)
+        if layer.multiscale:
+            corners = corners * layer.downsample_factors[layer.data_level]
+        shown = axes_on_canvas(viewer, layer)
+        first, last = corners[0] - 0.5, corners[1] + 0.5
+        drawn = np.array([np.asarray(layer.data_to_world(corner))[shown] for corner in (first, last)])
+        return drawn.min(axis=0), drawn.max(axis=0)
     center = np.asarray(camera_of(viewer).center, float)[-2:]
     half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), float) / camera_of(viewer).zoom / 2
     return center - half, center + half
