@@ -93,6 +93,7 @@ class UNetWidget(QWidget):
             self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
+        self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
@@ -106,6 +107,7 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._note_changes.stop()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
@@ -122,6 +124,9 @@ class UNetWidget(QWidget):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_down()
         super().changeEvent(event)
+
+    def _on_removed(self, event: Any = None) -> None:
+        self.runner.tidy_soon()
 
     def _on_message(self, message: Message) -> None:
         light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
