@@ -82,7 +82,7 @@ def work(viewer: Any, widget: Any, live: Any, until: Any, *, learn: bool) -> Non
         until(lambda: not controller.busy)
     live(0.5)
     viewer.layers.clear()
-    live(1.0)
+    live(2.0)  # memory is given back a second after
 
 
 def rounds(way: str, number: int, seconds: float) -> None:

@@ -331,7 +331,8 @@ def test_another_model_chosen_while_it_learns(segmented, widget, click, qtbot, w
     click(widget.learn_panel.stop)
     wait_idle(widget)
     assert widget.controller.model.name == "other"
-    assert "in the list of the Learn panel" in widget.status.text()
+    assert "is in the list of the Learn panel" in widget.status.text()
+    assert [generation.learned for generation in widget.controller.learner.history] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,8 @@ from napari_unet.learning.gate import Verdict
 from napari_unet.learning.session import StepReport
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
+
+ELSEWHERE: weakref.WeakSet[UNet] = weakref.WeakSet()
 
 
 @pytest.fixture
@@ -39,11 +42,23 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
     return given
 
 
+@pytest.fixture(autouse=True)
+def elsewhere() -> Any:
+    """Networks of other tests, which are none of ours."""
+    gc.collect()
+    ELSEWHERE.update(thing for thing in gc.get_objects() if issubclass(type(thing), UNet))
+    yield
+    ELSEWHERE.clear()
+
+
 def alive(*kinds: type) -> list[int]:
-    """Count the instances of some classes."""
+    """Count the instances of some classes that were made since the test began."""
     gc.collect()
     things = gc.get_objects()
-    return [sum(issubclass(type(thing), kind) for thing in things) for kind in kinds]
+    return [
+        sum(issubclass(type(thing), kind) and not (kind is UNet and thing in ELSEWHERE) for thing in things)
+        for kind in kinds
+    ]
 
 
 def arrays(shape: tuple[int, ...]) -> int:

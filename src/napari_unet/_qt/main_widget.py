@@ -96,6 +96,7 @@ class UNetWidget(QWidget):
             self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
+        self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
         self.setAcceptDrops(True)
@@ -116,6 +117,7 @@ class UNetWidget(QWidget):
         if self._project_drops is not None:
             self._project_drops.release()
         self._note_changes.stop()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
@@ -152,6 +154,9 @@ class UNetWidget(QWidget):
             self.controller.open(paths)
         else:
             self.controller.say("Only files and folders on this computer can be dropped here.", "error")
+
+    def _on_removed(self, event: Any = None) -> None:
+        self.runner.tidy_soon()
 
     def _on_message(self, message: Message) -> None:
         light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128

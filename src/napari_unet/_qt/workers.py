@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import importlib
 import os
 import sys
@@ -71,6 +70,10 @@ class QtRunner:
     def __init__(self) -> None:
         self._workers: list[Any] = []
         self._closed = threading.Event()
+        self._tidy = QTimer()
+        self._tidy.setSingleShot(True)
+        self._tidy.setInterval(1000)
+        self._tidy.timeout.connect(self._give_back)
 
     def start(
         self,
@@ -114,8 +117,8 @@ class QtRunner:
             if bar is not None:
                 bar.close()
             self._workers.remove(worker)
-            if not self._workers:
-                self._tidy_soon()
+            _disconnected(worker)  # else the worker and what it calls hold each other, where Python cannot see it
+            self.tidy_soon()
 
         worker = create_worker(work)
         self._workers.append(worker)
@@ -123,14 +126,13 @@ class QtRunner:
         worker.finished.connect(finished)
         worker.start()
 
-    def _tidy_soon(self) -> None:
-        """Give memory back to the system when nothing has run for a moment."""
+    def tidy_soon(self) -> None:
+        """Give memory back to the system when nothing has run, and no layer was removed, for a moment."""
+        self._tidy.start()
 
-        def tidy() -> None:
-            if not (self._workers or self._closed.is_set()):
-                threading.Thread(target=give_back, name="give back", daemon=True).start()
-
-        QTimer.singleShot(1000, tidy)
+    def _give_back(self) -> None:
+        if not (self._workers or self._closed.is_set()):
+            threading.Thread(target=give_back, name="give back", daemon=True).start()
 
     @property
     def busy(self) -> bool:
@@ -140,6 +142,7 @@ class QtRunner:
     def close(self) -> None:
         """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
         self._closed.set()
+        self._tidy.stop()
         for worker in self._workers:
             with contextlib.suppress(RuntimeError):  # where the interpreter ends, Qt may have let go of it already
                 worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
@@ -159,9 +162,15 @@ class QtRunner:
         return None
 
 
+def _disconnected(worker: Any) -> None:
+    """Have a worker call nobody any more."""
+    for signal in (worker.yielded, worker.finished):
+        with contextlib.suppress(RuntimeError, TypeError):  # it is not connected, or Qt has let go of it
+            signal.disconnect()
+
+
 def give_back() -> None:
     """Give the system back what was freed: workers come and go, and glibc keeps a heap for each of their threads."""
-    gc.collect()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
