@@ -37,8 +37,8 @@ def test_he_initialisation():
     torch.manual_seed(0)
     conv = UNet(unet2015()).down[2][2]
     expected = np.sqrt(2 / (conv.in_channels * 9))
-    assert float(conv.weight.std()) == pytest.approx(expected, rel=0.02)
-    assert float(conv.bias.abs().max()) == 0
+    assert conv.weight.std().item() == pytest.approx(expected, rel=0.02)
+    assert conv.bias.abs().max().item() == 0
 
 
 def test_no_map_is_much_stronger_or_weaker_than_another_at_first(tiny_net):

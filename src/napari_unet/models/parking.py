@@ -116,7 +116,8 @@ def tidy(home: Path) -> None:
             if lock is None:
                 continue
             lock.release()
-            if time.time() - max(file.stat().st_mtime for file in run.iterdir()) > MIN_AGE:
+            written = [file.stat().st_mtime for file in run.iterdir() if file.name != _LOCK]  # that was opened just now
+            if time.time() - max(written, default=0.0) > MIN_AGE:
                 remove(run)
                 del sizes[run]
 
