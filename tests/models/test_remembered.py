@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING
 from weakref import ref
 
 from hand_made import bright
-from napari_unet.models.model import Model
 from napari_unet.models.remembered import remembered
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
 
 
 def test_once_for_each_model():
