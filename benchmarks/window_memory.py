@@ -3,7 +3,7 @@
     xvfb-run -a -s "-screen 0 1920x1200x24" python benchmarks/window_memory.py [--rounds 27] [--seconds 6]
 
 A round is: open the sample (520 x 696), segment it, erase three objects, learn for six seconds, undo, go back, remove
-all layers. Beside it, in a process of their own each: `napari`, three layers of that size added and removed; and
+all layers. Beside it, in a process of their own each, at the same time: `napari`, three layers of that size added and removed; and
 `segment`, where nothing is learned. What a round costs is the slope of the resident memory (RSS) over the rounds; the
 first third, in which libraries are loaded and caches filled, is left out. After every round are counted: sessions,
 arrays of corrections, networks in memory, and the bytes of all torch tensors that are alive.
@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def work(viewer: Any, widget: Any, live: Any, until: Any, *, learn: bool) -> Non
         until(lambda: not controller.busy)
     live(0.5)
     viewer.layers.clear()
-    live(2.0)  # memory is given back a second after
+    live(1.0)
 
 
 def rounds(way: str, number: int, seconds: float) -> None:
@@ -107,6 +108,7 @@ def rounds(way: str, number: int, seconds: float) -> None:
         else:
             work(viewer, widget, live, until, learn=way != "segment")
         counts = alive()
+        live(2.5)  # a second after the last job has ended, memory is given back to the system
         found.append({"rss, MB": round(process.memory_info().rss / 1e6, 1)} | counts)
         print(json.dumps(found[-1]), flush=True)
     os._exit(0)
@@ -131,17 +133,20 @@ def main() -> None:
     from _results import write_result
 
     figures: dict[str, Any] = {"rounds": arguments.rounds, "learning, seconds": arguments.seconds}
-    for way in WAYS:
-        command = [sys.executable, __file__, "--way", way, "--rounds", str(arguments.rounds)]
-        with tempfile.TemporaryDirectory() as home:
-            run = subprocess.run(
-                [*command, "--seconds", str(arguments.seconds)],
-                stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"NAPARI_UNET_HOME": home},
-            )  # fmt: skip
-        rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-        values = [row["rss, MB"] for row in rows]
-        figures[way] = {"MB a round": slope(values), "rss, MB": values, "after the last": rows[-1]}
-        print(way, figures[way], flush=True)
+    with ExitStack() as stack:
+        runs = {}
+        for way in WAYS:
+            home = stack.enter_context(tempfile.TemporaryDirectory())
+            command = [sys.executable, __file__, "--way", way, "--rounds", str(arguments.rounds)]
+            command += ["--seconds", str(arguments.seconds)]
+            environment = os.environ | {"NAPARI_UNET_HOME": home}
+            runs[way] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for way, run in runs.items():
+            rows = [json.loads(line) for line in run.communicate()[0].splitlines() if line.startswith("{")]
+            assert len(rows) == arguments.rounds, f"{way} did not come to its end"
+            values = [row["rss, MB"] for row in rows]
+            figures[way] = {"MB a round": slope(values), "rss, MB": values, "after the last": rows[-1]}
+            print(way, figures[way], flush=True)
     for way in WAYS[1:]:
         figures[way]["MB a round above napari's"] = round(
             figures[way]["MB a round"] - figures["napari"]["MB a round"], 2

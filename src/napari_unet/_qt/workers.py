@@ -70,6 +70,7 @@ class QtRunner:
     def __init__(self) -> None:
         self._workers: list[Any] = []
         self._closed = threading.Event()
+        few_heaps()
         self._tidy = QTimer()
         self._tidy.setSingleShot(True)
         self._tidy.setInterval(1000)
@@ -169,8 +170,15 @@ def _disconnected(worker: Any) -> None:
             signal.disconnect()
 
 
+def few_heaps() -> None:
+    """Have glibc keep two heaps, not eight for each core: each holds on to what its threads needed most."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
+
+
 def give_back() -> None:
-    """Give the system back what was freed: workers come and go, and glibc keeps a heap for each of their threads."""
+    """Give the system back what was freed."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
