@@ -3,10 +3,10 @@
     xvfb-run -a -s "-screen 0 1920x1200x24" python benchmarks/window_memory.py [--rounds 27] [--seconds 6]
 
 A round is: open the sample (520 x 696), segment it, erase three objects, learn for six seconds, undo, go back, remove
-all layers. Beside it, in a process of their own each, at the same time: `napari`, three layers of that size added and removed; and
-`segment`, where nothing is learned. What a round costs is the slope of the resident memory (RSS) over the rounds; the
-first third, in which libraries are loaded and caches filled, is left out. After every round are counted: sessions,
-arrays of corrections, networks in memory, and the bytes of all torch tensors that are alive.
+all layers. Beside it, at the same time, in a process of their own each: `napari`, three layers of that size added and
+removed; and `segment`, where nothing is learned. What a round costs is the slope of the resident memory (RSS) over the
+rounds; the first third, in which libraries are loaded and caches filled, is left out. After every round are counted:
+sessions, arrays of corrections, networks in memory, and the bytes of all torch tensors that are alive.
 """
 
 from __future__ import annotations
