@@ -75,7 +75,7 @@ def segment_file(
     image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
     check_writable(job.target)
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
-    image = _told_of_its_place(image, job.target)
+    image = _told_of_its_place(image, job)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     image, model = sized(image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
@@ -106,13 +106,13 @@ def segment_file(
     }
 
 
-def _told_of_its_place(image: Image, target: Path) -> Image:
+def _told_of_its_place(image: Image, job: FileJob) -> Image:
     """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
     where = image.placement
     lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
-    if target.suffix.lower() == ".zarr" or not lies:
+    if job.as_zarr or not lies:
         return image
-    note = f"{target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
+    note = f"{job.target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
     return replace(image, notes=(*image.notes, note))
 
 

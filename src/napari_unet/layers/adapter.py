@@ -342,11 +342,9 @@ def painted_parts(event: Any, viewer: Any, layer: Any, image: Image) -> list[tup
         letters.insert(axis, "C")
     found: list[dict[str, slice]] = []
     if event.type == "paint":
-        for atom in event.value:
-            parts = (
-                atom[0] if all(isinstance(part, slice) for part in atom[0]) else [_range(index) for index in atom[0]]
-            )
-            found.append(dict(zip(letters, parts, strict=True)))
+        for change in event.value:
+            parts = _changed_along(change, layer, image).items()
+            found.append({letter: part if isinstance(part, slice) else _range(part) for letter, part in parts})
     elif event.type == "labels_update":
         shown = [letters[index - (viewer.dims.ndim - len(letters))] for index in viewer.dims.displayed]
         sizes = zip(event.offset, event.data.shape, strict=False)
@@ -354,6 +352,14 @@ def painted_parts(event: Any, viewer: Any, layer: Any, image: Image) -> list[tup
         frame, z = current_place(viewer, layer, image)
         found[0] = {"T": slice(frame, frame + 1), "Z": slice(z, z + 1)} | found[0]
     return [(box.get("T", slice(0, 1)), box.get("Z", slice(0, 1)), box["Y"], box["X"]) for box in found]
+
+
+def _changed_along(change: Any, layer: Any, image: Image) -> dict[str, Any]:
+    """Return the part, or the indices, that were changed along each axis of `image.label_axes`."""
+    where, axis = list(getattr(change, "slice_key", None) or change[0]), channel_axis(layer, image)
+    if axis is not None:
+        where.pop(axis)
+    return dict(zip(image.label_axes, where, strict=True))
 
 
 def _range(index: Any) -> slice:
@@ -382,14 +388,10 @@ def planes_of_edit(edit: Any, layer: Any, image: Image) -> set[tuple[int, int]] 
     layer, image
         The labels are those of.
     """
-    letters, axis = image.label_axes, channel_axis(layer, image)
     planes: set[tuple[int, int]] = set()
     try:
         for change in edit:
-            where = list(getattr(change, "slice_key", None) or change[0])
-            if axis is not None:
-                where.pop(axis)
-            found = dict(zip(letters, where, strict=True))
+            found = _changed_along(change, layer, image)
             spans = [
                 range(*part.indices(image.size(letter))) if isinstance(part, slice) else np.unique(part).tolist()
                 for letter, part in ((letter, found.get(letter, slice(0, 1))) for letter in "TZ")
