@@ -21,8 +21,8 @@ XVFB := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 192
 NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
 endif
 
-LOWEST_TESTS := tests/io tests/layers tests/models tests/nets tests/objects tests/projects tests/tiling tests/test_api.py \
-	tests/test_blockwise.py tests/test_cli.py tests/test_packaging.py tests/test_pipeline.py tests/gui/test_main_job.py
+LOWEST_TESTS := tests/inference tests/io tests/layers tests/models tests/nets tests/objects tests/projects tests/tiling \
+	tests/test_api.py tests/test_cli.py tests/test_packaging.py tests/gui/test_main_job.py
 
 SHIPPED := nuclei cells_phase nuclei3d axons
 
@@ -82,10 +82,10 @@ lowest: $(LOWEST)/.ready
 		--ignore tests/tiling/test_monai.py $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 models:
-	@echo "The shipped models are made with these commands, an hour or more each on a CPU; training/README.md says what"
+	@echo "The shipped models are made with these commands, an hour or more each on a CPU; recipes/README.md says what"
 	@echo "DATA holds. Training that was interrupted goes on where it was."
 	@for name in $(SHIPPED); do \
-	  echo "  $(BIN)/python training/$$name.py train --data DATA && $(BIN)/python training/$$name.py finish --data DATA"; \
+	  echo "  $(BIN)/python recipes/$$name.py train --data DATA && $(BIN)/python recipes/$$name.py finish --data DATA"; \
 	done
 
 screenshots: $(VENV)/.demo
@@ -97,7 +97,7 @@ figures: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find src tests tools training benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools recipes docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- The environment. A stamp is touched when its step is done, so nothing is set up twice.
 

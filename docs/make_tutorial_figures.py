@@ -24,13 +24,14 @@ from PIL import Image
 from torch.nn import functional as F  # noqa: N812
 
 from napari_unet import evaluate, load_model, segment
-from napari_unet.benchmarks.classical import ObjectPipeline
-from napari_unet.learning.augment import Augmentation, draw_patch
-from napari_unet.learning.sampling import make_sample
 from napari_unet.models.normalize import measure, normalize
 from napari_unet.nets.geometry import output_size, valid_margin
 from napari_unet.nets.spec import unet2015
 from napari_unet.objects.targets import border_weights
+from napari_unet.training.augmentation import draw_patch
+from napari_unet.training.config import Augmentation
+from napari_unet.training.samples import make_sample
+from napari_unet_benchmarks.classical import ObjectPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from scipy import ndimage
 
-from napari_unet import network
+from napari_unet.inference import tile_runner
 from napari_unet.io.readers import read_image
 from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
@@ -119,16 +119,16 @@ def bright_model():
 
 @pytest.fixture
 def slow_tiles(monkeypatch):
-    """Have the network go through its tiles in small blocks, and wait in each so that it can be told."""
+    """Have the tile_runner go through its tiles in small blocks, and wait in each so that it can be told."""
     monkeypatch.setattr(blocked, "BLOCK_BYTES", 2**14)
-    monkeypatch.setattr(network, "TELL_EVERY", 0.001)
-    on_block = network.Inference._on_block
+    monkeypatch.setattr(tile_runner, "TELL_EVERY", 0.001)
+    on_block = tile_runner.Inference._on_block
 
     def slowly(self, share):
         on_block(self, share)
         time.sleep(0.01)
 
-    monkeypatch.setattr(network.Inference, "_on_block", slowly)
+    monkeypatch.setattr(tile_runner.Inference, "_on_block", slowly)
 
 
 @pytest.fixture

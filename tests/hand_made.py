@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_unet.learning.gate import Comparison
+from napari_unet.learning.comparison import Comparison
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.nets.spec import UNetSpec

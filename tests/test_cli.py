@@ -21,8 +21,8 @@ import zarr
 from typer.testing import CliRunner
 
 import napari_unet
-from napari_unet import batch
 from napari_unet.cli import app
+from napari_unet.inference import files
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import load_model_file, save_model_file
@@ -391,12 +391,12 @@ def test_notes_and_series(run, folder, model, tmp_path, monkeypatch):
     with tifffile.TiffWriter(path) as tif:
         tif.write(squares())
         tif.write(np.pad(squares(((5, 5),)), 3))
-    real = batch.read_image
+    real = files.read_image
 
     def noted(*args, **kwargs):
         return replace(real(*args, **kwargs), notes=("Two images; this is one.",))
 
-    monkeypatch.setattr(batch, "read_image", noted)
+    monkeypatch.setattr(files, "read_image", noted)
     arguments = "segment", path, "-o", tmp_path / "o.tif", "--model", model, "--overwrite"
     for series, n in ((0, 3), (1, 1)):
         result = run(*arguments, "--series", series, "--json")
@@ -535,7 +535,7 @@ def test_maps(run, folder, model, tmp_path):
 @pytest.mark.parametrize("fate", ["changed", "disappeared"])
 def test_an_image_that_changes_meanwhile_is_told(run, folder, model, tmp_path, monkeypatch, fate, ending):
     path = folder / "a.tif"
-    for module, name in ((batch, "segment_task"), (batch, "segment_into")):
+    for module, name in ((files, "segment_task"), (files, "segment_into")):
         real = getattr(module, name)
 
         def meanwhile(*args, real=real, **kwargs):

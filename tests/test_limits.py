@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import napari_unet as nu
-from napari_unet import task
 from napari_unet.axes import Image, PixelSize, axis_letter, named_axes
 from napari_unet.errors import ImageError, LearningError, ModelMismatchError
+from napari_unet.inference import task
+from napari_unet.inference.task import as_image, make_task
 from napari_unet.limits import bytes_in_words, printed_dpi, within
-from napari_unet.task import as_image, make_task
 
 
 def plane(shape=(192, 192), **known):

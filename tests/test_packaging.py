@@ -24,7 +24,7 @@ LIGHT = [
     "napari_unet.layers.reader",
     "napari_unet.layers.samples",
     "napari_unet.layers.writer",
-    "napari_unet.learning.sampling",
+    "napari_unet.training.samples",
     "napari_unet.models.info",
     "napari_unet.models.normalize",
     "napari_unet.nets.geometry",

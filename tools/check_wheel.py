@@ -16,6 +16,10 @@ import tempfile
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "napari-unet-interactive"
 PACKAGE = "napari_unet"
@@ -47,6 +51,16 @@ print(json.dumps({{
     "name": manifest.name,
     "commands": len(manifest.contributions.commands or ()),
 }}))
+"""
+
+# The command line where the editable install of the source tree is out of reach.
+WITHOUT_SOURCE = f"""
+import sys
+
+sys.path = [folder for folder in sys.path if folder != {str(ROOT / "src")!r}]
+from napari_unet.cli import main
+
+main()
 """
 
 
@@ -114,7 +128,16 @@ def manifest_problems(wheel: Path, folder: Path) -> list[str]:
         problems.append(f"npe2 refuses the manifest: {validated.stderr.strip() or validated.stdout.strip()}")
     else:
         print(f"npe2 validate: {validated.stdout.strip()} ({found['commands']} commands, from the wheel)")
-    return problems
+    return problems + benchmark_problems(run)
+
+
+def benchmark_problems(run: Callable[..., subprocess.CompletedProcess[str]]) -> list[str]:
+    """Return what is wrong with what the installed command says of benchmarks, which the wheel has not."""
+    asked = run("-c", WITHOUT_SOURCE, "benchmark", "tiling", "--json")
+    said = asked.stderr.strip()
+    return (
+        [] if asked.returncode == 2 and "come with the source" in said else [f"asked for a benchmark it says: {said}"]
+    )
 
 
 def main() -> int:

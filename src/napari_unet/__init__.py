@@ -8,22 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from napari_unet._version import __version__
 
 if TYPE_CHECKING:
     from napari_unet.evaluation.metrics import evaluate
-    from napari_unet.learning.labelled import finetune
+    from napari_unet.inference.in_memory import segment
+    from napari_unet.learning.from_labels import finetune
     from napari_unet.models.store import load_model, save_model
-    from napari_unet.pipeline import segment
     from napari_unet.projects.project import Project
 
 _HOMES = {
     "Project": "napari_unet.projects.project",
     "evaluate": "napari_unet.evaluation.metrics",
-    "finetune": "napari_unet.learning.labelled",
+    "finetune": "napari_unet.learning.from_labels",
     "load_model": "napari_unet.models.store",
     "save_model": "napari_unet.models.store",
-    "segment": "napari_unet.pipeline",
+    "segment": "napari_unet.inference.in_memory",
 }
 
 __all__ = ["Project", "__version__", "evaluate", "finetune", "load_model", "save_model", "segment"]

@@ -1,4 +1,4 @@
-"""The four ways to tell objects apart that `benchmarks/decoding.py` compares."""
+"""The four ways to tell objects apart that `src/napari_unet_benchmarks/decoding.py` compares."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _decodings import FLOW_WEIGHT, OFFSET_UNIT, WAYS, decode_flows
-from _training import PATCH, Patches, Schedule, fresh, learn, predicted, prepared, turned
-from decoding import IOUS, counts, difference, known_share, without, worst
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.objects.flows import middles
+from napari_unet_benchmarks.decoding import IOUS, counts, difference, known_share, without, worst
+from napari_unet_benchmarks.decodings import FLOW_WEIGHT, OFFSET_UNIT, WAYS, decode_flows
+from napari_unet_benchmarks.same_training import PATCH, Patches, Schedule, fresh, learn, predicted, prepared, turned
 
 RULES = ("distance", "classes", "flows", "offsets")
 

@@ -3,6 +3,7 @@ import pytest
 
 from napari_unet.corrections.boxes import absolute, box_of, grown, relative, union, with_objects
 from napari_unet.corrections.corrections import Corrections
+from napari_unet.corrections.part import copied_parts
 
 
 def test_a_box_holds_all_true_pixels_and_no_more():
@@ -41,7 +42,7 @@ def test_a_part_has_all_of_a_corrected_object_and_what_lies_around_it():
     labels[0, 1, 100:104, 200:204] = 0
     corrections.update(labels)
     assert corrections.box((0, 1)) == (slice(100, 180), slice(200, 290))
-    (part,) = corrections.parts(labels, margin=30)
+    (part,) = copied_parts(corrections, labels, margin=30)
     assert part.corner == (1, 70, 170)
     assert part.labels.shape == (1, 140, 150)
     assert 50 <= part.elsewhere <= 200, "6 is not in it, with 100 pixels"
@@ -56,7 +57,7 @@ def test_a_part_of_what_is_reviewed_and_corrected_in_several_slices_has_both():
     labels[0, 1, 10:20, 10:20] = 1
     corrections.review(0, slice(2, 3), slice(50, 60), slice(70, 80))
     corrections.update(labels)
-    (part,) = corrections.parts(labels)
+    (part,) = copied_parts(corrections, labels)
     assert (part.corner, part.labels.shape) == ((1, 10, 10), (2, 50, 70))
     assert part.reviewed.sum() == 100
     assert part.corrections.box((0, 1)) == (slice(40, 50), slice(60, 70))

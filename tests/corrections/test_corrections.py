@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.corrections.corrections import Corrections, Provenance, rename
+from napari_unet.corrections.corrections import Corrections, Provenance
+from napari_unet.corrections.identity import rename
 
 WHOLE = (slice(0, 1), slice(0, 40), slice(0, 40))
 

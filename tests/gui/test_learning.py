@@ -11,11 +11,12 @@ import pytest
 
 from hand_made import bright
 from napari_unet.layers import learner
-from napari_unet.learning.corrected import Checked, Learned
-from napari_unet.learning.gate import Comparison, Verdict
-from napari_unet.learning.glimpse import Glimpse
-from napari_unet.learning.session import StepReport
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.interactive import Checked, Learned
+from napari_unet.learning.preview import Preview
 from napari_unet.models.model import Model
+from napari_unet.training.config import StepReport
 
 GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
 CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
@@ -37,7 +38,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
             if step % 5 == 4:
                 yield Checked(step + 1, GAIN, given.stale)
                 if options["peek"]():
-                    yield Glimpse(found)
+                    yield Preview(found)
         recipe: dict[str, str | int | float | bool | None] = {"steps": given.steps, "seconds": 1.0}
         return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)
 

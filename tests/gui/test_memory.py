@@ -15,11 +15,11 @@ from hand_made import GAIN, bright
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.layers import learner
 from napari_unet.layers.session import LayerSession
-from napari_unet.learning.corrected import Learned
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.session import StepReport
+from napari_unet.learning.interactive import Learned
 from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
+from napari_unet.training.config import StepReport
 
 ELSEWHERE: weakref.WeakSet[UNet] = weakref.WeakSet()
 

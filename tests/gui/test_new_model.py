@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QDialogButtonBox
 
 from napari_unet._qt.new_model import CLASSES, OBJECTS, VOLUMES, NewModelDialog
 from napari_unet._qt.panels.image import NEW_MODEL
-from napari_unet.learning import scratch
+from napari_unet.learning import from_scratch
 
 OK, CANCEL = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel
 
@@ -37,9 +37,9 @@ def answer(widget: Any, qtbot: Any) -> Any:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = scratch.scratch_config
+    config = from_scratch.from_scratch_config
     limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
-    monkeypatch.setattr("napari_unet.learning.corrected.scratch_config", lambda model, **_: config(model, **limits))
+    monkeypatch.setattr("napari_unet.learning.interactive.scratch_config", lambda model, **_: config(model, **limits))
 
 
 def test_from_nothing_to_a_segmented_image(

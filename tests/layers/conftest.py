@@ -12,11 +12,11 @@ from hand_made import GAIN, LaterRunner, bright
 from napari_unet.layers import learner
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.learning.corrected import Learned
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.session import StepReport
+from napari_unet.learning.interactive import Learned
 from napari_unet.models.model import Model
 from napari_unet.models.store import save_model
+from napari_unet.training.config import StepReport
 
 
 @pytest.fixture(autouse=True)

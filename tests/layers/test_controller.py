@@ -12,14 +12,14 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from hand_made import bright, squares
-from napari_unet import network, task
 from napari_unet.axes import PixelSize
 from napari_unet.errors import ImageError, UNetError
+from napari_unet.inference import task, tile_runner
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner, sentence
-from napari_unet.layers.view import order_units
+from napari_unet.layers.viewport import ordered_subimages
 from napari_unet.models.store import load_model, save_model
 from napari_unet.tiling import budget, pace
 
@@ -68,7 +68,7 @@ def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller
 
 def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch, timed_at_once):
     monkeypatch.setattr(pace, "pace_of", cache(pace.pace_of.__wrapped__))
-    for module in (task, network):
+    for module in (task, tile_runner):
         monkeypatch.setattr(module, "pace_of", pace.pace_of)
     monkeypatch.setattr(budget, "MOST", dict.fromkeys((2, 3), 1))
     viewer.add_image(squares((400, 400)), name="image")
@@ -280,11 +280,11 @@ def test_unknown_model_leaves_the_one_in_use(viewer, controller):
 
 
 def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, monkeypatch):
-    from napari_unet import network
+    from napari_unet.inference import tile_runner
 
     viewer.add_image(squares(), name="image")
     with monkeypatch.context() as patch:
-        patch.setattr(network, "measure", lambda *args: 1 / 0)
+        patch.setattr(tile_runner, "measure", lambda *args: 1 / 0)
         controller.segment()
     assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
     assert not controller.busy
@@ -490,10 +490,10 @@ def test_canonical_view_refuses_what_does_not_fit():
 
 def test_units_in_view_first():
     image = adapter.layer_image(ImageLayer(np.zeros((3, 4, 8, 8))), "TZYX")
-    units = [(unit.frame, unit.z) for unit in order_units(image, bright(), 1, 2, whole=True)]
+    units = [(unit.frame, unit.z) for unit in ordered_subimages(image, bright(), 1, 2, whole=True)]
     assert units[:4] == [(1, 2), (1, 1), (1, 3), (1, 0)]
     assert len(units) == len(set(units)) == 12
-    assert [(unit.frame, unit.z) for unit in order_units(image, bright(), 1, 2, whole=False)] == [(1, 2)]
+    assert [(unit.frame, unit.z) for unit in ordered_subimages(image, bright(), 1, 2, whole=False)] == [(1, 2)]
 
 
 def test_a_saved_model_knows_its_fast_mode(viewer, controller):

@@ -11,11 +11,11 @@ import pytest
 
 from hand_made import squares
 from napari_unet.errors import FileFormatError
+from napari_unet.inference.in_memory import segment
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_maps
 from napari_unet.layers.reader import read_layers
-from napari_unet.pipeline import segment
 
 
 @pytest.fixture

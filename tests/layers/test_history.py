@@ -15,7 +15,8 @@ from hand_made import GAIN, bright, squares
 from napari_unet.layers import autosave
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
 from napari_unet.models.store import load_model, save_model
 from napari_unet.projects.project import Project

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hand_made import squares
-from napari_unet.corrections.corrections import places_of, rename, rename_at
+from napari_unet.corrections.identity import places_of, rename, rename_at
 from napari_unet.layers import session as session_module
 
 

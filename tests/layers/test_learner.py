@@ -8,10 +8,11 @@ import numpy as np
 
 from hand_made import GAIN, bright, squares
 from napari_unet.layers import learner as module
-from napari_unet.layers.changes import ADDED, GONE, Seen
-from napari_unet.learning.corrected import Checked
-from napari_unet.learning.gate import Comparison, Verdict
-from napari_unet.learning.glimpse import Glimpse
+from napari_unet.layers.model_diff import ADDED, GONE, Seen
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.interactive import Checked
+from napari_unet.learning.preview import Preview
 
 CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
 
@@ -156,7 +157,7 @@ def test_what_is_gone_is_shown_too(viewer, controller, taught):
 def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, taught):
     runner = with_one_correction(viewer, later)
     later.learner.preview = True
-    taught.events = [Glimpse(bright(threshold=0.2))]
+    taught.events = [Preview(bright(threshold=0.2))]
     later.learn()
     runner.step()
     assert taught.options["peek"]()

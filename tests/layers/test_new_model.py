@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from hand_made import bright
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.learning import scratch
+from napari_unet.learning import from_scratch
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def controller(viewer):
 @pytest.fixture
 def short(monkeypatch):
     """Learn in a few small steps."""
-    config = scratch.scratch_config
+    config = from_scratch.from_scratch_config
 
     def few(model, **changes):
         patch = (48, 48) if model.info.spec.ndim == 2 else (8, 32, 32)
         limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": patch}
         return config(model, **(changes | limits))
 
-    monkeypatch.setattr("napari_unet.learning.corrected.scratch_config", few)
+    monkeypatch.setattr("napari_unet.learning.interactive.from_scratch_config", few)
 
 
 def squares(shape=(96, 96)):

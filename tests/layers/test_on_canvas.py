@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from hand_made import squares
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
-from napari_unet.layers.changes import Look
+from napari_unet.layers.model_diff import Look
 
 pytestmark = pytest.mark.skipif(
     not hasattr(ViewerModel, "canvas") and "canvas" not in getattr(ViewerModel, "model_fields", {}),

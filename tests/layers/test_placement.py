@@ -9,7 +9,7 @@ import pytest
 
 from hand_made import squares
 from napari_unet.axes import PixelSize
-from napari_unet.layers.changes import Look, Seen
+from napari_unet.layers.model_diff import Look, Seen
 
 MOVES = {
     "scale": {"scale": (0.5, 0.25)},

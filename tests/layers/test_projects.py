@@ -16,7 +16,8 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.learner import Generation
 from napari_unet.layers.reader import get_reader, read_layers
-from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.gate import Verdict
 from napari_unet.projects.project import Project
 
 

@@ -16,12 +16,12 @@ from napari_unet.layers import adapter, learner
 from napari_unet.layers import segmenter as segmenter_module
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.revisions import revision_of
-from napari_unet.learning.corrected import Learned
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.session import StepReport
+from napari_unet.learning.interactive import Learned
 from napari_unet.models.model import Model
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
+from napari_unet.training.config import StepReport
 
 
 def finish(desk: Any) -> None:

@@ -7,16 +7,17 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError, UNetError
-from napari_unet.learning.blank import blank_model
-from napari_unet.learning.finetune import CORRECTIONS, finetune_config, image_samples
-from napari_unet.learning.labelled import finetune
+from napari_unet.inference.in_memory import segment
+from napari_unet.inference.task import as_image
+from napari_unet.learning.crops import image_samples
+from napari_unet.learning.finetune import CORRECTIONS, finetune_config
+from napari_unet.learning.from_labels import finetune
+from napari_unet.learning.new_model import model_for_image
 from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.models.info import FROM_NOTHING
+from napari_unet.models.info import FROM_SCRATCH
 from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
-from napari_unet.pipeline import segment
 from napari_unet.progress import CancelToken
-from napari_unet.task import as_image
 
 PLACES = tuple((y, x) for y in (6, 30, 54, 78) for x in (6, 30, 54, 78))
 LEFT = (slice(None), slice(0, 48))
@@ -80,13 +81,13 @@ def test_what_was_missed_is_found_after_learning(bright_model, dim_image, settin
 def test_a_new_model_learns_from_nothing(dim_image, zoom):
     """At a coarser scale where the objects are wide, as in the window."""
     image, labels = (np.kron(array, np.ones((zoom, zoom), array.dtype)) for array in dim_image)
-    model = blank_model(as_image(image, None))
+    model = model_for_image(as_image(image, None))
     better = finetune(model, [image], [labels], steps=40, device="cpu")
-    assert better.info.recipe["method"] == FROM_NOTHING
+    assert better.info.recipe["method"] == FROM_SCRATCH
     assert better.info.diameter == pytest.approx(12 if zoom == 1 else 30, rel=0.2)
     assert wrong_share(better, image, labels) < 0.1
     again = finetune(better, [image], [labels], steps=1, device="cpu")
-    assert again.info.from_nothing
+    assert again.info.is_from_scratch
     assert not again.info.is_untrained
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.learning.exams import CELL, Exam, apart, cell_width, held_out
-from napari_unet.learning.gate import Comparison, Verdict, compare
+from napari_unet.learning.comparison import Comparison, compare
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.held_out import CELL, HeldOutRegion, apart, held_out, square_width
 
 
 def grid(n: int = 6, step: int = 24, radius: int = 8) -> np.ndarray:
@@ -18,8 +19,8 @@ def grid(n: int = 6, step: int = 24, radius: int = 8) -> np.ndarray:
     return labels
 
 
-def exam(labels: np.ndarray, **changes: object) -> Exam:
-    return Exam(np.zeros((1, *labels.shape), np.float32), labels, np.ones(labels.shape, bool), **changes)
+def exam(labels: np.ndarray, **changes: object) -> HeldOutRegion:
+    return HeldOutRegion(np.zeros((1, *labels.shape), np.float32), labels, np.ones(labels.shape, bool), **changes)
 
 
 def without(labels: np.ndarray, *ids: int) -> np.ndarray:
@@ -81,7 +82,7 @@ def test_only_the_place_itself_is_compared():
     labels = grid()
     mask = np.zeros(labels.shape, bool)
     mask[:24] = True
-    place = Exam(np.zeros((1, *labels.shape), np.float32), labels, mask)
+    place = HeldOutRegion(np.zeros((1, *labels.shape), np.float32), labels, mask)
     found = compare([place], [labels], [without(labels, *range(7, 37))], instances=True)
     assert (found.before, found.after, found.broken) == (1.0, 1.0, 0)
 
@@ -118,9 +119,9 @@ def test_what_is_kept_aside_stays_so_when_more_is_reviewed():
 
 def test_squares_grow_with_the_objects():
     small, large = grid(radius=8)[None], np.kron(grid(2), np.ones((8, 8), np.int32))[None]
-    assert cell_width([small], [np.ones(small.shape, bool)]) == CELL
-    assert cell_width([large], [np.ones(large.shape, bool)]) == 4 * CELL
-    assert cell_width([large], [np.zeros(large.shape, bool)]) == CELL, "of what nobody has reviewed nothing is known"
+    assert square_width([small], [np.ones(small.shape, bool)]) == CELL
+    assert square_width([large], [np.ones(large.shape, bool)]) == 4 * CELL
+    assert square_width([large], [np.zeros(large.shape, bool)]) == CELL, "of what nobody has reviewed nothing is known"
 
 
 def test_learning_stays_a_receptive_field_away_where_there_is_room():

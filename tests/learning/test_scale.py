@@ -10,14 +10,15 @@ import pytest
 from hand_made import bright
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.learning.corrected import Rescaled, learning_steps
-from napari_unet.learning.exams import sit
-from napari_unet.learning.labelled import finetune
-from napari_unet.learning.lesson import gather_material, make_lesson
+from napari_unet.inference.in_memory import segment
+from napari_unet.inference.scale import magnification
+from napari_unet.learning.annotations import annotated_crops
+from napari_unet.learning.from_labels import finetune
+from napari_unet.learning.from_scratch import from_scratch_config
+from napari_unet.learning.held_out import predict_regions
+from napari_unet.learning.interactive import Rescaled, learning_steps
 from napari_unet.learning.scale import FIRST, at_fitting_scale, at_scale_of_labels, rescales
-from napari_unet.learning.scratch import scratch_config
-from napari_unet.pipeline import segment
-from napari_unet.task import magnification
+from napari_unet.learning.split import split_annotations
 
 
 def painted(model, width=40, n=4, reviewed=False, **about):
@@ -32,7 +33,7 @@ def painted(model, width=40, n=4, reviewed=False, **about):
         corrections.reviewed[:] = True
     corrections.update(labels)
     image = Image((labels[0, 0] > 0).astype(np.float32), "YX", **about)
-    return gather_material(image, labels, corrections, model)
+    return annotated_crops(image, labels, corrections, model)
 
 
 def disc(width):
@@ -125,7 +126,7 @@ def test_a_model_from_nothing_works_at_the_size_that_was_painted(width, known, i
 def test_the_ring_is_as_wide_for_the_network():
     model = bright(diameter=10)
     material = painted(model, 40)
-    sample = make_lesson(at_fitting_scale(model, material), material).samples[0]
+    sample = split_annotations(at_fitting_scale(model, material), material).samples[0]
     beside = sample.supervised[0] & (sample.targets[0] == 0)
     assert beside.sum() > 0.7 * (sample.supervised[0].sum() - beside.sum())  # squares of 12 x 12, and 2 around each
 
@@ -149,7 +150,7 @@ def test_learning_says_so_and_the_new_model_knows():
 
 def test_a_model_from_nothing_learns_at_its_scale():
     model = bright(recipe={"method": "from nothing", "steps": 0})
-    assert scratch_config(model).steps
+    assert from_scratch_config(model).steps
     steps = learning_steps(model, painted(model, 60), None, "cpu", settings={"steps": 2, "patch": (32, 32)})
     assert isinstance(next(steps), Rescaled)
 
@@ -167,11 +168,11 @@ def test_old_and_new_are_compared_each_at_its_own_scale(blobs):
     corrections.prediction[:] = truth
     corrections.reviewed[:] = True
     corrections.update(truth)
-    material = gather_material(Image((truth[0, 0] > 0).astype(np.float32), "YX"), truth, corrections, model)
+    material = annotated_crops(Image((truth[0, 0] > 0).astype(np.float32), "YX"), truth, corrections, model)
     fitting = at_fitting_scale(model, material)
-    exams = make_lesson(fitting, material, before=model).exams
+    exams = split_annotations(fitting, material, before=model).exams
     assert exams
-    for exam, shown in zip(exams, sit(exams, model, torch.device("cpu"), before=True), strict=True):
+    for exam, shown in zip(exams, predict_regions(exams, model, torch.device("cpu"), before=True), strict=True):
         assert exam.image.shape != exam.before.shape
         assert shown.shape == exam.labels.shape
         assert len(np.unique(shown)) == len(np.unique(exam.labels))

@@ -12,9 +12,10 @@ from hand_made import bright
 from napari_unet.axes import PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.io.readers import read_image
-from napari_unet.learning.gate import Comparison, Verdict
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
-from napari_unet.learning.visited import Impression
+from napari_unet.learning.regression import RegressionCheck
 from napari_unet.projects.project import Project
 
 VERDICT = Verdict(Comparison(0.5, 0.8, 0.1, 0.5, 12, 1), None, 7, True)
@@ -60,7 +61,7 @@ def sitting(image_file: Any) -> Project:
     image = read_image(image_file)
     assert image.pixel_size == PixelSize(y=0.5, x=0.5, z=2)
     models = [bright("first"), Generation(bright("second", threshold=0.2), VERDICT)]
-    seen = Impression(9, 7, 30, 1, aside=True)
+    seen = RegressionCheck(9, 7, 30, 1, aside=True)
     waiting = Generation(bright("third", threshold=0.3), Verdict(None, visited=seen))
     return random_sitting(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
 

@@ -14,8 +14,8 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_unet.corrections.attention import Attention
 from napari_unet.errors import FileFormatError, ModelFileError, UNetError
+from napari_unet.guidance.where_next import Attention
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_maps
 from napari_unet.projects.description import FILE

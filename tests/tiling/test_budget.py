@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from napari_unet.axes import Image
+from napari_unet.inference.task import make_task
 from napari_unet.nets.blocked import bytes_per_pixel
 from napari_unet.nets.spec import UNetSpec
-from napari_unet.task import make_task
 from napari_unet.tiling import budget
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.axes import Image
-from napari_unet.inference import segment_steps
+from napari_unet.inference.steps import segment_steps
+from napari_unet.inference.task import make_task
 from napari_unet.nets.spec import UNetSpec
-from napari_unet.task import make_task
 from napari_unet.tiling.pace import MIN_SECONDS, WARM_UP, Pace, pace_of
 from napari_unet.tiling.plan import make_plan
 

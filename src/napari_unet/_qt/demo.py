@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 
-from napari_unet import __version__
 from napari_unet._qt.window import close_window, live_until, open_window
+from napari_unet._version import __version__
 from napari_unet.errors import UNetError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_labels

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
 from napari_unet.layers import adapter
-from napari_unet.learning.blank import MOST_CLASSES
+from napari_unet.learning.new_model import MAX_CLASSES
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -19,7 +19,7 @@ HINT_WIDTH = 360
 """Pixels: only with a given width does a text that is wrapped know how high it is."""
 
 Choice = tuple[str, Literal["instances", "semantic"], Literal[2, 3], tuple[str, ...]]
-"""Name, task, dimensions and names of the classes: what `Controller.new_model` takes."""
+"""Name, task, dimensions and names of the classes: what `Controller.model_for_labels` takes."""
 
 
 def choice_of(
@@ -109,8 +109,8 @@ class NewModelDialog(QDialog):
             problem = "Give the model a name."
         elif name in self._taken:
             problem = "There is a model of this name already."
-        elif task == "semantic" and not 2 <= len(classes) <= MOST_CLASSES:
-            problem = f"Name two classes or more, at most {MOST_CLASSES}."
+        elif task == "semantic" and not 2 <= len(classes) <= MAX_CLASSES:
+            problem = f"Name two classes or more, at most {MAX_CLASSES}."
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not problem)
         self.hint.setText(problem or _what_comes_next(classes))
         self.adjustSize()

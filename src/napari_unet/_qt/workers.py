@@ -199,7 +199,7 @@ _warm = threading.Event()
 
 def _load_libraries() -> None:
     with contextlib.suppress(Exception):  # whatever is wrong is told when it is needed
-        for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference"):
+        for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference.steps"):
             importlib.import_module(module)
         time.sleep(LATER)
         import torch

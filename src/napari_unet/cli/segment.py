@@ -36,7 +36,7 @@ from napari_unet.progress import counted, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.batch import SegmentOptions
+    from napari_unet.inference.files import SegmentOptions
     from napari_unet.io.jobs import FileJob
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
@@ -112,7 +112,7 @@ def segment(
         try:
             check_device(device)
             network = open_model(model)
-            from napari_unet.batch import SegmentOptions
+            from napari_unet.inference.files import SegmentOptions
 
             options = SegmentOptions(
                 axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series
@@ -166,7 +166,7 @@ class _Run:
                 self._failed[number] = _told(job, error)
 
     def _do(self, number: int, job: FileJob, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
-        from napari_unet.batch import segment_file
+        from napari_unet.inference.files import segment_file
 
         with Bar(f"[{number + 1}/{len(self._jobs)}] {job.source.name}") as bar:
             report = segment_file(job, network, options, bar, cancel)

@@ -34,7 +34,7 @@ from napari_unet.progress import Progress, drive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.learning.session import StepReport
+    from napari_unet.training.config import StepReport
 
     Pairs = Sequence[tuple[Path, Path]]
 
@@ -172,9 +172,10 @@ def _trained(
     device: str,
 ) -> dict[str, Any]:
     """Train, score and write a model; return what `--json` prints."""
-    from napari_unet.fastmode import with_fast_mode
-    from napari_unet.learning.labelled import validation_score
-    from napari_unet.learning.train import new_model, train_steps, training_config
+    from napari_unet.inference.fast_mode import with_fast_mode
+    from napari_unet.learning.dense import train_steps, training_config
+    from napari_unet.learning.from_labels import validation_score
+    from napari_unet.learning.new_model import model_for_labels
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model
 
@@ -186,7 +187,7 @@ def _trained(
     if begin is None:
         assert new is not None  # one of the two was given
         shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
-        begin = new_model(new.value, task.value, pictures, shown, seed)
+        begin = model_for_labels(new.value, task.value, pictures, shown, seed)
     config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
     config = config.model_copy(update={"border": border})
     run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)

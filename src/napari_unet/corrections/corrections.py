@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.boxes import box_of, grown, relative, union, with_objects
-from napari_unet.corrections.part import Part
+from napari_unet.corrections.boxes import box_of, relative, union, with_objects
+from napari_unet.corrections.identity import joined_ids, kept_ids, largest_id, rename
 from napari_unet.io import spill
-from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps, renumber
+from napari_unet.objects.stitch import renumber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 RING = 2
 """Pixels around a corrected object that are supervised with it: they say where it ends."""
-
-_COARSE = 4
-"""Pixels, along Y and X, of which one is looked at to count the objects of a plane."""
-
-COUNTED_IDS = 2**30
-"""New objects are numbered on from the largest id below this; a user may well paint with the last id that there is."""
 
 
 class Provenance(IntEnum):
@@ -131,7 +125,7 @@ class Corrections:
             ids = frozenset[int]()
             if n_changed:
                 values = labels[index][changed]
-                self.last_id = max(self.last_id, largest(values))
+                self.last_id = max(self.last_id, largest_id(values))
                 ids = self._touched(values, self.prediction[index][changed])
             n_reviewed = int(np.count_nonzero(self.reviewed[index]))
             if n_changed or n_reviewed:
@@ -187,40 +181,17 @@ class Corrections:
         result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
         return result
 
-    def parts(self, labels: NDArray[Any], around: int = 0, margin: int = 0) -> list[Part]:
-        """Return copies of what there is to learn from, as of the last `update`: one for each run of slices.
-
-        Parameters
-        ----------
-        labels : ndarray of int, axes (T, Z, Y, X)
-        around : int
-            Slices above and below that are copied too.
-        margin : int
-            Pixels, along Y and X, that are copied too.
-        """
-        runs: list[tuple[int, slice]] = []
-        for frame, z in self.supervised_planes():
-            first, stop = max(0, z - around), min(self.shape[1], z + 1 + around)
-            if runs and runs[-1][0] == frame and runs[-1][1].stop >= first:
-                runs[-1] = frame, slice(runs[-1][1].start, stop)
-            else:
-                runs.append((frame, slice(first, stop)))
-        return [self._part(labels, frame, z, margin) for frame, z in runs]
-
-    def _part(self, labels: NDArray[Any], frame: int, z: slice, margin: int) -> Part:
+    def copy(self, frame: int, region: tuple[slice, slice, slice]) -> Corrections:
+        """Return a copy of a region (Z, Y, X) of a time point, as of the last `update`; it is the only one there."""
+        z, y, x = region
+        copy = Corrections((1, *(part.stop - part.start for part in region)), instances=self.instances)
+        copy.prediction[0] = self.prediction[(frame, *region)]
+        copy.reviewed[0] = self.reviewed[(frame, *region)]
+        copy.seen[0] = self.seen[(frame, *region)]
+        copy.zero_is_background = self.zero_is_background
         states = {i: self._planes[frame, i] for i in range(z.start, z.stop) if (frame, i) in self._planes}
-        y, x = grown(union(*(state.box for state in states.values())), margin, self.shape[2:])
-        where = (frame, z, y, x)
-        part = Corrections((1, z.stop - z.start, y.stop - y.start, x.stop - x.start), instances=self.instances)
-        part.prediction[0] = self.prediction[where]
-        part.reviewed[0] = self.reviewed[where]
-        part.seen[0] = self.seen[where]
-        part.zero_is_background = self.zero_is_background
-        part._planes = {(0, i - z.start): replace(s, box=relative(s.box, (y, x))) for i, s in states.items()}
-        ids = np.array(labels[where], np.int32)
-        everywhere = np.count_nonzero(labels[frame, z, ::_COARSE, ::_COARSE])
-        here = np.count_nonzero(ids[:, -y.start % _COARSE :: _COARSE, -x.start % _COARSE :: _COARSE])
-        return Part(frame, (z.start, y.start, x.start), ids, part, int(everywhere - here) * _COARSE**2)
+        copy._planes = {(0, i - z.start): replace(s, box=relative(s.box, (y, x))) for i, s in states.items()}
+        return copy
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane that were changed, the rest of their objects, and a ring around them."""
@@ -275,7 +246,9 @@ class Corrections:
         new = predicted
         if self.instances:
             known = {} if known is None else known
-            known |= self._new_ids(old, protected, predicted, self._beside(labels, frame, region), known)
+            beside = self._beside(labels, frame, region)
+            ids, self.last_id = kept_ids(old, protected, predicted, beside, known, self.last_id)
+            known |= ids
             new = renumber(predicted, known, self.last_id + 1)
         merged = np.where(protected, old, new).astype(np.int32)
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
@@ -289,62 +262,10 @@ class Corrections:
     def joins(self, labels: NDArray[Any]) -> dict[int, int]:
         """Find objects that go on from slice to slice under another id, and return which id has to become which.
 
-        That happens where slices were not segmented one after another. Of two ids the one that the user has not
-        touched, as of the last `update`, gives way; two objects of one slice are never joined. `labels`, (T, Z, Y, X),
+        Of two ids the one that the user has not touched, as of the last `update`, gives way. `labels`, (T, Z, Y, X),
         may be a copy: this takes a while, and may run in another thread.
         """
-        touched = self.touched
-        renamed: dict[int, int] = {}
-        for volume in labels:
-            slices: dict[int, set[int]] = {}
-            for z, plane in enumerate(volume):
-                for label in np.unique(plane).tolist():
-                    slices.setdefault(label, set()).add(z)
-            for z in range(1, len(volume)):
-                for new, old in match_ids(volume[z - 1], volume[z], SLICE_SHARE).items():
-                    a, b = renamed.get(old, old), renamed.get(new, new)
-                    if a == b or slices[a] & slices[b] or {a, b} <= touched:
-                        continue
-                    keep, gone = (b, a) if a not in touched and b in touched else (a, b)
-                    slices[keep] |= slices.pop(gone)
-                    renamed = {k: keep if v == gone else v for k, v in renamed.items()} | {gone: keep}
-        return renamed
-
-    def _new_ids(
-        self,
-        old: NDArray[np.int32],
-        protected: NDArray[np.bool_],
-        predicted: NDArray[Any],
-        beside: NDArray[Any] | None,
-        known: dict[int, int],
-    ) -> dict[int, int]:
-        """Return the ids of predicted objects not yet `known`: those they had, and 0 for what the user has drawn."""
-        in_use = set(known.values())
-        predicted = np.where(np.isin(predicted, list(known)), 0, predicted) if known else predicted
-        mapping = {
-            new: was for new, was in match_ids(np.where(protected, 0, old), predicted).items() if was not in in_use
-        }
-        taken = set(mapping.values()) | in_use | {int(i) for i in np.unique(old[protected])}
-        if beside is not None:
-            for new, was in match_ids(beside, predicted, SLICE_SHARE).items():
-                if new not in mapping and was not in taken:
-                    mapping[new] = was
-                    taken.add(was)
-        taken = set(mapping.values()) | in_use
-        kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
-        sizes = np.bincount(predicted.ravel(), minlength=1)
-        for kept, new, count in sorted(zip(kept_ids, new_ids, counts, strict=True), key=lambda entry: entry[2]):
-            goes_on = bool(np.any((old == kept) & ~protected))  # reviewed in part only: the field ended there
-            if goes_on and int(kept) not in taken:
-                mapping[int(new)] = int(kept)
-            elif not goes_on and count > 0.5 * sizes[new]:
-                mapping[int(new)] = 0  # the user's outline of this object is final
-        self.last_id = max(self.last_id, largest(old))
-        for label in numbered(predicted):
-            if label not in mapping:
-                self.last_id += 1
-                mapping[label] = self.last_id
-        return mapping
+        return joined_ids(labels, self.touched)
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
         """Labels of the same field in a neighbouring slice that is already segmented; None for volumes."""
@@ -373,31 +294,3 @@ class Corrections:
         """Ids (not 0) of the objects that pixels with these labels and predictions belong or belonged to."""
         ids = np.union1d(np.unique(labels), np.unique(prediction))
         return frozenset(int(i) for i in ids if i)
-
-
-def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
-    """Replace ids in place, in labels (T, Z, Y, X)."""
-    keys = np.array(sorted(ids))
-    values = np.array([ids[key] for key in keys.tolist()])
-    for index in np.ndindex(*labels.shape[:2]):  # together, the planes of a large stack would not fit into memory
-        plane = labels[index]
-        place = np.searchsorted(keys, plane).clip(max=len(keys) - 1)
-        hit = keys[place] == plane
-        plane[hit] = values[place[hit]]
-
-
-def places_of(ids: Iterable[int], plane: NDArray[Any]) -> NDArray[np.intp]:
-    """Return where in a plane (Y, X) some ids are, as indices into its pixels row by row."""
-    return np.flatnonzero(np.isin(plane, list(ids)))
-
-
-def rename_at(plane: NDArray[Any], places: NDArray[np.intp], ids: dict[int, int]) -> None:
-    """Replace ids in place at some places of a plane (Y, X), see `places_of`; other ids there stay as they are."""
-    where = np.unravel_index(places, plane.shape)
-    before, back = np.unique(plane[where], return_inverse=True)
-    plane[where] = np.array([ids.get(label, label) for label in before.tolist()], plane.dtype)[back]
-
-
-def largest(labels: NDArray[Any]) -> int:
-    """Return the largest id after which new objects are numbered on."""
-    return int(labels[labels < COUNTED_IDS].max(initial=0))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from napari_unet.corrections.boxes import grown, union
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.corrections.corrections import Corrections
+
+_COARSE = 4
+"""Pixels, along Y and X, of which one is looked at to count the objects of a plane."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,3 +51,37 @@ class Part:
         """The pixels that the user has checked, axes (Z, Y, X)."""
         reviewed: NDArray[np.bool_] = self.corrections.reviewed[0]
         return reviewed
+
+
+def copied_parts(corrections: Corrections, labels: NDArray[Any], around: int = 0, margin: int = 0) -> list[Part]:
+    """Return copies of what there is to learn from, as of the last `update`: one for each run of slices.
+
+    Parameters
+    ----------
+    corrections : Corrections
+    labels : ndarray of int, axes (T, Z, Y, X)
+    around : int
+        Slices above and below that are copied too.
+    margin : int
+        Pixels, along Y and X, that are copied too.
+    """
+    runs: list[tuple[int, slice]] = []
+    for frame, z in corrections.supervised_planes():
+        first, stop = max(0, z - around), min(corrections.shape[1], z + 1 + around)
+        if runs and runs[-1][0] == frame and runs[-1][1].stop >= first:
+            runs[-1] = frame, slice(runs[-1][1].start, stop)
+        else:
+            runs.append((frame, slice(first, stop)))
+    return [_copied(corrections, labels, frame, z, margin) for frame, z in runs]
+
+
+def _copied(corrections: Corrections, labels: NDArray[Any], frame: int, z: slice, margin: int) -> Part:
+    boxes = [
+        corrections.box((t, i)) for t, i in corrections.supervised_planes() if t == frame and z.start <= i < z.stop
+    ]
+    y, x = grown(union(*boxes), margin, corrections.shape[2:])
+    ids = np.array(labels[frame, z, y, x], np.int32)
+    everywhere = np.count_nonzero(labels[frame, z, ::_COARSE, ::_COARSE])
+    here = np.count_nonzero(ids[:, -y.start % _COARSE :: _COARSE, -x.start % _COARSE :: _COARSE])
+    elsewhere = int(everywhere - here) * _COARSE**2
+    return Part(frame, (z.start, y.start, x.start), ids, corrections.copy(frame, (z, y, x)), elsewhere)

@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_unet.errors import UNetError, UntrainedModelError
+from napari_unet.inference.task import make_task
 from napari_unet.layers import adapter, canvas
 from napari_unet.layers.autosave import Autosave
-from napari_unet.layers.guide import Guide
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.object_diameter import ObjectSizes
 from napari_unet.layers.opener import Opener
 from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import carry_over, paint_next, ready_to_paint
 from napari_unet.layers.projects import Projects
 from napari_unet.layers.reviewer import Reviewer
+from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.session import LayerSession
-from napari_unet.layers.shelf import Shelf
-from napari_unet.layers.sizes import ObjectSizes
-from napari_unet.layers.view import order_units
-from napari_unet.learning.blank import blank_model
+from napari_unet.layers.viewport import ordered_subimages
+from napari_unet.layers.where_next import Guide
+from napari_unet.learning.new_model import model_for_image
 from napari_unet.models.store import DEFAULT_MODEL, list_models, load_model
 from napari_unet.progress import Progress
-from napari_unet.task import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
     from pathlib import Path
 
     from napari_unet.axes import Image
+    from napari_unet.inference.task import Task
     from napari_unet.layers.jobs import Runner
     from napari_unet.layers.reader import Paths
     from napari_unet.layers.reviewer import Reviewed
     from napari_unet.models.model import Model
-    from napari_unet.task import Task
 
 Level = Literal["info", "done", "error"]
 Scope = Literal["stack", "slice", "view"]
@@ -103,7 +103,7 @@ class Controller:
         self.projects = Projects(self, runner)
         self.opener = Opener(self, runner)
         self.autosave = Autosave(self, runner)
-        self.shelf = Shelf(self, runner)
+        self.shelf = SavedModels(self, runner)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._on_active()
@@ -214,7 +214,7 @@ class Controller:
         try:
             if name in self.model_names():
                 raise UNetError(f"There is a model called {name!r} already; choose another name.")
-            model = blank_model(self.image(), task, ndim=ndim, classes=classes, name=name)
+            model = model_for_image(self.image(), task, ndim=ndim, classes=classes, name=name)
         except UNetError as error:
             self.say(str(error), "error")
             return False
@@ -266,7 +266,7 @@ class Controller:
             image,
             model,
             channel=self.channel,
-            units=order_units(image, model, frame, z, whole=scope == "stack"),
+            units=ordered_subimages(image, model, frame, z, whole=scope == "stack"),
             field=field,
             device=self.device,
             flips=self.flips,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_unet.errors import NothingToLearnError, UNetError
-from napari_unet.layers.changes import Changes, Look, Seen, look_steps
+from napari_unet.layers.correction_search import Search
 from napari_unet.layers.jobs import Job, Runner, sentence
-from napari_unet.layers.search import Search
-from napari_unet.learning.corrected import Checked, Learned, Rescaled, learning_steps
-from napari_unet.learning.glimpse import Glimpse
+from napari_unet.layers.model_diff import Changes, Look, Seen, look_steps
 from napari_unet.learning.history import Generation
-from napari_unet.learning.session import StepReport
+from napari_unet.learning.interactive import Checked, Learned, Rescaled, learning_steps
+from napari_unet.learning.preview import Preview
 from napari_unet.models.model import resolve_device
 from napari_unet.models.parking import Parking
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
+from napari_unet.training.config import StepReport
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.controller import Controller
     from napari_unet.layers.session import LayerSession
-    from napari_unet.learning.lesson import Material
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
 
 JOIN_EVERY = 3.0
@@ -63,7 +63,7 @@ class Learner:
         self.pause = PauseToken()
         self._look: Look | None = None  # followed for the worker
         self._joined: tuple[Summary | None, Stopwatch] = (None, Stopwatch())
-        self._more: list[Material] = []
+        self._more: list[AnnotatedCrop] = []
         controller.corrected.connect(self._join)
         controller.segmenting.connect(self._on_segmenting)
 
@@ -255,7 +255,7 @@ class Learner:
         self.parking.close()
 
     def _steps(
-        self, job: Job, model: Model, material: list[Material], device: str, seconds: float
+        self, job: Job, model: Model, material: list[AnnotatedCrop], device: str, seconds: float
     ) -> Generator[Rescaled | StepReport | Checked | Seen, None, Learned]:
         """Learn, and segment the field in view now and then with what was learned so far (worker)."""
         steps = learning_steps(
@@ -268,7 +268,7 @@ class Learner:
                 learned: Learned = end.value
                 return learned
             look = self._look
-            if not isinstance(event, Glimpse):
+            if not isinstance(event, Preview):
                 yield event
             elif look is not None:
                 yield from look_steps(look, event.model, device, job.cancel)
@@ -285,7 +285,7 @@ class Learner:
 
     # -- while it learns -------------------------------------------------------------------------------------------
 
-    def _material(self, model: Model) -> list[Material]:
+    def _material(self, model: Model) -> list[AnnotatedCrop]:
         desk = self._controller
         return [part for session in desk.sessions for part in session.material(model, desk.channel)]
 
@@ -333,7 +333,7 @@ class Learner:
         session = self._controller.session
         self._joined = session.summary if session else None, Stopwatch()
 
-    def _take_more(self) -> list[Material]:
+    def _take_more(self) -> list[AnnotatedCrop]:
         """Return all that is to be learned from, if that is more by now (worker)."""
         more, self._more = self._more, []
         return more

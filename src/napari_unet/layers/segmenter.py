@@ -7,21 +7,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.corrections.attention import Doubt, doubt
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.inference import Finished, UnderWay, UnitDone, segment_steps
+from napari_unet.guidance.where_next import Uncertainty, doubt
+from napari_unet.inference.diameter import find_diameter
+from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
-from napari_unet.layers.view import Piece, View, pieces
+from napari_unet.layers.viewport import Piece, View, pieces
 from napari_unet.objects.stitch import count_ids
-from napari_unet.sizing import find_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_unet.inference.task import Task
     from napari_unet.layers.controller import Controller, Scope
     from napari_unet.layers.session import LayerSession, Renaming
     from napari_unet.progress import Progress
-    from napari_unet.task import Task
 
 _CORRECT = "Correct them with napari's brush, then Learn."
 _NOTHING_FOUND = "Try another model, set the object diameter, or paint some with napari's brush, then Learn."
@@ -94,7 +94,7 @@ class Segmenter:
             )
             for event in events:
                 yield from [event] if isinstance(event, UnderWay) else pieces(event)
-                if isinstance(event, UnitDone):
+                if isinstance(event, SubimageDone):
                     yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
 
         def ended(error: Exception | None) -> None:
@@ -169,10 +169,10 @@ class Segmenter:
         if self._view is not None:
             self._view.close()
 
-    def _on_event(self, job: Job, session: LayerSession, event: Piece | UnderWay | Doubt) -> None:
+    def _on_event(self, job: Job, session: LayerSession, event: Piece | UnderWay | Uncertainty) -> None:
         if job is not self._job or job.generation != self._generation or not session.alive():
             return
-        if isinstance(event, Doubt):
+        if isinstance(event, Uncertainty):
             session.attention.take(event, self._controller.model)
         elif isinstance(event, UnderWay) or self._paint(job, session, event):
             self._tell(job, event.progress)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.corrections.attention import Attention
-from napari_unet.corrections.corrections import Corrections, Summary, places_of, rename, rename_at
+from napari_unet.corrections.corrections import Corrections, Summary
+from napari_unet.corrections.identity import places_of, rename, rename_at
 from napari_unet.errors import UNetError
+from napari_unet.guidance.where_next import Attention
 from napari_unet.io import spill
 from napari_unet.layers import adapter, canvas
 from napari_unet.layers.journal import Hints
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.turns import Turn
-from napari_unet.learning.lesson import gather_material
+from napari_unet.learning.annotations import annotated_crops
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.inference import Finished
+    from napari_unet.inference.steps import Finished
+    from napari_unet.inference.task import Task
     from napari_unet.layers.jobs import Steps
     from napari_unet.layers.journal import Recorder
-    from napari_unet.learning.lesson import Material
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
     from napari_unet.projects.recovery import Copy
-    from napari_unet.task import Task
 
 MAX_CUT = 2**24
 """Most pixels of a cut through an image that are compared while the window waits."""
@@ -340,11 +341,11 @@ class LayerSession:
             self.hints.suspect(slice(frame, frame + 1), z, slice(0, self._size[0]), slice(0, self._size[1]))
         return before != self.summary
 
-    def material(self, model: Model, channel: int | None) -> list[Material]:
+    def material(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
         self._touched.update(self.corrections.supervised_planes())
         self.rescan()
-        return gather_material(self.image, self.labels, self.corrections, model, channel)
+        return annotated_crops(self.image, self.labels, self.corrections, model, channel)
 
     def edit(
         self, frame: int, region: tuple[slice, slice, slice], where: Sequence[NDArray[np.intp]], values: NDArray[Any]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.corrections import COUNTED_IDS, largest
+from napari_unet.corrections.identity import COUNTED_IDS, largest_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +156,7 @@ class Strokes:
         shown = self._layer.data[self._plane()]
         if shown.size <= MAX_SEARCHED:
             top = int(np.max(shown, initial=0))
-            found = max(found, top if top < COUNTED_IDS else largest(np.asarray(shown)))
+            found = max(found, top if top < COUNTED_IDS else largest_id(np.asarray(shown)))
         return found
 
     def _fresh(self) -> int:

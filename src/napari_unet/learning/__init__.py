@@ -1,1 +1,1 @@
-"""Training and fine-tuning."""
+"""From the corrections of a user, or labelled images, to a better model."""

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.learning.sampling import draw_focus, map_weights
 from napari_unet.objects.targets import OF_WHOLE_OBJECTS
 from napari_unet.tiling.engine import predict_maps
+from napari_unet.training.samples import draw_focus, map_weights
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_unet.learning.sampling import Sample
     from napari_unet.models.model import Model
+    from napari_unet.training.samples import Sample
 
 THIN = 5
 """Of so many pixels along each axis, one counts as background while nothing is known."""

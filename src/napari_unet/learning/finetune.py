@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.augment import Augmentation
-from napari_unet.learning.reader import FieldReader, moved, with_context
-from napari_unet.learning.replay import base_samples, replayed
-from napari_unet.learning.sampling import make_sample
-from napari_unet.learning.session import StepReport, TrainingConfig, TrainingSession
+from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
+from napari_unet.learning.retention import base_samples, replayed
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
+from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
+from napari_unet.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from numpy.typing import NDArray
-
-    from napari_unet.axes import Image
-    from napari_unet.learning.sampling import Sample
-    from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
-
-ANOTHER_KIND = "another_kind"
-"""In the recipe of a model: whether it has learned images of another kind than the first of its line was made for."""
+    from napari_unet.training.samples import Sample
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
-
-
-def took_up_another_kind(info: ModelInfo) -> bool:
-    """Return whether a model has learned images of another kind than the first of its line was made for."""
-    return bool(info.recipe.get(ANOTHER_KIND))
 
 
 def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **changes: Any) -> TrainingConfig:
@@ -73,92 +59,6 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
     return TrainingConfig(**(settings | changes))
 
 
-def image_samples(
-    image: Image,
-    model: Model,
-    labels: NDArray[Any],
-    supervised: NDArray[np.bool_] | None = None,
-    channels: Sequence[int] | None = None,
-    weight: float = 1.0,
-    border: float = 0.0,
-) -> list[Sample]:
-    """Return what there is to learn from one image.
-
-    Parameters
-    ----------
-    image : Image
-        Normalised here, with the statistics of all of it.
-    model : Model
-        What is to learn; gives normalisation, channels and target maps.
-    labels : ndarray of int, axes (T, Z, Y, X)
-    supervised : ndarray of bool, axes (T, Z, Y, X), optional
-        The pixels that count; None: all.
-    channels : sequence of int, optional
-        Channels to take; None: all.
-    weight : float
-        Share of this image among others.
-    border : float
-        How much more a seam between two objects counts.
-
-    Returns
-    -------
-    list of Sample
-        One for each plane (2D model) or volume (3D model) with supervised pixels.
-    """
-    reader, ndim = FieldReader(image, model, channels), model.info.spec.ndim
-    found = []
-    depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
-    for frame in range(image.n_frames):
-        for z in depth:
-            mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
-            if mask.any():
-                corner = z.start or 0, 0, 0
-                found.append(field_sample(reader, model, frame, corner, labels[frame, z], mask, border=border))
-    return [replace(sample, weight=weight / len(found)) for sample in found]
-
-
-def field_sample(
-    reader: FieldReader,
-    model: Model,
-    frame: int,
-    corner: tuple[int, int, int],
-    labels: NDArray[Any],
-    supervised: NDArray[np.bool_],
-    corrected: NDArray[np.bool_] | None = None,
-    *,
-    border: float = 0.0,
-) -> Sample:
-    """Return what there is to learn from a few slices of an image (one, for a 2D model).
-
-    Parameters
-    ----------
-    reader : FieldReader
-        Of the image.
-    model : Model
-        What is to learn.
-    frame : int
-        Time point.
-    corner : tuple of int
-        Where the labels begin in the image, (Z, Y, X).
-    labels : ndarray of int, axes (Z, Y, X)
-    supervised : ndarray of bool, axes (Z, Y, X)
-        The pixels that count; some do.
-    corrected : ndarray of bool, axes (Z, Y, X), optional
-        The pixels that most patches are centred on; see `make_sample`.
-    border : float
-        How much more a seam between two objects counts.
-    """
-    box = with_context(supervised, model.info.spec.ndim, reader.pixels)
-    block = reader.read(frame, moved(box, corner))
-    parts = reader.fit(labels[box]), reader.fit(supervised[box])
-    focus = None if corrected is None else reader.fit(corrected[box])
-    # From nothing, background is assumed around what is painted: then all of its distances are known.
-    in_slices = not model.info.from_nothing
-    return make_sample(
-        block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border, in_slices=in_slices
-    )
-
-
 def finetune_steps(
     model: Model,
     samples: Sequence[Sample],
@@ -179,19 +79,17 @@ def finetune_steps(
     """
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    session = TrainingSession(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
+    session = Trainer(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
     last: StepReport | None = None
     for last in session.run(cancel):
         yield last
     return finetuned(model, session, samples, last.seconds if last else 0.0, astray=astray)
 
 
-def finetuned(
-    model: Model, session: TrainingSession, samples: Sequence[Sample], seconds: float, *, astray: bool
-) -> Model:
+def finetuned(model: Model, session: Trainer, samples: Sequence[Sample], seconds: float, *, astray: bool) -> Model:
     """Return what a session has made of a model from the user's samples, with a card that says so."""
     recipe = learned_recipe("fine-tuned on corrections", session.step, seconds, session.config, samples)
-    recipe[ANOTHER_KIND] = astray or took_up_another_kind(model.info)
+    recipe[NEW_DOMAIN] = astray or has_new_domain(model.info)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",

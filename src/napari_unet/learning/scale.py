@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.axes import common_pixel_size
+from napari_unet.inference.scale import DIAMETER_TOLERANCE, magnification
 from napari_unet.models.model import Model
 from napari_unet.objects.size import diameters
-from napari_unet.task import DIAMETER_TOLERANCE, magnification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.learning.lesson import Material
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.info import ModelInfo
 
 LEAST = 3
@@ -35,7 +35,7 @@ NEW = 30.0
 """Diameter, in pixels, of the objects that a network made from nothing works at, where they are far wider."""
 
 
-def at_fitting_scale(model: Model, material: Sequence[Material]) -> Model:
+def at_fitting_scale(model: Model, material: Sequence[AnnotatedCrop]) -> Model:
     """Return the model that learning begins with: the same, at the scale that fits what is to be learned from.
 
     Where somebody said how wide the objects are, it remembers that for images like these. Else, objects are measured
@@ -109,7 +109,7 @@ def fitting(info: ModelInfo, images: Sequence[Image], wide: float | None) -> Mod
     return info.model_copy(update=known)
 
 
-def rescales(before: Model, model: Model, material: Sequence[Material]) -> bool:
+def rescales(before: Model, model: Model, material: Sequence[AnnotatedCrop]) -> bool:
     """Return whether a model looks at these images at another scale than one before."""
     return any(magnification(one.image, before.info) != magnification(one.image, model.info) for one in material)
 
@@ -119,7 +119,7 @@ def _times(image: Image, info: ModelInfo) -> float:
     return (magnification(image, info) or (1.0,))[-1]
 
 
-def _seen(material: Sequence[Material], info: ModelInfo) -> float | None:
+def _seen(material: Sequence[AnnotatedCrop], info: ModelInfo) -> float | None:
     """Return how wide the objects are, in pixels of the network as it looks at these images now; None for too few."""
     widths = [np.zeros(0)]
     for one in material:
@@ -128,7 +128,7 @@ def _seen(material: Sequence[Material], info: ModelInfo) -> float | None:
     return float(np.median(all_of_them)) if len(all_of_them) >= LEAST else None
 
 
-def _widths(one: Material, ndim: int) -> Iterator[NDArray[np.float64]]:
+def _widths(one: AnnotatedCrop, ndim: int) -> Iterator[NDArray[np.float64]]:
     """Yield how wide the objects are that the user vouches for: plane by plane, or of a volume at once."""
     labels, counts, reviewed = one.part.labels, one.part.mask("supervised"), one.part.reviewed
     planes = [(labels, counts, reviewed)] if ndim == 3 else zip(labels, counts, reviewed, strict=True)

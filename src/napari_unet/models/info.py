@@ -15,7 +15,7 @@ from napari_unet.objects.flows import FLOWS
 
 FORMAT: Final = "napari-unet/1"
 
-FROM_NOTHING: Final = "from nothing"
+FROM_SCRATCH: Final = "from nothing"
 """Method, in its recipe, of a model that knows nothing but what its user painted."""
 
 MAX_HALO: Final = 8192
@@ -164,14 +164,14 @@ class ModelInfo(BaseModel):
         return {axis - len(names): self.outputs.index(n) for axis, n in enumerate(names) if n in self.outputs}
 
     @property
-    def from_nothing(self) -> bool:
+    def is_from_scratch(self) -> bool:
         """Whether it knows nothing but what its user painted."""
-        return self.recipe.get("method") == FROM_NOTHING
+        return self.recipe.get("method") == FROM_SCRATCH
 
     @property
     def is_untrained(self) -> bool:
         """Whether it is to learn from what its user paints, and has not yet."""
-        return self.from_nothing and self.recipe.get("steps") == 0
+        return self.is_from_scratch and self.recipe.get("steps") == 0
 
     @property
     def finds_diameter(self) -> bool:
@@ -179,7 +179,9 @@ class ModelInfo(BaseModel):
 
         What knows only the few objects that its user painted is no judge of others.
         """
-        return self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.from_nothing
+        return (
+            self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
+        )
 
     @property
     def axes(self) -> str:

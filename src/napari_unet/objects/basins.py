@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from napari_unet.objects.forest import Forest
+from napari_unet.objects.forest import DisjointSets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def _joined(saddles: sparse.csr_array, peaks: list[float], prominence: float, le
     depths, top = saddles.copy(), float(saddles.data.max(initial=0)) + 1  # above all: a depth of 0 would be no entry
     depths.data = top - saddles.data
     tree = minimum_spanning_tree(depths).tocoo()
-    hills = Forest()
+    hills = DisjointSets()
     hills.grow(len(peaks) - 1)
     order = np.argsort(tree.data, kind="stable")
     for one, other, depth in zip(*(part[order].tolist() for part in (tree.row, tree.col, tree.data)), strict=True):

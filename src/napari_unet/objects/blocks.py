@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.objects.forest import Forest
+from napari_unet.objects.forest import DisjointSets
 from napari_unet.objects.stitch import match_ids
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class BlockStitcher:
         self.shape, self.block = tuple(shape), tuple(block)
         self._margin = 2 * overlap + smoothing
         self._half = max(1, overlap // 2)
-        self._parents = Forest()
+        self._parents = DisjointSets()
         self._edges: dict[tuple[int, tuple[int, ...]], _Edge] = {}
 
     def blocks(self) -> Iterator[Block]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Forest:
+class DisjointSets:
     """Union-find (Tarjan 1975) over the ids 1, 2, ..."""
 
     parent: list[int] = field(default_factory=lambda: [0])

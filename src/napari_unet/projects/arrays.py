@@ -17,7 +17,7 @@ from napari_unet.io.damage import missing_chunks
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.progress import CancelToken, Progress, Stopwatch
 from napari_unet.projects.description import PROVENANCE
-from napari_unet.projects.journal import SIDE, Content
+from napari_unet.projects.journal import SIDE, Content, Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -39,9 +39,6 @@ _ARRAYS = ("labels", "prediction", "provenance")
 
 ATTENTION = "attention"
 """Name of the array that is not of pixels, and may be missing: where a correction is worth most."""
-
-Where = tuple[int, int, slice, slice]
-"""A part of a plane: time point, slice, and (Y, X)."""
 
 
 @dataclass(slots=True, eq=False)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.corrections.corrections import Corrections
-    from napari_unet.projects.arrays import Where
 
 SIDE = 512
 """Pixels across of a block: it is copied in about a millisecond."""
@@ -49,6 +48,9 @@ _NAME = re.compile(r"journal-(\d{1,9})\.bin")
 
 Key = tuple[int, int, int, int]
 """A block: time point, slice, and its row and column among the blocks of the plane."""
+
+Where = tuple[int, int, slice, slice]
+"""A part of a plane: time point, slice, and (Y, X)."""
 
 
 def blocks_of(shape: tuple[int, ...], frames: slice, z: slice, y: slice, x: slice) -> Iterator[Key]:

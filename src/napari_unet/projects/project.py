@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-import napari_unet
-from napari_unet.corrections.attention import Attention
-from napari_unet.corrections.corrections import Corrections, largest
+from napari_unet._version import __version__
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.corrections.identity import largest_id
 from napari_unet.errors import FileFormatError, LabelsError, UNetError
+from napari_unet.guidance.where_next import Attention
 from napari_unet.io import spill
 from napari_unet.io.atomic import Protected
+from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.history import Generation
-from napari_unet.learning.lesson import gather_material
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, tally, write_attention, write_steps
 from napari_unet.projects.description import FILE, Counts, Description, Noted, read_description, write_description
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.learning.lesson import Material
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
     from napari_unet.projects.arrays import Block, Tally
@@ -178,7 +179,7 @@ class Project:
             view[plane] = self.corrections.supervised(self._canonical, plane)
         return result
 
-    def material(self) -> list[Material]:
+    def material(self) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from, as `learning.corrected.learning_steps` takes it.
 
         Raises
@@ -189,7 +190,7 @@ class Project:
         if self.model is None:
             return []
         self.corrections.update(self._canonical)
-        return gather_material(self.image, self._canonical, self.corrections, self.model, self.channel)
+        return annotated_crops(self.image, self._canonical, self.corrections, self.model, self.channel)
 
     def mark(self, cancel: CancelToken | None = None) -> Mark:
         """Return by what its state is known again; it only looks, also while the labels are changed elsewhere."""
@@ -284,7 +285,7 @@ class Project:
                 written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
             references = write_models(models, state.folder)
             description = Description(
-                program=napari_unet.__version__,
+                program=__version__,
                 saved=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 image=reference,
                 channel=self.channel,
@@ -418,5 +419,5 @@ def _all_predicted(image: Image, labels: NDArray[Any]) -> Corrections:
             raise LabelsError(f"Labels of a prediction are numbers up to {2**31 - 1}; got {view[plane].max()}.")
         corrections.prediction[plane] = view[plane]
         corrections.seen[plane] = True
-        corrections.last_id = max(corrections.last_id, largest(view[plane]))
+        corrections.last_id = max(corrections.last_id, largest_id(view[plane]))
     return corrections

@@ -23,9 +23,9 @@ from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.learning.corrected import Checked
     from napari_unet.learning.history import Generation
-    from napari_unet.learning.session import StepReport
+    from napari_unet.learning.interactive import Checked
+    from napari_unet.training.config import StepReport
 
 STALE = 15.0
 """Seconds without any gain after which the user is told that there is none."""

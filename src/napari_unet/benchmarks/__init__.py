@@ -1,1 +1,0 @@
-"""Benchmarks that need no data of their own: `napari-unet benchmark NAME`."""

@@ -1,0 +1,54 @@
+"""`napari-unet demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_unet.cli.common import app, fail, path_of, print_json, say
+from napari_unet.errors import FileFormatError, UNetError
+
+
+@app.command(epilog="Example: napari-unet demo --headless -o demo")
+def demo(
+    headless: Annotated[bool, typer.Option(help="Do the whole job without anybody, and write pictures of it.")] = False,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for what --headless writes.")
+    ] = Path("demo"),
+) -> None:
+    """Open napari with a sample, segmented; or show the whole job without anybody at the screen."""
+    try:
+        from napari_unet._qt.demo import run_demo
+    except ImportError as error:
+        fail(f'The demo needs napari ({error.name} is missing): pip install "napari-unet-interactive[all]".', 2)
+    try:
+        if headless:
+            _take_folder(out)
+        report = run_demo(out, headless=headless, say=say)
+    except UNetError as error:
+        fail(str(error), 1)
+    if report is not None:
+        print_json(report)
+
+
+def _take_folder(out: Path) -> None:
+    """Leave a note in the folder of the demo that what it writes there is its own, unless there is something else.
+
+    Raises
+    ------
+    FileFormatError
+        If there is a file of a name that the demo writes, and no earlier demo did.
+    """
+    note = out / ".napari-unet-demo"
+    try:
+        taken = [name for name in ("before.png", "after.png", "labels.tif", "report.json") if (out / name).exists()]
+        if taken and not note.exists():
+            raise FileFormatError(
+                f"{out / taken[0]} is there already, and no demo wrote it; choose another folder with -o."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError as error:
+        raise FileFormatError(f"{out} cannot be written to: {error.strerror}.") from error

@@ -1,0 +1,237 @@
+"""Many files, one after the other: what fails is named, and the rest is done all the same."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_unet.inference.diameter import said_diameter, with_diameter
+from napari_unet.inference.in_memory import Result, segment_task
+from napari_unet.inference.on_disk import Outcome, Plane, segment_into
+from napari_unet.inference.task import Mode, Task, make_task
+from napari_unet.io.atomic import check_writable, completed
+from napari_unet.io.damage import Damage
+from napari_unet.io.fingerprint import Fingerprint
+from napari_unet.io.jobs import FileJob, plan_files
+from napari_unet.io.readers import read_image
+from napari_unet.io.writers import write_labels, write_maps
+from napari_unet.io.zarrs import create_zarr
+from napari_unet.models.model import resolve_device
+from napari_unet.progress import Stopwatch
+
+if TYPE_CHECKING:
+    from napari_unet.axes import Image, PixelSize
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, Progress, ProgressCallback
+
+__all__ = ["FileJob", "SegmentOptions", "peak_memory_mb", "plan_files", "segment_file"]
+
+IN_MEMORY_BYTES = 2**29
+"""Labels and maps of more than this are written to disk as they come."""
+
+
+MAX_CHUNK = 768
+"""Largest width, in pixels, of the chunks of maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOptions:
+    """How files are segmented; see `pipeline.segment`."""
+
+    axes: str | None = None
+    pixel_size: PixelSize | None = None
+    channel: int | None = None
+    device: str = "auto"
+    mode: Mode = "auto"
+    tile: int | None = None
+    maps: bool = False
+    overwrite: bool = False
+    diameter: float | Literal["auto"] | None = None
+    flips: bool = False
+    series: int | None = None
+
+
+def segment_file(
+    job: FileJob,
+    model: Model,
+    options: SegmentOptions,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> dict[str, Any]:
+    """Segment one file, write its labels (and maps), and return the report of `napari-unet segment --json`.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be read, segmented or written; nothing is then left under the target's name.
+    """
+    job.check(maps=options.maps, overwrite=options.overwrite)
+    image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
+    check_writable(job.target)
+    image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
+    image = _told_of_its_place(image, job)
+    watch, auto = Stopwatch(), isinstance(options.diameter, str)
+    image, model = with_diameter(
+        image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel
+    )
+    finding = watch.seconds
+    task = make_task(
+        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        flips=options.flips,
+    )  # fmt: skip
+    if progress is not None:
+        progress = _with_plan(progress, task, options.device)
+    on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
+    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
+    return {
+        "input": str(job.source),
+        "output": str(job.target),
+        "n_objects": done.n_objects,
+        "seconds": round(finding + done.seconds, 3),
+        "device": str(resolve_device(options.device)),
+        "tiles": task.n_tiles,
+        "tile_shape": list(task.plan.tile_shape),
+        "halo": list(task.plan.halo),
+        "mode": "exact" if task.plan.exact else "fast",
+        "diameter": image.diameter or (round(image.found_diameter, 1) if image.found_diameter else None),
+        "zoom": [round(z, 4) for z in task.zoom],
+        "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
+        "note": str(image.damage or ""),
+        "notes": list(image.notes),
+        "peak_rss_mb": peak_memory_mb(),
+    }
+
+
+def _told_of_its_place(image: Image, job: FileJob) -> Image:
+    """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
+    where = image.placement
+    lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
+    if job.as_zarr or not lies:
+        return image
+    note = f"{job.target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
+    return replace(image, notes=(*image.notes, note))
+
+
+def _with_plan(progress: ProgressCallback, task: Task, device: str) -> ProgressCallback:
+    """Return a callback that first tells the plan, and how long that takes if it is known from another image."""
+    planned = [task]
+
+    def tell(event: Progress) -> None:
+        if planned and event.fraction < 1 and not event.note:
+            event = replace(event, note=f"{planned.pop().timed(device)}")
+        progress(event)
+
+    return tell
+
+
+def _segment_in_memory(
+    job: FileJob,
+    task: Task,
+    options: SegmentOptions,
+    source: Fingerprint,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
+) -> Result:
+    image = task.image
+    result = segment_task(task, device=options.device, keep_maps=options.maps, progress=progress, cancel=cancel)
+    source.check()
+    if result.maps is not None:
+        axes = _maps_axes(image)
+        drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in axes)
+        letters = "".join(letter for letter in "CTZYX" if letter in axes)
+        maps = result.maps.squeeze(drop)
+        write_maps(job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement)
+    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
+    return result
+
+
+def _segment_on_disk(
+    job: FileJob,
+    task: Task,
+    options: SegmentOptions,
+    source: Fingerprint,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
+) -> Outcome:
+    """Segment by blocks; only the finished results have their names, and nothing else is left."""
+    pixel_size, target = task.image.pixel_size, job.target
+    with ExitStack() as stack:
+        labels = _labels_on_disk(stack, job, task, options.overwrite)
+        maps = _maps_on_disk(stack, job, task, options)
+        outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
+        source.check()
+        if not job.as_zarr:
+            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement)
+    return outcome
+
+
+def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool) -> Plane:
+    """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
+    image, target, final = task.image, job.target, job.as_zarr
+    path = target if final else target.with_name(f"{target.name}.blocks")
+    folder = stack.enter_context(
+        completed(path, overwrite=overwrite, discard=not final, rescue=_has_labels if final else None)
+    )
+    axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
+    shape = tuple(image.size(letter) for letter in axes)
+    array = create_zarr(
+        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement
+    )
+    return Plane(array, axes)
+
+
+def _has_labels(folder: Path) -> bool:
+    return any(path.is_file() and not path.name.startswith(".") for path in (folder / "0").rglob("*"))
+
+
+def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions) -> Plane:
+    """Make the array that maps are written to: all of them if they are wanted, else those of a unit at a time."""
+    image, target, spec = task.image, job.target, task.model.info.spec
+    axes = _maps_axes(image) if options.maps else "CYX" if spec.ndim == 2 else "CZYX"
+    shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in axes)
+    if not options.maps and 4 * math.prod(shape) <= IN_MEMORY_BYTES // 2:
+        return Plane(np.zeros(shape, np.float32), axes)
+    path = job.maps_target if options.maps else target.with_name(f"{target.name}.maps")
+    folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
+    tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
+    chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
+    array = create_zarr(
+        folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks, placement=image.placement
+    )
+    return Plane(array, axes)
+
+
+def _chunk(width: int) -> int:
+    """Return the width of the chunks that a tile is stored in: each is written by one tile, and quickly read again."""
+    return next(width // parts for parts in range(1, width + 1) if width % parts == 0 and width // parts <= MAX_CHUNK)
+
+
+def _in_memory_bytes(task: Task, maps: bool) -> int:
+    """Bytes of the labels and maps that `pipeline.segment` would hold at a time."""
+    space, ndim = task.image.space, task.model.info.spec.ndim
+    pixels = math.prod(space) * task.image.n_frames
+    return 4 * (pixels + task.model.info.spec.out_channels * (pixels if maps else math.prod(space[-ndim:])))
+
+
+def _maps_axes(image: Image) -> str:
+    return "".join(letter for letter in "TCZYX" if letter in "C" + image.label_axes)
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that this process has held so far, in MB; None where the system does not tell."""
+    status = Path("/proc/self/status")  # Linux; what `resource` says there may be the peak of the calling process
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) / 2**10, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -1,0 +1,122 @@
+"""By how much an image is made larger or smaller before a model sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet import limits
+from napari_unet.errors import ModelMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image, PixelSize
+    from napari_unet.models.info import ModelInfo
+
+
+RESCALE_TOLERANCE = 1.25
+"""A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
+
+DIAMETER_TOLERANCE = 1.5
+"""Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
+to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
+
+RANGE = 2.0
+"""Objects down to the diameter that a model finds best, divided by this, are found as well: 16 to 32 pixels."""
+
+MAX_MAGNIFICATION = 2.0
+"""Magnification up to which an image is enlarged without being asked for: it takes four times as long."""
+
+LARGE = 2**24
+"""Pixels of a plane from which on it is not enlarged without being asked for: the maps would not fit in memory."""
+
+
+def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
+    """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
+
+    What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
+    objects are in the images that the model is used to, unless they were found to be smaller on this one; else
+    how wide they were found to be.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is said how wide the objects are, and the model does not know at which size it finds them; or if the
+        magnification is none that makes sense (`limits.MAGNIFICATION`).
+    """
+    if image.diameter is not None and info.diameter is None and not info.is_untrained:
+        raise ModelMismatchError(
+            f"The model {info.name!r} does not know how wide the objects are that it finds, so an object diameter "
+            f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
+        )
+    tolerance, zoom = RESCALE_TOLERANCE, _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
+    found = image.found_diameter if image.found_against == info.image_diameter else None
+    wide = image.diameter or (None if zoom or found else info.image_diameter)
+    if wide is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
+        across = (zoom[-1] * zoom[-2]) ** 0.5
+        zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
+    elif not zoom and found is not None and info.diameter is not None:
+        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, found),) * info.spec.ndim
+    if all(1 / tolerance <= z <= tolerance for z in zoom):
+        return ()
+    if not all(limits.within(z, limits.MAGNIFICATION) for z in zoom):
+        raise ModelMismatchError(_too_far(image, info, zoom))
+    return zoom
+
+
+def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
+    """Return why an image is not rescaled for a model: what was said of both, what it would come to, and what to do."""
+    most = max(zoom, key=lambda z: max(z, 1 / z))
+    size = limits.times([max(1, round(n * z)) for n, z in zip(image.space[-len(zoom) :], zoom, strict=True)])
+    made = f"{most:,.0f} times larger" if most > 1 else f"{1 / most:,.0f} times smaller"
+    comes_to = f"{image.name} would be made {made}, {size} pixels"
+    low, high = limits.MAGNIFICATION
+    if image.diameter is not None and info.diameter is not None:
+        allowed = f"{max(info.diameter / high, 1.0):.2g} to {min(info.diameter / low, limits.DIAMETER[1]):.4g}"
+        return (
+            f"For objects of {image.diameter:g} pixels {comes_to}: {info.name!r} finds those of {info.diameter:g}. "
+            f"Give an object diameter from {allowed}."
+        )
+    if image.pixel_size is not None and info.pixel_size is not None:
+        return (
+            f"The pixels are said to be {image.pixel_size.x:g} µm wide, and {info.name!r} expects "
+            f"{info.pixel_size[-1]:g} µm: {comes_to}. Give the right pixel size (at most {high:g} times larger, or "
+            f"{1 / low:g} times smaller)."
+        )
+    return (
+        f"The model {info.name!r} is used to objects of {info.image_diameter or 0:g} pixels and finds those of "
+        f"{info.diameter or 0:g}: {comes_to}. Choose another model, or give an object diameter."
+    )
+
+
+def scale_is_known(image: Image, info: ModelInfo) -> bool:
+    """Return whether somebody said how large to make an image for a model: by a diameter, or by its pixel size."""
+    return bool(image.diameter or _physical(image.pixel_size, info.pixel_size, info.spec.ndim))
+
+
+def _fitting(image: Image, best: float, found: float) -> float:
+    """Return the least magnification that brings objects into the range that a model finds well.
+
+    What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
+    """
+    if found >= best / RANGE:
+        return max(min(1.0, best / found), limits.MAGNIFICATION[0])
+    return min(best / RANGE / found, MAX_MAGNIFICATION) if image.space[1] * image.space[2] <= LARGE else 1.0
+
+
+def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
+    """Return the magnifications that bring one pixel size to the other; () where one of them is not known."""
+    if image is None or model is None:
+        return ()
+    sizes = [image.along(letter) for letter in "ZYX"[-ndim:]]
+    return tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
+
+
+def nearest_places(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """Return the index that takes, of an array of one shape, the pixel nearest to each of another shape."""
+    return np.ix_(*(((np.arange(n) + 0.5) * size / n).astype(np.intp) for size, n in zip(old, new, strict=True)))

@@ -1,0 +1,188 @@
+"""The network of a task on its device, and what it reads: ready for one tile after another."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.models.model import resolve_device
+from napari_unet.models.normalize import Statistics, measure
+from napari_unet.progress import CancelToken, Stopwatch
+from napari_unet.tiling.ahead import ReadAhead
+from napari_unet.tiling.engine import Engine, Predictor, TileResult
+from napari_unet.tiling.pace import pace_of
+from napari_unet.tiling.scaled import ScaledSource
+from napari_unet.tiling.source import read_tile
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.inference.task import Subimage, Task
+    from napari_unet.tiling.grid import Tile
+    from napari_unet.tiling.source import Source
+
+_STATISTICS_PIXELS = 4_000_000
+
+TELL_EVERY = 0.5
+"""Seconds between two times that it is told how far a tile is."""
+
+Place = tuple[int, int, float, float]
+"""Where somebody is looking: time point, slice, and the pixel (Y, X) in the middle of the view."""
+
+
+class Inference:
+    """The network of a task on its device, and the statistics of its whole image: ready for one tile after another.
+
+    Parameters
+    ----------
+    task : Task
+        From `make_task`.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel : CancelToken, optional
+        Ends the tile under way, with `Cancelled`.
+    ahead : bool
+        Whether the next tile is read, in another thread, while the network is busy with one.
+    tells : bool
+        Whether `steps` tells how far a tile is; the network then runs in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        device: str = "auto",
+        *,
+        cancel: CancelToken | None = None,
+        ahead: bool = True,
+        tells: bool = False,
+    ) -> None:
+        info = task.model.info
+        predictor = Predictor(
+            task.model.net,
+            softmax=info.task == "semantic",
+            device=resolve_device(device),
+            exact=task.plan.exact,
+            check=self._on_block,
+            flips=task.flips,
+            vectors=info.vectors,
+        )
+        self._reader = ReadAhead() if ahead else None
+        self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
+        self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
+        self._sources: dict[Subimage, Source] = {}
+        self._pace = pace_of(info.spec, str(predictor.device), task.plan.exact)
+        self._cancel, self._closed = cancel, CancelToken()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network") if tells else None
+        self._pixels, self._share, self._watch = 0, 0.0, Stopwatch()  # of the tile under way
+
+    def __enter__(self) -> Inference:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._closed.cancel()
+        if self._thread is not None:
+            self._thread.shutdown()
+        if self._reader is not None:
+            self._reader.close()
+
+    def steps(
+        self, unit: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None
+    ) -> Generator[float, None, TileResult]:
+        """Compute one tile as `run` does, and yield now and then which share of the work on it is done."""
+        if self._thread is None:
+            return self.run(unit, tile, then)
+        running, told = self._thread.submit(self.run, unit, tile, then), 0.0
+        while wait([running], TELL_EVERY).not_done:
+            if told < self._share < 1:  # at 1 it is done, and only the thread is not
+                told = self._share
+                yield told
+        return running.result()
+
+    def run(self, unit: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None) -> TileResult:
+        """Compute one tile of a unit; `then` is the one that is likely to come next."""
+        source = self._source(unit)
+        if self._reader is not None:
+            self._reader.begin(source, tile)
+            if then is not None:
+                self._reader.begin(self._source(then[0]), then[1])
+        self._pixels, self._share, self._watch = self._task.passes * math.prod(tile.read_shape), 0.0, Stopwatch()
+        result = self._engine.run(tile, source)
+        self._note(1.0)
+        return result
+
+    def seconds_for(self, pixels: float) -> float | None:
+        """Return how long so many pixels will take; None before there was a tile."""
+        pace = self._pace.per_second
+        return self._task.passes * pixels / pace if pace else None
+
+    def end(self, unit: Subimage) -> None:
+        """Let go of what is kept of a unit."""
+        self._sources.pop(unit, None)
+
+    def place_in_plan(self, place: Place | None) -> tuple[float, ...] | None:
+        """Return the pixel of the plan that a place is at."""
+        if place is None:
+            return None
+        shape, zoom = self._task.plan.shape, self._task.zoom or (1.0,) * len(self._task.plan.shape)
+        return tuple(p * z for p, z in zip(place[1:][-len(shape) :], zoom, strict=True))
+
+    def _on_block(self, share: float) -> None:
+        for token in (self._cancel, self._closed):
+            if token is not None:
+                token.check()
+        self._note(share)
+
+    def _note(self, share: float) -> None:
+        """Take note of the share of a tile that is done; done in smaller ones, it begins with each of them anew."""
+        if share > self._share:
+            self._pace.note((share - self._share) * self._pixels, self._watch.seconds)
+            self._share, self._watch = share, Stopwatch()
+
+    def _source(self, unit: Subimage) -> Source:
+        if unit not in self._sources:
+            self._sources[unit] = _unit_source(self._task, unit, self._statistics)
+        return self._sources[unit]
+
+
+def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
+    """Return an even sample of all pixels of an image, axes (C, n); all of them where they are few."""
+    depth, height, width = image.space
+    planes = list(itertools.product(range(image.n_frames), range(depth)))
+    # Every so many-th pixel along Y and X, and every so many-th plane where there are several.
+    surplus = len(planes) * height * width / _STATISTICS_PIXELS
+    step = max(1, math.ceil(surplus ** (1 / 3)) if len(planes) > 1 else math.ceil(surplus**0.5))
+    taken = []
+    for frame, z in planes[::step]:
+        every = slice(None, None, step)
+        block = image.read(frame, slice(z, z + 1), every, every, channels)
+        taken.append(block.reshape(len(channels), -1))
+    return np.concatenate(taken, axis=1)
+
+
+class _ImageSource:
+    """Reads a unit of an image tile by tile, normalised."""
+
+    def __init__(self, task: Task, unit: Subimage, statistics: Statistics) -> None:
+        self._task, self._unit, self._statistics = task, unit, statistics
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._task.image.space[-self._task.model.info.spec.ndim :]
+
+    def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
+        model, unit = self._task.model, self._unit
+        z = region[0] if unit.z is None else slice(unit.z, unit.z + 1)
+        block = self._task.image.read(unit.frame, z, region[-2], region[-1], self._task.channels)
+        return model.normalized(block, self._statistics)
+
+
+def _unit_source(task: Task, unit: Subimage, statistics: Statistics) -> Source:
+    source = _ImageSource(task, unit, statistics)
+    return ScaledSource(source, task.plan.shape) if task.zoom else source

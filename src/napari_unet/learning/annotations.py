@@ -1,0 +1,70 @@
+"""What there is to learn from in an image: copies of the parts that its user corrected or reviewed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.corrections.part import copied_parts
+from napari_unet.inference.scale import magnification
+from napari_unet.inference.task import choose_channels
+from napari_unet.learning.crops import CONTEXT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.corrections.corrections import Corrections
+    from napari_unet.corrections.part import Part
+    from napari_unet.models.model import Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedCrop:
+    """What there is to learn from in a part of an image.
+
+    Attributes
+    ----------
+    image : Image
+    channels : tuple of int
+        Those that the model is given.
+    part : Part
+        A copy, so that the user can go on painting.
+    """
+
+    image: Image
+    channels: tuple[int, ...]
+    part: Part
+
+
+def annotated_crops(
+    image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
+) -> list[AnnotatedCrop]:
+    """Return copies of what there is to learn from an image now.
+
+    Nothing where nothing is corrected or reviewed, or where the labels are classes and the model finds objects.
+
+    Parameters
+    ----------
+    image : Image
+    labels : ndarray of int, axes (T, Z, Y, X)
+        As they are now, corrections included.
+    corrections : Corrections
+        Of these labels, as of its last `update`.
+    model : Model
+        What is to learn.
+    channel : int, optional
+        The channel that is segmented; None: all, or the first where the model takes one only.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError
+        If image and model do not fit together.
+    """
+    fits = corrections.instances == (model.info.task == "instances")
+    whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
+    margin = math.ceil(CONTEXT / min(magnification(image, model.info) or (1.0,))) if fits else 0
+    parts = copied_parts(corrections, labels, labels.shape[1] if whole else 0, margin) if fits else []
+    channels = choose_channels(image, model, channel) if parts else ()
+    return [AnnotatedCrop(image, channels, part) for part in parts]

@@ -1,0 +1,175 @@
+"""Parts of an image as a model sees them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.inference.scale import magnification, nearest_places
+from napari_unet.inference.task import choose_channels
+from napari_unet.inference.tile_runner import sample_pixels
+from napari_unet.models.normalize import measure
+from napari_unet.tiling.scaled import resized
+from napari_unet.training.samples import make_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.models.model import Model
+    from napari_unet.training.samples import Sample
+
+Box = tuple[slice, slice, slice]
+
+CONTEXT = 128
+"""Pixels, as the network sees them, around what is learned from that patches may show."""
+
+
+class CropReader:
+    """Reads parts of an image with the channels, the intensities and the pixel size that a model works at.
+
+    Parameters
+    ----------
+    image : Image
+    model : Model
+        Gives normalisation, channels and pixel size.
+    channels : sequence of int, optional
+        Channels to take; None: those that the model takes.
+    """
+
+    def __init__(self, image: Image, model: Model, channels: Sequence[int] | None = None) -> None:
+        self._image, self._model = image, model
+        self._channels = tuple(channels) if channels else choose_channels(image, model)
+        self._zoom = magnification(image, model.info)
+        self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
+
+    @property
+    def pixels(self) -> float:
+        """Pixels of the image, along Y or X, in one of the network."""
+        return 1 / float(np.sqrt(np.prod(self._zoom[-2:])))
+
+    def read(self, frame: int, box: Box) -> NDArray[np.float32]:
+        """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
+        block = self._model.normalized(self._image.read(frame, *box, channels=self._channels), self._statistics)
+        return resized(block, self._scaled(block.shape[1:])) if self._zoom else block
+
+    def fit(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return labels, or a mask, (Z, Y, X) of a part with the axes and the pixels that `read` gives it."""
+        if self._model.info.spec.ndim == 2:
+            labels = labels[0]
+        if not self._zoom:
+            return labels
+        return labels[nearest_places(labels.shape, self._scaled(labels.shape))]
+
+    def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))
+
+
+def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box:
+    """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one.
+
+    `pixels` is how many of the mask, along Y or X, are one of the network.
+    """
+    box, margin = [], math.ceil(CONTEXT * pixels)
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        grow = margin if axis or ndim == 3 else 0
+        box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
+    return box[0], box[1], box[2]
+
+
+def moved(box: Box, corner: tuple[int, int, int]) -> Box:
+    """Return a box in a part of an image, (Z, Y, X), as one in the image."""
+    z, y, x = (slice(part.start + first, part.stop + first) for part, first in zip(box, corner, strict=True))
+    return z, y, x
+
+
+def image_samples(
+    image: Image,
+    model: Model,
+    labels: NDArray[Any],
+    supervised: NDArray[np.bool_] | None = None,
+    channels: Sequence[int] | None = None,
+    weight: float = 1.0,
+    border: float = 0.0,
+) -> list[Sample]:
+    """Return what there is to learn from one image.
+
+    Parameters
+    ----------
+    image : Image
+        Normalised here, with the statistics of all of it.
+    model : Model
+        What is to learn; gives normalisation, channels and target maps.
+    labels : ndarray of int, axes (T, Z, Y, X)
+    supervised : ndarray of bool, axes (T, Z, Y, X), optional
+        The pixels that count; None: all.
+    channels : sequence of int, optional
+        Channels to take; None: all.
+    weight : float
+        Share of this image among others.
+    border : float
+        How much more a seam between two objects counts.
+
+    Returns
+    -------
+    list of Sample
+        One for each plane (2D model) or volume (3D model) with supervised pixels.
+    """
+    reader, ndim = CropReader(image, model, channels), model.info.spec.ndim
+    found = []
+    depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
+    for frame in range(image.n_frames):
+        for z in depth:
+            mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
+            if mask.any():
+                corner = z.start or 0, 0, 0
+                found.append(field_sample(reader, model, frame, corner, labels[frame, z], mask, border=border))
+    return [replace(sample, weight=weight / len(found)) for sample in found]
+
+
+def field_sample(
+    reader: CropReader,
+    model: Model,
+    frame: int,
+    corner: tuple[int, int, int],
+    labels: NDArray[Any],
+    supervised: NDArray[np.bool_],
+    corrected: NDArray[np.bool_] | None = None,
+    *,
+    border: float = 0.0,
+) -> Sample:
+    """Return what there is to learn from a few slices of an image (one, for a 2D model).
+
+    Parameters
+    ----------
+    reader : FieldReader
+        Of the image.
+    model : Model
+        What is to learn.
+    frame : int
+        Time point.
+    corner : tuple of int
+        Where the labels begin in the image, (Z, Y, X).
+    labels : ndarray of int, axes (Z, Y, X)
+    supervised : ndarray of bool, axes (Z, Y, X)
+        The pixels that count; some do.
+    corrected : ndarray of bool, axes (Z, Y, X), optional
+        The pixels that most patches are centred on; see `make_sample`.
+    border : float
+        How much more a seam between two objects counts.
+    """
+    box = with_context(supervised, model.info.spec.ndim, reader.pixels)
+    block = reader.read(frame, moved(box, corner))
+    parts = reader.fit(labels[box]), reader.fit(supervised[box])
+    focus = None if corrected is None else reader.fit(corrected[box])
+    # From nothing, background is assumed around what is painted: then all of its distances are known.
+    in_slices = not model.info.is_from_scratch
+    return make_sample(
+        block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border, in_slices=in_slices
+    )

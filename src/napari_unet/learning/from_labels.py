@@ -1,0 +1,181 @@
+"""A model and labelled images -> a better model: what scripts call, and what `train --base` scores with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import LabelsError, LearningError, ModelMismatchError
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.inference.fast_mode import with_fast_mode
+from napari_unet.inference.in_memory import segment
+from napari_unet.inference.style import with_style
+from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.learning.crops import image_samples
+from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
+from napari_unet.learning.finetune import finetune_config, finetune_steps
+from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
+from napari_unet.learning.retention import base_predictions, interpolated
+from napari_unet.learning.scale import at_scale_of_labels
+from napari_unet.limits import within
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.models.store import load_model
+from napari_unet.progress import Progress, Stopwatch, drive
+from napari_unet.training.config import StepReport, TrainingConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.progress import CancelToken, ProgressCallback
+
+MAX_SECONDS = 7 * 86_400.0
+"""Time for which a model may be told to learn: a week."""
+
+MAX_STEPS = 10**8
+
+
+def finetune(
+    model: Model | str,
+    images: Sequence[Any],
+    labels: Sequence[NDArray[Any]],
+    *,
+    supervised: Sequence[NDArray[np.bool_] | None] | None = None,
+    axes: str | None = None,
+    max_seconds: float | None = 60.0,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validation: tuple[Sequence[Any], Sequence[NDArray[Any]]] | None = None,
+    config: TrainingConfig | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Model:
+    """Fine-tune a model on labelled images.
+
+    Where it is wrong about many of their objects, it learns faster; where it misses many, they are of another kind than
+    it knows, and it may forget that. Otherwise it goes only so far as it keeps what it could do. A model made from
+    nothing (*New model…*) has a way of its own to learn (`learning.scratch`).
+
+    Parameters
+    ----------
+    model : Model or str
+        Where to begin; it is not changed.
+    images : sequence of array-like or Image
+        Each with two to five axes.
+    labels : sequence of ndarray of int
+        One for each image, with its axes but the channels.
+    supervised : sequence of ndarray of bool, optional
+        The pixels of each image that count, shaped as its labels; None: all. No other pixel has any influence.
+    axes : str, optional
+        Meaning of the images' axes; None: guessed.
+    max_seconds : float, optional
+        Stop after this time.
+    steps : int, optional
+        Stop after so many steps.
+    seed : int
+        Seeds all draws.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    validation : (images, labels), optional
+        Scored before and after (AP at IoU 0.5, or mean Dice of classes); the figures stand in the new model's scores.
+    config : TrainingConfig, optional
+        All settings; overrides `max_seconds`, `steps` and `seed`.
+    progress : callable, optional
+        Called with a `Progress` after every step.
+    cancel : CancelToken, optional
+        Ends the training after the step under way; what was learned so far is returned.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    NothingToLearnError
+        If no pixel is supervised.
+    LabelsError, ImageError, ModelMismatchError
+        If the input does not fit together.
+    LearningError
+        If the time or the steps are no numbers that make sense.
+    """
+    for name, value, (low, high) in (
+        ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)),
+        ("steps", steps, (1, MAX_STEPS)),
+    ):
+        if value is not None and not within(value, (low, high)):
+            raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")
+    if not isinstance(model, Model):
+        model = load_model(model)
+    if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
+        raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
+    watch, place = Stopwatch(), resolve_device(device)
+    pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
+    views, known = _checked(model, pictures, labels, [None] * len(pictures) if supervised is None else supervised)
+    model = at_scale_of_labels(model, pictures, views)
+    samples = [s for trio in zip(pictures, views, known, strict=True) for s in image_samples(trio[0], model, *trio[1:])]
+
+    def tell(event: object) -> None:
+        if progress is not None and isinstance(event, StepReport):
+            progress(Progress(event.step, event.steps, event.seconds, "steps", f"loss {event.loss:.3f}"))
+
+    if config is not None:
+        better = drive(finetune_steps(model, samples, config, device, cancel), tell)
+    elif model.info.is_from_scratch:
+        config = from_scratch_config(
+            model, max_seconds=max_seconds, seed=seed, **{} if steps is None else {"steps": steps}
+        )
+        better = drive(from_scratch_steps(model, samples, config, device, cancel), tell)
+    else:
+        errors = errors_on_labels(model, pictures, views, known, place)
+        # The time is the user's: what is asked of the model afterwards takes as long as what is asked of it now.
+        astray = errors.astray or (errors.off and has_new_domain(model.info))
+        asking = 0.0 if astray else base_predictions(model, place).seconds
+        left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
+        most = steps if steps is not None else (200 if max_seconds is None else 100_000)
+        limits = {"max_seconds": left, "steps": most, "seed": seed}
+        config = finetune_config(model, astray=astray, off=errors.off, **limits)
+        better = drive(finetune_steps(model, samples, config, device, cancel, astray=astray), tell)
+        better = better if astray else interpolated(model, better, place)[0]
+    better = with_style(better, [(image, choose_channels(image, better)) for image in pictures])
+    better = with_fast_mode(better, pictures)
+    if validation is None:
+        return better
+    scores = {}
+    for when, candidate in (("before", model), ("after", better)):
+        scores[f"validation {when}"] = validation_score(candidate, *validation, axes=axes, device=device)
+    return Model(better.net, better.info.model_copy(update={"scores": scores}))
+
+
+def _checked(
+    model: Model,
+    images: Sequence[Image],
+    labels: Sequence[NDArray[Any]],
+    supervised: Sequence[NDArray[np.bool_] | None],
+) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_] | None]]:
+    """Return labels and masks with the axes (T, Z, Y, X), where they fit the images, and these the model."""
+    for image, truth, mask in zip(images, labels, supervised, strict=True):
+        for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
+            if array is not None and array.shape != image.label_shape:
+                raise LabelsError(
+                    f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}."
+                )
+        model.check_channels(image.n_channels)
+    views = [image.canonical_labels(truth) for image, truth in zip(images, labels, strict=True)]
+    masks = [None if mask is None else i.canonical_labels(mask) for i, mask in zip(images, supervised, strict=True)]
+    return views, masks
+
+
+def validation_score(
+    model: Model, images: Sequence[Any], labels: Sequence[NDArray[Any]], axes: str | None = None, device: str = "auto"
+) -> float:
+    """Return the score of a model on labelled images: AP at IoU 0.5, or the mean Dice of the classes."""
+    if len(images) != len(labels):
+        raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
+    predicted = [segment(image, model, axes=axes, device=device).labels for image in images]
+    scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
+    if model.info.task == "semantic":
+        return float(scores["dice"])
+    return float(scores["ap"]["0.50"])

@@ -1,0 +1,193 @@
+"""From nothing: how an untrained model learns from a few objects or strokes that somebody painted on an image.
+
+What makes it useful within a minute on a CPU: a small network that sees as far as the painted objects ask for, a high
+rate that falls, and background that nobody has to paint (`learning.background`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.errors import NothingToLearnError
+from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
+from napari_unet.learning.finetune import CORRECTIONS, learned_recipe
+from napari_unet.learning.new_model import fitted
+from napari_unet.learning.preview import Previews
+from napari_unet.models.info import FROM_SCRATCH
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.progress import Stopwatch
+from napari_unet.training.config import TrainingConfig
+from napari_unet.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    import torch
+
+    from napari_unet.learning.preview import Preview
+    from napari_unet.models.info import ModelInfo
+    from napari_unet.progress import CancelToken, PauseToken
+    from napari_unet.training.config import StepReport
+    from napari_unet.training.samples import Sample
+
+REACH = 2
+"""Background is taken from as far around painted objects as so many of their diameters."""
+
+
+def from_scratch_config(model: Model, **changes: Any) -> TrainingConfig:
+    """Return the settings for learning from nothing: a high, falling rate, and statistics of its own.
+
+    A model that has learned before goes on with a lower rate, so that it does not begin anew.
+    """
+    flat = model.info.spec.ndim == 2
+    settings: dict[str, Any] = {
+        "steps": 2000,
+        "max_seconds": 60.0,
+        "batch_size": 4 if flat else 2,
+        "patch": (128, 128) if flat else (16, 64, 64),
+        "learning_rate": 5e-3 if model.info.is_untrained else 2e-3,
+        "weight_decay": 1e-3,
+        "schedule": "cosine",
+        "freeze_norm": False,
+        "exclusive": model.info.task == "semantic",
+    }
+    return TrainingConfig(**(settings | changes))
+
+
+def from_scratch_steps(
+    model: Model,
+    samples: Sequence[Sample],
+    config: TrainingConfig,
+    device: str = "auto",
+    cancel: CancelToken | None = None,
+    *,
+    pause: PauseToken | None = None,
+    more: Callable[[], Sequence[Sample]] | None = None,
+    peek: Callable[[], bool] | None = None,
+) -> Generator[StepReport | Preview, None, Model]:
+    """Go on learning in a model made from nothing; yield a report after every step and return the new model.
+
+    An untrained model for objects learns in two rounds. In the first, a few of the pixels around painted objects count
+    as background; in the second all of them, but for those where it sees an object by now. The network is as large as
+    the objects that were painted at first ask for, whatever joins them later.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin; it is not changed.
+    samples : sequence of Sample
+        What to learn from.
+    config : TrainingConfig
+        How.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel, pause : optional
+        Tokens that end it, or hold it up, after the step under way.
+    more : callable, optional
+        Asked after every step: returns all that is to be learned from, if that is more by now, else nothing.
+    peek : callable, optional
+        Asked every few seconds whether a `Preview` is wanted.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no object is painted yet, or only one of the classes.
+    """
+    where, watch = resolve_device(device), Stopwatch()
+    diameter = painted_diameter(model, samples)
+    rounds = 1
+    if model.info.is_untrained:
+        _check_enough(model, samples, diameter)
+        if diameter is not None:
+            model, rounds = fitted(model, diameter), 2
+    seconds = config.max_seconds
+    part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
+    done, glimpses = 0, Previews(peek)
+
+    def prepared(samples: Sequence[Sample], model: Model) -> list[Sample]:
+        if diameter is None:
+            return list(samples)
+        return [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
+
+    def learned(session: Trainer, model: Model) -> Model:
+        steps = done + session.step
+        recipe = learned_recipe(FROM_SCRATCH, steps, watch.seconds, config, samples)
+        return Model(session.trained(), _learned(model.info, diameter, recipe))
+
+    for index in range(rounds):
+        settings = config.model_copy(update={**part, "seed": config.seed + index})
+        session = Trainer(model.net, prepared(samples, model), settings, where)
+        for report in session.run(cancel, pause):
+            yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
+            added = more() if more is not None else None
+            if added:
+                samples, diameter = added, painted_diameter(model, added)
+                session.learn_from(prepared(samples, model))
+            yield from glimpses.of(partial(learned, session, model))
+        model = learned(session, model)
+        done += session.step
+        if cancel is not None and cancel.cancelled:
+            break
+    return model
+
+
+def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
+    """Return how wide a painted object is within a plane, in pixels: that of a disc of their mean area.
+
+    None for classes, and where no object is painted.
+    """
+    if model.info.task == "semantic":
+        return None
+    within_planes = ndimage.generate_binary_structure(model.info.spec.ndim, 1)
+    if model.info.spec.ndim == 3:
+        within_planes[[0, 2]] = False
+    area = objects = 0
+    for sample in samples:
+        painted = painted_pixels(model, sample)
+        middles = painted & (sample.targets[model.info.outputs.index("distance")] > 0.5)
+        area += int(painted.sum())
+        objects += ndimage.label(middles, within_planes)[1]  # each object has one, also where it touches another
+    return 2 * math.sqrt(area / objects / math.pi) if objects else None
+
+
+def _with_surroundings(model: Model, sample: Sample, reach: float, device: torch.device) -> Sample:
+    """Return a sample with background around what is painted in it: as little of it as does while nothing is known."""
+    background = surroundings(model, sample, reach)
+    if model.info.is_untrained:
+        background = thinned(background)
+    else:
+        background &= ~seen_objects(model, sample, device)
+    return with_background(model, sample, background)
+
+
+def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) -> ModelInfo:
+    """Return the description of what has learned: what is far smaller than the painted objects is none."""
+    decoding = info.decoding
+    if diameter is not None and info.spec.ndim == 2:
+        smallest = max(12, round(0.1 * math.pi / 4 * diameter**2))
+        sizes = {"smoothing": max(1.0, diameter / 15), "min_size": smallest}
+        decoding = decoding.model_copy(update=sizes)
+    known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast": None, "decoding": decoding}
+    return info.model_copy(update=known)
+
+
+def _check_enough(model: Model, samples: Sequence[Sample], diameter: float | None) -> None:
+    """Raise `NothingToLearnError` where nothing can be told apart yet."""
+    if model.info.task == "instances":
+        if diameter is None:
+            raise NothingToLearnError("No object is painted yet. Paint a few, then press Learn.")
+        return
+    shown = {
+        k for sample in samples for k in range(len(sample.targets)) if np.any(sample.targets[k][sample.supervised[k]])
+    }
+    if len(shown) < 2:
+        names = ", ".join(f"{label} {name}" for label, name in enumerate(model.info.classes) if label)
+        raise NothingToLearnError(
+            f"Paint at least two of the classes, some strokes of each ({names}), then press Learn."
+        )

@@ -1,0 +1,277 @@
+"""The training loop: one for the shipped models, for `train`, and for learning from corrections."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_unet.errors import DeviceError, LearningError, UNetError
+from napari_unet.nets.geometry import input_size, output_size
+from napari_unet.nets.losses import distillation_loss, segmentation_loss
+from napari_unet.nets.unet import freeze_norm
+from napari_unet.progress import Stopwatch
+from napari_unet.tiling.ahead import Aside
+from napari_unet.training.augmentation import draw_patch
+from napari_unet.training.config import StepReport, TrainingConfig
+from napari_unet.training.samples import PatchSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from napari_unet.nets.unet import UNet
+    from napari_unet.progress import CancelToken, PauseToken
+    from napari_unet.training.samples import Sample
+
+
+Batch = tuple["Tensor", "Tensor", "Tensor"]
+"""Images, targets and supervised pixels."""
+
+DRAWING_THREADS = int((os.cpu_count() or 1) > 2)
+"""Threads that draw patches while the network learns; on two cores the second one is the window's."""
+
+CHECKPOINT_EVERY = 10
+"""Steps between copies of the weights, to one of which a failed step returns."""
+
+MAX_ROLL_BACKS = 6
+
+
+class Trainer:
+    """Trains a copy of a network; the network handed in is never touched.
+
+    Parameters
+    ----------
+    net : UNet
+        Where to begin.
+    samples : sequence of Sample
+        What to learn from.
+    config : TrainingConfig
+        How.
+    device : torch.device or str
+        Where.
+
+    Notes
+    -----
+    `run` is a generator: after each step it hands back a report, and whoever drives it can paint, stop or simply not
+    ask for more. Whenever it stops, `net` holds the weights of the last good step. A step whose loss or gradient is not
+    a finite number is taken back, together with the few before it that led there, and the rate is halved.
+    """
+
+    def __init__(
+        self, net: UNet, samples: Sequence[Sample], config: TrainingConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        spec = net.spec
+        if len(config.patch) != spec.ndim:
+            raise UNetError(f"The patch {config.patch} has {len(config.patch)} axes; the network has {spec.ndim}.")
+        self.config = config
+        self.device = torch.device(device)
+        self.net = copy.deepcopy(net).to(self.device).requires_grad_(True)
+        forgets = config.distillation > 0 and not all(sample.supervised.all() for sample in samples)
+        self._teacher = copy.deepcopy(net).to(self.device).eval().requires_grad_(False) if forgets else None
+        self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
+        self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
+        self._sampler = PatchSampler(samples, self.patch, config.seed)
+        self._optimizer = self._new_optimizer()
+        self._mean = copy.deepcopy(self.net) if config.ema else None
+        self._good = copy.deepcopy(self.net.state_dict())
+        self._slowed = 1.0
+        # Channels side by side in memory: what convolutions on CPUs and on GPUs with matrix units take fastest.
+        self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
+        self._mixed = config.precision == "auto" and has_matrix_units(self.device)
+        self.step = 0
+
+    def learn_from(self, samples: Sequence[Sample]) -> None:
+        """Go on with other samples: corrections were made meanwhile."""
+        self._sampler.draw_from(samples)
+
+    def run(self, cancel: CancelToken | None = None, pause: PauseToken | None = None) -> Iterator[StepReport]:
+        """Train until the steps or the time are used up or `cancel` is set; yield a report after every step.
+
+        Raises
+        ------
+        LearningError
+            If it fails again and again, whatever the rate.
+        """
+        config, watch = self.config, Stopwatch()
+        self.net.train()
+        if config.freeze_norm:
+            freeze_norm(self.net)
+        self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
+        with Aside[Batch](DRAWING_THREADS) as drawn:
+            yield from self._steps(watch, drawn, cancel, pause)
+
+    def _steps(
+        self, watch: Stopwatch, drawn: Aside[Batch], cancel: CancelToken | None, pause: PauseToken | None
+    ) -> Iterator[StepReport]:
+        config = self.config
+        while self.step < config.steps:
+            if pause is not None:
+                watch.leave_out(pause.wait(cancel))
+            if cancel is not None and cancel.cancelled:
+                break
+            if config.max_seconds is not None and watch.seconds > config.max_seconds:
+                break
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["rate"] * self._slowed * self._rate_factor(watch.seconds)
+            while len(drawn) <= DRAWING_THREADS:  # the next one is drawn while the network learns from this
+                drawn.put(self._batch)
+            loss = self._train_step(*next(drawn.take(len(drawn) - 1)))
+            note = ""
+            if not math.isfinite(loss):
+                note = self._roll_back()
+            elif self.step % CHECKPOINT_EVERY == 0:
+                self._good = copy.deepcopy(self.net.state_dict())
+            self.step += 1
+            yield StepReport(self.step, config.steps, loss, watch.seconds, note)
+
+    def trained(self) -> UNet:
+        """Return the network as it is now: on the CPU, for use and not for training."""
+        net = copy.deepcopy(self.net if self._mean is None else self._mean).to("cpu").eval().requires_grad_(False)
+        return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what it takes to go on later, by name: weights, their mean, what the optimiser knows, the step."""
+        parts = {"net": self.net.state_dict()} | ({"mean": self._mean.state_dict()} if self._mean else {})
+        known = {str(index): values for index, values in self._optimizer.state_dict()["state"].items()}
+        parts |= {f"optimizer.{index}": values for index, values in known.items()}
+        named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        named["step"] = torch.tensor(self.step)
+        held = {name: value for name, value in named.items() if value is not None}  # gradient descent without momentum
+        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in held.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state`, with patches drawn anew; the settings must be the same."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = value
+        self.net.load_state_dict(parts["net"])
+        if self._mean is not None:
+            self._mean.load_state_dict(parts["mean"])
+        known: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts.get("optimizer", {}).items():
+            index, _, key = name.partition(".")
+            known.setdefault(int(index), {})[key] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": known})
+        self._good = copy.deepcopy(self.net.state_dict())
+        self.step = int(state["step"])
+        self._sampler.rng = np.random.default_rng([self.config.seed, self.step])
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        config, deepest = self.config, len(self.net.down) - 1
+        levels = [(module, config.depth_rate ** (deepest - level)) for level, module in enumerate(self.net.down)]
+        levels += [(self.net.up, 1.0), (self.net.head, 1.0)]
+        groups = [{"params": list(part.parameters()), "rate": config.learning_rate * f} for part, f in levels]
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+            )
+        fused = self.device.type in ("cpu", "cuda")  # one pass over the weights, a tenth of a step's time on a CPU
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+
+    def _roll_back(self) -> str:
+        self._slowed /= 2
+        if self._slowed < 2**-MAX_ROLL_BACKS:
+            raise LearningError(
+                "Learning failed again and again: the network returns no numbers. The model is as it was. "
+                "Look at the corrections: is an image or a label damaged?"
+            )
+        self.net.load_state_dict(self._good)
+        if self._mean is not None:
+            self._mean.load_state_dict(self._good)
+        self._optimizer = self._new_optimizer()
+        return "A step of learning failed; it was taken back, and learning goes on more slowly."
+
+    def _rate_factor(self, seconds: float) -> float:
+        """Factor on the learning rate at this step; a falling one reaches zero when the steps or the time run out."""
+        config = self.config
+        factor = min(1.0, (self.step + 1) / (config.warmup + 1))
+        if config.schedule == "cosine":
+            spent = max(self.step / config.steps, seconds / config.max_seconds if config.max_seconds else 0.0)
+            factor *= 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
+        return factor
+
+    def _batch(self) -> Batch:
+        """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, K, ...)."""
+        drawn = []
+        for _ in range(self.config.batch_size):
+            sample, center = self._sampler.draw()
+            drawn.append(draw_patch(sample, self.patch, center, self.config.augmentation, self._sampler.rng))
+        images, targets, supervised = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        for axis, (whole, part) in enumerate(zip(self.patch, self._output, strict=True), start=2):
+            start = (whole - part) // 2
+            targets, supervised = targets.narrow(axis, start, part), supervised.narrow(axis, start, part)
+        return images, targets, supervised
+
+    def _train_step(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
+        """Learn from a batch and return its loss; NaN where that is no number, and nothing was learned.
+
+        Raises
+        ------
+        DeviceError
+            If a graphics card fails.
+        """
+        try:
+            return self._learn(*(part.to(self.device) for part in (images, targets, supervised)))
+        except RuntimeError as error:  # what torch raises where a card runs out of memory, or is gone
+            if self.device.type == "cpu":
+                raise
+            raise DeviceError(
+                f"Learning stopped, because the device {self.device} failed ({str(error).splitlines()[0]}). "
+                "The model is as it was; choose another device, such as cpu."
+            ) from error
+
+    def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
+        images = images.contiguous(memory_format=self._layout)
+        self._optimizer.zero_grad(set_to_none=True)
+        logits = self._logits(self.net, images)
+        config = self.config
+        loss = segmentation_loss(logits, targets, supervised, config.dice, config.exclusive, config.least_foreground)
+        free = (supervised == 0).to(supervised.dtype)
+        unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
+        if self._teacher is not None and unsure.any():
+            with torch.no_grad():
+                before = self._logits(self._teacher, images[unsure])
+            held = distillation_loss(logits[unsure], before, free[unsure], exclusive=config.exclusive)
+            loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=config.distillation)
+        loss = loss.mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        if not (torch.isfinite(norm) and torch.isfinite(loss)):
+            return math.nan
+        self._optimizer.step()
+        if self._mean is not None:
+            self._follow(self._mean)
+        return float(loss.detach())
+
+    def _logits(self, net: UNet, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            logits: Tensor = net(images)
+        return logits.float()
+
+    @torch.no_grad()
+    def _follow(self, mean: UNet) -> None:
+        """Move the running mean towards the weights; at first faster, or it would still be where they began."""
+        keep = min(self.config.ema, (1 + self.step) / (4 + self.step))
+        for kept, now in zip(mean.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(now, 1 - keep)
+            else:
+                kept.copy_(now)
+
+
+def has_matrix_units(device: torch.device) -> bool:
+    """Return whether a device has units that multiply matrices of bfloat16: AMX on a CPU, the tensor cores of a GPU.
+
+    Without them bfloat16 is no faster, and on most CPUs many times slower.
+    """
+    if device.type == "cpu":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # younger than the oldest torch allowed
+        return bool(known.get("amx_bf16"))
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -1,0 +1,181 @@
+"""The simulated annotator at the program: correct, learn, look again, as somebody does in the window."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.errors import NothingToLearnError
+from napari_unet.inference.in_memory import segment
+from napari_unet.learning.annotations import annotated_crops
+from napari_unet.learning.interactive import learning_steps
+from napari_unet.progress import Stopwatch, drive
+from napari_unet_benchmarks.annotator_model import Annotator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.interactive import Learned
+    from napari_unet.models.model import Model
+    from napari_unet_benchmarks.fields import Field
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A moment at which the program learned.
+
+    Attributes
+    ----------
+    seconds : float
+        Annotation until then.
+    objects : int
+        Objects (or regions) corrected until then.
+    material : sequence of Material
+        All that was corrected until then.
+    model : Model
+        What the program made of it.
+    figures : dict
+        ``wait``: seconds from the last stroke to the new picture of what is in view; ``fields`` worked on; ``kinds`` of
+        what was wrong; ``verdict`` on what was learned: the model before stays in use where that is not better.
+    """
+
+    seconds: float
+    objects: int
+    material: Sequence[AnnotatedCrop]
+    model: Model
+    figures: dict[str, Any]
+
+
+def learn(model: Model, material: Sequence[AnnotatedCrop], steps: int, device: str) -> Learned:
+    """Return what the window's Learn makes of a model in so many steps."""
+    return drive(learning_steps(model, material, None, device, settings={"steps": steps}), lambda event: None)
+
+
+class Sitting:
+    """One field as it is open in the window, and the annotator in front of it.
+
+    Parameters
+    ----------
+    shown : Field
+        Image and truth; the program never sees the truth.
+    instances : bool
+        Whether labels are objects.
+    seed : int
+        Seeds the annotator's hand.
+    """
+
+    def __init__(self, shown: Field, *, instances: bool = True, seed: int = 0) -> None:
+        self.image = shown.image
+        self.labels = np.zeros((1, *shown.slices.shape), np.int32)
+        self.corrections = Corrections(self.labels.shape, instances=instances)
+        self.people = {z: Annotator(shown.slices[z], instances=instances, seed=seed + z) for z in shown.planes}
+        self.kinds: Counter[str] = Counter()
+        self.seconds = 0.0
+
+    def show(self, model: Model, device: str = "cpu") -> None:
+        """Segment the field and write what is not corrected, as `layers.session.LayerSession.write` does."""
+        if model.info.is_untrained:
+            return  # there is an empty layer to paint into
+        self.corrections.update(self.labels)
+        everything = (slice(0, self.labels.shape[1]), slice(None), slice(None))
+        predicted = segment(self.image, model, device=device).labels.reshape(self.labels.shape[1:])
+        self.labels[0] = self.corrections.merge(self.labels, 0, everything, predicted)
+
+    def correct(self, objects: int) -> int:
+        """Mend so many objects or all there are, mark a plane as reviewed when all is well, and return how many."""
+        count = 0
+        while not self.reviewed:
+            z = next(z for z in self.people if not self.corrections.reviewed[0, z].all())
+            plane = self.labels[0, z]
+            edit = self.people[z].next_edit(plane, self.corrections.protected(self.labels, (0, z)))
+            if edit is None:
+                self.corrections.review(0, slice(z, z + 1), slice(None), slice(None))
+                self.seconds += self.people[z].look_over()
+                continue
+            if count >= objects and not (edit.follows_up and count < 2 * objects):
+                break
+            known = int(plane.max())
+            edit.apply(plane)
+            if self.corrections.instances:
+                plane[plane > known] += int(self.labels.max()) - known  # an id that no other slice has
+            self.seconds += edit.seconds
+            self.kinds[edit.kind.value] += 1
+            count += 1
+        return count
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether the annotator is done with it."""
+        return all(self.corrections.reviewed[0, z].all() for z in self.people)
+
+    def material(self, model: Model) -> list[AnnotatedCrop]:
+        """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
+        self.corrections.update(self.labels)
+        return annotated_crops(self.image, self.labels, self.corrections, model)
+
+
+def sit_down(
+    model: Model,
+    fields: Sequence[Field],
+    rounds: int,
+    objects: int,
+    steps: int,
+    *,
+    instances: bool,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Iterator[Checkpoint]:
+    """Correct and learn in turn, field after field; yield what each round came to.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin.
+    fields : sequence of Field
+        In the order in which they are worked on.
+    rounds : int
+        How often it learns, unless all fields are reviewed before.
+    objects : int
+        Objects corrected before each time; up to twice as many where one edit leaves another object half mended.
+    steps : int
+        Training steps each time.
+    instances : bool
+        Whether labels are objects.
+    device : str
+        Where the network runs.
+    seed : int
+        Seeds the annotator's hand.
+    """
+    waiting = [Sitting(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
+    done = [waiting.pop(0)]
+    done[0].show(model, device)
+    for _ in range(rounds):
+        left = objects
+        while left > 0:
+            if done[-1].reviewed:
+                if not waiting:
+                    break
+                done.append(waiting.pop(0))
+                done[-1].show(model, device)
+            left -= done[-1].correct(left)
+        watch = Stopwatch()
+        material = [part for sitting in done for part in sitting.material(model)]
+        try:
+            learned = learn(model, material, steps, device)
+        except NothingToLearnError:  # one class alone teaches nothing: more is painted first, as the window asks for
+            continue
+        model = learned.model if learned.verdict.serve else model
+        done[-1].show(model, device)
+        kinds = sum((sitting.kinds for sitting in done), Counter[str]())
+        figures = {
+            "wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds),
+            "in use": learned.verdict.serve, "verdict": str(learned.verdict),
+        }  # fmt: skip
+        yield Checkpoint(sum(sitting.seconds for sitting in done), kinds.total(), material, model, figures)
+        if done[-1].reviewed and not waiting:
+            return

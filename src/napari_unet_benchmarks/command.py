@@ -1,0 +1,215 @@
+"""`napari-unet benchmark NAME`: every benchmark there is.
+
+Those with options of their own are scripts, too: ``python -m napari_unet_benchmarks.NAME``.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_unet.cli.common import (
+    LARGEST,
+    Device,
+    Json,
+    check_device,
+    check_device_name,
+    complete_model,
+    describe_model,
+    fail,
+    open_model,
+    path_of,
+    print_json,
+    say,
+)
+from napari_unet.errors import UNetError
+
+benchmark = typer.Typer(
+    help="Measure how fast, how exact, how sparing and how quick to learn this program is.",
+    epilog="Example: napari-unet benchmark tiling --size 1024",
+    no_args_is_help=True,
+)
+
+SCRIPTS = {  # each says more with --help
+    "decoding": "Compare four ways to tell touching objects apart.",
+    "flips": "Measure what averaging over mirror images gains and costs.",
+    "from_scratch": "Score a new model after its first minute, by how much was painted.",
+    "learning": "Measure what a few corrections do, here and elsewhere.",
+    "object_size": "Measure what finding the object size gains and costs.",
+    "other_programs": "Train other programs' networks on the same images for the same time.",
+    "recovery": "Kill a window while somebody paints, and count what is lost.",
+    "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
+    "unet2015": "Train the U-Net of 2015 as its paper says.",
+    "where_next": "Measure how early *Where next* comes to what is wrong.",
+    "window_memory": "Measure whether a window's memory grows from round to round.",
+}
+
+
+@benchmark.command(epilog="Example: napari-unet benchmark tiling --size 1024")
+def tiling(
+    size: Annotated[int | None, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is measured.")] = 5,
+    volume: Annotated[bool, typer.Option(help="A volume instead of a plane.")] = False,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Time the inference engine against the bare network and MONAI's sliding window, and check it against one pass."""
+    check_device(device)
+    from napari_unet_benchmarks import tiling
+
+    _tell(tiling.run(size or (512 if volume else 4096), rounds, device, volume, say=say), as_json)
+
+
+@benchmark.command(epilog="Example: napari-unet benchmark memory --size 4096")
+def memory(
+    size: Annotated[list[int] | None, typer.Option(min=256, max=2**18, help="Widths of the images, pixels.")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how much memory files of growing size take, from zarr to zarr."""
+    check_device(device)
+    from napari_unet_benchmarks import memory
+
+    _tell(memory.run(size or memory.SIZES, device=device, say=say), as_json)
+
+
+@benchmark.command(epilog="Example: napari-unet benchmark gui --size 1024")
+def gui(
+    size: Annotated[int, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Measure how long the window pauses."""
+    from napari_unet_benchmarks import window
+
+    _tell(window.run(size, say=say), as_json)
+
+
+@benchmark.command(epilog="Example: napari-unet benchmark annotator --data data --quick -o figures")
+def annotator(
+    data: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of all data sets, each with images and labels.")
+    ],
+    name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often the program learns.")] = 8,
+    objects: Annotated[int, typer.Option(min=1, max=LARGEST, help="Corrections before each time.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps on all labels.")] = 300,
+    size: Annotated[int, typer.Option(min=64, max=2**18, help="Width of a field, pixels.")] = 512,
+    fields: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields to work on.")] = 8,
+    held_out: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields held out.")] = 8,
+    rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seeds the annotator's hand and untrained networks.")
+    ] = 0,
+    base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
+    quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for the figures and their curves."),
+    ] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how much a correction is worth: a simulated person mends, the program learns, against four rivals."""
+    check_device_name(device)
+    if base is not None:
+        describe_model(base)
+    from napari_unet_benchmarks.annotator import Settings, run
+    from napari_unet_benchmarks.fields import DATA_SETS
+
+    if name not in DATA_SETS:
+        fail(f"There is no data set called {name!r}; there are {', '.join(DATA_SETS)}.", 2)
+    check_device(device)
+    settings = Settings(
+        rounds, objects, steps, ceiling_steps, size, fields, held_out, rivals=rivals, seed=seed, base=base
+    )
+    try:
+        figures = run(data, name, settings.quick() if quick else settings, device, say=say)
+    except UNetError as error:
+        fail(str(error), 1)
+    if out is not None:
+        _write(figures, out)
+    _tell(figures, as_json)
+
+
+@benchmark.command(epilog="Example: napari-unet benchmark models nuclei --images images --labels labels")
+def models(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="The model to score.", autocompletion=complete_model)
+    ],
+    images: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that it has never seen.")
+    ],
+    labels: Annotated[
+        Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of label images of the same names.")
+    ],
+    train_images: Annotated[
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Images to tune a classical pipeline on.")
+    ] = None,
+    train_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is timed.")] = 5,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Score a model on labelled images beside a tuned threshold and watershed, and time it beside the bare network."""
+    if (train_images is None) != (train_labels is None):
+        fail("--train-images and --train-labels belong together.", 2)
+    check_device_name(device)
+    describe_model(name)
+    check_device(device)
+    model = open_model(name)
+    from napari_unet.io.pairs import match_by_stem
+    from napari_unet_benchmarks.model_scores import run
+    from napari_unet_benchmarks.report import report
+
+    try:
+        val = {"images": match_by_stem(images, labels)}
+        train = None
+        if train_images is not None and train_labels is not None:
+            train = {"images": match_by_stem(train_images, train_labels)}
+        figures = run(model, val, train, device, rounds, say)
+    except UNetError as error:
+        fail(str(error), 1)
+    _tell(report("models", figures), as_json)
+
+
+def _tell(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(figures)
+
+
+def _write(figures: dict[str, Any], folder: Path) -> None:
+    """Write figures and, where matplotlib is there, their curves."""
+    from napari_unet_benchmarks.curves import draw_curves
+    from napari_unet_benchmarks.report import write_figures
+
+    path = write_figures(figures, folder, f"annotator-{figures['data']}")
+    try:
+        draw_curves(figures, path.with_suffix(".png"))
+    except ImportError:
+        say("Without matplotlib there are no curves.")
+    say(f"written to {path}")
+
+
+def _run_script(context: typer.Context) -> None:
+    sys.argv = [context.command_path, *context.args]
+    try:
+        import_module(f"napari_unet_benchmarks.{context.command.name}").main()
+    finally:
+        if {"-h", "--help"} & set(context.args):  # the script has said what its options are
+            typer.echo(f"\n{context.command.epilog}")
+
+
+for _name, _help in SCRIPTS.items():
+    _data = "" if _name in ("recovery", "window_memory") else " --data DATA"
+    benchmark.command(
+        _name,
+        help=_help,
+        epilog=f"Example: napari-unet benchmark {_name}{_data}",
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(_run_script)

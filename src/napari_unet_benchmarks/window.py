@@ -1,0 +1,170 @@
+"""Does the window stay alive: a heartbeat on the main thread while somebody paints, the network segments and learns."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from qtpy.QtCore import Qt, QTimer
+
+from napari_unet._qt.window import close_window, live_until, open_window
+from napari_unet.layers.samples import nuclei_2d
+from napari_unet.learning.interactive import learning_steps
+from napari_unet.training.config import StepReport
+from napari_unet_benchmarks.report import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+BEAT = 10
+"""Milliseconds between two beats when nothing is in the way."""
+
+
+def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Measure the gaps between beats, and return the figures.
+
+    Parameters
+    ----------
+    size : int
+        Width and height of the image, pixels: the sample image, repeated.
+    seconds : float
+        How long each part takes at most.
+    say : callable
+        Called with lines for people.
+    """
+    viewer, widget = open_window()
+    (data, kwargs, _) = nuclei_2d()[0]
+    data = np.asarray(data)
+    repeats = [-(-size // n) for n in data.shape]
+    viewer.add_image(np.tile(data, repeats)[:size, :size], name=kwargs.get("name", "nuclei"))
+    controller, panel = widget.controller, widget.segment_panel
+    controller.learning_seconds = seconds
+    figures: dict[str, Any] = {"size": size}
+    try:
+        live_until(lambda: False, 1.0)
+        first: list[float] = []
+        begin = time.perf_counter()
+
+        def noted(progress: Any) -> None:
+            if not first:  # of a small extra tile in the middle of the view, which comes before any other news
+                first.append(time.perf_counter() - begin)
+
+        controller.progressed.connect(noted)
+        heart = _Heart()
+        panel.button.click()
+        live_until(lambda: not controller.busy, seconds)
+        figures["segmenting"] = heart.gaps()
+        figures["first tile painted, seconds"] = round(first[0], 3) if first else None
+        figures["finished"] = not controller.busy
+        heart = _Heart()
+        live_until(lambda: not controller.busy, 600)
+        figures["the rest of it"] = heart.gaps()
+        heart = _Heart()
+        live_until(lambda: False, min(seconds, 5))
+        figures["idle"] = heart.gaps()
+        session, model = controller.session, controller.model
+        assert session is not None, "it was segmented"
+        assert model is not None
+        corner = session.labels[0, 0, :40, :40]
+        corner[...] = corner.max() + 1  # something to learn from
+        bare, pace = _Pace(), _Pace()
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # as many as it has beside a window
+        for event in learning_steps(model, session.material(model, None), seconds, controller.device):
+            bare.take(event)
+        controller.stepped.connect(pace.take)
+        heart = _Heart()
+        widget.learn_panel.button.click()
+        live_until(lambda: not controller.learner.busy, 3 * seconds)
+        figures["learning"] = heart.gaps()
+        controller.stepped.disconnect(pace.take)
+        live_until(lambda: not controller.busy, 600)
+        painter = _Painter(session.labels_layer)
+        heart = _Heart()
+        live_until(lambda: False, min(seconds, 5))
+        figures["painting"] = heart.gaps()
+        beside = _Pace()
+        controller.stepped.connect(beside.take)
+        heart = _Heart()
+        widget.learn_panel.button.click()
+        live_until(lambda: not controller.learner.busy, 3 * seconds)
+        figures["painting and learning"] = heart.gaps()
+        paces = {"without a window": bare, "in one": pace, "while painting": beside}
+        figures["steps a second"] = {name: each.rate for name, each in paces.items()}
+        figures["steps learned"] = {name: each.steps for name, each in paces.items()}
+        heart = _Heart()
+        live_until(lambda: not controller.busy, 600)
+        figures["what is in view, segmented again"] = heart.gaps()
+        painter.stop()
+    finally:
+        close_window(viewer, widget, 60)
+    for name, value in figures.items():
+        say(f"  {name:<34} {value}")
+    return report("gui", figures)
+
+
+class _Heart:
+    """Beats every few milliseconds while the main thread lives, and notes when."""
+
+    def __init__(self) -> None:
+        self._beats = [time.perf_counter()]
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(lambda: self._beats.append(time.perf_counter()))
+        self._timer.start(BEAT)
+
+    def gaps(self) -> dict[str, float]:
+        """Stop, and return what the gaps were, in milliseconds."""
+        self._timer.stop()
+        gaps: NDArray[np.float64] = 1000 * np.diff([*self._beats, time.perf_counter()])
+        values = {"p50": np.percentile(gaps, 50), "p99": np.percentile(gaps, 99), "max": gaps.max()}
+        return {"beats": len(gaps)} | {name: round(float(value), 1) for name, value in values.items()}
+
+
+class _Pace:
+    """Takes note of the steps of a learning."""
+
+    def __init__(self) -> None:
+        self._reports: list[StepReport] = []
+
+    def take(self, event: object) -> None:
+        """Note one, if it is one."""
+        if isinstance(event, StepReport):
+            self._reports.append(event)
+
+    @property
+    def steps(self) -> int:
+        return len(self._reports)
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second, from the first one on."""
+        if self.steps < 2:
+            return None
+        first, last = self._reports[0], self._reports[-1]
+        return round((last.step - first.step) / (last.seconds - first.seconds), 3)
+
+
+class _Painter:
+    """Paints along a spiral, sixty strokes a second."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer, self._step = layer, 0
+        layer.brush_size, self._label = 12, int(np.asarray(layer.data).max()) + 1
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._paint)
+        self._timer.start(16)
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def _paint(self) -> None:
+        angle = self._step / 20
+        height, width = self._layer.data.shape[-2:]
+        place = height / 2 + 5 * angle * np.sin(angle), width / 2 + 5 * angle * np.cos(angle)
+        self._layer.paint(place, self._label)
+        self._step += 1

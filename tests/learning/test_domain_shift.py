@@ -1,0 +1,86 @@
+"""Whether a model is out of domain on labelled images; on corrections, see `test_corrected`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_unet.axes import Image
+from napari_unet.learning import domain_shift
+from napari_unet.learning.finetune import finetune_config
+from napari_unet.learning.from_labels import finetune
+from napari_unet.models.model import Model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def squares():
+    """Image and labels, axes (T, Z, Y, X): 16 squares, of which the lower eight are too dim for `bright_model`."""
+    rng = np.random.default_rng(0)
+    image, labels = rng.normal(0.0, 0.01, (100, 100)), np.zeros((1, 1, 100, 100), np.int32)
+    for index, (y, x) in enumerate(((y, x) for y in (6, 30, 54, 78) for x in (6, 30, 54, 78)), start=1):
+        image[y : y + 12, x : x + 12] += 1.0 if y < 48 else 0.2
+        labels[0, 0, y : y + 12, x : x + 12] = index
+    return Image(image.astype(np.float32), "YX"), labels
+
+
+@pytest.fixture
+def model(bright_model):
+    return bright_model(steepness=8.0)
+
+
+def test_a_model_that_misses_half_is(squares, model):
+    image, labels = squares
+    assert domain_shift.errors_on_labels(model, [image], [labels], [None], CPU).astray
+
+
+def test_one_that_finds_what_is_labelled_is_not(squares, model):
+    """What lies where nothing is known does not count, on either side."""
+    image, labels = squares
+    known = np.zeros(labels.shape, bool)
+    known[..., :48, :] = True
+    assert not domain_shift.errors_on_labels(model, [image], [np.where(known, labels, 0)], [known], CPU).off
+    assert domain_shift.errors_on_labels(model, [image], [np.zeros_like(labels)], [known], CPU).astray, (
+        "eight that are none"
+    )
+
+
+def test_outlines_that_are_wrong_alone(squares, model):
+    """Labels a good deal larger than what is found: there is much to learn, and the kind of images is known."""
+    image, labels = squares
+    known = np.zeros(labels.shape, bool)
+    known[..., :50, :] = True
+    wide = ndimage.grey_dilation(labels, (1, 1, 5, 5)) * known
+    errors = domain_shift.errors_on_labels(model, [image], [wide], [known], CPU)
+    assert errors.off
+    assert not errors.astray
+    config = finetune_config(model, off=errors.off, astray=errors.astray)
+    assert (config.learning_rate, config.distillation) == (1e-3, 1.0)
+
+
+def test_classes_never_are(squares, model):
+    image, labels = squares
+    semantic = Model(model.net, model.info.model_copy(update={"task": "semantic"}))
+    assert not domain_shift.errors_on_labels(semantic, [image], [labels], [None], CPU).off
+
+
+def test_of_a_large_image_a_part_is_looked_at(squares, model, monkeypatch):
+    """It lies where something is known: here the lower right corner, with squares that are missed."""
+    image, labels = squares
+    monkeypatch.setattr(domain_shift, "WIDEST", 50)
+    monkeypatch.setattr(domain_shift, "LEAST", 4)
+    known = np.zeros(labels.shape, bool)
+    known[..., 50:, 50:] = True
+    assert domain_shift.errors_on_labels(model, [image], [labels], [known], CPU).astray
+
+
+def test_finetuning_learns_faster_where_it_is(squares, model):
+    image, labels = squares
+    rates = [
+        finetune(model, [image], [truth], steps=1, device="cpu").info.recipe["learning_rate"]
+        for truth in (labels[0, 0], np.where(np.arange(100)[:, None] < 48, labels[0, 0], 0))
+    ]
+    assert rates == [2e-3, 1e-4]
