@@ -4,7 +4,7 @@ Painted objects alone teach a network that everything is one; with the narrow ri
 But who makes a model from nothing paints a few objects of many, so what is not painted is not all background. As long
 as the network knows nothing, a few pixels stand for it: what looks like an object is then taught as one far more often
 than as background. Once that much is learned, what the network sees as an object is left out, and the rest counts in
-full (docs/decisions/0011-from-nothing.md).
+full (docs/decisions/0011-from-scratch.md).
 """
 
 from __future__ import annotations

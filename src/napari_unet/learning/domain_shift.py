@@ -37,7 +37,7 @@ SHARE, LEAST = 1 / 3, 5
 """Many is that share of the objects, and at least so many."""
 
 MIN_SHARE_OF_SEEN, MIN_SHARE_OF_ALL = 2 / 5, 1 / 8
-"""Share of the area of the objects near corrections, and of all objects (docs/decisions/0005-holding-on.md)."""
+"""Share of the area of the objects near corrections, and of all objects (docs/decisions/0005-retention.md)."""
 
 ALIKE = 0.75
 """Intersection over union from which on an outline is right."""

@@ -46,7 +46,7 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
         "augmentation": Augmentation(),
         "exclusive": model.info.task == "semantic",
     }
-    if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-holding-on.md
+    if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-retention.md
         settings |= {"learning_rate": 3e-4, "least_foreground": 0.25}
     if off or astray or (ndim == 2 and base_samples(model)):
         settings |= {"learning_rate": 1e-3}
