@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
-from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QThreadPool, QUrl
+from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QThreadPool, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtWidgets import QApplication
 
@@ -34,6 +34,17 @@ if TYPE_CHECKING:
     from napari_unet._qt.main_widget import UNetWidget
     from napari_unet.layers.controller import Message
     from napari_unet.models.model import Model
+
+LEFT, NOTHING = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+MOUSE = (
+    QEvent.Type.MouseMove,
+    QEvent.Type.MouseButtonPress,
+    QEvent.Type.MouseButtonRelease,
+    QEvent.Type.MouseButtonDblClick,
+    QEvent.Type.Enter,
+    QEvent.Type.Leave,
+    QEvent.Type.HoverMove,
+)
 
 PATIENCE = 60_000
 """Milliseconds that a test waits for a job: far more than any takes."""
@@ -238,11 +249,24 @@ def errors() -> Callable[[UNetWidget], list[str]]:
     return of
 
 
+class _OwnHand(QObject):
+    """Keeps from a widget what the window system tells of its own mouse, which rests wherever the last test left it."""
+
+    def __init__(self, widget: Any) -> None:
+        super().__init__(widget)
+        self.sends = False
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _: Any, event: Any) -> bool:  # noqa: N802 - Qt's name
+        return not self.sends and event.type() in MOUSE
+
+
 class Canvas:
     """The mouse and the keys on the canvas, at positions in data pixels."""
 
     def __init__(self, viewer: Any, qtbot: Any) -> None:
         self._viewer, self._qtbot = viewer, qtbot
+        self._hand = _OwnHand(self._canvas.native)
 
     @property
     def _canvas(self) -> Any:
@@ -255,22 +279,16 @@ class Canvas:
         place = (np.array([y, x]) - low) / (high - low)
         return QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
 
-    def press(self, y: float, x: float) -> None:
-        self._qtbot.mouseMove(self._canvas.native, self.at(y, x))
-        self._qtbot.mousePress(self._canvas.native, Qt.MouseButton.LeftButton, pos=self.at(y, x))
+    def press(self, y: float, x: float, button: Any = LEFT) -> None:
+        self._send(QEvent.Type.MouseMove, y, x)
+        self._send(QEvent.Type.MouseButtonPress, y, x, button, button)
 
-    def move(self, y: float, x: float) -> None:
-        # QTest's mouseMove tells of no button; vispy reads the buttons from the event.
-        place = QPointF(self.at(y, x))
-        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        event = QMouseEvent(
-            QEvent.Type.MouseMove, place, self._canvas.native.mapToGlobal(place), Qt.MouseButton.NoButton, left, none
-        )
-        QApplication.sendEvent(self._canvas.native, event)
+    def move(self, y: float, x: float, button: Any = LEFT) -> None:
+        self._send(QEvent.Type.MouseMove, y, x, held=button)
         self._qtbot.wait(40)  # vispy and napari both thin out moves in quick succession
 
-    def release(self, y: float, x: float) -> None:
-        self._qtbot.mouseRelease(self._canvas.native, Qt.MouseButton.LeftButton, pos=self.at(y, x))
+    def release(self, y: float, x: float, button: Any = LEFT) -> None:
+        self._send(QEvent.Type.MouseButtonRelease, y, x, button)
 
     def drag(self, *path: tuple[float, float]) -> None:
         self.press(*path[0])
@@ -284,6 +302,16 @@ class Canvas:
 
     def key(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         self._qtbot.keyClick(self._canvas.native, key, modifier)
+
+    def _send(self, kind: QEvent.Type, y: float, x: float, button: Any = NOTHING, held: Any = NOTHING) -> None:
+        """Send an event right away, with the button that changes and those that are held."""
+        native, place = self._canvas.native, QPointF(self.at(y, x))
+        none = Qt.KeyboardModifier.NoModifier
+        self._hand.sends = True
+        try:
+            QApplication.sendEvent(native, QMouseEvent(kind, place, native.mapToGlobal(place), button, held, none))
+        finally:
+            self._hand.sends = False
 
 
 @pytest.fixture

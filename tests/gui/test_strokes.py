@@ -202,13 +202,12 @@ def test_each_polygon_is_an_object(labels: Any, canvas: Any) -> None:
     assert labels.data[18, 38] == before[16, 16], "it began on the selected object"
 
 
-def test_an_encircled_object(labels: Any, canvas: Any, qtbot: Any) -> None:
+def test_an_encircled_object(labels: Any, canvas: Any) -> None:
     before = labels.data.copy()
     labels.selected_label = int(before[80, 80])
-    native, right = canvas._canvas.native, Qt.MouseButton.RightButton
-    qtbot.mousePress(native, right, pos=canvas.at(26, 26))
+    canvas.press(26, 26, Qt.MouseButton.RightButton)
     assert labels.selected_label == 10
-    qtbot.mouseRelease(native, right, pos=canvas.at(26, 26))
+    canvas.release(26, 26, Qt.MouseButton.RightButton)
     assert (labels.data == before[80, 80]).sum() == 100
 
 
