@@ -15,7 +15,7 @@ import tifffile
 from napari.components import ViewerModel
 
 from hand_made import LaterRunner, bright, squares
-from napari_unet.layers import autosave
+from napari_unet.layers import autosave, session_copy
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is always time for the next copy, and no test needs to outlive a loss of power."""
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    monkeypatch.setattr(autosave, "SHARE", 1e9)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
@@ -45,7 +45,7 @@ def image_file(tmp_path: Path) -> Path:
 def desk_of(viewer: Any = None, runner: Any = None) -> Any:
     desk = Controller(viewer or ViewerModel(), runner or InlineRunner())
     desk.messages = []
-    desk.said.connect(desk.messages.append)
+    desk.workspace.said.connect(desk.messages.append)
     desk.autosave.on = True
     return desk
 
@@ -56,7 +56,7 @@ def desk(image_file: Path) -> Any:
     desk = desk_of()
     for data, options, _ in read_layers(image_file):
         desk.viewer.add_image(data, **options)
-    desk.serve(bright())
+    desk.use_model(bright())
     assert desk.segment()
     return desk
 
@@ -70,12 +70,12 @@ def paint(desk: Any, value: int, plane: int = 0) -> None:
 
 def by_hand(desk: Any) -> LaterRunner:
     """From now on copies are made when the test says so."""
-    runner = desk.autosave._runner = LaterRunner()
+    runner = desk.autosave._runner = desk.autosave._old_copies._runner = LaterRunner()
     return runner
 
 
 def kept(desk: Any) -> np.ndarray:
-    return Project.open(desk.session.copy.path).labels
+    return Project.open(desk.autosave.copy_of(desk.session).copy.path).labels
 
 
 def copies() -> list[Path]:
@@ -110,9 +110,9 @@ def test_what_is_reviewed_and_learned_is_kept(desk: Any, what: str) -> None:
     if what == "reviewed":
         desk.toggle_reviewed("slice")
     elif what == "learned":
-        desk.learner._take(Generation(bright("new", threshold=0.3)))
+        desk.history.add(Generation(bright("new", threshold=0.3)))
     else:
-        desk.learner._decide(Generation(bright("new", threshold=0.3)))
+        desk.history.let_wait(Generation(bright("new", threshold=0.3)))
     assert desk.autosave.tick()
     opened = Project.open(copies()[0])
     assert opened.corrections.reviewed.any() == (what == "reviewed")
@@ -125,11 +125,11 @@ def test_when_it_is_switched_off_or_not_time_yet(desk: Any, monkeypatch: pytest.
     desk.autosave.on = False
     assert not desk.autosave.tick()
     desk.autosave.on = True
-    monkeypatch.setattr(autosave, "EVERY", 3600.0)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 3600.0)
     assert not desk.autosave.tick()
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     desk.autosave._took = 3600.0
-    monkeypatch.setattr(autosave, "SHARE", 0.05)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 0.05)
     assert not desk.autosave.tick(), "it has taken so long the last time that it may not yet be done again"
     assert copies() == []
     assert not Controller(ViewerModel(), InlineRunner()).autosave.on, "a script has its own ways"
@@ -172,9 +172,9 @@ def test_two_images_take_turns(desk: Any) -> None:
     assert desk.autosave.tick()
     assert desk.autosave.tick()
     assert {path.name for path in copies()} == {"cells.unetproj", "other-..-image.unetproj"}
-    other = Project.open(desk.session.copy.path)
+    other = Project.open(desk.autosave.copy_of(desk.session).copy.path)
     assert np.array_equal(other.image.data, squares()), "no file has its pixels"
-    assert np.array_equal(Project.open(first.copy.path).labels, first.labels_layer.data)
+    assert np.array_equal(Project.open(desk.autosave.copy_of(first).copy.path).labels, first.labels_layer.data)
 
 
 # -- saved by its user -----------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_saved_while_the_last_files_of_a_copy_are_written(desk: Any, tmp_path: P
     runner.finish(0)
     runner.finish(1)
     assert list(recovery_folder().iterdir()) == []
-    assert desk.session.copy is None
+    assert desk.autosave.copy_of(desk.session).copy is None
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------------------
@@ -303,23 +303,23 @@ def test_recovered_it_is_not_saved_yet(desk: Any, tmp_path: Path) -> None:
     desk.toggle_reviewed("slice")
     desk.autosave.tick()
     paint(desk, 51, 1)  # a moment before the end
-    path, labels = desk.session.copy.path, desk.session.labels_layer.data.copy()
+    path, labels = desk.autosave.copy_of(desk.session).copy.path, desk.session.labels_layer.data.copy()
     desk.close()
 
     other, third = desk_of(), desk_of()
     for one in (other, third):
-        one.autosave.look()
-        assert [left.path for left in one.autosave.left] == [path]
-    other.autosave.recover(other.autosave.left[0])
+        one.recovery.search()
+        assert [left.path for left in one.recovery.left] == [path]
+    other.recovery.recover(other.recovery.left[0])
     assert other.messages[-1].text == "Recovered cells: 5 objects, not saved yet."
-    assert other.autosave.left == []
+    assert other.recovery.left == []
     assert [layer.name for layer in other.viewer.layers] == ["cells", "cells objects", "cells reviewed"]
     assert np.array_equal(other.session.labels_layer.data, labels), "small as it is, it was kept once more at the end"
     assert other.session.summary.reviewed_pixels == 64 * 64
     assert other.projects.path is None
-    third.autosave.recover(third.autosave.left[0])
+    third.recovery.recover(third.recovery.left[0])
     assert "open in another window" in third.messages[-1].text
-    assert third.autosave.left == []
+    assert third.recovery.left == []
     assert third.session is None
 
     other.autosave.tick()
@@ -339,8 +339,8 @@ def test_recovered_it_is_saved_where_it_was(desk: Any, tmp_path: Path) -> None:
     desk.autosave.tick()
     desk.close()
     other = desk_of()
-    other.autosave.look()
-    other.autosave.recover(other.autosave.left[0])
+    other.recovery.search()
+    other.recovery.recover(other.recovery.left[0])
     assert other.projects.path == tmp_path / "a.unetproj"
     assert (Project.open(tmp_path / "a.unetproj").labels[0, :5, :5] == 50).all()
     assert other.projects.save()
@@ -355,8 +355,8 @@ def test_an_image_that_no_file_has(desk: Any) -> None:
     desk.autosave.tick()
     desk.close()
     other = desk_of()
-    other.autosave.look()
-    other.autosave.recover(next(left for left in other.autosave.left if left.path.stem == "made"))
+    other.recovery.search()
+    other.recovery.recover(next(left for left in other.recovery.left if left.path.stem == "made"))
     other.projects.save(recovery_folder().parent / "saved.unetproj")
     assert np.array_equal(np.asarray(other.layer.data), squares()), "it does not need the copy, which is gone"
     assert not [path for path in copies() if path.stem == "made"]
@@ -368,23 +368,23 @@ def test_an_image_that_is_gone_is_asked_for(desk: Any, image_file: Path) -> None
     moved = image_file.rename(image_file.with_name("moved.tif"))
     other, asked = desk_of(), []
     other.projects.missing.connect(lambda *told: asked.append(told))
-    other.autosave.look()
-    other.autosave.recover(other.autosave.left[0])
+    other.recovery.search()
+    other.recovery.recover(other.recovery.left[0])
     assert asked == [(copies()[0], str(image_file))]
-    assert len(other.autosave.left) == 1, "it is still there"
+    assert len(other.recovery.left) == 1, "it is still there"
     other.projects.open(asked[0][0], moved)
     assert other.session.summary.corrected_pixels == 25
     assert other.projects.path is None
-    assert other.autosave.left == []
+    assert other.recovery.left == []
 
 
 def test_discarded_it_is_gone(desk: Any) -> None:
     paint(desk, 50)
     desk.close()
     other = desk_of()
-    other.autosave.look()
-    other.autosave.discard(other.autosave.left[0])
-    assert other.autosave.left == []
+    other.recovery.search()
+    other.recovery.discard(other.recovery.left[0])
+    assert other.recovery.left == []
     assert list(recovery_folder().iterdir()) == []
 
 
@@ -426,10 +426,10 @@ def test_of_what_is_large_only_what_has_changed_is_written_at_the_end(
 ) -> None:
     paint(desk, 50)
     desk.autosave.tick()
-    state = (desk.session.copy.path / "project.json").read_bytes()
+    state = (desk.autosave.copy_of(desk.session).copy.path / "project.json").read_bytes()
     paint(desk, 51)
     labels = desk.session.labels_layer.data.copy()
-    monkeypatch.setattr(autosave, "QUICK", 100)
+    monkeypatch.setattr(session_copy, "MAX_QUICK_PIXELS", 100)
     desk.close()
     left, _ = left_behind()
     assert (left[0].path / "project.json").read_bytes() == state
@@ -446,12 +446,12 @@ from napari_unet.layers import autosave
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
-autosave.EVERY, autosave.SHARE = 0.0, 1e9
+autosave.MIN_INTERVAL, autosave.MAX_TIME_SHARE = 0.0, 1e9
 desk = Controller(ViewerModel(), InlineRunner())
 desk.autosave.on = True
 for data, options, _ in read_layers(sys.argv[1]):
     desk.viewer.add_image(data, **options)
-desk.serve(bright())
+desk.use_model(bright())
 assert desk.segment()
 everywhere = np.nonzero(np.ones((3, 64, 64), bool))
 for number in range(100, 10**6):
@@ -470,8 +470,8 @@ for number in range(100, 10**6):
         said = process.stdout.read().split()
     number = int(said[-1]) if said else number
     desk = desk_of()
-    desk.autosave.look()
-    desk.autosave.recover(desk.autosave.left[0])
+    desk.recovery.search()
+    desk.recovery.recover(desk.recovery.left[0])
     found = np.unique(desk.session.labels_layer.data).tolist()
     assert found in ([number], [number + 1]), "what was kept last, or what was just being kept; all of it"
     assert desk.session.summary.corrected_pixels == 3 * 64 * 64

@@ -18,6 +18,7 @@ from napari_unet.inference import task, tile_runner
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
+from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.jobs import InlineRunner, sentence
 from napari_unet.layers.viewport import ordered_subimages
 from napari_unet.models.store import load_model, save_model
@@ -37,9 +38,9 @@ def test_segment_correct_learn_and_back(viewer, controller):
     labels = viewer.layers["image objects"]
     assert len(ids(labels)) == 3
     labels.data[10:20, 10:20] = 9
-    controller.learning_seconds = 1
+    controller.workspace.learning_seconds = 1
     steps = []
-    controller.stepped.connect(steps.append)
+    controller.workspace.stepped.connect(steps.append)
     assert controller.learn()
     assert len(steps) == controller.model.info.recipe["steps"] > 0
     assert controller.model.name == "bright, corrected"
@@ -157,12 +158,12 @@ def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
     runner.step(n=1)
     labels = viewer.layers["image objects"]
     running, progress = [], []
-    later.segmenting.connect(running.append)
+    later.workspace.segmenting.connect(running.append)
     assert later.choose_model("sensitive")
     assert running == [False]
     assert runner.jobs[0].job.cancel.cancelled
     later.segment()
-    later.progressed.connect(progress.append)
+    later.workspace.progressed.connect(progress.append)
     runner.finish(1)
     after = labels.data.copy()
     assert len(ids(labels)) == 4
@@ -204,15 +205,15 @@ def test_what_was_learned_for_another_model_is_kept_aside(viewer, later):
     later.segment()
     runner.finish()
     later.toggle_reviewed()
-    later.learning_seconds = 0.5
+    later.workspace.learning_seconds = 0.5
     later.learn()
     runner.step()
     later.choose_model("sensitive")
     runner.finish()
     assert later.model.name == "sensitive"
     assert "is in the list of the Learn panel" in later.messages[-1].text
-    assert [generation.info.name for generation in later.learner.history] == ["sensitive", "bright, corrected"]
-    assert later.learner.current == 0
+    assert [generation.info.name for generation in later.history.generations] == ["sensitive", "bright, corrected"]
+    assert later.history.current == 0
     assert not later.can_revert
 
 
@@ -253,7 +254,7 @@ def test_corrections_made_while_it_learns_are_not_in_its_material(viewer, later)
 def test_nothing_to_segment_review_learn_revert_or_save(viewer):
     controller = Controller(viewer, InlineRunner())
     said: list[Any] = []
-    controller.said.connect(said.append)
+    controller.workspace.said.connect(said.append)
     assert not controller.segment()
     controller.toggle_reviewed()
     assert not controller.learn()
@@ -348,7 +349,7 @@ def test_removed_image_gives_way_to_another(viewer, controller):
     viewer.layers.remove("second")
     assert controller.layer.name == "first"
     assert controller.session is None
-    assert not controller._sessions
+    assert not controller.workspace._sessions
 
 
 # -- adapter: axes ---------------------------------------------------------------------------------------------------
@@ -472,10 +473,10 @@ def test_channel_slider_is_covered_by_the_labels(at):
     scale.insert(at, 2.0)
     layer = ImageLayer(np.zeros(shape), scale=scale, translate=(1, 2, 3, 4))
     image = adapter.layer_image(layer, axes)
-    labels = Labels(adapter.empty_labels(layer, image), **adapter.result_kwargs(layer, image))
+    labels = Labels(LayerGeometry(layer, image).empty_labels(), **LayerGeometry(layer, image).placement())
     assert labels.data.shape[at] == 1
     assert np.allclose(labels._extent_world_augmented, layer._extent_world_augmented)
-    view = adapter.canonical_view(labels.data, layer, image)
+    view = LayerGeometry(layer, image).canonical_labels(labels.data)
     assert view.shape == (1, 5, 8, 8)
     view[0, 2, 3, 4] = 7
     assert labels.data.max() == 7, "a view, not a copy"
@@ -485,7 +486,7 @@ def test_canonical_view_refuses_what_does_not_fit():
     layer = ImageLayer(np.zeros((3, 8, 8)), name="stack")
     image = adapter.layer_image(layer)
     with pytest.raises(UNetError, match="Press Segment"):
-        adapter.canonical_view(np.zeros((3, 8, 7), int), layer, image)
+        LayerGeometry(layer, image).canonical_labels(np.zeros((3, 8, 7), int))
 
 
 def test_units_in_view_first():
@@ -516,7 +517,7 @@ def test_a_model_is_saved_without_an_image_too(viewer, controller):
 def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):
     viewer.add_image(np.stack([squares()] * 3), name="image")
     viewer.dims.ndisplay = 3
-    controller.scope = "view"
+    controller.workspace.scope = "view"
     assert controller.segment()
     labels = viewer.layers["image objects"].data
     assert sum(plane.any() for plane in labels) == 1
@@ -527,13 +528,13 @@ def test_pixels_are_found_in_the_layer_whatever_its_axes(viewer, axes):
     shape = {"T": 2, "Z": 3, "C": 2, "Y": 20, "X": 30}
     layer = viewer.add_image(np.zeros([shape[letter] for letter in axes], np.uint8), name="image")
     image = adapter.layer_image(layer, axes)
-    data = adapter.empty_labels(layer, image)
-    canonical = adapter.canonical_view(data, layer, image)
+    data = LayerGeometry(layer, image).empty_labels()
+    canonical = LayerGeometry(layer, image).canonical_labels(data)
     frame, z = canonical.shape[0] - 1, canonical.shape[1] - 1
     region = slice(z, z + 1), slice(4, 9), slice(5, 11)
     block = np.arange(30).reshape(1, 5, 6)
     where = np.nonzero(block % 3)
-    data[adapter.layer_indices(frame, region, where, layer, image)] = block[where]
+    data[LayerGeometry(layer, image).layer_indices(frame, region, where)] = block[where]
     assert np.array_equal(canonical[(frame, *region)], block * (block % 3 > 0))
     assert data.sum() == block[where].sum()
 

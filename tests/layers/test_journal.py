@@ -13,7 +13,7 @@ import tifffile
 from napari.components import ViewerModel
 
 from hand_made import bright, squares
-from napari_unet.layers import autosave, journal
+from napari_unet.layers import autosave, journal, session_copy
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
@@ -47,15 +47,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A controller with a segmented image, of which a copy of all is quick, or takes long."""
     if request.param == "large":
-        monkeypatch.setattr(autosave, "QUICK", 0)
+        monkeypatch.setattr(session_copy, "MAX_QUICK_PIXELS", 0)
     tifffile.imwrite(tmp_path / "cells.tif", squares(SHAPE), imagej=True, metadata={"axes": "ZYX"})
     desk = Controller(ViewerModel(), InlineRunner())
     desk.messages = []
-    desk.said.connect(desk.messages.append)
+    desk.workspace.said.connect(desk.messages.append)
     desk.autosave.on = True
     for data, options, _ in read_layers(tmp_path / "cells.tif"):
         desk.viewer.add_image(data, **options)
-    desk.serve(bright())
+    desk.use_model(bright())
     assert desk.segment()
     return desk
 
@@ -150,7 +150,7 @@ def test_undo_fill_and_reviewed(desk: Any) -> None:
 def test_only_reviewed(desk: Any) -> None:
     desk.toggle_reviewed("slice")
     noted(desk)
-    assert killed(desk).corrections.reviewed[desk.session.place].all()
+    assert killed(desk).corrections.reviewed[desk.session.plane].all()
 
 
 def test_written_by_a_script(desk: Any) -> None:
@@ -163,11 +163,11 @@ def test_written_by_a_script(desk: Any) -> None:
 
 
 def test_only_learned(desk: Any) -> None:
-    desk.learner._take(Generation(bright("new", threshold=0.3), Verdict(None)))
-    desk.learner._decide(Generation(bright("waits", threshold=0.35), Verdict(None)))
+    desk.history.add(Generation(bright("new", threshold=0.3), Verdict(None)))
+    desk.history.let_wait(Generation(bright("waits", threshold=0.35), Verdict(None)))
     noted(desk)
-    desk.learner._take(Generation(bright("newer", threshold=0.4), Verdict(None)))
-    desk.learner.go_to(1)
+    desk.history.add(Generation(bright("newer", threshold=0.4), Verdict(None)))
+    desk.switch.go_to(1)
     noted(desk)
     project = killed(desk)
     assert [one.info.name for one in project.generations] == ["bright", "new", "newer"]
@@ -177,17 +177,21 @@ def test_only_learned(desk: Any) -> None:
 
 
 def test_a_copy_of_all_and_on(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    monkeypatch.setattr(autosave, "SHARE", 1e9)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
     paint(desk, 50)
     noted(desk)
     paint(desk, 51, 1)
     noted(desk)
     while desk.autosave.tick():
         pass
-    folder = desk.session.copy.folder
-    assert all(number >= desk.session.copy.journal for number, _ in journals(folder)), "older ones are of no use"
-    assert np.array_equal(Project.open(desk.session.copy.path).labels, desk.session.labels_layer.data)
+    folder = desk.autosave.copy_of(desk.session).copy.folder
+    assert all(number >= desk.autosave.copy_of(desk.session).copy.journal for number, _ in journals(folder)), (
+        "older ones are of no use"
+    )
+    assert np.array_equal(
+        Project.open(desk.autosave.copy_of(desk.session).copy.path).labels, desk.session.labels_layer.data
+    )
     paint(desk, 52, 2)
     noted(desk)
     project = killed(desk)
@@ -202,11 +206,11 @@ def test_recovered_and_on(desk: Any) -> None:
     noted(desk)
     labels = desk.session.labels.copy()
     own = labels != desk.session.corrections.prediction
-    desk.session.copy.release()
+    desk.autosave.copy_of(desk.session).copy.release()
     other = Controller(ViewerModel(), InlineRunner())
     other.autosave.on = True
-    other.autosave.look()
-    other.autosave.recover(other.autosave.left[0])
+    other.recovery.search()
+    other.recovery.recover(other.recovery.left[0])
     assert np.array_equal(other.session.labels[own], labels[own])
     other.autosave.tick()
     for value in (60, 61):
@@ -223,7 +227,7 @@ def test_a_record_that_is_cut_off(desk: Any) -> None:
     before = desk.session.labels.copy()
     paint(desk, 52, 1, (10, 50))
     noted(desk)
-    _, path = journals(desk.session.copy.folder)[-1]
+    _, path = journals(desk.autosave.copy_of(desk.session).copy.folder)[-1]
     data = path.read_bytes()
     for length in (len(data) - 1, len(data) - 100):
         path.write_bytes(data[:length])
@@ -252,7 +256,7 @@ def test_a_disk_that_is_full_is_told_once(desk: Any, monkeypatch: pytest.MonkeyP
     assert len(texts) == 1
     assert "the disk is full" in texts[0]
     monkeypatch.setattr(records, "MIN_FREE", 0)
-    desk.session.recorder._since_problem.leave_out(-3600)
+    desk.autosave.copy_of(desk.session).recorder._since_problem.leave_out(-3600)
     noted(desk)
     same_own(desk, killed(desk))
 
@@ -308,11 +312,11 @@ def test_at_the_end(desk: Any) -> None:
 def test_an_image_that_no_file_has_is_copied_before_there_is_something_to_keep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(autosave, "QUICK", 0)
+    monkeypatch.setattr(session_copy, "MAX_QUICK_PIXELS", 0)
     desk = Controller(ViewerModel(), InlineRunner())
     desk.autosave.on = True
     desk.viewer.add_image(squares((64, 64)), name="made")
-    desk.serve(bright())
+    desk.use_model(bright())
     desk.segment()
     desk.autosave.note()
     assert len(list(recovery_folder().glob("*/pixels.zarr"))) == 1
@@ -330,7 +334,7 @@ def test_nothing_is_left_of_an_image_that_was_only_looked_at() -> None:
     desk = Controller(ViewerModel(), InlineRunner())
     desk.autosave.on = True
     desk.viewer.add_image(squares((64, 64)), name="made")
-    desk.serve(bright())
+    desk.use_model(bright())
     desk.segment()
     noted(desk)
     desk.close()
@@ -344,10 +348,10 @@ def test_the_main_thread_is_not_held(desk: Any, monkeypatch: pytest.MonkeyPatch)
     desk.autosave.note()
     desk.autosave._writer.settle()
     desk.autosave.note()
-    left = len(desk.session.hints.urgent)
+    left = len(desk.session.unwritten.urgent)
     for _ in range(10):
-        before, begin = len(desk.session.hints.urgent), time.perf_counter()
+        before, begin = len(desk.session.unwritten.urgent), time.perf_counter()
         desk.autosave.note()
         assert time.perf_counter() - begin < 5
-        assert before - len(desk.session.hints.urgent) <= 1
+        assert before - len(desk.session.unwritten.urgent) <= 1
     assert left <= 8

@@ -15,7 +15,7 @@ from napari_unet.layers import session as session_module
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every image for a large one."""
-    monkeypatch.setattr(session_module, "MAX_AT_ONCE", 0)
+    monkeypatch.setattr(session_module, "MAX_PIXELS_AT_ONCE", 0)
 
 
 def titles(desk: Any) -> list[str]:
@@ -69,7 +69,7 @@ def test_slices_are_joined_plane_by_plane(viewer: Any, later: Any, large: None, 
     shape = session.labels > 0
     assert len(np.unique(session.labels)) == 1 + 4 * 3
     later.runner.jobs.pop()
-    later.segmenter._join_slices(later.segmenter._job, session, "")
+    later.segmenter._join_slices(later.segmenter._run)
     assert titles(later)[-1] == "Join slices"
     later.runner.step()
     if paints:
@@ -80,7 +80,7 @@ def test_slices_are_joined_plane_by_plane(viewer: Any, later: Any, large: None, 
     assert len(np.unique(session.labels)) == 1 + 3 + paints
     if paints:
         assert (session.labels[0, 3, 45:47, 45:47] == 77).all()
-        assert session.look_at(0, slice(3, 4))
+        assert session.rescan_slices(0, slice(3, 4))
         assert session.summary.corrected_pixels == 4
     else:
         assert np.array_equal(session.labels, session.corrections.prediction)

@@ -80,7 +80,7 @@ def desk(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(segmenter_module, "find_diameter", find)
     desk = Controller(viewer, LaterRunner())
     desk.looked = looked
-    desk.serve(bright(diameter=5))
+    desk.use_model(bright(diameter=5))
     yield desk
     desk.close()
 
@@ -127,13 +127,13 @@ def test_how_wide_objects_are_is_looked_for_once(viewer: Any, desk: Any, layer: 
 
 def test_it_goes_on_where_it_stopped(viewer: Any, desk: Any, layer: Any) -> None:
     viewer.add_layer(layer)
-    desk.sizes.say(5.0)
+    desk.object_diameter.say(5.0)
     assert desk.segment()
     desk.runner.step(n=3)
     desk.stop_segmenting()
     finish(desk)
     said: list[str] = []
-    desk.said.connect(lambda message: said.append(message.text))
+    desk.workspace.said.connect(lambda message: said.append(message.text))
     assert desk.segment()
     assert said[-1].startswith("Going on where it stopped: ")
     desk.stop_segmenting()
@@ -147,7 +147,7 @@ def test_it_goes_on_where_it_stopped(viewer: Any, desk: Any, layer: Any) -> None
 
 def test_pixels_that_are_others_at_each_look_are_segmented_too(viewer: Any, desk: Any) -> None:
     layer = viewer.add_image(squares(), name="camera")
-    desk.segmenting.connect(lambda _: setattr(layer, "data", squares()))
+    desk.workspace.segmenting.connect(lambda _: setattr(layer, "data", squares()))
     assert desk.segment()
     finish(desk)
     assert len(desk.looked) == 1
@@ -167,7 +167,7 @@ def test_what_is_segmented_after_learning_is_in_view(viewer: Any, desk: Any, mon
     viewer.dims.set_current_step(0, 2)
     assert desk.segment("slice")
     finish(desk)
-    assert desk.scope == "stack", "what is said for once is not what the user has chosen"
+    assert desk.workspace.scope == "stack", "what is said for once is not what the user has chosen"
     assert np.flatnonzero(desk.session.labels[0].any(axis=(1, 2))).tolist() == [2]
     desk.toggle_reviewed()
     looked = len(desk.looked)
@@ -176,16 +176,16 @@ def test_what_is_segmented_after_learning_is_in_view(viewer: Any, desk: Any, mon
     finish(desk)
     assert len(desk.looked) == looked + 1
     assert np.flatnonzero(desk.session.labels[0].any(axis=(1, 2))).tolist() == [2, 3]
-    assert desk.scope == "stack"
+    assert desk.workspace.scope == "stack"
 
 
 @pytest.mark.parametrize("scope", ["slice", "view"])
 def test_what_the_user_chooses_meanwhile_is_for_the_next_time(viewer: Any, desk: Any, scope: str) -> None:
     save_model(bright(diameter=5), "sized")
     viewer.add_image(np.stack([squares()] * 3), name="stack")
-    desk.scope = scope
+    desk.workspace.scope = scope
     assert desk.segment()
-    desk.scope = "stack"  # while it is looked for how wide objects are
+    desk.workspace.scope = "stack"  # while it is looked for how wide objects are
     finish(desk)
     assert np.count_nonzero(desk.session.labels[0].any(axis=(1, 2))) == 1
-    assert desk.scope == "stack"
+    assert desk.workspace.scope == "stack"

@@ -1,4 +1,4 @@
-"""What may have changed in a session, by what its layers tell; and the worker that keeps a journal of what has."""
+"""The worker that keeps a journal of what has changed in a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakref import ref
 from napari_unet.errors import UNetError
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
-from napari_unet.projects.journal import MODELS, Content, Journal, blocks_of
+from napari_unet.projects.journal import MODELS, Content, Journal
 from napari_unet.projects.models import write_model
 
 if TYPE_CHECKING:
@@ -38,67 +38,7 @@ MAX_QUEUED = 24
 MAX_BYTES = 2**28
 """Bytes of a journal after which the state is written as a whole, and the journal begins anew."""
 
-_SCANNED = 64  # blocks that are looked at in one go, before what is urgent may overtake
-
-
-class Hints:
-    """Which blocks of a session may have changed since they were written; each event adds some (main thread).
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the labels, (T, Z, Y, X).
-
-    Attributes
-    ----------
-    urgent : dict
-        Blocks that somebody has changed, the first of them first, and since when.
-    suspects : dict
-        Blocks that have to be compared first; in the order in which they are.
-    undone : bool
-        Whether any block that was written before may have changed, by undoing.
-    models : bool
-        Whether something was learned or chosen.
-    since : Stopwatch or None
-        Since it was found that something of a person's is another; None: it is kept.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape = shape
-        self.urgent: dict[Key, Stopwatch] = {}
-        self.suspects: dict[Key, None] = {}
-        self.undone = self.models = False
-        self.since: Stopwatch | None = None
-
-    def changed(self, frames: slice, z: slice, y: slice, x: slice) -> None:
-        """Note that somebody has changed something there."""
-        now = Stopwatch()
-        for key in blocks_of(self._shape, frames, z, y, x):
-            self.urgent.setdefault(key, now)
-
-    def suspect(self, frames: slice, z: slice, y: slice, x: slice) -> None:
-        """Note that something may have changed there."""
-        self.suspects |= dict.fromkeys(blocks_of(self._shape, frames, z, y, x))
-
-    def changed_again(self, keys: Iterable[Key]) -> None:
-        """Note that blocks have to be written once more: where they were is no more."""
-        for key in keys:
-            self.urgent.setdefault(key, Stopwatch())
-
-    @property
-    def anything(self) -> bool:
-        """Whether something of a person's is known to be another."""
-        return bool(self.urgent) or self.since is not None
-
-    @property
-    def waiting(self) -> float:
-        """Seconds since the first change that is not written yet."""
-        watches = [*self.urgent.values(), *([self.since] if self.since is not None else [])]
-        return max((since.seconds for since in watches), default=0.0)
-
-    def alert(self) -> None:
-        """Note that what is corrected or reviewed is another than before."""
-        self.since = self.since or Stopwatch()
+_SCANNED = 64  # blocks that are compared in one go, before what is urgent may overtake
 
 
 class Recorder:
@@ -156,23 +96,21 @@ class Recorder:
         session, watch = self._session(), Stopwatch()
         if session is None or (self.problem and self._since_problem.seconds < 10 * WAIT):
             return
-        hints = session.hints
-        hints.since = None
+        unwritten = session.unwritten
+        unwritten.since = None
         try:
             labels = session.labels
-        except (
-            UNetError
-        ):  # its array was replaced by one that does not fit; it is told when the user asks for something
+        except UNetError:  # its array was replaced by one that does not fit; told when the user asks for something
             return
         found, self._found = self._found, []
         for key in found:
-            if key not in hints.urgent:
-                hints.urgent[key] = Stopwatch()
-                hints.urgent[key].leave_out(-wait)  # it is time for it
-        for key in [key for key, since in hints.urgent.items() if since.seconds >= wait]:
+            if key not in unwritten.urgent:
+                unwritten.urgent[key] = Stopwatch()
+                unwritten.urgent[key].leave_out(-wait)  # it is time for it
+        for key in [key for key, since in unwritten.urgent.items() if since.seconds >= wait]:
             if watch.seconds > budget or self._writer.queued >= MAX_QUEUED:
                 return
-            del hints.urgent[key]
+            del unwritten.urgent[key]
             content = Content.of(key, labels, session.corrections)
             about = about_blocks(session.corrections)
             self._writer.put(partial(self._write, self._journal, key, content, about))
@@ -190,14 +128,14 @@ class Recorder:
 
     def _scan(self, session: LayerSession, labels: NDArray[Any]) -> None:
         """Have some of the suspects compared (worker)."""
-        hints = session.hints
-        if hints.undone:
-            hints.suspects = dict.fromkeys([*self._written, *self._before]) | hints.suspects
-            hints.undone = False
-        if hints.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
-            keys = list(hints.suspects)[:_SCANNED]
+        unwritten = session.unwritten
+        if unwritten.undone:
+            unwritten.suspects = dict.fromkeys([*self._written, *self._before]) | unwritten.suspects
+            unwritten.undone = False
+        if unwritten.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
+            keys = list(unwritten.suspects)[:_SCANNED]
             for key in keys:
-                del hints.suspects[key]
+                del unwritten.suspects[key]
             self._scanning = self._writer.put(partial(self._compare, keys, labels, session.corrections))
 
     # -- in the worker ---------------------------------------------------------------------------------------------

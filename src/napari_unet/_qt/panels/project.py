@@ -45,8 +45,8 @@ class ProjectRow(QWidget):
         layout.addWidget(self.recovery)
         self.save.clicked.connect(self._on_save)
         self.save_as.triggered.connect(self._on_save_as)
-        controller.image_changed.connect(self.refresh)
-        controller.segmenting.connect(self.refresh)  # that is when there begins to be something to save
+        controller.workspace.image_changed.connect(self.refresh)
+        controller.workspace.segmenting.connect(self.refresh)  # that is when there begins to be something to save
         self._projects.changed.connect(self.refresh)
         self._projects.missing.connect(self._on_missing)
         self.refresh()
