@@ -156,26 +156,26 @@ def test_a_model_that_learned_another_size_looks_again(
 def staged(viewer: Any) -> Any:
     """Return a controller whose jobs run when the test says so, with an image and a model that knows a diameter."""
     runner = LaterRunner()
-    desk = Controller(viewer, runner)
+    controller = Controller(viewer, runner)
     viewer.add_image(squares(), name="image")
-    desk.use_model(bright(diameter=5))
-    yield desk, runner
-    desk.close()
+    controller.use_model(bright(diameter=5))
+    yield controller, runner
+    controller.close()
 
 
 def test_stop_while_it_is_looked_for(staged: Any) -> None:
-    desk, runner = staged
+    controller, runner = staged
     running, said = [], []
-    desk.workspace.segmenting.connect(running.append)
-    desk.workspace.said.connect(lambda message: said.append(message.text))
-    assert desk.segment()
-    assert desk.busy
-    assert not desk.segment(), "one thing at a time"
-    desk.stop_segmenting()
+    controller.workspace.segmenting.connect(running.append)
+    controller.workspace.said.connect(lambda message: said.append(message.text))
+    assert controller.segment()
+    assert controller.busy
+    assert not controller.segment(), "one thing at a time"
+    controller.stop_segmenting()
     runner.finish()
-    assert (running, desk.busy, len(runner.jobs)) == ([True, False], False, 1)
+    assert (running, controller.busy, len(runner.jobs)) == ([True, False], False, 1)
     assert said[-1].startswith("Stopped.")
-    desk.segment()
+    controller.segment()
     runner.finish()
     runner.finish()
     assert (running[-1], len(runner.jobs)) == (False, 3)
@@ -184,18 +184,18 @@ def test_stop_while_it_is_looked_for(staged: Any) -> None:
 
 @pytest.mark.parametrize("what", ["layer", "model", "removed"])
 def test_what_changes_while_it_is_looked_for(staged: Any, viewer: Any, what: str) -> None:
-    desk, runner = staged
+    controller, runner = staged
     running: list[bool] = []
-    desk.workspace.segmenting.connect(running.append)
-    assert desk.segment()
+    controller.workspace.segmenting.connect(running.append)
+    assert controller.segment()
     if what == "layer":
         viewer.layers.selection.active = viewer.add_image(squares(), name="other")
     elif what == "model":
-        desk.use_model(bright("other"))
+        controller.use_model(bright("other"))
     else:
         viewer.layers.remove("image")
     runner.finish()
-    assert not desk.busy
+    assert not controller.busy
     assert running[-1] is False
     assert len(runner.jobs) == 1, "nothing else begins by itself"
 

@@ -25,7 +25,7 @@ from napari_unet.layers.recovery import Recovery
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
-from napari_unet.layers.where_next import Guide
+from napari_unet.layers.where_next import WhereNext
 from napari_unet.layers.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Controller:
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
-        self.guide = Guide(workspace)
+        self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
@@ -193,7 +193,7 @@ class Controller:
 
     def look_next(self) -> None:
         """Go to where a correction is worth most."""
-        self.guide.look_next()
+        self.where_next.go()
 
     def refresh_corrections(self, *, everything: bool = False) -> None:
         """Find new corrections in the plane in view (or in all) and tell of the sums."""

@@ -141,7 +141,7 @@ class Recorder:
     # -- in the worker ---------------------------------------------------------------------------------------------
 
     def _compare(self, keys: Iterable[Key], labels: NDArray[Any], corrections: Corrections) -> None:
-        """Find the blocks that are not as they were written; it only looks, while the user goes on painting."""
+        """Find the blocks that are not as they were written; it only reads, while the user goes on painting."""
         for key in keys:
             content = Content.of(key, labels, corrections)
             known = self._written.get(key) or self._before.get(key)

@@ -12,8 +12,8 @@ from napari_unet.corrections.boxes import relative
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
-from napari_unet.layers.placing import add_read_only_labels, place_layer
-from napari_unet.layers.turns import Turn
+from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.objects.stitch import match_ids, renumber
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ModelDiff:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._viewer = workspace, workspace.viewer
         self._layer: Any = None
-        self._turn: Turn | None = None
+        self._visibility: ChosenVisibility | None = None
         self._shown: tuple[FieldInView, NDArray[Any], NDArray[Any]] | None = None
         self._followed: tuple[FieldInView, NDArray[Any]] | None = None
         workspace.segmenting.connect(self._on_segmenting)
@@ -199,8 +199,8 @@ class ModelDiff:
     def _on_layer(self) -> None:
         """Be seen while the chosen image is the one that it is about."""
         there = self._workspace.layer is not None and self._there
-        if there and self._turn is not None and self._shown is not None:
-            self._turn.take(self._shown[0].session is self._workspace.session)
+        if there and self._visibility is not None and self._shown is not None:
+            self._visibility.set_chosen(self._shown[0].session is self._workspace.session)
             self.changed.emit()
 
     def _on_moved(self, session: LayerSession) -> None:
@@ -227,7 +227,7 @@ class ModelDiff:
     def _remove(self) -> None:
         if self._there:
             self._viewer.layers.remove(self._layer)
-        self._layer = self._turn = None
+        self._layer = self._visibility = None
 
     def _set(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
         self._shown = view, before, after
@@ -263,4 +263,4 @@ class ModelDiff:
         data, placement = view.session.geometry.part_as_layer(values, view.frame, view.region)
         self._remove()
         self._layer = add_read_only_labels(self._viewer, data, self.NAME, COLOURS, 0.6, placement)
-        self._turn = Turn(self._layer)
+        self._visibility = ChosenVisibility(self._layer)

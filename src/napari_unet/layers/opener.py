@@ -128,7 +128,7 @@ class Opener:
             try:
                 for data, options, kind in found.layers:
                     getattr(viewer, f"add_{kind}")(data, **options)
-            except Exception as error:  # noqa: BLE001 - napari looks at the pixels, and what is wrong there is told too
+            except Exception as error:  # noqa: BLE001 - napari reads the pixels, and what is wrong there is told too
                 found = _Read(found.path, [], error)
         if found.error is not None:
             self._failed.append(found)

@@ -10,8 +10,8 @@ from psygnal import Signal
 from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
 from napari_unet.layers import canvas
-from napari_unet.layers.placing import add_read_only_labels, place_layer
-from napari_unet.layers.turns import Turn
+from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.objects.targets import boundaries
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Overlays:
         """Show the overlay of the chosen image, and hide those of others."""
         if self._workspace.layer is not None:
             for overlay in self._overlays.values():
-                overlay.take_turn(overlay.session is self._workspace.session)
+                overlay.set_chosen(overlay.session is self._workspace.session)
 
     def _draw(self, _: Any = None) -> None:
         self.tidy()
@@ -141,7 +141,7 @@ class Overlay:
 
     def __init__(self, session: LayerSession, *, chosen: bool = True) -> None:
         self.session, self._chosen = session, chosen
-        self._turn: Turn | None = None
+        self._visibility: ChosenVisibility | None = None
         self.on = True
         height, width = session.corrections.shape[2:]
         self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MAX_CELLS))))
@@ -166,18 +166,18 @@ class Overlay:
         """Add the layer, hidden, if there is none."""
         if self.due:
             self._layer = self._made()
-            self._turn = Turn(self._layer, hidden_by_us=True)
+            self._visibility = ChosenVisibility(self._layer, hidden_by_us=True)
 
     def place(self) -> None:
         """Lie where the image is now."""
         if self._layer is not None:
             place_layer(self._layer, self.session.geometry.cells_placement(self._step))
 
-    def take_turn(self, chosen: bool) -> None:
+    def set_chosen(self, chosen: bool) -> None:
         """Take note of whether its image is the chosen one."""
         self._chosen = chosen
-        if self._turn is not None and not self._empty:
-            self._turn.take(chosen)
+        if self._visibility is not None and not self._empty:
+            self._visibility.set_chosen(chosen)
 
     def draw(self) -> None:
         """Bring it up to date."""
@@ -186,7 +186,7 @@ class Overlay:
         self.prepare()
         if self._empty:
             self._empty = False
-            self.take_turn(self._chosen)
+            self.set_chosen(self._chosen)
         cells = self._now()
         self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
         if not np.array_equal(cells, self._cells):
@@ -196,11 +196,11 @@ class Overlay:
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
         if self._layer is not None and self._layer not in self.session.viewer.layers:
-            self._layer, self._turn, self._empty, self.on = None, None, True, False
+            self._layer, self._visibility, self._empty, self.on = None, None, True, False
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
-        layer, self._layer, self._turn, self._empty = self._layer, None, None, True
+        layer, self._layer, self._visibility, self._empty = self._layer, None, None, True
         if layer is not None and layer in self.session.viewer.layers:
             self.session.viewer.layers.remove(layer)
 

@@ -14,18 +14,19 @@ from napari_unet.corrections.identity import rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.where_next import Attention
 from napari_unet.layers import canvas
+from napari_unet.layers.deferred import DeferredChanges
 from napari_unet.layers.edits import EditTracker
 from napari_unet.layers.geometry import LayerGeometry
-from napari_unet.layers.placing import place_layer
+from napari_unet.layers.labels_layers import add_labels, forget_undo, place_layer, widen
 from napari_unet.layers.slice_joining import joining_steps
 from napari_unet.layers.strokes import Strokes
-from napari_unet.layers.turns import Turn
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -108,12 +109,12 @@ class LayerSession:
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
         self.unfinished: tuple[Task, Finished] | None = None
-        self.turn = Turn(self.labels_layer)
+        self.visibility = ChosenVisibility(self.labels_layer)
         self._edits = EditTracker(viewer, self.labels_layer, self.corrections, self.geometry)
         self.unwritten = self._edits.unwritten
         self._strokes = self._own_ids() if instances else None
-        self._stroke = self._writing = self._edited = self._held = False
-        self._waiting: list[Callable[[], None]] = []
+        self._deferred = DeferredChanges()
+        self._writing = self._edited = False
         for emitter in self._edit_events():
             emitter.connect(self._on_event)
         self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
@@ -125,10 +126,7 @@ class LayerSession:
         geometry = self.geometry
         data = geometry.layer_data(saved.labels) if saved else geometry.empty_labels()
         name = f"{self.layer.name} {'objects' if instances else 'classes'}"
-        # napari draws a layer that is seen three times while it is added, which for a large image takes long.
-        added = self.viewer.add_labels(data, name=name, visible=False, **geometry.placement())
-        added.visible = True
-        return added
+        return add_labels(self.viewer, data, name, geometry.placement())
 
     def _own_ids(self) -> Strokes:
         """Return what gives each stroke that touches no object an id of its own."""
@@ -136,9 +134,8 @@ class LayerSession:
         return Strokes(self.viewer, self.labels_layer, self.corrections, spatial, self._widen)
 
     def _widen(self) -> None:
-        """Give the labels a type that holds more ids: the user made it a smaller one."""
         with self._quietly():
-            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+            widen(self.labels_layer)
 
     # -- what it is about ------------------------------------------------------------------------------------------
 
@@ -209,7 +206,7 @@ class LayerSession:
     @property
     def painting(self) -> bool:
         """Whether a brush stroke is under way."""
-        return self._stroke
+        return self._deferred.stroke
 
     @property
     def joins_slices(self) -> bool:
@@ -244,8 +241,7 @@ class LayerSession:
         At once, or when the brush stroke under way ends. Of a prediction that comes in pieces, `known` is what
         `Corrections.merge` needs. Only what changes is drawn: drawing all of a large image takes long.
         """
-        if self._stroke:
-            self._waiting.append(partial(self.write, frame, region, predicted, known))
+        if self._deferred.defer(partial(self.write, frame, region, predicted, known)):
             return
         if self._edited:
             self.rescan(everything=False)
@@ -259,7 +255,7 @@ class LayerSession:
         self.unwritten.suspect(slice(frame, frame + 1), *region)
         with self._quietly():
             self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), merged[changed])
-            self._forget_undo()
+            forget_undo(self.labels_layer)
 
     def steps_to_join(self) -> Steps:
         """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels.
@@ -272,33 +268,28 @@ class LayerSession:
 
     def rename_in(self, part: Renaming) -> None:
         """Give objects other ids in one plane; what was changed meanwhile stays so."""
-        if self._stroke or self._held:
-            self._waiting.append(partial(self.rename_in, part))
+        if self._deferred.defer(partial(self.rename_in, part), everywhere=True):
             return
         for array, indices in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
             rename_at(array[part.plane], indices, part.ids)
         with self._quietly():
-            self._forget_undo()
+            forget_undo(self.labels_layer)
             if part.plane == self.plane:
                 self.labels_layer.refresh(extent=False)
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted; not while these are saved."""
-        if self._stroke or self._held:
-            self._waiting.append(partial(self.rename, ids))
-        elif ids:
+        if not self._deferred.defer(partial(self.rename, ids), everywhere=True) and ids:
             rename(self.labels, ids)
             self.corrections.rename(ids)
             self.unwritten.undone = True
             with self._quietly():
-                self._forget_undo()
+                forget_undo(self.labels_layer)
                 self.labels_layer.refresh(extent=False)
 
     def hold(self, held: bool) -> None:
         """Hold back what changes the labels all over, or let it come: they are saved plane by plane."""
-        self._held = held
-        if not (held or self._stroke):
-            self._catch_up()
+        self._deferred.hold(held)
 
     def show_thumbnail(self) -> None:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
@@ -306,7 +297,7 @@ class LayerSession:
 
     def offer_id(self) -> None:
         """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
-        if self._strokes is not None and not self._stroke:
+        if self._strokes is not None and not self.painting:
             self._strokes.offer()
 
     # -- corrections out -------------------------------------------------------------------------------------------
@@ -368,7 +359,7 @@ class LayerSession:
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
-        self.turn.close()
+        self.visibility.close()
         if self._strokes is not None:
             self._strokes.close()
         for emitter in self._placement_events():
@@ -417,7 +408,7 @@ class LayerSession:
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""
-        self._stroke = True
+        self._deferred.stroke = True
         if self._strokes is not None:
             self._strokes.press(event)
         yield
@@ -427,22 +418,4 @@ class LayerSession:
             yield
         if self._strokes is not None:
             self._strokes.release()
-        self._stroke = False
-        self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Do what has waited."""
-        waiting, self._waiting = self._waiting, []
-        for write in waiting:
-            write()
-
-    def _forget_undo(self) -> None:
-        """Empty the layer's undo history, in which the pixels are those before the new prediction.
-
-        napari does so when a layer is made read-only; the tool in use is put back.
-        """
-        layer = self.labels_layer
-        mode = layer.mode
-        layer.editable = False
-        layer.editable = True
-        layer.mode = mode
+        self._deferred.end_stroke()

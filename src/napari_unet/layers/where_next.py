@@ -27,7 +27,7 @@ _SUSPICIONS = {
 }
 
 
-class Guide:
+class WhereNext:
     """Moves sliders and camera to the next position.
 
     Parameters
@@ -38,7 +38,7 @@ class Guide:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def look_next(self) -> None:
+    def go(self) -> None:
         """Go to the position where a correction is worth most, and say why."""
         workspace = self._workspace
         session = workspace.session

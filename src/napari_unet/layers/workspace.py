@@ -62,7 +62,7 @@ class Workspace:
 
     Notes
     -----
-    napari hands plugins a proxy of the viewer, and each look at a layer through it is a new proxy of that layer:
+    napari hands plugins a proxy of the viewer, and each access to a layer through it makes a new proxy of that layer:
     layers are compared by ``==`` and kept by their `unique_id`, never by their identity.
     """
 
@@ -125,7 +125,7 @@ class Workspace:
         self._layer, self.channel = layer, None
         if layer is not None:
             for session in self.sessions:
-                session.turn.take(session.layer == layer)
+                session.visibility.set_chosen(session.layer == layer)
         self.layer_chosen.emit()
         self.image_changed.emit()
         self.refresh_corrections(everything=True)

@@ -1,4 +1,4 @@
-"""Places layers on others, and adds layers that are shown but cannot be painted on."""
+"""Adds labels layers to a viewer, places them on images, and does what napari has no call for."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def place_layer(layer: Any, placement: dict[str, Any]) -> None:
             setattr(layer, name, value)
 
 
+def add_labels(viewer: Any, data: Any, name: str, placement: dict[str, Any]) -> Any:
+    """Add a labels layer to paint on, and return it."""
+    # napari draws a layer that is seen three times while it is added, which for a large image takes long.
+    layer = viewer.add_labels(data, name=name, visible=False, **placement)
+    layer.visible = True
+    return layer
+
+
 def add_read_only_labels(
     viewer: Any,
     data: NDArray[Any],
@@ -44,3 +52,19 @@ def add_read_only_labels(
     layer.editable = False
     viewer.layers.selection = selected
     return layer
+
+
+def widen(layer: Any) -> None:
+    """Give a labels layer a type that holds more ids, int32: the user made it a smaller one."""
+    layer.data = np.asarray(layer.data).astype(np.int32)
+
+
+def forget_undo(layer: Any) -> None:
+    """Empty the undo history of a labels layer, in which the pixels are those before a new prediction.
+
+    napari does so when a layer is made read-only; the tool in use is put back.
+    """
+    mode = layer.mode
+    layer.editable = False
+    layer.editable = True
+    layer.mode = mode
