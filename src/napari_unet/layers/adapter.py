@@ -1,4 +1,4 @@
-"""The core's image of a napari image layer: its axes, pixel size and source, as its reader, file or user said."""
+"""The core's image of a napari image layer, with its axes, pixel size and source."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def level_zero(layer: Any) -> Any:
 
 
 def layer_axes(layer: Any) -> str:
-    """Return the likely axes of an image layer: what its reader said, else its axis labels, else a guess."""
+    """Return the likely axes of an image layer: of its metadata or its file, else of its axis labels, else a guess."""
     shape = tuple(level_zero(layer).shape)
-    known = _told(layer).get("axes") or _said_by_file(layer, shape)
+    known = _metadata(layer).get("axes") or _axes_by_file(layer, shape)
     named = "".join(str(label) for label in layer.axis_labels) + ("c" if layer.rgb else "")
     for candidate in (known, named):
         if candidate:
@@ -46,16 +46,16 @@ def layer_axes(layer: Any) -> str:
         raise ImageError(f"{error} Right-click {layer.name!r} in the layer list and choose Split Stack.") from error
 
 
-def _told(layer: Any) -> dict[str, Any]:
-    """Return what the reader said of a layer; nothing, if it was another's."""
-    told: dict[str, Any] = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
-    return told
+def _metadata(layer: Any) -> dict[str, Any]:
+    """Return what `layers.reader` wrote into the metadata of a layer; nothing if it was opened otherwise."""
+    metadata: dict[str, Any] = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}
+    return metadata
 
 
-def _said_by_file(layer: Any, shape: tuple[int, ...]) -> str | None:
-    """Return the axes that its file says of a layer that another's reader has opened; None where that is not told.
+def _axes_by_file(layer: Any, shape: tuple[int, ...]) -> str | None:
+    """Return the axes that a file names of a layer that napari, or another plugin, has read from it; None: it does not.
 
-    It is told by a file that holds one image of that very shape. A file is asked once.
+    Only a file that holds one image of that very shape is believed. It is read once.
     """
     path = layer.source.path
     return _axes_in_file(str(path), shape) if path is not None and len(shape) > 2 else None
@@ -72,20 +72,20 @@ def _axes_in_file(path: str, shape: tuple[int, ...]) -> str | None:
 
 
 def source_of(layer: Any) -> Path | None:
-    """Return the file that a layer was read from, by whatever reader; None: it was made otherwise."""
-    path = _told(layer).get("source") or layer.source.path
+    """Return the file that a layer was read from, by whichever plugin; None: it was made otherwise."""
+    path = _metadata(layer).get("source") or layer.source.path
     return Path(path) if path else None
 
 
 def channel_of(layer: Any) -> int | None:
     """Return which channel of its file a layer is; None: all of it, or not known."""
-    channel: int | None = _told(layer).get("channel")
+    channel: int | None = _metadata(layer).get("channel")
     return channel
 
 
 def project_of(layer: Any) -> Path | None:
     """Return the project that a layer was read from as its labels."""
-    path = _told(layer).get("project")
+    path = _metadata(layer).get("project")
     return Path(path) if path else None
 
 
@@ -123,8 +123,8 @@ def layer_pixel_size(layer: Any, axes: str) -> PixelSize | None:
 
 def notes_of(layer: Any, axes: str | None) -> tuple[str, ...]:
     """Return what its user should know of how an image layer was read, and of a scale that is not believed."""
-    told = _told(layer).get("notes")
-    notes = tuple(str(note) for note in told) if isinstance(told, list | tuple) else ()
+    noted = _metadata(layer).get("notes")
+    notes = tuple(str(note) for note in noted) if isinstance(noted, list | tuple) else ()
     space = (axes or "").replace("C", "") if layer.rgb else axes or ""
     for letter, size in _lengths(layer, space).items() if axes else ():
         if letter in "ZYX" and size and not limits.within(size, limits.PIXEL_SIZE):
@@ -156,7 +156,7 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         axes,
         layer_pixel_size(layer, axes),
         name=str(layer.name),
-        damage=_told(layer).get("damage"),
+        damage=_metadata(layer).get("damage"),
         notes=notes_of(layer, axes),
         placement=_layer_placement(layer, axes),
         source=None if isinstance(data, np.ndarray) else source_of(layer),

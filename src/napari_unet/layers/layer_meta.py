@@ -18,7 +18,7 @@ def said_by_reader(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def axes_of(shape: tuple[int, ...], meta: Mapping[str, Any]) -> str:
-    """Return the axes of a layer: from its axis labels, else as the reader noted them, else guessed."""
+    """Return the axes of a layer: from its axis labels, else from its metadata, else guessed."""
     labels = "".join(str(label).upper() for label in meta.get("axis_labels") or ())
     for axes in (labels, str(said_by_reader(meta).get("axes", ""))):
         fits = len(axes) == len(shape) == len(set(axes))
