@@ -35,8 +35,8 @@ SHAPE = (3, 2 * SIDE + 10, 2 * SIDE)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is time for a record at once, for a copy of all never; and no test needs to outlive a loss of power."""
-    monkeypatch.setattr(journal, "WAIT", 0.0)
-    monkeypatch.setattr(autosave, "WAIT", 0.0)
+    monkeypatch.setattr(journal, "WRITE_DELAY", 0.0)
+    monkeypatch.setattr(autosave, "WRITE_DELAY", 0.0)
     monkeypatch.setattr(journal.Recorder.tick, "__defaults__", (60.0, 0.0))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(records, "SIDE", SIDE)

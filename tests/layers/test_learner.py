@@ -194,7 +194,7 @@ def test_pausing(viewer, later, taught):
 
 
 def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatch):
-    monkeypatch.setattr(module, "JOIN_EVERY", 0.0)
+    monkeypatch.setattr(module, "MIN_JOIN_INTERVAL", 0.0)
     runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, once, sentence
-from napari_unet.layers.journal import MAX_BYTES, WAIT, Writer, about_blocks
+from napari_unet.layers.journal import MAX_BYTES, WRITE_DELAY, Writer, about_blocks
 from napari_unet.layers.old_copies import ignore
 from napari_unet.layers.session_copy import SessionCopy
 from napari_unet.progress import Stopwatch
@@ -141,11 +141,11 @@ class Autosave:
     def _begin(self, session: LayerSession) -> None:
         """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
         kept, unwritten = self.copy_of(session), session.unwritten
-        failed_just_now = self._failed and self._tried.seconds < 10 * WAIT
+        failed_just_now = self._failed and self._tried.seconds < 10 * WRITE_DELAY
         if kept.refused or self._old_copies.workers or self._projects.busy or failed_just_now:
             return
         quick = kept.is_quick
-        if unwritten.models or (unwritten.anything and (unwritten.waiting >= WAIT or not quick)):
+        if unwritten.models or (unwritten.anything and (unwritten.waiting >= WRITE_DELAY or not quick)):
             if unwritten.models or (quick and not session.painting):
                 unwritten.models = False
                 self._keep(session, dict(unwritten.urgent))

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from napari_unet.projects.journal import Key
     from napari_unet.projects.recovery import Copy
 
-WAIT = 1.0
+WRITE_DELAY = 1.0
 """Seconds from a change until it is written: of a block that is painted on all the time, so often."""
 
-BUDGET = 0.003
+MAX_TICK_SECONDS = 0.003
 """Seconds that copying blocks may take of the main thread at a time."""
 
 MAX_QUEUED = 24
@@ -38,7 +38,7 @@ MAX_QUEUED = 24
 MAX_BYTES = 2**28
 """Bytes of a journal after which the state is written as a whole, and the journal begins anew."""
 
-_SCANNED = 64  # blocks that are compared in one go, before what is urgent may overtake
+_COMPARED_AT_ONCE = 64  # blocks that are compared in one go, before what is urgent may overtake
 
 
 class Recorder:
@@ -55,9 +55,7 @@ class Recorder:
     def __init__(self, session: LayerSession, copy: Copy, writer: Writer) -> None:
         self._session, self.copy, self._writer = ref(session), copy, writer
         self._journal = Journal(copy.folder, max(copy.next_journal(), copy.journal))
-        self._before: dict[Key, bytes] = dict(
-            copy.blocks
-        )  # digests of what is a person's, as of all before this journal
+        self._before: dict[Key, bytes] = dict(copy.blocks)  # digests of the user's work before this journal
         self._written: dict[Key, bytes] = {}
         self._found: list[Key] = []  # by the worker, to be copied
         self._scanning: Future[None] | None = None
@@ -91,10 +89,10 @@ class Recorder:
         """Return the blocks in the present journal."""
         return list(self._written)
 
-    def tick(self, budget: float = BUDGET, wait: float = WAIT) -> None:
+    def tick(self, budget: float = MAX_TICK_SECONDS, wait: float = WRITE_DELAY) -> None:
         """Copy what it is time for, and have it written (main thread)."""
         session, watch = self._session(), Stopwatch()
-        if session is None or (self.problem and self._since_problem.seconds < 10 * WAIT):
+        if session is None or (self.problem and self._since_problem.seconds < 10 * WRITE_DELAY):
             return
         unwritten = session.unwritten
         unwritten.since = None
@@ -133,7 +131,7 @@ class Recorder:
             unwritten.suspects = dict.fromkeys([*self._written, *self._before]) | unwritten.suspects
             unwritten.undone = False
         if unwritten.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
-            keys = list(unwritten.suspects)[:_SCANNED]
+            keys = list(unwritten.suspects)[:_COMPARED_AT_ONCE]
             for key in keys:
                 del unwritten.suspects[key]
             self._scanning = self._writer.put(partial(self._compare, keys, labels, session.corrections))

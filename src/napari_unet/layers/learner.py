@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
 
-JOIN_EVERY = 3.0
+MIN_JOIN_INTERVAL = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
 
 
@@ -220,7 +220,7 @@ class Learner:
         """Hand corrections that were made meanwhile to the worker, now and then."""
         before, since = self._joined
         model = self._workspace.model
-        if self._job is None or model is None or summary == before or since.seconds < JOIN_EVERY:
+        if self._job is None or model is None or summary == before or since.seconds < MIN_JOIN_INTERVAL:
             return
         self._hand_over(model)
 

@@ -1,4 +1,4 @@
-"""A quiet layer over every result that shows what was corrected and reviewed in the plane in view."""
+"""A layer over every result that shows what was corrected and reviewed in the plane in view."""
 
 from __future__ import annotations
 

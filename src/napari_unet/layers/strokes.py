@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Corrections
 
-MAX_SEARCHED = 2**25
+MAX_SEARCHED_PIXELS = 2**25
 """Most pixels of a plane in which the largest id is looked for when a stroke begins: the hand must not wait."""
 
 _Box = tuple[slice, ...]
@@ -154,7 +154,7 @@ class Strokes:
         """Return the largest id that is known of, from which new objects are numbered on."""
         found = max(self._corrections.last_id, self._known)
         shown = self._layer.data[self._plane()]
-        if shown.size <= MAX_SEARCHED:
+        if shown.size <= MAX_SEARCHED_PIXELS:
             top = int(np.max(shown, initial=0))
             found = max(found, top if top < COUNTED_IDS else largest_id(np.asarray(shown)))
         return found
