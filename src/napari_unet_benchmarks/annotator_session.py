@@ -114,7 +114,7 @@ class Sitting:
         return all(self.corrections.reviewed[0, z].all() for z in self.people)
 
     def material(self, model: Model) -> list[AnnotatedCrop]:
-        """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
+        """Return what there is to learn from here, as `layers.session.LayerSession.annotated_crops` does."""
         self.corrections.update(self.labels)
         return annotated_crops(self.image, self.labels, self.corrections, model)
 

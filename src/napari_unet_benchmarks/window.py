@@ -43,7 +43,7 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
     repeats = [-(-size // n) for n in data.shape]
     viewer.add_image(np.tile(data, repeats)[:size, :size], name=kwargs.get("name", "nuclei"))
     controller, panel = widget.controller, widget.segment_panel
-    controller.learning_seconds = seconds
+    controller.workspace.learning_seconds = seconds
     figures: dict[str, Any] = {"size": size}
     try:
         live_until(lambda: False, 1.0)
@@ -54,7 +54,7 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
             if not first:  # of a small extra tile in the middle of the view, which comes before any other news
                 first.append(time.perf_counter() - begin)
 
-        controller.progressed.connect(noted)
+        controller.workspace.progressed.connect(noted)
         heart = _Heart()
         panel.button.click()
         live_until(lambda: not controller.busy, seconds)
@@ -74,21 +74,21 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
         corner[...] = corner.max() + 1  # something to learn from
         bare, pace = _Pace(), _Pace()
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # as many as it has beside a window
-        for event in learning_steps(model, session.material(model, None), seconds, controller.device):
+        for event in learning_steps(model, session.annotated_crops(model, None), seconds, controller.workspace.device):
             bare.take(event)
-        controller.stepped.connect(pace.take)
+        controller.workspace.stepped.connect(pace.take)
         heart = _Heart()
         widget.learn_panel.button.click()
         live_until(lambda: not controller.learner.busy, 3 * seconds)
         figures["learning"] = heart.gaps()
-        controller.stepped.disconnect(pace.take)
+        controller.workspace.stepped.disconnect(pace.take)
         live_until(lambda: not controller.busy, 600)
         painter = _Painter(session.labels_layer)
         heart = _Heart()
         live_until(lambda: False, min(seconds, 5))
         figures["painting"] = heart.gaps()
         beside = _Pace()
-        controller.stepped.connect(beside.take)
+        controller.workspace.stepped.connect(beside.take)
         heart = _Heart()
         widget.learn_panel.button.click()
         live_until(lambda: not controller.learner.busy, 3 * seconds)

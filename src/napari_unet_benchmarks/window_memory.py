@@ -74,7 +74,7 @@ def work(viewer: Any, widget: Any, live: Any, until: Any, *, learn: bool) -> Non
             live(0.2)
         widget.learn_panel.button.click()
         until(lambda: not controller.busy)
-        if controller.learner.waiting is not None:
+        if controller.history.waiting is not None:
             widget.learn_panel.use.click()
             until(lambda: not controller.busy)
         layer.undo()
@@ -92,7 +92,7 @@ def rounds(way: str, number: int, seconds: float) -> None:
 
     viewer, widget = open_window()
     widget.controller.autosave.on = True
-    widget.controller.learning_seconds = seconds
+    widget.controller.workspace.learning_seconds = seconds
 
     def live(seconds: float) -> None:
         live_until(lambda: False, seconds)

@@ -22,7 +22,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from hand_made import bright
-from napari_unet.layers.adapter import camera_of
+from napari_unet.layers.geometry import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor
@@ -153,7 +153,7 @@ def _docked(viewer: Any, made: list[UNetWidget]) -> UNetWidget:
     _, widget = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
     if widget not in made:
         widget.messages = []
-        widget.controller.said.connect(widget.messages.append)
+        widget.controller.workspace.said.connect(widget.messages.append)
         made.append(widget)
     return widget
 

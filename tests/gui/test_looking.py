@@ -74,7 +74,7 @@ def test_reviewed_by_the_menu(segment, widget, squares, look):
     look()
     view, plane, under_cursor = widget.correct_panel.more.menu().actions()
     plane.trigger()
-    assert reviewed(widget)[0, widget.controller.session.place[1]].all()
+    assert reviewed(widget)[0, widget.controller.session.plane[1]].all()
     assert reviewed(widget).mean() == pytest.approx(1 / 3)
     view.trigger()
     assert not reviewed(widget).any()
@@ -213,15 +213,15 @@ def test_where_next_by_key_and_button(segment, widget, viewer, squares, canvas, 
     image[4, 200:212, 40:52] = 50  # half as bright: it may be something
     image[0, 100:110, 220:230] = 50
     labels = segment(image)
-    assert widget.controller.session.place == (0, 2)
+    assert widget.controller.session.plane == (0, 2)
     canvas.key(Qt.Key.Key_N)
-    assert widget.controller.session.place == (0, 4)
+    assert widget.controller.session.plane == (0, 4)
     y, x = widget.controller.session.middle
     assert abs(y - 206) < 32
     assert abs(x - 46) < 32
     assert widget.status.text().endswith("1 more place after this one.")
     click(widget.correct_panel.next)
-    assert widget.controller.session.place == (0, 0)
+    assert widget.controller.session.plane == (0, 0)
     assert viewer.layers.selection.active == labels
 
 

@@ -82,7 +82,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     wait_idle(widget)
     assert len(widget.learn_panel.plot.losses) >= 2
     assert widget.status.text().startswith("Learned in ")
-    if widget.controller.learner.waiting is not None:  # whether so few steps are a gain is not what is tested here
+    if widget.controller.history.waiting is not None:  # whether so few steps are a gain is not what is tested here
         click(widget.learn_panel.use)
         wait_idle(widget)
     assert widget.controller.model.name == f"{SHIPPED}, corrected"
@@ -286,7 +286,7 @@ def test_only_the_view_is_segmented_again(widget, viewer, squares, click, qtbot,
     click(widget.learn_panel.stop)
     wait_idle(widget)
     assert widget.segment_panel.bar.text() == "1 of 1 tiles"
-    assert widget.controller.scope == "stack", "that was for once"
+    assert widget.controller.workspace.scope == "stack", "that was for once"
     assert (labels.data[1] == 50).any()
 
 
@@ -332,7 +332,7 @@ def test_another_model_chosen_while_it_learns(segmented, widget, click, qtbot, w
     wait_idle(widget)
     assert widget.controller.model.name == "other"
     assert "is in the list of the Learn panel" in widget.status.text()
-    assert [generation.learned for generation in widget.controller.learner.history] == [False, True]
+    assert [generation.learned for generation in widget.controller.history.generations] == [False, True]
 
 
 @pytest.mark.parametrize(

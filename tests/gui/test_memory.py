@@ -97,7 +97,7 @@ def test_rounds_of_work_leave_nothing(widget, viewer, taught, click, wait_idle, 
         viewer.layers.clear()
         wait_idle(widget)
         qtbot.wait(300)
-        widget.controller.learner.parking.settle()
+        widget.controller.history.parking.settle()
 
     counts = []
     for _ in range(4):
@@ -105,8 +105,8 @@ def test_rounds_of_work_leave_nothing(widget, viewer, taught, click, wait_idle, 
         counts.append((*alive(LayerSession, Corrections, UNet), arrays(shape)))
     assert counts[-1][:3] == (0, 0, 1), "the one network is that in use"
     assert counts[-1] == counts[1], counts
-    assert len(widget.controller.learner.history) == 5, "all that was learned is there still"
-    assert len({generation.sha256() for generation in widget.controller.learner.history}) == 5
+    assert len(widget.controller.history.generations) == 5, "all that was learned is there still"
+    assert len({generation.sha256() for generation in widget.controller.history.generations}) == 5
     assert alive(UNet) == [1]
 
 

@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.layers.adapter import camera_of
+from napari_unet.layers.geometry import camera_of
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
@@ -84,7 +84,7 @@ def test_a_stroke_from_the_side_is_counted_and_taken_back(
 
 def test_nothing_is_segmented_in_view_from_the_side(stack: Any, viewer: Any, widget: Any, click: Any) -> None:
     viewer.dims.order = (2, 0, 1)
-    widget.controller.scope = "view"
+    widget.controller.workspace.scope = "view"
     click(widget.segment_panel.button)
     assert widget.status.text() == "Roll the dimensions until Y and X are on the canvas, to segment what is in view."
     assert not widget.controller.busy

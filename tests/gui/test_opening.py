@@ -212,7 +212,7 @@ def test_many_edits_are_counted_once_when_the_hand_rests(widget, viewer, squares
     click(widget.segment_panel.button)
     wait_idle(widget)
     counted: list[Any] = []
-    widget.controller.corrected.connect(counted.append)
+    widget.controller.workspace.corrected.connect(counted.append)
     labels = viewer.layers["image objects"]
     for x in range(30, 60):
         labels.paint((30, x), 40)

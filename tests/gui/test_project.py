@@ -74,7 +74,7 @@ def test_save_and_take_up_again(
     assert other.image_panel.model.currentText() == "tiny"
     assert other.image_panel.project.save.text() == "Save"
     before, after = (
-        [part.part for part in w.controller.session.material(w.controller.model, None)] for w in (widget, other)
+        [part.part for part in w.controller.session.annotated_crops(w.controller.model, None)] for w in (widget, other)
     )
     assert [len(part.labels) for part in before] == [len(part.labels) for part in after]
     for one, two in zip(before, after, strict=True):

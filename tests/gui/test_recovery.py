@@ -33,9 +33,11 @@ def test_painted_not_saved_and_recovered(
     canvas.move(32, 50)
     canvas.release(32, 50)
     qtbot.waitUntil(written, timeout=60_000)
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     widget._keep_unsaved.setInterval(50)
-    qtbot.waitUntil(lambda: bool(widget.controller.session.copy.mark), timeout=60_000)
+    qtbot.waitUntil(
+        lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.mark), timeout=60_000
+    )
     wait_idle(widget)
     widget._keep_unsaved.stop()
     (path,) = recovery_folder().glob("*/*.unetproj")

@@ -11,7 +11,7 @@ import torch
 from napari.utils import progress
 from qtpy.QtCore import Qt
 
-from napari_unet.layers.adapter import camera_of
+from napari_unet.layers.geometry import camera_of
 from napari_unet.tiling.engine import Predictor
 
 
@@ -113,7 +113,7 @@ def test_the_bar_moves_within_one_large_tile(
 ):
     viewer.add_image(squares((384, 384)), name="image")
     panel, texts = widget.segment_panel, []
-    widget.controller.progressed.connect(lambda _: texts.append((panel.bar.value(), panel.bar.text())))
+    widget.controller.workspace.progressed.connect(lambda _: texts.append((panel.bar.value(), panel.bar.text())))
     click(panel.button)
     wait_idle(widget)
     values, said = zip(*texts, strict=True)
@@ -211,13 +211,13 @@ def test_moving_the_camera_changes_what_comes_next(
 
 def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):
     viewer.add_image(squares(), name="image")
-    widget.controller.device = "cuda:99"
+    widget.controller.workspace.device = "cuda:99"
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert widget.segment_panel.bar.text() == "not begun"
     assert widget.segment_panel.bar.maximum() > 0, "a bar without an end looks as if something still ran"
     assert errors(widget) == ["There is no device 'cuda:99' on this machine; there is cpu (or auto)."]
-    widget.controller.device = "cpu"
+    widget.controller.workspace.device = "cpu"
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert widget.segment_panel.bar.text() == "1 of 1 tiles"

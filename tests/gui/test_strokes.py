@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.layers.adapter import camera_of
+from napari_unet.layers.geometry import camera_of
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
@@ -267,7 +267,7 @@ def test_a_type_that_is_full(labels: Any, canvas: Any) -> None:
 def test_classes_are_painted_with_the_class_that_is_selected(
     widget: Any, viewer: Any, squares: Any, make_model: Any, click: Any, wait_idle: Any, look: Any, canvas: Any
 ) -> None:
-    widget.controller.serve(make_model(task="semantic", outputs=("class_0", "class_1")))
+    widget.controller.use_model(make_model(task="semantic", outputs=("class_0", "class_1")))
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     wait_idle(widget)

@@ -35,7 +35,7 @@ def make_controller(viewer: Any, runner: Any) -> Any:
     save_model(bright(task="semantic", outputs=("class_0", "class_1")), "classes")
     controller = Controller(viewer, runner)
     controller.messages = []
-    controller.said.connect(controller.messages.append)
+    controller.workspace.said.connect(controller.messages.append)
     assert controller.choose_model("bright")
     return controller
 

@@ -1,4 +1,4 @@
-"""The controller and its adapter without a window."""
+"""The controller without a window."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels
 
 from hand_made import bright, squares
-from napari_unet.axes import PixelSize
-from napari_unet.errors import ImageError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.inference import task, tile_runner
 from napari_unet.io import spill
 from napari_unet.layers import adapter
@@ -37,9 +35,9 @@ def test_segment_correct_learn_and_back(viewer, controller):
     labels = viewer.layers["image objects"]
     assert len(ids(labels)) == 3
     labels.data[10:20, 10:20] = 9
-    controller.learning_seconds = 1
+    controller.workspace.learning_seconds = 1
     steps = []
-    controller.stepped.connect(steps.append)
+    controller.workspace.stepped.connect(steps.append)
     assert controller.learn()
     assert len(steps) == controller.model.info.recipe["steps"] > 0
     assert controller.model.name == "bright, corrected"
@@ -157,12 +155,12 @@ def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
     runner.step(n=1)
     labels = viewer.layers["image objects"]
     running, progress = [], []
-    later.segmenting.connect(running.append)
+    later.workspace.segmenting.connect(running.append)
     assert later.choose_model("sensitive")
     assert running == [False]
     assert runner.jobs[0].job.cancel.cancelled
     later.segment()
-    later.progressed.connect(progress.append)
+    later.workspace.progressed.connect(progress.append)
     runner.finish(1)
     after = labels.data.copy()
     assert len(ids(labels)) == 4
@@ -204,15 +202,15 @@ def test_what_was_learned_for_another_model_is_kept_aside(viewer, later):
     later.segment()
     runner.finish()
     later.toggle_reviewed()
-    later.learning_seconds = 0.5
+    later.workspace.learning_seconds = 0.5
     later.learn()
     runner.step()
     later.choose_model("sensitive")
     runner.finish()
     assert later.model.name == "sensitive"
     assert "is in the list of the Learn panel" in later.messages[-1].text
-    assert [generation.info.name for generation in later.learner.history] == ["sensitive", "bright, corrected"]
-    assert later.learner.current == 0
+    assert [generation.info.name for generation in later.history.generations] == ["sensitive", "bright, corrected"]
+    assert later.history.current == 0
     assert not later.can_revert
 
 
@@ -253,7 +251,7 @@ def test_corrections_made_while_it_learns_are_not_in_its_material(viewer, later)
 def test_nothing_to_segment_review_learn_revert_or_save(viewer):
     controller = Controller(viewer, InlineRunner())
     said: list[Any] = []
-    controller.said.connect(said.append)
+    controller.workspace.said.connect(said.append)
     assert not controller.segment()
     controller.toggle_reviewed()
     assert not controller.learn()
@@ -348,43 +346,7 @@ def test_removed_image_gives_way_to_another(viewer, controller):
     viewer.layers.remove("second")
     assert controller.layer.name == "first"
     assert controller.session is None
-    assert not controller._sessions
-
-
-# -- adapter: axes ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shape", "options", "axes"),
-    [
-        ((8, 8), {}, "YX"),
-        ((3, 8, 8), {}, "ZYX"),
-        ((2, 3, 8, 8), {}, "TZYX"),
-        ((2, 2, 3, 8, 8), {}, "TCZYX"),
-        ((8, 8, 3), {"rgb": True}, "YXC"),
-        ((5, 8, 8, 3), {"rgb": True}, "ZYXC"),
-        ((3, 8, 8), {"axis_labels": ("t", "y", "x")}, "TYX"),
-        ((3, 8, 8), {"axis_labels": ("c", "y", "x")}, "CYX"),
-        ((8, 8, 3), {"axis_labels": ("y", "x", "z")}, "YXZ"),
-        ((5, 8, 8, 3), {"rgb": True, "axis_labels": ("t", "y", "x")}, "TYXC"),
-        ((3, 8, 8), {"axis_labels": ("plane", "row", "column")}, "ZYX"),
-        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "TYX"}}}, "TYX"),
-        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "TYX"}}, "axis_labels": ("z", "y", "x")}, "TYX"),
-        ((3, 8, 8), {"metadata": {"napari_unet": {"axes": "CTZYX"}}}, "ZYX"),
-        ((3, 8, 8), {"metadata": {"napari_unet": {}}}, "ZYX"),
-    ],
-)
-def test_axes(shape, options, axes):
-    layer = ImageLayer(np.zeros(shape, np.uint8), **options)
-    assert adapter.layer_axes(layer) == axes
-    assert adapter.axes_choices(layer)[0] == axes
-    assert all(len(choice) == len(shape) for choice in adapter.axes_choices(layer))
-
-
-def test_axes_of_too_many_dimensions():
-    layer = ImageLayer(np.zeros((1, 1, 1, 1, 4, 4), np.uint8), name="deep")
-    with pytest.raises(ImageError, match=r"got 6 axes .* Split Stack"):
-        adapter.layer_axes(layer)
+    assert not controller.workspace._sessions
 
 
 def test_set_axes_begins_a_new_result(viewer, controller):
@@ -399,36 +361,6 @@ def test_set_axes_begins_a_new_result(viewer, controller):
     assert controller.session is not None, "nothing changed"
 
 
-# -- adapter: pixel size ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("scale", "units", "size"),
-    [
-        ((0.5, 0.25), "um", PixelSize(0.5, 0.25)),
-        ((0.5, 0.25), "µm", PixelSize(0.5, 0.25)),
-        ((500, 250), "nm", PixelSize(0.5, 0.25)),
-        ((2e-3, 1e-3), "mm", PixelSize(2, 1)),
-        ((0.5, 0.25), "pixel", None),
-        ((0.5, 0.25), None, None),
-        ((0.5, 250), ("um", "nm"), PixelSize(0.5, 0.25)),
-        ((3, 0.5, 0.25), "um", PixelSize(0.5, 0.25, 3)),
-        ((3, 0.5, 0.25), ("pixel", "um", "um"), PixelSize(0.5, 0.25)),
-        ((3, 0.5, 0.25), ("s", "um", "um"), PixelSize(0.5, 0.25)),
-    ],
-)
-def test_pixel_size(scale, units, size):
-    layer = ImageLayer(np.zeros((4,) * len(scale)), scale=scale, units=units)
-    found = adapter.layer_pixel_size(layer, "ZYX"[-len(scale) :])
-    assert found is None if size is None else found is not None
-    if found is not None:
-        assert (found.y, found.x) == pytest.approx((size.y, size.x))
-        assert found.z == (None if size.z is None else pytest.approx(size.z))
-
-
-# -- adapter: images and where results lie ---------------------------------------------------------------------------
-
-
 def test_multiscale_image_is_segmented_in_full_resolution(viewer, controller):
     full = squares((128, 128))
     viewer.add_image([full, full[::2, ::2]], multiscale=True, name="pyramid")
@@ -437,55 +369,10 @@ def test_multiscale_image_is_segmented_in_full_resolution(viewer, controller):
     assert controller.session.image.data.shape == (128, 128)
 
 
-def test_alpha_is_no_colour():
-    layer = ImageLayer(np.zeros((8, 8, 4), np.uint8), rgb=True)
-    image = adapter.layer_image(layer)
-    assert image.data.shape == (8, 8, 3)
-    assert image.is_colour
-
-
-def test_lazy_image_stays_lazy():
-    layer = ImageLayer(da.zeros((4, 64, 64), chunks=(1, 64, 64)), contrast_limits=(0, 1))
-    assert isinstance(adapter.layer_image(layer).data, da.Array)
-
-
 def test_lazy_image_is_segmented(viewer, controller):
     viewer.add_image(da.from_array(squares((2, 64, 64)), chunks=(1, 64, 64)), name="lazy")
     assert controller.segment()
     assert len(ids(viewer.layers["lazy objects"])) == 3
-
-
-def test_what_is_an_image():
-    assert adapter.is_image_layer(ImageLayer(np.zeros((4, 4))))
-    labels = Labels(np.zeros((4, 4), int), name="masks")
-    assert not adapter.is_image_layer(labels)
-    with pytest.raises(ImageError, match="Convert to Image"):
-        adapter.layer_image(labels)
-
-
-@pytest.mark.parametrize("at", [0, 1])
-def test_channel_slider_is_covered_by_the_labels(at):
-    axes = "CZYX" if at == 0 else "ZCYX"
-    shape = [5, 8, 8]
-    shape.insert(at, 4)
-    scale = [3.0, 1.0, 1.0]
-    scale.insert(at, 2.0)
-    layer = ImageLayer(np.zeros(shape), scale=scale, translate=(1, 2, 3, 4))
-    image = adapter.layer_image(layer, axes)
-    labels = Labels(adapter.empty_labels(layer, image), **adapter.result_kwargs(layer, image))
-    assert labels.data.shape[at] == 1
-    assert np.allclose(labels._extent_world_augmented, layer._extent_world_augmented)
-    view = adapter.canonical_view(labels.data, layer, image)
-    assert view.shape == (1, 5, 8, 8)
-    view[0, 2, 3, 4] = 7
-    assert labels.data.max() == 7, "a view, not a copy"
-
-
-def test_canonical_view_refuses_what_does_not_fit():
-    layer = ImageLayer(np.zeros((3, 8, 8)), name="stack")
-    image = adapter.layer_image(layer)
-    with pytest.raises(UNetError, match="Press Segment"):
-        adapter.canonical_view(np.zeros((3, 8, 7), int), layer, image)
 
 
 def test_units_in_view_first():
@@ -516,26 +403,10 @@ def test_a_model_is_saved_without_an_image_too(viewer, controller):
 def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):
     viewer.add_image(np.stack([squares()] * 3), name="image")
     viewer.dims.ndisplay = 3
-    controller.scope = "view"
+    controller.workspace.scope = "view"
     assert controller.segment()
     labels = viewer.layers["image objects"].data
     assert sum(plane.any() for plane in labels) == 1
-
-
-@pytest.mark.parametrize("axes", ["YX", "ZYX", "TZYX", "CYX", "ZCYX"])
-def test_pixels_are_found_in_the_layer_whatever_its_axes(viewer, axes):
-    shape = {"T": 2, "Z": 3, "C": 2, "Y": 20, "X": 30}
-    layer = viewer.add_image(np.zeros([shape[letter] for letter in axes], np.uint8), name="image")
-    image = adapter.layer_image(layer, axes)
-    data = adapter.empty_labels(layer, image)
-    canonical = adapter.canonical_view(data, layer, image)
-    frame, z = canonical.shape[0] - 1, canonical.shape[1] - 1
-    region = slice(z, z + 1), slice(4, 9), slice(5, 11)
-    block = np.arange(30).reshape(1, 5, 6)
-    where = np.nonzero(block % 3)
-    data[adapter.layer_indices(frame, region, where, layer, image)] = block[where]
-    assert np.array_equal(canonical[(frame, *region)], block * (block % 3 > 0))
-    assert data.sum() == block[where].sum()
 
 
 def test_a_result_too_large_for_memory_is_painted_on_disk(viewer, controller, monkeypatch, tmp_path):

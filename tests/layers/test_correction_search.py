@@ -52,7 +52,7 @@ def test_learn_looks_only_where_something_may_have_changed(viewer, stack, looked
     paint(stack, 3)
     assert stack.learn()
     assert looked_at == {(0, 3)}
-    assert stack.session.place == (0, 3)
+    assert stack.session.plane == (0, 3)
     stack.runner.finish()
     assert planes_of(taught.material) == {3}
 
@@ -108,7 +108,7 @@ def test_where_nothing_else_is_corrected_learning_begins_when_it_is_found(stack,
 
 def test_nothing_anywhere_is_told_when_all_was_looked_at(stack, looked_at):
     running = []
-    stack.learning.connect(running.append)
+    stack.workspace.learning.connect(running.append)
     stack.learn()
     stack.runner.finish()
     assert stack.messages[-1].text.startswith("Nothing is corrected or reviewed yet.")

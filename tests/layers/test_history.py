@@ -26,8 +26,8 @@ CHANCE = Verdict(Comparison(0.5, 0.55, -0.1, 0.2, 12))
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    monkeypatch.setattr(autosave, "SHARE", 1e9)
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
@@ -44,7 +44,7 @@ def learned(viewer: Any, controller: Any, taught: Any, thresholds: tuple[float, 
 
 
 def hashes(controller: Any) -> list[str]:
-    return [generation.sha256() for generation in controller.learner.history]
+    return [generation.sha256() for generation in controller.history.generations]
 
 
 @pytest.mark.parametrize("way", ["list", "file", "new", "the same"])
@@ -58,8 +58,8 @@ def test_another_model_is_chosen(viewer, controller, taught, tmp_path, way):
     else:
         assert controller.choose_model("sensitive" if way == "list" else "bright")
     assert hashes(controller)[1:3] == mine
-    assert controller.learner.current == 3
-    assert controller.learner.history[3].model is controller.model
+    assert controller.history.current == 3
+    assert controller.history.generations[3].model is controller.model
     controller.revert()
     assert controller.model.sha256() == mine[-1], "Go back returns to the one that was in use"
 
@@ -68,27 +68,27 @@ def test_looking_through_the_list_adds_nothing(viewer, controller, taught):
     learned(viewer, controller, taught)
     for name in ("sensitive", "bright", "sensitive"):
         controller.choose_model(name)
-    names = [generation.info.name for generation in controller.learner.history]
+    names = [generation.info.name for generation in controller.history.generations]
     assert names == ["bright", "bright, corrected", "sensitive"]
     controller.learn()
     controller.choose_model("bright")
-    names = [generation.info.name for generation in controller.learner.history]
+    names = [generation.info.name for generation in controller.history.generations]
     assert names == ["bright", "bright, corrected", "sensitive", "bright, corrected", "bright"]
 
 
 def test_going_back_and_learning_again(viewer, controller, taught):
     first, second = learned(viewer, controller, taught, (0.2, 0.3))
-    controller.learner.go_to(0)
+    controller.switch.go_to(0)
     taught.threshold = 0.25
     controller.learn()
     assert hashes(controller)[1:3] == [first, second]
     third = controller.model.sha256()
     assert hashes(controller)[3] == third
     controller.revert()
-    assert controller.learner.current == 0
-    controller.learner.go_to(2)
+    assert controller.history.current == 0
+    controller.switch.go_to(2)
     controller.revert()
-    assert controller.learner.current == 1
+    assert controller.history.current == 1
 
 
 @pytest.mark.parametrize("way", ["learning", "choosing", "new", "opening"])
@@ -98,7 +98,7 @@ def test_a_model_that_waits_is_overtaken(viewer, controller, taught, tmp_path, w
         controller.projects.save(tmp_path / "a.unetproj")
     taught.verdict, taught.threshold = CHANCE, 0.35
     controller.learn()
-    waiting = controller.learner.waiting
+    waiting = controller.history.waiting
     assert waiting is not None
     taught.verdict, taught.threshold = Verdict(GAIN), 0.25
     if way == "learning":
@@ -109,10 +109,10 @@ def test_a_model_that_waits_is_overtaken(viewer, controller, taught, tmp_path, w
         controller.new_model("blank", "instances")
     else:
         controller.projects.open(tmp_path / "a.unetproj")
-    assert controller.learner.waiting is None
-    assert waiting in controller.learner.history
-    assert controller.learner.history[controller.learner.current] is not waiting
-    controller.learner.go_to(controller.learner.history.index(waiting))
+    assert controller.history.waiting is None
+    assert waiting in controller.history.generations
+    assert controller.history.generations[controller.history.current] is not waiting
+    controller.switch.go_to(controller.history.generations.index(waiting))
     assert controller.model.sha256() == waiting.sha256()
 
 
@@ -120,21 +120,21 @@ def test_dropped_by_its_user_it_is_gone(viewer, controller, taught):
     learned(viewer, controller, taught)
     taught.verdict, taught.threshold = CHANCE, 0.35
     controller.learn()
-    controller.learner.drop()
+    controller.switch.drop()
     controller.choose_model("sensitive")
-    assert len(controller.learner.history) == 3
+    assert len(controller.history.generations) == 3
 
 
 def test_another_project_is_opened(viewer, controller, taught, tmp_path):
     mine = learned(viewer, controller, taught, (0.2, 0.3))
     assert controller.projects.save(tmp_path / "a.unetproj")
     other = Controller(ViewerModel(), InlineRunner())
-    other.serve(bright("other"))
+    other.use_model(bright("other"))
     theirs = learned(other.viewer, other, taught, (0.26, 0.27))
     other.projects.open(tmp_path / "a.unetproj")
     assert [one for one in hashes(other) if one in (*mine, *theirs)] == [*theirs, *mine]
     assert other.model.sha256() == mine[-1]
-    assert other.learner.can_revert
+    assert other.can_revert
     other.projects.open(tmp_path / "a.unetproj")
     assert [one for one in hashes(other) if one in (*mine, *theirs)] == [*theirs, *mine], "opened twice, there once"
 
@@ -155,16 +155,16 @@ def test_after_the_end(viewer, controller, taught, what):
         assert hashes(controller) == mine, "they are there still"
     controller.close()
     other = Controller(ViewerModel(), InlineRunner())
-    other.autosave.look()
-    other.autosave.recover(other.autosave.left[0])
+    other.recovery.search()
+    other.recovery.recover(other.recovery.left[0])
     assert hashes(other) == mine
-    assert other.learner.current == 3
-    assert other.learner.history[2].verdict == Verdict(GAIN)
+    assert other.history.current == 3
+    assert other.history.generations[2].verdict == Verdict(GAIN)
 
 
 def test_where_each_comes_from_is_saved(viewer, controller, taught, tmp_path):
     learned(viewer, controller, taught)
-    controller.learner.go_to(0)
+    controller.switch.go_to(0)
     taught.threshold = 0.3
     controller.learn()
     controller.projects.save(tmp_path / "a.unetproj")
@@ -182,8 +182,8 @@ def test_a_name_that_another_has_taken_meanwhile(viewer, later):
     save_model(theirs, "mine", overwrite=True)
     later.runner.finish()
     assert load_model("mine").sha256() == theirs.sha256()
-    assert later.learner.current == 0
-    assert len(later.learner.history) == 1
+    assert later.history.current == 0
+    assert len(later.history.generations) == 1
 
 
 # -- weights that nobody uses ----------------------------------------------------------------------------------------
@@ -191,17 +191,17 @@ def test_a_name_that_another_has_taken_meanwhile(viewer, later):
 
 def test_weights_not_in_use_are_in_files_and_not_in_memory(viewer, controller, taught):
     learned(viewer, controller, taught, (0.2, 0.3, 0.25))
-    controller.learner.parking.settle()
-    history = controller.learner.history
+    controller.history.parking.settle()
+    history = controller.history.generations
     assert [generation.in_memory is not None for generation in history] == [False, False, False, True]
     for generation in history:
         assert load_model(generation.file if generation.file else "").sha256() == generation.sha256()
     model = ref(history[1].model)
     gc.collect()
     assert model() is None, "read when it was asked for, and let go of"
-    controller.learner.go_to(1)
+    controller.switch.go_to(1)
     assert controller.model is history[1].in_memory
-    controller.learner.parking.settle()
+    controller.history.parking.settle()
     assert [generation.in_memory is not None for generation in history] == [False, True, False, False]
     assert controller.segment()
 
@@ -210,21 +210,21 @@ def test_no_room_for_the_weights(viewer, controller, taught, tmp_path):
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "learned").touch()
     mine = learned(viewer, controller, taught, (0.2, 0.3))
-    controller.learner.parking.settle()
-    assert "save it" in controller.learner.parking.problem
-    assert all(generation.in_memory is not None for generation in controller.learner.history)
+    controller.history.parking.settle()
+    assert "save it" in controller.history.parking.problem
+    assert all(generation.in_memory is not None for generation in controller.history.generations)
     assert hashes(controller)[1:] == mine
 
 
 def test_weights_whose_file_is_gone_are_told_of(viewer, controller, taught):
     learned(viewer, controller, taught)
-    controller.learner.go_to(0)
-    controller.learner.parking.settle()
-    generation = controller.learner.history[1]
+    controller.switch.go_to(0)
+    controller.history.parking.settle()
+    generation = controller.history.generations[1]
     assert isinstance(generation, Generation)
     generation.file.unlink()
     gc.collect()
-    controller.learner.go_to(1)
+    controller.switch.go_to(1)
     assert controller.messages[-1].level == "error"
     assert "There is no model file" in controller.messages[-1].text
-    assert controller.learner.current == 0
+    assert controller.history.current == 0

@@ -13,7 +13,7 @@ import tifffile
 from napari.components import ViewerModel
 
 from hand_made import bright, squares
-from napari_unet.layers import autosave, journal
+from napari_unet.layers import autosave, journal, session_copy
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
@@ -35,8 +35,8 @@ SHAPE = (3, 2 * SIDE + 10, 2 * SIDE)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is time for a record at once, for a copy of all never; and no test needs to outlive a loss of power."""
-    monkeypatch.setattr(journal, "WAIT", 0.0)
-    monkeypatch.setattr(autosave, "WAIT", 0.0)
+    monkeypatch.setattr(journal, "WRITE_DELAY", 0.0)
+    monkeypatch.setattr(autosave, "WRITE_DELAY", 0.0)
     monkeypatch.setattr(journal.Recorder.tick, "__defaults__", (60.0, 0.0))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(records, "SIDE", SIDE)
@@ -44,38 +44,40 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["small", "large"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def controller(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A controller with a segmented image, of which a copy of all is quick, or takes long."""
     if request.param == "large":
-        monkeypatch.setattr(autosave, "QUICK", 0)
+        monkeypatch.setattr(session_copy, "MAX_QUICK_PIXELS", 0)
     tifffile.imwrite(tmp_path / "cells.tif", squares(SHAPE), imagej=True, metadata={"axes": "ZYX"})
-    desk = Controller(ViewerModel(), InlineRunner())
-    desk.messages = []
-    desk.said.connect(desk.messages.append)
-    desk.autosave.on = True
+    controller = Controller(ViewerModel(), InlineRunner())
+    controller.messages = []
+    controller.workspace.said.connect(controller.messages.append)
+    controller.autosave.on = True
     for data, options, _ in read_layers(tmp_path / "cells.tif"):
-        desk.viewer.add_image(data, **options)
-    desk.serve(bright())
-    assert desk.segment()
-    return desk
+        controller.viewer.add_image(data, **options)
+    controller.use_model(bright())
+    assert controller.segment()
+    return controller
 
 
-def paint(desk: Any, value: int, plane: int = 0, at: tuple[int, int] = (SIDE - 2, SIDE - 2), size: int = 5) -> None:
+def paint(
+    controller: Any, value: int, plane: int = 0, at: tuple[int, int] = (SIDE - 2, SIDE - 2), size: int = 5
+) -> None:
     """Paint a square, by default across four blocks."""
     where = np.nonzero(np.ones((size, size), bool))
-    desk.session.labels_layer.data_setitem(
+    controller.session.labels_layer.data_setitem(
         (np.full(size**2, plane), *(a + b for a, b in zip(at, where, strict=True))), value
     )
 
 
-def noted(desk: Any) -> None:
+def noted(controller: Any) -> None:
     """Let so much time pass that all is written."""
     for _ in range(4):
-        desk.autosave.note()
-        desk.autosave._writer.settle()
+        controller.autosave.note()
+        controller.autosave._writer.settle()
 
 
-def killed(desk: Any) -> Project:
+def killed(controller: Any) -> Project:
     """Return what is found after a kill: a copy of the files as they are."""
     (path,) = recovery_folder().glob("*/*.unetproj")
     folder = path.parent.with_name("20200101-000000-1-killed")
@@ -86,9 +88,9 @@ def killed(desk: Any) -> Project:
     return project
 
 
-def same_own(desk: Any, project: Project) -> None:
+def same_own(controller: Any, project: Project) -> None:
     """Assert that what is a person's is the same: labels and what is known of them wherever a block has some of it."""
-    session = desk.session
+    session = controller.session
     own = (session.labels != session.corrections.prediction) | session.corrections.reviewed
     view = project.image.canonical_labels(project.labels)
     assert np.array_equal((view != project.corrections.prediction) | project.corrections.reviewed, own)
@@ -97,116 +99,121 @@ def same_own(desk: Any, project: Project) -> None:
     assert project.corrections.last_id >= session.corrections.last_id
 
 
-def test_what_is_painted(desk: Any) -> None:
-    noted(desk)
+def test_what_is_painted(controller: Any) -> None:
+    noted(controller)
     assert not list(recovery_folder().glob("*/*.unetproj")), "what the program has found it finds again"
-    paint(desk, 50)
-    noted(desk)
-    paint(desk, 51, 1)
-    paint(desk, 0, 1, (10, 10), 10)
-    noted(desk)
-    project = killed(desk)
-    same_own(desk, project)
+    paint(controller, 50)
+    noted(controller)
+    paint(controller, 51, 1)
+    paint(controller, 0, 1, (10, 10), 10)
+    noted(controller)
+    project = killed(controller)
+    same_own(controller, project)
     assert (project.labels[1, 10:20, 10:20] == 0).all()
-    assert not [message for message in desk.messages if message.level == "error"]
+    assert not [message for message in controller.messages if message.level == "error"]
 
 
-def test_a_stroke_under_way(desk: Any) -> None:
-    layer = desk.session.labels_layer
-    stroke = desk.session._on_mouse(layer, type("Event", (), {"type": "mouse_press"})())
+def test_a_stroke_under_way(controller: Any) -> None:
+    layer = controller.session.labels_layer
+    stroke = controller.session._on_mouse(layer, type("Event", (), {"type": "mouse_press"})())
     next(stroke)
     with layer.block_history():
         layer.selected_label = 60
         layer.brush_size = 4
-        desk.viewer.dims.set_current_step(0, 1)
+        controller.viewer.dims.set_current_step(0, 1)
         for x in range(20, 60, 4):
             layer.paint((1, 40, x), 60)
-        noted(desk)
-        assert (killed(desk).labels[1, 40, 20:56] == 60).all(), "the mouse button is down still"
+        noted(controller)
+        assert (killed(controller).labels[1, 40, 20:56] == 60).all(), "the mouse button is down still"
     assert list(stroke) == []
 
 
-def test_undo_fill_and_reviewed(desk: Any) -> None:
-    layer = desk.session.labels_layer
-    paint(desk, 50)
-    noted(desk)
+def test_undo_fill_and_reviewed(controller: Any) -> None:
+    layer = controller.session.labels_layer
+    paint(controller, 50)
+    noted(controller)
     layer.undo()
-    noted(desk)
-    same_own(desk, killed(desk))
+    noted(controller)
+    same_own(controller, killed(controller))
     layer.redo()
-    desk.viewer.dims.set_current_step(0, 0)
+    controller.viewer.dims.set_current_step(0, 0)
     layer.fill((0, 12, 45), 70)
-    noted(desk)
-    project = killed(desk)
+    noted(controller)
+    project = killed(controller)
     assert (project.labels[0, 10:20, 40:50] == 70).all()
-    desk.toggle_reviewed("slice")
-    noted(desk)
-    same_own(desk, killed(desk))
-    desk.toggle_reviewed("slice")
-    noted(desk)
-    same_own(desk, killed(desk))
+    controller.toggle_reviewed("slice")
+    noted(controller)
+    same_own(controller, killed(controller))
+    controller.toggle_reviewed("slice")
+    noted(controller)
+    same_own(controller, killed(controller))
 
 
-def test_only_reviewed(desk: Any) -> None:
-    desk.toggle_reviewed("slice")
-    noted(desk)
-    assert killed(desk).corrections.reviewed[desk.session.place].all()
+def test_only_reviewed(controller: Any) -> None:
+    controller.toggle_reviewed("slice")
+    noted(controller)
+    assert killed(controller).corrections.reviewed[controller.session.plane].all()
 
 
-def test_written_by_a_script(desk: Any) -> None:
-    paint(desk, 50)
-    noted(desk)
-    desk.session.labels_layer.data[0, 50:60, 50:60] = 77
-    desk.session.labels_layer.refresh()
-    noted(desk)
-    same_own(desk, killed(desk))
+def test_written_by_a_script(controller: Any) -> None:
+    paint(controller, 50)
+    noted(controller)
+    controller.session.labels_layer.data[0, 50:60, 50:60] = 77
+    controller.session.labels_layer.refresh()
+    noted(controller)
+    same_own(controller, killed(controller))
 
 
-def test_only_learned(desk: Any) -> None:
-    desk.learner._take(Generation(bright("new", threshold=0.3), Verdict(None)))
-    desk.learner._decide(Generation(bright("waits", threshold=0.35), Verdict(None)))
-    noted(desk)
-    desk.learner._take(Generation(bright("newer", threshold=0.4), Verdict(None)))
-    desk.learner.go_to(1)
-    noted(desk)
-    project = killed(desk)
+def test_only_learned(controller: Any) -> None:
+    controller.history.add(Generation(bright("new", threshold=0.3), Verdict(None)))
+    controller.history.let_wait(Generation(bright("waits", threshold=0.35), Verdict(None)))
+    noted(controller)
+    controller.history.add(Generation(bright("newer", threshold=0.4), Verdict(None)))
+    controller.switch.go_to(1)
+    noted(controller)
+    project = killed(controller)
     assert [one.info.name for one in project.generations] == ["bright", "new", "newer"]
     assert project.current == 1
     assert project.generations[2].before is project.generations[1]
     assert project.waiting.info.name == "waits"
 
 
-def test_a_copy_of_all_and_on(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autosave, "EVERY", 0.0)
-    monkeypatch.setattr(autosave, "SHARE", 1e9)
-    paint(desk, 50)
-    noted(desk)
-    paint(desk, 51, 1)
-    noted(desk)
-    while desk.autosave.tick():
+def test_a_copy_of_all_and_on(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
+    paint(controller, 50)
+    noted(controller)
+    paint(controller, 51, 1)
+    noted(controller)
+    while controller.autosave.tick():
         pass
-    folder = desk.session.copy.folder
-    assert all(number >= desk.session.copy.journal for number, _ in journals(folder)), "older ones are of no use"
-    assert np.array_equal(Project.open(desk.session.copy.path).labels, desk.session.labels_layer.data)
-    paint(desk, 52, 2)
-    noted(desk)
-    project = killed(desk)
-    assert np.array_equal(project.labels, desk.session.labels_layer.data)
-    same_own(desk, project)
+    folder = controller.autosave.copy_of(controller.session).copy.folder
+    assert all(
+        number >= controller.autosave.copy_of(controller.session).copy.journal for number, _ in journals(folder)
+    ), "older ones are of no use"
+    assert np.array_equal(
+        Project.open(controller.autosave.copy_of(controller.session).copy.path).labels,
+        controller.session.labels_layer.data,
+    )
+    paint(controller, 52, 2)
+    noted(controller)
+    project = killed(controller)
+    assert np.array_equal(project.labels, controller.session.labels_layer.data)
+    same_own(controller, project)
 
 
-def test_recovered_and_on(desk: Any) -> None:
-    paint(desk, 50)
-    noted(desk)
-    paint(desk, 51, 1)
-    noted(desk)
-    labels = desk.session.labels.copy()
-    own = labels != desk.session.corrections.prediction
-    desk.session.copy.release()
+def test_recovered_and_on(controller: Any) -> None:
+    paint(controller, 50)
+    noted(controller)
+    paint(controller, 51, 1)
+    noted(controller)
+    labels = controller.session.labels.copy()
+    own = labels != controller.session.corrections.prediction
+    controller.autosave.copy_of(controller.session).copy.release()
     other = Controller(ViewerModel(), InlineRunner())
     other.autosave.on = True
-    other.autosave.look()
-    other.autosave.recover(other.autosave.left[0])
+    other.recovery.search()
+    other.recovery.recover(other.recovery.left[0])
     assert np.array_equal(other.session.labels[own], labels[own])
     other.autosave.tick()
     for value in (60, 61):
@@ -215,92 +222,92 @@ def test_recovered_and_on(desk: Any) -> None:
     same_own(other, killed(other))
 
 
-def test_a_record_that_is_cut_off(desk: Any) -> None:
-    paint(desk, 50)
-    noted(desk)
-    paint(desk, 51, 1, (10, 50))
-    noted(desk)
-    before = desk.session.labels.copy()
-    paint(desk, 52, 1, (10, 50))
-    noted(desk)
-    _, path = journals(desk.session.copy.folder)[-1]
+def test_a_record_that_is_cut_off(controller: Any) -> None:
+    paint(controller, 50)
+    noted(controller)
+    paint(controller, 51, 1, (10, 50))
+    noted(controller)
+    before = controller.session.labels.copy()
+    paint(controller, 52, 1, (10, 50))
+    noted(controller)
+    _, path = journals(controller.autosave.copy_of(controller.session).copy.folder)[-1]
     data = path.read_bytes()
     for length in (len(data) - 1, len(data) - 100):
         path.write_bytes(data[:length])
-        assert (killed(desk).labels[1, 10:15, 50:55] == before[0, 1, 10:15, 50:55]).all()
+        assert (killed(controller).labels[1, 10:15, 50:55] == before[0, 1, 10:15, 50:55]).all()
     path.write_bytes(data[:-50] + b"x" * 50)
-    assert (killed(desk).labels[1, 10:15, 50:55] == 51).all(), "damaged, it is not read"
+    assert (killed(controller).labels[1, 10:15, 50:55] == 51).all(), "damaged, it is not read"
 
 
-def test_labels_that_need_more_bits(desk: Any) -> None:
-    layer = desk.session.labels_layer
+def test_labels_that_need_more_bits(controller: Any) -> None:
+    layer = controller.session.labels_layer
     layer.data = layer.data.astype(np.int64)
-    paint(desk, 2**40)
-    noted(desk)
-    assert (killed(desk).labels[0, SIDE - 2 : SIDE + 3, SIDE - 2 : SIDE + 3] == 2**40).all()
+    paint(controller, 2**40)
+    noted(controller)
+    assert (killed(controller).labels[0, SIDE - 2 : SIDE + 3, SIDE - 2 : SIDE + 3] == 2**40).all()
 
 
-def test_a_disk_that_is_full_is_told_once(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    paint(desk, 50)
-    noted(desk)
-    said = len(desk.messages)
+def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint(controller, 50)
+    noted(controller)
+    said = len(controller.messages)
     monkeypatch.setattr(records, "MIN_FREE", 2**80)
     for value in (51, 52):
-        paint(desk, value, 1)
-        noted(desk)
-    texts = [message.text for message in desk.messages[said:]]
+        paint(controller, value, 1)
+        noted(controller)
+    texts = [message.text for message in controller.messages[said:]]
     assert len(texts) == 1
     assert "the disk is full" in texts[0]
     monkeypatch.setattr(records, "MIN_FREE", 0)
-    desk.session.recorder._since_problem.leave_out(-3600)
-    noted(desk)
-    same_own(desk, killed(desk))
+    controller.autosave.copy_of(controller.session).recorder._since_problem.leave_out(-3600)
+    noted(controller)
+    same_own(controller, killed(controller))
 
 
-def test_a_folder_that_cannot_be_written_is_told_of_once(desk: Any) -> None:
+def test_a_folder_that_cannot_be_written_is_told_of_once(controller: Any) -> None:
     recovery_folder().parent.mkdir(parents=True, exist_ok=True)
     recovery_folder().touch()
-    said = len(desk.messages)
+    said = len(controller.messages)
     for value in (50, 51):
-        paint(desk, value)
-        noted(desk)
-        desk.autosave._tried.leave_out(-3600)
-    assert [message.level for message in desk.messages[said:]] == ["error"]
-    assert "could not be kept by itself" in desk.messages[-1].text
+        paint(controller, value)
+        noted(controller)
+        controller.autosave._tried.leave_out(-3600)
+    assert [message.level for message in controller.messages[said:]] == ["error"]
+    assert "could not be kept by itself" in controller.messages[-1].text
     recovery_folder().unlink()
-    desk.autosave._tried.leave_out(-3600)
-    noted(desk)
-    same_own(desk, killed(desk))
+    controller.autosave._tried.leave_out(-3600)
+    noted(controller)
+    same_own(controller, killed(controller))
 
 
-def test_what_is_too_large_is_told_once(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "LARGEST", 1000)
-    said = len(desk.messages)
+    said = len(controller.messages)
     for value in (50, 51):
-        paint(desk, value)
-        noted(desk)
-    assert ["too large" in message.text for message in desk.messages[said:]] == [True]
+        paint(controller, value)
+        noted(controller)
+    assert ["too large" in message.text for message in controller.messages[said:]] == [True]
 
 
-def test_saved_by_its_user_it_is_gone(desk: Any, tmp_path: Path) -> None:
-    paint(desk, 50)
-    noted(desk)
-    assert desk.projects.save(tmp_path / "a.unetproj")
+def test_saved_by_its_user_it_is_gone(controller: Any, tmp_path: Path) -> None:
+    paint(controller, 50)
+    noted(controller)
+    assert controller.projects.save(tmp_path / "a.unetproj")
     for _ in range(3):
-        noted(desk)
+        noted(controller)
     assert not list(recovery_folder().iterdir()), "it is saved as it is"
-    paint(desk, 51, 1)
-    noted(desk)
-    same_own(desk, killed(desk))
+    paint(controller, 51, 1)
+    noted(controller)
+    same_own(controller, killed(controller))
 
 
-def test_at_the_end(desk: Any) -> None:
-    paint(desk, 50)
-    noted(desk)
-    paint(desk, 51, 2)
-    own = desk.session.labels != desk.session.corrections.prediction
-    labels = desk.session.labels.copy()
-    desk.close()
+def test_at_the_end(controller: Any) -> None:
+    paint(controller, 50)
+    noted(controller)
+    paint(controller, 51, 2)
+    own = controller.session.labels != controller.session.corrections.prediction
+    labels = controller.session.labels.copy()
+    controller.close()
     (path,) = recovery_folder().glob("*/*.unetproj")
     assert np.array_equal(Project.open(path).image.canonical_labels(Project.open(path).labels)[own], labels[own])
 
@@ -308,46 +315,46 @@ def test_at_the_end(desk: Any) -> None:
 def test_an_image_that_no_file_has_is_copied_before_there_is_something_to_keep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(autosave, "QUICK", 0)
-    desk = Controller(ViewerModel(), InlineRunner())
-    desk.autosave.on = True
-    desk.viewer.add_image(squares((64, 64)), name="made")
-    desk.serve(bright())
-    desk.segment()
-    desk.autosave.note()
+    monkeypatch.setattr(session_copy, "MAX_QUICK_PIXELS", 0)
+    controller = Controller(ViewerModel(), InlineRunner())
+    controller.autosave.on = True
+    controller.viewer.add_image(squares((64, 64)), name="made")
+    controller.use_model(bright())
+    controller.segment()
+    controller.autosave.note()
     assert len(list(recovery_folder().glob("*/pixels.zarr"))) == 1
     assert not list(recovery_folder().glob("*/*.unetproj"))
-    desk.session.labels_layer.data_setitem((np.arange(4), np.arange(4)), 60)
-    noted(desk)
+    controller.session.labels_layer.data_setitem((np.arange(4), np.arange(4)), 60)
+    noted(controller)
     assert not list(recovery_folder().glob("*/pixels.zarr")), "it was moved to where it is needed"
-    project = killed(desk)
+    project = killed(controller)
     assert np.array_equal(np.asarray(project.image.data), squares((64, 64)))
-    same_own(desk, project)
-    desk.close()
+    same_own(controller, project)
+    controller.close()
 
 
 def test_nothing_is_left_of_an_image_that_was_only_looked_at() -> None:
-    desk = Controller(ViewerModel(), InlineRunner())
-    desk.autosave.on = True
-    desk.viewer.add_image(squares((64, 64)), name="made")
-    desk.serve(bright())
-    desk.segment()
-    noted(desk)
-    desk.close()
+    controller = Controller(ViewerModel(), InlineRunner())
+    controller.autosave.on = True
+    controller.viewer.add_image(squares((64, 64)), name="made")
+    controller.use_model(bright())
+    controller.segment()
+    noted(controller)
+    controller.close()
     assert not list(recovery_folder().glob("*"))
 
 
-def test_the_main_thread_is_not_held(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_main_thread_is_not_held(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many blocks, only so many are copied at a time."""
     monkeypatch.setattr(journal.Recorder.tick, "__defaults__", (0.0, 0.0))
-    paint(desk, 50)
-    desk.autosave.note()
-    desk.autosave._writer.settle()
-    desk.autosave.note()
-    left = len(desk.session.hints.urgent)
+    paint(controller, 50)
+    controller.autosave.note()
+    controller.autosave._writer.settle()
+    controller.autosave.note()
+    left = len(controller.session.unwritten.urgent)
     for _ in range(10):
-        before, begin = len(desk.session.hints.urgent), time.perf_counter()
-        desk.autosave.note()
+        before, begin = len(controller.session.unwritten.urgent), time.perf_counter()
+        controller.autosave.note()
         assert time.perf_counter() - begin < 5
-        assert before - len(desk.session.hints.urgent) <= 1
+        assert before - len(controller.session.unwritten.urgent) <= 1
     assert left <= 8

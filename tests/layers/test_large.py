@@ -15,18 +15,18 @@ from napari_unet.layers import session as session_module
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every image for a large one."""
-    monkeypatch.setattr(session_module, "MAX_AT_ONCE", 0)
+    monkeypatch.setattr(session_module, "MAX_PIXELS_AT_ONCE", 0)
 
 
-def titles(desk: Any) -> list[str]:
-    return [one.job.title for one in desk.runner.jobs]
+def titles(controller: Any) -> list[str]:
+    return [one.job.title for one in controller.runner.jobs]
 
 
-def finish(desk: Any) -> None:
+def finish(controller: Any) -> None:
     for _ in range(9):
-        if not desk.busy:
+        if not controller.busy:
             return
-        desk.runner.finish()
+        controller.runner.finish()
     pytest.fail("it does not come to an end")
 
 
@@ -49,9 +49,9 @@ def test_a_small_image_is_counted_at_once(viewer: Any, later: Any) -> None:
     assert later.messages[-1].text.startswith("Found 3 objects.")
 
 
-def in_pieces(desk: Any) -> None:
+def in_pieces(controller: Any) -> None:
     """Give the objects of each slice ids of their own, as if no slice had been beside another when it was done."""
-    session = desk.session
+    session = controller.session
     for z in range(session.labels.shape[1]):
         for array in (session.labels, session.corrections.prediction):
             array[0, z][array[0, z] > 0] += 100 * z
@@ -69,7 +69,7 @@ def test_slices_are_joined_plane_by_plane(viewer: Any, later: Any, large: None, 
     shape = session.labels > 0
     assert len(np.unique(session.labels)) == 1 + 4 * 3
     later.runner.jobs.pop()
-    later.segmenter._join_slices(later.segmenter._job, session, "")
+    later.segmenter._join_slices(later.segmenter._run)
     assert titles(later)[-1] == "Join slices"
     later.runner.step()
     if paints:
@@ -80,7 +80,7 @@ def test_slices_are_joined_plane_by_plane(viewer: Any, later: Any, large: None, 
     assert len(np.unique(session.labels)) == 1 + 3 + paints
     if paints:
         assert (session.labels[0, 3, 45:47, 45:47] == 77).all()
-        assert session.look_at(0, slice(3, 4))
+        assert session.rescan_slices(0, slice(3, 4))
         assert session.summary.corrected_pixels == 4
     else:
         assert np.array_equal(session.labels, session.corrections.prediction)
@@ -95,13 +95,12 @@ def test_a_plane_waits_for_the_end_of_a_stroke(viewer: Any, later: Any, large: N
     session = later.session
     in_pieces(later)
     before = session.labels.copy()
-    session._stroke = True
+    session._deferred.stroke = True
     (steps,) = [session.steps_to_join()()]
     for part in steps:
         session.rename_in(part)
     assert np.array_equal(session.labels, before)
-    session._stroke = False
-    session._catch_up()
+    session._deferred.end_stroke()
     assert len(np.unique(session.labels)) == 1 + 3
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hand_made import GAIN, bright, squares
 from napari_unet.layers import learner as module
-from napari_unet.layers.model_diff import ADDED, GONE, Seen
+from napari_unet.layers.model_diff import ADDED, GONE, FieldSegmented
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Checked
@@ -45,9 +45,9 @@ def test_a_better_model_is_used_at_once(viewer, controller, taught):
     assert controller.model.name == "bright, corrected"
     assert labels.data[15, 15] > 0, "what it finds is there"
     assert labels.data[45, 45] == 0, "and what was erased is not"
-    assert [str(generation) for generation in controller.learner.history] == ["bright", "10 steps, 0.50 → 0.80"]
+    assert [str(generation) for generation in controller.history.generations] == ["bright", "10 steps, 0.50 → 0.80"]
     assert "0.50 before, 0.80 now" in controller.messages[-1].text
-    assert controller.learner.waiting is None
+    assert controller.history.waiting is None
 
 
 def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
@@ -55,7 +55,7 @@ def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
     taught.verdict = Verdict(CHANCE)
     controller.learn()
     assert controller.model.name == "bright"
-    assert controller.learner.waiting is not None
+    assert controller.history.waiting is not None
     assert "Not in use yet" in controller.messages[-1].text
     assert labels.data[15, 15] == 0
     shown = viewer.layers["what changes"]
@@ -63,11 +63,11 @@ def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
     assert np.asarray(shown.data)[45, 45] == 0, "what was corrected does not change"
     assert viewer.layers.selection.active != shown
 
-    controller.learner.use()
+    controller.switch.use()
     assert controller.model.name == "bright, corrected"
     assert labels.data[15, 15] > 0
     assert "what changes" not in names(viewer)
-    assert controller.learner.waiting is None
+    assert controller.history.waiting is None
 
 
 def test_it_can_be_dropped(viewer, controller, taught):
@@ -75,11 +75,11 @@ def test_it_can_be_dropped(viewer, controller, taught):
     taught.verdict = Verdict(None, Comparison(0.8, 0.7, -0.2, -0.01, 30))
     controller.learn()
     assert "It forgets" in controller.messages[-1].text
-    controller.learner.drop()
+    controller.switch.drop()
     assert controller.model.name == "bright"
     assert "what changes" not in names(viewer)
     assert labels.data[15, 15] == 0
-    controller.learner.use()
+    controller.switch.use()
     assert controller.model.name == "bright"
 
 
@@ -88,48 +88,48 @@ def test_every_model_of_the_history_can_be_used_again(viewer, controller, taught
     controller.learn()
     taught.threshold = 0.9
     controller.learn()
-    assert controller.learner.current == 2
+    assert controller.history.current == 2
     controller.revert()
-    assert controller.learner.current == 1
+    assert controller.history.current == 1
     assert controller.can_revert
-    assert len(controller.learner.history) == 3
-    controller.learner.go_to(0)
+    assert len(controller.history.generations) == 3
+    controller.switch.go_to(0)
     assert controller.model.name == "bright"
     assert not controller.can_revert
-    controller.learner.go_to(2)
-    assert controller.learner.current == 2
-    controller.learner.go_to(0)
+    controller.switch.go_to(2)
+    assert controller.history.current == 2
+    controller.switch.go_to(0)
     controller.learn()
-    assert len(controller.learner.history) == 4, "those that came after the one that it began with are still there"
-    assert controller.learner.current == 3
+    assert len(controller.history.generations) == 4, "those that came after the one that it began with are still there"
+    assert controller.history.current == 3
     controller.revert()
-    assert controller.learner.current == 0, "back to the one that the last was learned from"
+    assert controller.history.current == 0, "back to the one that the last was learned from"
     assert labels.data[45, 45] == 0
 
 
 def test_what_changed_can_be_taken_back(viewer, controller, taught):
     labels = corrected(viewer, controller)
     controller.learn()
-    changes = controller.learner.changes
+    changes = controller.diff
     assert changes.any
     assert "what changes" not in names(viewer), "it is seen when the user wants to"
     changes.visible = True
     assert np.asarray(viewer.layers["what changes"].data)[15, 15] == ADDED
-    controller.learner.refuse_changes()
+    controller.switch.refuse_changes()
     assert labels.data[15, 15] == 0
     assert controller.session.summary.corrected_pixels >= 200, "a correction of the user, as if erased by hand"
     controller.segment()
     assert labels.data[15, 15] == 0
     labels.undo()
     assert not changes.any
-    controller.learner.refuse_changes()
+    controller.switch.refuse_changes()
     assert controller.messages[-1].text == "Nothing has changed in view."
 
 
 def test_what_changed_can_be_kept(viewer, controller, taught):
     labels = corrected(viewer, controller)
     controller.learn()
-    controller.learner.keep_changes()
+    controller.switch.keep_changes()
     assert controller.session.corrections.reviewed[0, 0, 15, 15]
     assert not controller.session.corrections.reviewed[0, 0, 0, 0]
     controller.revert()
@@ -140,9 +140,9 @@ def test_a_model_that_changes_nothing_shows_nothing(viewer, controller, taught):
     corrected(viewer, controller)
     taught.verdict, taught.threshold = Verdict(CHANCE), 0.5
     controller.learn()
-    assert controller.learner.waiting is not None
+    assert controller.history.waiting is not None
     assert "what changes" not in names(viewer)
-    controller.learner.changes.visible = True
+    controller.diff.visible = True
     assert "what changes" not in names(viewer)
 
 
@@ -162,7 +162,7 @@ def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, 
     runner.step()
     assert taught.options["peek"]()
     event = next(runner.jobs[-1].events)
-    assert isinstance(event, Seen)
+    assert isinstance(event, FieldSegmented)
     runner.jobs[-1].tell(event)
     assert np.asarray(viewer.layers["what changes"].data)[15, 15] == ADDED
     index = len(runner.jobs) - 1
@@ -173,7 +173,7 @@ def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, 
 def test_scores_are_told_on(viewer, controller, taught):
     corrected(viewer, controller)
     seen = []
-    controller.checked.connect(seen.append)
+    controller.workspace.checked.connect(seen.append)
     taught.events = [Checked(1, GAIN, 3.0)]
     controller.learn()
     assert [checked.comparison for checked in seen] == [GAIN]
@@ -194,7 +194,7 @@ def test_pausing(viewer, later, taught):
 
 
 def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatch):
-    monkeypatch.setattr(module, "JOIN_EVERY", 0.0)
+    monkeypatch.setattr(module, "MIN_JOIN_INTERVAL", 0.0)
     runner = later.runner
     viewer.add_image(squares(), name="image")
     later.segment()

@@ -21,7 +21,7 @@ def viewer():
 def controller(viewer):
     controller = Controller(viewer, InlineRunner())
     controller.said_so_far = []
-    controller.said.connect(lambda message: controller.said_so_far.append((message.level, message.text)))
+    controller.workspace.said.connect(lambda message: controller.said_so_far.append((message.level, message.text)))
     return controller
 
 
@@ -71,7 +71,7 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
 def test_what_was_corrected_before_is_kept(viewer, controller, short):
     """A model that was wrong is left behind; the objects that were drawn over its result are not."""
     viewer.add_image(squares(), name="image")
-    controller.serve(bright())
+    controller.use_model(bright())
     assert controller.segment()
     old = viewer.layers["image objects"]
     assert old.data.max() == 9
@@ -159,7 +159,7 @@ def test_stacks(viewer, controller, short, ndim):
 
 def test_another_models_result_is_put_aside(viewer, controller, bright_model):
     viewer.add_image(squares(), name="image")
-    controller.serve(bright_model())
+    controller.use_model(bright_model())
     controller.segment()
     first = viewer.layers["image objects"]
     assert first.data.any()

@@ -11,7 +11,9 @@ from napari.components import ViewerModel
 from hand_made import squares
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
-from napari_unet.layers.model_diff import Look
+from napari_unet.layers.edit_events import edited_planes
+from napari_unet.layers.geometry import LayerGeometry, camera_of
+from napari_unet.layers.model_diff import FieldInView
 
 pytestmark = pytest.mark.skipif(
     not hasattr(ViewerModel, "canvas") and "canvas" not in getattr(ViewerModel, "model_fields", {}),
@@ -67,7 +69,7 @@ def test_what_is_about_a_plane_waits_for_one(stack: Any, viewer: Any) -> None:
     for scope in ("view", "slice"):
         assert not stack.segment(scope)
         assert said(stack) == f"{ROLL}segment what is in view."
-    assert Look.at(stack.session, None) is None
+    assert FieldInView.of(stack.session, None) is None
     assert np.array_equal(stack.session.labels, before)
     assert stack.segment("stack"), "all of it is all of it, whatever is on the canvas"
 
@@ -132,7 +134,7 @@ def test_hidden_labels_are_not_reviewed(stack: Any) -> None:
 def drawn(viewer: Any, *, center: tuple[float, float], zoom: float, size: tuple[int, int] = (100, 200)) -> None:
     """Have a part of the world on a canvas of so many pixels."""
     viewer.canvas.size = size
-    camera = adapter.camera_of(viewer)
+    camera = camera_of(viewer)
     camera.center, camera.zoom = (0, *center), zoom
     for layer in viewer.layers:  # as the canvas does when it draws: here there is none
         half = np.array(size) / zoom / 2
@@ -257,10 +259,10 @@ def test_the_planes_of_an_edit(viewer: Any, controller: Any) -> None:
     part = (slice(1, 2), slice(0, 1), slice(2, 4), slice(0, 4), slice(0, 4))
     masked = type("Atom", (), {"slice_key": part})()
     places = tuple(np.array(n) for n in ((0, 2), (0, 0), (4, 0), (1, 1), (1, 1)))
-    assert adapter.planes_of_edit([masked], layer, image) == {(1, 2), (1, 3)}
-    assert adapter.planes_of_edit([(places, 0, 1)], layer, image) == {(0, 0), (0, 4), (2, 0), (2, 4)}
-    assert adapter.planes_of_edit(None, layer, image) is None
-    assert adapter.planes_of_edit([object()], layer, image) is None
+    assert edited_planes([masked], LayerGeometry(layer, image)) == {(1, 2), (1, 3)}
+    assert edited_planes([(places, 0, 1)], LayerGeometry(layer, image)) == {(0, 0), (0, 4), (2, 0), (2, 4)}
+    assert edited_planes(None, LayerGeometry(layer, image)) is None
+    assert edited_planes([object()], LayerGeometry(layer, image)) is None
 
 
 def test_the_overlay_shows_nothing_across_the_canvas(stack: Any, viewer: Any) -> None:

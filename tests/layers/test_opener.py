@@ -126,7 +126,7 @@ def project(controller: Any, tmp_path: Any, name: str) -> Any:
 def fresh() -> Any:
     controller = Controller(ViewerModel(), InlineRunner())
     controller.messages = []
-    controller.said.connect(controller.messages.append)
+    controller.workspace.said.connect(controller.messages.append)
     return controller
 
 
@@ -165,7 +165,7 @@ def test_one_at_a_time_and_nothing_after_the_end(viewer, tmp_path):
     runner = LaterRunner()
     controller = Controller(viewer, runner)
     controller.messages = []
-    controller.said.connect(controller.messages.append)
+    controller.workspace.said.connect(controller.messages.append)
     assert controller.open(write(tmp_path / "a.tif"))
     assert controller.opener.busy
     assert not controller.open(tmp_path / "a.tif")

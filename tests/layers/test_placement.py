@@ -9,7 +9,7 @@ import pytest
 
 from hand_made import squares
 from napari_unet.axes import PixelSize
-from napari_unet.layers.model_diff import Look, Seen
+from napari_unet.layers.model_diff import FieldInView, FieldSegmented
 
 MOVES = {
     "scale": {"scale": (0.5, 0.25)},
@@ -30,9 +30,9 @@ def move(layer: Any, change: dict[str, Any]) -> None:
 
 def show_changes(controller: Any) -> Any:
     """Show that a model would find nothing in view; return the layer."""
-    look = Look.at(controller.session, None)
+    look = FieldInView.of(controller.session, None)
     assert look is not None
-    controller.learner.changes.show(Seen(look, np.zeros_like(look.labels(), np.int32)))
+    controller.diff.show(FieldSegmented(look, np.zeros_like(look.labels(), np.int32)))
     return controller.viewer.layers["what changes"]
 
 
@@ -176,10 +176,10 @@ def test_what_changes_is_seen_with_its_image(two: Any, viewer: Any) -> None:
     layer = show_changes(two)
     choose(viewer, "a")
     assert not layer.visible
-    assert not two.learner.changes.visible
+    assert not two.diff.visible
     choose(viewer, "b")
     assert layer.visible
-    assert two.learner.changes.any
+    assert two.diff.any
 
 
 @pytest.mark.parametrize("kind", ["objects", "reviewed"])
@@ -225,7 +225,7 @@ def test_an_overlay_that_comes_while_another_image_is_chosen(viewer: Any, contro
     viewer.add_image(squares(), name="b")
     controller.segment()
     first.corrections.reviewed[...] = True
-    first.look_at(0, slice(0, 1))
+    first.rescan_slices(0, slice(0, 1))
     controller.refresh_corrections()
     assert viewer.layers["a reviewed"].data.any()
     assert not viewer.layers["a reviewed"].visible

@@ -14,10 +14,10 @@ from napari.components import ViewerModel
 from hand_made import LaterRunner, bright, squares
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.layers.learner import Generation
 from napari_unet.layers.reader import get_reader, read_layers
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
+from napari_unet.learning.history import Generation
 from napari_unet.projects.project import Project
 
 
@@ -47,7 +47,7 @@ def work(controller: Any) -> Any:
 def fresh(viewer: Any = None) -> Any:
     controller = Controller(viewer or ViewerModel(), InlineRunner())
     controller.messages = []
-    controller.said.connect(controller.messages.append)
+    controller.workspace.said.connect(controller.messages.append)
     return controller
 
 
@@ -60,17 +60,17 @@ def same(one: Any, other: Any) -> None:
 
 
 def material(controller: Any) -> list[Any]:
-    return controller.session.material(controller.model, controller.channel)
+    return controller.session.annotated_crops(controller.model, controller.workspace.channel)
 
 
 def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, tmp_path):
     opened_file(viewer, image_file)
     session = work(controller)
-    controller.sizes.say(12.0)
+    controller.object_diameter.say(12.0)
     later = Generation(bright("bright, corrected", threshold=0.3), Verdict(Comparison(0.5, 0.8, 0.1, 0.5, 12)))
-    controller.learner._take(later)
+    controller.history.add(later)
     controller.revert()
-    controller.learner._decide(Generation(bright("waits", threshold=0.1), Verdict(None)))
+    controller.history.let_wait(Generation(bright("waits", threshold=0.1), Verdict(None)))
     assert controller.projects.path is None
     assert controller.projects.save(tmp_path / "a sitting")
     assert controller.messages[-1].text.startswith("Saved as a sitting.unetproj.")
@@ -87,10 +87,10 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert one.units == two.units
     assert other.viewer.layers.selection.active == two
     assert other.model.sha256() == controller.model.sha256()
-    assert [str(g) for g in other.learner.history] == [str(g) for g in controller.learner.history]
-    assert other.learner.current == 0
-    assert other.learner.waiting.model.name == "waits"
-    assert other.sizes.said == 12
+    assert [str(g) for g in other.history.generations] == [str(g) for g in controller.history.generations]
+    assert other.history.current == 0
+    assert other.history.waiting.model.name == "waits"
+    assert other.object_diameter.said == 12
     assert other.axes == "ZYX"
     assert other.projects.path == tmp_path / "a sitting.unetproj"
     assert len(material(other)) == len(material(controller)) > 0
@@ -100,7 +100,7 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert (Project.open(other.projects.path).labels[2, :5, :5] == 44).all()
     other.segment()
     assert (other.session.labels[0, 2, :5, :5] == 44).all(), "what was corrected stays so"
-    other.learning_seconds = 1
+    other.workspace.learning_seconds = 1
     assert other.learn()
 
 
@@ -123,18 +123,18 @@ def test_channels_and_colours(viewer, controller, tmp_path, axes):
     moved[:] = 100 * squares(moved.shape[1:])
     if axes == "YXC":
         viewer.add_image(pixels, rgb=True, name="colours")
-        controller.serve(bright(in_channels=3, inputs="colour"))
+        controller.use_model(bright(in_channels=3, inputs="colour"))
     else:
         viewer.add_image(pixels, name="channels")
         controller.set_axes(axes)
-        controller.channel = 1
+        controller.workspace.channel = 1
     session = work(controller)
     assert controller.projects.save(tmp_path / "a.unetproj")
     other = fresh()
     assert other.projects.open(tmp_path / "a.unetproj")
     same(other.session, session)
     assert other.axes == axes
-    assert other.channel == controller.channel
+    assert other.workspace.channel == controller.workspace.channel
     assert other.layer.rgb == (axes == "YXC")
     assert np.array_equal(other.session.labels_layer.scale, session.labels_layer.scale)
     assert other.segment()
@@ -249,7 +249,7 @@ def test_an_image_that_has_changed_is_told(viewer, controller, image_file, tmp_p
 def test_painting_goes_on_while_it_is_saved(viewer, image_file, tmp_path):
     opened_file(viewer, image_file)
     worked = fresh(viewer)
-    worked.serve(bright())
+    worked.use_model(bright())
     session = work(worked)
     runner = LaterRunner()
     worked.projects._runner = runner
@@ -271,7 +271,7 @@ def test_painting_goes_on_while_it_is_saved(viewer, image_file, tmp_path):
 def test_labels_that_are_replaced_while_they_are_saved(viewer, image_file, tmp_path):
     opened_file(viewer, image_file)
     worked = fresh(viewer)
-    worked.serve(bright())
+    worked.use_model(bright())
     session = work(worked)
     worked.projects.save(tmp_path / "a.unetproj")
     runner = worked.projects._runner = LaterRunner()
@@ -287,7 +287,7 @@ def test_labels_that_are_replaced_while_they_are_saved(viewer, image_file, tmp_p
 def test_closed_while_it_is_saved(viewer, image_file, tmp_path):
     opened_file(viewer, image_file)
     worked = fresh(viewer)
-    worked.serve(bright())
+    worked.use_model(bright())
     work(worked)
     runner = worked.projects._runner = LaterRunner()
     worked.projects.save(tmp_path / "a.unetproj")
@@ -324,10 +324,10 @@ def test_saved_while_it_is_segmented(viewer, later, image_file, tmp_path):
 def test_what_was_found_on_the_image_is_taken_up(viewer, controller, image_file, tmp_path):
     opened_file(viewer, image_file)
     session = work(controller)
-    controller.serve(bright(diameter=5))
-    controller.sizes.take(session.layer, session.image, controller.channel, 17.0, None)
+    controller.use_model(bright(diameter=5))
+    controller.object_diameter.note_found(session.layer, session.image, controller.workspace.channel, 17.0, None)
     assert controller.projects.save(tmp_path / "sized")
     other = fresh()
     assert other.projects.open(tmp_path / "sized.unetproj")
-    assert (other.sizes.found, other.session.image.found_diameter) == (17.0, 17.0)
+    assert (other.object_diameter.found, other.session.image.found_diameter) == (17.0, 17.0)
     assert other.prepare()[1].zoom == controller.prepare()[1].zoom != ()

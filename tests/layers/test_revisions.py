@@ -24,12 +24,12 @@ from napari_unet.tiling import budget
 from napari_unet.training.config import StepReport
 
 
-def finish(desk: Any) -> None:
+def finish(controller: Any) -> None:
     """Run what is under way to its end, and what that begins, but not for ever."""
     for _ in range(9):
-        if not desk.busy:
+        if not controller.busy:
             return
-        desk.runner.finish()
+        controller.runner.finish()
     pytest.fail("it does not come to an end")
 
 
@@ -67,7 +67,7 @@ def layer(request: Any) -> Any:
 
 
 @pytest.fixture
-def desk(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def controller(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a controller with a model that looks how wide objects are, and a runner that the test drives."""
     monkeypatch.setitem(budget.MOST, 2, 3_000)
     monkeypatch.setattr(budget, "LEAST", 3_000)
@@ -78,11 +78,11 @@ def desk(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return 5.0
 
     monkeypatch.setattr(segmenter_module, "find_diameter", find)
-    desk = Controller(viewer, LaterRunner())
-    desk.looked = looked
-    desk.serve(bright(diameter=5))
-    yield desk
-    desk.close()
+    controller = Controller(viewer, LaterRunner())
+    controller.looked = looked
+    controller.use_model(bright(diameter=5))
+    yield controller
+    controller.close()
 
 
 def test_an_image_is_the_same_until_its_data_are_replaced(layer: Any) -> None:
@@ -112,49 +112,51 @@ def test_a_layer_that_is_gone_is_not_held() -> None:
     assert gone() is None
 
 
-def test_how_wide_objects_are_is_looked_for_once(viewer: Any, desk: Any, layer: Any) -> None:
+def test_how_wide_objects_are_is_looked_for_once(viewer: Any, controller: Any, layer: Any) -> None:
     viewer.add_layer(layer)
     for _ in range(2):
-        assert desk.segment()
-        finish(desk)
-        assert len(desk.looked) == 1
-    assert desk.session.labels.any()
+        assert controller.segment()
+        finish(controller)
+        assert len(controller.looked) == 1
+    assert controller.session.labels.any()
     layer.data = layer.data
-    assert desk.segment()
-    finish(desk)
-    assert len(desk.looked) == 2
+    assert controller.segment()
+    finish(controller)
+    assert len(controller.looked) == 2
 
 
-def test_it_goes_on_where_it_stopped(viewer: Any, desk: Any, layer: Any) -> None:
+def test_it_goes_on_where_it_stopped(viewer: Any, controller: Any, layer: Any) -> None:
     viewer.add_layer(layer)
-    desk.sizes.say(5.0)
-    assert desk.segment()
-    desk.runner.step(n=3)
-    desk.stop_segmenting()
-    finish(desk)
+    controller.object_diameter.say(5.0)
+    assert controller.segment()
+    controller.runner.step(n=3)
+    controller.stop_segmenting()
+    finish(controller)
     said: list[str] = []
-    desk.said.connect(lambda message: said.append(message.text))
-    assert desk.segment()
+    controller.workspace.said.connect(lambda message: said.append(message.text))
+    assert controller.segment()
     assert said[-1].startswith("Going on where it stopped: ")
-    desk.stop_segmenting()
-    finish(desk)
+    controller.stop_segmenting()
+    finish(controller)
     layer.data = [level[...] * 0 for level in layer.data] if layer.multiscale else layer.data * 0
-    assert desk.segment()
+    assert controller.segment()
     assert said[-1].startswith("Segmenting: "), "an array of the same shape is another one"
-    finish(desk)
-    assert not desk.session.labels.any()
+    finish(controller)
+    assert not controller.session.labels.any()
 
 
-def test_pixels_that_are_others_at_each_look_are_segmented_too(viewer: Any, desk: Any) -> None:
+def test_pixels_that_are_others_at_each_look_are_segmented_too(viewer: Any, controller: Any) -> None:
     layer = viewer.add_image(squares(), name="camera")
-    desk.segmenting.connect(lambda _: setattr(layer, "data", squares()))
-    assert desk.segment()
-    finish(desk)
-    assert len(desk.looked) == 1
-    assert len(np.unique(desk.session.labels)) == 4
+    controller.workspace.segmenting.connect(lambda _: setattr(layer, "data", squares()))
+    assert controller.segment()
+    finish(controller)
+    assert len(controller.looked) == 1
+    assert len(np.unique(controller.session.labels)) == 4
 
 
-def test_what_is_segmented_after_learning_is_in_view(viewer: Any, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_segmented_after_learning_is_in_view(
+    viewer: Any, controller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The size is looked for before, as the model has learned another one: that takes a job of its own."""
 
     def steps(model: Model, *_: Any, **__: Any) -> Any:
@@ -165,27 +167,27 @@ def test_what_is_segmented_after_learning_is_in_view(viewer: Any, desk: Any, mon
     monkeypatch.setattr(learner, "learning_steps", steps)
     viewer.add_image(np.stack([squares()] * 5), name="stack")
     viewer.dims.set_current_step(0, 2)
-    assert desk.segment("slice")
-    finish(desk)
-    assert desk.scope == "stack", "what is said for once is not what the user has chosen"
-    assert np.flatnonzero(desk.session.labels[0].any(axis=(1, 2))).tolist() == [2]
-    desk.toggle_reviewed()
-    looked = len(desk.looked)
-    assert desk.learn()
+    assert controller.segment("slice")
+    finish(controller)
+    assert controller.workspace.scope == "stack", "what is said for once is not what the user has chosen"
+    assert np.flatnonzero(controller.session.labels[0].any(axis=(1, 2))).tolist() == [2]
+    controller.toggle_reviewed()
+    looked = len(controller.looked)
+    assert controller.learn()
     viewer.dims.set_current_step(0, 3)
-    finish(desk)
-    assert len(desk.looked) == looked + 1
-    assert np.flatnonzero(desk.session.labels[0].any(axis=(1, 2))).tolist() == [2, 3]
-    assert desk.scope == "stack"
+    finish(controller)
+    assert len(controller.looked) == looked + 1
+    assert np.flatnonzero(controller.session.labels[0].any(axis=(1, 2))).tolist() == [2, 3]
+    assert controller.workspace.scope == "stack"
 
 
 @pytest.mark.parametrize("scope", ["slice", "view"])
-def test_what_the_user_chooses_meanwhile_is_for_the_next_time(viewer: Any, desk: Any, scope: str) -> None:
+def test_what_the_user_chooses_meanwhile_is_for_the_next_time(viewer: Any, controller: Any, scope: str) -> None:
     save_model(bright(diameter=5), "sized")
     viewer.add_image(np.stack([squares()] * 3), name="stack")
-    desk.scope = scope
-    assert desk.segment()
-    desk.scope = "stack"  # while it is looked for how wide objects are
-    finish(desk)
-    assert np.count_nonzero(desk.session.labels[0].any(axis=(1, 2))) == 1
-    assert desk.scope == "stack"
+    controller.workspace.scope = scope
+    assert controller.segment()
+    controller.workspace.scope = "stack"  # while it is looked for how wide objects are
+    finish(controller)
+    assert np.count_nonzero(controller.session.labels[0].any(axis=(1, 2))) == 1
+    assert controller.workspace.scope == "stack"

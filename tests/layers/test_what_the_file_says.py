@@ -56,9 +56,9 @@ def test_a_scale_that_is_absurd_is_not_used_and_it_is_said(viewer, controller):
 
 def test_an_absurd_size_is_refused_at_once_in_a_sentence(viewer, controller):
     viewer.add_image(np.zeros((64, 64), np.uint8), name="image", scale=(0.9, 0.9), units=("mm", "mm"))
-    controller.amend(controller.model, controller.model)
+    controller.history.amend(controller.model, controller.model)
     model = controller.model
-    controller.serve(type(model)(model.net, model.info.model_copy(update={"pixel_size": (0.1, 0.1)})))
+    controller.use_model(type(model)(model.net, model.info.model_copy(update={"pixel_size": (0.1, 0.1)})))
     assert not controller.segment()
     assert controller.messages[-1].level == "error"
     assert "9,000 times larger" in controller.messages[-1].text

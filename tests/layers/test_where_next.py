@@ -11,11 +11,10 @@ from napari.layers import Labels
 
 from hand_made import squares
 from napari_unet.guidance.ranking import CELL
-from napari_unet.layers import adapter
-from napari_unet.layers.adapter import camera_of
 from napari_unet.layers.controller import Controller
+from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.layers.overlay import MOST
+from napari_unet.layers.overlay import MAX_CELLS
 
 FAINT = 0.5
 """Value of a pixel of which the model below can say nothing."""
@@ -94,7 +93,7 @@ def test_class_0(viewer, controller):
     assert controller.reviewer.zero_is_background is False
     controller.session.labels_layer.data[:] = 0
     controller.toggle_reviewed("slice")
-    material = controller.session.material(controller.model, None)
+    material = controller.session.annotated_crops(controller.model, None)
     assert not any(one.part.mask("supervised").any() for one in material)
     controller.learn()
     assert controller.messages[-1].level == "error", "there is nothing labelled to learn from"
@@ -182,7 +181,7 @@ def test_overlay_lies_on_the_image(viewer, controller, shape, axes):
 
 
 def test_overlay_of_a_large_image_is_coarse_and_misses_nothing(viewer, controller):
-    size = 2 * MOST + 10
+    size = 2 * MAX_CELLS + 10
     image = np.zeros((size, 300), np.float32)
     image[2:12, 2:12] = 1
     labels = segmented(viewer, controller, image)
@@ -190,7 +189,7 @@ def test_overlay_of_a_large_image_is_coarse_and_misses_nothing(viewer, controlle
     labels.data[1000:1200, 137] = 9  # a thin line
     controller.refresh_corrections()
     overlay = overlay_of(viewer)
-    assert max(overlay.data.shape) <= MOST
+    assert max(overlay.data.shape) <= MAX_CELLS
     assert (overlay.data > 0).sum() == 1 + 50
     for y, x in ((size - 1, 299), (1100, 137)):
         cell = tuple(round(v) for v in overlay.world_to_data((y, x)))
@@ -300,15 +299,15 @@ def test_look_next_in_a_stack(viewer, controller):
     segmented(viewer, controller, image, scale=(3, 0.5, 0.5), translate=(0, 10, 20))
     session = controller.session
     controller.look_next()
-    assert session.place == (0, 1)
+    assert session.plane == (0, 1)
     assert np.allclose(session.middle, (3.5 * CELL - 0.5, 6.5 * CELL - 0.5))
     assert said(controller) == "An object may be missed in the middle of the view; 1 more place after this one."
     controller.look_next()
-    assert session.place == (0, 6)
+    assert session.plane == (0, 6)
     assert np.allclose(session.middle, (1.5 * CELL - 0.5, 2.5 * CELL - 0.5))
     assert said(controller).endswith("This is the last place.")
     controller.look_next()
-    assert session.place == (0, 1)
+    assert session.plane == (0, 1)
     assert said(controller).startswith("All places were shown; it begins anew.")
 
 
@@ -346,13 +345,13 @@ def test_look_next_in_3d(viewer, controller):
     assert said(controller) == "Switch to the 2D view to be shown where to look next."
 
 
-def test_doubt_of_an_older_generation_is_dropped(viewer, controller):
+def test_uncertainty_of_an_older_generation_is_dropped(viewer, controller):
     from types import SimpleNamespace
 
     segmented(viewer, controller, with_faint((96, 96), (1, 1)))
     before = controller.session.attention.scores()
-    late = SimpleNamespace(generation=-1)
-    controller.segmenter._on_event(late, controller.session, object())
+    late = SimpleNamespace(job=SimpleNamespace(generation=-1), session=controller.session)
+    controller.segmenter._on_event(late, object())
     assert np.array_equal(controller.session.attention.scores(), before)
 
 
@@ -360,11 +359,11 @@ def test_there_and_back_again(viewer, controller):
     """The camera goes to the very pixel that it is told to, wherever napari shows the image."""
     segmented(viewer, controller, bright_squares((2, 3, 64, 64)), scale=(1, 3, 0.5, 2), translate=(0, 5, 6, 7))
     session = controller.session
-    adapter.look_at(viewer, session.layer, session.image, (1, 2, 20, 50))
-    assert session.place == (1, 2)
+    session.geometry.move_view_to(viewer, (1, 2, 20, 50))
+    assert session.plane == (1, 2)
     assert np.allclose(session.middle, (20, 50))
     viewer.cursor.position = viewer.layers["image"].data_to_world((1, 2, 20, 50))
-    assert adapter.pixel_under_cursor(viewer, session.layer, session.image) == (20, 50)
+    assert session.geometry.pixel_under_cursor(viewer) == (20, 50)
 
 
 def test_look_next_in_a_project_that_was_opened(viewer, controller, tmp_path):
@@ -373,11 +372,11 @@ def test_look_next_in_a_project_that_was_opened(viewer, controller, tmp_path):
     controller.look_next()
     other = Controller(ViewerModel(), InlineRunner())
     other.messages = []
-    other.said.connect(other.messages.append)
+    other.workspace.said.connect(other.messages.append)
     other.projects.open(tmp_path / "a.unetproj")
     other.look_next()
     assert said(other) == said(controller)
-    assert other.session.place == controller.session.place
+    assert other.session.plane == controller.session.plane
     assert np.allclose(other.session.middle, controller.session.middle)
     assert other.segment()
     other.look_next()

@@ -62,8 +62,8 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
         widget.controller.segment()
         napari.run()
         return None
-    widget.controller.said.connect(lambda message: say(message.text))
-    widget.controller.progressed.connect(lambda p: say(f"  {p.done} of {p.total} {p.what}"))
+    widget.controller.workspace.said.connect(lambda message: say(message.text))
+    widget.controller.workspace.progressed.connect(lambda p: say(f"  {p.done} of {p.total} {p.what}"))
     try:
         return _whole_job(viewer, widget, out)
     finally:
@@ -86,7 +86,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
     before = labels.data.copy()
     _screenshot(viewer, out / "before.png")
 
-    frame, _ = session.place
+    frame, _ = session.plane
     mended = [_correct_worst(labels, truth[frame], frame) for _ in range(CORRECTED_OBJECTS)]
     controller.refresh_corrections()
     corrected = session.summary

@@ -13,12 +13,14 @@ from superqt.utils import QSignalDebouncer
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.workers import QtRunner, warm_up
-from napari_unet.layers.controller import Controller, Message
+from napari_unet.layers.controller import Controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+
+    from napari_unet.layers.workspace import Message
 
 KEYS: dict[str, Callable[[Controller], None]] = {
     "R": lambda controller: controller.toggle_reviewed("view"),
@@ -76,12 +78,12 @@ class UNetWidget(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.status)  # not scrolled away: on a small screen too it has to be read
         self.setMinimumWidth(300)
-        self.controller.said.connect(self._on_message)
+        self.controller.workspace.said.connect(self._on_message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
         self._count_soon = QSignalDebouncer(parent=self)
         self._count_soon.setTimeout(COUNT_AFTER)
         self._count_soon.triggered.connect(self.controller.refresh_corrections)
-        self.controller.edited.connect(lambda: self._count_soon.throttle())
+        self.controller.workspace.edited.connect(lambda: self._count_soon.throttle())
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
@@ -90,7 +92,7 @@ class UNetWidget(QWidget):
         self._note_changes.timeout.connect(self.controller.autosave.note)
         self._note_changes.start()
         self.controller.autosave.on = True
-        self.controller.autosave.look()
+        self.controller.recovery.search()
         self._keep_unsaved.start()
         for key, verb in KEYS.items():
             self.viewer.bind_key(key, self._on_key(verb), overwrite=True)

@@ -19,7 +19,7 @@ HINT_WIDTH = 360
 """Pixels: only with a given width does a text that is wrapped know how high it is."""
 
 Choice = tuple[str, Literal["instances", "semantic"], Literal[2, 3], tuple[str, ...]]
-"""Name, task, dimensions and names of the classes: what `Controller.model_for_labels` takes."""
+"""Name, task, dimensions and names of the classes: what `Controller.new_model` takes."""
 
 
 def choice_of(

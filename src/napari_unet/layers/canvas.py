@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import UNetError
-from napari_unet.layers.adapter import camera_of, current_place, in_pixels, spatial_letters
+from napari_unet.layers.geometry import camera_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.axes import Image
+    from napari_unet.layers.geometry import LayerGeometry
 
 ROUNDING = 1e-6
-"""Pixels by which a place on the canvas may be off: what floating point numbers make of a pixel on its border."""
+"""Pixels by which a position on the canvas may be off: the rounding error of a pixel on the border of the canvas."""
 
 
-def check_on_canvas(viewer: Any, layer: Any, image: Image, purpose: str, *, sliders: bool = True) -> None:
+def check_on_canvas(viewer: Any, geometry: LayerGeometry, purpose: str, *, sliders: bool = True) -> None:
     """Refuse what is about the plane in view where no plane (Y, X) of an image is on the canvas.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    layer, image
-        The image layer, and the same as the core sees it.
+    geometry : LayerGeometry
+        Of the image.
     purpose : str
         What is to be done, for the sentence: "mark a field as reviewed".
     sliders : bool
@@ -37,80 +37,72 @@ def check_on_canvas(viewer: Any, layer: Any, image: Image, purpose: str, *, slid
     UNetError
         Where Y and X are not both displayed, or the sliders point beyond the image.
     """
-    letters, shown = spatial_letters(layer, image), axes_on_canvas(viewer, layer)
-    if not {"Y", "X"} <= {letters[axis] for axis in shown}:
+    shown = geometry.displayed_axes(viewer)
+    if not {"Y", "X"} <= geometry.displayed_letters(viewer):
         raise UNetError(f"Roll the dimensions until Y and X are on the canvas, to {purpose}.")
-    for axis, value in enumerate(in_pixels(layer, viewer.dims.point)):
-        if sliders and axis not in shown and not 0 <= round(value) < image.size(letters[axis]):
+    for axis, value in enumerate(geometry.to_pixels(viewer.dims.point)):
+        if sliders and axis not in shown and not 0 <= round(value) < geometry.image.size(geometry.letters[axis]):
             raise UNetError(f"The sliders point beyond this image. Move them back to {purpose}.")
 
 
-def axes_on_canvas(viewer: Any, layer: Any) -> list[int]:
-    """Return which axes of a layer, not of the viewer, are displayed."""
-    more = viewer.dims.ndim - layer.ndim  # axes that the viewer has before those of this layer
-    return [axis - more for axis in viewer.dims.displayed if axis >= more]
-
-
-def planes_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[range, range]:
+def planes_on_canvas(viewer: Any, geometry: LayerGeometry) -> tuple[range, range]:
     """Return the time points and the slices of an image that are on the canvas: one of each, where it is a plane."""
-    letters, place = spatial_letters(layer, image), current_place(viewer, layer, image)
-    shown = {letters[axis] for axis in axes_on_canvas(viewer, layer)}
+    shown = geometry.displayed_letters(viewer)
     frames, slices = (
-        range(image.size(letter)) if letter in shown else range(at, at + 1)
-        for letter, at in zip("TZ", place, strict=True)
+        range(geometry.image.size(letter)) if letter in shown else range(at, at + 1)
+        for letter, at in zip("TZ", geometry.current_plane(viewer), strict=True)
     )
     return frames, slices
 
 
-def cut_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice, slice, slice]:
+def cut_on_canvas(viewer: Any, geometry: LayerGeometry) -> tuple[slice, slice, slice, slice]:
     """Return what of an image is on the canvas, as a part of its labels (T, Z, Y, X)."""
-    letters, shown = spatial_letters(layer, image), axes_on_canvas(viewer, layer)
+    shown = geometry.displayed_axes(viewer)
     cut = dict.fromkeys("TZYX", slice(None))
-    for axis, value in enumerate(in_pixels(layer, viewer.dims.point)):
+    for axis, value in enumerate(geometry.to_pixels(viewer.dims.point)):
         if axis not in shown:
-            at = int(np.clip(round(value), 0, image.size(letters[axis]) - 1))
-            cut[letters[axis]] = slice(at, at + 1)
+            letter = geometry.letters[axis]
+            at = int(np.clip(round(value), 0, geometry.image.size(letter) - 1))
+            cut[letter] = slice(at, at + 1)
     return cut["T"], cut["Z"], cut["Y"], cut["X"]
 
 
-def field_in_view(viewer: Any, layer: Any, image: Image) -> tuple[slice, slice]:
+def field_in_view(viewer: Any, geometry: LayerGeometry) -> tuple[slice, slice]:
     """Return the smallest field (Y, X) that holds all pixels of an image that are on the canvas, if only in part.
 
     It is empty where none are. It is the whole plane where the canvas does not show a plane, or there is none.
     """
-    letters = spatial_letters(layer, image)
-    if not _shows_plane(viewer, layer, image) or (
-        _is_whole(viewer, layer, letters) and _is_square(viewer, layer, image)
-    ):
+    image, letters = geometry.image, geometry.letters
+    if not _shows_plane(viewer, geometry) or (_is_whole(viewer, geometry) and _is_square(viewer, geometry)):
         return slice(0, image.size("Y")), slice(0, image.size("X"))
-    low, high = _canvas(viewer, layer)
+    low, high = _canvas(viewer, geometry)
     point = np.asarray(viewer.dims.point, float)
     pixels = []
     for first in (low[0], high[0]):
         for second in (low[1], high[1]):
             point[list(viewer.dims.displayed)] = first, second
-            pixels.append(in_pixels(layer, point))
+            pixels.append(geometry.to_pixels(point))
     field = []
     for letter in "YX":
-        places = [pixel[letters.index(letter)] for pixel in pixels]
-        start, stop = math.floor(min(places) + 0.5), math.ceil(max(places) + 0.5)
+        along = [pixel[letters.index(letter)] for pixel in pixels]
+        start, stop = math.floor(min(along) + 0.5), math.ceil(max(along) + 0.5)
         field.append(slice(max(0, start), min(image.size(letter), stop)))
     if any(part.start >= part.stop for part in field):
         return slice(0, 0), slice(0, 0)
     return field[0], field[1]
 
 
-def pixels_in_view(viewer: Any, layer: Any, image: Image, field: tuple[slice, slice]) -> NDArray[np.bool_] | None:
+def pixels_in_view(viewer: Any, geometry: LayerGeometry, field: tuple[slice, slice]) -> NDArray[np.bool_] | None:
     """Return which pixels (Y, X) of the field in view are on the canvas, where it does not lie square to the canvas.
 
     None: all of them.
     """
-    if not _shows_plane(viewer, layer, image) or _is_square(viewer, layer, image):
+    if not _shows_plane(viewer, geometry) or _is_square(viewer, geometry):
         return None
-    at, along_y, along_x = _steps_on_canvas(viewer, layer, image)
+    at, along_y, along_x = _steps_on_canvas(viewer, geometry)
     rows, columns = (np.arange(part.start, part.stop) for part in field)
     first, last = np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
-    for start, step_y, step_x, low, high in zip(at, along_y, along_x, *_canvas(viewer, layer), strict=True):
+    for start, step_y, step_x, low, high in zip(at, along_y, along_x, *_canvas(viewer, geometry), strict=True):
         begin = start + step_y * rows
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = np.sort([(low - begin) / step_x, (high - begin) / step_x], axis=0)
@@ -121,43 +113,45 @@ def pixels_in_view(viewer: Any, layer: Any, image: Image, field: tuple[slice, sl
     return np.asarray((columns >= first[:, None] - ROUNDING) & (columns <= last[:, None] + ROUNDING))
 
 
-def _steps_on_canvas(viewer: Any, layer: Any, image: Image) -> tuple[NDArray[np.float64], ...]:
+def _steps_on_canvas(viewer: Any, geometry: LayerGeometry) -> tuple[NDArray[np.float64], ...]:
     """Return where on a canvas the first pixel of the plane in view lies, and the steps to the next along Y and X."""
-    letters, shown = spatial_letters(layer, image), axes_on_canvas(viewer, layer)
-    corner = np.asarray(in_pixels(layer, viewer.dims.point))
-    corner[[letters.index("Y"), letters.index("X")]] = 0
-    ahead = np.eye(layer.ndim)[[letters.index("Y"), letters.index("X")]]
-    at, *others = (np.asarray(layer.data_to_world(place), float)[shown] for place in (corner, *(corner + ahead)))
+    layer, shown = geometry.layer, geometry.displayed_axes(viewer)
+    plane = [geometry.letters.index("Y"), geometry.letters.index("X")]
+    corner = np.asarray(geometry.to_pixels(viewer.dims.point))
+    corner[plane] = 0
+    next_pixels = corner + np.eye(layer.ndim)[plane]
+    at, *others = (np.asarray(layer.data_to_world(pixel), float)[shown] for pixel in (corner, *next_pixels))
     return at, *(other - at for other in others)
 
 
-def _is_square(viewer: Any, layer: Any, image: Image) -> bool:
+def _is_square(viewer: Any, geometry: LayerGeometry) -> bool:
     """Whether the rows and columns of an image are those of the canvas, whichever is which: not turned or sheared."""
-    _, *steps = np.abs(_steps_on_canvas(viewer, layer, image))
+    _, *steps = np.abs(_steps_on_canvas(viewer, geometry))
     return all(min(pair) < 1e-6 * max(pair) for pair in zip(*steps, strict=True))
 
 
-def _is_whole(viewer: Any, layer: Any, letters: str) -> bool:
+def _is_whole(viewer: Any, geometry: LayerGeometry) -> bool:
     """Whether there is no window, whose canvas would show a part of the plane in view, and nothing else says so."""
+    layer = geometry.layer
     if layer.multiscale or hasattr(viewer, "window"):
         return False
-    axes = [letters.index("Y"), letters.index("X")]
+    axes = [geometry.letters.index("Y"), geometry.letters.index("X")]
     first, last = np.asarray(layer.corner_pixels)[:, axes]
     return bool((first <= 0).all() and (last >= np.asarray(layer.data.shape)[axes] - 1).all())
 
 
-def _shows_plane(viewer: Any, layer: Any, image: Image) -> bool:
-    letters = spatial_letters(layer, image)
-    return {letters[axis] for axis in axes_on_canvas(viewer, layer)} == {"Y", "X"}
+def _shows_plane(viewer: Any, geometry: LayerGeometry) -> bool:
+    return geometry.displayed_letters(viewer) == {"Y", "X"}
 
 
-def _canvas(viewer: Any, layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _canvas(viewer: Any, geometry: LayerGeometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the corners of a canvas with a plane on it, in the viewer's world along the displayed axes."""
     if not hasattr(viewer, "canvas"):  # before 0.9 napari does not tell how large it is, but what of a layer was drawn
+        layer = geometry.layer
         corners = np.asarray(layer.corner_pixels, float)
         if layer.multiscale:
             corners = corners * layer.downsample_factors[layer.data_level]
-        shown = axes_on_canvas(viewer, layer)
+        shown = geometry.displayed_axes(viewer)
         first, last = corners[0] - 0.5, corners[1] + 0.5
         drawn = np.array([np.asarray(layer.data_to_world(corner))[shown] for corner in (first, last)])
         return drawn.min(axis=0), drawn.max(axis=0)

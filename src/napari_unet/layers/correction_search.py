@@ -10,22 +10,22 @@ from napari_unet.layers.jobs import Job
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
+    from napari_unet.layers.edit_events import Plane
     from napari_unet.layers.jobs import Runner
     from napari_unet.layers.session import LayerSession
 
-    Plane = tuple[int, int]
     Suspects = Sequence[tuple[LayerSession, Iterator[Plane]]]
 
 
-class Search:
-    """Looks for corrections in all planes of some images.
+class CorrectionSearch:
+    """Finds corrections in all planes of some images.
 
-    The worker compares, which for a large stack takes long; the main thread looks at the few planes that it names.
+    The worker compares, which for a large stack takes long; the main thread rescans the few planes that it names.
 
     Parameters
     ----------
     sessions : sequence of LayerSession
-        Where to look.
+        Of the images.
 
     Attributes
     ----------
@@ -46,12 +46,12 @@ class Search:
 
     def start(self, runner: Runner, done: Callable[[], None], failed: Callable[[Exception], None]) -> None:
         """Begin; in the end `done` or `failed` is called, in the main thread."""
-        runner.start(self.job, partial(_steps, self.job, self._suspects), self._look_at, lambda _: done(), failed)
+        runner.start(self.job, partial(_steps, self.job, self._suspects), self._rescan, lambda _: done(), failed)
 
-    def _look_at(self, place: tuple[LayerSession, Plane]) -> None:
-        session, (frame, z) = place
+    def _rescan(self, found: tuple[LayerSession, Plane]) -> None:
+        session, (frame, z) = found
         if session.alive():
-            self.found |= session.look_at(frame, slice(z, z + 1))
+            self.found |= session.rescan_slices(frame, slice(z, z + 1))
 
 
 def _steps(job: Job, suspects: Suspects) -> Generator[tuple[LayerSession, Plane], None, None]:

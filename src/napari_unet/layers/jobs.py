@@ -36,7 +36,7 @@ class Job:
     cancel : CancelToken
         Stops it.
     generation : int
-        Of the controller when the job began; what a job of an older generation reports is dropped.
+        Of the segmenter when the job began; what a job of an older generation reports is dropped.
     note : str
         What the user was told of it while it ran, and is told again at the end.
     quiet : bool

@@ -1,4 +1,4 @@
-"""What may have changed in a session, by what its layers tell; and the worker that keeps a journal of what has."""
+"""The worker that keeps a journal of what has changed in a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakref import ref
 from napari_unet.errors import UNetError
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
-from napari_unet.projects.journal import MODELS, Content, Journal, blocks_of
+from napari_unet.projects.journal import MODELS, Content, Journal
 from napari_unet.projects.models import write_model
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from napari_unet.projects.journal import Key
     from napari_unet.projects.recovery import Copy
 
-WAIT = 1.0
+WRITE_DELAY = 1.0
 """Seconds from a change until it is written: of a block that is painted on all the time, so often."""
 
-BUDGET = 0.003
+MAX_TICK_SECONDS = 0.003
 """Seconds that copying blocks may take of the main thread at a time."""
 
 MAX_QUEUED = 24
@@ -38,67 +38,7 @@ MAX_QUEUED = 24
 MAX_BYTES = 2**28
 """Bytes of a journal after which the state is written as a whole, and the journal begins anew."""
 
-_SCANNED = 64  # blocks that are looked at in one go, before what is urgent may overtake
-
-
-class Hints:
-    """Which blocks of a session may have changed since they were written; each event adds some (main thread).
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the labels, (T, Z, Y, X).
-
-    Attributes
-    ----------
-    urgent : dict
-        Blocks that somebody has changed, the first of them first, and since when.
-    suspects : dict
-        Blocks that have to be compared first; in the order in which they are.
-    undone : bool
-        Whether any block that was written before may have changed, by undoing.
-    models : bool
-        Whether something was learned or chosen.
-    since : Stopwatch or None
-        Since it was found that something of a person's is another; None: it is kept.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape = shape
-        self.urgent: dict[Key, Stopwatch] = {}
-        self.suspects: dict[Key, None] = {}
-        self.undone = self.models = False
-        self.since: Stopwatch | None = None
-
-    def changed(self, frames: slice, z: slice, y: slice, x: slice) -> None:
-        """Note that somebody has changed something there."""
-        now = Stopwatch()
-        for key in blocks_of(self._shape, frames, z, y, x):
-            self.urgent.setdefault(key, now)
-
-    def suspect(self, frames: slice, z: slice, y: slice, x: slice) -> None:
-        """Note that something may have changed there."""
-        self.suspects |= dict.fromkeys(blocks_of(self._shape, frames, z, y, x))
-
-    def changed_again(self, keys: Iterable[Key]) -> None:
-        """Note that blocks have to be written once more: where they were is no more."""
-        for key in keys:
-            self.urgent.setdefault(key, Stopwatch())
-
-    @property
-    def anything(self) -> bool:
-        """Whether something of a person's is known to be another."""
-        return bool(self.urgent) or self.since is not None
-
-    @property
-    def waiting(self) -> float:
-        """Seconds since the first change that is not written yet."""
-        watches = [*self.urgent.values(), *([self.since] if self.since is not None else [])]
-        return max((since.seconds for since in watches), default=0.0)
-
-    def alert(self) -> None:
-        """Note that what is corrected or reviewed is another than before."""
-        self.since = self.since or Stopwatch()
+_COMPARED_AT_ONCE = 64  # blocks that are compared in one go, before what is urgent may overtake
 
 
 class Recorder:
@@ -115,9 +55,7 @@ class Recorder:
     def __init__(self, session: LayerSession, copy: Copy, writer: Writer) -> None:
         self._session, self.copy, self._writer = ref(session), copy, writer
         self._journal = Journal(copy.folder, max(copy.next_journal(), copy.journal))
-        self._before: dict[Key, bytes] = dict(
-            copy.blocks
-        )  # digests of what is a person's, as of all before this journal
+        self._before: dict[Key, bytes] = dict(copy.blocks)  # digests of the user's work before this journal
         self._written: dict[Key, bytes] = {}
         self._found: list[Key] = []  # by the worker, to be copied
         self._scanning: Future[None] | None = None
@@ -151,28 +89,26 @@ class Recorder:
         """Return the blocks in the present journal."""
         return list(self._written)
 
-    def tick(self, budget: float = BUDGET, wait: float = WAIT) -> None:
+    def tick(self, budget: float = MAX_TICK_SECONDS, wait: float = WRITE_DELAY) -> None:
         """Copy what it is time for, and have it written (main thread)."""
         session, watch = self._session(), Stopwatch()
-        if session is None or (self.problem and self._since_problem.seconds < 10 * WAIT):
+        if session is None or (self.problem and self._since_problem.seconds < 10 * WRITE_DELAY):
             return
-        hints = session.hints
-        hints.since = None
+        unwritten = session.unwritten
+        unwritten.since = None
         try:
             labels = session.labels
-        except (
-            UNetError
-        ):  # its array was replaced by one that does not fit; it is told when the user asks for something
+        except UNetError:  # its array was replaced by one that does not fit; told when the user asks for something
             return
         found, self._found = self._found, []
         for key in found:
-            if key not in hints.urgent:
-                hints.urgent[key] = Stopwatch()
-                hints.urgent[key].leave_out(-wait)  # it is time for it
-        for key in [key for key, since in hints.urgent.items() if since.seconds >= wait]:
+            if key not in unwritten.urgent:
+                unwritten.urgent[key] = Stopwatch()
+                unwritten.urgent[key].leave_out(-wait)  # it is time for it
+        for key in [key for key, since in unwritten.urgent.items() if since.seconds >= wait]:
             if watch.seconds > budget or self._writer.queued >= MAX_QUEUED:
                 return
-            del hints.urgent[key]
+            del unwritten.urgent[key]
             content = Content.of(key, labels, session.corrections)
             about = about_blocks(session.corrections)
             self._writer.put(partial(self._write, self._journal, key, content, about))
@@ -190,20 +126,20 @@ class Recorder:
 
     def _scan(self, session: LayerSession, labels: NDArray[Any]) -> None:
         """Have some of the suspects compared (worker)."""
-        hints = session.hints
-        if hints.undone:
-            hints.suspects = dict.fromkeys([*self._written, *self._before]) | hints.suspects
-            hints.undone = False
-        if hints.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
-            keys = list(hints.suspects)[:_SCANNED]
+        unwritten = session.unwritten
+        if unwritten.undone:
+            unwritten.suspects = dict.fromkeys([*self._written, *self._before]) | unwritten.suspects
+            unwritten.undone = False
+        if unwritten.suspects and (self._scanning is None or self._scanning.done()) and not self._writer.queued:
+            keys = list(unwritten.suspects)[:_COMPARED_AT_ONCE]
             for key in keys:
-                del hints.suspects[key]
+                del unwritten.suspects[key]
             self._scanning = self._writer.put(partial(self._compare, keys, labels, session.corrections))
 
     # -- in the worker ---------------------------------------------------------------------------------------------
 
     def _compare(self, keys: Iterable[Key], labels: NDArray[Any], corrections: Corrections) -> None:
-        """Find the blocks that are not as they were written; it only looks, while the user goes on painting."""
+        """Find the blocks that are not as they were written; it only reads, while the user goes on painting."""
         for key in keys:
             content = Content.of(key, labels, corrections)
             known = self._written.get(key) or self._before.get(key)

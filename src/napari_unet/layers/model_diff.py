@@ -1,4 +1,4 @@
-"""What a new model makes different in view: a layer that shows it, and the way to keep or refuse it place by place."""
+"""What a new model makes different in view: a layer that shows it, and the way to keep or refuse it part by part."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_unet.corrections.boxes import relative
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
-from napari_unet.layers import adapter
-from napari_unet.layers.turns import Turn
+from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.objects.stitch import match_ids, renumber
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.layers.geometry import Region
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken
 
@@ -32,8 +34,20 @@ COLOURS: dict[int | None, str] = {ADDED: "#35c759", GONE: "#ff5c5c", OTHER: "#ff
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What is in view: handed from the main thread to a worker."""
+class FieldInView:
+    """The field that was in view at a time: handed from the main thread to a worker.
+
+    Attributes
+    ----------
+    session : LayerSession
+    image : Image
+    channel : int or None
+        That was chosen.
+    frame, z : int
+        Time point and slice.
+    field : tuple of slice
+        Pixels (Y, X).
+    """
 
     session: LayerSession
     image: Image
@@ -43,7 +57,7 @@ class Look:
     field: tuple[slice, slice]
 
     @classmethod
-    def at(cls, session: LayerSession, channel: int | None) -> Look | None:
+    def of(cls, session: LayerSession, channel: int | None) -> FieldInView | None:
         """Return what is in view now (main thread); None where nothing is."""
         try:
             (frame, z), field, _ = session.in_view("see what changes")
@@ -52,7 +66,7 @@ class Look:
         return cls(session, session.image, channel, frame, z, field)
 
     @property
-    def region(self) -> tuple[slice, slice, slice]:
+    def region(self) -> Region:
         """Where that is, (Z, Y, X)."""
         return slice(self.z, self.z + 1), *self.field
 
@@ -62,45 +76,58 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What a model makes of the field in view: labels with the axes (Z, Y, X), ids from 1."""
+class FieldSegmented:
+    """What a model makes of a field that was in view: labels with the axes (Z, Y, X), ids from 1."""
 
-    look: Look
+    view: FieldInView
     labels: NDArray[np.int32]
 
 
-def look_steps(look: Look, model: Model, device: str, cancel: CancelToken) -> Generator[Seen, None, None]:
+def preview_steps(
+    view: FieldInView, model: Model, device: str, cancel: CancelToken
+) -> Generator[FieldSegmented, None, None]:
     """Segment what is in view with a model that is not in use (worker)."""
-    unit = Subimage(look.frame, None if model.info.spec.ndim == 3 else look.z)
-    task = make_task(look.image, model, channel=look.channel, units=[unit], field=look.field, device=device)
+    subimage = Subimage(view.frame, None if model.info.spec.ndim == 3 else view.z)
+    task = make_task(view.image, model, channel=view.channel, units=[subimage], field=view.field, device=device)
     for event in segment_steps(task, device=device, cancel=cancel, overlap=False):
         if isinstance(event, SubimageDone):
-            whole = event.region
-            place = tuple(
-                slice(max(part.start - all_.start, 0), part.stop - all_.start)
-                for part, all_ in zip(look.region, whole, strict=True)
+            within = tuple(
+                slice(max(part.start - whole.start, 0), part.stop - whole.start)
+                for part, whole in zip(view.region, event.region, strict=True)
             )
-            yield Seen(look, event.labels[place])
+            yield FieldSegmented(view, event.labels[within])
 
 
-class Changes:
+def view_of(workspace: Workspace) -> FieldInView | None:
+    """Return what is in view of the chosen image; None where nothing is, and in 3D."""
+    session = workspace.session
+    if session is None or workspace.model is None or not session.alive() or workspace.viewer.dims.ndisplay == 3:
+        return None
+    return FieldInView.of(session, workspace.channel)
+
+
+class ModelDiff:
     """The layer that shows what a new model makes different.
 
     Parameters
     ----------
-    viewer : napari.Viewer
+    workspace : Workspace
     """
 
     NAME = "what changes"
 
     changed = Signal()  # whether there is something to decide on, or whether it is seen
 
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._viewer = workspace, workspace.viewer
         self._layer: Any = None
-        self._turn: Turn | None = None
-        self._shown: tuple[Look, NDArray[Any], NDArray[Any]] | None = None
-        self._followed: tuple[Look, NDArray[Any]] | None = None
+        self._visibility: ChosenVisibility | None = None
+        self._shown: tuple[FieldInView, NDArray[Any], NDArray[Any]] | None = None
+        self._followed: tuple[FieldInView, NDArray[Any]] | None = None
+        workspace.segmenting.connect(self._on_segmenting)
+        workspace.layer_chosen.connect(self._on_layer)
+        workspace.session_moved.connect(self._on_moved)
+        workspace.session_closing.connect(self._on_closing)
 
     @property
     def any(self) -> bool:
@@ -120,68 +147,39 @@ class Changes:
             self._remove()
         self.changed.emit()
 
-    def show(self, seen: Seen) -> None:
+    def show(self, segmented: FieldSegmented) -> None:
         """Show what a model that is not in use would change; protected pixels it would not."""
-        look = seen.look
-        if not look.session.alive():
+        view = segmented.view
+        if not view.session.alive():
             return
-        now, labels = look.labels(), look.session.labels
-        kept = look.session.corrections.protected(labels, (look.frame, look.z), look.field)[None]
-        ids = renumber(seen.labels, match_ids(now, seen.labels), int(now.max(initial=0)) + 1)
-        self._keep_up(look, now, np.where(kept, now, ids), visible=True)
+        now, labels = view.labels(), view.session.labels
+        kept = view.session.corrections.protected(labels, (view.frame, view.z), view.field)[None]
+        ids = renumber(segmented.labels, match_ids(now, segmented.labels), int(now.max(initial=0)) + 1)
+        self._set(view, now, np.where(kept, now, ids), visible=True)
 
-    def follow(self, look: Look) -> None:
+    def follow(self, view: FieldInView) -> None:
         """Find out, when the field has been segmented anew, what has changed there."""
-        self._followed = look, look.labels()
-
-    def segmented(self) -> None:
-        """Take note of what has changed in the field that was followed; it is seen when the user wants to."""
-        if self._followed is not None:
-            (look, before), self._followed = self._followed, None
-            if look.session.alive():
-                self._keep_up(look, before, look.labels(), visible=False)
+        self._followed = view, view.labels()
 
     def refuse(self) -> int:
         """Put back, in view, what was there before, as a correction of the user; return how many pixels."""
         if self._shown is None:
             return 0
-        look, before, after = self._shown
-        where = self._in_view(look) & (before != after)
-        look.session.edit(look.frame, look.region, np.nonzero(where), before[where])
-        self._keep_up(look, before, np.where(where, before, after), visible=self.visible)
+        view, before, after = self._shown
+        where = self._in_view(view) & (before != after)
+        view.session.edit(view.frame, view.region, np.nonzero(where), before[where])
+        self._set(view, before, np.where(where, before, after), visible=self.visible)
         return int(np.count_nonzero(where))
 
     def keep(self) -> int:
         """Mark what changed in view as reviewed; return how many pixels."""
         if self._shown is None:
             return 0
-        look, before, after = self._shown
-        where = self._in_view(look) & (before != after)
-        look.session.review(look.frame, look.region, where)
-        self._keep_up(look, np.where(where, after, before), after, visible=self.visible)
+        view, before, after = self._shown
+        where = self._in_view(view) & (before != after)
+        view.session.review(view.frame, view.region, where)
+        self._set(view, np.where(where, after, before), after, visible=self.visible)
         return int(np.count_nonzero(where))
-
-    def place(self, session: LayerSession) -> None:
-        """Lie where the image of a session is now, if it is about that."""
-        if self._shown is not None and self._shown[0].session is session and self._there:
-            look, before, _ = self._shown
-            _, placement = adapter.part_of_labels(
-                np.zeros(before.shape, np.uint8), look.frame, look.region, session.layer, look.image
-            )
-            adapter.place(self._layer, placement)
-
-    def take_turns(self, session: LayerSession | None) -> None:
-        """Be seen while the chosen image, whose session this is, is the one that it is about."""
-        if self._turn is not None and self._shown is not None and self._there:
-            self._turn.take(self._shown[0].session is session)
-            self.changed.emit()
-
-    def let_go(self, session: LayerSession) -> None:
-        """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
-        if self._shown is not None and self._shown[0].session is session:
-            self._shown = None
-        if self._followed is not None and self._followed[0].session is session:
-            self._followed = None
 
     def hide(self) -> None:
         """Take the layer away."""
@@ -189,43 +187,80 @@ class Changes:
         self._remove()
         self.changed.emit()
 
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_segmenting(self, running: bool) -> None:
+        """Take note of what has changed in the field that was followed; it is seen when the user wants to."""
+        if not running and self._followed is not None:
+            (view, before), self._followed = self._followed, None
+            if view.session.alive():
+                self._set(view, before, view.labels(), visible=False)
+
+    def _on_layer(self) -> None:
+        """Be seen while the chosen image is the one that it is about."""
+        there = self._workspace.layer is not None and self._there
+        if there and self._visibility is not None and self._shown is not None:
+            self._visibility.set_chosen(self._shown[0].session is self._workspace.session)
+            self.changed.emit()
+
+    def _on_moved(self, session: LayerSession) -> None:
+        """Lie where the image of a session is now, if it is about that."""
+        if self._shown is not None and self._shown[0].session is session and self._there:
+            view, before, _ = self._shown
+            _, placement = session.geometry.part_as_layer(np.zeros(before.shape, np.uint8), view.frame, view.region)
+            place_layer(self._layer, placement)
+
+    def _on_closing(self, session: LayerSession) -> None:
+        """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
+        if self._shown is not None and self._shown[0].session is session:
+            self._shown = None
+        if self._followed is not None and self._followed[0].session is session:
+            self._followed = None
+
+    def close(self) -> None:
+        """Take the layer away, and follow nothing more."""
+        self._workspace.segmenting.disconnect(self._on_segmenting)
+        self.hide()
+
+    # -- the layer -------------------------------------------------------------------------------------------------
+
     def _remove(self) -> None:
         if self._there:
             self._viewer.layers.remove(self._layer)
-        self._layer = self._turn = None
+        self._layer = self._visibility = None
 
-    def _keep_up(self, look: Look, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
-        self._shown = look, before, after
+    def _set(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
+        self._shown = view, before, after
         self.visible = visible
 
     @property
     def _there(self) -> bool:
         return self._layer is not None and self._layer in self._viewer.layers
 
-    def _in_view(self, look: Look) -> NDArray[np.bool_]:
+    def _in_view(self, view: FieldInView) -> NDArray[np.bool_]:
         """Return which pixels (Z, Y, X) of a field are in view now."""
-        seen = np.zeros([part.stop - part.start for part in look.region], bool)
+        seen = np.zeros([part.stop - part.start for part in view.region], bool)
         try:
-            plane, field, where = look.session.in_view("decide on what changes")
+            plane, field, where = view.session.in_view("decide on what changes")
         except UNetError:
             return seen
-        if plane == (look.frame, look.z):
+        if plane == (view.frame, view.z):
             both = [
                 slice(max(now.start, part.start), max(now.start, part.start, min(now.stop, part.stop)))
-                for now, part in zip(field, look.field, strict=True)
+                for now, part in zip(field, view.field, strict=True)
             ]
-            there, here = (relative((both[0], both[1]), origin) for origin in (look.field, field))
+            there, here = (relative((both[0], both[1]), origin) for origin in (view.field, field))
             seen[(0, *there)] = True if where is None else where[here]
         return seen
 
-    def _draw(self, look: Look, before: NDArray[Any], after: NDArray[Any]) -> None:
+    def _draw(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Put the layer where the field is, small as that is: a layer of the whole image would take long to make."""
         values = np.zeros(before.shape, np.uint8)
         different = before != after
         values[different & (before == 0)] = ADDED
         values[different & (after == 0)] = GONE
         values[different & (before > 0) & (after > 0)] = OTHER
-        data, placement = adapter.part_of_labels(values, look.frame, look.region, look.session.layer, look.image)
+        data, placement = view.session.geometry.part_as_layer(values, view.frame, view.region)
         self._remove()
-        self._layer = adapter.add_to_look_at(self._viewer, data, self.NAME, COLOURS, 0.6, placement)
-        self._turn = Turn(self._layer)
+        self._layer = add_read_only_labels(self._viewer, data, self.NAME, COLOURS, 0.6, placement)
+        self._visibility = ChosenVisibility(self._layer)

@@ -17,8 +17,9 @@ from napari_unet.layers.reader import as_list, as_project, read_layers
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.projects import Projects
     from napari_unet.layers.reader import LayerData, Paths
+    from napari_unet.layers.workspace import Workspace
 
 MAX_FILES = 50
 """So many images are opened at once: each is a layer of its own, or several."""
@@ -38,20 +39,21 @@ class Opener:
 
     Parameters
     ----------
-    controller : Controller
-        Whose viewer, projects and signals they are.
+    workspace : Workspace
+    projects : Projects
+        Open the projects among them.
     runner : Runner
         Where reading runs.
     """
 
     changed = Signal()  # whether it is busy
 
-    def __init__(self, controller: Controller, runner: Runner) -> None:
-        self._controller, self._runner = controller, runner
+    def __init__(self, workspace: Workspace, projects: Projects, runner: Runner) -> None:
+        self._workspace, self._projects, self._runner = workspace, projects, runner
         self._job: Job | None = None
         self._failed: list[_Read] = []
-        self._projects: list[Path] = []  # to be opened as soon as no other is
-        controller.projects.changed.connect(self._next_project)
+        self._waiting: list[Path] = []  # to be opened as soon as no other is
+        projects.changed.connect(self._next_project)
 
     @property
     def busy(self) -> bool:
@@ -67,7 +69,7 @@ class Opener:
             Images and labels as `read_layers` reads them (large ones lazily), projects, and folders of images, of which
             all images are opened. What cannot be read is told in words; the others are opened all the same.
         """
-        say = self._controller.say
+        say = self._workspace.say
         if self._job is not None:
             say("Files are being opened; wait until that is done.", "error")
             return False
@@ -76,7 +78,7 @@ class Opener:
         except UNetError as error:
             say(str(error), "error")
             return False
-        self._projects.extend(projects)
+        self._waiting.extend(projects)
         if images:
             self._read(images)
         else:
@@ -85,8 +87,8 @@ class Opener:
 
     def close(self) -> None:
         """Stop, and add nothing any more."""
-        self._controller.projects.changed.disconnect(self._next_project)
-        self._projects.clear()
+        self._projects.changed.disconnect(self._next_project)
+        self._waiting.clear()
         if self._job is not None:
             self._job.cancel.cancel()
             self._job = None
@@ -109,9 +111,9 @@ class Opener:
 
         def failed(error: Exception) -> None:
             if self._end(job):
-                self._controller.say(sentence(error), "error")
+                self._workspace.say(sentence(error), "error")
 
-        self._controller.say(f"Opening {what}.")
+        self._workspace.say(f"Opening {what}.")
         self.changed.emit()
         self._runner.start(job, steps, lambda found: self._add(job, found), done, failed)
 
@@ -119,14 +121,14 @@ class Opener:
         """Add what was read to the viewer (main thread)."""
         if job is not self._job:
             return
-        viewer = self._controller.viewer
+        viewer = self._workspace.viewer
         if found.error is None:
             # Before the layers come: of an image that is then chosen, the controller says what to do with it.
-            self._controller.say(f"Opened {found.path.name}.", "done")
+            self._workspace.say(f"Opened {found.path.name}.", "done")
             try:
                 for data, options, kind in found.layers:
                     getattr(viewer, f"add_{kind}")(data, **options)
-            except Exception as error:  # noqa: BLE001 - napari looks at the pixels, and what is wrong there is told too
+            except Exception as error:  # noqa: BLE001 - napari reads the pixels, and what is wrong there is told too
                 found = _Read(found.path, [], error)
         if found.error is not None:
             self._failed.append(found)
@@ -141,14 +143,14 @@ class Opener:
             if len(self._failed) > 1:
                 text += f" Nor could be read: {', '.join(other.path.name for other in self._failed[1:4])}"
                 text += "." if len(self._failed) <= 4 else f" and {len(self._failed) - 4} more."
-            self._controller.say(text, "error")
+            self._workspace.say(text, "error")
         elif number > 1:
-            self._controller.say(f"Opened {number} files. Choose the image to segment, and press Segment.", "done")
+            self._workspace.say(f"Opened {number} files. Choose the image to segment, and press Segment.", "done")
 
     def _next_project(self) -> None:
         """Open the next project that waits, if nothing else is being opened."""
-        if self._projects and self._job is None and not self._controller.projects.busy:
-            self._controller.projects.open(self._projects.pop(0))
+        if self._waiting and self._job is None and not self._projects.busy:
+            self._projects.open(self._waiting.pop(0))
 
     def _end(self, job: Job) -> bool:
         """Let go of a job; return whether it was the present one."""

@@ -1,4 +1,4 @@
-"""A quiet layer over every result that shows what was corrected and reviewed in the plane in view."""
+"""A layer over every result that shows what was corrected and reviewed in the plane in view."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from psygnal import Signal
 
 from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
-from napari_unet.layers import adapter, canvas
-from napari_unet.layers.turns import Turn
+from napari_unet.layers import canvas
+from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.objects.targets import boundaries
 
 if TYPE_CHECKING:
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.layers.controller import Controller
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
 
 CORRECTED, REVIEWED = "#ff9f1c", "#4cc9f0"
 """Colours; people who cannot tell red from green can tell these."""
 
-MOST = 1024
+MAX_CELLS = 1024
 """Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
 
 _FILLS, _LINE = {CORRECTED: 0.3, REVIEWED: 0.08}, 0.9
@@ -36,8 +37,7 @@ class Overlays:
 
     Parameters
     ----------
-    controller : Controller
-        Whose sessions they are.
+    workspace : Workspace
 
     Notes
     -----
@@ -49,43 +49,36 @@ class Overlays:
     switched = Signal()  # by another way than `show`: ask `shown`
     orphaned = Signal()  # a layer of a result that is gone is left: call `tidy` when napari is done with removing
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._overlays: dict[Hashable, Overlay] = {}
-        controller.corrected.connect(self._draw)
-        controller.progressed.connect(self._on_progress)
-        controller.image_changed.connect(self._on_image)
-        dims = controller.viewer.dims.events
+        workspace.corrected.connect(self._draw)
+        workspace.progressed.connect(self._on_progress)
+        workspace.image_changed.connect(self._on_image)
+        workspace.layer_chosen.connect(self._on_layer)
+        workspace.session_moved.connect(self._on_moved)
+        dims = workspace.viewer.dims.events
         self._emitters = [dims.current_step, dims.ndisplay, dims.order]
         for emitter in self._emitters:
             emitter.connect(self._draw)
-        controller.viewer.layers.events.removed.connect(self._on_removed)
+        workspace.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def shown(self) -> bool:
         """Whether it is switched on for the chosen image."""
-        session = self._controller.session
+        session = self._workspace.session
         return session is None or self._of(session).on
 
     def show(self, shown: bool) -> None:
         """Switch it on or off for the chosen image."""
-        session = self._controller.session
+        session = self._workspace.session
         if session is not None:
             self._of(session).switch(shown)
-
-    def place(self, session: LayerSession) -> None:
-        """Place the overlay of a session where its image is now."""
-        self._of(session).place()
-
-    def take_turns(self) -> None:
-        """Show the overlay of the chosen image, and hide those of others."""
-        for overlay in self._overlays.values():
-            overlay.take_turn(overlay.session is self._controller.session)
 
     def tidy(self) -> None:
         """Remove the layers of results that are gone."""
         for key, overlay in list(self._overlays.items()):
-            if overlay.session not in self._controller.sessions:
+            if overlay.session not in self._workspace.sessions:
                 del self._overlays[key]
                 overlay.remove()
 
@@ -93,23 +86,33 @@ class Overlays:
         """Follow no longer; the layers stay in the viewer."""
         for emitter in self._emitters:
             emitter.disconnect(self._draw)
-        self._controller.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._workspace.viewer.layers.events.removed.disconnect(self._on_removed)
         self._overlays.clear()
 
     def _of(self, session: LayerSession) -> Overlay:
         key = session.labels_layer.unique_id
         if key not in self._overlays:
-            self._overlays[key] = Overlay(session, chosen=session is self._controller.session)
+            self._overlays[key] = Overlay(session, chosen=session is self._workspace.session)
         return self._overlays[key]
+
+    def _on_moved(self, session: LayerSession) -> None:
+        """Place the overlay of a session where its image is now."""
+        self._of(session).place()
+
+    def _on_layer(self) -> None:
+        """Show the overlay of the chosen image, and hide those of others."""
+        if self._workspace.layer is not None:
+            for overlay in self._overlays.values():
+                overlay.set_chosen(overlay.session is self._workspace.session)
 
     def _draw(self, _: Any = None) -> None:
         self.tidy()
-        for session in self._controller.sessions:
+        for session in self._workspace.sessions:
             self._of(session).draw()
 
     def _on_progress(self, _: Any) -> None:
         """Have the layer ready before there is something to show: not at the click, which adds the labels' layer."""
-        session = self._controller.session
+        session = self._workspace.session
         if session is not None and self._of(session).due:
             self.tidy()
             self._of(session).prepare()
@@ -122,7 +125,7 @@ class Overlays:
     def _on_image(self) -> None:
         """Tell of what may have changed with the chosen image."""
         self.switched.emit()
-        if any(overlay.session not in self._controller.sessions for overlay in self._overlays.values()):
+        if any(overlay.session not in self._workspace.sessions for overlay in self._overlays.values()):
             self.orphaned.emit()
 
 
@@ -138,10 +141,10 @@ class Overlay:
 
     def __init__(self, session: LayerSession, *, chosen: bool = True) -> None:
         self.session, self._chosen = session, chosen
-        self._turn: Turn | None = None
+        self._visibility: ChosenVisibility | None = None
         self.on = True
         height, width = session.corrections.shape[2:]
-        self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MOST))))
+        self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MAX_CELLS))))
         self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
         self._layer: Any = None
         self._empty = True  # nothing was ever shown in it, so it is hidden
@@ -163,19 +166,18 @@ class Overlay:
         """Add the layer, hidden, if there is none."""
         if self.due:
             self._layer = self._made()
-            self._turn = Turn(self._layer, hidden_by_us=True)
+            self._visibility = ChosenVisibility(self._layer, hidden_by_us=True)
 
     def place(self) -> None:
         """Lie where the image is now."""
         if self._layer is not None:
-            session = self.session
-            adapter.place(self._layer, adapter.coarse_placement(session.layer, session.image, self._step))
+            place_layer(self._layer, self.session.geometry.cells_placement(self._step))
 
-    def take_turn(self, chosen: bool) -> None:
+    def set_chosen(self, chosen: bool) -> None:
         """Take note of whether its image is the chosen one."""
         self._chosen = chosen
-        if self._turn is not None and not self._empty:
-            self._turn.take(chosen)
+        if self._visibility is not None and not self._empty:
+            self._visibility.set_chosen(chosen)
 
     def draw(self) -> None:
         """Bring it up to date."""
@@ -184,7 +186,7 @@ class Overlay:
         self.prepare()
         if self._empty:
             self._empty = False
-            self.take_turn(self._chosen)
+            self.set_chosen(self._chosen)
         cells = self._now()
         self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
         if not np.array_equal(cells, self._cells):
@@ -194,11 +196,11 @@ class Overlay:
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
         if self._layer is not None and self._layer not in self.session.viewer.layers:
-            self._layer, self._turn, self._empty, self.on = None, None, True, False
+            self._layer, self._visibility, self._empty, self.on = None, None, True, False
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
-        layer, self._layer, self._turn, self._empty = self._layer, None, None, True
+        layer, self._layer, self._visibility, self._empty = self._layer, None, None, True
         if layer is not None and layer in self.session.viewer.layers:
             self.session.viewer.layers.remove(layer)
 
@@ -210,27 +212,26 @@ class Overlay:
             colours[value] = _with_opacity(colour, _FILLS[colour])
             colours[value + 2] = _with_opacity(colour, _LINE)
         self._cells[...] = 0
-        cells = adapter.as_cells(self._cells, session.layer, session.image)
-        placement = adapter.coarse_placement(session.layer, session.image, self._step)
+        cells, placement = session.geometry.cells_as_layer(self._cells), session.geometry.cells_placement(self._step)
         name = f"{session.layer.name} reviewed"
-        return adapter.add_to_look_at(session.viewer, cells, name, colours, 1.0, placement, visible=False)
+        return add_read_only_labels(session.viewer, cells, name, colours, 1.0, placement, visible=False)
 
     def _now(self) -> NDArray[np.uint8]:
         """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""
         session = self.session
-        cells, plane, step = np.zeros_like(self._cells), session.place, self._step
+        cells, plane, step = np.zeros_like(self._cells), session.plane, self._step
         if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
             return cells  # in 3D it would be one thick slab
         try:
-            canvas.check_on_canvas(session.viewer, session.layer, session.image, "see what is reviewed")
+            canvas.check_on_canvas(session.viewer, session.geometry, "see what is reviewed")
             labels = session.labels[plane]
         except UNetError:
             return cells
         found = session.corrections.box(plane)
         cell = tuple(slice(part.start // step, -(-part.stop // step)) for part in found)
-        place = grown((cell[0], cell[1]), 1, cells.shape)  # with an empty rim, along which outlines are seen
-        box = tuple(slice(part.start * step, part.stop * step) for part in place)
-        part = cells[place]
+        rows_columns = grown((cell[0], cell[1]), 1, cells.shape)  # with an empty rim, along which outlines are seen
+        box = tuple(slice(part.start * step, part.stop * step) for part in rows_columns)
+        part = cells[rows_columns]
         part[_coarse(session.corrections.reviewed[plane][box], step)] = 2
         part[_coarse(labels[box] != session.corrections.prediction[plane][box], step)] = 1
         part[boundaries(part) & (part > 0)] += 2

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
 
-BRUSH = 50
+IMAGE_PER_BRUSH = 50
 """The brush, at first, is so many times smaller than the image."""
 
 
@@ -21,7 +21,7 @@ def ready_to_paint(session: LayerSession) -> None:
     layer.visible = True
     if session.summary.anything:
         return
-    layer.brush_size = max(1, round(min(session.image.space[-2:]) / BRUSH))
+    layer.brush_size = max(1, round(min(session.image.space[-2:]) / IMAGE_PER_BRUSH))
     layer.selected_label = 1
     layer.mode = "paint"
 
@@ -47,14 +47,14 @@ def carry_over(before: LayerSession, known: Model, session: LayerSession, model:
         new.seen[plane] = erased
         session.labels[plane] = np.where(protected, labels, 0)
         new.reviewed[plane] = old.reviewed[plane]
-        session.look_at(plane[0], slice(plane[1], plane[1] + 1))
+        session.rescan_slices(plane[0], slice(plane[1], plane[1] + 1))
     session.labels_layer.refresh()
     return session.in_words(session.count()) if session.summary.anything else ""
 
 
 def paint_next(model: Model) -> str:
     """Return what is to be painted for an untrained model, in words."""
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         names = ", ".join(f"{label} for {name}" for label, name in enumerate(model.info.classes) if label)
         return f"Paint some strokes of each class (label {names}), then press Learn."
     whole = " in all its slices" if model.info.spec.ndim == 3 else ""

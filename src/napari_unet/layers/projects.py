@@ -1,4 +1,4 @@
-"""Saves the sitting of the chosen image, and takes one up again."""
+"""Saves the session of the chosen image as a project, and takes one up again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, ImageMissingError, UNetError
 from napari_unet.layers import adapter
+from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.jobs import Job, Runner, once, sentence
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
-    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.object_diameter import ObjectDiameter
     from napari_unet.layers.reader import LayerData
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.projects.arrays import Block
 
 
@@ -31,8 +33,9 @@ class Projects:
 
     Parameters
     ----------
-    controller : Controller
-        Whose image, models and signals they are.
+    workspace : Workspace
+    object_diameter : ObjectDiameter
+        Is a part of what is saved.
     runner : Runner
         Where reading and writing run.
 
@@ -41,15 +44,16 @@ class Projects:
     Painting goes on while a project is saved: each part of a plane is copied in the main thread when it is its turn.
     """
 
-    changed = Signal()  # whether it is busy, or where the chosen image's sitting is saved
+    changed = Signal()  # whether it is busy, or where the chosen image is saved
     saved = Signal(object)  # the session that was
+    recovered = Signal(object, object)  # a session, and the copy of unsaved work that it was opened from
     missing = Signal(object, str)  # a project, and where its image was, which is not there
 
-    def __init__(self, controller: Controller, runner: Runner) -> None:
-        self._controller, self._runner = controller, runner
+    def __init__(self, workspace: Workspace, object_diameter: ObjectDiameter, runner: Runner) -> None:
+        self._workspace, self._object_diameter, self._runner = workspace, object_diameter, runner
         self._job: Job | None = None
         self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
-        controller.viewer.layers.events.inserted.connect(self.look_around)
+        workspace.viewer.layers.events.inserted.connect(self.look_around)
 
     @property
     def busy(self) -> bool:
@@ -58,22 +62,22 @@ class Projects:
 
     @property
     def path(self) -> Path | None:
-        """Where the sitting of the chosen image was saved to or opened from; None: nowhere yet."""
-        session = self._controller.session
+        """Where the session of the chosen image was saved to or opened from; None: nowhere yet."""
+        session = self._workspace.session
         return None if session is None else session.saved_as
 
     # -- save ------------------------------------------------------------------------------------------------------
 
     def save(self, path: Path | None = None) -> bool:
-        """Save the sitting of the chosen image; return whether it began.
+        """Save the session of the chosen image; return whether it began.
 
         Parameters
         ----------
         path : Path, optional
             Its folder, whose name gets its ending if it lacks it; one that is there is replaced. None: as before.
         """
-        desk = self._controller
-        session = desk.session
+        workspace = self._workspace
+        session = workspace.session
         try:
             if session is None or not session.alive():
                 raise UNetError("There is nothing to save yet. Press Segment first.")
@@ -83,7 +87,7 @@ class Projects:
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
             project = self.present(session)
         except UNetError as error:
-            desk.say(str(error), "error")
+            workspace.say(str(error), "error")
             return False
         job = self._begin(f"Save {folder.name}")
         if job is None:
@@ -96,40 +100,41 @@ class Projects:
             except UNetError as error:  # its array was replaced meanwhile
                 job.cancel.cancel()
                 self._end(job, session)
-                desk.say(f"{error} Nothing was saved.", "error")
+                workspace.say(f"{error} Nothing was saved.", "error")
 
         def saved(_: Path) -> None:
             if self._end(job, session):
-                session.saved_as, session.saved_mark = folder, project.saved_mark.digest if project.saved_mark else ""
+                session.saved_as = folder
+                session.saved_digest = project.saved_mark.digest if project.saved_mark else ""
                 self.saved.emit(session)
                 self.changed.emit()
-                desk.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
+                workspace.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
 
         def failed(error: Exception) -> None:
             if self._end(job, session) and not isinstance(error, Cancelled):
-                desk.say(sentence(error), "error")
+                workspace.say(sentence(error), "error")
 
         steps = partial(project.save_steps, folder, overwrite=True, cancel=job.cancel)
         self._runner.start(job, steps, take, saved, failed)
         return True
 
     def present(self, session: LayerSession) -> Project:
-        """Return a sitting as it is now.
+        """Return a session as it is now.
 
         Raises
         ------
         UNetError
             If the labels do not fit the image any more.
         """
-        desk = self._controller
+        workspace = self._workspace
         project = Project(
-            replace(session.image, diameter=desk.sizes.said_of(session.layer)),
+            replace(session.image, diameter=workspace.diameters.said(session.layer)),
             session.own_labels,
             session.corrections,
-            desk.learner.history,
-            current=desk.learner.current,
-            waiting=desk.learner.waiting,
-            channel=desk.channel if session is desk.session else session.channel,
+            workspace.history.generations,
+            current=workspace.history.current,
+            waiting=workspace.history.waiting,
+            channel=workspace.channel if session is workspace.session else session.channel,
             image_path=adapter.source_of(session.layer),
             attention=session.attention.copy(),
         )
@@ -139,7 +144,7 @@ class Projects:
     # -- open ------------------------------------------------------------------------------------------------------
 
     def open(self, path: Path, image: Path | None = None) -> bool:
-        """Take up a sitting that was saved; return whether it began.
+        """Take up a session that was saved; return whether it began.
 
         Parameters
         ----------
@@ -154,7 +159,7 @@ class Projects:
         copy = Copy.claim(path) if is_copy(path) else None
         if copy is None and is_copy(path):
             self._end(job)
-            self._controller.say(f"{path.stem} is not there any more, or open in another window.", "error")
+            self._workspace.say(f"{path.stem} is not there any more, or open in another window.", "error")
             return False
 
         def read() -> tuple[Project, list[LayerData], str]:
@@ -165,21 +170,21 @@ class Projects:
             return project, project_layers(project), project.mark(job.cancel).digest
 
         def opened(found: tuple[Project, list[LayerData], str]) -> None:
-            project, layers, mark = found
+            project, layers, digest = found
             if job is not self._job:
                 return
             try:
                 session = self._take_up(project, layers, path)
-                session.saved_mark, session.copy = mark, copy
+                session.saved_digest = digest
                 if copy is not None:
-                    self._controller.autosave.go_on(session, copy)
+                    self.recovered.emit(session, copy)
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
                 done = f"{lead}: {session.in_words(session.count())}{end}."
-                self._controller.say(" ".join((done, *project.notes)), "done")
+                self._workspace.say(" ".join((done, *project.notes)), "done")
             except UNetError as error:
                 if copy is not None:
                     copy.release()
-                self._controller.say(str(error), "error")
+                self._workspace.say(str(error), "error")
             self._end(job)
 
         def failed(error: Exception) -> None:
@@ -187,17 +192,17 @@ class Projects:
                 copy.release()
             if not self._end(job):
                 return
-            self._controller.say(sentence(error), "error")
+            self._workspace.say(sentence(error), "error")
             if isinstance(error, ImageMissingError):
                 self.missing.emit(path, error.place)
 
-        self._controller.say(f"Opening {path.name}.")
+        self._workspace.say(f"Opening {path.name}.")
         self._runner.start(job, once(read), lambda _: None, opened, failed)
         return True
 
     def look_around(self, event: Any = None) -> None:
         """Take up what napari has opened as a project: its layers are there, and all else is missing."""
-        for layer in self._controller.viewer.layers:
+        for layer in self._workspace.viewer.layers:
             path = adapter.project_of(layer)
             if path is not None and layer.unique_id not in self._seen and not self.busy:
                 self._seen.add(layer.unique_id)
@@ -205,39 +210,40 @@ class Projects:
 
     def close(self) -> None:
         """Stop, and tell of nothing any more; what is being saved is then as it was before."""
-        self._controller.viewer.layers.events.inserted.disconnect(self.look_around)
+        self._workspace.viewer.layers.events.inserted.disconnect(self.look_around)
         if self._job is not None:
             self._job.cancel.cancel()
             self._job = None
 
     def _take_up(self, project: Project, layers: list[LayerData], path: Path) -> LayerSession:
         """Bring a project, read from there, into the viewer (main thread); return its session."""
-        desk = self._controller
+        workspace = self._workspace
         layer = self._image_layer(project) or self._added(project, layers[:-1])
-        desk.choose_layer(layer)
-        desk.set_axes(project.image.axes)
-        desk.sizes.say(project.image.diameter)
+        workspace.choose_layer(layer)
+        workspace.set_axes(project.image.axes)
+        self._object_diameter.say(project.image.diameter)
         if project.generations:
-            desk.learner.take_up(project.generations, project.current, project.waiting)
-        desk.channel = project.channel
-        image = desk.image()
+            workspace.history.take_up(project.generations, project.current, project.waiting)
+        workspace.channel = project.channel
+        image = workspace.image()
         if project.image.found_diameter is not None:
-            desk.sizes.take(layer, image, desk.channel, project.image.found_diameter, project.image.found_against)
-            image = desk.image()
+            found, against = project.image.found_diameter, project.image.found_against
+            self._object_diameter.note_found(layer, image, workspace.channel, found, against)
+            image = workspace.image()
         labels = self._labels_layer(path, layer, image)
         instances = project.corrections.instances
-        session = desk.adopt(
-            LayerSession(desk.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
+        session = workspace.adopt(
+            LayerSession(workspace.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
         )
         session.offer_id()
-        desk.image_changed.emit()
-        desk.refresh_corrections()
+        workspace.image_changed.emit()
+        workspace.refresh_corrections()
         return session
 
     def _image_layer(self, project: Project) -> Any:
         """Return the layer of a project's image, if it is open already and nothing was made of it yet."""
-        taken = [session.layer for session in self._controller.sessions]
-        for layer in self._controller.viewer.layers:
+        taken = [session.layer for session in self._workspace.sessions]
+        for layer in self._workspace.viewer.layers:
             if not adapter.is_image_layer(layer) or layer in taken or project.image_path is None:
                 continue
             source = adapter.source_of(layer)
@@ -249,17 +255,17 @@ class Projects:
 
     def _added(self, project: Project, layers: list[LayerData]) -> Any:
         """Add the layers of a project's image, and return that which was worked on."""
-        viewer = self._controller.viewer
+        viewer = self._workspace.viewer
         added = [viewer.add_image(data, **options) for data, options, _ in layers]
         return added[-1]
 
     def _labels_layer(self, path: Path, layer: Any, image: Any) -> Any:
         """Return the labels of the project there, if napari has opened them."""
-        known = [session.labels_layer for session in self._controller.sessions]
-        for other in self._controller.viewer.layers:
+        known = [session.labels_layer for session in self._workspace.sessions]
+        for other in self._workspace.viewer.layers:
             if other not in known and adapter.project_of(other) == path.absolute():
                 try:
-                    adapter.own_view(other.data, layer, image)
+                    LayerGeometry(layer, image).labels_of(other.data)
                 except UNetError:
                     continue
                 return other
@@ -268,7 +274,7 @@ class Projects:
     def _begin(self, title: str) -> Job | None:
         """Return a new job, if there is none yet."""
         if self._job is not None:
-            self._controller.say("A project is being saved or opened; wait until that is done.", "error")
+            self._workspace.say("A project is being saved or opened; wait until that is done.", "error")
             return None
         self._job = Job(title, 0)
         self.changed.emit()

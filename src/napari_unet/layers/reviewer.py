@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unet.corrections.reviewing import toggle_field, toggle_object
 from napari_unet.errors import UNetError
-from napari_unet.layers import adapter
 
 if TYPE_CHECKING:
-    from napari_unet.layers.controller import Controller
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
 
 Reviewed = Literal["view", "slice", "object"]
 """What is marked: the field in view, all of the slice, or the object under the cursor."""
@@ -20,51 +19,50 @@ _PURPOSE = "mark a field as reviewed"
 
 
 class Reviewer:
-    """Marks what the user has checked in the session of the controller's image.
+    """Marks what the user has checked in the session of the chosen image.
 
     Parameters
     ----------
-    controller : Controller
-        Whose signals tell of what happens.
+    workspace : Workspace
     """
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
     def toggle(self, what: Reviewed = "view") -> None:
         """Mark something as reviewed, or take that back where all of it was."""
-        desk = self._controller
-        session = desk.session
+        workspace = self._workspace
+        session = workspace.session
         if session is None or not session.alive():
-            desk.say("There is nothing to review yet. Press Segment first.", "error")
+            workspace.say("There is nothing to review yet. Press Segment first.", "error")
             return
-        if desk.viewer.dims.ndisplay == 3:
-            desk.say(f"Switch to the 2D view to {_PURPOSE}.", "error")
+        if workspace.viewer.dims.ndisplay == 3:
+            workspace.say(f"Switch to the 2D view to {_PURPOSE}.", "error")
             return
         try:
             now = self._toggle(session, what)
             session.note_reviewed(in_view=what == "view")
             summary = session.rescan(everything=False)
         except UNetError as error:
-            desk.say(str(error), "error")
+            workspace.say(str(error), "error")
             return
-        desk.corrected.emit(summary)
+        workspace.corrected.emit(summary)
         named = {
             "view": "everything in view",
             "slice": "all of this slice",
             "object": "this object" if session.corrections.instances else "this patch",
         }
-        desk.say(f"Reviewed: {named[what]} counts as right now, as it is." if now else "No longer reviewed.")
+        workspace.say(f"Reviewed: {named[what]} counts as right now, as it is." if now else "No longer reviewed.")
 
     @property
     def zero_is_background(self) -> bool | None:
         """Whether class 0 says that there is nothing, or that a pixel is not labelled; None for objects."""
-        session = self._controller.session
+        session = self._workspace.session
         return None if session is None or session.corrections.instances else session.corrections.zero_is_background
 
     @zero_is_background.setter
     def zero_is_background(self, value: bool) -> None:
-        session = self._controller.session
+        session = self._workspace.session
         if session is not None:
             session.corrections.zero_is_background = value
 
@@ -74,7 +72,7 @@ class Reviewer:
             raise UNetError(f"The labels are hidden. Show them to {_PURPOSE}.")
         plane, field, where = session.in_view(_PURPOSE)
         if what == "object":
-            pixel = adapter.pixel_under_cursor(session.viewer, session.layer, session.image)
+            pixel = session.geometry.pixel_under_cursor(session.viewer)
             if pixel is None:
                 raise UNetError("There is no object under the cursor. Point at one and press the key again.")
             return toggle_object(session.corrections, session.labels, plane, pixel)

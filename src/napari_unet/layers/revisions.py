@@ -1,4 +1,4 @@
-"""Which state of its data an image layer shows: an image that is derived from it anew at each look is the same one."""
+"""Counts how often the data of an image layer were replaced: images that are made of the same data are the same one."""
 
 from __future__ import annotations
 

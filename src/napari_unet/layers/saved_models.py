@@ -1,4 +1,4 @@
-"""Puts the model in use among those that can be chosen."""
+"""The models that can be chosen by name: choose one, or save the one in use among them."""
 
 from __future__ import annotations
 
@@ -6,55 +6,80 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_unet.errors import UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.layers.jobs import Job, Runner, once
-from napari_unet.models.store import load_model, save_model
+from napari_unet.models.store import DEFAULT_MODEL, list_models, load_model, save_model
 
 if TYPE_CHECKING:
-    from napari_unet.layers.controller import Controller
+    from pathlib import Path
+
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.models.model import Model
 
 
 class SavedModels:
-    """Saves models.
+    """Loads and saves models.
 
     Parameters
     ----------
-    controller : Controller
-        Whose model it is, and whose signals tell of what happens.
+    workspace : Workspace
     runner : Runner
         Where the fast mode of what was saved is measured.
     """
 
-    def __init__(self, controller: Controller, runner: Runner) -> None:
-        self._controller, self._runner = controller, runner
+    changed = Signal()  # which there are
+
+    def __init__(self, workspace: Workspace, runner: Runner) -> None:
+        self._workspace, self._runner = workspace, runner
+
+    def names(self) -> list[str]:
+        """Return the names of all models that can be chosen."""
+        return list(dict.fromkeys(entry.name for entry in list_models()))
+
+    def choose(self, name: str | Path) -> bool:
+        """Load a model by name or path and use it from now on; return whether that went well."""
+        workspace = self._workspace
+        try:
+            model = load_model(name)
+        except UNetError as error:
+            workspace.say(str(error), "error")
+            return False
+        workspace.diameters.forget_found()
+        workspace.history.choose(model)
+        return True
+
+    def choose_default(self) -> bool:
+        """Use the model that is taken where none was chosen; return whether that went well."""
+        return self.choose(DEFAULT_MODEL)
 
     def save(self, name: str) -> bool:
         """Save the model in use under a name; return whether it went well."""
-        desk = self._controller
-        if desk.model is None:
-            desk.say("There is no model to save yet.", "error")
+        workspace = self._workspace
+        if workspace.model is None:
+            workspace.say("There is no model to save yet.", "error")
             return False
         try:
-            save_model(desk.model, name)
+            save_model(workspace.model, name)
         except UNetError as error:
-            desk.say(str(error), "error")
+            workspace.say(str(error), "error")
             return False
-        desk.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
-        desk.model_changed.emit()
-        self._measure(desk.model, name)
+        workspace.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
+        self.changed.emit()
+        self._measure(workspace.model, name)
         return True
 
     def _measure(self, model: Model, name: str) -> None:
         """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
-        desk = self._controller
-        if model.info.fast is not None or desk.session is None:
+        workspace = self._workspace
+        if model.info.fast is not None or workspace.session is None:
             return
-        steps = once(partial(with_fast_mode, model, [desk.session.image]))
+        steps = once(partial(with_fast_mode, model, [workspace.session.image]))
 
         def measured(known: Model) -> None:
-            desk.amend(model, known)
+            workspace.history.amend(model, known)
             with suppress(UNetError):  # it is saved as it was
                 if load_model(name.strip()).sha256() == model.sha256():  # else somebody has saved another one since
                     save_model(known, name, overwrite=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,18 @@ from napari_unet.guidance.where_next import Uncertainty, doubt
 from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
-from napari_unet.layers.viewport import Piece, View, pieces
+from napari_unet.layers.viewport import FollowedView, Piece, pieces
 from napari_unet.objects.stitch import count_ids
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_unet.inference.task import Task
-    from napari_unet.layers.controller import Controller, Scope
-    from napari_unet.layers.session import LayerSession, Renaming
+    from napari_unet.layers.object_diameter import ObjectDiameter
+    from napari_unet.layers.preparation import Preparation
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.slice_joining import Renaming
+    from napari_unet.layers.workspace import Scope, Workspace
     from napari_unet.progress import Progress
 
 _CORRECT = "Correct them with napari's brush, then Learn."
@@ -28,31 +31,59 @@ _NOTHING_FOUND = "Try another model, set the object diameter, or paint some with
 _AFTER_LEARNING = "Go back returns to the model before."
 
 
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A segmentation under way.
+
+    Attributes
+    ----------
+    job : Job
+    session : LayerSession
+    lead : str
+        Said before the closing sentence; empty where the user asked for it.
+    view : FollowedView or None
+        Followed while it segments.
+    untimed : Task or None
+        Its task, until it is known how long that takes.
+    """
+
+    job: Job
+    session: LayerSession
+    lead: str
+    view: FollowedView | None = None
+    untimed: Task | None = None
+
+
 class Segmenter:
-    """Segments what the controller has chosen, and writes it into the session's labels as it comes.
+    """Segments the chosen image with the model in use, and writes the result into the session's labels as it comes.
 
     Parameters
     ----------
-    controller : Controller
-        Whose image and model it is, and whose signals tell of what happens.
+    workspace : Workspace
+    preparation : Preparation
+        Makes the task.
+    object_diameter : ObjectDiameter
+        Has to be known before, where the model needs it.
     runner : Runner
         Where the job runs.
     """
 
-    def __init__(self, controller: Controller, runner: Runner) -> None:
-        self._controller, self._runner = controller, runner
+    def __init__(
+        self, workspace: Workspace, preparation: Preparation, object_diameter: ObjectDiameter, runner: Runner
+    ) -> None:
+        self._workspace, self._preparation = workspace, preparation
+        self._object_diameter, self._runner = object_diameter, runner
         self._generation = 0
-        self._job: Job | None = None
-        self._session: LayerSession | None = None  # what that job is about
-        self._view: View | None = None  # followed while that job runs
-        self._untimed: Task | None = None  # its task, until it is known how long that takes
+        self._run: _Run | None = None
+        workspace.model_changed.connect(self._on_model)
+        workspace.session_closing.connect(self._on_closing)
 
     @property
     def busy(self) -> bool:
         """Whether it segments."""
-        return self._job is not None
+        return self._run is not None
 
-    def start(self, lead: str = "", scope: Scope | None = None, *, look: bool = True) -> bool:
+    def start(self, lead: str = "", scope: Scope | None = None) -> bool:
         """Begin, or go on where it was stopped; return whether it began.
 
         Parameters
@@ -61,21 +92,25 @@ class Segmenter:
             Said before the closing sentence: why this was done, where the user did not ask for it.
         scope : {"stack", "slice", "view"}, optional
             How much is segmented; None: as much as the user has chosen.
-        look : bool
-            Whether it is found out before how wide the objects are, where that is not known. Once: the pixels of a
-            live image are others each time.
         """
-        desk = self._controller
-        if self._job is not None:
-            desk.say("Segmenting already; press Stop first to begin anew.", "error")
+        if self._run is not None:
+            self._workspace.say("Segmenting already; press Stop first to begin anew.", "error")
             return False
+        return self._start(lead, scope or self._workspace.scope, find_diameter_first=True)
+
+    def _start(self, lead: str, scope: Scope, *, find_diameter_first: bool) -> bool:
+        """Begin.
+
+        Whether the object diameter is found before is asked once: the pixels of a live image are others each time.
+        """
+        workspace = self._workspace
         try:
-            session, task = desk.prepare(scope)
+            session, task = self._preparation.prepare(scope)
         except UNetError as error:
-            desk.say(str(error), "error")
+            workspace.say(str(error), "error")
             return False
-        if look and desk.sizes.wanted(session.layer, session.image):
-            self._find_size(session, task, lead, scope or desk.scope)
+        if find_diameter_first and self._object_diameter.to_be_found(session.layer, session.image):
+            self._find_diameter(session, task, lead, scope)
             return True
         self._generation += 1
         task, finished = _done_before(session, task)
@@ -83,187 +118,204 @@ class Segmenter:
         tiles = finished.tiles_left(task)
         name = str(session.layer.name)
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
-        self._job, self._session = job, session
-        self._view = view = View(session)
-        self._untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
-        device, overlap = desk.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
-
-        def steps() -> Generator[Any, None, None]:
-            events = segment_steps(
-                task, device=device, focus=view.place, cancel=job.cancel, finished=finished, overlap=overlap, tells=True
-            )
-            for event in events:
-                yield from [event] if isinstance(event, UnderWay) else pieces(event)
-                if isinstance(event, SubimageDone):
-                    yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
-
-        def ended(error: Exception | None) -> None:
-            view.close()
-            if isinstance(error, Cancelled | FileFormatError):
-                session.unfinished = task, finished
-            if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
-                self._join_slices(job, session, lead)
-            elif error is None:
-                self._count(job, session, lead)
-            else:
-                self._end(job, session, error, lead)
-
-        desk.segmenting.emit(True)
+        untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
+        run = self._run = _Run(job, session, lead, FollowedView(session), untimed)
+        workspace.segmenting.emit(True)
         what = f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
-        desk.say(f"{_scale(task)}{what}")
-        self._runner.start(job, steps, lambda event: self._on_event(job, session, event), lambda _: ended(None), ended)
+        workspace.say(f"{_scale(task)}{what}")
+        self._runner.start(
+            job,
+            partial(_steps, run, task, finished, workspace.device),
+            partial(self._on_event, run),
+            lambda _: self._on_segmented(run, task, finished, None),
+            partial(self._on_segmented, run, task, finished),
+        )
         return True
 
-    def _find_size(self, session: LayerSession, task: Task, lead: str, scope: Scope) -> None:
+    def _find_diameter(self, session: LayerSession, task: Task, lead: str, scope: Scope) -> None:
         """Find out how wide the objects are, then begin with what was to be segmented."""
-        desk, image, channel = self._controller, session.image, self._controller.channel
+        workspace, image, channel = self._workspace, session.image, self._workspace.channel
         self._generation += 1
-        self._job = job = Job("Look how wide objects are", 0, self._generation)
-        self._session = session
-        find = partial(find_diameter, image, task.model, channel=channel, device=desk.device, cancel=job.cancel)
+        job = Job("Look how wide objects are", 0, self._generation)
+        run = self._run = _Run(job, session, lead)
+        find = partial(find_diameter, image, task.model, channel=channel, device=workspace.device, cancel=job.cancel)
 
         def found(diameter: float | None) -> None:
-            if job is not self._job:
+            if run is not self._run:
                 return
-            if desk.session is not session:  # it was removed, or another image was chosen
-                self._end(job, session, Cancelled(), lead)
+            if workspace.session is not session:  # it was removed, or another image was chosen
+                self._end(run, Cancelled())
                 return
-            desk.sizes.take(session.layer, image, channel, diameter, task.model.info.image_diameter)
-            self._job = None
-            if not self.start(lead, scope, look=False):
-                desk.segmenting.emit(False)
+            against = task.model.info.image_diameter
+            self._object_diameter.note_found(session.layer, image, channel, diameter, against)
+            self._run = None
+            if not self._start(lead, scope, find_diameter_first=False):
+                workspace.segmenting.emit(False)
 
         def failed(error: Exception) -> None:
             if isinstance(error, Cancelled):
-                self._end(job, session, error, lead)
+                self._end(run, error)
             else:
                 found(None)  # what is wrong shows when it is segmented
 
-        desk.segmenting.emit(True)
-        desk.say("Looking how wide the objects are.")
+        workspace.segmenting.emit(True)
+        workspace.say("Looking how wide the objects are.")
         self._runner.start(job, once(find), lambda _: None, found, failed)
 
     def stop(self) -> None:
         """Stop at once; what is finished stays."""
-        if self._job is not None:
-            self._job.cancel.cancel()
-
-    def drop(self) -> None:
-        """Let go of what is under way: it was begun with another model."""
-        self._generation += 1
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = self._session = self._untimed = None
-            self._controller.segmenting.emit(False)
-
-    def forget(self, session: LayerSession) -> None:
-        """Stop, if it is about a session that is gone."""
-        if self._session is session:
-            self.stop()
+        if self._run is not None:
+            self._run.job.cancel.cancel()
 
     def close(self) -> None:
         """Stop, and tell nobody."""
         self.stop()
         self._generation += 1
-        self._job = None
-        if self._view is not None:
-            self._view.close()
+        run, self._run = self._run, None
+        if run is not None and run.view is not None:
+            run.view.close()
 
-    def _on_event(self, job: Job, session: LayerSession, event: Piece | UnderWay | Uncertainty) -> None:
-        if job is not self._job or job.generation != self._generation or not session.alive():
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_model(self) -> None:
+        """Let go of what is under way: it was begun with another model."""
+        self._generation += 1
+        if self._run is not None:
+            self._run.job.cancel.cancel()
+            self._run = None
+            self._workspace.segmenting.emit(False)
+
+    def _on_closing(self, session: LayerSession) -> None:
+        """Stop, if it is about a session that is gone."""
+        if self._run is not None and self._run.session is session:
+            self.stop()
+
+    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty) -> None:
+        if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
-            session.attention.take(event, self._controller.model)
-        elif isinstance(event, UnderWay) or self._paint(job, session, event):
-            self._tell(job, event.progress)
+            run.session.attention.take(event, self._workspace.model)
+        elif isinstance(event, UnderWay) or self._write(run, event):
+            self._tell(run, event.progress)
 
-    def _paint(self, job: Job, session: LayerSession, piece: Piece) -> bool:
+    def _write(self, run: _Run, piece: Piece) -> bool:
         """Write a part of the result; return whether it could be."""
         try:
-            session.write(piece.frame, piece.region, piece.labels, piece.known)
+            run.session.write(piece.frame, piece.region, piece.labels, piece.known)
         except UNetError as error:
-            job.cancel.cancel()
-            self._end(job, session, error, "")
+            run.job.cancel.cancel()
+            self._end(run, error)
             return False
         return True
 
-    def _tell(self, job: Job, progress: Progress) -> None:
-        desk = self._controller
-        if self._untimed is not None and progress.fraction < 1:
-            task = self._untimed.timed(desk.device)
+    def _tell(self, run: _Run, progress: Progress) -> None:
+        workspace = self._workspace
+        if run.untimed is not None and progress.fraction < 1:
+            task = run.untimed.timed(workspace.device)
             if task.plan.pace is not None:
-                self._untimed = None
-                desk.say(f"{_scale(task)}Segmenting: {task}.")
-        if progress.note not in ("", job.note):
-            job.note = progress.note
-            desk.say(job.note)
-        desk.progressed.emit(progress)
+                run.untimed = None
+                workspace.say(f"{_scale(task)}Segmenting: {task}.")
+        if progress.note not in ("", run.job.note):
+            run.job.note = progress.note
+            workspace.say(run.job.note)
+        workspace.progressed.emit(progress)
 
-    def _join_slices(self, job: Job, session: LayerSession, lead: str) -> None:
+    # -- afterwards ------------------------------------------------------------------------------------------------
+
+    def _on_segmented(self, run: _Run, task: Task, finished: Finished, error: Exception | None) -> None:
+        assert run.view is not None
+        run.view.close()
+        if isinstance(error, Cancelled | FileFormatError):
+            run.session.unfinished = task, finished
+        if error is not None:
+            self._end(run, error)
+        elif run is self._run and task.units[0].z is not None and run.session.joins_slices:
+            self._join_slices(run)
+        else:
+            self._count(run)
+
+    def _join_slices(self, run: _Run) -> None:
         """Give objects one id from slice to slice, which is found out in the background."""
 
         def joined(ids: dict[int, int]) -> None:
-            if job is self._job and session.alive():
-                session.rename(ids)
-            self._count(job, session, lead)
+            if run is self._run and run.session.alive():
+                run.session.rename(ids)
+            self._count(run)
 
         def found(part: Renaming) -> None:
-            if job is self._job and session.alive():
-                session.rename_in(part)
+            if run is self._run and run.session.alive():
+                run.session.rename_in(part)
 
         self._runner.start(
-            Job("Join slices", 0, job.generation),
-            session.steps_to_join(),
+            Job("Join slices", 0, run.job.generation),
+            run.session.steps_to_join(),
             found,
             joined,
-            lambda error: self._end(job, session, error, lead),
+            partial(self._end, run),
         )
 
-    def _count(self, job: Job, session: LayerSession, lead: str) -> None:
+    def _count(self, run: _Run) -> None:
         """Count what was found, of a large image in the background, and end."""
-        if lead or not session.is_large or job is not self._job or not session.alive():
-            self._end(job, session, None, lead)
+        if run.lead or not run.session.is_large or run is not self._run or not run.session.alive():
+            self._end(run, None)
             return
         self._runner.start(
-            Job("Count objects", 0, job.generation),
-            once(partial(count_ids, session.labels_layer.data)),
+            Job("Count objects", 0, run.job.generation),
+            once(partial(count_ids, run.session.labels_layer.data)),
             lambda _: None,
-            lambda count: self._end(job, session, None, lead, count),
-            lambda error: self._end(job, session, error, lead),
+            lambda count: self._end(run, None, count),
+            partial(self._end, run),
         )
 
-    def _end(
-        self, job: Job, session: LayerSession, error: Exception | None, lead: str, count: int | None = None
-    ) -> None:
-        desk = self._controller
-        if job is not self._job:
+    def _end(self, run: _Run, error: Exception | None, count: int | None = None) -> None:
+        if run is not self._run:
             return
-        self._job = self._session = self._view = self._untimed = None
-        desk.segmenting.emit(False)
+        workspace, session = self._workspace, run.session
+        self._run = None
+        workspace.segmenting.emit(False)
         if not session.alive():
-            desk.say("The layer was removed while it was being segmented. Nothing else was changed.")
+            workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
         elif isinstance(error, Cancelled):
-            desk.say("Stopped. What was finished stays; Segment goes on from there.")
+            workspace.say("Stopped. What was finished stays; Segment goes on from there.")
         elif error is not None:
-            desk.say(sentence(error), "error")
+            workspace.say(sentence(error), "error")
         else:
             session.rescan()
-            note = " ".join(filter(None, (job.note, str(session.image.damage or ""))))
-            count = session.count(in_view=bool(lead)) if count is None else count
-            advice = _AFTER_LEARNING if lead else _CORRECT if count else _NOTHING_FOUND
-            found = f"{lead or 'Found '}{session.in_words(count)}. {advice}"
-            desk.say(f"{found}{' ' * bool(note)}{note}", "done")
+            note = " ".join(filter(None, (run.job.note, str(session.image.damage or ""))))
+            count = session.count(in_view=bool(run.lead)) if count is None else count
+            advice = _AFTER_LEARNING if run.lead else _CORRECT if count else _NOTHING_FOUND
+            found = f"{run.lead} In view:" if run.lead else "Found"
+            workspace.say(f"{found} {session.in_words(count)}. {advice}{' ' * bool(note)}{note}", "done")
         if session.alive():
             session.show_thumbnail()
             session.offer_id()
-        desk.refresh_corrections(everything=True)
+        workspace.refresh_corrections(everything=True)
+
+
+def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[Any, None, None]:
+    """Segment, and yield the result in pieces that are small enough to be written at once (worker)."""
+    assert run.view is not None
+    overlap = (os.cpu_count() or 1) > 2  # of two cores one is the window's
+    events = segment_steps(
+        task,
+        device=device,
+        focus=run.view.position,
+        cancel=run.job.cancel,
+        finished=finished,
+        overlap=overlap,
+        tells=True,
+    )
+    for event in events:
+        yield from [event] if isinstance(event, UnderWay) else pieces(event)
+        if isinstance(event, SubimageDone):
+            yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
 
 
 def _scale(task: Task) -> str:
     """Return what to say of a scale that was found on the image; nothing where it is seen as it is."""
-    found, zoom = task.image.found_diameter, task.zoom
-    against = task.model.info.image_diameter
-    if found is None or task.image.diameter is not None or task.image.found_against != against:
+    image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
+    found = image.found_diameter
+    if found is None or image.diameter is not None or image.found_against != against:
         return ""
     if not zoom:
         return f"The objects are about {found:.0f} pixels wide, not {against:.0f}. " if against else ""

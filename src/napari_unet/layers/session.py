@@ -1,9 +1,8 @@
-"""One image layer, its result layer, and what was corrected in it."""
+"""One image layer, its labels layer, and what was corrected in it."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,48 +10,39 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.corrections.corrections import Corrections, Summary
-from napari_unet.corrections.identity import places_of, rename, rename_at
+from napari_unet.corrections.identity import rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.where_next import Attention
-from napari_unet.io import spill
-from napari_unet.layers import adapter, canvas
-from napari_unet.layers.journal import Hints
+from napari_unet.layers import canvas
+from napari_unet.layers.deferred import DeferredChanges
+from napari_unet.layers.edits import EditTracker
+from napari_unet.layers.geometry import LayerGeometry
+from napari_unet.layers.labels_layers import add_labels, forget_undo, place_layer, widen
+from napari_unet.layers.slice_joining import joining_steps
 from napari_unet.layers.strokes import Strokes
-from napari_unet.layers.turns import Turn
+from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
     from napari_unet.inference.steps import Finished
     from napari_unet.inference.task import Task
+    from napari_unet.layers.edit_events import Plane
+    from napari_unet.layers.geometry import Region
     from napari_unet.layers.jobs import Steps
-    from napari_unet.layers.journal import Recorder
+    from napari_unet.layers.slice_joining import Renaming
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
-    from napari_unet.projects.recovery import Copy
 
-MAX_CUT = 2**24
-"""Most pixels of a cut through an image that are compared while the window waits."""
-
-MAX_AT_ONCE = 2**26
-"""Most pixels of labels that are looked at while the window waits."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Renaming:
-    """Where in a plane (T, Z) objects have to be given other ids: places of its labels and of what was predicted."""
-
-    plane: tuple[int, int]
-    labels: NDArray[np.intp]
-    prediction: NDArray[np.intp]
-    ids: dict[int, int]
+MAX_PIXELS_AT_ONCE = 2**26
+"""Most pixels of labels that are gone through while the window waits."""
 
 
 class LayerSession:
@@ -71,16 +61,34 @@ class LayerSession:
     labels_layer : napari.layers.Labels, optional
         Its labels, if they are in the viewer already.
 
+    Attributes
+    ----------
+    corrections : Corrections
+    summary : Summary
+        Of the corrections, as of the last comparison.
+    attention : Attention
+        Where a correction is worth most.
+    unwritten : UnwrittenBlocks
+        What may have changed since it was written to the session's journal.
+    unfinished : tuple of Task and Finished, or None
+        A segmentation that was stopped.
+    saved_as : Path or None
+        The project that it was saved to or opened from.
+    saved_digest : str
+        Digest of what lies there; empty: nothing was saved.
+    channel : int or None
+        The channel that was chosen when it was worked on last.
+
     Notes
     -----
     Events of the layer are hints that something may have changed; what did, is found by difference. To compare all of a
-    large stack takes long: what nobody was told of, in planes that are not in view, is found by a `Search`, or when
-    they come into view. All methods belong to the main thread. While the mouse is down on the labels, results wait:
-    they must not come between the parts of one brush stroke.
+    large stack takes long: what nobody was told of, in planes that are not in view, is found by a `CorrectionSearch`,
+    or when they come into view. All methods belong to the main thread. While the mouse is down on the labels, results
+    wait: they must not come between the parts of one brush stroke.
     """
 
     edited = Signal()
-    renewed = Signal(object)  # this session: its image was placed elsewhere, or has other pixels
+    image_altered = Signal(object)  # this session: its image was placed elsewhere, or has other pixels
 
     def __init__(
         self,
@@ -94,58 +102,47 @@ class LayerSession:
     ) -> None:
         self.viewer, self.layer, self.image = viewer, layer, image
         self.saved_as = saved.path if saved else None
-        self.saved_mark = ""  # digest of what lies there, see `projects.project.Mark`; empty: nothing was saved
-        self.copy: Copy | None = None  # of what is not saved yet, see `layers.autosave`
-        self.spare: Copy | None = None  # room for one, with a copy of the image, where no file has it
-        self.recorder: Recorder | None = None  # of a journal beside that copy
-        self.channel: int | None = None  # that was chosen when it was worked on last
+        self.saved_digest = ""
+        self.channel: int | None = None
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
-        self.hints = Hints(self.corrections.shape)
-        self.unfinished: tuple[Task, Finished] | None = None  # a segmentation that was stopped
-        self.turn = Turn(self.labels_layer)
+        self.unfinished: tuple[Task, Finished] | None = None
+        self.visibility = ChosenVisibility(self.labels_layer)
+        self._edits = EditTracker(viewer, self.labels_layer, self.corrections, self.geometry)
+        self.unwritten = self._edits.unwritten
         self._strokes = self._own_ids() if instances else None
-        self._stroke = self._writing = self._edited = self._held = False
-        self._waiting: list[Callable[[], None]] = []
-        self._shown = self.place
-        self._touched = {self._shown}  # planes (T, Z) that may have changed since they were looked at
-        events = self.labels_layer.events
-        for emitter in (events.paint, events.set_data, events.labels_update, events.data):
-            emitter.connect(self._on_hint)
+        self._deferred = DeferredChanges()
+        self._writing = self._edited = False
+        for emitter in self._edit_events():
+            emitter.connect(self._on_event)
         self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
-        for emitter in self._placed():
+        for emitter in self._placement_events():
             emitter.connect(self._on_placed)
         layer.events.data.connect(self._on_pixels)
 
     def _new_layer(self, instances: bool, saved: Project | None) -> Any:
-        layer, image = self.layer, self.image
-        data = adapter.as_layer_data(saved.labels, layer, image) if saved else adapter.empty_labels(layer, image)
-        name = f"{layer.name} {'objects' if instances else 'classes'}"
-        # napari draws a layer that is seen three times while it is added, which for a large image takes long.
-        added = self.viewer.add_labels(data, name=name, visible=False, **adapter.result_kwargs(layer, image))
-        added.visible = True
-        return added
+        geometry = self.geometry
+        data = geometry.layer_data(saved.labels) if saved else geometry.empty_labels()
+        name = f"{self.layer.name} {'objects' if instances else 'classes'}"
+        return add_labels(self.viewer, data, name, geometry.placement())
 
     def _own_ids(self) -> Strokes:
         """Return what gives each stroke that touches no object an id of its own."""
-        axes = list(self.image.label_axes)
-        channel = adapter.channel_axis(self.layer, self.image)
-        if channel is not None:
-            axes.insert(channel, "C")
-        spatial = [index for index, letter in enumerate(axes) if letter in "ZYX"]
+        spatial = [index for index, letter in enumerate(self.geometry.label_letters) if letter in "ZYX"]
         return Strokes(self.viewer, self.labels_layer, self.corrections, spatial, self._widen)
 
     def _widen(self) -> None:
-        """Give the labels a type that holds more ids: the user made it a smaller one."""
         with self._quietly():
-            self.labels_layer.data = np.asarray(self.labels_layer.data).astype(np.int32)
+            widen(self.labels_layer)
 
-    def offer_id(self) -> None:
-        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
-        if self._strokes is not None and not self._stroke:
-            self._strokes.offer()
+    # -- what it is about ------------------------------------------------------------------------------------------
+
+    @property
+    def geometry(self) -> LayerGeometry:
+        """Where the pixels of the image lie."""
+        return LayerGeometry(self.layer, self.image)
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -156,24 +153,29 @@ class LayerSession:
         UNetError
             If the layer's array was replaced by one that does not fit the image.
         """
-        return np.asarray(adapter.canonical_view(self.labels_layer.data, self.layer, self.image))
+        return np.asarray(self.geometry.canonical_labels(self.labels_layer.data))
 
     @property
     def own_labels(self) -> NDArray[Any]:
         """The same in the order of `image.label_axes`."""
-        return np.asarray(adapter.own_view(self.labels_layer.data, self.layer, self.image))
+        return np.asarray(self.geometry.labels_of(self.labels_layer.data))
 
     @property
-    def place(self) -> tuple[int, int]:
+    def plane(self) -> Plane:
         """Time point and slice in view."""
-        return adapter.current_place(self.viewer, self.layer, self.image)
+        return self.geometry.current_plane(self.viewer)
 
     @property
     def field(self) -> tuple[slice, slice]:
         """Pixels (Y, X) in view; none where the image lies beside the canvas."""
-        return canvas.field_in_view(self.viewer, self.layer, self.image)
+        return canvas.field_in_view(self.viewer, self.geometry)
 
-    def in_view(self, purpose: str) -> tuple[tuple[int, int], tuple[slice, slice], NDArray[np.bool_] | None]:
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Pixel (Y, X) in the middle of the view."""
+        return self.geometry.middle_of_view(self.viewer)
+
+    def in_view(self, purpose: str) -> tuple[Plane, tuple[slice, slice], NDArray[np.bool_] | None]:
         """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
 
         Raises
@@ -181,50 +183,65 @@ class LayerSession:
         UNetError
             If there are none; the sentence says what to do for the `purpose`.
         """
-        canvas.check_on_canvas(self.viewer, self.layer, self.image, purpose)
+        canvas.check_on_canvas(self.viewer, self.geometry, purpose)
         field = self.field
-        where = canvas.pixels_in_view(self.viewer, self.layer, self.image, field)
+        where = canvas.pixels_in_view(self.viewer, self.geometry, field)
         if field[0].stop == 0 or not (where is None or where.any()):
             raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
-        return self.place, field, where
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Pixel (Y, X) in the middle of the view."""
-        return adapter.middle_of_view(self.viewer, self.layer, self.image)
+        return self.plane, field, where
 
     def alive(self) -> bool:
         """Whether both layers are still in the viewer."""
         layers = self.viewer.layers
         return self.layer in layers and self.labels_layer in layers
 
-    @property
-    def painting(self) -> bool:
-        """Whether a brush stroke is under way."""
-        return self._stroke
-
     def fits(self, image: Image) -> bool:
         """Whether an image (the layer's, whose array may have been replaced) goes with the labels as they are now."""
         try:
-            labels = adapter.canonical_view(self.labels_layer.data, self.layer, image)
+            labels = LayerGeometry(self.layer, image).canonical_labels(self.labels_layer.data)
         except UNetError:
             return False
         return image.axes == self.image.axes and labels.shape == self.corrections.shape
 
+    @property
+    def painting(self) -> bool:
+        """Whether a brush stroke is under way."""
+        return self._deferred.stroke
+
+    @property
+    def joins_slices(self) -> bool:
+        """Whether objects go on from slice to slice."""
+        return self.corrections.instances and self.image.is_volume
+
+    @property
+    def is_large(self) -> bool:
+        """Whether to go through all of the labels takes so long that the window must not wait for it."""
+        return int(np.prod(self.corrections.shape)) > MAX_PIXELS_AT_ONCE
+
+    def count(self, *, in_view: bool = False) -> int:
+        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
+        if not in_view:
+            return count_ids(self.labels_layer.data)
+        field = self.field
+        where = canvas.pixels_in_view(self.viewer, self.geometry, field)
+        labels = self.labels[(*self.plane, *field)]
+        return count_ids(labels if where is None else labels[where])
+
+    def in_words(self, count: int) -> str:
+        """Return so many objects (or classes) in words."""
+        return counted(count, "object" if self.corrections.instances else "class")
+
+    # -- results in ------------------------------------------------------------------------------------------------
+
     def write(
-        self,
-        frame: int,
-        region: tuple[slice, slice, slice],
-        predicted: NDArray[np.int32],
-        known: dict[int, int] | None = None,
+        self, frame: int, region: Region, predicted: NDArray[np.int32], known: dict[int, int] | None = None
     ) -> None:
         """Write a new prediction (Z, Y, X) wherever the user has not corrected or reviewed.
 
         At once, or when the brush stroke under way ends. Of a prediction that comes in pieces, `known` is what
         `Corrections.merge` needs. Only what changes is drawn: drawing all of a large image takes long.
         """
-        if self._stroke:
-            self._waiting.append(partial(self.write, frame, region, predicted, known))
+        if self._deferred.defer(partial(self.write, frame, region, predicted, known)):
             return
         if self._edited:
             self.rescan(everything=False)
@@ -235,172 +252,142 @@ class LayerSession:
             return
         if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
             self._widen()
-        self.hints.suspect(slice(frame, frame + 1), *region)
+        self.unwritten.suspect(slice(frame, frame + 1), *region)
         with self._quietly():
-            where = adapter.layer_indices(frame, region, changed, self.layer, self.image)
-            self.labels_layer.data_setitem(where, merged[changed])
-            self._forget_undo()
-
-    @property
-    def joins_slices(self) -> bool:
-        """Whether objects go on from slice to slice."""
-        return self.corrections.instances and self.image.is_volume
-
-    @property
-    def is_large(self) -> bool:
-        """Whether to look at all of the labels takes so long that the window must not wait for it."""
-        return int(np.prod(self.corrections.shape)) > MAX_AT_ONCE
+            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), merged[changed])
+            forget_undo(self.labels_layer)
 
     def steps_to_join(self) -> Steps:
         """Return a job that finds which objects of neighbouring slices are one (worker), from a copy of the labels.
 
-        It returns which ids they have to be given, and of large labels tells plane by plane where, for `rename_in`.
+        It returns which ids they have to be given, for `rename`; of large labels it yields plane by plane where, for
+        `rename_in`.
         """
         self.rescan()
-        labels, corrections, large = self.labels, self.corrections, self.is_large
-
-        def steps() -> Generator[Renaming, None, dict[int, int]]:
-            copy = spill.zeros(labels.shape, labels.dtype)
-            copy[...] = labels
-            ids = corrections.joins(copy)
-            if not (large and ids):
-                return ids
-            for plane in corrections.planes():
-                found = Renaming(plane, places_of(ids, copy[plane]), places_of(ids, corrections.prediction[plane]), ids)
-                if len(found.labels) or len(found.prediction):
-                    yield found
-            return {}
-
-        return steps
+        return joining_steps(self.labels, self.corrections, by_plane=self.is_large)
 
     def rename_in(self, part: Renaming) -> None:
         """Give objects other ids in one plane; what was changed meanwhile stays so."""
-        if self._stroke or self._held:
-            self._waiting.append(partial(self.rename_in, part))
+        if self._deferred.defer(partial(self.rename_in, part), everywhere=True):
             return
-        for array, places in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
-            rename_at(array[part.plane], places, part.ids)
+        for array, indices in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
+            rename_at(array[part.plane], indices, part.ids)
         with self._quietly():
-            self._forget_undo()
-            if part.plane == self.place:
+            forget_undo(self.labels_layer)
+            if part.plane == self.plane:
                 self.labels_layer.refresh(extent=False)
 
     def rename(self, ids: dict[int, int]) -> None:
         """Give objects other ids, in the labels and in what was predicted; not while these are saved."""
-        if self._stroke or self._held:
-            self._waiting.append(partial(self.rename, ids))
-        elif ids:
+        if not self._deferred.defer(partial(self.rename, ids), everywhere=True) and ids:
             rename(self.labels, ids)
             self.corrections.rename(ids)
-            self.hints.undone = True
+            self.unwritten.undone = True
             with self._quietly():
-                self._forget_undo()
+                forget_undo(self.labels_layer)
                 self.labels_layer.refresh(extent=False)
 
     def hold(self, held: bool) -> None:
         """Hold back what changes the labels all over, or let it come: they are saved plane by plane."""
-        self._held = held
-        if not (held or self._stroke):
-            self._catch_up()
+        self._deferred.hold(held)
 
     def show_thumbnail(self) -> None:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
         self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
-    def count(self, *, in_view: bool = False) -> int:
-        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
-        if not in_view:
-            return count_ids(self.labels_layer.data)
-        field = self.field
-        where = canvas.pixels_in_view(self.viewer, self.layer, self.image, field)
-        labels = self.labels[(*self.place, *field)]
-        return count_ids(labels if where is None else labels[where])
+    def offer_id(self) -> None:
+        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
+        if self._strokes is not None and not self.painting:
+            self._strokes.offer()
 
-    def in_words(self, count: int) -> str:
-        """Return so many objects (or classes) in words."""
-        return counted(count, "object" if self.corrections.instances else "class")
+    # -- corrections out -------------------------------------------------------------------------------------------
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in what is in view, or in all that may have changed, by undoing too."""
         self._edited = False
-        planes = {self.place, *self._across()}
-        if everything:
-            planes |= self._touched
-        self._touched -= planes
-        before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
-        if before != self.summary and (before.anything or self.summary.anything):
-            self.hints.alert()
+        labels = self.labels
+        self._compare(labels, self._edits.planes_to_compare(labels, self.geometry, everything=everything))
         return self.summary
 
-    def look_at(self, frame: int, z: slice) -> bool:
+    def rescan_slices(self, frame: int, z: slice) -> bool:
         """Find what was corrected in some slices; return whether that was not known."""
-        planes = [(frame, index) for index in range(*z.indices(self.corrections.shape[1]))]
-        before, self.summary = self.summary, self.corrections.update(self.labels, *planes)
-        if before != self.summary and (before.anything or self.summary.anything):
-            self.hints.alert()
-            self.hints.suspect(slice(frame, frame + 1), z, slice(0, self._size[0]), slice(0, self._size[1]))
+        planes = {(frame, index) for index in range(*z.indices(self.corrections.shape[1]))}
+        before = self.summary
+        if self._compare(self.labels, planes):
+            self.unwritten.suspect(slice(frame, frame + 1), z, *self._whole_plane)
         return before != self.summary
 
-    def material(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
+    def _compare(self, labels: NDArray[Any], planes: set[Plane]) -> bool:
+        """Compare planes with what was predicted; return whether corrections are other ones than before."""
+        before, self.summary = self.summary, self.corrections.update(labels, *planes)
+        changed = before != self.summary and (before.anything or self.summary.anything)
+        if changed:
+            self.unwritten.note_correction()
+        return changed
+
+    def annotated_crops(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
-        self._touched.update(self.corrections.supervised_planes())
+        self._edits.suspect_supervised()
         self.rescan()
         return annotated_crops(self.image, self.labels, self.corrections, model, channel)
 
-    def edit(
-        self, frame: int, region: tuple[slice, slice, slice], where: Sequence[NDArray[np.intp]], values: NDArray[Any]
-    ) -> None:
+    def edit(self, frame: int, region: Region, where: Sequence[NDArray[np.intp]], values: NDArray[Any]) -> None:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
         if len(values):
-            self.labels_layer.data_setitem(adapter.layer_indices(frame, region, where, self.layer, self.image), values)
-            self.look_at(frame, region[0])
+            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, where), values)
+            self.rescan_slices(frame, region[0])
 
-    def review(self, frame: int, region: tuple[slice, slice, slice], where: NDArray[np.bool_]) -> None:
+    def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
         self.corrections.reviewed[(frame, *region)] |= where
-        self.hints.changed(slice(frame, frame + 1), *region)
-        self.look_at(frame, region[0])
+        self.unwritten.add(slice(frame, frame + 1), *region)
+        self.rescan_slices(frame, region[0])
 
     def note_reviewed(self, *, in_view: bool) -> None:
         """Take note that somebody has reviewed the field or the slice in view."""
-        (frame, z), (y, x) = self.place, self.field
-        rows, columns = (y, x) if in_view else (slice(0, self._size[0]), slice(0, self._size[1]))
-        self.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), rows, columns)
-        self.hints.alert()
+        frame, z = self.plane
+        rows, columns = self.field if in_view else self._whole_plane
+        self.unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), rows, columns)
+        self.unwritten.note_correction()
 
     @property
-    def _size(self) -> tuple[int, int]:
-        """Pixels of a plane (Y, X)."""
-        return self.corrections.shape[2], self.corrections.shape[3]
+    def _whole_plane(self) -> tuple[slice, slice]:
+        """All pixels of a plane (Y, X)."""
+        return slice(0, self.corrections.shape[2]), slice(0, self.corrections.shape[3])
+
+    # -- events ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Let go of the layers; they stay in the viewer."""
-        self.turn.close()
+        self.visibility.close()
         if self._strokes is not None:
             self._strokes.close()
-        for emitter in self._placed():
+        for emitter in self._placement_events():
             emitter.disconnect(self._on_placed)
         self.layer.events.data.disconnect(self._on_pixels)
-        events = self.labels_layer.events
-        for emitter in (events.paint, events.set_data, events.labels_update, events.data):
-            emitter.disconnect(self._on_hint)
+        for emitter in self._edit_events():
+            emitter.disconnect(self._on_event)
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
 
-    def _placed(self) -> list[Any]:
+    def _edit_events(self) -> list[Any]:
+        """Return what tells that the labels may have been edited."""
+        events = self.labels_layer.events
+        return [events.paint, events.set_data, events.labels_update, events.data]
+
+    def _placement_events(self) -> list[Any]:
         """Return what tells that the image layer was placed elsewhere."""
-        events = self.layer.events
-        return [getattr(events, name) for name in adapter.result_kwargs(self.layer, self.image)]
+        return [getattr(self.layer.events, name) for name in self.geometry.placement()]
 
     def _on_placed(self, event: Any = None) -> None:
         """Place the labels where the image is now."""
         if self.layer.ndim == self.labels_layer.ndim:  # else the image was replaced by one that they do not fit
             with self._quietly():
-                adapter.place(self.labels_layer, adapter.result_kwargs(self.layer, self.image))
-        self.renewed.emit(self)
+                place_layer(self.labels_layer, self.geometry.placement())
+        self.image_altered.emit(self)
 
     def _on_pixels(self, event: Any = None) -> None:
-        self.renewed.emit(self)
+        self.image_altered.emit(self)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -411,63 +398,17 @@ class LayerSession:
         finally:
             self._writing = False
 
-    def _on_hint(self, event: Any = None) -> None:
+    def _on_event(self, event: Any = None) -> None:
         if not self._writing:
             self._edited = True
-            kind, edit = "" if event is None else event.type, getattr(event, "value", None)
-            moved = kind == "set_data" and self.place != self._shown  # a slider was
-            self._touch(kind, edit)
-            if not moved:
-                self._hint(kind, event)
-            if kind == "paint" and self._strokes is not None:
-                self._strokes.painted(edit)
+            self._edits.note(event, self.geometry)
+            if event is not None and event.type == "paint" and self._strokes is not None:
+                self._strokes.painted(event.value)
         self.edited.emit()
-
-    def _across(self) -> set[tuple[int, int]]:
-        """Return the planes that are on the canvas from the side, or in 3D, and may have changed there."""
-        frames, slices = canvas.planes_on_canvas(self.viewer, self.layer, self.image)
-        if len(frames) == len(slices) == 1:
-            return set()
-        planes = {(t, z) for t, z in self._touched | set(self.corrections.supervised_planes())}
-        planes = {(t, z) for t, z in planes if t in frames and z in slices}
-        cut = canvas.cut_on_canvas(self.viewer, self.layer, self.image)
-        labels, prediction = self.labels[cut], self.corrections.prediction[cut]
-        if labels.size <= MAX_CUT:
-            changed = np.nonzero((labels != prediction).any(axis=(2, 3)))
-            planes.update((frames[t], slices[z]) for t, z in zip(*(n.tolist() for n in changed), strict=True))
-        return planes
-
-    def _touch(self, kind: str, edit: Any) -> None:
-        """Note which planes an event may be about."""
-        before, self._shown = self._shown, self.place
-        painted = adapter.planes_of_edit(edit, self.layer, self.image) if kind == "paint" else None
-        if painted is not None:
-            self._touched |= painted
-        elif kind == "data" or (kind == "paint" and self.labels_layer.n_edit_dimensions > 2):
-            self._touched.update(self.corrections.planes())  # the array was replaced, or a brush goes through slices
-        elif kind != "set_data" or self._shown == before:  # else it was a slider that moved
-            self._touched.add(self._shown)
-            if kind == "set_data":  # an undo, which may be about another plane
-                self._touched.update(self.corrections.supervised_planes())
-
-    def _hint(self, kind: str, event: Any) -> None:
-        """Note which blocks an event is about."""
-        try:
-            parts = adapter.painted_parts(event, self.viewer, self.layer, self.image) if kind else []
-        except (KeyError, ValueError, IndexError):  # the layer was made another one
-            parts = []
-        for part in parts:
-            self.hints.changed(*part)
-        if not parts and self._touched:
-            self.hints.undone = True
-            rows, columns = (slice(0, n) for n in self._size)
-            planes = self._touched if kind == "data" else self._touched & {self._shown}
-            for frame, z in planes:
-                self.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), rows, columns)
 
     def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
         """Hold results back from the press of the mouse button to its release."""
-        self._stroke = True
+        self._deferred.stroke = True
         if self._strokes is not None:
             self._strokes.press(event)
         yield
@@ -477,22 +418,4 @@ class LayerSession:
             yield
         if self._strokes is not None:
             self._strokes.release()
-        self._stroke = False
-        self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Do what has waited."""
-        waiting, self._waiting = self._waiting, []
-        for write in waiting:
-            write()
-
-    def _forget_undo(self) -> None:
-        """Empty the layer's undo history, in which the pixels are those before the new prediction.
-
-        napari does so when a layer is made read-only; the tool in use is put back.
-        """
-        layer = self.labels_layer
-        mode = layer.mode
-        layer.editable = False
-        layer.editable = True
-        layer.mode = mode
+        self._deferred.end_stroke()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Corrections
 
-MAX_SEARCHED = 2**25
+MAX_SEARCHED_PIXELS = 2**25
 """Most pixels of a plane in which the largest id is looked for when a stroke begins: the hand must not wait."""
 
 _Box = tuple[slice, ...]
@@ -82,16 +82,16 @@ class Strokes:
         begun, self._in_polygon = self._in_polygon, mode == "polygon"
         if begun or label == self._typed or not self._used(label):
             return
-        place = np.asarray(layer.world_to_data(event.position), float)
+        position = np.asarray(layer.world_to_data(event.position), float)
         if mode == "fill":
-            if self._at(place) != 0:
+            if self._at(position) != 0:
                 return  # one object is made a part of another one
-        elif self._touches(place, label):
+        elif self._touches(position, label):
             return
         self._select(self._fresh())
         if mode != "polygon":
-            self._before, self._last = label, place
-            self._note(place, whole=mode == "fill")
+            self._before, self._last = label, position
+            self._note(position, whole=mode == "fill")
 
     def move(self, event: Any) -> None:
         """Take note of where the stroke goes, before napari paints there."""
@@ -117,8 +117,8 @@ class Strokes:
                 beside |= was
             touched = touched or (bool(beside.any()) and bool((_grown(own) & beside).any()))
         if touched:
-            places = tuple(np.concatenate(axis) for axis in zip(*painted, strict=True))
-            layer.data_setitem(places, before)
+            positions = tuple(np.concatenate(axis) for axis in zip(*painted, strict=True))
+            layer.data_setitem(positions, before)
         if touched or not painted:
             self._select(before)
 
@@ -154,7 +154,7 @@ class Strokes:
         """Return the largest id that is known of, from which new objects are numbered on."""
         found = max(self._corrections.last_id, self._known)
         shown = self._layer.data[self._plane()]
-        if shown.size <= MAX_SEARCHED:
+        if shown.size <= MAX_SEARCHED_PIXELS:
             top = int(np.max(shown, initial=0))
             found = max(found, top if top < COUNTED_IDS else largest_id(np.asarray(shown)))
         return found
@@ -185,7 +185,7 @@ class Strokes:
     def _on_mode(self, event: Any = None) -> None:
         self._in_polygon = False
 
-    # -- places ----------------------------------------------------------------------------------------------------
+    # -- positions -------------------------------------------------------------------------------------------------
 
     def _axes(self) -> tuple[list[int], list[int]]:
         """Return the layer's axes that are displayed, and those that a brush paints along."""
@@ -202,9 +202,9 @@ class Strokes:
             for axis, (at, n) in enumerate(zip(point, self._layer.data.shape, strict=True))
         )
 
-    def _at(self, place: NDArray[np.float64]) -> int | None:
-        """Return the label at a place; None beyond the image."""
-        index = tuple(round(float(at)) for at in place)
+    def _at(self, position: NDArray[np.float64]) -> int | None:
+        """Return the label at a position; None beyond the image."""
+        index = tuple(round(float(at)) for at in position)
         inside = all(0 <= at < n for at, n in zip(index, self._layer.data.shape, strict=True))
         return int(self._layer.data[index]) if inside else None
 
@@ -218,42 +218,42 @@ class Strokes:
         lengths[painted] = np.abs(np.asarray(self._layer.scale, float)[painted])
         return self._layer.brush_size // 2 + 0.5, lengths / lengths[painted].min()
 
-    def _box(self, *places: NDArray[np.float64]) -> _Box:
-        """Return the part of the data that a brush at some places, and between them, touches."""
+    def _box(self, *positions: NDArray[np.float64]) -> _Box:
+        """Return the part of the data that a brush at some positions, and between them, touches."""
         radius, lengths = self._brush()
         box = []
         for axis, n in enumerate(self._layer.data.shape):
-            at = [round(float(place[axis])) for place in places]
+            at = [round(float(position[axis])) for position in positions]
             reach = int(radius / lengths[axis]) + 1 if lengths[axis] else int(axis in self._spatial)
             start, stop = max(0, min(at) - reach), min(n, max(at) + reach + 1)
             box.append(slice(start, max(start, stop)))
         return tuple(box)
 
-    def _touches(self, place: NDArray[np.float64], label: int) -> bool:
-        """Whether a brush at a place lies on an object, or beside it: in the next slice, too."""
-        box = self._box(place)
+    def _touches(self, position: NDArray[np.float64], label: int) -> bool:
+        """Whether a brush at a position lies on an object, or beside it: in the next slice, too."""
+        box = self._box(position)
         there = np.asarray(self._layer.data[box]) == label
         if not there.any():
             return False
         radius, lengths = self._brush()
         away = np.ogrid[tuple(slice(part.start, part.stop) for part in box)]
-        steps = [index - round(float(at)) for index, at in zip(away, place, strict=True)]
+        steps = [index - round(float(at)) for index, at in zip(away, position, strict=True)]
         squares = sum((step * length) ** 2 for step, length in zip(steps, lengths, strict=True))
         brush = np.broadcast_to(np.asarray(squares) <= radius**2, there.shape).copy()
         for step, length in zip(steps, lengths, strict=True):
             brush &= (step == 0) | (length > 0)  # the brush itself lies in one slice
         return bool((_grown(brush) & there).any())
 
-    def _note(self, place: NDArray[np.float64], *, whole: bool) -> None:
+    def _note(self, position: NDArray[np.float64], *, whole: bool) -> None:
         """Take note of the part of the data that is painted next, and of the object that had been selected there."""
         assert self._last is not None
         if whole:
             self._boxes = [(self._filled(), None)]  # a fill replaces the background only
             return
-        box = self._box(self._last, place)
+        box = self._box(self._last, position)
         was = np.asarray(self._layer.data[box]) == self._before
         self._boxes.append((box, was if was.any() else None))
-        self._last = place
+        self._last = position
 
     def _filled(self) -> _Box:
         """Return the part of the data that a fill may change, with the slices beside it."""

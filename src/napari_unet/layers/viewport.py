@@ -1,4 +1,4 @@
-"""Between worker and window: where the user looks, and results in pieces that can be painted at once."""
+"""Between worker and window: what is in view, and results in pieces that can be painted at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.task import Subimage
-from napari_unet.layers import adapter
+from napari_unet.layers.geometry import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from napari_unet.progress import Progress
 
 
-class View:
-    """What is looked at, handed from the main thread to the worker.
+class FollowedView:
+    """What is in view, handed from the main thread to the worker.
 
     Parameters
     ----------
     session : LayerSession
-        Of the image that is looked at.
+        Of the image that is in view.
 
     Notes
     -----
@@ -37,9 +37,9 @@ class View:
 
     def __init__(self, session: LayerSession) -> None:
         self._session = session
-        self._place: Place | None = None
+        self._position: Place | None = None
         viewer = session.viewer
-        camera = adapter.camera_of(viewer).events
+        camera = camera_of(viewer).events
         self._emitters = [camera.center, camera.zoom, viewer.dims.events.current_step]
         for emitter in self._emitters:
             emitter.connect(self.update)
@@ -48,11 +48,11 @@ class View:
     def update(self, event: Any = None) -> None:
         """Take note of camera and sliders (main thread)."""
         if self._session.alive():
-            self._place = (*self._session.place, *self._session.middle)
+            self._position = (*self._session.plane, *self._session.middle)
 
-    def place(self) -> Place | None:
-        """Return what is looked at (worker)."""
-        return self._place
+    def position(self) -> Place | None:
+        """Return the time point, the slice and the pixel (Y, X) in the middle of the view (worker)."""
+        return self._position
 
     def close(self) -> None:
         """Follow no longer (main thread)."""
@@ -83,7 +83,7 @@ def ordered_subimages(image: Image, model: Model, frame: int, z: int, *, whole: 
     ]
 
 
-PIECE = 2**17
+MAX_PIECE_PIXELS = 2**17
 """Most pixels that are painted at a time: the window takes no longer for it than a hand notices."""
 
 
@@ -116,8 +116,8 @@ def pieces(event: TileDone | SubimageDone) -> Iterator[Piece]:
     labels, known = event.labels, dict[int, int]()
     depth, height, width = labels.shape
     corner = tuple(part.start for part in event.region)
-    slices = max(1, PIECE // (height * width))
-    rows = height if slices > 1 else max(1, PIECE // width)
+    slices = max(1, MAX_PIECE_PIXELS // (height * width))
+    rows = height if slices > 1 else max(1, MAX_PIECE_PIXELS // width)
     for z in range(0, depth, slices):
         for y in range(0, height, rows):
             part = labels[z : z + slices, y : y + rows]

@@ -9,14 +9,15 @@ from napari_unet.corrections.reviewing import looked_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.expected_cost import Suspicion
 from napari_unet.guidance.ranking import CELL, MAX_PLACES
-from napari_unet.layers import adapter, canvas
+from napari_unet.layers import canvas
+from napari_unet.layers.geometry import camera_of
 
 if TYPE_CHECKING:
     from napari_unet.guidance.where_next import Place
-    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.workspace import Workspace
 
-CLOSE = 512
-"""Most pixels across that are shown of a place: of more, nobody sees which one is meant."""
+MAX_PIXELS_ACROSS = 512
+"""Most pixels across that are shown around a position: of more, nobody sees which one is meant."""
 
 _SUSPICIONS = {
     Suspicion.UNSURE: "The network is unsure",
@@ -26,49 +27,46 @@ _SUSPICIONS = {
 }
 
 
-class Guide:
-    """Moves sliders and camera of the controller's viewer to the next place.
+class WhereNext:
+    """Moves sliders and camera to the next position.
 
     Parameters
     ----------
-    controller : Controller
-        Whose image it is, and whose signals tell of what happens.
+    workspace : Workspace
     """
 
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
-    def look_next(self) -> None:
-        """Go to the place where a correction is worth most, and say why."""
-        desk = self._controller
-        session = desk.session
+    def go(self) -> None:
+        """Go to the position where a correction is worth most, and say why."""
+        workspace = self._workspace
+        session = workspace.session
         if session is None or not session.alive() or not session.attention.anything:
-            desk.say("There is nothing to look at yet. Press Segment first, and let it finish a slice.", "error")
+            workspace.say("There is nothing to look at yet. Press Segment first, and let it finish a slice.", "error")
             return
-        if desk.viewer.dims.ndisplay == 3:
-            desk.say("Switch to the 2D view to be shown where to look next.", "error")
+        if workspace.viewer.dims.ndisplay == 3:
+            workspace.say("Switch to the 2D view to be shown where to look next.", "error")
             return
         try:
-            canvas.check_on_canvas(
-                desk.viewer, session.layer, session.image, "be shown where to look next", sliders=False
-            )
+            canvas.check_on_canvas(workspace.viewer, session.geometry, "be shown where to look next", sliders=False)
             settled = partial(looked_at, session.corrections, session.labels, width=CELL)
         except UNetError as error:
-            desk.say(str(error), "error")
+            workspace.say(str(error), "error")
             return
-        place = session.attention.next_place(session.place, settled)
+        place = session.attention.next_place(session.plane, settled)
         if place is None:
-            desk.say("The network is sure of everything that you have not looked at yet.", "done")
+            workspace.say("The network is sure of everything that you have not looked at yet.", "done")
             return
         wide = max(part.stop - part.start for part in session.field)
-        if wide > CLOSE:
-            adapter.camera_of(desk.viewer).zoom *= wide / CLOSE
-        adapter.look_at(desk.viewer, session.layer, session.image, (place.frame, place.z, place.y, place.x))
-        desk.say(_why(place))
+        if wide > MAX_PIXELS_ACROSS:
+            camera_of(workspace.viewer).zoom *= wide / MAX_PIXELS_ACROSS
+        session.geometry.move_view_to(workspace.viewer, (place.frame, place.z, place.y, place.x))
+        workspace.say(_why(place))
 
 
 def _why(place: Place) -> str:
-    """Return what to tell the user of a place."""
+    """Return what to tell the user of a position."""
     again = "All places were shown; it begins anew. " if place.again else ""
     what = f"{again}{_SUSPICIONS[place.what]} in the middle of the view"
     if not place.left:

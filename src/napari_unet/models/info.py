@@ -169,6 +169,11 @@ class ModelInfo(BaseModel):
         return self.recipe.get("method") == FROM_SCRATCH
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether the labels are objects with ids of their own, or classes of pixels."""
+        return self.task == "instances"
+
+    @property
     def is_untrained(self) -> bool:
         """Whether it is to learn from what its user paints, and has not yet."""
         return self.is_from_scratch and self.recipe.get("steps") == 0

@@ -82,10 +82,10 @@ class CorrectPanel(QGroupBox):
         self.next.clicked.connect(lambda: controller.look_next())
         self.overlay.toggled.connect(controller.overlays.show)
         self.zero.activated.connect(self._on_zero)
-        controller.corrected.connect(self.show_summary)
-        controller.image_changed.connect(lambda: self.show_summary(None))
-        controller.image_changed.connect(self._show_zero)
-        controller.segmenting.connect(self._show_zero)  # that is when a result is made
+        controller.workspace.corrected.connect(self.show_summary)
+        controller.workspace.image_changed.connect(lambda: self.show_summary(None))
+        controller.workspace.image_changed.connect(self._show_zero)
+        controller.workspace.segmenting.connect(self._show_zero)  # that is when a result is made
         controller.overlays.switched.connect(self._show_overlay)
         self.show_summary(None)
         self._show_zero()

@@ -74,8 +74,9 @@ class ImagePanel(QGroupBox):
         self.diameter.valueChanged.connect(self._on_diameter)
         self.model.textActivated.connect(self._on_model)
         self.device.textActivated.connect(self._on_device)
-        controller.image_changed.connect(self.show_image)
-        controller.model_changed.connect(self.show_models)
+        controller.workspace.image_changed.connect(self.show_image)
+        controller.workspace.model_changed.connect(self.show_models)
+        controller.saved_models.changed.connect(self.show_models)
         for event in self._layer_events():
             event.connect(self.show_image)
         self.show_image()
@@ -99,7 +100,7 @@ class ImagePanel(QGroupBox):
         fill(self.axes, choices, choices.index(axes) if axes in choices else 0)
         self._form.setRowVisible(self.axes, len(choices) > 1)
         n_channels = self._channels(layer, axes)
-        fill(self.channel, [f"Channel {i}" for i in range(n_channels)], controller.channel or 0)
+        fill(self.channel, [f"Channel {i}" for i in range(n_channels)], controller.workspace.channel or 0)
         self._form.setRowVisible(self.channel, n_channels > 1)
         self._show_diameter()
 
@@ -117,14 +118,14 @@ class ImagePanel(QGroupBox):
 
     def _show_diameter(self) -> None:
         """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
-        sizes = self._controller.sizes
-        known, found, best = sizes.learned, sizes.found, sizes.best
+        diameter = self._controller.object_diameter
+        known, found, best = diameter.learned, diameter.found, diameter.best
         auto = "auto" if known is None else f"auto: {known:.0f} px"
         with signals_blocked(self.diameter):
             self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
             self.diameter.taken = round(found or known or 0)
-            self.diameter.setValue(round(sizes.said or 0))
-        self._form.setRowVisible(self.diameter, sizes.matter)
+            self.diameter.setValue(round(diameter.said or 0))
+        self._form.setRowVisible(self.diameter, diameter.matters)
         finds = "" if best is None else f"This model finds those of about {best:.0f} pixels best. "
         self.diameter.setToolTip(
             f"How wide the objects are in this image, in pixels. {finds}For far wider or smaller ones the network sees "
@@ -153,13 +154,13 @@ class ImagePanel(QGroupBox):
             self._controller.viewer.layers.selection.active = images[index]
 
     def _on_channel(self, index: int) -> None:
-        self._controller.channel = index
+        self._controller.workspace.channel = index
 
     def _on_diameter(self, value: int) -> None:
-        self._controller.sizes.say(float(value) or None)
+        self._controller.object_diameter.say(float(value) or None)
 
     def _on_device(self, name: str) -> None:
-        self._controller.device = name
+        self._controller.workspace.device = name
 
     def _on_model(self, name: str) -> None:
         if name == NEW_MODEL:

@@ -37,8 +37,9 @@ class LearnPanel(QGroupBox):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Learn", parent)
         self._controller = controller
-        self._learner = controller.learner
-        self._pace = self._place = ""
+        self._learner, self._history = controller.learner, controller.history
+        self._switch, self._diff = controller.switch, controller.diff
+        self._pace = self._device = ""
         self.button = QPushButton("Learn")
         self.button.setToolTip("Train the network on your corrections, in the background; go on painting meanwhile.")
         self.pause = QPushButton("Pause")
@@ -49,7 +50,7 @@ class LearnPanel(QGroupBox):
         self.seconds = QSpinBox()
         self.seconds.setRange(5, 3600)
         self.seconds.setSingleStep(15)
-        self.seconds.setValue(round(controller.learning_seconds))
+        self.seconds.setValue(round(controller.workspace.learning_seconds))
         self.seconds.setSuffix(" s")
         self.seconds.setToolTip("How long one learning may take. It stops by itself when it gets no better.")
         self.preview = QCheckBox("Preview")
@@ -99,34 +100,33 @@ class LearnPanel(QGroupBox):
         return row((self.show_changes, 2), (self.keep, 1), (self.refuse, 1))
 
     def _connect(self) -> None:
-        controller, learner = self._controller, self._learner
+        controller, switch = self._controller, self._switch
         self.button.clicked.connect(lambda: controller.learn())
         self.pause.toggled.connect(self._on_pause)
         self.stop.clicked.connect(lambda: controller.stop_learning())
         self.back.clicked.connect(lambda: controller.revert())
         self.save.clicked.connect(self._on_save)
-        self.use.clicked.connect(lambda: learner.use())
-        self.drop.clicked.connect(lambda: learner.drop())
-        self.keep.clicked.connect(lambda: learner.keep_changes())
-        self.refuse.clicked.connect(lambda: learner.refuse_changes())
-        self.models.activated.connect(learner.go_to)
+        self.use.clicked.connect(lambda: switch.use())
+        self.drop.clicked.connect(lambda: switch.drop())
+        self.keep.clicked.connect(lambda: switch.keep_changes())
+        self.refuse.clicked.connect(lambda: switch.refuse_changes())
+        self.models.activated.connect(switch.go_to)
         self.seconds.valueChanged.connect(self._on_seconds)
         self.preview.toggled.connect(self._on_preview)
         self.show_changes.toggled.connect(self._on_show_changes)
-        controller.learning.connect(self._on_learning)
-        controller.stepped.connect(self._on_step)
-        controller.checked.connect(self._on_checked)
-        controller.model_changed.connect(self._show_models)
-        learner.changed.connect(self._show_models)
-        learner.changes.changed.connect(self._on_changes)
+        controller.workspace.learning.connect(self._on_learning)
+        controller.workspace.stepped.connect(self._on_step)
+        controller.workspace.checked.connect(self._on_checked)
+        self._history.changed.connect(self._show_models)
+        self._diff.changed.connect(self._on_changes)
 
     def _on_seconds(self, value: int) -> None:
-        self._controller.learning_seconds = float(value)
+        self._controller.workspace.learning_seconds = float(value)
 
     def _on_preview(self, wanted: bool) -> None:
         self._learner.preview = wanted
         if not wanted and self._learner.busy:
-            self._learner.changes.hide()
+            self._diff.hide()
 
     def _on_pause(self, paused: bool) -> None:
         self.pause.setText("Go on" if paused else "Pause")
@@ -141,12 +141,12 @@ class LearnPanel(QGroupBox):
         self.news.setVisible(running)
         self.news.setText("Looking at your corrections…")
         if running:
-            self._place = self._learner.device
+            self._device = self._learner.device
             self.plot.clear()
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
-        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._place}"
+        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._device}"
         if not self.plot.scores:
             self.news.setText(f"{self._pace}. Review a field and it can be seen whether it gets better.")
 
@@ -161,24 +161,24 @@ class LearnPanel(QGroupBox):
         self.news.setText(f"{news}. {self._pace}.")
 
     def _show_models(self) -> None:
-        learner = self._learner
-        names = _names(learner.history)
-        fill(self.models, names, learner.current)
+        history = self._history
+        names = _names(history.generations)
+        fill(self.models, names, history.current)
         self.models.setVisible(len(names) > 1)
-        self.back.setEnabled(learner.can_revert)
+        self.back.setEnabled(history.earlier is not None)
         self.save.setEnabled(self._controller.model is not None)
-        self.decision.setVisible(learner.waiting is not None)
+        self.decision.setVisible(history.waiting is not None)
         self._on_changes()
 
     def _on_changes(self) -> None:
-        changes = self._learner.changes
-        in_use = changes.any and not self._learner.busy and self._learner.waiting is None
+        diff = self._diff
+        in_use = diff.any and not self._learner.busy and self._history.waiting is None
         self.changes.setVisible(in_use)
-        self.show_changes.setChecked(changes.visible)
+        self.show_changes.setChecked(diff.visible)
 
     def _on_show_changes(self, wanted: bool) -> None:
-        if wanted != self._learner.changes.visible:
-            self._learner.changes.visible = wanted
+        if wanted != self._diff.visible:
+            self._diff.visible = wanted
 
     def _on_save(self) -> None:
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")

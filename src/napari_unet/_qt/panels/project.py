@@ -45,8 +45,8 @@ class ProjectRow(QWidget):
         layout.addWidget(self.recovery)
         self.save.clicked.connect(self._on_save)
         self.save_as.triggered.connect(self._on_save_as)
-        controller.image_changed.connect(self.refresh)
-        controller.segmenting.connect(self.refresh)  # that is when there begins to be something to save
+        controller.workspace.image_changed.connect(self.refresh)
+        controller.workspace.segmenting.connect(self.refresh)  # that is when there begins to be something to save
         self._projects.changed.connect(self.refresh)
         self._projects.missing.connect(self._on_missing)
         self.refresh()
@@ -72,22 +72,22 @@ class ProjectRow(QWidget):
     def _on_save_as(self) -> None:
         layer = self._controller.layer
         name = file_name(str(layer.name)) if layer is not None else "project"
-        start = str(Path(self._place()) / f"{name}{SUFFIX}")
+        start = str(Path(self._start_folder()) / f"{name}{SUFFIX}")
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the project", start, f"Projects (*{SUFFIX})")
         if chosen:
             self._projects.save(Path(chosen))
 
-    def _on_missing(self, path: Path, place: str) -> None:
+    def _on_missing(self, path: Path, was: str) -> None:
         """Ask where the image of a project is now."""
         title, start = "Where is the image now?", str(path.parent)
-        if Path(place).suffix.lower() == ".zarr":
+        if Path(was).suffix.lower() == ".zarr":
             chosen = QFileDialog.getExistingDirectory(self, title, start)
         else:
             chosen, _ = QFileDialog.getOpenFileName(self, title, start)
         if chosen:
             self._projects.open(path, Path(chosen))
 
-    def _place(self) -> str:
+    def _start_folder(self) -> str:
         """Return the folder that a dialog begins in: that of the project, or of the image."""
         layer = self._controller.layer
         near = self._projects.path or (adapter.source_of(layer) if layer is not None else None)

@@ -18,7 +18,7 @@ class RecoveryBox(QWidget):
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._autosave, self._projects = controller.autosave, controller.projects
+        self._recovery, self._projects = controller.recovery, controller.projects
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.recover = QPushButton("Recover")
@@ -32,15 +32,15 @@ class RecoveryBox(QWidget):
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.text)
         layout.addWidget(row((self.recover, 1), (self.discard, 1)))
-        self.recover.clicked.connect(lambda: self._autosave.recover(self._autosave.left[0]))
-        self.discard.clicked.connect(lambda: self._autosave.discard(self._autosave.left[0]))
-        self._autosave.changed.connect(self.refresh)
+        self.recover.clicked.connect(lambda: self._recovery.recover(self._recovery.left[0]))
+        self.discard.clicked.connect(lambda: self._recovery.discard(self._recovery.left[0]))
+        self._recovery.changed.connect(self.refresh)
         self._projects.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what can be taken up."""
-        left = self._autosave.left
+        left = self._recovery.left
         self.setVisible(bool(left))
         if left:
             more = f" There is {len(left) - 1} more." if len(left) > 1 else ""

@@ -19,7 +19,8 @@ from napari_unet._qt.panels.parts import fill, row
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_unet.layers.controller import Controller, Scope
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.workspace import Scope
 
 
 TICKS = 1000
@@ -59,24 +60,24 @@ class SegmentPanel(QGroupBox):
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
         self.scope.activated.connect(self._on_scope)
         self.flips.toggled.connect(self._on_flips)
-        controller.segmenting.connect(self._on_segmenting)
-        controller.progressed.connect(self._on_progress)
-        controller.image_changed.connect(self._show_scope)
+        controller.workspace.segmenting.connect(self._on_segmenting)
+        controller.workspace.progressed.connect(self._on_progress)
+        controller.workspace.image_changed.connect(self._show_scope)
         self._show_scope()
 
     def _show_scope(self) -> None:
         stack = bool(set(self._controller.axes or "") & {"T", "Z"})
         self._scopes: list[Scope] = ["stack", "slice", "view"] if stack else ["stack", "view"]
         names = {"stack": "Whole stack" if stack else "Whole image", "slice": "This slice", "view": "What is in view"}
-        if self._controller.scope not in self._scopes:
-            self._controller.scope = "stack"
-        fill(self.scope, [names[scope] for scope in self._scopes], self._scopes.index(self._controller.scope))
+        if self._controller.workspace.scope not in self._scopes:
+            self._controller.workspace.scope = "stack"
+        fill(self.scope, [names[scope] for scope in self._scopes], self._scopes.index(self._controller.workspace.scope))
 
     def _on_scope(self, index: int) -> None:
-        self._controller.scope = self._scopes[index]
+        self._controller.workspace.scope = self._scopes[index]
 
     def _on_flips(self, on: bool) -> None:
-        self._controller.flips = on
+        self._controller.workspace.flips = on
 
     def _on_segmenting(self, running: bool) -> None:
         self.button.setEnabled(not running)

@@ -1,11 +1,11 @@
-"""Layers that belong to an image are seen while that image is the chosen one: several results would hide each other."""
+"""Layers that belong to an image are shown while it is the chosen one: several results would hide each other."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-class Turn:
+class ChosenVisibility:
     """Shows a layer while its image is chosen and hides it otherwise, until the user does one of these by hand.
 
     Parameters
@@ -20,7 +20,7 @@ class Turn:
         self._by_hand: bool | None = None if layer.visible or hidden_by_us else False
         layer.events.visible.connect(self._on_visible)
 
-    def take(self, chosen: bool) -> None:
+    def set_chosen(self, chosen: bool) -> None:
         """Take note of whether its image is the chosen one."""
         self._chosen = chosen
         if self._by_hand is None and bool(self._layer.visible) != chosen:

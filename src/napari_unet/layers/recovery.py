@@ -1,0 +1,61 @@
+"""What programs that are gone have left behind unsaved: taken up again, or let go of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_unet.projects.recovery import Copy, Left, left_behind
+
+if TYPE_CHECKING:
+    from napari_unet.layers.old_copies import OldCopies
+    from napari_unet.layers.projects import Projects
+
+
+class Recovery:
+    """Copies that were left behind.
+
+    Parameters
+    ----------
+    projects : Projects
+        Opens them.
+    old_copies : OldCopies
+        Removes them.
+
+    Attributes
+    ----------
+    left : list of Left
+        What there was when `search` was called last, the newest first.
+    """
+
+    changed = Signal()  # what is left behind
+
+    def __init__(self, projects: Projects, old_copies: OldCopies) -> None:
+        self._projects, self._old_copies = projects, old_copies
+        self.left: list[Left] = []
+        projects.changed.connect(self._on_projects)
+
+    def search(self) -> None:
+        """Find out what programs that are gone have left behind."""
+        self.left, rubbish = left_behind()
+        self._old_copies.remove(rubbish)
+        self.changed.emit()
+
+    def recover(self, left: Left) -> None:
+        """Take up what was left behind: it is opened, and is then not saved yet."""
+        self._projects.open(left.path)
+
+    def discard(self, left: Left) -> None:
+        """Let go of what was left behind, for good."""
+        self._old_copies.discard(Copy.claim(left.path))
+        self.search()
+
+    def close(self) -> None:
+        """Follow no longer."""
+        self._projects.changed.disconnect(self._on_projects)
+
+    def _on_projects(self) -> None:
+        """Search again when a project was opened or saved: what was left behind may be another."""
+        if self.left and not self._projects.busy:
+            self.search()

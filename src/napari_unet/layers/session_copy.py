@@ -1,0 +1,172 @@
+"""The copy of one session that is not saved: what holds it, and the journal that goes on from there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from napari_unet.io.atomic import remove
+from napari_unet.layers.journal import Recorder, Writer
+from napari_unet.layers.old_copies import ignore
+from napari_unet.progress import CancelToken, Stopwatch, drive
+from napari_unet.projects.recovery import Copy, begin_steps, keep_steps, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.projects.project import Project
+
+MAX_QUICK_PIXELS = 2**24
+"""Most pixels of labels of which a copy is made at once, as when the window closes, which waits: about a second."""
+
+MAX_LAST_SECONDS = 5.0
+"""Seconds that a window which closes takes at most to write what has changed in a larger image."""
+
+
+class SessionCopy:
+    """What is kept of a session that nobody has saved.
+
+    Parameters
+    ----------
+    session : LayerSession
+    writer : Writer
+        Writes the journal.
+
+    Attributes
+    ----------
+    copy : Copy or None
+        A state of the session, and journals that go on from it; None: there is nothing to keep.
+    spare : Copy or None
+        Room for a copy, with the pixels of an image that no file has, before there is anything to keep.
+    recorder : Recorder or None
+        Appends to the journal of `copy`.
+    compared : int
+        Number of the hint (see `Autosave`) after which the session was compared with its copy last.
+    prepared, refused : bool
+        Whether a spare copy was begun, and whether the session is too large to be kept.
+    """
+
+    def __init__(self, session: LayerSession, writer: Writer) -> None:
+        self.session, self._writer = session, writer
+        self.copy: Copy | None = None
+        self.spare: Copy | None = None
+        self.recorder: Recorder | None = None
+        self.compared = -1
+        self.prepared = self.refused = False
+
+    @property
+    def target(self) -> Copy | None:
+        """The copy that the next state is written to; None: a new one."""
+        return self.copy or self.spare
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a copy of all can be made while the user waits."""
+        return self.session.corrections.seen.size <= MAX_QUICK_PIXELS
+
+    def next_journal(self) -> int:
+        """Begin a new journal, since a state is about to be written; return its number."""
+        return 1 if self.recorder is None else self.recorder.rotate()
+
+    def go_on(self, copy: Copy) -> None:
+        """Go on with the journal of a copy that was recovered."""
+        self.copy, self.recorder = copy, Recorder(self.session, copy, self._writer)
+
+    def take(self, copy: Copy | None, before: Copy | None) -> Copy | None:
+        """Take note of the copy that was made; return the one that is not needed any more.
+
+        Parameters
+        ----------
+        copy : Copy or None
+            None: none is needed, for the session is saved as it is.
+        before : Copy or None
+            The one that there was when this was begun.
+        """
+        if copy is None:
+            self.end_journal()
+            self.copy = None
+            return None if before is self.spare else before
+        self.copy, self.spare = copy, None
+        if self.recorder is not None and self.recorder.copy is copy:
+            self.recorder.rebased(copy)
+        else:
+            self.recorder = Recorder(self.session, copy, self._writer)
+            if not copy.mark:  # it holds nothing yet
+                corrections, unwritten = self.session.corrections, self.session.unwritten
+                for frame, z in corrections.supervised_planes():
+                    unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), *corrections.box((frame, z)))
+                unwritten.suspect(*(slice(0, n) for n in corrections.shape))
+        return None if before is copy else before
+
+    def end_journal(self) -> None:
+        """Write no journal any more; what was written to it has to be written again."""
+        if self.recorder is not None:
+            self.session.unwritten.add_again(self.recorder.written())
+            self.recorder.close()
+            self.recorder = None
+
+    def finish(self, present: Callable[[LayerSession], Project], *, changed: bool, workers: bool) -> None:
+        """Keep what has changed since, if that takes but a moment: the window closes, or the layers are gone.
+
+        Parameters
+        ----------
+        present : callable
+            Returns the session as it is now.
+        changed : bool
+            Whether anything may have changed since the last copy.
+        workers : bool
+            Whether workers may still write to the copy.
+        """
+        # The window closes and nobody can be told of an error; what was written before stays.
+        if changed:
+            with suppress(Exception):
+                self._keep_last(present, workers=workers)
+        with suppress(Exception):
+            self._write_last(present, workers=workers)
+
+    def release(self) -> None:
+        """Leave the copy behind, for whoever asks next."""
+        copy, self.copy = self.copy, None
+        spare, self.spare = self.spare, None
+        if self.recorder is not None:
+            self.recorder.close()
+            self.recorder = None
+        self._writer.settle()
+        if copy is not None:
+            copy.release()
+        if spare is not None and spare is not copy:
+            remove(spare.discard())
+
+    def _keep_last(self, present: Callable[[LayerSession], Project], *, workers: bool) -> None:
+        """Copy a small image as a whole."""
+        session, before = self.session, self.copy
+        project = present(session)
+        if project.labels.size > MAX_QUICK_PIXELS or why_not(project):
+            return
+        project.journal = 1 if workers else self.next_journal()
+        self._writer.settle()
+        target = None if workers else self.target
+        steps = keep_steps(project, target, session.saved_digest, CancelToken())
+        self.copy = drive(steps, lambda block: block.take(session.labels, session.corrections))
+        if before is not None and self.copy is not before:
+            remove(before.discard())
+
+    def _write_last(self, present: Callable[[LayerSession], Project], *, workers: bool) -> None:
+        """Write what has changed since, of an image that is too large to be copied as a whole now."""
+        unwritten, watch = self.session.unwritten, Stopwatch()
+        if not (unwritten.urgent or unwritten.models) or self.is_quick:
+            return
+        project = present(self.session)
+        if why_not(project):
+            return
+        if self.copy is None and not workers:
+            project.journal = 1
+            self.copy, self.spare = drive(begin_steps(project, self.spare, CancelToken()), ignore), None
+        if self.copy is None:
+            return
+        recorder = self.recorder = self.recorder or Recorder(self.session, self.copy, self._writer)
+        recorder.note_models(project.generations, project.current, project.waiting)
+        while unwritten.urgent and watch.seconds < MAX_LAST_SECONDS:
+            recorder.tick(MAX_LAST_SECONDS, 0.0)
+            self._writer.settle()

@@ -1,0 +1,66 @@
+"""Gives objects one id from slice to slice: found in a worker, and applied plane by plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.corrections.identity import places_of
+from napari_unet.io import spill
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.corrections.corrections import Corrections
+    from napari_unet.layers.jobs import Steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Renaming:
+    """Where objects of one plane have to be given other ids.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Time point and slice.
+    labels, prediction : ndarray of int
+        Indices in the flat plane of the labels, and of what was predicted.
+    ids : dict
+        Old id to new id.
+    """
+
+    plane: tuple[int, int]
+    labels: NDArray[np.intp]
+    prediction: NDArray[np.intp]
+    ids: dict[int, int]
+
+
+def joining_steps(labels: NDArray[Any], corrections: Corrections, *, by_plane: bool) -> Steps:
+    """Return a job that finds which objects of neighbouring slices are one (worker).
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (T, Z, Y, X)
+        Copied when the job begins.
+    corrections : Corrections
+        Of these labels.
+    by_plane : bool
+        Whether it yields a `Renaming` for each plane and returns nothing; else it returns which ids have to be changed.
+    """
+
+    def steps() -> Generator[Renaming, None, dict[int, int]]:
+        copy = spill.zeros(labels.shape, labels.dtype)
+        copy[...] = labels
+        ids = corrections.joins(copy)
+        if not (by_plane and ids):
+            return ids
+        for plane in corrections.planes():
+            found = Renaming(plane, places_of(ids, copy[plane]), places_of(ids, corrections.prediction[plane]), ids)
+            if len(found.labels) or len(found.prediction):
+                yield found
+        return {}
+
+    return steps

@@ -1,0 +1,110 @@
+"""The workspace, the history of models and the changes that wait, each by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hand_made import bright, squares
+from napari_unet.errors import UNetError
+from napari_unet.layers.deferred import DeferredChanges
+from napari_unet.layers.model_history import ModelHistory
+from napari_unet.layers.session import LayerSession
+from napari_unet.layers.workspace import Workspace
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.history import Generation
+
+
+@pytest.fixture
+def history() -> Any:
+    history = ModelHistory()
+    yield history
+    history.close()
+
+
+def learned(name: str) -> Generation:
+    return Generation(bright(name, threshold=len(name) / 10), Verdict(None))
+
+
+def test_a_workspace_needs_no_helper(viewer: Any) -> None:
+    workspace, told = Workspace(viewer), []
+    workspace.layer_chosen.connect(lambda: told.append("layer"))
+    workspace.image_changed.connect(lambda: told.append("image"))
+    workspace.session_closing.connect(lambda session: told.append(session.image.name))
+    layer = viewer.add_image(squares(), name="a")
+    workspace.follow_viewer()
+    assert workspace.layer == layer
+    assert told == ["layer", "image"]
+    session = workspace.adopt(LayerSession(viewer, layer, workspace.image()))
+    assert workspace.session is session
+    assert workspace.layer == layer, "labels belong to their image"
+    viewer.layers.remove(session.labels_layer)
+    assert told == ["layer", "image", "a", "image"]
+    assert workspace.session is None
+    workspace.leave_viewer()
+    workspace.history.close()
+
+
+def test_a_workspace_without_an_image_says_why(viewer: Any) -> None:
+    workspace = Workspace(viewer)
+    workspace.follow_viewer()
+    with pytest.raises(UNetError, match="There is no image"):
+        workspace.image()
+    viewer.add_labels(np.zeros((8, 8), int), name="labels")
+    with pytest.raises(UNetError, match="is no image layer"):
+        workspace.image()
+    workspace.leave_viewer()
+    workspace.history.close()
+
+
+def test_what_waits_stays_in_the_history_when_another_model_is_chosen(history: ModelHistory) -> None:
+    told = []
+    history.none_waits.connect(lambda: told.append(history.waiting))
+    history.choose(bright("chosen"))
+    first, waiting = learned("new"), learned("waits")
+    history.add(first)
+    history.let_wait(waiting)
+    history.choose(bright("other"))
+    assert history.waiting is None
+    assert [one.info.name for one in history.generations] == ["chosen", "new", "waits", "other"]
+    assert history.earlier is first
+    assert told == [None, None]
+
+
+def test_a_chosen_model_that_was_not_learned_from_makes_room(history: ModelHistory) -> None:
+    for name in ("a", "b"):
+        history.choose(bright(name))
+    assert [one.info.name for one in history.generations] == ["b"]
+    assert history.earlier is None
+
+
+def test_only_the_model_in_use_is_in_memory(history: ModelHistory) -> None:
+    history.choose(bright("chosen"))
+    first, second = learned("one"), learned("three")
+    history.add(first)
+    history.add(second)
+    history.parking.settle()
+    assert [one.in_memory is not None for one in history.generations] == [False, False, True]
+    history.use(first)
+    assert history.model is first.in_memory
+    assert history.current == 1
+    assert second.in_memory is None
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_changes_wait_for_a_stroke_and_for_saving(everywhere: bool) -> None:
+    deferred, made = DeferredChanges(), []
+    assert not deferred.defer(lambda: made.append("at once"), everywhere=everywhere)
+    deferred.stroke = True
+    deferred.hold(True)
+    assert deferred.defer(lambda: made.append("later"), everywhere=everywhere)
+    deferred.hold(False)
+    assert not made, "the stroke is not over"
+    deferred.end_stroke()
+    assert made == ["later"]
+    deferred.hold(True)
+    assert deferred.defer(lambda: made.append("saved"), everywhere=everywhere) == everywhere
+    deferred.hold(False)
+    assert made == ["later", *["saved"] * everywhere]
