@@ -502,15 +502,15 @@ def test_a_saved_model_knows_its_fast_mode(viewer, controller):
     controller.segment()
     assert controller.save("mine")
     saved = load_model("mine")
-    assert saved.info.fast is not None
-    assert saved.info.fast.labels_differing <= 1e-4
-    assert controller.model.info.fast == saved.info.fast
+    assert saved.info.fast_mode is not None
+    assert saved.info.fast_mode.labels_differing <= 1e-4
+    assert controller.model.info.fast_mode == saved.info.fast_mode
 
 
 def test_a_model_is_saved_without_an_image_too(viewer, controller):
     controller.choose_model("tiny")
     assert controller.save("mine")
-    assert load_model("mine").info.fast is None
+    assert load_model("mine").info.fast_mode is None
 
 
 def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):

@@ -176,13 +176,13 @@ def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
     field[1][0, 0, 50:60, 50:60] = 99
     samples = split_annotations(model, material_of(field, model)).samples
     net = tiny_net(in_channels=3, out_channels=2)
-    info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "bank": "nuclei"})
+    info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "replay_set": "nuclei"})
     known = Model(net, info)
     mixed = replayed(known, samples, 0.25)
     assert len(mixed) > 20
     total = sum(s.weight for s in mixed)
     assert sum(s.weight for s in mixed[len(samples) :]) == pytest.approx(0.25 * total)
-    assert replayed(Model(net, info.model_copy(update={"bank": "gone"})), samples, 0.25) == samples
+    assert replayed(Model(net, info.model_copy(update={"replay_set": "gone"})), samples, 0.25) == samples
 
 
 def test_a_model_that_is_wrong_about_most_is_astray(field, model):

@@ -11,7 +11,7 @@ from napari_unet.objects.decode import Decoding, decode_instances
 from napari_unet.objects.flows import FLOWS, carried, flow_field, grouped
 from napari_unet.objects.targets import known_maps, target_maps
 
-DECODING = Decoding(seeds="flows", smoothing=0, meeting=1, min_size=0)
+DECODING = Decoding(seeds="flows", smoothing=0, sink_radius=1, min_size=0)
 
 
 def outputs(ndim):
@@ -97,7 +97,8 @@ def test_smoothing_carries_on_what_is_held_up():
     maps = maps_of(labels)
     maps[1:] += noise / 2
     rough, smooth = (
-        decode_instances(maps, outputs(2), DECODING.model_copy(update={"smoothing": s, "meeting": 2})) for s in (0, 2)
+        decode_instances(maps, outputs(2), DECODING.model_copy(update={"smoothing": s, "sink_radius": 2}))
+        for s in (0, 2)
     )
     assert rough.max() > 4
     assert smooth.max() == 2

@@ -80,8 +80,8 @@ def test_a_description_that_is_too_large(path):
 
 
 def test_of_a_newer_version(path):
-    changed(path, version=2, state={"an": "object"})
-    refused(path, "a.unetproj was saved by a newer version of this program (format 2; this one reads up to 1). Update")
+    changed(path, version=3, state={"an": "object"})
+    refused(path, "a.unetproj was saved by a newer version of this program (format 3; this one reads up to 2). Update")
 
 
 def test_keys_that_are_not_known_are_ignored(path, sitting):
@@ -95,7 +95,7 @@ def test_keys_that_are_not_known_are_ignored(path, sitting):
     ("field", "value"),
     [
         ("state", "../../etc"), ("state", "/etc"), ("state", "state-7"), ("state", "state-1/.."), ("task", "pickle"),
-        ("last_id", -1), ("last_id", 2**40), ("current", -1), ("parts", {"labels": 10**6}), ("parts", None),
+        ("last_id", -1), ("last_id", 2**40), ("current", -1), ("chunks", {"labels": 10**6}), ("chunks", None),
         ("models", [{"name": "x", "sha256": "0" * 64, "file": "../../x.safetensors"}]), ("models", 3),
         ("models", [{"name": "x", "sha256": "0" * 64}]),
         ("models", [{"name": "x", "sha256": "0" * 64, "shipped": True}]),

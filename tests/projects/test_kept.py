@@ -1,4 +1,4 @@
-"""Files of an earlier version open with all that is in them, and are saved with the names of today: see kept/README.md."""
+"""Files of an earlier version open with all that is in them, and are saved with new names: see kept/README.md."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from napari_unet.models.checkpoint import load_model_file, read_model_info, save_model_file
+from napari_unet.models.header import METADATA_KEY
+from napari_unet.models.info import FORMAT
 from napari_unet.progress import CancelToken
+from napari_unet.projects.description import _VERDICT, VERSION
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, left_behind
 
@@ -106,7 +110,11 @@ def test_a_project_of_a_plane_with_its_pixels_in_it(kept: Path) -> None:
 @pytest.mark.parametrize("name", ["cells", "plane"])
 def test_saved_again_it_is_one_of_today(kept: Path, tmp_path: Path, name: str) -> None:
     project = Project.open(kept / f"{name}.unetproj")
-    again = Project.open(project.save(tmp_path / "again.unetproj"))
+    path = project.save(tmp_path / "again.unetproj")
+    said = json.loads((path / "project.json").read_text())
+    assert said["version"] == VERSION
+    assert not keys(said) & {"glimpse", "newest", "files", "parts", "continued_by", *_VERDICT}
+    again = Project.open(path)
     assert_as_it_was(again, kept / f"{name}.npz")
     assert [one.verdict for one in again.generations] == [one.verdict for one in project.generations]
     assert [one.info for one in again.generations] == [one.info for one in project.generations]
@@ -115,13 +123,14 @@ def test_saved_again_it_is_one_of_today(kept: Path, tmp_path: Path, name: str) -
 def test_a_model_that_was_fine_tuned(kept: Path) -> None:
     info = read_model_info(kept / "learned.safetensors")
     assert load_model_file(kept / "learned.safetensors").sha256() == SECOND
-    assert info.bank == "nuclei"
-    assert info.fast is not None
-    assert (info.fast.halo, info.fast.maps_error, info.fast.labels_differing) == ((2, 2), 0.125, 0.0625)
+    assert info.replay_set == "nuclei"
+    assert info.fast_mode is not None
+    assert (info.fast_mode.halo, info.fast_mode.maps_error, info.fast_mode.labels_differing) == ((2, 2), 0.125, 0.0625)
     assert (info.diameter, round(info.image_diameter or 0, 6)) == (30.0, 14.5)
     assert info.styles == ((0.5, 0.25, 0.125, 0.0625, 0.5, 0.75),)
-    assert info.recipe["another_kind"] is True
-    assert (info.recipe["base_score"], info.recipe["share_of_the_way"]) == (0.5625, 0.6)
+    assert info.recipe["new_domain"] is True
+    assert (info.recipe["base_score"], info.recipe["interpolation"]) == (0.5625, 0.6)
+    assert not {"another_kind", "share_of_the_way"} & set(info.recipe)
     assert (info.recipe["method"], info.recipe["steps"]) == ("fine-tuned on corrections", 4)
     assert [source.name for source in info.training_data] == ["squares", "corrections by the user"]
 
@@ -138,5 +147,9 @@ def test_a_model_that_is_saved_again(kept: Path, name: str) -> None:
     model = load_model_file(kept / f"{name}.safetensors")
     save_model_file(model, kept / "again.safetensors")
     again = load_model_file(kept / "again.safetensors")
+    with safe_open(kept / "again.safetensors", framework="numpy") as file:
+        said = json.loads(file.metadata()[METADATA_KEY])
+    assert said["format"] == FORMAT
+    assert not keys(said) & {"bank", "fast", "min_seed", "meeting", "another_kind", "share_of_the_way"}
     assert again.info == model.info
     assert again.sha256() == model.sha256()

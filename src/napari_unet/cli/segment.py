@@ -102,7 +102,7 @@ def segment(
     sizes = _pixel_size(pixel_size)
     network_file, info = describe_model(model)
     wide = _diameter(diameter, info)
-    if mode is Mode.fast and info.fast is None:
+    if mode is Mode.fast and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     jobs = _plan(inputs, out, file_format, network_file)
     failed = _refused(jobs, maps=maps, overwrite=overwrite)

@@ -95,8 +95,8 @@ def segment(
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}
         "exact": the result is that of one pass over the whole image. "fast": tiles read less around them; how much the
-        result may differ was measured when the model was saved (`model.info.fast`). "auto": exact, unless the other is
-        clearly faster and as good as the same.
+        result may differ was measured when the model was saved (`model.info.fast_mode`). "auto": exact, unless the
+        other is clearly faster and as good as the same.
     tile : int, optional
         Width of the tiles, pixels; the exact result does not depend on it.
     flips : bool

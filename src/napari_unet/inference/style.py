@@ -77,7 +77,7 @@ def with_style(model: Model, images: Sequence[tuple[Image, Sequence[int]]]) -> M
     knew as learned goes on to be so where it sees none of these images at that size.
     """
     info = model.info
-    if info.image_diameter is None or info.bank is None or info.spec.ndim != 2:
+    if info.image_diameter is None or info.replay_set is None or info.spec.ndim != 2:
         return model
     seen = {(id(image), tuple(channels)): (image, channels) for image, channels in images}.values()
     found = [

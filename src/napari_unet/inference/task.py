@@ -215,7 +215,7 @@ def choose_channels(image: Image, model: Model, channel: int | None = None) -> t
 
 def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan]) -> TilingPlan:
     """Return the exact plan, or the one with the smaller halo where that is wanted or clearly worth it."""
-    exact, fast = plan_with(), model.info.fast
+    exact, fast = plan_with(), model.info.fast_mode
     if mode == "exact" or fast is None or len(exact.tiles) == 1:
         return exact
     plan = plan_with(halo=fast.halo)

@@ -20,18 +20,17 @@ class Fingerprint:
     Attributes
     ----------
     path : Path
-    newest : int
-        When any of them was last written, nanoseconds.
-    size : int
-        Bytes of all together.
-    files : int
-        How many there are.
+    modified_ns : int
+        When any of them was last written: nanoseconds since 1970.
+    size_bytes : int
+        Of all together.
+    n_files : int
     """
 
     path: Path
-    newest: int
-    size: int
-    files: int
+    modified_ns: int
+    size_bytes: int
+    n_files: int
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:

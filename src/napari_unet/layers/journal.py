@@ -277,7 +277,7 @@ class Recorder:
 
 def about_blocks(corrections: Corrections) -> dict[str, Any]:
     """Return what is noted with every block."""
-    return {"last_id": corrections.last_id, "zero": corrections.zero_is_background}
+    return {"last_id": corrections.last_id, "zero_is_background": corrections.zero_is_background}
 
 
 class Writer:

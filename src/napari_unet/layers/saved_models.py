@@ -49,7 +49,7 @@ class SavedModels:
     def _measure(self, model: Model, name: str) -> None:
         """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
         desk = self._controller
-        if model.info.fast is not None or desk.session is None:
+        if model.info.fast_mode is not None or desk.session is None:
             return
         steps = once(partial(with_fast_mode, model, [desk.session.image]))
 

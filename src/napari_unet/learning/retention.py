@@ -123,7 +123,7 @@ def between(model: Model, better: Model, share: float) -> Model:
     for name, value in net.state_dict().items():
         if value.dtype.is_floating_point:
             value.lerp_(before[name], 1 - share)
-    return _noted(Model(net, better.info), share_of_the_way=share)
+    return _noted(Model(net, better.info), interpolation=share)
 
 
 def _noted(model: Model, **facts: float) -> Model:

@@ -10,10 +10,12 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelFileError
+from napari_unet.io.renamed import Key, Value, up_to_date
 from napari_unet.models.info import FORMAT, ModelInfo
 
 if TYPE_CHECKING:
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_KEY = "napari_unet"
+"""Key, in the metadata of a safetensors file, of the description."""
+
+RENAMED = (
+    Key(2, "bank", "replay_set"),
+    Key(2, "fast", "fast_mode"),
+    Key(2, "decoding.min_seed", None),
+    Key(2, "decoding.meeting", "sink_radius"),
+    Key(2, "recipe.another_kind", "new_domain"),
+    Key(2, "recipe.share_of_the_way", "interpolation"),
+    Value(2, "recipe.method", "from nothing", "from scratch"),
+)
+"""Names in the description of a model that earlier versions of the format do not have."""
+
+VERSION = int(FORMAT.split("/")[1])
 _MAX_HEADER = 16 * 2**20
 
 
@@ -45,11 +61,33 @@ def read_model_info(path: Path) -> ModelInfo:
             f"{path.name} holds weights, but not the description that models of this program have ({FORMAT})."
         )
     try:
+        version = _version(text)
+        if version > VERSION:
+            raise ModelFileError(
+                f"{path.name} was saved by a newer version of this program (format {version}; this one reads up to "
+                f"{VERSION}). Update napari-unet-interactive to use it."
+            )
+        if version < VERSION:
+            document = up_to_date(from_json(text), version, RENAMED)
+            return ModelInfo.model_validate(document | {"format": FORMAT})
         return ModelInfo.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "description"
         raise ModelFileError(f"The description in {path.name} is not valid: {where}: {first['msg']}.") from error
+
+
+class _Head(BaseModel):
+    """What every version of the description has."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: str = Field(FORMAT, pattern=r"^napari-unet/[1-9]\d{0,5}$")
+
+
+def _version(text: str) -> int:
+    """Return the version of the format of a description; raise `ValidationError` if it says none."""
+    return int(_Head.model_validate_json(text).format.split("/")[1])
 
 
 def check_header(path: Path) -> None:

@@ -13,10 +13,10 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.flows import FLOWS
 
-FORMAT: Final = "napari-unet/1"
+FORMAT: Final = "napari-unet/2"
 
-FROM_SCRATCH: Final = "from nothing"
-"""Method, in its recipe, of a model that knows nothing but what its user painted."""
+FROM_SCRATCH: Final = "from scratch"
+"""Value of "method" in the recipe of a model that has learned from nothing but what its user painted."""
 
 MAX_HALO: Final = 8192
 """Pixels read around a tile; the widest network there may be depends on about as many."""
@@ -84,8 +84,8 @@ class ModelInfo(BaseModel):
         How intensities are brought to the network's range.
     decoding : Decoding
         How maps become labels.
-    fast : FastMode, optional
-        The smaller halo that segmenting may do with, and what that costs. None: not measured, or there is none.
+    fast_mode : FastMode, optional
+        A smaller halo that is enough in practice, and the error that it makes. None: not measured, or there is none.
     training_data : tuple of DataSource
         What it was trained on, and under which licence.
     recipe : dict
@@ -94,17 +94,18 @@ class ModelInfo(BaseModel):
         What was measured: name -> value.
     licence : str
         Licence of the weights.
-    bank : str, optional
-        Name of the shipped model whose training patches it carries along; see `models.bank`.
+    replay_set : str, optional
+        Name of the shipped model whose replay set is learned again with the corrections; see `models.replay_set`.
     parent : str, optional
         Name and SHA-256 of the model that this one was fine-tuned from.
     styles : tuple of tuple of float
-        How the images that it has learned since look to it, if it is used to the size of their objects; see `kinds`.
+        Styles (`inference.style`) of the images that it was fine-tuned on, if `image_diameter` is the size of their
+        objects.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["napari-unet/1"] = FORMAT
+    format: Literal["napari-unet/2"] = FORMAT
     name: str = Field(min_length=1, max_length=120)
     description: str = ""
     spec: UNetSpec
@@ -117,12 +118,12 @@ class ModelInfo(BaseModel):
     image_diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
-    fast: FastMode | None = None
+    fast_mode: FastMode | None = None
     training_data: tuple[DataSource, ...] = ()
     recipe: dict[str, str | int | float | bool | None] = {}
     scores: dict[str, float] = {}
     licence: str = "unknown"
-    bank: str | None = Field(None, pattern=r"^[\w-]+$")
+    replay_set: str | None = Field(None, pattern=r"^[\w-]+$")
     parent: str | None = None
     styles: tuple[tuple[float, ...], ...] = ()
 
@@ -147,11 +148,12 @@ class ModelInfo(BaseModel):
             raise ValueError("the objects' diameter in the images is given, but not the one that the network works at")
         if any(len(style) != self.spec.features * (2 ** (self.spec.levels + 1) - 1) for style in self.styles):
             raise ValueError("a style is not as long as the network has feature maps on its way down")
-        if self.fast is not None and (
-            len(self.fast.halo) != self.spec.ndim or not all(1 <= width <= MAX_HALO for width in self.fast.halo)
+        if self.fast_mode is not None and (
+            len(self.fast_mode.halo) != self.spec.ndim
+            or not all(1 <= width <= MAX_HALO for width in self.fast_mode.halo)
         ):
             raise ValueError(
-                f"the halo {self.fast.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
+                f"the halo {self.fast_mode.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
             )
         if any(not all(map(math.isfinite, style)) for style in self.styles):
             raise ValueError("a style holds what is no number")

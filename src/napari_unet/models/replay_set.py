@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_unet.models.model import Model
 
-SUFFIX = ".bank.npz"
+SUFFIX = ".replay_set.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +47,10 @@ def replay_set_path(name: str) -> Path:
 
 def base_data(model: Model) -> list[ReplayPatch]:
     """Return what a model carries along of the data that the first one of its line was trained on."""
-    if model.info.bank is None:
+    if model.info.replay_set is None:
         return []
     try:
-        return load_replay_set(model.info.bank)
+        return load_replay_set(model.info.replay_set)
     except ModelFileError:  # a model from elsewhere, whose bank is not here
         return []
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from napari_unet.objects.basins import prominent_basins
@@ -35,9 +35,9 @@ class Decoding(BaseModel):
         A middle that is not as high starts no object beside another one. Not used with flows.
     smoothing : float
         Standard deviation, in pixels, of the Gaussian that smooths the maps that separate objects.
-    meeting : int
-        Pixels around a place that pixels are carried to by a flow field, within which others belong to it. Only used
-        with flows.
+    sink_radius : int
+        Pixels around the end of a path along the flow field within which the ends of other paths belong to the same
+        object. Only used with flows.
     min_size : int
         Objects of fewer pixels are dropped.
     """
@@ -49,14 +49,8 @@ class Decoding(BaseModel):
     prominence: float = Field(0.1, ge=0, lt=1)
     seed_threshold: float = Field(0.3, ge=0, lt=1)
     smoothing: float = Field(1.0, ge=0, le=100)
-    meeting: int = Field(2, ge=0, le=100)
+    sink_radius: int = Field(2, ge=0, le=100)
     min_size: int = Field(12, ge=0, le=10**9)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_retired(cls, data: Any) -> Any:
-        """Leave out what models of before may say: how small a region above the threshold was dropped."""
-        return {k: v for k, v in data.items() if k != "min_seed"} if isinstance(data, dict) else data
 
     def needs(self, ndim: int) -> tuple[str, ...]:
         """Return the names of the maps that separate touching objects."""
@@ -104,8 +98,8 @@ def decode_instances(
         # Lengths are the network's, and here they are as many pixels: not the same along all axes.
         pixels = [1 / z for z in zoom or (1.0,) * mask.ndim]
         flows = np.stack([p * (2 * named[name] - 1) for p, name in zip(pixels, FLOWS[mask.ndim], strict=True)])
-        smoothing, meeting = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.meeting))
-        return drop_small(grouped(flows, mask, smoothing, meeting), decoding.at_scale(zoom).min_size)
+        smoothing, sink_radius = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.sink_radius))
+        return drop_small(grouped(flows, mask, smoothing, sink_radius), decoding.at_scale(zoom).min_size)
     decoding = decoding.at_scale(zoom)
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:

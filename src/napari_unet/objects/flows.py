@@ -174,7 +174,7 @@ def grouped(
     flows: NDArray[np.float32],
     mask: NDArray[np.bool_],
     smoothing: Sequence[float] = (),
-    meeting: Sequence[float] = (),
+    sink_radius: Sequence[float] = (),
 ) -> NDArray[np.int32]:
     """Return one id for the pixels of a mask that are carried to the same place.
 
@@ -186,7 +186,7 @@ def grouped(
     smoothing : sequence of float
         Standard deviation, along each axis, of the Gaussian that smooths the field; none if it is empty. Where a
         network is unsure, vectors of all directions would else hold pixels up on their way.
-    meeting : sequence of float
+    sink_radius : sequence of float
         How far around a place, along each axis, others belong to it; rounded. Not at all if it is empty.
 
     Returns
@@ -199,7 +199,7 @@ def grouped(
     ends = tuple(np.argwhere(mask).T + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
     places = np.zeros(mask.shape, np.uint8)
     places[ends] = 1
-    for axis, reach in enumerate(meeting):
+    for axis, reach in enumerate(sink_radius):
         places = ndimage.maximum_filter1d(places, 2 * round(reach) + 1, axis)
     labels = np.zeros(mask.shape, np.int32)
     labels[mask] = ndimage.label(places, np.ones((3,) * mask.ndim))[0][ends]

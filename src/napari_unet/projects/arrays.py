@@ -102,7 +102,7 @@ class Tally:
 class Written:
     """What was written: stored chunks of each array, what is in them, and digests of blocks with a person's work."""
 
-    parts: dict[str, int]
+    chunks: dict[str, int]
     tally: Tally = field(default_factory=Tally)
     own: dict[Key, bytes] = field(default_factory=dict)
 
@@ -149,7 +149,7 @@ def write_steps(
         for name, values in zip(_ARRAYS, (labels, prediction, codes), strict=True):
             if np.any(values):
                 arrays[name][index] = values
-    written.parts = {name: int(array.nchunks_initialized) for name, array in arrays.items()}
+    written.chunks = {name: int(array.nchunks_initialized) for name, array in arrays.items()}
     return written
 
 

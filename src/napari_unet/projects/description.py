@@ -6,9 +6,11 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
+from napari_unet.io.renamed import Key, up_to_date
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +20,22 @@ SUFFIX = ".unetproj"
 
 FILE = "project.json"
 FORMAT: Final = "napari-unet-project"
-VERSION = 1
+VERSION = 2
+_VERDICT: dict[str, str] = {}
+"""Fields of `learning.gate.Verdict`, which has one in each model: old name -> new name; those within others first."""
+
+RENAMED = (
+    Key(2, "image.glimpse", "sampled_sha256"),
+    Key(2, "image.newest", "modified_ns"),
+    Key(2, "image.size", "size_bytes"),
+    Key(2, "image.files", "n_files"),
+    Key(2, "parts", "chunks"),
+    Key(2, "continued_by", "first_journal"),
+    Key(2, "zero", "zero_is_background"),
+    *(Key(2, f"{model}.verdict.{old}", new) for model in ("models.*", "waiting") for old, new in _VERDICT.items()),
+)
+"""Names in `project.json`, and in the heads of a journal's records, that earlier versions of the format do not have."""
+
 PROVENANCE = {"predicted": 1, "corrected": 2, "reviewed": 4}
 """What the numbers in `provenance.zarr` are the sums of; 0: the program has not looked there yet."""
 
@@ -52,10 +69,10 @@ class ImageReference(_Part):
         From the project's folder, or absolute where there is no such way.
     absolute : str, optional
         Where it is if only the project was moved. None: the pixels lie in the project.
-    newest, size, files : int
+    modified_ns, size_bytes, n_files : int
         What the file system told of it, as in `io.fingerprint`.
-    glimpse : str
-        SHA-256 of a few places of its pixels: a copy of a file has another time, but the same pixels.
+    sampled_sha256 : str
+        SHA-256 of a few windows of its pixels: a copy of a file has another time, but the same pixels.
     file_channel : int, optional
         Channel of the file that was worked on; None: all of the file.
     axes : str
@@ -75,10 +92,10 @@ class ImageReference(_Part):
 
     path: str = Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
     absolute: str | None = Field(None, min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
-    newest: int
-    size: Count
-    files: Count
-    glimpse: str = Field(max_length=64)
+    modified_ns: int
+    size_bytes: Count
+    n_files: Count
+    sampled_sha256: str = Field(max_length=64)
     file_channel: Count | None = None
     axes: str = Field(pattern=r"^[TCZYX]{2,5}$")
     shape: tuple[Annotated[int, Field(gt=0, lt=2**48)], ...]
@@ -146,18 +163,18 @@ class Description(_Part):
         Objects were numbered up to here.
     state : str
         Name of the folder in which arrays and weights lie.
-    parts : dict
-        How many chunks of each array are stored: fewer would be taken for empty ones.
+    chunks : dict
+        How many chunks of each array are stored: chunks that are missing would be read as zeros.
     provenance : dict
         What the numbers in `provenance.zarr` are the sums of.
     counts : Counts
     models : tuple of ModelReference
         All that were in use since one was chosen, the first of them first.
     current : int
-        Place of the one in use.
+        Index of the one in use.
     waiting : ModelReference, optional
         One of which the user has not decided yet whether it is used.
-    continued_by : int, optional
+    first_journal : int, optional
         Number of the first journal that goes on from this state (`projects.journal`), which lies beside the project.
         None: nothing goes on from it.
     """
@@ -172,13 +189,13 @@ class Description(_Part):
     zero_is_background: bool = True
     last_id: int = Field(0, ge=0, lt=2**31)
     state: str = Field(pattern=r"^state-\d{1,9}$")
-    parts: dict[str, Count]
+    chunks: dict[str, Count]
     provenance: dict[str, int] = PROVENANCE
     counts: Counts = Counts()
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
     waiting: ModelReference | None = None
-    continued_by: Count | None = None
+    first_journal: Count | None = None
 
 
 class Noted(_Part):
@@ -192,7 +209,7 @@ class Noted(_Part):
 
 class _Head(_Part):
     format: str = ""
-    version: int = 0
+    version: int = Field(1, ge=1)
 
 
 def is_project(path: Path) -> bool:
@@ -229,6 +246,8 @@ def read_description(folder: Path) -> Description:
                 f"{folder.name} was saved by a newer version of this program (format {head.version}; this one reads "
                 f"up to {VERSION}). Update napari-unet-interactive to open it."
             )
+        if head.version < VERSION:
+            return Description.model_validate(up_to_date(from_json(text), head.version, RENAMED) | {"version": VERSION})
         return Description.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]

@@ -25,7 +25,7 @@ COPY = re.compile(r"image-\d{1,9}\.zarr")
 """Name of a copy in the folder of a project; its axes are in the order T, C, Z, Y, X."""
 
 _WINDOW = 512
-"""Most pixels across of a place that is looked at to tell whether two images are the same."""
+"""Most pixels across of the windows that are hashed to tell whether two images are the same."""
 
 
 def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Path | None = None) -> ImageReference:
@@ -49,26 +49,26 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
     FileFormatError
         If the pixels cannot be read or written.
     """
-    seen = glimpse(image)
-    found = _found_in(image, seen, source, folder)
+    sampled = sampled_sha256(image)
+    found = _found_in(image, sampled, source, folder)
     if found is None:
         if ready is not None and ready.is_dir():
             os.replace(ready, copy)
         else:
             copy_pixels(image, copy)
-        path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
+        path, absolute, channel, fingerprint = copy.name, None, None, Fingerprint.of(copy)
     else:
         source, channel = found
-        mark = Fingerprint.of(source)
+        fingerprint = Fingerprint.of(source)
         path, absolute = _way(source, folder), None if folder.resolve() in source.parents else str(source)
     size = image.pixel_size
     return ImageReference(
         path=path,
         absolute=absolute,
-        newest=mark.newest,
-        size=mark.size,
-        files=mark.files,
-        glimpse=seen,
+        modified_ns=fingerprint.modified_ns,
+        size_bytes=fingerprint.size_bytes,
+        n_files=fingerprint.n_files,
+        sampled_sha256=sampled,
         file_channel=channel,
         axes=image.axes,
         shape=tuple(int(n) for n in image.data.shape),
@@ -105,11 +105,11 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
     FileFormatError, ImageError
         If it cannot be read, or is another one.
     """
-    path, mark = None, None
+    path, fingerprint = None, None
     if given is None or isinstance(given, str | os.PathLike):
         path = _place(reference, folder) if given is None else Path(given).resolve()
         data, damage, placement = _pixels(path, reference, given)
-        name, mark = path.name, Fingerprint.of(path)
+        name, fingerprint = path.name, Fingerprint.of(path)
     else:
         data, damage, name = (given.data, given.damage, given.name) if isinstance(given, Image) else (given, None, "It")
         data = data if hasattr(data, "shape") else np.asarray(data)
@@ -132,12 +132,12 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         source=None if isinstance(data, np.ndarray) else path,
         placement=placement,
     )
-    same = mark is not None and (mark.newest, mark.size, mark.files) == (
-        reference.newest,
-        reference.size,
-        reference.files,
+    unchanged = fingerprint is not None and (fingerprint.modified_ns, fingerprint.size_bytes, fingerprint.n_files) == (
+        reference.modified_ns,
+        reference.size_bytes,
+        reference.n_files,
     )
-    if same or glimpse(image) == reference.glimpse:
+    if unchanged or sampled_sha256(image) == reference.sampled_sha256:
         return image, path, ""
     return image, path, f"{name} has changed since {folder.name} was saved: look whether the labels still fit."
 
@@ -170,7 +170,7 @@ def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, 
     return _channel(image, reference.file_channel), image.damage, image.placement
 
 
-def _found_in(image: Image, seen: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
+def _found_in(image: Image, sampled: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
     """Return the file that holds the pixels of an image, and which of its channels they are (None: all of it)."""
     if source is None:
         return None
@@ -180,21 +180,21 @@ def _found_in(image: Image, seen: str, source: Path | None, folder: Path) -> tup
     try:
         stored = read_image(source, tolerant=True)
         if source.parent == folder.resolve() and COPY.fullmatch(source.name):
-            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, seen)
+            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, sampled)
             return (source, None) if fits else None
-        if _same(stored.data, image, seen):
+        if _same(stored.data, image, sampled):
             return source, None
         for channel in range(stored.n_channels if "C" in stored.axes else 0):
-            if _same(_channel(stored, channel), image, seen):
+            if _same(_channel(stored, channel), image, sampled):
                 return source, channel
     except (UNetError, OSError, ValueError):  # of a kind that is not read here, or gone
         return None
     return None
 
 
-def _same(data: Any, image: Image, seen: str) -> bool:
+def _same(data: Any, image: Image, sampled: str) -> bool:
     """Whether some pixels are those of an image, as far as a few places tell."""
-    return tuple(data.shape) == tuple(image.data.shape) and glimpse(Image(data, image.axes)) == seen
+    return tuple(data.shape) == tuple(image.data.shape) and sampled_sha256(Image(data, image.axes)) == sampled
 
 
 def _channel(image: Image, channel: int) -> Any:
@@ -215,8 +215,8 @@ def _way(source: Path, folder: Path) -> str:
         return str(source)
 
 
-def glimpse(image: Image) -> str:
-    """Return a hash of the middle of the first, the middle and the last plane."""
+def sampled_sha256(image: Image) -> str:
+    """Return a SHA-256 of the middle of the first, the middle and the last plane: quick, also for a large image."""
     digest = hashlib.sha256()
     for frame, z in _planes(image):
         y, x = (slice(max(0, (n - _WINDOW) // 2), (n + _WINDOW) // 2) for n in image.space[1:])

@@ -22,6 +22,8 @@ import numpy as np
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io import spill
+from napari_unet.io.renamed import up_to_date
+from napari_unet.projects.description import RENAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +44,8 @@ MIN_FREE = 2**27
 """Bytes that have to be free on the disk: a journal must not be what fills it."""
 
 _HEADER = struct.Struct("<4sIQ16s")
-_MAGIC = b"UNJ1"
+_MAGIC = b"UNJ2"
+_MAGICS = {b"UNJ1": 1, _MAGIC: 2}  # version of the format by the first bytes of a record
 _MAX_HEAD = 2**24
 _NAME = re.compile(r"journal-(\d{1,9})\.bin")
 
@@ -239,7 +242,7 @@ class Played:
             ):
                 target[part] = values
         corrections.last_id = max(corrections.last_id, int(self.about.get("last_id", 0)))
-        corrections.zero_is_background = bool(self.about.get("zero", corrections.zero_is_background))
+        corrections.zero_is_background = bool(self.about.get("zero_is_background", corrections.zero_is_background))
 
     def widened(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Return labels of a type that the blocks fit into."""
@@ -286,12 +289,12 @@ def _records(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
                 return
             magic, n_text, n_body, checksum = _HEADER.unpack(start)
             offset = file.tell() + n_text
-            if magic != _MAGIC or n_text > _MAX_HEAD or offset + n_body > total:
+            if magic not in _MAGICS or n_text > _MAX_HEAD or offset + n_body > total:
                 return
             text, body = file.read(n_text), file.read(n_body)
             if _checksum(text, body) != checksum:
                 return
-            yield json.loads(text), offset, n_body
+            yield up_to_date(json.loads(text), _MAGICS[magic], RENAMED), offset, n_body
 
 
 def _checksum(text: bytes, body: bytes) -> bytes:

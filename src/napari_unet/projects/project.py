@@ -282,7 +282,7 @@ class Project:
             dtype = np.dtype(self.labels.dtype)
             written = yield from write_steps(state.folder, self.image, dtype, cancel, empty=empty)
             if self.attention is not None and self.attention.anything:
-                written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
+                written.chunks[ATTENTION] = write_attention(state.folder, self.attention.known())
             references = write_models(models, state.folder)
             description = Description(
                 program=__version__,
@@ -293,7 +293,7 @@ class Project:
                 zero_is_background=self.corrections.zero_is_background,
                 last_id=self.corrections.last_id,
                 state=state.folder.name,
-                parts=written.parts,
+                chunks=written.chunks,
                 counts=Counts(
                     corrected=written.tally.corrected,
                     reviewed=written.tally.reviewed,
@@ -302,7 +302,7 @@ class Project:
                 models=references[: len(self.generations)],
                 current=self.current,
                 waiting=references[-1] if self.waiting is not None else None,
-                continued_by=self.journal,
+                first_journal=self.journal,
             )
             cancel.check()
             state.flush()
@@ -361,9 +361,9 @@ class Project:
             shape = (found.n_frames, *found.space)
             corrections = Corrections(shape, instances=said.task == "instances")
             corrections.zero_is_background, corrections.last_id = said.zero_is_background, said.last_id
-            labels = read_arrays(state, found, corrections, said.parts, cancel, tell)
-            if said.continued_by is not None:
-                played = play(folder.parent, said.continued_by)
+            labels = read_arrays(state, found, corrections, said.chunks, cancel, tell)
+            if said.first_journal is not None:
+                played = play(folder.parent, said.first_journal)
                 labels = played.widened(labels)
                 played.apply(found.canonical_labels(labels), corrections)
                 said, models_at = _with_models(said, played, folder.parent, state)
@@ -388,9 +388,9 @@ class Project:
             channel=said.channel,
             image_path=image_path,
         )
-        if ATTENTION in said.parts:
+        if ATTENTION in said.chunks:
             try:
-                known = read_attention(state, Attention.layout(corrections.shape), said.parts[ATTENTION])
+                known = read_attention(state, Attention.layout(corrections.shape), said.chunks[ATTENTION])
                 project.attention = Attention.restored(corrections.shape, known, project.model or project)
             except UNetError:  # it can be found anew
                 note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()

@@ -25,7 +25,7 @@ from napari_unet.io.atomic import reason, remove
 from napari_unet.io.lock import Lock
 from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
-from napari_unet.projects.images import COPY, copy_pixels, glimpse
+from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
 from napari_unet.projects.journal import Journal, journals
 from napari_unet.projects.project import Project
 
@@ -50,7 +50,8 @@ ROOM = 2**30
 """Bytes that have to be free on the disk: a copy must not be what fills it."""
 
 _LONGEST = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
-_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "sitting.json", ".gone", "pixels.zarr"
+_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "session.json", ".gone", "pixels.zarr"
+_NOTE_BEFORE = "sitting.json"  # as earlier versions of the program called it
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
 
 
@@ -103,7 +104,7 @@ class Copy:
         self.path, self.mark, self._lock = path, "", lock
         self.blocks: dict[Key, bytes] = {}
         self.journal = 0
-        self._glimpse = ""  # of the pixels in `_PIXELS`
+        self._sampled = ""  # of the pixels in `_PIXELS`
 
     @property
     def folder(self) -> Path:
@@ -122,7 +123,7 @@ class Copy:
     def prepare(self, project: Project) -> Copy:
         """Copy the pixels of an image that no file has, which may take a while, before there is a state to write."""
         copy_pixels(project.image, self.folder / _PIXELS)
-        self._glimpse = glimpse(project.image)
+        self._sampled = sampled_sha256(project.image)
         return self
 
     @classmethod
@@ -175,7 +176,7 @@ class Copy:
             pixels = read_description(self.path).image.path
             if COPY.fullmatch(pixels):  # those that no file has; they need not be written anew each time
                 project.image_path = self.path / pixels
-        ready = self.folder / _PIXELS if self._glimpse and self._glimpse == glimpse(project.image) else None
+        ready = self.folder / _PIXELS if self._sampled and self._sampled == sampled_sha256(project.image) else None
         yield from project.save_steps(self.path, overwrite=True, cancel=cancel, empty=empty, pixels=ready)
         self.mark = project.saved_mark.digest if project.saved_mark and not empty else ""
         self.blocks, self.journal = project.saved_blocks, project.journal or 0
@@ -193,7 +194,7 @@ class Copy:
         if project.image_path is not None and self.path in project.image_path.parents:
             project.image, project.image_path = _in_hand(project.image, cancel), None
         self.mark, project.path = project.mark(cancel).digest, self._saved_as()
-        self.journal = read_description(self.path).continued_by or 0
+        self.journal = read_description(self.path).first_journal or 0
         return project
 
     def release(self) -> None:
@@ -215,7 +216,8 @@ class Copy:
 
     def _saved_as(self) -> Path | None:
         with suppress(OSError, ValidationError):
-            note = _Note.model_validate_json((self.path.parent / _NOTE).read_bytes())
+            file = self.folder / _NOTE
+            note = _Note.model_validate_json((file if file.exists() else self.folder / _NOTE_BEFORE).read_bytes())
             if note.saved_as is not None and note.saved and note.saved == _saved(Path(note.saved_as)):
                 return Path(note.saved_as)
         return None
@@ -234,7 +236,7 @@ def is_copy(path: Path) -> bool:
 def file_name(name: str) -> str:
     """Return a name, without an ending, that a file may have on every system."""
     allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "sitting"
+    return allowed.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "untitled"
 
 
 def why_not(project: Project) -> str:
