@@ -13,7 +13,7 @@ from napari_unet.errors import Cancelled
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 
-SETTLED = 3.0
+MIN_ELAPSED = 3.0
 """Seconds from the beginning of a job until its mean pace tells something: first steps take several times as long."""
 
 
@@ -58,7 +58,7 @@ class Progress:
         """Seconds left, estimated from the mean pace if nothing better is known; None in the first seconds."""
         if self.left is not None:
             return self.left
-        if not self.fraction or self.elapsed < SETTLED:
+        if not self.fraction or self.elapsed < MIN_ELAPSED:
             return None
         return self.elapsed / self.fraction * (1 - self.fraction)
 

@@ -244,14 +244,14 @@ def test_a_disk_that_is_full_is_told_once(desk: Any, monkeypatch: pytest.MonkeyP
     paint(desk, 50)
     noted(desk)
     said = len(desk.messages)
-    monkeypatch.setattr(records, "MIN_FREE", 2**80)
+    monkeypatch.setattr(records, "MIN_FREE_BYTES", 2**80)
     for value in (51, 52):
         paint(desk, value, 1)
         noted(desk)
     texts = [message.text for message in desk.messages[said:]]
     assert len(texts) == 1
     assert "the disk is full" in texts[0]
-    monkeypatch.setattr(records, "MIN_FREE", 0)
+    monkeypatch.setattr(records, "MIN_FREE_BYTES", 0)
     desk.session.recorder._since_problem.leave_out(-3600)
     noted(desk)
     same_own(desk, killed(desk))
@@ -274,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(desk: Any) -> None:
 
 
 def test_what_is_too_large_is_told_once(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "LARGEST", 1000)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
     said = len(desk.messages)
     for value in (50, 51):
         paint(desk, value)

@@ -180,7 +180,7 @@ def test_planes_in_which_nothing_is_take_no_room(tmp_path):
 
 def test_arrays_larger_than_a_share_of_the_memory_are_read_into_files(sitting, tmp_path, monkeypatch):
     path = sitting.save(tmp_path / "a.unetproj")
-    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 0)
     opened = Project.open(path)
     base = opened.labels
     while base.base is not None and not isinstance(base, np.memmap):

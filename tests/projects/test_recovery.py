@@ -128,7 +128,7 @@ def test_stopped_or_failed_nothing_is_left_of_a_new_one(sitting: Project, monkey
     with pytest.raises(Cancelled):
         next(steps)
     assert files() == []
-    usage = namedtuple("usage", "total used free")(10**12, 10**12, recovery.ROOM - 1)
+    usage = namedtuple("usage", "total used free")(10**12, 10**12, recovery.MIN_FREE_BYTES - 1)
     monkeypatch.setattr(recovery.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(FileFormatError, match="less than 1 GB free"):
         keep(sitting)
@@ -153,9 +153,9 @@ def test_pixels_that_no_file_has_are_copied_once(tmp_path: Path) -> None:
 
 def test_no_copies_of_what_is_too_large(sitting: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert recovery.why_not(sitting) == ""
-    monkeypatch.setattr(recovery, "LARGEST", sitting.labels.nbytes - 1)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", sitting.labels.nbytes - 1)
     assert "too large" in recovery.why_not(sitting)
-    monkeypatch.setattr(recovery, "LARGEST", 10**6)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 10**6)
     large = Image(np.zeros((2000, 1000), np.uint8), "YX")
     assert "too large" in recovery.why_not(Project(large, np.zeros((2000, 1000), bool)))
 
@@ -204,7 +204,7 @@ time.sleep(600)
 
 def test_a_handful_is_kept(sitting: Project) -> None:
     copies = []
-    for number in range(recovery.MOST + 2):
+    for number in range(recovery.MIN_KEPT + 2):
         copy = keep(sitting)
         older = copy.path.parent.with_name(f"20200101-00000{number}-1-a")
         copy.path.parent.rename(older)

@@ -36,7 +36,7 @@ NAME = "napari-unet"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
-LARGEST = 10**9
+MAX_INTEGER = 10**9
 """Of any number on the command line that has no range of its own."""
 
 
@@ -160,7 +160,9 @@ def finite(value: float | None) -> float | None:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", autocompletion=complete_device)]
-Series = Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Which image of files that hold several, from 0.")]
+Series = Annotated[
+    int | None, typer.Option(min=0, max=MAX_INTEGER, help="Which image of files that hold several, from 0.")
+]
 
 
 def path_of(text: str | Path) -> Path:

@@ -13,7 +13,7 @@ import typer
 from napari_unet.axes import PixelSize
 from napari_unet.cli.common import (
     INTERRUPTED,
-    LARGEST,
+    MAX_INTEGER,
     Bar,
     Device,
     Json,
@@ -78,7 +78,7 @@ def segment(
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
     series: Series = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Channel to segment, from 0.")] = None,
+    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
         str | None, typer.Option(help="Of the objects, pixels, or auto: found on the image, whatever else is known.")

@@ -11,7 +11,7 @@ import typer
 
 from napari_unet.cli.common import (
     INTERRUPTED,
-    LARGEST,
+    MAX_INTEGER,
     Bar,
     Device,
     Json,
@@ -82,7 +82,7 @@ def train(
         float | None,
         typer.Option(max=60 * 24 * 365, callback=finite, help="Train for so long (default 10, unless --steps)."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Train for so many steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=MAX_INTEGER, help="Train for so many steps.")] = None,
     border: Annotated[
         float,
         typer.Option(min=0, max=1000, callback=finite, help="How much more a seam between objects counts (2015: 10)."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.objects.stitch import SLICE_SHARE, match_ids, numbered, overlaps
+from napari_unet.objects.stitch import MIN_SLICE_IOU, match_ids, numbered, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
@@ -53,7 +53,7 @@ def kept_ids(
     mapping = {new: was for new, was in match_ids(np.where(protected, 0, old), predicted).items() if was not in in_use}
     taken = set(mapping.values()) | in_use | {int(i) for i in np.unique(old[protected])}
     if beside is not None:
-        for new, was in match_ids(beside, predicted, SLICE_SHARE).items():
+        for new, was in match_ids(beside, predicted, MIN_SLICE_IOU).items():
             if new not in mapping and was not in taken:
                 mapping[new] = was
                 taken.add(was)
@@ -92,7 +92,7 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
             for label in np.unique(plane).tolist():
                 slices.setdefault(label, set()).add(z)
         for z in range(1, len(volume)):
-            for new, old in match_ids(volume[z - 1], volume[z], SLICE_SHARE).items():
+            for new, old in match_ids(volume[z - 1], volume[z], MIN_SLICE_IOU).items():
                 a, b = renamed.get(old, old), renamed.get(new, new)
                 if a == b or slices[a] & slices[b] or {a, b} <= touched:
                     continue

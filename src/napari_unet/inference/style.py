@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference.scale import magnification
+from napari_unet.models.cached import cached_per_model
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import measure
-from napari_unet.models.remembered import remembered
 from napari_unet.models.replay_set import base_data
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _as_usual(image: Image, info: ModelInfo) -> bool:
     return bool(np.isclose(here[-1], usual[-1], rtol=1e-3))
 
 
-@remembered
+@cached_per_model
 def _known_styles(model: Model) -> tuple[Style, ...]:
     """Return the styles of what a model carries along of the images that it knew before; none where it is not here."""
     patches = [np.asarray(model.adapt_channels(patch.image), np.float32) for patch in base_data(model)]

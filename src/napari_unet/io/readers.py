@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
-from napari_unet.io.pictures import list_picture_series, read_picture
+from napari_unet.io.rasters import list_raster_series, read_raster
 from napari_unet.io.tiffs import TIFF_SUFFIXES, list_tiff_series, read_tiff
 from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES)
 """Endings of the files and folders that are read, in lower case."""
 
 
@@ -81,7 +81,7 @@ def _read(path: Path, axes: str | None, series: int | None, *, tolerant: bool, i
     kind = _kind(path)
     if kind == "zarr":
         return read_zarr(path, axes, series, tolerant=tolerant)
-    return _guarded(partial(read_tiff if kind == "tiff" else read_picture, indices=indices), path, axes, series)
+    return _guarded(partial(read_tiff if kind == "tiff" else read_raster, indices=indices), path, axes, series)
 
 
 def list_series(path: str | os.PathLike[str]) -> list[Series]:
@@ -95,7 +95,7 @@ def list_series(path: str | os.PathLike[str]) -> list[Series]:
         As for `read_image`.
     """
     path = Path(path)
-    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "picture": list_picture_series}[_kind(path)]
+    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "raster": list_raster_series}[_kind(path)]
     return _guarded(listing, path)
 
 
@@ -126,7 +126,7 @@ def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | 
     return None
 
 
-def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:
+def _kind(path: Path) -> Literal["zarr", "tiff", "raster"]:
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
@@ -138,8 +138,8 @@ def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return "tiff"
-    if suffix in PICTURE_SUFFIXES:
-        return "picture"
+    if suffix in RASTER_SUFFIXES:
+        return "raster"
     raise FileFormatError(
         f"{path.name} is of a kind that is not read here; those that are: {', '.join(SUFFIXES)}. "
         "Save it as OME-TIFF, for example with Fiji."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-SHARE = 1 / 16
+MAX_MEMORY_SHARE = 1 / 16
 """Part of the free memory that one array may take; the labels of an image and what is known of them are four."""
 
 _IN_MEMORY = {"tmpfs", "ramfs"}
@@ -42,7 +42,7 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         If no disk has room for it.
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if size <= SHARE * psutil.virtual_memory().available:
+    if size <= MAX_MEMORY_SHARE * psutil.virtual_memory().available:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=_folder(size)) as file:
         try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".qptiff")
 
 _ALPHA = (1, 2)  # values of the ExtraSamples tag: transparency, with the colours multiplied by it or not
-_LARGEST_PAGE = 256 * 2**20  # bytes; a larger plane is read by its strips
+_MAX_PAGE_BYTES = 256 * 2**20  # bytes; a larger plane is read by its strips
 _SCANNERS = ("svs", "ndpi", "scn", "qpi", "bif", "philips", "avs")  # slides, with small pictures beside the image
 _WHAT = {"A": "angles", "P": "phases", "R": "positions", "H": "lifetimes", "E": "wavelengths", "L": "exposures",
          "V": "events", "M": "mosaic positions"}  # fmt: skip
@@ -220,7 +220,7 @@ def _pixels(series: Any, name: str) -> Any:
         return series.asarray()
     import zarr
 
-    by_page = not series.keyframe.is_tiled and series.keyframe.nbytes <= _LARGEST_PAGE
+    by_page = not series.keyframe.is_tiled and series.keyframe.nbytes <= _MAX_PAGE_BYTES
     store = series.aszarr(level=0, chunkmode="page" if by_page else None)
     return lazy.load(zarr.open_array(store, mode="r"), name, store.close)
 

@@ -15,7 +15,7 @@ from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Checked, Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import resolve_device
-from napari_unet.models.parking import Parking
+from napari_unet.models.offload import DiskOffload
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.training.config import StepReport
 
@@ -57,7 +57,7 @@ class Learner:
         self._history: list[Generation] = []
         self._current: Generation | None = None
         self.waiting: Generation | None = None
-        self.parking = Parking()
+        self.parking = DiskOffload()
         self.changes = Changes(controller.viewer)
         self.preview = False  # whether to show, while it learns, what it makes of the field in view
         self.pause = PauseToken()

@@ -85,7 +85,7 @@ class Segmenter:
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         self._job, self._session = job, session
         self._view = view = View(session)
-        self._untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
+        self._untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         device, overlap = desk.device, (os.cpu_count() or 1) > 2  # of two cores one is the window's
 
         def steps() -> Generator[Any, None, None]:
@@ -191,7 +191,7 @@ class Segmenter:
         desk = self._controller
         if self._untimed is not None and progress.fraction < 1:
             task = self._untimed.timed(desk.device)
-            if task.plan.pace is not None:
+            if task.plan.throughput is not None:
                 self._untimed = None
                 desk.say(f"{_scale(task)}Segmenting: {task}.")
         if progress.note not in ("", job.note):

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST = 50.0
+MAX_BALANCE = 50.0
 """Times that a pixel of the foreground counts at most: a stroke of a few pixels is not worth a whole slice."""
 
 
@@ -65,13 +65,13 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) ->
 def balanced(targets: Tensor, supervised: Tensor, least_foreground: float) -> Tensor:
     """Return how much each pixel counts if foreground, the first map, makes up at least that share of each image.
 
-    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than `MOST` times
+    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than `MAX_BALANCE` times
     as much as before.
     """
     foreground = targets[:, :1] > 0.5
     inside, outside = _of_each(supervised * foreground), _of_each(supervised * ~foreground)
     factor = least_foreground / (1 - least_foreground) * outside / inside.clamp_min(1e-6)
-    factor = factor.clamp(1, MOST).reshape(-1, *[1] * (targets.ndim - 1))
+    factor = factor.clamp(1, MAX_BALANCE).reshape(-1, *[1] * (targets.ndim - 1))
     return torch.where(foreground, supervised * factor, supervised)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from napari_unet.objects.forest import DisjointSets
+from napari_unet.objects.disjoint_sets import DisjointSets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.objects.forest import DisjointSets
+from napari_unet.objects.disjoint_sets import DisjointSets
 from napari_unet.objects.stitch import match_ids
 
 if TYPE_CHECKING:

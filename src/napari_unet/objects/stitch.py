@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SLICE_SHARE = 0.25
+MIN_SLICE_IOU = 0.25
 """Two outlines in neighbouring slices are one object if their intersection over union is more than this."""
 
 _COUNTED = 2**24  # ids up to this one are counted by a table
@@ -139,7 +139,7 @@ def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> 
     return np.asarray(table[labels])
 
 
-def stitch_slices(labels: NDArray[Any], min_share: float = SLICE_SHARE) -> NDArray[np.int32]:
+def stitch_slices(labels: NDArray[Any], min_share: float = MIN_SLICE_IOU) -> NDArray[np.int32]:
     """Return a volume in which an object keeps its id from slice to slice.
 
     Parameters

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WIDTH = 1024
 """Most pixels across of what is copied and stored at a time: a few milliseconds of the window's time."""
 
-_LARGEST_CHUNK = 2**24
+_MAX_CHUNK_PIXELS = 2**24
 """Most pixels of a chunk that is read, whoever wrote it."""
 
 _ARRAYS = ("labels", "prediction", "provenance")
@@ -231,7 +231,7 @@ def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
                 f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
                 f"the shape {shape} and {numbers}."
             )
-        if math.prod(array.chunks) > _LARGEST_CHUNK:
+        if math.prod(array.chunks) > _MAX_CHUNK_PIXELS:
             raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")
         there = int(array.nchunks) - missing_chunks(array)
     except UNetError:

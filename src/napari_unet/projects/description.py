@@ -39,7 +39,7 @@ RENAMED = (
 PROVENANCE = {"predicted": 1, "corrected": 2, "reviewed": 4}
 """What the numbers in `provenance.zarr` are the sums of; 0: the program has not looked there yet."""
 
-_MOST_BYTES = 16 * 2**20
+_MAX_BYTES = 16 * 2**20
 
 
 class _Part(BaseModel):
@@ -232,7 +232,7 @@ def read_description(folder: Path) -> Description:
     try:
         if not file.is_file():
             raise FileFormatError(f"{folder} is not a project: there is no {FILE} in it.")
-        if file.stat().st_size > _MOST_BYTES:
+        if file.stat().st_size > _MAX_BYTES:
             raise FileFormatError(f"{file} is not that of a project: it is too large.")
         text = file.read_bytes()
     except OSError as error:

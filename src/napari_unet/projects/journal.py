@@ -40,7 +40,7 @@ SIDE = 512
 MODELS = "models"
 """Folder, beside the journals, of the models that are named in them."""
 
-MIN_FREE = 2**27
+MIN_FREE_BYTES = 2**27
 """Bytes that have to be free on the disk: a journal must not be what fills it."""
 
 _HEADER = struct.Struct("<4sIQ16s")
@@ -170,7 +170,7 @@ class Journal:
             If the system does not let it be written, or the disk is about to be full.
         """
         text = json.dumps(head, separators=(",", ":")).encode()
-        if shutil.disk_usage(self._folder).free < MIN_FREE + len(body):
+        if shutil.disk_usage(self._folder).free < MIN_FREE_BYTES + len(body):
             raise FileFormatError("the disk is full")
         if self._file is None:
             self._file = (self._folder / f"journal-{self.number}.bin").open("w+b")

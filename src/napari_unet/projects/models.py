@@ -11,7 +11,7 @@ from napari_unet.errors import FileFormatError, ModelFileError
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
 from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.models.parking import linked
+from napari_unet.models.offload import linked
 from napari_unet.models.store import list_models
 from napari_unet.projects.description import ModelReference
 

@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from napari_unet.projects.arrays import Block
     from napari_unet.projects.journal import Content, Key
 
-MOST = 5
+MIN_KEPT = 5
 """So many copies that were left behind are kept in any case, the newest."""
 
-DAYS = 30
+DAYS_KEPT = 30
 """So long all of them are kept; the window tells so."""
 
-LARGEST = 2 * 2**30
+MAX_COPIED_BYTES = 2 * 2**30
 """Bytes: no copies are made of a sitting whose labels, or pixels that no file has, are larger."""
 
-ROOM = 2**30
+MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk: a copy must not be what fills it."""
 
-_LONGEST = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
+_MAX_NAME_BYTES = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
 _LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "session.json", ".gone", "pixels.zarr"
 _NOTE_BEFORE = "sitting.json"  # as earlier versions of the program called it
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
@@ -170,8 +170,10 @@ class Copy:
 
     def save_steps(self, project: Project, cancel: CancelToken, *, empty: bool = False) -> Generator[Block, None, None]:
         """Have it hold the present state of a sitting, all or nothing; see `Project.save_steps`."""
-        if shutil.disk_usage(self.folder).free < ROOM:
-            raise FileFormatError(f"The disk of {recovery_folder()} has less than {ROOM / 2**30:.0f} GB free.")
+        if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES:
+            raise FileFormatError(
+                f"The disk of {recovery_folder()} has less than {MIN_FREE_BYTES / 2**30:.0f} GB free."
+            )
         with suppress(FileFormatError):
             pixels = read_description(self.path).image.path
             if COPY.fullmatch(pixels):  # those that no file has; they need not be written anew each time
@@ -236,16 +238,16 @@ def is_copy(path: Path) -> bool:
 def file_name(name: str) -> str:
     """Return a name, without an ending, that a file may have on every system."""
     allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "untitled"
+    return allowed.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "untitled"
 
 
 def why_not(project: Project) -> str:
     """Return why no copies are made of a sitting; empty: they are."""
     pixels, labels = np.dtype(project.image.data.dtype).itemsize, np.dtype(project.labels.dtype).itemsize
     own = pixels * int(np.prod(project.image.data.shape, dtype=np.int64)) if project.image_path is None else 0
-    if max(own, labels * int(np.prod(project.labels.shape, dtype=np.int64))) <= LARGEST:
+    if max(own, labels * int(np.prod(project.labels.shape, dtype=np.int64))) <= MAX_COPIED_BYTES:
         return ""
-    return f"This image is too large for unsaved work to be kept by itself (over {LARGEST / 2**30:.0f} GB): press Save."
+    return f"This image is too large for unsaved work to be kept by itself (over {MAX_COPIED_BYTES / 2**30:.0f} GB): press Save."
 
 
 def keep_steps(
@@ -333,12 +335,12 @@ def left_behind() -> tuple[list[Left], list[Path]]:
                 copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
                 found.append(copies[0] if copies else folder / "none")
     kept: list[Path] = []
-    oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS):%Y%m%d-%H%M%S}"
+    oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS_KEPT):%Y%m%d-%H%M%S}"
     for path in sorted(found, key=lambda path: path.parent.name, reverse=True):
         copy = Copy.claim(path)
         if copy is None:
             continue
-        if path.exists() and (len(kept) < MOST or path.parent.name >= oldest):
+        if path.exists() and (len(kept) < MIN_KEPT or path.parent.name >= oldest):
             kept.append(path)
         else:
             rubbish.append(copy.discard())

@@ -16,13 +16,13 @@ from napari_unet.nets.blocked import bytes_per_pixel
 if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
-SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
+MAX_MEMORY_SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
 """Part of the free memory that a tile may take. A CPU's and an Apple GPU's is shared with everything else."""
 
-MOST = {2: 2_500_000, 3: 24_000_000}
+MAX_PIXELS = {2: 2_500_000, 3: 24_000_000}
 """Pixels of a tile on a CPU, by the number of spatial axes: a larger one reads hardly less, and takes no less time."""
 
-LEAST = 65_536
+MIN_PIXELS = 65_536
 """Pixels that a tile may always have: where even that is too much, the engine finds out."""
 
 
@@ -37,12 +37,12 @@ def pixel_budget(spec: UNetSpec, device: torch.device) -> int:
         Where it runs.
     """
     if device.type == "cpu":
-        each, most = bytes_per_pixel(spec), MOST[spec.ndim]
+        each, most = bytes_per_pixel(spec), MAX_PIXELS[spec.ndim]
     else:
         # Every activation of the first level at once: both convolutions, the skip, and it joined to the way up; and
         # the libraries of GPUs count elements in 31 bits.
         each, most = 4 * 10 * spec.features, 2**31 // (4 * spec.features)
-    return max(LEAST, min(most, int(SHARE.get(device.type, 0.25) * free_memory(device)) // each))
+    return max(MIN_PIXELS, min(most, int(MAX_MEMORY_SHARE.get(device.type, 0.25) * free_memory(device)) // each))
 
 
 def free_memory(device: torch.device) -> int:

@@ -38,12 +38,12 @@ class TilingPlan:
     ----------
     tiles : TileGrid
         They cover the region once, without overlap.
-    pace : float, optional
+    throughput : float, optional
         Pixels that the network reads in a second; None: not known.
     """
 
     tiles: TileGrid
-    pace: float | None = None
+    throughput: float | None = None
 
     @property
     def spec(self) -> UNetSpec:
@@ -115,7 +115,7 @@ class TilingPlan:
     @property
     def seconds(self) -> float | None:
         """How long it takes, if that is known."""
-        return self.tiles.pixels / self.pace if self.pace else None
+        return self.tiles.pixels / self.throughput if self.throughput else None
 
     def __str__(self) -> str:
         n = len(self.tiles)

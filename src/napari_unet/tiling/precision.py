@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-FAST_ERROR = 1e-2
+MAX_MAPS_ERROR = 1e-2
 """Largest difference of the maps up to which the fast mode is taken without being asked for."""
 
-GAIN = 0.9
+MAX_TIME_RATIO = 0.9
 """Share of the time in full precision below which half precision is worth it."""
 
-WIDTH, ENOUGH = 256, 0.02
+FIRST_WIDTH, MIN_SECONDS = 256, 0.02
 """Width, in pixels, of the part that is tried first, and the seconds from which a time says something: a smaller part
 keeps a device no busier than launching the network does, whatever the precision."""
 
@@ -36,7 +36,7 @@ def half_pays(
     spec: UNetSpec,
     clock: Callable[[], float] = time.perf_counter,
 ) -> bool:
-    """Return whether half precision gives the same maps up to `FAST_ERROR`, clearly sooner.
+    """Return whether half precision gives the same maps up to `MAX_MAPS_ERROR`, clearly sooner.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def half_pays(
     clock : callable
         Returns the time, seconds.
     """
-    width = WIDTH
+    width = FIRST_WIDTH
     while True:
         part = _part(block, spec, width)
         difference = np.abs(full(part) - half(part)).max()  # the first calls also prepare the device
-        if not difference <= FAST_ERROR:  # or is no number
+        if not difference <= MAX_MAPS_ERROR:  # or is no number
             return False
         seconds = [_seconds(predict, part, clock) for predict in (full, half)]
-        if seconds[0] >= ENOUGH or part.shape == block.shape:
-            return seconds[1] < GAIN * seconds[0]
+        if seconds[0] >= MIN_SECONDS or part.shape == block.shape:
+            return seconds[1] < MAX_TIME_RATIO * seconds[0]
         width *= 2
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
-MEMORY = 20.0
+HALF_LIFE = 20.0
 """Seconds of work after which what came before counts half: other programs come and go."""
 
 WARM_UP = 1.0
@@ -34,7 +34,7 @@ class Pace:
         if self._warming < WARM_UP:
             self._warming += seconds
             return
-        fade = 0.5 if self._seconds > MEMORY else 1.0
+        fade = 0.5 if self._seconds > HALF_LIFE else 1.0
         self._pixels, self._seconds = fade * self._pixels + pixels, fade * self._seconds + seconds
 
     @property

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hand_made import bright
-from napari_unet.models import parking
+from napari_unet.models import offload
 from napari_unet.models.checkpoint import load_model_file
-from napari_unet.models.parking import Parking, learned_folder, linked, tidy
+from napari_unet.models.offload import DiskOffload, learned_folder, linked, tidy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_folder_for_each_run():
-    one, other = Parking(), Parking()
+    one, other = DiskOffload(), DiskOffload()
     written: list[Path] = []
     models = [bright("a"), bright("a", threshold=0.2), bright("b/..")]
     for place, model in zip((one, one, other), models, strict=True):
@@ -39,7 +39,7 @@ def test_one_folder_for_each_run():
 
 def test_only_what_is_old_and_too_much_is_removed(monkeypatch: pytest.MonkeyPatch):
     written: list[Path] = []
-    runs = [Parking() for _ in range(3)]
+    runs = [DiskOffload() for _ in range(3)]
     for number, run in enumerate(runs):
         run.keep(bright(), written.append)
         run.settle()
@@ -48,12 +48,12 @@ def test_only_what_is_old_and_too_much_is_removed(monkeypatch: pytest.MonkeyPatc
         written[-1] = older / written[-1].name
     for run in runs[:2]:
         run.close()
-    monkeypatch.setattr(parking, "MAX_BYTES", written[0].stat().st_size)
+    monkeypatch.setattr(offload, "MAX_BYTES", written[0].stat().st_size)
     tidy(learned_folder())
     assert all(path.exists() for path in written), "all of today"
     for path in written:
         for file in path.parent.iterdir():
-            os.utime(file, (time.time() - 2 * parking.MIN_AGE,) * 2)
+            os.utime(file, (time.time() - 2 * offload.MIN_AGE,) * 2)
     tidy(learned_folder())
     assert [path.exists() for path in written] == [False, False, True], "the last is in use"
     runs[2].close()

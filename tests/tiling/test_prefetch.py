@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from napari_unet.nets.spec import UNetSpec
-from napari_unet.tiling.ahead import Aside, ReadAhead
 from napari_unet.tiling.plan import make_plan
+from napari_unet.tiling.prefetch import OrderedThreadPool, Prefetcher
 from napari_unet.tiling.source import ArraySource, read_tile
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_results_come_in_the_order_of_the_work(threads):
-    with Aside(threads) as aside:
+    with OrderedThreadPool(threads) as aside:
         for number in range(5):
             aside.put(lambda number=number: number)
         assert list(aside.take()) == [0, 1, 2, 3, 4]
@@ -22,7 +22,7 @@ def test_results_come_in_the_order_of_the_work(threads):
 
 def test_no_more_than_asked_for_stays_under_way():
     gate = threading.Event()
-    with Aside(1) as aside:
+    with OrderedThreadPool(1) as aside:
         aside.put(lambda: 1)
         aside.put(gate.wait)
         aside.put(lambda: 3)
@@ -34,7 +34,7 @@ def test_no_more_than_asked_for_stays_under_way():
 
 
 def test_only_one_kind_is_taken():
-    with Aside(0) as aside:
+    with OrderedThreadPool(0) as aside:
         aside.put(lambda: 1, "a")
         aside.put(lambda: 2, "b")
         aside.put(lambda: 3, "a")
@@ -48,7 +48,7 @@ def test_an_error_comes_where_the_work_is_taken(threads):
         raise ValueError("broken")
 
     def attempt():
-        with Aside(threads) as aside:
+        with OrderedThreadPool(threads) as aside:
             aside.put(fail)
             list(aside.take())
 
@@ -64,7 +64,7 @@ def test_leaving_waits_for_what_writes_and_drops_the_rest():
         gate.wait(10)
         done.append(1)
 
-    with Aside(1) as aside:
+    with OrderedThreadPool(1) as aside:
         aside.put(slow)
         aside.put(lambda: done.append(2))
         begun.wait(10)
@@ -85,7 +85,7 @@ class Counting(ArraySource):
 def test_a_tile_is_read_once_and_before_it_is_needed():
     source, other = Counting(), Counting()
     first, second, *_ = make_plan(UNetSpec(features=2, levels=1), (96, 96), 32).tiles
-    reader = ReadAhead()
+    reader = Prefetcher()
     reader.begin(source, first)
     reader.begin(source, second)
     reader.begin(source, first)
@@ -101,7 +101,7 @@ def test_a_tile_is_read_once_and_before_it_is_needed():
 def test_what_is_not_needed_after_all_makes_room():
     source = Counting()
     tiles = make_plan(UNetSpec(features=2, levels=1), (96, 96), 32).tiles
-    reader = ReadAhead()
+    reader = Prefetcher()
     for tile in tiles[:5]:
         reader.begin(source, tile)
     assert len(reader._begun) == 2
@@ -116,7 +116,7 @@ def test_an_error_of_reading_is_that_of_the_tile_that_needs_it():
             raise OSError("gone")
 
     source, (tile, *_) = Broken(), make_plan(UNetSpec(features=2, levels=1), (96, 96), 32).tiles
-    reader = ReadAhead()
+    reader = Prefetcher()
     reader.begin(source, tile)
     with pytest.raises(OSError, match="gone"):
         reader(source, tile)

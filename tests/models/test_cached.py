@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from hand_made import bright
-from napari_unet.models.remembered import remembered
+from napari_unet.models.cached import cached_per_model
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_once_for_each_model():
     asked = []
 
-    @remembered
+    @cached_per_model
     def answer(model: Model, device: str = "cpu") -> str:
         asked.append((model.name, device))
         return f"{model.name} on {device}"
