@@ -1,4 +1,4 @@
-"""Flat pictures: PNG, JPEG, BMP and what else Pillow reads."""
+"""Raster images in memory: PNG, JPEG and BMP files, read by Pillow."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _AS_THEY_ARE = {"1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _TRANSPARENT = {"LA": "L", "La": "LA", "RGBA": "RGB", "RGBa": "RGBA", "RGBX": "RGB"}
 
 
-def read_picture(path: Path, axes: str | None = None, series: int | None = None, *, indices: bool = False) -> Image:
-    """Read a picture into memory.
+def read_raster(path: Path, axes: str | None = None, series: int | None = None, *, indices: bool = False) -> Image:
+    """Read a PNG, JPEG or BMP file into memory.
 
     Parameters
     ----------
     path : Path
         The file.
     axes : str, optional
-        Meaning of the axes as they are stored; None: height, width, and colours if there are any.
+        Meaning of the stored axes; None: Y, X, and C if there are colours.
     series : int, optional
-        Number of the image in a file that holds several; None: the first of the largest.
+        Number of the image in a file that holds several, from 0; None: the first of the largest.
     indices : bool
-        Whether the numbers of a picture with a table of colours are read, not the colours.
+        Whether of an image with a colour palette the stored indices are returned, and not the colours.
 
     Raises
     ------
@@ -45,44 +45,44 @@ def read_picture(path: Path, axes: str | None = None, series: int | None = None,
 
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path.name} is empty.")
-    with PIL.Image.open(path) as picture:
-        one, notes = chosen(_series(picture), series, path.name)
+    with PIL.Image.open(path) as raster:
+        one, notes = chosen(_series(raster), series, path.name)
         if one.number:
-            picture.seek(one.number)
-        data, note = _pixels(picture, path.name, indices=indices)
+            raster.seek(one.number)
+        data, note = _pixels(raster, path.name, indices=indices)
     return Image(
         data, axes or ("YXC" if data.ndim == 3 else "YX"), name=path.name, notes=(*notes, *([note] if note else []))
     )
 
 
-def list_picture_series(path: Path) -> list[Series]:
-    """Return the images in a picture file."""
+def list_raster_series(path: Path) -> list[Series]:
+    """Return the images in a PNG, JPEG or BMP file."""
     import PIL.Image
 
-    with PIL.Image.open(path) as picture:
-        return _series(picture)
+    with PIL.Image.open(path) as raster:
+        return _series(raster)
 
 
-def _series(picture: PIL.Image.Image) -> list[Series]:
+def _series(raster: PIL.Image.Image) -> list[Series]:
     found = []
-    for number in range(getattr(picture, "n_frames", 1)):
+    for number in range(getattr(raster, "n_frames", 1)):
         if number:
-            picture.seek(number)
-        found.append(Series(number, "", "YX", (picture.height, picture.width)))
-    picture.seek(0)
+            raster.seek(number)
+        found.append(Series(number, "", "YX", (raster.height, raster.width)))
+    raster.seek(0)
     return found
 
 
-def _pixels(picture: PIL.Image.Image, name: str, *, indices: bool) -> tuple[Any, str]:
+def _pixels(raster: PIL.Image.Image, name: str, *, indices: bool) -> tuple[Any, str]:
     """Return grey values, or red, green and blue, and what the user should know of them."""
     note = ""
-    if picture.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
+    if raster.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(raster, "tile", ())):
         note = f"{name} has colours of 16 bits, of which 8 were read. Save it as TIFF to keep all."
-    if picture.mode in ("P", "PA"):
-        numbers = np.asarray(picture if picture.mode == "P" else picture.getchannel("P"))
-        table = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    if raster.mode in ("P", "PA"):
+        numbers = np.asarray(raster if raster.mode == "P" else raster.getchannel("P"))
+        table = np.array(raster.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         conversion = None if indices or not len(table) else palette(table, name)
         return (numbers, note) if conversion is None else (conversion.of(numbers, "YX")[0], conversion.note)
-    while picture.mode in _TRANSPARENT:
-        picture = picture.convert(_TRANSPARENT[picture.mode])
-    return np.asarray(picture if picture.mode in _AS_THEY_ARE else picture.convert("RGB")), note
+    while raster.mode in _TRANSPARENT:
+        raster = raster.convert(_TRANSPARENT[raster.mode])
+    return np.asarray(raster if raster.mode in _AS_THEY_ARE else raster.convert("RGB")), note

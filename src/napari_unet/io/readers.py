@@ -1,4 +1,4 @@
-"""Images and labels from files and folders: the TIFF family, OME-Zarr, and flat pictures."""
+"""Images and labels from files and folders: the TIFF family, OME-Zarr, and raster images (PNG, JPEG, BMP)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_image(
     Parameters
     ----------
     path : path
-        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP picture.
+        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP file.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
     series : int, optional

@@ -1,4 +1,4 @@
-"""What was found out about a model, kept as long as the model itself is in use."""
+"""Results that depend on a model only, cached as long as the model is in use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def remembered(function: Callable[Concatenate[Model, P], R]) -> Callable[Concatenate[Model, P], R]:
-    """Have a function of a model, which must not return the model, compute a result once.
+def cached_per_model(function: Callable[Concatenate[Model, P], R]) -> Callable[Concatenate[Model, P], R]:
+    """Decorate a function of a model and other hashable arguments so that it computes each result once.
 
-    Unlike `functools.lru_cache`, it does not keep models that nobody else has.
+    Unlike `functools.cache`, this does not keep a model alive that nothing else refers to; therefore the result must
+    not refer to the model.
     """
     results: WeakKeyDictionary[Model, dict[Any, R]] = WeakKeyDictionary()
 

@@ -1,4 +1,7 @@
-"""Where the weights of models lie that were learned, whether anybody has saved them or not: one folder for each run."""
+"""Learned models are written to disk at once, saved by the user or not, so that they need not stay in memory.
+
+Each run of the program has a folder of its own for them.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,20 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 MAX_BYTES = 4 * 2**30
-"""The folders of earlier runs may take so much of the disk; beyond that, the oldest are removed."""
+"""Disk space that the folders of earlier runs may take; beyond it, the oldest are removed."""
 
 MIN_AGE = 30 * 24 * 3600.0
-"""Seconds that such a folder is kept in any case."""
+"""Seconds for which such a folder is kept in any case."""
 
 _LOCK = "in-use.lock"
 _RUN = re.compile(r"\d{8}-\d{6}-\d+-\w+")
 _NOT_IN_NAME = re.compile(r"[^\w .+-]")
 
 
-class Parking:
-    """Writes models into files of this run's folder, in a thread of its own.
+class DiskOffload:
+    """Writes models into the folder of this run, in a thread of its own.
 
-    The files are model files like any other. They stay when the program ends, in whatever way; see `tidy`.
+    They are ordinary model files. They stay when the program ends, however it ends; see `tidy`.
 
     Attributes
     ----------
@@ -58,7 +61,7 @@ class Parking:
         self._last: Future[None] | None = None
 
     def keep(self, model: Model, done: Callable[[Path], None]) -> None:
-        """Write a model soon; `done` gets its path, in another thread, unless it cannot be written."""
+        """Write a model soon; `done` is called with its path, in another thread, once it is written."""
         self._number += 1
         self._home = learned_folder()
         name = f"{self._number:03d} {_NOT_IN_NAME.sub('-', model.name)[:60]}{SUFFIX}"
@@ -70,7 +73,7 @@ class Parking:
             self._last.result()
 
     def close(self) -> None:
-        """Wait for what is being written, and take no more."""
+        """Wait until all are written, and accept no more."""
         self._pool.shutdown()
         if self._lock is not None:
             self._lock.release()
@@ -88,7 +91,7 @@ class Parking:
             done(folder / name)
 
     def _made(self, home: Path) -> Path:
-        """Return the folder of this run."""
+        """Return the folder of this run, which is made first if need be."""
         if self._folder is None:
             home.mkdir(parents=True, exist_ok=True)
             start = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-"
@@ -100,12 +103,12 @@ class Parking:
 
 
 def learned_folder() -> Path:
-    """Return the folder of all models that were learned in a window; it need not exist."""
+    """Return the folder of all models that were learned in a window; it may not exist yet."""
     return data_folder() / "learned"
 
 
 def tidy(home: Path) -> None:
-    """Remove the oldest folders of runs that have ended, if all together are too large, and they are old."""
+    """Remove the oldest folders of runs that have ended, older than `MIN_AGE`, until all are below `MAX_BYTES`."""
     with suppress(OSError):
         runs = sorted((path for path in home.iterdir() if _RUN.fullmatch(path.name)), key=lambda path: path.name)
         sizes = {run: sum(file.stat().st_size for file in run.iterdir()) for run in runs}
@@ -116,19 +119,19 @@ def tidy(home: Path) -> None:
             if lock is None:
                 continue
             lock.release()
-            written = [file.stat().st_mtime for file in run.iterdir() if file.name != _LOCK]  # that was opened just now
+            written = [file.stat().st_mtime for file in run.iterdir() if file.name != _LOCK]  # opened just now
             if time.time() - max(written, default=0.0) > MIN_AGE:
                 remove(run)
                 del sizes[run]
 
 
 def linked(file: Path, target: Path) -> None:
-    """Have a model file under another name too; it is copied where the disk cannot give it two names.
+    """Give a model file a second name (a hard link); it is copied where the file system has none.
 
     Raises
     ------
     OSError
-        If it is gone, or the system does not let it be written.
+        If the file is gone, or the new one cannot be written.
     """
     try:
         os.link(file, target)

@@ -65,8 +65,8 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) ->
 def balanced(targets: Tensor, supervised: Tensor, least_foreground: float) -> Tensor:
     """Return how much each pixel counts if foreground, the first map, makes up at least that share of each image.
 
-    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than `MAX_BALANCE` times
-    as much as before.
+    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than
+    `MAX_BALANCE` times as much as before.
     """
     foreground = targets[:, :1] > 0.5
     inside, outside = _of_each(supervised * foreground), _of_each(supervised * ~foreground)

@@ -247,7 +247,8 @@ def why_not(project: Project) -> str:
     own = pixels * int(np.prod(project.image.data.shape, dtype=np.int64)) if project.image_path is None else 0
     if max(own, labels * int(np.prod(project.labels.shape, dtype=np.int64))) <= MAX_COPIED_BYTES:
         return ""
-    return f"This image is too large for unsaved work to be kept by itself (over {MAX_COPIED_BYTES / 2**30:.0f} GB): press Save."
+    limit = f"{MAX_COPIED_BYTES / 2**30:.0f} GB"
+    return f"This image is too large for unsaved work to be kept by itself (over {limit}): press Save."
 
 
 def keep_steps(

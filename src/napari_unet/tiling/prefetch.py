@@ -1,4 +1,4 @@
-"""What other threads do while the network is busy: read what comes next, and finish what came before."""
+"""Work that other threads do while the network is busy: reading the next tiles, and finishing the last ones."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ReadAhead:
-    """Reads tiles before they are needed: two at most, for they may be large."""
+class Prefetcher:
+    """Reads tiles before they are needed; at most two are held, since tiles may be large."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._begun: deque[tuple[Source, Tile, Future[NDArray[np.float32]]]] = deque(maxlen=2)
 
     def begin(self, source: Source, tile: Tile) -> None:
-        """Begin to read a tile, if that was not done yet."""
+        """Begin to read a tile, unless that was begun before."""
         if not any(other is source and begun == tile for other, begun, _ in self._begun):
             if len(self._begun) == self._begun.maxlen:
                 self._begun[0][2].cancel()
             self._begun.append((source, tile, self._pool.submit(read_tile, source, tile)))
 
     def __call__(self, source: Source, tile: Tile) -> NDArray[np.float32]:
-        """Return what a tile reads, at once if it was begun; what was begun is handed out once."""
+        """Return the pixels of a tile, prefetched or read now; a prefetched tile is returned only once."""
         for index, (other, begun, future) in enumerate(self._begun):
             if other is source and begun == tile:
                 del self._begun[index]
@@ -43,28 +43,28 @@ class ReadAhead:
         return read_tile(source, tile)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Stop prefetching."""
         self._begun.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Aside(Generic[T]):
-    """Does work in other threads, and hands out what comes of it in the order in which it was put.
+class OrderedThreadPool(Generic[T]):
+    """Runs functions in other threads and returns their results in the order in which they were put.
 
     Parameters
     ----------
     threads : int
-        How many. 0: work is done at once, by whoever puts it.
+        How many. 0: `put` runs the function itself, in the calling thread.
     wait : bool
-        Whether leaving waits for the work under way: it must, where that writes files.
+        Whether leaving the context waits for functions that are running: it must if they write files.
     """
 
     def __init__(self, threads: int = 1, *, wait: bool = True) -> None:
         self._wait = wait
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aside") if threads else None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ordered") if threads else None
         self._begun: deque[tuple[Future[T], str]] = deque()
 
-    def __enter__(self) -> Aside[T]:
+    def __enter__(self) -> OrderedThreadPool[T]:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -73,11 +73,11 @@ class Aside(Generic[T]):
             self._pool.shutdown(wait=self._wait, cancel_futures=True)
 
     def __len__(self) -> int:
-        """How much was put and not yet taken."""
+        """How many results were not taken yet."""
         return len(self._begun)
 
     def put(self, work: Callable[[], T], kind: str = "") -> None:
-        """Begin some work."""
+        """Begin to run a function; `kind` is a name for `take`."""
         if self._pool is not None:
             self._begun.append((self._pool.submit(work), kind))
             return
@@ -86,14 +86,14 @@ class Aside(Generic[T]):
         self._begun.append((future, kind))
 
     def take(self, most: int = 0, kind: str | None = None) -> Iterator[T]:
-        """Yield what is done; wait until no more than `most` is under way.
+        """Yield results that are ready; wait until at most `most` are pending.
 
         Parameters
         ----------
         most : int
-            What may stay under way. Errors come where their work is taken.
+            How many may stay pending. What a function raised is raised here, in its turn.
         kind : str, optional
-            Stop before the first work of another kind.
+            Stop before the first function of another kind.
         """
         while self._begun and (len(self._begun) > most or self._begun[0][0].done()):
             if kind not in (None, self._begun[0][1]):

@@ -1,8 +1,8 @@
-"""How fast networks read pixels here, so that a plan can say how long it takes.
+"""Throughput of networks on this machine, from which a plan estimates how long it takes.
 
-Known from the tiles that were really run, the first of which, in a window, is a small one in the middle of the view. A
-tile run for the sake of measuring would come before that one, and tell less: beside other programs, a block of 64x64
-pixels was seen to take as long as one of 256x256.
+It is measured on the tiles that are run anyway; in a window the first of them is a small one in the middle of the view.
+A tile that is run only to measure would delay that one, and say less: while other programs were busy, a block of 64 x
+64 pixels took as long as one of 256 x 256.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
 HALF_LIFE = 20.0
-"""Seconds of work after which what came before counts half: other programs come and go."""
+"""Seconds of work after which earlier measurements count half: how busy the machine is changes."""
 
 WARM_UP = 1.0
-"""Seconds of work that are not counted, at the beginning: libraries start their threads and choose their ways then."""
+"""Seconds of work at the beginning that are not counted: libraries start threads and choose algorithms then."""
 
 MIN_SECONDS = 2.0
-"""Seconds of work after those from which on something is said: what is told earlier was seen to be six times off."""
+"""Seconds of work, after the warm-up, before there is an estimate: earlier ones were up to six times off."""
 
 
-class Pace:
-    """Pixels read, and the seconds that took."""
+class Throughput:
+    """Pixels read per second, from all measurements so far."""
 
     def __init__(self) -> None:
         self._pixels = self._seconds = self._warming = 0.0
 
     def note(self, pixels: float, seconds: float) -> None:
-        """Take note of what was done just now."""
+        """Add a measurement: so many pixels were read in so many seconds."""
         if self._warming < WARM_UP:
             self._warming += seconds
             return
@@ -39,14 +39,16 @@ class Pace:
 
     @property
     def per_second(self) -> float | None:
-        """Pixels read per second; None before so much was done that it can be told."""
+        """Pixels per second; None while too little was measured."""
         known = self._pixels and self._seconds and self._seconds >= MIN_SECONDS
         return self._pixels / self._seconds if known else None
 
 
 @cache
-def pace_of(spec: UNetSpec, device: str, exact: bool = True) -> Pace:
-    """Return the pace of a network on a device, one for the life of the program; the weights make no difference.
+def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput:
+    """Return the throughput of a network on a device; the weights make no difference.
+
+    There is one object for each combination of arguments, which lives as long as the program.
 
     Parameters
     ----------
@@ -54,6 +56,6 @@ def pace_of(spec: UNetSpec, device: str, exact: bool = True) -> Pace:
     device : str
         "cpu", "cuda:0", ...
     exact : bool
-        Whether it computes with all 24 bits of a number.
+        Whether it computes in full float32 precision.
     """
-    return Pace()
+    return Throughput()
