@@ -35,7 +35,7 @@ def test_painted_not_saved_and_recovered(
     qtbot.waitUntil(written, timeout=60_000)
     monkeypatch.setattr(autosave, "EVERY", 0.0)
     widget._keep_unsaved.setInterval(50)
-    qtbot.waitUntil(lambda: bool(widget.controller.session.copy.mark), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(widget.controller.session.copy.digest), timeout=60_000)
     wait_idle(widget)
     widget._keep_unsaved.stop()
     (path,) = recovery_folder().glob("*/*.unetproj")

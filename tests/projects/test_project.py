@@ -90,7 +90,7 @@ def test_the_same_is_learned_from_afterwards(sitting, tmp_path):
     sitting.labels[0, 5:12, 5:12] = 50
     sitting.corrections.review(0, slice(2, 3), slice(0, 30), slice(10, 45))
     opened = Project.open(sitting.save(tmp_path / "a.unetproj"))
-    before, after = sitting.material(), opened.material()
+    before, after = sitting.annotated_crops(), opened.annotated_crops()
     assert before
     assert len(before) == len(after)
     for a, b in zip(before, after, strict=True):

@@ -52,7 +52,7 @@ def files() -> list[str]:
 def test_the_mark_is_another_exactly_where_something_has_changed(seed: int, y: int, x: int, what: int) -> None:
     image = Image(np.zeros((2, 40, 50), np.uint8), "ZYX")
     one, other = random_sitting(image, seed), random_sitting(image, seed)
-    assert one.mark() == other.mark()
+    assert one.state_digest() == other.state_digest()
     if what == 1:
         other.labels[1, y, x] += 1
     elif what == 2:
@@ -62,30 +62,30 @@ def test_the_mark_is_another_exactly_where_something_has_changed(seed: int, y: i
         other.labels[1, y, x], one.labels[1, y, x] = 7, 7
         one.corrections.prediction[0, 1, y, x] = 7
         other.corrections.prediction[0, 1, y, x] = 8
-    assert one.mark().digest != other.mark().digest
-    assert other.mark().own
+    assert one.state_digest().digest != other.state_digest().digest
+    assert other.state_digest().by_user
 
 
 def test_models_and_settings_belong_to_the_state(sitting: Project) -> None:
-    marks = [sitting.mark().digest]
+    marks = [sitting.state_digest().digest]
     for attribute, value in (("current", 1), ("channel", 1), ("waiting", None), ("generations", [])):
         setattr(sitting, attribute, value)
-        marks.append(sitting.mark().digest)
+        marks.append(sitting.state_digest().digest)
     sitting.labels = sitting.labels.astype(np.int64)
-    assert sitting.mark().digest == marks[-1], "napari's user may make them another type"
+    assert sitting.state_digest().digest == marks[-1], "napari's user may make them another type"
     assert len(set(marks)) == len(marks)
 
 
 def test_what_is_saved_and_opened_has_the_same_mark(sitting: Project, tmp_path: Path) -> None:
     path = sitting.save(tmp_path / "a.unetproj")
-    assert sitting.saved_mark == sitting.mark() == Project.open(path).mark()
+    assert sitting.saved_digest == sitting.state_digest() == Project.open(path).state_digest()
 
 
 def test_the_mark_of_what_was_saved_while_it_was_painted(sitting: Project, tmp_path: Path) -> None:
     for block in sitting.save_steps(tmp_path / "a.unetproj"):
         block.take(sitting._canonical, sitting.corrections)
         sitting.labels[:] += 1
-    assert sitting.saved_mark == Project.open(tmp_path / "a.unetproj").mark() != sitting.mark()
+    assert sitting.saved_digest == Project.open(tmp_path / "a.unetproj").state_digest() != sitting.state_digest()
 
 
 # -- when a copy is made ---------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_only_what_has_changed_and_is_a_persons(sitting: Project, image_file: An
     sitting.labels[:, 3, 3] += 1
     assert keep(sitting, copy) is copy
     same(Project.open(copy.path), sitting)
-    assert keep(sitting, copy, saved=sitting.mark().digest) is None, "it was saved as it is"
+    assert keep(sitting, copy, saved=sitting.state_digest().digest) is None, "it was saved as it is"
     sitting.corrections.reviewed[:], sitting.labels[:] = False, sitting.corrections.prediction[0]
     assert keep(sitting, copy, saved="another") is copy, "that all is taken back is a change too"
     same(Project.open(copy.path), sitting)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session import LayerSession
     from napari_unet.projects.arrays import Block
     from napari_unet.projects.journal import Key
-    from napari_unet.projects.recovery import Left
+    from napari_unet.projects.recovery import LeftBehind
 
 EVERY = 120.0
 """Seconds from one round of copies to the next, at least."""
@@ -63,7 +63,7 @@ class Autosave:
     ----------
     on : bool
         Whether it does so. A script has its own ways; a window switches it on.
-    left : list of Left
+    left : list of LeftBehind
         What others have left behind, as of the last `look`.
 
     Notes
@@ -77,7 +77,7 @@ class Autosave:
     def __init__(self, controller: Controller, runner: Runner) -> None:
         self._controller, self._runner = controller, runner
         self.on = False
-        self.left: list[Left] = []
+        self.left: list[LeftBehind] = []
         self._hints = 0
         self._looked: WeakKeyDictionary[LayerSession, int] = WeakKeyDictionary()  # at which of them a session was
         self._round: list[LayerSession] = []
@@ -272,7 +272,7 @@ class Autosave:
             recorder.rebased(copy)
         else:
             session.recorder = Recorder(session, copy, self._writer)
-            if not copy.mark:  # it holds nothing yet
+            if not copy.digest:  # it holds nothing yet
                 for frame, z in session.corrections.supervised_planes():
                     box = session.corrections.box((frame, z))
                     session.hints.suspect(slice(frame, frame + 1), slice(z, z + 1), *box)
@@ -288,11 +288,11 @@ class Autosave:
         self._remove(rubbish)
         self.changed.emit()
 
-    def recover(self, left: Left) -> None:
+    def recover(self, left: LeftBehind) -> None:
         """Take up what was left behind: it is opened, and is then not saved yet."""
         self._controller.projects.open(left.path)
 
-    def discard(self, left: Left) -> None:
+    def discard(self, left: LeftBehind) -> None:
         """Let go of what was left behind, for good."""
         self._drop(Copy.claim(left.path))
         self.look()

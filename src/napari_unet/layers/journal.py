@@ -207,7 +207,7 @@ class Recorder:
         for key in keys:
             content = Content.of(key, labels, corrections)
             known = self._written.get(key) or self._before.get(key)
-            if (content.own or known is not None) and content.digest() != known:
+            if (content.by_user or known is not None) and content.digest() != known:
                 self._found.append(key)
 
     def _write(self, journal: Journal, key: Key, content: Content, about: dict[str, Any]) -> None:

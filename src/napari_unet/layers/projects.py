@@ -100,7 +100,10 @@ class Projects:
 
         def saved(_: Path) -> None:
             if self._end(job, session):
-                session.saved_as, session.saved_mark = folder, project.saved_mark.digest if project.saved_mark else ""
+                session.saved_as, session.saved_mark = (
+                    folder,
+                    project.saved_digest.digest if project.saved_digest else "",
+                )
                 self.saved.emit(session)
                 self.changed.emit()
                 desk.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
@@ -162,7 +165,7 @@ class Projects:
                 project = copy.open(image, job.cancel)
                 return project, project_layers(project), ""
             project = Project.open(path, image, cancel=job.cancel)
-            return project, project_layers(project), project.mark(job.cancel).digest
+            return project, project_layers(project), project.state_digest(job.cancel).digest
 
         def opened(found: tuple[Project, list[LayerData], str]) -> None:
             project, layers, mark = found

@@ -17,7 +17,7 @@ from napari_unet.io.damage import missing_chunks
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.progress import CancelToken, Progress, Stopwatch
 from napari_unet.projects.description import PROVENANCE
-from napari_unet.projects.journal import SIDE, Content, Where
+from napari_unet.projects.journal import SIDE, BlockSlices, Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -52,7 +52,7 @@ class Block:
     progress : Progress
     """
 
-    where: Where
+    where: BlockSlices
     progress: Progress
     _copies: tuple[NDArray[Any], ...] = ()
     _taken: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +104,7 @@ class Written:
 
     chunks: dict[str, int]
     tally: Tally = field(default_factory=Tally)
-    own: dict[Key, bytes] = field(default_factory=dict)
+    by_user: dict[Key, bytes] = field(default_factory=dict)
 
 
 def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: CancelToken) -> Tally:
@@ -140,7 +140,7 @@ def write_steps(
         labels, prediction, seen, reviewed = block.wait(cancel)
         corrected = written.tally.add(labels, prediction, reviewed)
         if corrected.any() or reviewed.any():
-            written.own |= _own_blocks(where, Content(labels, prediction, seen, reviewed))
+            written.by_user |= _own_blocks(where, Content(labels, prediction, seen, reviewed))
         codes = sum(
             mask * np.uint8(PROVENANCE[name])
             for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
@@ -256,13 +256,13 @@ def _letters(image: Image) -> str:
     return "".join(letter for letter in "TZYX" if letter in image.axes)
 
 
-def _places(image: Image) -> Iterator[Where]:
+def _places(image: Image) -> Iterator[BlockSlices]:
     depth, *plane = image.space
     across = [[slice(a, min(a + WIDTH, n)) for a in range(0, n, WIDTH)] for n in plane]
     yield from itertools.product(range(image.n_frames), range(depth), *across)
 
 
-def _own_blocks(where: Where, content: Content) -> dict[Key, bytes]:
+def _own_blocks(where: BlockSlices, content: Content) -> dict[Key, bytes]:
     """Return the digests of those blocks of a part of a plane in which something is a person's."""
     found = {}
     t, z, y, x = where
@@ -270,12 +270,12 @@ def _own_blocks(where: Where, content: Content) -> dict[Key, bytes]:
         for column in range(x.start // SIDE, -(-x.stop // SIDE)):
             top, left = row * SIDE - y.start, column * SIDE - x.start
             block = content.part(slice(top, top + SIDE), slice(left, left + SIDE))
-            if block.own:
+            if block.by_user:
                 found[t, z, row, column] = block.digest()
     return found
 
 
-def _index(where: Where, letters: str) -> tuple[Any, ...]:
+def _index(where: BlockSlices, letters: str) -> tuple[Any, ...]:
     return tuple(part for letter, part in zip("TZYX", where, strict=True) if letter in letters)
 
 

@@ -198,7 +198,7 @@ class Description(_Part):
     first_journal: Count | None = None
 
 
-class Noted(_Part):
+class JournalModels(_Part):
     """What a journal notes of models and settings: the same names as in `Description`."""
 
     models: tuple[ModelReference, ...] = ()

@@ -52,7 +52,7 @@ _NAME = re.compile(r"journal-(\d{1,9})\.bin")
 Key = tuple[int, int, int, int]
 """A block: time point, slice, and its row and column among the blocks of the plane."""
 
-Where = tuple[int, int, slice, slice]
+BlockSlices = tuple[int, int, slice, slice]
 """A part of a plane: time point, slice, and (Y, X)."""
 
 
@@ -69,7 +69,7 @@ def blocks_of(shape: tuple[int, ...], frames: slice, z: slice, y: slice, x: slic
                     yield t, d, row, column
 
 
-def where(key: Key) -> Where:
+def block_slices(key: Key) -> BlockSlices:
     """Return what of labels (T, Z, Y, X) a block is; at the end of a plane it is smaller."""
     t, z, row, column = key
     return t, z, slice(row * SIDE, (row + 1) * SIDE), slice(column * SIDE, (column + 1) * SIDE)
@@ -88,7 +88,7 @@ class Content:
     def of(cls, key: Key, labels: NDArray[Any], corrections: Corrections) -> Content:
         """Copy a block of labels (T, Z, Y, X)."""
         arrays = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
-        part = where(key)
+        part = block_slices(key)
         return cls(*(np.array(array[part]) for array in arrays))
 
     def part(self, y: slice, x: slice) -> Content:
@@ -96,7 +96,7 @@ class Content:
         return Content(self.labels[y, x], self.prediction[y, x], self.seen[y, x], self.reviewed[y, x])
 
     @property
-    def own(self) -> bool:
+    def by_user(self) -> bool:
         """Whether something in it is a person's."""
         return bool(self.reviewed.any() or (self.labels != self.prediction).any())
 
@@ -205,7 +205,7 @@ class Journal:
 
 
 @dataclass(slots=True)
-class Played:
+class JournalContent:
     """What the journals of a copy say.
 
     Attributes
@@ -230,7 +230,7 @@ class Played:
         """
         targets = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
         for key, (path, offset, length, head) in self.blocks.items():
-            part = where(key)
+            part = block_slices(key)
             shape = tuple(head["shape"])
             if any(n >= size for n, size in zip(key[:2], labels.shape, strict=False)) or labels[part].shape != shape:
                 raise FileFormatError(f"{path} is not of this image.")
@@ -253,19 +253,19 @@ class Played:
         return wide
 
 
-def play(folder: Path, first: int) -> Played:
+def read_journals(folder: Path, first: int) -> JournalContent:
     """Return what the journals in a folder say, from that number on."""
-    played = Played()
+    journal = JournalContent()
     for number, path in journals(folder):
         if number >= first:
             for head, offset, length in _records(path):
                 if "block" in head:
                     t, z, row, column = head["block"]
-                    played.blocks[t, z, row, column] = path, offset, length, head
-                    played.about = head
+                    journal.blocks[t, z, row, column] = path, offset, length, head
+                    journal.about = head
                 else:
-                    played.state = head
-    return played
+                    journal.state = head
+    return journal
 
 
 def journals(folder: Path) -> list[tuple[int, Path]]:

@@ -65,7 +65,7 @@ class _Note(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftBehind:
     """A copy whose program is gone.
 
     Attributes
@@ -92,7 +92,7 @@ class Copy:
     ----------
     path : Path
         Its project.
-    mark : str
+    digest : str
         Digest of the state that it holds; empty: none yet.
     blocks : dict
         Digests of the blocks with a person's work, in that state.
@@ -101,7 +101,7 @@ class Copy:
     """
 
     def __init__(self, path: Path, lock: Lock) -> None:
-        self.path, self.mark, self._lock = path, "", lock
+        self.path, self.digest, self._lock = path, "", lock
         self.blocks: dict[Key, bytes] = {}
         self.journal = 0
         self._sampled = ""  # of the pixels in `_PIXELS`
@@ -180,7 +180,7 @@ class Copy:
                 project.image_path = self.path / pixels
         ready = self.folder / _PIXELS if self._sampled and self._sampled == sampled_sha256(project.image) else None
         yield from project.save_steps(self.path, overwrite=True, cancel=cancel, empty=empty, pixels=ready)
-        self.mark = project.saved_mark.digest if project.saved_mark and not empty else ""
+        self.digest = project.saved_digest.digest if project.saved_digest and not empty else ""
         self.blocks, self.journal = project.saved_blocks, project.journal or 0
         for number, path in journals(self.folder):
             if number < self.journal:
@@ -195,7 +195,7 @@ class Copy:
         project = Project.open(self.path, image, cancel=cancel)
         if project.image_path is not None and self.path in project.image_path.parents:
             project.image, project.image_path = _in_hand(project.image, cancel), None
-        self.mark, project.path = project.mark(cancel).digest, self._saved_as()
+        self.digest, project.path = project.state_digest(cancel).digest, self._saved_as()
         self.journal = read_description(self.path).first_journal or 0
         return project
 
@@ -277,10 +277,10 @@ def keep_steps(
     FileFormatError, ModelFileError
         If it cannot be written.
     """
-    now = project.mark(cancel)
-    if now.digest == saved or not (now.own or saved):
+    now = project.state_digest(cancel)
+    if now.digest == saved or not (now.by_user or saved):
         return None
-    if copy is not None and copy.mark == now.digest:
+    if copy is not None and copy.digest == now.digest:
         return copy
     return (yield from _saved_steps(project, copy, cancel))
 
@@ -325,7 +325,7 @@ def _saved_steps(
     return target
 
 
-def left_behind() -> tuple[list[Left], list[Path]]:
+def left_behind() -> tuple[list[LeftBehind], list[Path]]:
     """Return the copies whose programs are gone, newest first, and folders of no more use, which are to be removed."""
     found, rubbish = [], []
     with suppress(OSError):
@@ -347,7 +347,7 @@ def left_behind() -> tuple[list[Left], list[Path]]:
             rubbish.append(copy.discard())
         copy.release()
     dates = [(path, _when(path)) for path in kept]
-    return [Left(path, when) for path, when in dates if when is not None], rubbish
+    return [LeftBehind(path, when) for path, when in dates if when is not None], rubbish
 
 
 def _in_hand(image: Image, cancel: CancelToken) -> Image:
