@@ -305,7 +305,7 @@ class Project:
             cancel.check()
             state.flush()
             write_description(state.base, description)
-        self.path, self.saved_digest, self.saved_blocks = folder, self._digest(written.tally), written.by_user
+        self.path, self.saved_digest, self.saved_blocks = folder, self._digest(written.tally), written.user_blocks
         return folder
 
     @classmethod
