@@ -1,4 +1,4 @@
-"""Names in files that an earlier version of the program wrote, brought up to date when they are read.
+"""Renames keys in files that were written by an earlier version of the program, when they are read.
 
 A file says which version of its format it has. Each format has a table of what was renamed since the first one:
 `models.header.RENAMED` for model files, `projects.description.RENAMED` for projects and their journals. A new name is
@@ -70,12 +70,12 @@ class Value:
 
 
 def up_to_date(document: Any, version: int, table: Sequence[Key | Value]) -> Any:
-    """Return a JSON document of an earlier version of a format with the names of today; it is changed in place.
+    """Return a JSON document of an earlier version of a format with the current names; it is changed in place.
 
     Parameters
     ----------
     document : object
-        As parsed. What is not as its format says is left for whoever checks it.
+        Parsed JSON. What does not follow the format stays as it is; checking it is the caller's task.
     version : int
         Of the format, as the document says.
     table : sequence of Key or Value
