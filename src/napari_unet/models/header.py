@@ -1,4 +1,4 @@
-"""What a model file tells of itself, read without torch: its description, and a hash of its weights."""
+"""Reads the description of a model file, and the hash of its weights, without torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises
     ------
     ModelFileError
-        If it is not a model file of this program, or damaged.
+        If it is not a model file of this program, damaged, or saved by a newer version.
     """
     check_header(path)
     try:
@@ -91,12 +91,12 @@ def _version(text: str) -> int:
 
 
 def check_header(path: Path) -> None:
-    """Turn away what cannot be a safetensors file, before any library looks at it.
+    """Check that a file may be a safetensors file, before a library opens it.
 
     Raises
     ------
     ModelFileError
-        If it is none.
+        If it is not one.
     """
     try:
         about = os.stat(path)
@@ -104,14 +104,14 @@ def check_header(path: Path) -> None:
         raise ModelFileError(f"There is no model file {path}.") from error
     if stat.S_ISDIR(about.st_mode):
         raise ModelFileError(f"{path} is a folder; a model is a file that ends in .safetensors.")
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for somebody to write to it
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe would block until another program writes to it
         raise ModelFileError(f"{path} is no file but a pipe or a device. Save the model as a file, and give that.")
     try:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
         raise ModelFileError(f"{path.name} cannot be read: {first_line(error)}.") from error
-    # Only where no JSON header follows: the length that a safetensors file begins with may hold any bytes.
+    # Only if no JSON header follows: a safetensors file begins with a length, which may be any bytes.
     if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
             f"{path.name} looks like a pickled PyTorch file. Such files can run any code when they are opened, "
@@ -125,7 +125,7 @@ def check_header(path: Path) -> None:
 
 
 def weights_sha256(path: Path) -> str:
-    """Return the hash of the weights in a file, which is `Model.sha256` of the model that is loaded from it.
+    """Return the hash of the weights in a file: `Model.sha256` of the model that is loaded from it.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def weights_sha256(path: Path) -> str:
 
 
 def _loaded(raw: bytes, dtype: str) -> NDArray[Any]:
-    """Return stored numbers as they are once loaded: real ones as float32, all others as they are."""
+    """Return stored numbers as they are loaded: floats as float32, all others unchanged."""
     if dtype == "BF16":  # the upper half of a float32; numpy has no such type
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     if dtype in ("F16", "F32", "F64"):

@@ -1,4 +1,4 @@
-"""Everything about a model but its weights: what the JSON header of a model file holds."""
+"""The description of a model, stored as JSON in the header of its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FROM_SCRATCH: Final = "from scratch"
 """Value of "method" in the recipe of a model that has learned from nothing but what its user painted."""
 
 MAX_HALO: Final = 8192
-"""Pixels read around a tile; the widest network there may be depends on about as many."""
+"""Largest halo in pixels: about the receptive field of the widest network that is allowed."""
 
 
 class DataSource(BaseModel):
@@ -34,16 +34,16 @@ class DataSource(BaseModel):
 
 
 class FastMode(BaseModel):
-    """What a model's results come to with a smaller halo than they depend on, as measured when it was saved.
+    """A halo smaller than the receptive field requires, and the error that it makes, measured when a model is saved.
 
     Attributes
     ----------
     halo : tuple of int
         Pixels ([Z,] Y, X) read on either side of a tile.
     maps_error : float
-        Largest difference of a probability from that of one pass over the whole image.
+        Largest difference of a probability (0..1) from that of one pass over the whole image.
     labels_differing : float
-        Share of the pixels whose object or class is another.
+        Share (0..1) of the pixels whose object or class differs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,7 +54,7 @@ class FastMode(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Description of a model, stored in its file.
+    """Description of a model.
 
     Attributes
     ----------
@@ -68,30 +68,30 @@ class ModelInfo(BaseModel):
         Name of each output map: "foreground", "boundary", "distance", and for a flow field "flow_z" (of volumes),
         "flow_y", "flow_x"; or one ``class_N`` for each class.
     classes : tuple of str
-        What the labels mean: for instances the kind of object, for classes the name of each from 0 on.
+        For instances the name of the objects; for classes the name of each, from class 0 on.
     inputs : {"channels", "colour"}
-        ``"channels"``: exactly `spec.in_channels` channels. ``"colour"``: red, green and blue, where a grey image is
-        taken with all three equal.
+        ``"channels"``: exactly `spec.in_channels` channels. ``"colour"``: red, green and blue; a grey image counts as
+        one with three equal channels.
     pixel_size : tuple of float, optional
-        Micrometres ([Z,] Y, X) of the images that the network expects; others are rescaled. None: any.
+        Micrometres ([Z,] Y, X) that the network expects; images with another pixel size are rescaled. None: any.
     diameter : float, optional
-        Typical diameter of the objects, in pixels, as the network sees them (`objects.size`): an image whose objects
-        are said to have another is rescaled. None: not known, or there are no objects.
+        Diameter (`objects.size`), in pixels, of the objects in the images that the network was trained on, after
+        rescaling. An image whose objects have another diameter is rescaled. None: not known, or there are no objects.
     image_diameter : float, optional
-        Diameter, in their own pixels, of the objects in the images that it is made for: an image of which neither that
-        nor the pixel size is known is rescaled as if its objects had it. None: such an image is taken as it is.
+        Diameter, in pixels before rescaling, that is assumed for an image of which neither the diameter nor the pixel
+        size is known. None: such an image is not rescaled.
     normalization : Normalization
-        How intensities are brought to the network's range.
+        How intensities are normalised.
     decoding : Decoding
         How maps become labels.
     fast_mode : FastMode, optional
         A smaller halo that is enough in practice, and the error that it makes. None: not measured, or there is none.
     training_data : tuple of DataSource
-        What it was trained on, and under which licence.
+        Data sets that it was trained on, with their licences.
     recipe : dict
-        Training settings, as text and numbers.
+        How it was trained: settings as text and numbers.
     scores : dict
-        What was measured: name -> value.
+        Measured scores: name -> value.
     licence : str
         Licence of the weights.
     replay_set : str, optional
@@ -156,30 +156,31 @@ class ModelInfo(BaseModel):
                 f"the halo {self.fast_mode.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
             )
         if any(not all(map(math.isfinite, style)) for style in self.styles):
-            raise ValueError("a style holds what is no number")
+            raise ValueError("a style holds a value that is not a number")
         return self
 
     @property
     def vectors(self) -> dict[int, int]:
-        """Axes of the maps, counted from the last, with the output that is the component of a flow field along it."""
+        """Axis, counted from the last -> index of the output that is the component of the flow field along it."""
         names = FLOWS[self.spec.ndim]
         return {axis - len(names): self.outputs.index(n) for axis, n in enumerate(names) if n in self.outputs}
 
     @property
     def is_from_scratch(self) -> bool:
-        """Whether it knows nothing but what its user painted."""
+        """Whether it was trained only on what its user painted."""
         return self.recipe.get("method") == FROM_SCRATCH
 
     @property
     def is_untrained(self) -> bool:
-        """Whether it is to learn from what its user paints, and has not yet."""
+        """Whether it is such a model that has not learned yet."""
         return self.is_from_scratch and self.recipe.get("steps") == 0
 
     @property
     def finds_diameter(self) -> bool:
-        """Whether it can tell how wide objects are: one for objects in planes that knows at which size it finds them.
+        """Whether the diameter of objects in an image can be found with it (`inference.diameter`).
 
-        What knows only the few objects that its user painted is no judge of others.
+        It must be a 2D model for objects with a known diameter. A model that was trained on the few objects of one
+        user is not used for that.
         """
         return (
             self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
@@ -187,5 +188,5 @@ class ModelInfo(BaseModel):
 
     @property
     def axes(self) -> str:
-        """Axes of what the network takes."""
+        """Axes of the input of the network."""
         return "CZYX" if self.spec.ndim == 3 else "CYX"
