@@ -1,4 +1,4 @@
-"""`napari-unet benchmark`: where the benchmarks lie beside the program, as in its source."""
+"""`napari-unet benchmark`, if the package of benchmarks is installed, as it is from the source."""
 
 from __future__ import annotations
 

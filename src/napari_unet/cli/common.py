@@ -1,4 +1,4 @@
-"""What the commands share: the application, their common options, progress and messages."""
+"""Shared by all commands: the application, common options, progress and messages."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 NAME = "napari-unet"
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 
 MAX_INTEGER = 10**9
-"""Of any number on the command line that has no range of its own."""
+"""Largest value of numbers on the command line that have no other limit."""
 
 
 class _Group(TyperGroup):
-    """Commands that say in words that Ctrl-C stopped them."""
+    """Commands that print a message when Ctrl-C stops them."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -53,9 +53,9 @@ class _Group(TyperGroup):
 
 @contextmanager
 def stoppable() -> Iterator[CancelToken]:
-    """Give a token that the first Ctrl-C sets, so that work ends where nothing is half written.
+    """Yield a token that the first Ctrl-C cancels, so that work stops without incomplete files.
 
-    The second ends it at once. Outside of the main thread, which has no signals, nobody sets it.
+    The second Ctrl-C ends the program at once. In other threads than the main one there are no signals.
     """
     token = CancelToken()
 
@@ -87,7 +87,7 @@ app = typer.Typer(
 
 
 class Shell(StrEnum):
-    """Of which a script of completion can be printed."""
+    """Shells for which a completion script can be printed."""
 
     bash = "bash"
     zsh = "zsh"
@@ -96,12 +96,12 @@ class Shell(StrEnum):
 
 
 _COMPLETE = f"_{NAME.replace('-', '_').upper()}_COMPLETE"
-"""Environment variable by which a shell asks for completions."""
+"""Environment variable that a shell sets to ask for completions."""
 
 if _COMPLETE in os.environ:
     from typer.completion import get_completion_inspect_parameters
 
-    get_completion_inspect_parameters()  # registers the shells, as typer does for options of its own
+    get_completion_inspect_parameters()  # registers the shells
 
 
 def _show_version(wanted: bool) -> None:
@@ -140,19 +140,19 @@ def root(
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Return the names of models that begin so, for completion."""
+    """Return the names of models that begin with a text, for completion."""
     from napari_unet.models.store import list_models
 
     return sorted({entry.name for entry in list_models() if entry.name.startswith(incomplete)})
 
 
 def complete_device(incomplete: str) -> list[str]:
-    """Return the names of devices that begin so, for completion."""
+    """Return the names of devices that begin with a text, for completion."""
     return [name for name in ("auto", "cpu", "cuda", "mps") if name.startswith(incomplete)]
 
 
 def finite(value: float | None) -> float | None:
-    """Turn away what is not a number or has no end: no range of a number excludes what is not one."""
+    """Refuse NaN and infinity, which the ranges of typer do not exclude."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a number that can be used here.")
     return value
@@ -166,21 +166,21 @@ Series = Annotated[
 
 
 def path_of(text: str | Path) -> Path:
-    """Return a path that was given as words; the empty one would be the folder that one is in."""
+    """Return a path from an argument; an empty one, which would be the current folder, is refused."""
     if not str(text).strip():
         raise typer.BadParameter("it is empty. Is the variable of the shell that it comes from not set?")
     return Path(text)
 
 
 class Bar:
-    """Progress on standard error: a bar on a terminal, a line now and then elsewhere.
+    """Progress on standard error: a bar on a terminal, else a line every 10 seconds.
 
-    To be used in a ``with``, so that a terminal is as before however it ends.
+    A context manager, which restores the terminal in the end.
 
     Parameters
     ----------
     title : str
-        What is being done.
+        Name of the task.
     """
 
     def __init__(self, title: str) -> None:
@@ -200,7 +200,7 @@ class Bar:
         self.end()
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far it has come."""
+        """Show progress."""
         text = progress.message or progress.count
         if self._bar is not None:
             self._bar[0].update(self._bar[1], completed=progress.fraction, text=text)
@@ -212,7 +212,7 @@ class Bar:
             self._line(text)
 
     def end(self, text: str = "") -> None:
-        """Finish the bar, with a closing line."""
+        """Remove the bar, and print a last line."""
         if self._bar is not None:
             self._bar[0].stop()
             self._bar = None
@@ -220,7 +220,7 @@ class Bar:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        """Print a line for good, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         line = f"{self._title}: {text}"
         if self._bar is None:
             say(line)
@@ -229,12 +229,12 @@ class Bar:
 
 
 def _rich_bar(title: str) -> tuple[RichProgress, TaskID]:
-    """Return a bar that is shown from now on, and its only task."""
+    """Show a bar; return it and its only task."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     bar = Progress(
-        TextColumn("{task.description}", markup=False),  # names of files may have brackets in them
+        TextColumn("{task.description}", markup=False),  # file names may contain brackets
         BarColumn(),
         TextColumn("{task.fields[text]}", markup=False),
         console=Console(file=sys.stderr, force_terminal=True),
@@ -248,7 +248,7 @@ def _rich_bar(title: str) -> tuple[RichProgress, TaskID]:
 
 
 def describe_model(name: str) -> tuple[Path, ModelInfo]:
-    """Return the file of a model and its description, without loading torch; end with what is wrong with it."""
+    """Return path and description of a model, without loading torch, or exit with a message."""
     from napari_unet.models.header import read_model_info
     from napari_unet.models.store import find_model
 
@@ -260,7 +260,7 @@ def describe_model(name: str) -> tuple[Path, ModelInfo]:
 
 
 def open_model(name: str) -> Model:
-    """Load a model, or end with what is wrong with it."""
+    """Load a model, or exit with a message."""
     from napari_unet.models.store import load_model
 
     describe_model(name)
@@ -271,13 +271,13 @@ def open_model(name: str) -> Model:
 
 
 def check_device_name(name: str) -> None:
-    """End with a message if no machine has a device of that name. Unlike `check_device`, it need not load torch."""
+    """Exit with a message if a device name is not valid on any machine; unlike `check_device`, without torch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", name):
         fail(f"There is no device {name!r}: it is auto, cpu, cuda, cuda:N (N: its number, from 0) or mps.", 2)
 
 
 def check_device(name: str) -> None:
-    """End with a message unless this machine has the device."""
+    """Exit with a message unless this machine has the device."""
     check_device_name(name)
     from napari_unet.models.model import resolve_device
 
@@ -288,16 +288,16 @@ def check_device(name: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line for people."""
+    """Print a message to standard error."""
     typer.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:
-    """Print the one line for programs."""
+    """Print a JSON object, in one line, to standard output."""
     typer.echo(json.dumps(value))
 
 
 def fail(text: str, status: int) -> NoReturn:
-    """End with a message and an exit status."""
+    """Exit with a message and a status."""
     say(text)
     raise typer.Exit(status)

@@ -117,6 +117,16 @@ def segment(
     ------
     ImageError, ModelFileError, ModelMismatchError, DeviceError
         If the input cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import segment
+    >>> y, x = np.mgrid[:128, :128]
+    >>> image = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 80) for a in (32, 96) for b in (32, 96))  # four spots
+    >>> result = segment(image, "nuclei", diameter=20, device="cpu")
+    >>> result.labels.shape, result.n_objects
+    ((128, 128), 4)
     """
     watch = Stopwatch()
     auto = isinstance(diameter, str)

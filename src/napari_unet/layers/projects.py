@@ -192,7 +192,7 @@ class Projects:
                 return
             self._controller.say(sentence(error), "error")
             if isinstance(error, ImageMissingError):
-                self.missing.emit(path, error.place)
+                self.missing.emit(path, error.path)
 
         self._controller.say(f"Opening {path.name}.")
         self._runner.start(job, once(read), lambda _: None, opened, failed)

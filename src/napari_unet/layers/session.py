@@ -11,7 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.corrections.corrections import Corrections, Summary
-from napari_unet.corrections.identity import places_of, rename, rename_at
+from napari_unet.corrections.identity import pixels_of, rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.where_next import Attention
 from napari_unet.io import spill
@@ -266,7 +266,7 @@ class LayerSession:
             if not (large and ids):
                 return ids
             for plane in corrections.planes():
-                found = Renaming(plane, places_of(ids, copy[plane]), places_of(ids, corrections.prediction[plane]), ids)
+                found = Renaming(plane, pixels_of(ids, copy[plane]), pixels_of(ids, corrections.prediction[plane]), ids)
                 if len(found.labels) or len(found.prediction):
                     yield found
             return {}

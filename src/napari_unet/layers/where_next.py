@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.corrections.reviewing import looked_at
+from napari_unet.corrections.reviewing import checked_squares
 from napari_unet.errors import UNetError
 from napari_unet.guidance.expected_cost import Suspicion
 from napari_unet.guidance.ranking import CELL, MAX_PLACES
@@ -52,7 +52,7 @@ class Guide:
             canvas.check_on_canvas(
                 desk.viewer, session.layer, session.image, "be shown where to look next", sliders=False
             )
-            settled = partial(looked_at, session.corrections, session.labels, width=CELL)
+            settled = partial(checked_squares, session.corrections, session.labels, width=CELL)
         except UNetError as error:
             desk.say(str(error), "error")
             return

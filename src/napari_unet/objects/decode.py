@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from napari_unet.objects.basins import prominent_basins
-from napari_unet.objects.flows import FLOWS, grouped
+from napari_unet.objects.flows import FLOWS, group_by_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def decode_instances(
         pixels = [1 / z for z in zoom or (1.0,) * mask.ndim]
         flows = np.stack([p * (2 * named[name] - 1) for p, name in zip(pixels, FLOWS[mask.ndim], strict=True)])
         smoothing, sink_radius = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.sink_radius))
-        return drop_small(grouped(flows, mask, smoothing, sink_radius), decoding.at_scale(zoom).min_size)
+        return drop_small(group_by_flow(flows, mask, smoothing, sink_radius), decoding.at_scale(zoom).min_size)
     decoding = decoding.at_scale(zoom)
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:

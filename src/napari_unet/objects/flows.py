@@ -130,7 +130,9 @@ def _next(heat: NDArray[np.float64], numbers: NDArray[Any], axis: int, step: int
     return result
 
 
-def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int = DOUBLINGS) -> NDArray[np.float32]:
+def displacements(
+    flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int = DOUBLINGS
+) -> NDArray[np.float32]:
     """Return the displacement of each pixel of a mask after 2**`doublings` steps along a flow field.
 
     Parameters
@@ -170,7 +172,7 @@ def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int 
     return np.asarray(displacement, np.float32)
 
 
-def grouped(
+def group_by_flow(
     flows: NDArray[np.float32],
     mask: NDArray[np.bool_],
     smoothing: Sequence[float] = (),
@@ -196,7 +198,7 @@ def grouped(
     flows = flows * mask
     if any(smoothing):
         flows = np.stack([ndimage.gaussian_filter(part, smoothing) for part in flows])
-    ends = tuple(np.argwhere(mask).T + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
+    ends = tuple(np.argwhere(mask).T + np.floor(displacements(flows, mask) + 0.5).astype(np.intp))
     positions = np.zeros(mask.shape, np.uint8)
     positions[ends] = 1
     for axis, reach in enumerate(sink_radius):
