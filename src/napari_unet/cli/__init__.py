@@ -7,7 +7,8 @@ last line on standard output is a JSON object; progress and messages go to stand
 import sys
 
 from napari_unet.cli import benchmark, demo, segment, show, train
-from napari_unet.cli.common import INTERRUPTED, NAME, app, say
+from napari_unet.cli.app import NAME, app
+from napari_unet.cli.messages import INTERRUPTED, say
 
 __all__ = ["app", "benchmark", "demo", "main", "segment", "show", "train"]
 

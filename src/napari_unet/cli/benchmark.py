@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-from napari_unet.cli.common import app, fail
+from napari_unet.cli.app import app
+from napari_unet.cli.messages import fail
 
 PACKAGE = "napari_unet_benchmarks"
 

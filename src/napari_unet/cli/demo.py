@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from napari_unet.cli.common import app, fail, path_of, print_json, say
+from napari_unet.cli.app import app
+from napari_unet.cli.messages import fail, print_json, say
+from napari_unet.cli.options import path_of
 from napari_unet.errors import FileFormatError, UNetError
 
 

@@ -11,25 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_unet.axes import PixelSize
-from napari_unet.cli.common import (
-    INTERRUPTED,
-    MAX_INTEGER,
-    Bar,
-    Device,
-    Json,
-    Series,
-    app,
-    check_device,
-    check_device_name,
-    complete_model,
-    describe_model,
-    fail,
-    open_model,
-    path_of,
-    print_json,
-    say,
-    stoppable,
-)
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Json, app, complete_model, describe_model, fail, path_of, print_json, say
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import describe_model
+from napari_unet.cli.messages import fail, print_json, say
+from napari_unet.cli.options import Json, complete_model, path_of
 from napari_unet.errors import ModelFileError, UNetError
 
 

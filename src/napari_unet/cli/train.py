@@ -9,25 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import (
-    INTERRUPTED,
-    MAX_INTEGER,
-    Bar,
-    Device,
-    Json,
-    Series,
-    app,
-    check_device,
-    check_device_name,
-    complete_model,
-    describe_model,
-    fail,
-    finite,
-    open_model,
-    path_of,
-    print_json,
-    say,
-)
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, path_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Progress, drive
 

@@ -239,12 +239,12 @@ def _resolve_axes(data: Any, stored: str, asked: str | None, name: str, movie: b
     if asked is not None and len(asked) == data.ndim:
         return data, asked, ""
     both = "C" in stored and "S" in stored
-    spare = [
+    dropped = [
         size == 1 and (letter not in CANONICAL + "S" or (both and letter in "CS"))
         for letter, size in zip(stored, data.shape, strict=True)
     ]
-    data = data[tuple(0 if drop else slice(None) for drop in spare)]
-    kept = [letter for letter, drop in zip(stored, spare, strict=True) if not drop]
+    data = data[tuple(0 if drop else slice(None) for drop in dropped)]
+    kept = [letter for letter, drop in zip(stored, dropped, strict=True) if not drop]
     if asked is not None:
         return data, asked, ""
     free = [letter for letter in ("TZ" if movie else "ZT") if letter not in kept]

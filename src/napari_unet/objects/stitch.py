@@ -1,4 +1,4 @@
-"""Making one object of its parts: across slices, and across successive segmentations of one place."""
+"""Matches objects of two label images: in neighbouring slices, or in two segmentations of one region."""
 
 from __future__ import annotations
 

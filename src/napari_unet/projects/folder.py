@@ -68,7 +68,7 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
     """
     there, made = _checked(folder, overwrite=overwrite), False
     base = folder if there else folder.with_name(f"{folder.name}.partial")
-    told = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
+    message = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
     try:
         if not there:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,9 +83,9 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
         if not there:
             os.replace(base, folder)
     except FileNotFoundError as error:
-        raise FileFormatError(told.format("the folder disappeared meanwhile")) from error
+        raise FileFormatError(message.format("the folder disappeared meanwhile")) from error
     except OSError as error:
-        raise FileFormatError(told.format(reason(error))) from error
+        raise FileFormatError(message.format(reason(error))) from error
     finally:
         if made:
             _removed(base)

@@ -74,7 +74,7 @@ def read_state(folder: Path, image: Any, cancel: CancelToken, tell: Callable[[Pr
             if journal.state:
                 said, models_folder = _with_models(said, journal, folder.parent), folder.parent / MODELS
         references = (*said.models, *([said.waiting] if said.waiting else []))
-        generations, told = read_models(references, models_folder)
+        generations, model_notes = read_models(references, models_folder)
     except UNetError:
         if read_description(folder).state != said.state:
             raise FileFormatError(f"{folder.name} was saved anew while it was opened. Open it again.") from None
@@ -82,7 +82,7 @@ def read_state(folder: Path, image: Any, cancel: CancelToken, tell: Callable[[Pr
     except OSError as error:
         raise FileFormatError(f"{folder} cannot be read: {error.strerror or error}.") from error
     corrections.update(found.canonical_labels(labels))
-    return ReadState(said, found, image_path, labels, corrections, generations, (note, *told))
+    return ReadState(said, found, image_path, labels, corrections, generations, (note, *model_notes))
 
 
 def _with_models(said: Description, journal: JournalContent, folder: Path) -> Description:
