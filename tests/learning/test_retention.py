@@ -30,7 +30,7 @@ def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
     assert asked[0] is better
     assert found.net is asked[2].net
     assert compared.after == 0.5
-    assert found.info.recipe["share_of_the_way"] == retention.SHARES[2]
+    assert found.info.recipe["interpolation"] == retention.SHARES[2]
     name = "head.weight"
     old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
     assert torch.allclose(between, old + retention.SHARES[2] * (new - old), atol=1e-6)
