@@ -206,12 +206,12 @@ def test_a_model_that_has_taken_up_another_kind_goes_on_with_its_outlines(field,
     labels[0, 0] = np.where(labels[0, 0] > 0, labels[0, 0], grown)
     assert not split_annotations(model, material_of(field, model)).astray
     learned, _ = run(model, material_of(field, model), steps=1)
-    assert not learned.model.info.recipe["another_kind"]
-    later = Model(model.net, model.info.model_copy(update={"recipe": {"another_kind": True}}))
+    assert not learned.model.info.recipe["new_domain"]
+    later = Model(model.net, model.info.model_copy(update={"recipe": {"new_domain": True}}))
     assert split_annotations(later, material_of(field, later)).astray
     learned, _ = run(later, material_of(field, later), steps=1)
     assert learned.model.info.recipe["learning_rate"] == 2e-3
-    assert learned.model.info.recipe["another_kind"]
+    assert learned.model.info.recipe["new_domain"]
 
 
 def test_images_are_read_at_the_pixel_size_of_the_model(model):

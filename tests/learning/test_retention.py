@@ -44,7 +44,7 @@ def test_a_little_each_time_is_not_much_in_the_end(pair, monkeypatch):
     shares = []
     for _ in range(3):
         model = retention.interpolated(model, Model(better.net, model.info), torch.device("cpu"))[0]
-        shares.append(model.info.recipe.pop("share_of_the_way", 1.0))
+        shares.append(model.info.recipe.pop("interpolation", 1.0))
     assert shares == [1.0, 1.0, retention.SHARES[1]]
     assert model.info.recipe["base_score"] == 0.5
 
