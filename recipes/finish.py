@@ -52,7 +52,7 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
             "patch": " x ".join(map(str, config.patch))}  # fmt: skip
     told = {f"val {name}": round(value, 4) for name, value in told_of(model, scores).items()}
     bank = recipe.card.name if recipe.bank else None
-    info = model.info.model_copy(update={"recipe": made, "scores": told, "bank": bank})
+    info = model.info.model_copy(update={"recipe": made, "scores": told, "replay_set": bank})
     save_model_file(with_fast_mode(Model(model.net, info), examples(recipe, data)), out, half=True)
     report = {"steps": steps, "chosen": decoding.model_dump(), "validation": scores, "tried": tried}
     with completed(run / "finish.json", overwrite=True) as partial:

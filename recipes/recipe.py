@@ -100,7 +100,7 @@ class Recipe:
     @property
     def script(self) -> str:
         """Where it stands, for the card."""
-        return f"training/{self.card.name}.py"
+        return f"recipes/{self.card.name}.py"
 
     @property
     def chooser(self) -> int:

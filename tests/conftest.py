@@ -155,8 +155,8 @@ def nuclei_crop():
 def timed_at_once(monkeypatch):
     """Times are told from the first pixels on, as they are else after some seconds only."""
     from napari_unet import progress
-    from napari_unet.tiling import pace
+    from napari_unet.tiling import throughput
 
-    monkeypatch.setattr(pace, "WARM_UP", 0.0)
-    monkeypatch.setattr(pace, "MIN_SECONDS", 0.0)
-    monkeypatch.setattr(progress, "SETTLED", 0.0)
+    monkeypatch.setattr(throughput, "WARM_UP", 0.0)
+    monkeypatch.setattr(throughput, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "MIN_ELAPSED", 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,15 @@ def test_public_names():
     with pytest.raises(AttributeError, match="nonsense"):
         nu.nonsense  # noqa: B018
     assert nu.__version__[0].isdigit()
+
+
+@pytest.mark.parametrize("name", ["Project", "evaluate", "finetune", "load_model", "segment"])
+def test_examples_in_docstrings(name):
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(nu, name), name, globs={})
+    assert example.examples
+    told = []
+    doctest.DocTestRunner().run(example, out=told.append)
+    assert not told, "".join(told)
 
 
 def test_segment_correct_learn_evaluate_save(bright_model, blobs):

@@ -505,7 +505,7 @@ def test_the_diameter_is_found(run, bright_model, folder, tmp_path):
     found = report(ran)["results"][0]
     assert found["diameter"] == pytest.approx(10, abs=1.5)  # a square of 9 pixels is as large as a disc of 10
     assert found["zoom"] == pytest.approx([4 / found["diameter"]] * 2, abs=0.01)
-    assert f"of about {found['diameter']:.0f} pixels, looked at 2." in ran.stderr
+    assert f"of about {found['diameter']:.0f} pixels, made 2." in ran.stderr
     assert "or auto; got wide" in run(*arguments, "--diameter", "wide", status=2).stderr
     save_model_file(bright_model(ndim=3, info={"diameter": 4}), path)
     assert "cannot find out how wide" in run(*arguments, "--diameter", "auto", status=2).stderr

@@ -1,6 +1,6 @@
-"""Named axes and pixel sizes: the one place where arrays are transposed.
+"""Named axes, pixel sizes, and images: the only module that transposes arrays.
 
-Inside the program arrays are in the order C, Z, Y, X, one time point after the other. Images come in any order.
+Inside the program, arrays have the axes C, Z, Y, X, one time point after the other. Images may have any order of axes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CANONICAL = "TCZYX"
-"""Every axis letter that is known: time, channel, depth, height, width."""
+"""All axis letters: time, channel, depth, height, width."""
 
 _ALIASES = {"S": "C"}  # tifffile's name for the samples of a colour pixel
 
@@ -69,18 +69,18 @@ class PixelSize:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an image lies and how far its pixels are apart, in the numbers and units of its file.
+    """Position of an image and distance of its pixels, in the units of its file.
 
     Attributes
     ----------
     axes : str
-        One letter for each entry of the others.
+        One letter for each entry of the other attributes.
     scale : tuple of float
-        From one pixel to the next.
+        Distance from one pixel to the next.
     translation : tuple of float
-        Where the middle of the first pixel is, in the same units.
+        Position of the middle of the first pixel, in the same units.
     units : tuple of str
-        As the file spells them; "" where it gives none.
+        As in the file; "" for none.
     """
 
     axes: str
@@ -89,14 +89,14 @@ class Placement:
     units: tuple[str, ...]
 
     def of(self, letter: str) -> tuple[float, float, str]:
-        """Return scale, translation and unit of an axis; those of one that it does not know are 1, 0 and ""."""
+        """Return scale, translation and unit of an axis; 1, 0 and "" for an axis that it does not have."""
         if letter not in self.axes:
             return 1.0, 0.0, ""
         axis = self.axes.index(letter)
         return self.scale[axis], self.translation[axis], self.units[axis]
 
     def with_pixel_size(self, size: PixelSize) -> Placement:
-        """Return the same for pixels of another size, in micrometres; what lies so many pixels off still does."""
+        """Return the placement with another pixel size, in micrometres; the offset in pixels stays the same."""
         scale, translation, units = list(self.scale), list(self.translation), list(self.units)
         for axis, letter in enumerate(self.axes):
             wide = size.along(letter) if letter in "ZYX" else None
@@ -142,28 +142,28 @@ _LETTERS = {name: letter for letter, names in _NAMES.items() for name in (*names
 
 
 def axis_letter(name: object, kind: object = None) -> str | None:
-    """Return the letter of an axis by its name ("t", "Time", "depth", ...), else by its kind; None: it is not known.
+    """Return the letter of an axis by its name ("t", "Time", "depth", ...), else by its kind; None: not known.
 
     Parameters
     ----------
     name : object
-        As a file has it; anything but text is not known.
+        Name in a file; only text can be known.
     kind : object
-        As OME-Zarr has it: "time", "channel", or "space", which does not tell.
+        Type of the axis in OME-Zarr: "time", "channel", or "space", which does not say which.
     """
     found = _LETTERS.get(name.strip().lower()) if isinstance(name, str) else None
     return found or ({"time": "T", "channel": "C"}.get(kind) if isinstance(kind, str) else None)
 
 
 def named_axes(letters: Sequence[str | None], shape: tuple[int, ...]) -> str | None:
-    """Return the axes of an array of which some are named; None where the names say nothing, or cannot be.
+    """Return the axes of an array of which some are named; None if no name is known, or names contradict.
 
-    Those without a name are the ones that are left of height and width, then depth, then time.
+    Axes without a name get the remaining ones of width and height, then depth, then time, from the last on.
 
     Parameters
     ----------
     letters : sequence of str or None
-        As from `axis_letter`, one for each axis.
+        Results of `axis_letter`, one for each axis.
     shape : tuple of int
         Of the array.
     """
@@ -180,7 +180,7 @@ def named_axes(letters: Sequence[str | None], shape: tuple[int, ...]) -> str | N
 
 
 def said_axes(data: Any) -> str | None:
-    """Return the axes that an array names itself (xarray's and Zarr's dimension names); None: it does not."""
+    """Return the axes by an array's own dimension names (xarray, Zarr); None: it has none."""
     names = getattr(data, "dims", None) or getattr(getattr(data, "metadata", None), "dimension_names", None)
     if not isinstance(names, tuple | list):
         return None
@@ -220,38 +220,36 @@ class Image:
     Attributes
     ----------
     data : array-like (numpy, dask or zarr)
-        Pixels, in the order of `axes`.
+        Pixels, axes as `axes`.
     axes : str
         One letter for each axis, of T, C, Z, Y and X in any order.
     pixel_size : PixelSize or None
-        Micrometres; None: not known.
+        In micrometres; None: not known.
     channel_names : tuple of str
         May be empty.
     name : str
         For messages.
     damage : object, optional
-        Tells, by ``str()``, what of the image could not be read so far and counts as empty ("" for nothing).
+        Its text, ``str(damage)``, says which parts could not be read so far and count as empty; "" for none.
     source : Path, optional
-        The file or folder that pixels are read from whenever they are asked for; None: they are in memory.
+        The file or folder that pixels are read from lazily; None: they are in memory.
     diameter : float, optional
-        Typical diameter, in pixels, of the objects to be found in it, as somebody said; None: not known.
+        Typical diameter, in pixels, of the objects, as the user said; None: not known.
     found_diameter : float, optional
-        The same as it was found on the image (`sizing`); taken where nothing else is known of its scale.
+        The same, as a model found it (`inference.diameter`); used if nothing else is known about the scale.
     found_against : float, optional
-        The diameter that the model which found it is used to, and which does not hold for this image; None: that model
-        was used to none.
+        `ModelInfo.image_diameter` of that model, which `found_diameter` replaces for this image; None: it has none.
     notes : tuple of str
-        What its user should know of how it was read, a sentence each: what was left out, or not believed.
+        Sentences for the user about how it was read: what was left out, or ignored.
     placement : Placement, optional
-        Where it lies, if its file says more of that than the pixel size; labels of it lie there as well.
+        Its placement, if the file has more than a pixel size; labels get the same.
     identity : hashable, optional
-        Tells its pixels from those of other images, where `data` is derived anew at each look; None: `data` itself.
+        Identifies its pixels, if `data` is a new object each time; None: `data` does.
 
     Raises
     ------
     ImageError
-        On making it, if the axes do not fit, an axis is empty, the pixels are not real numbers, or the diameter is not
-        a positive one.
+        If the axes do not fit the data, an axis is empty, pixels are not real numbers, or the diameter is not positive.
     """
 
     data: Any
@@ -290,14 +288,14 @@ class Image:
             )
 
     def with_pixel_size(self, size: PixelSize | None) -> Image:
-        """Return the same with the pixel size that somebody said; None: it stays as it is."""
+        """Return the image with another pixel size; None: it stays as it is."""
         if size is None:
             return self
         placement = None if self.placement is None else self.placement.with_pixel_size(size)
         return replace(self, pixel_size=size, placement=placement)
 
     def same_pixels(self, other: Image) -> bool:
-        """Whether another image has the pixels of this one: not equal ones, but the same."""
+        """Return whether another image has the same pixels: not equal ones, but the same object or `identity`."""
         if self.identity is None or other.identity is None:
             return self.data is other.data
         return self.identity == other.identity
@@ -318,7 +316,7 @@ class Image:
 
     @property
     def is_colour(self) -> bool:
-        """Whether the channels are the red, green and blue of each pixel: three of them, along the last axis."""
+        """Whether its channels are red, green and blue: there are three, along the last axis."""
         return self.axes.endswith("C") and self.n_channels == 3
 
     @property
@@ -328,12 +326,12 @@ class Image:
 
     @property
     def label_axes(self) -> str:
-        """Axes of a label image that belongs to this image: its own without the channels."""
+        """Axes of a label image of this image: its own without the channels."""
         return self.axes.replace("C", "")
 
     @property
     def label_shape(self) -> tuple[int, ...]:
-        """Shape of a label image that belongs to this image, in the order of `label_axes`."""
+        """Shape of a label image of this image, axes as `label_axes`."""
         return tuple(self.size(letter) for letter in self.label_axes)
 
     @property
@@ -360,7 +358,7 @@ class Image:
         return block if channels is None else block[list(channels)]
 
     def canonical_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Return a view of a label image of this image with the axes (T, Z, Y, X); writing to it writes the labels."""
+        """Return a view of a label image (axes as `label_axes`) with the axes (T, Z, Y, X)."""
         axes = self.label_axes
         view = labels.transpose([axes.index(letter) for letter in "TZYX" if letter in axes])
         for position, letter in enumerate("TZYX"):
@@ -370,7 +368,7 @@ class Image:
 
 
 def common_pixel_size(images: Sequence[Image], ndim: int) -> tuple[float, ...] | None:
-    """Return the images' pixel size in micrometres, if all have about the same."""
+    """Return the mean pixel size of images, ([Z,] Y, X) in micrometres; None if it is not known or differs."""
     sizes = []
     for image in images:
         size = image.pixel_size

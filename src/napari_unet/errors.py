@@ -1,14 +1,13 @@
-"""The one family of errors that this package raises for input it cannot use.
+"""The errors that this package raises for input that it cannot use.
 
-Every message says what was got, what is allowed, and where it can the nearest valid value, in words that can be shown
-to the person at the microscope as they are.
+Every message says what was got, what is allowed and, if possible, the nearest valid value, in words for the user.
 """
 
 from __future__ import annotations
 
 
 class UNetError(Exception):
-    """Base of all errors raised for input that cannot be used; its text is meant for the user."""
+    """Base class of these errors; the message is meant for the user."""
 
 
 class ImageError(UNetError):
@@ -16,11 +15,11 @@ class ImageError(UNetError):
 
 
 class ModelFileError(UNetError):
-    """A model file is missing, truncated, foreign or hostile."""
+    """A model file is missing, damaged, of another program, or dangerous."""
 
 
 class ModelMismatchError(UNetError):
-    """A model and an image (or its labels) do not fit together."""
+    """A model does not suit an image or its labels."""
 
 
 class LabelsError(UNetError):
@@ -28,15 +27,15 @@ class LabelsError(UNetError):
 
 
 class NothingToLearnError(UNetError):
-    """Learning was asked for with no supervised pixel."""
+    """There is no supervised pixel to learn from."""
 
 
 class LearningError(UNetError):
-    """Learning cannot go on; the model that it began with is as it was."""
+    """Learning failed; the model that it began with is unchanged."""
 
 
 class UntrainedModelError(UNetError):
-    """A model has learned nothing yet, so there is nothing that it could find."""
+    """A model has not learned yet, so it cannot segment."""
 
 
 class FileFormatError(UNetError):
@@ -44,24 +43,24 @@ class FileFormatError(UNetError):
 
 
 class ImageMissingError(FileFormatError):
-    """The image of a project is not where it was: at `place`."""
+    """The image of a project is not where it was, at `path`."""
 
-    def __init__(self, message: str, place: str = "") -> None:
+    def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
-        self.place = place
+        self.path = path
 
 
 class DeviceError(UNetError):
-    """A compute device was asked for that this machine does not have."""
+    """The device that was asked for does not exist on this machine."""
 
 
 class DeviceMemoryError(DeviceError):
-    """A device, or the computer, has not enough memory for a step; a smaller one may do."""
+    """A device has too little memory for a step; a smaller step may be possible."""
 
 
 class ModelOutputError(UNetError):
     """A network gave values that are not numbers."""
 
 
-class Cancelled(UNetError):  # noqa: N818 - it is an outcome, not a fault
-    """A long job was stopped by its cancel token; what it had finished is kept."""
+class Cancelled(UNetError):  # noqa: N818 - an outcome, not an error
+    """A job was stopped by its cancel token; what it had finished is kept."""

@@ -1,4 +1,4 @@
-"""Ranges in which the numbers of microscopy lie: what is outside was mistyped, or means something else."""
+"""Ranges of plausible values in microscopy: a value outside is a typing error, or has another unit."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ DIAMETER = (1.0, 1e4)
 """Pixels across an object."""
 
 MAGNIFICATION = (1 / 64, 16.0)
-"""How many times as large a network may see an image as it is."""
+"""Factor by which an image may be resized for a network."""
 
 MAX_PRINTED = 10.0
-"""Micrometres: tags that are meant for printers count as a pixel size only up to that; 10 is about 2500 dpi."""
+"""Micrometres: largest pixel size that is believed if it comes from tags for printers; 10 is about 2500 dpi."""
 
 _DPI = (72, 96, 144, 150, 300, 600)
-"""Resolutions of screens and printers, pixels per inch, that programs write for lack of a pixel size."""
+"""Resolutions of screens and printers, in pixels per inch, that programs write if they know no pixel size."""
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite real number; True and False are none."""
+    """Return whether a value is a finite real number; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def within(value: object, limits: tuple[float, float]) -> bool:
-    """Whether it is a number from the one limit to the other; limits count, with what rounding does to them."""
+    """Return whether a value is a number within limits (inclusive, with a tolerance for rounding)."""
     low, high = limits
     return is_number(value) and low * (1 - 1e-6) <= float(value) <= high * (1 + 1e-6)  # type: ignore[arg-type]
 
 
 def in_words(limits: tuple[float, float]) -> str:
-    """Return a range as one writes it: ``0.0001 to 1000``."""
+    """Return a range as text: ``0.0001 to 1000``."""
     return f"{limits[0]:g} to {limits[1]:g}"
 
 
 def printed_dpi(y: float, x: float) -> int | None:
-    """Return the pixels per inch that a pixel size (micrometres) comes to, if it is a usual one of print; else None."""
+    """Return a pixel size (micrometres) in pixels per inch, if that is a usual print resolution; else None."""
     dpi = 25_400 / x
     nearest = round(dpi)
     return nearest if nearest in _DPI and abs(dpi / nearest - 1) < 1e-3 and abs(y / x - 1) < 1e-3 else None
 
 
 def bytes_in_words(size: float) -> str:
-    """Return a number of bytes as one writes it: ``3.2 GB``."""
+    """Return a number of bytes as text: ``3.2 GB``."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"
@@ -58,5 +58,5 @@ def bytes_in_words(size: float) -> str:
 
 
 def times(shape: Sequence[int]) -> str:
-    """Return a shape as one writes it: ``192×256``."""
+    """Return a shape as text: ``192×256``."""
     return "×".join(str(n) for n in shape)

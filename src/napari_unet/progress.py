@@ -13,8 +13,8 @@ from napari_unet.errors import Cancelled
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 
-SETTLED = 3.0
-"""Seconds from the beginning of a job until its mean pace tells something: first steps take several times as long."""
+MIN_ELAPSED = 3.0
+"""Seconds from the start of a job before the remaining time is estimated: first steps take several times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,15 @@ class Progress:
     elapsed : float
         Seconds since the job began.
     what : str
-        What is being counted, as a user would call it ("tiles", "steps").
+        What is counted, in the plural ("tiles", "steps").
     message : str
-        One short sentence for a status line, instead of the count; may be empty.
+        A short text for a status line, instead of the count; may be empty.
     note : str
-        A sentence that is to be told once: what went otherwise than expected; mostly empty.
+        A sentence to be shown once, about something unexpected; mostly empty.
     left : float, optional
-        Seconds left, where more is known than the mean pace of the steps.
+        Seconds left; None: estimated from the mean time of a step.
     part : float
-        Share of the step under way that is done, 0..1.
+        Share of the current step that is done, 0..1.
     """
 
     done: int
@@ -55,16 +55,16 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left, estimated from the mean pace if nothing better is known; None in the first seconds."""
+        """Seconds left; None in the first seconds."""
         if self.left is not None:
             return self.left
-        if not self.fraction or self.elapsed < SETTLED:
+        if not self.fraction or self.elapsed < MIN_ELAPSED:
             return None
         return self.elapsed / self.fraction * (1 - self.fraction)
 
     @property
     def count(self) -> str:
-        """What is done, as people say it, and the time left: ``3 of 24 tiles, 9 s left``; of one step, its share."""
+        """What is done, and the time left: ``3 of 24 tiles, 9 s left``; of a single step, its share."""
         done = f"{self.part:.0%}" if self.total == 1 and self.part else f"{self.done} of {self.total} {self.what}"
         return f"{done}, {format_seconds(self.remaining)} left" if self.remaining and self.fraction < 1 else done
 
@@ -73,7 +73,7 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def drive(steps: Generator[Step, None, Result], each: Callable[[Step], object]) -> Result:
-    """Run a job in the calling thread: hand each thing that it yields to `each`, and return what it returns."""
+    """Run a generator to its end: call `each` with every value that it yields, and return what it returns."""
     while True:
         try:
             step = next(steps)
@@ -85,7 +85,7 @@ def drive(steps: Generator[Step, None, Result], each: Callable[[Step], object]) 
 
 @dataclass(slots=True)
 class CancelToken:
-    """Thread-safe flag with which any thread asks a long job to stop at its next safe point."""
+    """Thread-safe flag by which any thread asks a job to stop at its next safe point."""
 
     _event: threading.Event = field(default_factory=threading.Event)
 
@@ -95,17 +95,17 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked for a stop."""
+        """Whether the job was asked to stop."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raise `Cancelled` if somebody asked for a stop."""
+        """Raise `Cancelled` if the job was asked to stop."""
         if self.cancelled:
             raise Cancelled("Stopped. What was finished is kept.")
 
 
 class PauseToken:
-    """Thread-safe switch with which any thread holds a long job up, at its next safe point, until it may go on."""
+    """Thread-safe switch by which any thread pauses a job at its next safe point."""
 
     def __init__(self) -> None:
         self._may_go_on = threading.Event()
@@ -113,18 +113,18 @@ class PauseToken:
 
     @property
     def paused(self) -> bool:
-        """Whether the job is to be held up."""
+        """Whether the job is to pause."""
         return not self._may_go_on.is_set()
 
     def set(self, paused: bool) -> None:
-        """Hold the job up, or let it go on."""
+        """Pause the job, or let it continue."""
         if paused:
             self._may_go_on.clear()
         else:
             self._may_go_on.set()
 
     def wait(self, cancel: CancelToken | None = None) -> float:
-        """Return when the job may go on, or is to stop; how many seconds it was held up."""
+        """Wait until the job may continue or is to stop; return for how many seconds it was paused."""
         watch = Stopwatch()
         while not self._may_go_on.wait(0.05) and not (cancel is not None and cancel.cancelled):
             pass
@@ -132,7 +132,7 @@ class PauseToken:
 
 
 class Stopwatch:
-    """Seconds since it was made, less those left out, on a clock that never goes back."""
+    """Seconds since it was made, less those left out, on a monotonic clock."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -143,18 +143,18 @@ class Stopwatch:
         return time.monotonic() - self._start
 
     def leave_out(self, seconds: float) -> None:
-        """Do not count some of the time so far."""
+        """Leave out some of the elapsed seconds."""
         self._start += seconds
 
 
 def counted(number: int, noun: str) -> str:
-    """Return how many there are, as one writes it: "1 object", "3 objects", "2 classes"."""
+    """Return a number with a noun: "1 object", "3 objects", "2 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number} {noun}{ending}"
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a short human form of a duration: ``8 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    """Return a duration as text: ``8 s``, ``3 min 20 s``, ``1 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

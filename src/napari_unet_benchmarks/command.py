@@ -12,20 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import (
-    LARGEST,
-    Device,
-    Json,
-    check_device,
-    check_device_name,
-    complete_model,
-    describe_model,
-    fail,
-    open_model,
-    path_of,
-    print_json,
-    say,
-)
+from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.messages import fail, print_json, say
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, complete_model, path_of
 from napari_unet.errors import UNetError
 
 benchmark = typer.Typer(
@@ -95,12 +84,12 @@ def annotator(
     ],
     name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often the program learns.")] = 8,
-    objects: Annotated[int, typer.Option(min=1, max=LARGEST, help="Corrections before each time.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps each time.")] = 30,
-    ceiling_steps: Annotated[int, typer.Option(min=1, max=LARGEST, help="Training steps on all labels.")] = 300,
+    objects: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Corrections before each time.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Training steps on all labels.")] = 300,
     size: Annotated[int, typer.Option(min=64, max=2**18, help="Width of a field, pixels.")] = 512,
-    fields: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields to work on.")] = 8,
-    held_out: Annotated[int, typer.Option(min=1, max=LARGEST, help="Most fields held out.")] = 8,
+    fields: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Most fields to work on.")] = 8,
+    held_out: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Most fields held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seeds the annotator's hand and untrained networks.")

@@ -30,7 +30,7 @@ import torch
 
 from napari_unet import load_model, segment
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.corrections.reviewing import looked_at
+from napari_unet.corrections.reviewing import checked_squares
 from napari_unet.guidance.expected_cost import halved
 from napari_unet.guidance.ranking import APART, CELL, around
 from napari_unet.guidance.where_next import Attention, doubt
@@ -106,7 +106,7 @@ def program(shown: list[Shown], size: tuple[int, int]) -> Iterator[tuple[float, 
     for image in shown:
         outputs = ("foreground", "distance")
         attention.take(doubt(image.maps[:, None], image.labels[None], outputs, 0, image.region), program)
-    never = partial(looked_at, Corrections((1, 1, *size)), np.zeros((1, 1, *size), np.int32), width=CELL)
+    never = partial(checked_squares, Corrections((1, 1, *size)), np.zeros((1, 1, *size), np.int32), width=CELL)
     while (place := attention.next_place((0, 0), never)) is not None and not place.again:
         yield place.y, place.x
 
@@ -186,7 +186,7 @@ def cost(shape: tuple[int, int, int]) -> dict[str, float]:
     labels = np.ascontiguousarray(np.broadcast_to(ids[: shape[1], : shape[2]] * (middle > 0.2), shape))
     attention, corrections = Attention((1, *shape)), Corrections((1, *shape))
     corrections.prediction[0] = labels
-    settled = partial(looked_at, corrections, labels[None], width=CELL)
+    settled = partial(checked_squares, corrections, labels[None], width=CELL)
     seconds: dict[str, list[float]] = {"cells of a result": [], "next place": [], "next place, all reviewed": []}
     for _ in range(5):
         begin = time.perf_counter()

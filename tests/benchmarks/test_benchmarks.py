@@ -32,7 +32,7 @@ from napari_unet_benchmarks.report import in_turn, ratio
 
 def test_tiling(monkeypatch):
     monkeypatch.setitem(tiling.SPECS, 2, tiling.SPECS[2].model_copy(update={"features": 2}))
-    monkeypatch.setitem(budget.MOST, 2, 1_000_000)
+    monkeypatch.setitem(budget.MAX_PIXELS, 2, 1_000_000)
     monkeypatch.setattr(peak, "SPEC", peak.SPEC.model_copy(update={"features": 4}))
     monkeypatch.setattr(peak, "IMAGE", 20)
     monkeypatch.setitem(peak.MATRIX, "cpu", 64)
@@ -53,7 +53,7 @@ def test_tiling(monkeypatch):
 
 def test_tiling_of_a_volume(monkeypatch):
     monkeypatch.setitem(tiling.SPECS, 3, tiling.SPECS[3].model_copy(update={"features": 2, "levels": 2}))
-    monkeypatch.setitem(budget.MOST, 3, 2_000_000)
+    monkeypatch.setitem(budget.MAX_PIXELS, 3, 2_000_000)
     result = CliRunner().invoke(app, ["benchmark", "tiling", "--volume", "--size", "256", "--rounds", "1", "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout.splitlines()[-1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.corrections.corrections import RING, Corrections
-from napari_unet.corrections.reviewing import looked_at, toggle_field, toggle_object
+from napari_unet.corrections.reviewing import checked_squares, toggle_field, toggle_object
 from napari_unet.errors import UNetError
 from napari_unet.objects.targets import boundaries, known_maps, target_maps
 
@@ -169,12 +169,12 @@ def test_of_a_class_it_is_the_patch():
     assert not corrections.reviewed[0, 0, 40:50, 40:50].any()
 
 
-def test_looked_at():
+def test_checked_squares():
     labels, corrections = predicted()
     field = (slice(32, 60), slice(32, 60))
 
     def looked():
-        return looked_at(corrections, labels, PLANE, field, 16).tolist()
+        return checked_squares(corrections, labels, PLANE, field, 16).tolist()
 
     assert looked() == [[False, False], [False, False]]
     labels[0, 0, 33, 50] = 5

@@ -371,5 +371,5 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 @pytest.fixture
 def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut planes of 96 pixels into several tiles."""
-    monkeypatch.setitem(budget.MOST, 2, 3_000)
-    monkeypatch.setattr(budget, "LEAST", 3_000)
+    monkeypatch.setitem(budget.MAX_PIXELS, 2, 3_000)
+    monkeypatch.setattr(budget, "MIN_PIXELS", 3_000)

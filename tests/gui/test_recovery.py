@@ -36,7 +36,7 @@ def test_painted_not_saved_and_recovered(
     monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     widget._keep_unsaved.setInterval(50)
     qtbot.waitUntil(
-        lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.mark), timeout=60_000
+        lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.digest), timeout=60_000
     )
     wait_idle(widget)
     widget._keep_unsaved.stop()

@@ -109,7 +109,7 @@ def test_it_sticks_to_that_size_unless_the_network_is_surer_of_another(bright_mo
 
 def test_who_cannot_tell_is_not_asked(bright_model):
     image, volume = as_image(discs(20)), as_image(np.zeros((4, 30, 30), np.float32))
-    painted = {"diameter": 10.0, "recipe": {"method": "from nothing", "steps": 5}}
+    painted = {"diameter": 10.0, "recipe": {"method": "from scratch", "steps": 5}}
     classes = {"task": "semantic", "outputs": ("class_0", "class_1")}
     cases = [(image, bright_model()), (image, bright_model(info=painted)), (image, bright_model(info=classes)),
              (volume, bright_model(ndim=3, info={"diameter": 10.0}))]  # fmt: skip

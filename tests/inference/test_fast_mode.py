@@ -43,13 +43,13 @@ def far_looking(model):
 
 def test_a_model_that_looks_at_one_pixel_does_with_the_smallest_halo(bright_model, picture):
     model = with_fast_mode(bright_model(**DEEP), [picture])
-    assert model.info.fast == FastMode(halo=(8, 8), maps_error=0, labels_differing=0)
+    assert model.info.fast_mode == FastMode(halo=(8, 8), maps_error=0, labels_differing=0)
 
 
 def test_the_error_is_what_segmenting_makes(bright_model, picture, blobs_image):
     model = far_looking(bright_model(**DEEP, threshold=0.3))
     model = with_fast_mode(model, [picture])
-    fast = model.info.fast
+    fast = model.info.fast_mode
     assert fast is not None
     exact, other = (
         segment(blobs_image, model, mode=mode, tile=150, keep_maps=True, axes="YX") for mode in ("exact", "fast")
@@ -62,7 +62,7 @@ def test_the_error_is_what_segmenting_makes(bright_model, picture, blobs_image):
 
 def test_where_every_smaller_halo_changes_labels_there_is_none(bright_model, picture, monkeypatch):
     monkeypatch.setattr("napari_unet.inference.fast_mode._differing", lambda *args: 100)
-    assert with_fast_mode(bright_model(**DEEP), [picture]).info.fast is None
+    assert with_fast_mode(bright_model(**DEEP), [picture]).info.fast_mode is None
 
 
 def test_differing_labels_are_counted_whatever_their_ids(bright_model):
@@ -93,13 +93,13 @@ def test_it_is_measured_at_the_scale_that_the_network_sees(tiny_model, picture):
 def test_images_that_do_not_fit_are_passed_over(bright_model, shape, axes):
     settings = {"ndim": 3} if axes == "YX" and shape[0] == 300 else {"in_channels": 2 if "C" in axes else 1}
     model = bright_model(**DEEP, **settings)
-    assert with_fast_mode(model, [Image(np.zeros(shape, np.float32), axes)]).info.fast is None
+    assert with_fast_mode(model, [Image(np.zeros(shape, np.float32), axes)]).info.fast_mode is None
 
 
 def test_a_volume(bright_model):
     model = with_fast_mode(bright_model(ndim=3, features=2, levels=2), [Image(np.zeros((20, 80, 80), np.uint8), "ZYX")])
-    assert model.info.fast is not None
-    assert model.info.fast.halo == (4, 4, 4)
+    assert model.info.fast_mode is not None
+    assert model.info.fast_mode.halo == (4, 4, 4)
 
 
 def plan_of(model, mode, shape=(2000, 2000), tile=400):
@@ -108,7 +108,7 @@ def plan_of(model, mode, shape=(2000, 2000), tile=400):
 
 def with_error(model, error, halo=(8, 8)):
     fast = FastMode(halo=halo, maps_error=error, labels_differing=0)
-    return Model(model.net, model.info.model_copy(update={"fast": fast}))
+    return Model(model.net, model.info.model_copy(update={"fast_mode": fast}))
 
 
 def test_auto_takes_it_where_it_is_cheaper_and_as_good(bright_model):
@@ -129,17 +129,17 @@ def test_it_is_in_the_file_and_gone_once_the_weights_change(bright_model, tmp_pa
     path = tmp_path / "m.safetensors"
     save_model_file(with_error(bright_model(**DEEP), 0.003), path)
     model = load_model_file(path)
-    assert model.info.fast.maps_error == 0.003
+    assert model.info.fast_mode.maps_error == 0.003
     small = blobs_image[:24, :24]  # too small to measure anything on
     better = finetune(model, [small], [(small > 0).astype(np.int32)], steps=1)
-    assert better.info.fast is None
+    assert better.info.fast_mode is None
     better = finetune(model, [blobs_image], [(blobs_image > 0).astype(np.int32)], steps=1)
-    assert better.info.fast is None or better.info.fast != model.info.fast
+    assert better.info.fast_mode is None or better.info.fast_mode != model.info.fast_mode
 
 
 @pytest.mark.parametrize("halo", [(8,), (0, 8), (8, 8, 8)])
 def test_a_halo_that_does_not_fit_is_refused(bright_model, halo):
     info = json.loads(bright_model().info.model_dump_json())
-    info["fast"] = {"halo": halo, "maps_error": 0.0, "labels_differing": 0.0}
+    info["fast_mode"] = {"halo": halo, "maps_error": 0.0, "labels_differing": 0.0}
     with pytest.raises(ValueError, match="halo"):
         type(bright_model().info).model_validate(info)

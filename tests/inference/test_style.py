@@ -88,7 +88,7 @@ def test_it_is_kept_with_the_model(taught, tmp_path):
 
 
 def test_where_what_was_known_is_not_here_nothing_is_told(taught, monkeypatch):
-    elsewhere = Model(taught.net, taught.info.model_copy(update={"bank": "elsewhere"}))
+    elsewhere = Model(taught.net, taught.info.model_copy(update={"replay_set": "elsewhere"}))
     assert not learned(elsewhere, stripes())
     monkeypatch.setattr(style, "NEARER", 0.0)
     assert not learned(elsewhere, stripes())

@@ -10,7 +10,7 @@ from napari_unet.io import spill
 @pytest.fixture
 def on_disk(monkeypatch, tmp_path):
     """Every array lies in a file."""
-    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 0)
     monkeypatch.setattr(spill.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(spill, "_kind_of_disk", lambda folder: "ext4")
     return tmp_path
@@ -38,7 +38,7 @@ def test_a_large_array_lies_in_a_file_that_nobody_sees(on_disk):
 
 
 def test_an_empty_array(on_disk, monkeypatch):
-    monkeypatch.setattr(spill, "SHARE", 1)
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 1)
     assert spill.zeros((0, 4), bool).shape == (0, 4)
 
 

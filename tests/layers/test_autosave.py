@@ -256,7 +256,7 @@ def test_saved_while_the_last_files_of_a_copy_are_written(controller: Any, tmp_p
 
 
 def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "LARGEST", 1000)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)
@@ -267,7 +267,7 @@ def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.Mon
 
 
 def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "ROOM", 2**80)
+    monkeypatch.setattr(recovery, "MIN_FREE_BYTES", 2**80)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)
@@ -276,7 +276,7 @@ def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.M
     assert len(texts) == 1
     assert "could not be kept by itself" in texts[0]
     assert copies() == []
-    monkeypatch.setattr(recovery, "ROOM", 0)
+    monkeypatch.setattr(recovery, "MIN_FREE_BYTES", 0)
     assert controller.autosave.tick(), "it is tried again"
     assert len(copies()) == 1
 

@@ -19,7 +19,7 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner, sentence
 from napari_unet.layers.viewport import ordered_subimages
 from napari_unet.models.store import load_model, save_model
-from napari_unet.tiling import budget, pace
+from napari_unet.tiling import budget, throughput
 
 
 def ids(layer: Any) -> set[int]:
@@ -65,10 +65,10 @@ def test_a_better_model_finds_more_and_keeps_what_was_painted(viewer, controller
 
 
 def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monkeypatch, timed_at_once):
-    monkeypatch.setattr(pace, "pace_of", cache(pace.pace_of.__wrapped__))
+    monkeypatch.setattr(throughput, "throughput_of", cache(throughput.throughput_of.__wrapped__))
     for module in (task, tile_runner):
-        monkeypatch.setattr(module, "pace_of", pace.pace_of)
-    monkeypatch.setattr(budget, "MOST", dict.fromkeys((2, 3), 1))
+        monkeypatch.setattr(module, "throughput_of", throughput.throughput_of)
+    monkeypatch.setattr(budget, "MAX_PIXELS", dict.fromkeys((2, 3), 1))
     viewer.add_image(squares((400, 400)), name="image")
     for _ in range(2):
         controller.segment()
@@ -144,8 +144,8 @@ def test_how_napari_shows_an_image_does_not_matter(viewer, controller):
 
 @pytest.fixture
 def tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(budget.MOST, 2, 3_000)
-    monkeypatch.setattr(budget, "LEAST", 3_000)
+    monkeypatch.setitem(budget.MAX_PIXELS, 2, 3_000)
+    monkeypatch.setattr(budget, "MIN_PIXELS", 3_000)
 
 
 def test_late_events_of_an_older_generation_are_dropped(viewer, later, tiles):
@@ -389,15 +389,15 @@ def test_a_saved_model_knows_its_fast_mode(viewer, controller):
     controller.segment()
     assert controller.save("mine")
     saved = load_model("mine")
-    assert saved.info.fast is not None
-    assert saved.info.fast.labels_differing <= 1e-4
-    assert controller.model.info.fast == saved.info.fast
+    assert saved.info.fast_mode is not None
+    assert saved.info.fast_mode.labels_differing <= 1e-4
+    assert controller.model.info.fast_mode == saved.info.fast_mode
 
 
 def test_a_model_is_saved_without_an_image_too(viewer, controller):
     controller.choose_model("tiny")
     assert controller.save("mine")
-    assert load_model("mine").info.fast is None
+    assert load_model("mine").info.fast_mode is None
 
 
 def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):
@@ -410,7 +410,7 @@ def test_what_is_in_view_is_the_whole_slice_in_3d(viewer, controller):
 
 
 def test_a_result_too_large_for_memory_is_painted_on_disk(viewer, controller, monkeypatch, tmp_path):
-    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 0)
     monkeypatch.setattr(spill, "_folder", lambda size: tmp_path)
     viewer.add_image(squares((3, 64, 64)), name="image", scale=(3, 0.5, 0.5), units=("um", "um", "um"))
     controller.segment()
@@ -431,7 +431,7 @@ def test_a_result_too_large_for_memory_is_painted_on_disk(viewer, controller, mo
 
 
 def test_no_room_for_a_result_is_told_and_changes_nothing(viewer, controller, monkeypatch):
-    monkeypatch.setattr(spill, "SHARE", 0)
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 0)
     monkeypatch.setattr(spill.psutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
     viewer.add_image(squares(), name="image")
     assert not controller.segment()

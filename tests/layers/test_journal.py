@@ -251,14 +251,14 @@ def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.M
     paint(controller, 50)
     noted(controller)
     said = len(controller.messages)
-    monkeypatch.setattr(records, "MIN_FREE", 2**80)
+    monkeypatch.setattr(records, "MIN_FREE_BYTES", 2**80)
     for value in (51, 52):
         paint(controller, value, 1)
         noted(controller)
     texts = [message.text for message in controller.messages[said:]]
     assert len(texts) == 1
     assert "the disk is full" in texts[0]
-    monkeypatch.setattr(records, "MIN_FREE", 0)
+    monkeypatch.setattr(records, "MIN_FREE_BYTES", 0)
     controller.autosave.copy_of(controller.session).recorder._since_problem.leave_out(-3600)
     noted(controller)
     same_own(controller, killed(controller))
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(controller: Any) -> Non
 
 
 def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "LARGEST", 1000)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)

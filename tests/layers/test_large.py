@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hand_made import squares
-from napari_unet.corrections.identity import places_of, rename, rename_at
+from napari_unet.corrections.identity import pixels_of, rename, rename_at
 from napari_unet.layers import session as session_module
 
 
@@ -112,7 +112,7 @@ def test_renaming_at_places_is_renaming() -> None:
     rename(expected, ids)
     turned = np.asfortranarray(labels)
     for plane in np.ndindex(1, 2):
-        rename_at(turned[plane], places_of(ids, turned[plane]), ids)
+        rename_at(turned[plane], pixels_of(ids, turned[plane]), ids)
     assert np.array_equal(turned, expected)
 
 

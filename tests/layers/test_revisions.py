@@ -69,8 +69,8 @@ def layer(request: Any) -> Any:
 @pytest.fixture
 def controller(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a controller with a model that looks how wide objects are, and a runner that the test drives."""
-    monkeypatch.setitem(budget.MOST, 2, 3_000)
-    monkeypatch.setattr(budget, "LEAST", 3_000)
+    monkeypatch.setitem(budget.MAX_PIXELS, 2, 3_000)
+    monkeypatch.setattr(budget, "MIN_PIXELS", 3_000)
     looked: list[Any] = []
 
     def find(image: Image, *_: Any, **__: Any) -> float:

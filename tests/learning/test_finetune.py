@@ -104,9 +104,9 @@ def test_an_untrained_network_learns_objects(tiny_model, dim_image, settings):
 def test_it_learns_faster_where_it_would_be_seen_what_is_forgotten():
     """A model that carries base data along is kept from going too far by that."""
     carrying = load_model("nuclei")
-    known = Model(carrying.net, carrying.info.model_copy(update={"bank": None}))
+    known = Model(carrying.net, carrying.info.model_copy(update={"replay_set": None}))
     assert finetune_config(known).learning_rate < finetune_config(carrying).learning_rate
-    gone = Model(carrying.net, carrying.info.model_copy(update={"bank": "elsewhere"}))
+    gone = Model(carrying.net, carrying.info.model_copy(update={"replay_set": "elsewhere"}))
     assert finetune_config(gone).learning_rate == finetune_config(known).learning_rate
 
 

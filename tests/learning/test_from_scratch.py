@@ -172,7 +172,7 @@ def test_learn_takes_this_way_for_such_a_model_only(tiny_model):
     image = Image(pixels, "YX")
     corrections = Corrections((1, 1, 96, 96))
     corrections.update(truth[None, None])
-    for model, method in ((model_for_image(image), "from nothing"), (tiny_model(), "fine-tuned on corrections")):
+    for model, method in ((model_for_image(image), "from scratch"), (tiny_model(), "fine-tuned on corrections")):
         material = annotated_crops(image, truth[None, None], corrections, model)
         learned = drive(learning_steps(model, material, 0.5, "cpu"), lambda _: None)
         assert learned.model.info.recipe["method"] == method

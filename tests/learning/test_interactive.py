@@ -176,13 +176,13 @@ def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
     field[1][0, 0, 50:60, 50:60] = 99
     samples = split_annotations(model, material_of(field, model)).samples
     net = tiny_net(in_channels=3, out_channels=2)
-    info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "bank": "nuclei"})
+    info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "replay_set": "nuclei"})
     known = Model(net, info)
     mixed = replayed(known, samples, 0.25)
     assert len(mixed) > 20
     total = sum(s.weight for s in mixed)
     assert sum(s.weight for s in mixed[len(samples) :]) == pytest.approx(0.25 * total)
-    assert replayed(Model(net, info.model_copy(update={"bank": "gone"})), samples, 0.25) == samples
+    assert replayed(Model(net, info.model_copy(update={"replay_set": "gone"})), samples, 0.25) == samples
 
 
 def test_a_model_that_is_wrong_about_most_is_astray(field, model):
@@ -206,12 +206,12 @@ def test_a_model_that_has_taken_up_another_kind_goes_on_with_its_outlines(field,
     labels[0, 0] = np.where(labels[0, 0] > 0, labels[0, 0], grown)
     assert not split_annotations(model, material_of(field, model)).astray
     learned, _ = run(model, material_of(field, model), steps=1)
-    assert not learned.model.info.recipe["another_kind"]
-    later = Model(model.net, model.info.model_copy(update={"recipe": {"another_kind": True}}))
+    assert not learned.model.info.recipe["new_domain"]
+    later = Model(model.net, model.info.model_copy(update={"recipe": {"new_domain": True}}))
     assert split_annotations(later, material_of(field, later)).astray
     learned, _ = run(later, material_of(field, later), steps=1)
     assert learned.model.info.recipe["learning_rate"] == 2e-3
-    assert learned.model.info.recipe["another_kind"]
+    assert learned.model.info.recipe["new_domain"]
 
 
 def test_images_are_read_at_the_pixel_size_of_the_model(model):

@@ -30,7 +30,7 @@ def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
     assert asked[0] is better
     assert found.net is asked[2].net
     assert compared.after == 0.5
-    assert found.info.recipe["share_of_the_way"] == retention.SHARES[2]
+    assert found.info.recipe["interpolation"] == retention.SHARES[2]
     name = "head.weight"
     old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
     assert torch.allclose(between, old + retention.SHARES[2] * (new - old), atol=1e-6)
@@ -44,7 +44,7 @@ def test_a_little_each_time_is_not_much_in_the_end(pair, monkeypatch):
     shares = []
     for _ in range(3):
         model = retention.interpolated(model, Model(better.net, model.info), torch.device("cpu"))[0]
-        shares.append(model.info.recipe.pop("share_of_the_way", 1.0))
+        shares.append(model.info.recipe.pop("interpolation", 1.0))
     assert shares == [1.0, 1.0, retention.SHARES[1]]
     assert model.info.recipe["base_score"] == 0.5
 

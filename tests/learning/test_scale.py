@@ -117,7 +117,7 @@ def test_a_model_of_classes_has_no_diameter():
 
 @pytest.mark.parametrize(("width", "known", "image"), [(30, FIRST * disc(30), None), (60, 30.0, FIRST * disc(60))])
 def test_a_model_from_nothing_works_at_the_size_that_was_painted(width, known, image):
-    model = bright(recipe={"method": "from nothing", "steps": 0})
+    model = bright(recipe={"method": "from scratch", "steps": 0})
     info = at_fitting_scale(model, painted(model, width)).info
     assert info.diameter == pytest.approx(known)
     assert info.image_diameter == (image and pytest.approx(image))
@@ -149,7 +149,7 @@ def test_learning_says_so_and_the_new_model_knows():
 
 
 def test_a_model_from_nothing_learns_at_its_scale():
-    model = bright(recipe={"method": "from nothing", "steps": 0})
+    model = bright(recipe={"method": "from scratch", "steps": 0})
     assert from_scratch_config(model).steps
     steps = learning_steps(model, painted(model, 60), None, "cpu", settings={"steps": 2, "patch": (32, 32)})
     assert isinstance(next(steps), Rescaled)

@@ -267,6 +267,22 @@ def test_weights_without_a_description_are_refused(rewritten):
     assert "not the description" in refusal(rewritten(metadata={"made by": "somebody"}))
 
 
+def test_a_description_of_the_first_version_is_read(rewritten):
+    """It may say how small a seed was dropped, which prominence made needless."""
+
+    def earlier(description):
+        description["format"], description["fast"] = "napari-unet/1", description.pop("fast_mode")
+        description["bank"] = description.pop("replay_set")
+        description["decoding"] |= {"min_seed": 8, "meeting": 3, "seed_threshold": 0.5}
+        del description["decoding"]["sink_radius"]
+        description["recipe"] = {"method": "from nothing", "another_kind": True, "share_of_the_way": 0.3}
+
+    info = load_model_file(rewritten(info=earlier)).info
+    assert (info.decoding.sink_radius, info.decoding.seed_threshold) == (3, 0.5)
+    assert info.recipe == {"method": "from scratch", "new_domain": True, "interpolation": 0.3}
+    assert info.format == "napari-unet/2"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -274,7 +290,10 @@ def test_weights_without_a_description_are_refused(rewritten):
         ("{", "not valid"),
         ("null", "not valid"),
         ("[" * 5000, "not valid"),
-        ('{"format": "napari-unet/2"}', "format"),
+        ('{"format": "napari-unet/3"}', "newer version"),
+        ('{"format": "napari-unet/0"}', "format"),
+        ('{"format": "napari-unet/1", "recipe": [], "decoding": 3}', "name"),
+        ('{"format": 1}', "format"),
         ("{}", "name"),
     ],
 )
@@ -393,9 +412,9 @@ def test_channels(tiny_model):
         ("normalization", {"low": 90.0, "high": 10.0}),
         ("normalization", {"clip": [4.0, -1.0]}),
         ("decoding", {"smoothing": 1e9}),
-        ("decoding", {"meeting": 10**9}),
+        ("decoding", {"sink_radius": 10**9}),
         ("decoding", {"min_size": 10**12}),
-        ("fast", {"halo": [10**7, 10**7], "maps_error": 0.1, "labels_differing": 0.1}),
+        ("fast_mode", {"halo": [10**7, 10**7], "maps_error": 0.1, "labels_differing": 0.1}),
     ],
 )
 def test_numbers_that_make_no_sense_are_named(rewritten, field, value):

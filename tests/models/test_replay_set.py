@@ -25,7 +25,7 @@ def test_written_and_read_again(tmp_path, monkeypatch):
     assert (first.check, second.check) == (False, True)
 
 
-def test_a_missing_or_damaged_bank_is_named(tmp_path, monkeypatch):
+def test_a_missing_or_damaged_replay_set_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_unet.models.replay_set.shipped_folder", lambda: tmp_path)
     with pytest.raises(ModelFileError, match="'a' cannot be read"):
         load_replay_set("a")
@@ -34,13 +34,13 @@ def test_a_missing_or_damaged_bank_is_named(tmp_path, monkeypatch):
         load_replay_set("a")
 
 
-def test_every_shipped_model_has_the_bank_that_it_names():
+def test_every_shipped_model_has_the_replay_set_that_it_names():
     models = [load_model(entry.path) for entry in list_models()]
-    assert models[0].info.bank == "nuclei"
+    assert models[0].info.replay_set == "nuclei"
     for model in models:
-        if model.info.bank is None:
+        if model.info.replay_set is None:
             continue
-        patches = load_replay_set(model.info.bank)
+        patches = load_replay_set(model.info.replay_set)
         assert {patch.check for patch in patches} == {False, True}
         for patch in patches:
             model.check_channels(len(patch.image))

@@ -30,7 +30,7 @@ def test_the_card_tells_data_licence_and_scores(name):
         assert source.source.startswith("https://")
         assert source.images
     assert info.training_data
-    assert info.recipe["script"] == f"training/{name}.py"
+    assert info.recipe["script"] == f"recipes/{name}.py"
     assert info.scores
     assert all(key.startswith("val ") and 0 <= score <= 1 for key, score in info.scores.items())
     assert info_as_json(info)["scores"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from napari_unet.nets.losses import MOST, balanced, distillation_loss, masked_bce, segmentation_loss
+from napari_unet.nets.losses import MAX_BALANCE, balanced, distillation_loss, masked_bce, segmentation_loss
 
 
 def draw(shape=(2, 3, 12, 14), seed=0, exclusive=False):
@@ -123,7 +123,7 @@ def test_foreground_makes_up_a_least_share_of_what_counts(objects, share):
 def test_a_pixel_does_not_count_without_end():
     targets = torch.zeros(1, 1, 100, 100)
     targets[0, 0, 5, 5] = 1
-    assert float(balanced(targets, torch.ones(1, 1, 100, 100), 0.25).max()) == MOST
+    assert float(balanced(targets, torch.ones(1, 1, 100, 100), 0.25).max()) == MAX_BALANCE
 
 
 def test_more_weight_for_what_is_missed():

@@ -72,10 +72,7 @@ def test_nothing_and_everything():
     assert len(np.unique(prominent_basins(flat, np.ones(flat.shape, bool), 0.1))) == 1
 
 
-def test_models_of_before_can_still_be_read():
-    """They say how small a seed was dropped, which prominence made needless."""
-    old = {"foreground": 0.4, "seeds": "distance", "seed_threshold": 0.5, "min_seed": 8}
-    assert Decoding.model_validate(old).seed_threshold == 0.5
+def test_a_decoding_has_no_other_settings():
     with pytest.raises(ValueError, match="nonsense"):
         Decoding.model_validate({"nonsense": 1})
 

@@ -8,10 +8,10 @@ from scipy import ndimage
 
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.objects.decode import Decoding, decode_instances
-from napari_unet.objects.flows import FLOWS, carried, flow_field, grouped
+from napari_unet.objects.flows import FLOWS, displacements, flow_field, group_by_flow
 from napari_unet.objects.targets import known_maps, target_maps
 
-DECODING = Decoding(seeds="flows", smoothing=0, meeting=1, min_size=0)
+DECODING = Decoding(seeds="flows", smoothing=0, sink_radius=1, min_size=0)
 
 
 def outputs(ndim):
@@ -49,14 +49,14 @@ def test_a_long_object_is_led_along_as_a_short_one_is():
     field = flow_field(long)
     assert (field[1, 5:15, 20:150] > 0.3).all()
     assert (field[1, 5:15, 250:380] < -0.3).all()
-    ends = np.argwhere(long).T + carried(field, long > 0, doublings=9)
+    ends = np.argwhere(long).T + displacements(field, long > 0, doublings=9)
     assert np.ptp(ends[1]) < 12, "they come together, although the field is that of a smaller object"
 
 
 def test_around_a_corner():
     labels = np.zeros((60, 60), int)
     labels[10:50, 10:18] = labels[42:50, 10:50] = 1
-    found = grouped(flow_field(labels), labels > 0)
+    found = group_by_flow(flow_field(labels), labels > 0)
     assert np.array_equal(found > 0, labels > 0)
     assert found.max() == 1
 
@@ -71,7 +71,7 @@ def test_a_part_gives_what_the_whole_gives(blobs, shape):
     mask[tuple(slice(n // 4, n // 4 + 2) for n in shape)] = False
     alone = np.zeros(shape, bool)
     alone[box] = mask[box]  # nothing of it lies before the part
-    whole, part = carried(flows, alone), carried(flows[(slice(None), *box)], alone[box])
+    whole, part = displacements(flows, alone), displacements(flows[(slice(None), *box)], alone[box])
     inside = np.zeros(shape, bool)
     middle = tuple(slice(n // 4 + 10, None) for n in shape)
     inside[middle] = True
@@ -87,7 +87,7 @@ def test_doubling_is_walking():
     places = np.argwhere(mask).T.astype(float)
     for _ in range(64):
         places += [ndimage.map_coordinates(part, places, order=1) for part in field]
-    assert np.abs(np.argwhere(mask).T + carried(field, mask, 6) - places).max() < 2
+    assert np.abs(np.argwhere(mask).T + displacements(field, mask, 6) - places).max() < 2
 
 
 def test_smoothing_carries_on_what_is_held_up():
@@ -97,7 +97,8 @@ def test_smoothing_carries_on_what_is_held_up():
     maps = maps_of(labels)
     maps[1:] += noise / 2
     rough, smooth = (
-        decode_instances(maps, outputs(2), DECODING.model_copy(update={"smoothing": s, "meeting": 2})) for s in (0, 2)
+        decode_instances(maps, outputs(2), DECODING.model_copy(update={"smoothing": s, "sink_radius": 2}))
+        for s in (0, 2)
     )
     assert rough.max() > 4
     assert smooth.max() == 2

@@ -1,4 +1,4 @@
-"""A sitting to be saved: an image in a file, what was segmented, corrected and reviewed, and two models."""
+"""A session to be saved: an image in a file, what was segmented, corrected and reviewed, and two models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_unet.projects.project import Project
 VERDICT = Verdict(Comparison(0.5, 0.8, 0.1, 0.5, 12, 1), None, 7, True)
 
 
-def random_sitting(image: Any, seed: int = 0, *, instances: bool = True, **settings: Any) -> Project:
+def random_session(image: Any, seed: int = 0, *, instances: bool = True, **settings: Any) -> Project:
     """Return a project with labels that were predicted, edited and reviewed at random."""
     rng = np.random.default_rng(seed)
     shape = (image.n_frames, *image.space)
@@ -57,13 +57,13 @@ def image_file(tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-def sitting(image_file: Any) -> Project:
+def session(image_file: Any) -> Project:
     image = read_image(image_file)
     assert image.pixel_size == PixelSize(y=0.5, x=0.5, z=2)
     models = [bright("first"), Generation(bright("second", threshold=0.2), VERDICT)]
     seen = RegressionCheck(9, 7, 30, 1, aside=True)
     waiting = Generation(bright("third", threshold=0.3), Verdict(None, visited=seen))
-    return random_sitting(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
+    return random_session(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
 
 
 def same(one: Project, other: Project) -> None:

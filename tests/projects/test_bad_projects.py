@@ -25,8 +25,8 @@ from .conftest import same
 
 
 @pytest.fixture
-def path(sitting, tmp_path):
-    return sitting.save(tmp_path / "a.unetproj")
+def path(session, tmp_path):
+    return session.save(tmp_path / "a.unetproj")
 
 
 def changed(path, **fields):
@@ -80,22 +80,22 @@ def test_a_description_that_is_too_large(path):
 
 
 def test_of_a_newer_version(path):
-    changed(path, version=2, state={"an": "object"})
-    refused(path, "a.unetproj was saved by a newer version of this program (format 2; this one reads up to 1). Update")
+    changed(path, version=3, state={"an": "object"})
+    refused(path, "a.unetproj was saved by a newer version of this program (format 3; this one reads up to 2). Update")
 
 
-def test_keys_that_are_not_known_are_ignored(path, sitting):
+def test_keys_that_are_not_known_are_ignored(path, session):
     described = json.loads((path / FILE).read_text())
     described["image"]["tomorrow"] = described["models"][0]["tomorrow"] = 1
     changed(path, journal="journal.jsonl", image=described["image"], models=described["models"])
-    same(Project.open(path), sitting)
+    same(Project.open(path), session)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("state", "../../etc"), ("state", "/etc"), ("state", "state-7"), ("state", "state-1/.."), ("task", "pickle"),
-        ("last_id", -1), ("last_id", 2**40), ("current", -1), ("parts", {"labels": 10**6}), ("parts", None),
+        ("last_id", -1), ("last_id", 2**40), ("current", -1), ("chunks", {"labels": 10**6}), ("chunks", None),
         ("models", [{"name": "x", "sha256": "0" * 64, "file": "../../x.safetensors"}]), ("models", 3),
         ("models", [{"name": "x", "sha256": "0" * 64}]),
         ("models", [{"name": "x", "sha256": "0" * 64, "shipped": True}]),
@@ -216,7 +216,7 @@ def test_nothing_is_unpickled(path, tmp_path, monkeypatch, kind):
 # -- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_models_that_are_damaged(path, sitting):
+def test_models_that_are_damaged(path, session):
     file = path / "state-1" / "model-1.safetensors"
     whole = file.read_bytes()
     for data in (b"", whole[:100], whole[:-8], b"PK" + whole, pickle.dumps(Evil())):
@@ -227,8 +227,8 @@ def test_models_that_are_damaged(path, sitting):
         Project.open(path)
     file.unlink()
     refused(path, "model-1.safetensors")
-    sitting.save()
-    same(Project.open(path), sitting)
+    session.save()
+    same(Project.open(path), session)
 
 
 def test_a_model_that_no_longer_comes_with_the_program(path):
@@ -237,20 +237,20 @@ def test_a_model_that_no_longer_comes_with_the_program(path):
     refused(path, "The model 'first' does not come with this version of the program")
 
 
-def test_saving_where_the_description_is_damaged(path, sitting):
+def test_saving_where_the_description_is_damaged(path, session):
     (path / FILE).write_text("{")
     with pytest.raises(FileFormatError, match=r"project\.json is damaged"):
         Project.open(path)
-    sitting.save()
-    same(Project.open(path), sitting)
+    session.save()
+    same(Project.open(path), session)
 
 
-def test_links_are_not_followed_when_tidying_up(path, sitting, tmp_path):
+def test_links_are_not_followed_when_tidying_up(path, session, tmp_path):
     treasure = tmp_path / "treasure"
     treasure.mkdir()
     (treasure / "thesis.txt").touch()
     (path / "state-5").symlink_to(treasure)
-    sitting.save()
+    session.save()
     assert (treasure / "thesis.txt").exists()
     assert not (path / "state-5").exists()
 
@@ -259,17 +259,17 @@ def test_links_are_not_followed_when_tidying_up(path, sitting, tmp_path):
 
 
 @pytest.fixture
-def attentive(sitting, tmp_path):
-    shape = sitting.corrections.shape
+def attentive(session, tmp_path):
+    shape = session.corrections.shape
     known = np.random.default_rng(0).random(Attention.layout(shape)).astype(np.float16)
-    sitting.attention = Attention.restored(shape, known, sitting.model)
-    path = sitting.save(tmp_path / "a.unetproj")
+    session.attention = Attention.restored(shape, known, session.model)
+    path = session.save(tmp_path / "a.unetproj")
     assert np.array_equal(Project.open(path).attention.known(), known)
     return path
 
 
 @pytest.mark.parametrize("damage", ["removed", "incomplete", "overwritten", "another shape", "another type"])
-def test_attention_that_is_damaged_is_left_out(attentive, sitting, damage):
+def test_attention_that_is_damaged_is_left_out(attentive, session, damage):
     folder = attentive / "state-1" / "attention.zarr"
     chunk = folder / "0" / "0" / "0" / "1" / "0" / "0"
     assert chunk.is_file()
@@ -286,10 +286,10 @@ def test_attention_that_is_damaged_is_left_out(attentive, sitting, damage):
     opened = Project.open(attentive)
     assert opened.attention is None
     assert "Segment before Where next" in opened.notes[0]
-    same(opened, sitting)
+    same(opened, session)
 
 
-def test_a_project_is_never_saved_into_its_image(sitting, tmp_path):
+def test_a_project_is_never_saved_into_its_image(session, tmp_path):
     image = tmp_path / "in.zarr"
     write_maps(image, np.ones((1, 40, 50)), "CYX")
     project = Project(read_image(image), np.zeros((40, 50), np.int32), image_path=image)
@@ -301,7 +301,7 @@ def test_a_project_is_never_saved_into_its_image(sitting, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "folder of ours with another thing"])
-def test_what_is_named_as_an_unfinished_project_is_kept(sitting, tmp_path, kind):
+def test_what_is_named_as_an_unfinished_project_is_kept(session, tmp_path, kind):
     other = tmp_path / "p.unetproj.partial"
     if kind == "file":
         other.write_text("mine")
@@ -310,14 +310,14 @@ def test_what_is_named_as_an_unfinished_project_is_kept(sitting, tmp_path, kind)
         (other / "notes.txt").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(FileFormatError, match="in the way"):
-        sitting.save(tmp_path / "p.unetproj")
+        session.save(tmp_path / "p.unetproj")
     assert sorted(tmp_path.rglob("*")) == before
     other.rename(tmp_path / "other")
-    sitting.save(tmp_path / "p.unetproj")
+    session.save(tmp_path / "p.unetproj")
 
 
-def test_what_a_killed_save_left_is_replaced(sitting, tmp_path):
+def test_what_a_killed_save_left_is_replaced(session, tmp_path):
     (tmp_path / "p.unetproj.partial" / "state-1").mkdir(parents=True)
     (tmp_path / "p.unetproj.partial" / "project.json.partial").mkdir()
-    sitting.save(tmp_path / "p.unetproj")
+    session.save(tmp_path / "p.unetproj")
     assert not (tmp_path / "p.unetproj.partial").exists()

@@ -21,7 +21,7 @@ from napari_unet.learning.history import Generation
 from napari_unet.progress import drive
 from napari_unet.projects.project import Project
 
-from .conftest import random_sitting, same
+from .conftest import random_session, same
 
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
 
@@ -60,10 +60,10 @@ def no_waiting(monkeypatch):
 
 @pytest.fixture
 def small(image_file):
-    """A sitting of few files."""
+    """A session of few files."""
     image = Image(tifffile.imread(image_file)[0], "YX")
     tifffile.imwrite(image_file, image.data)
-    return random_sitting(image, 3, models=[bright("first")], image_path=image_file)
+    return random_session(image, 3, models=[bright("first")], image_path=image_file)
 
 
 def dies(disk, folder, step, save):
@@ -153,32 +153,32 @@ for number in range(1, 10**6):
     ("number", "words"),
     [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EROFS, "Read-only file system")],
 )
-def test_a_disk_that_is_full_or_read_only(sitting, tmp_path, disk, number, words):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_a_disk_that_is_full_or_read_only(session, tmp_path, disk, number, words):
+    path = session.save(tmp_path / "a.unetproj")
     old = Project.open(path)
-    sitting.labels[:] = 9
+    session.labels[:] = 9
     for step in (5, 30, 70):
         disk.__init__()
         disk.folder, disk.last, disk.error = str(path), step, OSError(number, os.strerror(number))
         with pytest.raises(FileFormatError, match=f"could not be .*{words}") as raised:
-            sitting.save()
+            session.save()
         disk.folder = None
         assert str(raised.value).count("\n") == 0
         same(Project.open(path), old)
 
 
-def test_a_disk_that_is_full_leaves_nothing_of_a_new_project(sitting, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_leaves_nothing_of_a_new_project(session, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("napari_unet.projects.arrays.create_zarr", full)
     with pytest.raises(FileFormatError, match=r"a\.unetproj could not be saved: the disk is full\.$"):
-        sitting.save(tmp_path / "a.unetproj")
+        session.save(tmp_path / "a.unetproj")
     assert [path.name for path in tmp_path.iterdir() if "unetproj" in path.name] == []
 
 
-def test_a_folder_that_may_not_be_written(sitting, tmp_path, monkeypatch):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_a_folder_that_may_not_be_written(session, tmp_path, monkeypatch):
+    path = session.save(tmp_path / "a.unetproj")
     made = os.mkdir
 
     def refuse(name, *arguments, **options):  # chmod does not hinder root
@@ -187,43 +187,43 @@ def test_a_folder_that_may_not_be_written(sitting, tmp_path, monkeypatch):
         made(name, *arguments, **options)
 
     old = Project.open(path)
-    sitting.labels[:] = 9
+    session.labels[:] = 9
     monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(FileFormatError, match="Permission denied. What was saved before is as it was"):
-        sitting.save()
+        session.save()
     monkeypatch.undo()
     same(Project.open(path), old)
 
 
-def test_a_folder_that_disappears_meanwhile(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_a_folder_that_disappears_meanwhile(session, tmp_path):
+    path = session.save(tmp_path / "a.unetproj")
     seen = []
 
     def take(block):
         if not seen:
             shutil.rmtree(path)
         seen.append(block)
-        block.take(sitting.image.canonical_labels(sitting.labels), sitting.corrections)
+        block.take(session.image.canonical_labels(session.labels), session.corrections)
 
     with pytest.raises(FileFormatError, match="the folder disappeared meanwhile"):
-        drive(sitting.save_steps(), take)
+        drive(session.save_steps(), take)
     with pytest.raises(FileFormatError):
         Project.open(path)
     shutil.rmtree(path, ignore_errors=True)
-    sitting.save()
-    same(Project.open(path), sitting)
+    session.save()
+    same(Project.open(path), session)
 
 
-def test_saved_anew_while_it_is_opened(sitting, tmp_path, monkeypatch):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_saved_anew_while_it_is_opened(session, tmp_path, monkeypatch):
+    path = session.save(tmp_path / "a.unetproj")
     with pytest.raises(FileFormatError, match=r"a\.unetproj was saved anew while it was opened"):
-        Project.open(path, progress=lambda progress: progress.done == 1 and sitting.save())
-    same(Project.open(path), sitting)
+        Project.open(path, progress=lambda progress: progress.done == 1 and session.save())
+    same(Project.open(path), session)
 
 
-def test_other_sittings_are_not_mixed(sitting, tmp_path):
+def test_other_sessions_are_not_mixed(session, tmp_path):
     """What is painted while it is saved is in it or is not, block by block; what is saved is a state of each block."""
-    other = random_sitting(sitting.image, 7, image_path=sitting.image_path)
+    other = random_session(session.image, 7, image_path=session.image_path)
     steps = other.save_steps(tmp_path / "a.unetproj")
     before = other.labels.copy()
     for number, block in enumerate(steps):

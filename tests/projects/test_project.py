@@ -25,7 +25,7 @@ from napari_unet.progress import CancelToken
 from napari_unet.projects import arrays
 from napari_unet.projects.project import Project
 
-from .conftest import VERDICT, random_sitting, same
+from .conftest import VERDICT, random_session, same
 
 
 def names(folder):
@@ -35,23 +35,23 @@ def names(folder):
 # -- there and back --------------------------------------------------------------------------------------------------
 
 
-def test_a_sitting_is_saved_and_taken_up_again(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a sitting.unetproj")
+def test_a_session_is_saved_and_taken_up_again(session, tmp_path):
+    path = session.save(tmp_path / "a session.unetproj")
     opened = nu.Project.open(path)
-    same(opened, sitting)
+    same(opened, session)
     assert opened.notes == ()
     assert opened.generations[1].verdict == VERDICT
-    assert opened.waiting.verdict == sitting.waiting.verdict
+    assert opened.waiting.verdict == session.waiting.verdict
     assert opened.model.name == "first"
     assert (opened.image.axes, opened.image.pixel_size) == ("ZYX", PixelSize(y=0.5, x=0.5, z=2))
-    assert np.array_equal(opened.image.data, sitting.image.data)
-    assert opened.image_path == sitting.image_path
-    assert opened.path == sitting.path == path
+    assert np.array_equal(opened.image.data, session.image.data)
+    assert opened.image_path == session.image_path
+    assert opened.path == session.path == path
     assert names(path) == ["project.json", "state-1"], "no copy of an image that has a file"
 
 
-def test_saved_again_it_replaces_what_was_there(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_saved_again_it_replaces_what_was_there(session, tmp_path):
+    path = session.save(tmp_path / "a.unetproj")
     opened = Project.open(path / "project.json")
     opened.labels[1, 3:9, 3:9] = 99
     opened.corrections.reviewed[0, 2] = True
@@ -68,29 +68,29 @@ def test_saved_again_it_replaces_what_was_there(sitting, tmp_path):
     st.sampled_from(["YX", "XY", "ZYX", "TYX", "YXC", "CZYX", "TZCYX", "XZTY"]),
     st.sampled_from([arrays.WIDTH, 16]),
 )
-def test_random_sittings_of_all_axes(tmp_path_factory, seed, instances, axes, width):
+def test_random_sessions_of_all_axes(tmp_path_factory, seed, instances, axes, width):
     shape = tuple({"T": 2, "C": 3, "Z": 3, "Y": 20, "X": 33}[letter] for letter in axes)
     pixels = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     image = Image(
         pixels, axes, PixelSize(y=0.3, x=0.4), name="in memory", diameter=12.5, found_diameter=9.5, found_against=60.0
     )
-    sitting = random_sitting(image, seed, instances=instances, channel=seed % 3)
+    session = random_session(image, seed, instances=instances, channel=seed % 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrays, "WIDTH", width)
-        path = sitting.save(tmp_path_factory.mktemp("sittings") / "x.unetproj")
+        path = session.save(tmp_path_factory.mktemp("sessions") / "x.unetproj")
         opened = Project.open(path)
-    same(opened, sitting)
+    same(opened, session)
     assert np.array_equal(np.asarray(opened.image.data), pixels)
     assert (opened.image.axes, opened.image.pixel_size, opened.image.diameter) == (axes, image.pixel_size, 12.5)
     assert (opened.image.found_diameter, opened.image.found_against) == (9.5, 60.0)
     assert opened.image.name == "in memory"
 
 
-def test_the_same_is_learned_from_afterwards(sitting, tmp_path):
-    sitting.labels[0, 5:12, 5:12] = 50
-    sitting.corrections.review(0, slice(2, 3), slice(0, 30), slice(10, 45))
-    opened = Project.open(sitting.save(tmp_path / "a.unetproj"))
-    before, after = sitting.material(), opened.material()
+def test_the_same_is_learned_from_afterwards(session, tmp_path):
+    session.labels[0, 5:12, 5:12] = 50
+    session.corrections.review(0, slice(2, 3), slice(0, 30), slice(10, 45))
+    opened = Project.open(session.save(tmp_path / "a.unetproj"))
+    before, after = session.annotated_crops(), opened.annotated_crops()
     assert before
     assert len(before) == len(after)
     for a, b in zip(before, after, strict=True):
@@ -104,9 +104,9 @@ def test_the_same_is_learned_from_afterwards(sitting, tmp_path):
         assert np.array_equal(a.part.reviewed, b.part.reviewed)
 
 
-def test_it_is_of_use_to_scripts(sitting, tmp_path):
-    sitting.labels[0, 5:12, 5:12] = 50
-    project = nu.Project.open(sitting.save(tmp_path / "a.unetproj"))
+def test_it_is_of_use_to_scripts(session, tmp_path):
+    session.labels[0, 5:12, 5:12] = 50
+    project = nu.Project.open(session.save(tmp_path / "a.unetproj"))
     assert project.provenance[0, 6, 6] == Provenance.CORRECTED
     better = nu.finetune(
         project.model, [project.image], [project.labels], supervised=[project.supervised], steps=1, max_seconds=None
@@ -120,16 +120,16 @@ def test_it_is_of_use_to_scripts(sitting, tmp_path):
     assert (again.provenance == Provenance.PREDICTED).all()
 
 
-def test_no_id_is_given_twice_after_opening(sitting, tmp_path):
-    sitting.corrections.last_id = 1234
-    assert Project.open(sitting.save(tmp_path / "a.unetproj")).corrections.last_id == 1234
+def test_no_id_is_given_twice_after_opening(session, tmp_path):
+    session.corrections.last_id = 1234
+    assert Project.open(session.save(tmp_path / "a.unetproj")).corrections.last_id == 1234
 
 
 def test_a_model_of_the_program_is_kept_by_its_name(image_file, tmp_path):
     image = read_image(image_file)
     shipped = load_model("nuclei")
-    sitting = random_sitting(image, models=[shipped], image_path=image_file)
-    path = sitting.save(tmp_path / "a.unetproj")
+    session = random_session(image, models=[shipped], image_path=image_file)
+    path = session.save(tmp_path / "a.unetproj")
     assert not list(path.rglob("*.safetensors"))
     assert Project.open(path).model.sha256() == shipped.sha256()
     described = json.loads((path / "project.json").read_text())
@@ -141,52 +141,52 @@ def test_a_model_of_the_program_is_kept_by_its_name(image_file, tmp_path):
 
 def test_a_model_of_that_name_that_was_changed_is_kept_whole(image_file, tmp_path):
     impostor = bright("nuclei")
-    path = random_sitting(read_image(image_file), models=[impostor], image_path=image_file).save(
+    path = random_session(read_image(image_file), models=[impostor], image_path=image_file).save(
         tmp_path / "a.unetproj"
     )
     assert Project.open(path).model.sha256() == impostor.sha256()
 
 
-def test_others_can_read_what_is_stored(sitting, tmp_path):
-    sitting.labels[0, 5:12, 5:12] = 50
-    sitting.corrections.review(0, slice(0, 1), slice(0, 3), slice(0, 3))
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_others_can_read_what_is_stored(session, tmp_path):
+    session.labels[0, 5:12, 5:12] = 50
+    session.corrections.review(0, slice(0, 1), slice(0, 3), slice(0, 3))
+    path = session.save(tmp_path / "a.unetproj")
     described = json.loads((path / "project.json").read_text())
     state = path / described["state"]
     codes = zarr.open(state / "provenance.zarr", mode="r")["0"][:]
     for name, there in (
-        ("predicted", sitting.corrections.seen[0]),
-        ("corrected", sitting.labels != sitting.corrections.prediction[0]),
-        ("reviewed", sitting.corrections.reviewed[0]),
+        ("predicted", session.corrections.seen[0]),
+        ("corrected", session.labels != session.corrections.prediction[0]),
+        ("reviewed", session.corrections.reviewed[0]),
     ):
         assert np.array_equal(codes & described["provenance"][name] > 0, there)
         assert there.any()
-    assert described["counts"]["corrected"] == np.count_nonzero(sitting.labels != sitting.corrections.prediction[0])
-    assert described["counts"]["reviewed"] == np.count_nonzero(sitting.corrections.reviewed)
+    assert described["counts"]["corrected"] == np.count_nonzero(session.labels != session.corrections.prediction[0])
+    assert described["counts"]["reviewed"] == np.count_nonzero(session.corrections.reviewed)
     labels = read_image(state / "labels.zarr")
     assert (labels.axes, labels.pixel_size) == ("ZYX", PixelSize(y=0.5, x=0.5, z=2))
-    assert np.array_equal(labels.data, sitting.labels)
+    assert np.array_equal(labels.data, session.labels)
 
 
 def test_planes_in_which_nothing_is_take_no_room(tmp_path):
     image = Image(np.zeros((50, 64, 64), np.uint8), "ZYX")
-    sitting = Project(image, np.zeros((50, 64, 64), np.int32))
-    sitting.corrections.seen[:] = False
-    sitting.labels[7, :5, :5] = 3
-    path = sitting.save(tmp_path / "a.unetproj")
+    session = Project(image, np.zeros((50, 64, 64), np.int32))
+    session.corrections.seen[:] = False
+    session.labels[7, :5, :5] = 3
+    path = session.save(tmp_path / "a.unetproj")
     for name, chunks in (("labels", 1), ("prediction", 0), ("provenance", 1)):
         assert zarr.open(path / "state-1" / f"{name}.zarr", mode="r")["0"].nchunks_initialized == chunks
 
 
-def test_arrays_larger_than_a_share_of_the_memory_are_read_into_files(sitting, tmp_path, monkeypatch):
-    path = sitting.save(tmp_path / "a.unetproj")
-    monkeypatch.setattr(spill, "SHARE", 0)
+def test_arrays_larger_than_a_share_of_the_memory_are_read_into_files(session, tmp_path, monkeypatch):
+    path = session.save(tmp_path / "a.unetproj")
+    monkeypatch.setattr(spill, "MAX_MEMORY_SHARE", 0)
     opened = Project.open(path)
     base = opened.labels
     while base.base is not None and not isinstance(base, np.memmap):
         base = base.base
     assert isinstance(base, np.memmap)
-    same(opened, sitting)
+    same(opened, session)
     opened.labels[0, 0, 0] = 7
     assert opened.save() == path, "it does not read what it replaces"
     assert Project.open(path).labels[0, 0, 0] == 7
@@ -196,27 +196,27 @@ def test_arrays_larger_than_a_share_of_the_memory_are_read_into_files(sitting, t
 def test_types_of_labels(dtype, tmp_path):
     image = Image(np.zeros((8, 8), np.uint8), "YX")
     labels = np.eye(8, dtype=dtype)
-    sitting = Project(image, labels)
+    session = Project(image, labels)
     if dtype in ("uint32", "int64"):
         labels[0, 1] = 2**32 - 1  # somebody paints with the largest there is
         with pytest.raises(LabelsError, match="up to 2147483647; got 4294967295"):
             Project(image, labels)
-    opened = Project.open(sitting.save(tmp_path / "a.unetproj"))
+    opened = Project.open(session.save(tmp_path / "a.unetproj"))
     assert np.array_equal(opened.labels, labels)
-    assert opened.corrections.summary() == sitting.corrections.update(labels[None, None])
+    assert opened.corrections.summary() == session.corrections.update(labels[None, None])
 
 
-def test_progress_and_stop(sitting, tmp_path):
+def test_progress_and_stop(session, tmp_path):
     told, token = [], CancelToken()
-    path = sitting.save(tmp_path / "a.unetproj", progress=told.append)
+    path = session.save(tmp_path / "a.unetproj", progress=told.append)
     assert [one.total for one in told] == [3, 3, 3]
     told.clear()
     Project.open(path, progress=told.append)
     assert [one.done for one in told] == [1, 2, 3]
-    before = sitting.labels.copy()
-    sitting.labels[:] = 5
+    before = session.labels.copy()
+    session.labels[:] = 5
     with pytest.raises(Cancelled):
-        sitting.save(progress=lambda _: token.cancel(), cancel=token)
+        session.save(progress=lambda _: token.cancel(), cancel=token)
     assert np.array_equal(Project.open(path).labels, before)
     assert names(path) == ["project.json", "state-1"]
     with pytest.raises(Cancelled):
@@ -226,54 +226,54 @@ def test_progress_and_stop(sitting, tmp_path):
 # -- the image -------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_moved_together_works(sitting, tmp_path):
-    sitting.save(tmp_path / "projects" / "a.unetproj")
+def test_a_folder_moved_together_works(session, tmp_path):
+    session.save(tmp_path / "projects" / "a.unetproj")
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for name in ("projects", "images"):
         shutil.copytree(tmp_path / name, moved / name, copy_function=shutil.copyfile)  # which gives them another time
         shutil.rmtree(tmp_path / name)
     opened = Project.open(moved / "projects" / "a.unetproj")
-    same(opened, sitting)
+    same(opened, session)
     assert opened.image_path == moved / "images" / "cells.tif"
     assert opened.notes == ()
 
 
-def test_a_project_moved_alone_works(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_a_project_moved_alone_works(session, tmp_path):
+    path = session.save(tmp_path / "a.unetproj")
     moved = shutil.move(path, tmp_path / "images" / "b.unetproj")
-    assert Project.open(moved).image_path == sitting.image_path
+    assert Project.open(moved).image_path == session.image_path
 
 
-def test_an_image_that_is_gone_can_be_given(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a.unetproj")
-    moved = sitting.image_path.rename(tmp_path / "moved.tif")
+def test_an_image_that_is_gone_can_be_given(session, tmp_path):
+    path = session.save(tmp_path / "a.unetproj")
+    moved = session.image_path.rename(tmp_path / "moved.tif")
     with pytest.raises(ImageMissingError, match=r"cells\.tif") as raised:
         Project.open(path)
-    assert str(sitting.image_path) in str(raised.value)
+    assert str(session.image_path) in str(raised.value)
     opened = Project.open(path, image=moved)
-    same(opened, sitting)
+    same(opened, session)
     assert (opened.image_path, opened.notes) == (moved, ())
     opened.save()
     assert Project.open(path).image_path == moved
-    same(Project.open(path, image=tifffile.imread(moved)), sitting)
+    same(Project.open(path, image=tifffile.imread(moved)), session)
     with pytest.raises(FileFormatError, match="does not exist"):
         Project.open(path, image=tmp_path / "nowhere.tif")
 
 
-def test_an_image_that_has_changed_is_told(sitting, tmp_path):
-    path = sitting.save(tmp_path / "a.unetproj")
-    changed = tifffile.imread(sitting.image_path)
+def test_an_image_that_has_changed_is_told(session, tmp_path):
+    path = session.save(tmp_path / "a.unetproj")
+    changed = tifffile.imread(session.image_path)
     changed[1, 20, 20] ^= 1
-    tifffile.imwrite(sitting.image_path, changed, photometric="minisblack")
+    tifffile.imwrite(session.image_path, changed, photometric="minisblack")
     opened = Project.open(path)
-    same(opened, sitting)
+    same(opened, session)
     (note,) = opened.notes
     assert "cells.tif has changed since a.unetproj was saved" in note
-    tifffile.imwrite(sitting.image_path, changed[:2], photometric="minisblack")
+    tifffile.imwrite(session.image_path, changed[:2], photometric="minisblack")
     with pytest.raises(ImageError, match=r"cells\.tif is not the image of a\.unetproj: it has the shape \(2, 40, 50\)"):
         Project.open(path)
-    sitting.image_path.write_bytes(b"II*\0garbage")
+    session.image_path.write_bytes(b"II*\0garbage")
     with pytest.raises(FileFormatError, match=r"cells\.tif"):
         Project.open(path)
 
@@ -282,8 +282,8 @@ def test_one_channel_of_a_file(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 99, (4, 2, 30, 30)).astype(np.uint8)
     file = tmp_path / "two.tif"
     tifffile.imwrite(file, pixels, imagej=True, metadata={"axes": "ZCYX"})
-    sitting = random_sitting(Image(pixels[:, 1], "ZYX", name="two channel 2"), image_path=file)
-    path = sitting.save(tmp_path / "a.unetproj")
+    session = random_session(Image(pixels[:, 1], "ZYX", name="two channel 2"), image_path=file)
+    path = session.save(tmp_path / "a.unetproj")
     assert names(path) == ["project.json", "state-1"]
     opened = Project.open(path)
     assert np.array_equal(opened.image.data, pixels[:, 1])
@@ -295,7 +295,7 @@ def test_one_channel_of_a_file(tmp_path):
 
 def test_pixels_that_no_file_has_are_copied_once(image_file, tmp_path):
     blurred = read_image(image_file).data // 2  # by its user, in napari: the layer still says where it is from
-    path = random_sitting(Image(blurred, "ZYX"), image_path=image_file).save(tmp_path / "a.unetproj")
+    path = random_session(Image(blurred, "ZYX"), image_path=image_file).save(tmp_path / "a.unetproj")
     assert names(path) == ["image-1.zarr", "project.json", "state-1"]
     opened = Project.open(path)
     assert np.array_equal(opened.image.data, blurred)
@@ -305,14 +305,14 @@ def test_pixels_that_no_file_has_are_copied_once(image_file, tmp_path):
     assert names(elsewhere) == ["image-1.zarr", "project.json", "state-1"], "a project does not need another one"
     shutil.rmtree(path)
     assert np.array_equal(Project.open(elsewhere).image.data, blurred)
-    random_sitting(Image(blurred[:, :30], "ZYX")).save(elsewhere, overwrite=True)
+    random_session(Image(blurred[:, :30], "ZYX")).save(elsewhere, overwrite=True)
     assert names(elsewhere) == ["image-2.zarr", "project.json", "state-2"]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", ">u2", "<u2", "int64", "float16", ">f4", "float64"])
 def test_types_of_pixels(dtype, tmp_path):
     pixels = (np.random.default_rng(0).normal(size=(3, 20, 21, 22)) > 0).astype(dtype)
-    opened = Project.open(random_sitting(Image(pixels, "ZCYX")).save(tmp_path / "a.unetproj"))
+    opened = Project.open(random_session(Image(pixels, "ZCYX")).save(tmp_path / "a.unetproj"))
     assert opened.image.data.dtype == np.dtype(dtype)
     assert np.array_equal(opened.image.data, pixels)
     assert opened.notes == ()
@@ -322,21 +322,21 @@ def test_types_of_pixels(dtype, tmp_path):
 def test_pixels_that_are_not_in_memory(kind, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 99, (3, 20, 21)).astype(np.uint8)
     lazy = da.from_array(pixels, chunks=(1, 7, 21)) if kind == "dask" else zarr.array(pixels, chunks=(1, 7, 21))
-    opened = Project.open(random_sitting(Image(lazy, "YXT")).save(tmp_path / "a.unetproj"))
+    opened = Project.open(random_session(Image(lazy, "YXT")).save(tmp_path / "a.unetproj"))
     assert np.array_equal(opened.image.data, pixels)
 
 
-def test_images_that_are_read_on_demand(sitting, tmp_path, monkeypatch):
+def test_images_that_are_read_on_demand(session, tmp_path, monkeypatch):
     monkeypatch.setattr(lazy, "IN_MEMORY_BYTES", 0)
-    opened = Project.open(sitting.save(tmp_path / "a.unetproj"))
-    assert opened.image.source == sitting.image_path
-    assert np.array_equal(np.asarray(opened.image.data), np.asarray(sitting.image.data))
+    opened = Project.open(session.save(tmp_path / "a.unetproj"))
+    assert opened.image.source == session.image_path
+    assert np.array_equal(np.asarray(opened.image.data), np.asarray(session.image.data))
     made = Project.open(
-        random_sitting(Image(np.array(sitting.image.data)[:, :20], "ZYX")).save(tmp_path / "b.unetproj")
+        random_session(Image(np.array(session.image.data)[:, :20], "ZYX")).save(tmp_path / "b.unetproj")
     )
     assert made.image.source == tmp_path / "b.unetproj" / "image-1.zarr"
     made.save()
-    assert np.array_equal(np.asarray(made.image.data), np.asarray(sitting.image.data[:, :20])), (
+    assert np.array_equal(np.asarray(made.image.data), np.asarray(session.image.data[:, :20])), (
         "it is still where it is read from"
     )
 
@@ -345,7 +345,7 @@ def test_an_image_file_within_the_folder_of_the_project(tmp_path):
     path = tmp_path / "a.unetproj"
     pixels = np.random.default_rng(0).integers(0, 99, (30, 30, 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "rgb.tif", pixels, photometric="rgb")
-    random_sitting(Image(pixels, "YXC"), image_path=tmp_path / "rgb.tif").save(path)
+    random_session(Image(pixels, "YXC"), image_path=tmp_path / "rgb.tif").save(path)
     inside = shutil.move(tmp_path / "rgb.tif", path / "rgb.tif")
     opened = Project.open(path, image=inside)
     opened.save()
@@ -356,29 +356,29 @@ def test_an_image_file_within_the_folder_of_the_project(tmp_path):
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_where_it_cannot_be_saved(sitting, tmp_path):
+def test_where_it_cannot_be_saved(session, tmp_path):
     with pytest.raises(FileFormatError, match="Say where to save"):
-        sitting.save()
+        session.save()
     with pytest.raises(FileFormatError, match=r"must end in \.unetproj; for example 'a\.unetproj'"):
-        sitting.save(tmp_path / "a.zarr")
-    path = sitting.save(tmp_path / "new" / "a.unetproj")
-    other = random_sitting(sitting.image, image_path=sitting.image_path)
+        session.save(tmp_path / "a.zarr")
+    path = session.save(tmp_path / "new" / "a.unetproj")
+    other = random_session(session.image, image_path=session.image_path)
     with pytest.raises(FileFormatError, match="already; choose another name"):
         other.save(path)
-    same(Project.open(path), sitting)
+    same(Project.open(path), session)
     other.save(path, overwrite=True)
     same(Project.open(path), other)
     (tmp_path / "thesis.unetproj").mkdir()
     (tmp_path / "thesis.unetproj" / "chapter.txt").touch()
     with pytest.raises(FileFormatError, match="is there already, and is not a project"):
-        sitting.save(tmp_path / "thesis.unetproj", overwrite=True)
+        session.save(tmp_path / "thesis.unetproj", overwrite=True)
     (tmp_path / "file.unetproj").touch()
     with pytest.raises(FileFormatError, match="is there already, and is not a project"):
-        sitting.save(tmp_path / "file.unetproj", overwrite=True)
+        session.save(tmp_path / "file.unetproj", overwrite=True)
 
 
-def test_labels_that_do_not_fit(sitting):
+def test_labels_that_do_not_fit(session):
     with pytest.raises(UNetError, match=r"\(3, 40, 50\) and whole numbers"):
-        Project(sitting.image, sitting.labels[:2])
+        Project(session.image, session.labels[:2])
     with pytest.raises(UNetError, match="type float64"):
-        Project(sitting.image, sitting.labels.astype(float))
+        Project(session.image, session.labels.astype(float))

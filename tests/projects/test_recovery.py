@@ -22,7 +22,7 @@ from napari_unet.projects import recovery
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, file_name, is_copy, keep_steps, left_behind, recovery_folder
 
-from .conftest import random_sitting, same
+from .conftest import random_session, same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,10 +49,10 @@ def files() -> list[str]:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 5), st.integers(0, 39), st.integers(0, 49), st.integers(1, 3))
-def test_the_mark_is_another_exactly_where_something_has_changed(seed: int, y: int, x: int, what: int) -> None:
+def test_the_digest_is_another_exactly_where_something_has_changed(seed: int, y: int, x: int, what: int) -> None:
     image = Image(np.zeros((2, 40, 50), np.uint8), "ZYX")
-    one, other = random_sitting(image, seed), random_sitting(image, seed)
-    assert one.mark() == other.mark()
+    one, other = random_session(image, seed), random_session(image, seed)
+    assert one.state_digest() == other.state_digest()
     if what == 1:
         other.labels[1, y, x] += 1
     elif what == 2:
@@ -62,82 +62,82 @@ def test_the_mark_is_another_exactly_where_something_has_changed(seed: int, y: i
         other.labels[1, y, x], one.labels[1, y, x] = 7, 7
         one.corrections.prediction[0, 1, y, x] = 7
         other.corrections.prediction[0, 1, y, x] = 8
-    assert one.mark().digest != other.mark().digest
-    assert other.mark().own
+    assert one.state_digest().digest != other.state_digest().digest
+    assert other.state_digest().by_user
 
 
-def test_models_and_settings_belong_to_the_state(sitting: Project) -> None:
-    marks = [sitting.mark().digest]
+def test_models_and_settings_belong_to_the_state(session: Project) -> None:
+    digests = [session.state_digest().digest]
     for attribute, value in (("current", 1), ("channel", 1), ("waiting", None), ("generations", [])):
-        setattr(sitting, attribute, value)
-        marks.append(sitting.mark().digest)
-    sitting.labels = sitting.labels.astype(np.int64)
-    assert sitting.mark().digest == marks[-1], "napari's user may make them another type"
-    assert len(set(marks)) == len(marks)
+        setattr(session, attribute, value)
+        digests.append(session.state_digest().digest)
+    session.labels = session.labels.astype(np.int64)
+    assert session.state_digest().digest == digests[-1], "napari's user may make them another type"
+    assert len(set(digests)) == len(digests)
 
 
-def test_what_is_saved_and_opened_has_the_same_mark(sitting: Project, tmp_path: Path) -> None:
-    path = sitting.save(tmp_path / "a.unetproj")
-    assert sitting.saved_mark == sitting.mark() == Project.open(path).mark()
+def test_what_is_saved_and_opened_has_the_same_digest(session: Project, tmp_path: Path) -> None:
+    path = session.save(tmp_path / "a.unetproj")
+    assert session.saved_digest == session.state_digest() == Project.open(path).state_digest()
 
 
-def test_the_mark_of_what_was_saved_while_it_was_painted(sitting: Project, tmp_path: Path) -> None:
-    for block in sitting.save_steps(tmp_path / "a.unetproj"):
-        block.take(sitting._canonical, sitting.corrections)
-        sitting.labels[:] += 1
-    assert sitting.saved_mark == Project.open(tmp_path / "a.unetproj").mark() != sitting.mark()
+def test_the_digest_of_what_was_saved_while_it_was_painted(session: Project, tmp_path: Path) -> None:
+    for block in session.save_steps(tmp_path / "a.unetproj"):
+        block.take(session._canonical, session.corrections)
+        session.labels[:] += 1
+    assert session.saved_digest == Project.open(tmp_path / "a.unetproj").state_digest() != session.state_digest()
 
 
 # -- when a copy is made ---------------------------------------------------------------------------------------------
 
 
-def test_only_what_has_changed_and_is_a_persons(sitting: Project, image_file: Any) -> None:
-    nobody = Project(sitting.image, sitting.labels, models=[bright("first")], image_path=image_file)
+def test_only_what_has_changed_and_is_a_persons(session: Project, image_file: Any) -> None:
+    nobody = Project(session.image, session.labels, models=[bright("first")], image_path=image_file)
     assert keep(nobody) is None
     assert files() == []
-    copy = keep(sitting)
+    copy = keep(session)
     assert copy is not None
-    same(Project.open(copy.path), sitting)
+    same(Project.open(copy.path), session)
     state = (copy.path / "project.json").read_bytes()
-    assert keep(sitting, copy) is copy
+    assert keep(session, copy) is copy
     assert (copy.path / "project.json").read_bytes() == state, "nothing is written where nothing has changed"
-    sitting.labels[:, 3, 3] += 1
-    assert keep(sitting, copy) is copy
-    same(Project.open(copy.path), sitting)
-    assert keep(sitting, copy, saved=sitting.mark().digest) is None, "it was saved as it is"
-    sitting.corrections.reviewed[:], sitting.labels[:] = False, sitting.corrections.prediction[0]
-    assert keep(sitting, copy, saved="another") is copy, "that all is taken back is a change too"
-    same(Project.open(copy.path), sitting)
+    session.labels[:, 3, 3] += 1
+    assert keep(session, copy) is copy
+    same(Project.open(copy.path), session)
+    assert keep(session, copy, saved=session.state_digest().digest) is None, "it was saved as it is"
+    session.corrections.reviewed[:], session.labels[:] = False, session.corrections.prediction[0]
+    assert keep(session, copy, saved="another") is copy, "that all is taken back is a change too"
+    same(Project.open(copy.path), session)
 
 
-def test_what_was_saved_is_not_touched(sitting: Project, tmp_path: Path) -> None:
-    path = sitting.save(tmp_path / "a.unetproj")
+def test_what_was_saved_is_not_touched(session: Project, tmp_path: Path) -> None:
+    path = session.save(tmp_path / "a.unetproj")
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    sitting.labels[:] = 5
-    copy = keep(sitting)
+    session.labels[:] = 5
+    copy = keep(session)
     assert copy is not None
     assert copy.path != path
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
-def test_stopped_or_failed_nothing_is_left_of_a_new_one(sitting: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_or_failed_nothing_is_left_of_a_new_one(session: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel = CancelToken()
-    steps = keep_steps(sitting, None, "", cancel)
+    steps = keep_steps(session, None, "", cancel)
     next(steps)
     cancel.cancel()
     with pytest.raises(Cancelled):
         next(steps)
     assert files() == []
-    usage = namedtuple("usage", "total used free")(10**12, 10**12, recovery.ROOM - 1)
+    usage = namedtuple("usage", "total used free")(10**12, 10**12, recovery.MIN_FREE_BYTES - 1)
     monkeypatch.setattr(recovery.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(FileFormatError, match="less than 1 GB free"):
-        keep(sitting)
+        keep(session)
     assert files() == []
 
 
 def test_pixels_that_no_file_has_are_copied_once(tmp_path: Path) -> None:
     image = Image(np.random.default_rng(0).integers(0, 99, (3, 40, 50)).astype(np.uint8), "ZYX", name="made")
-    project = random_sitting(image, 3)
+    project = random_session(image, 3)
     copy = keep(project)
     assert copy is not None
     written = {path: path.stat().st_mtime_ns for path in (copy.path / "image-1.zarr").rglob("*")}
@@ -151,11 +151,11 @@ def test_pixels_that_no_file_has_are_copied_once(tmp_path: Path) -> None:
     assert (opened.image_path, opened.path) == (None, None)
 
 
-def test_no_copies_of_what_is_too_large(sitting: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert recovery.why_not(sitting) == ""
-    monkeypatch.setattr(recovery, "LARGEST", sitting.labels.nbytes - 1)
-    assert "too large" in recovery.why_not(sitting)
-    monkeypatch.setattr(recovery, "LARGEST", 10**6)
+def test_no_copies_of_what_is_too_large(session: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recovery.why_not(session) == ""
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", session.labels.nbytes - 1)
+    assert "too large" in recovery.why_not(session)
+    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 10**6)
     large = Image(np.zeros((2000, 1000), np.uint8), "YX")
     assert "too large" in recovery.why_not(Project(large, np.zeros((2000, 1000), bool)))
 
@@ -163,8 +163,8 @@ def test_no_copies_of_what_is_too_large(sitting: Project, monkeypatch: pytest.Mo
 # -- in whose hands --------------------------------------------------------------------------------------------------
 
 
-def test_one_pair_of_hands(sitting: Project) -> None:
-    copy = keep(sitting)
+def test_one_pair_of_hands(session: Project) -> None:
+    copy = keep(session)
     assert copy is not None
     assert is_copy(copy.path)
     assert not is_copy(copy.path.parent)
@@ -202,10 +202,10 @@ time.sleep(600)
     lock.release()
 
 
-def test_a_handful_is_kept(sitting: Project) -> None:
+def test_a_handful_is_kept(session: Project) -> None:
     copies = []
-    for number in range(recovery.MOST + 2):
-        copy = keep(sitting)
+    for number in range(recovery.MIN_KEPT + 2):
+        copy = keep(session)
         older = copy.path.parent.with_name(f"20200101-00000{number}-1-a")
         copy.path.parent.rename(older)
         copy.release()
@@ -217,23 +217,23 @@ def test_a_handful_is_kept(sitting: Project) -> None:
     assert [one.path for one in left] == copies[:1:-1]
     assert {path.name for path in rubbish} == {f"{p.name}.gone" for p in (empty, copies[0].parent, copies[1].parent)}
     assert all(path.exists() for path in rubbish)
-    assert str(left[0]).startswith(f"{sitting.image.name} (today at ")
+    assert str(left[0]).startswith(f"{session.image.name} (today at ")
     (copies[-1] / "project.json").write_text("{}")
     assert [one.path for one in left_behind()[0]] == copies[-2:1:-1], "what cannot be read is left alone"
     assert copies[-1].exists()
     assert (recovery_folder() / "mine").exists()
 
 
-def test_where_it_was_saved_before(sitting: Project, tmp_path: Path) -> None:
-    path = sitting.save(tmp_path / "a.unetproj")
-    sitting.labels[:] = 5
-    copy = keep(sitting)
-    sitting.path = path
-    copy_of_saved = keep(sitting)
+def test_where_it_was_saved_before(session: Project, tmp_path: Path) -> None:
+    path = session.save(tmp_path / "a.unetproj")
+    session.labels[:] = 5
+    copy = keep(session)
+    session.path = path
+    copy_of_saved = keep(session)
     assert copy is not None
     assert copy_of_saved is not None
     assert copy_of_saved.open(None, CancelToken()).path == path
-    sitting.save(path, overwrite=True)
+    session.save(path, overwrite=True)
     assert copy_of_saved.open(None, CancelToken()).path is None, (
         "saved anew since: it is not to be replaced by the copy"
     )

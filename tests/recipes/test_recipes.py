@@ -146,7 +146,7 @@ def test_from_pictures_to_a_model_file_with_its_card(data, tmp_path):
     report = json.loads((run / "finish.json").read_text())
     assert len(report["tried"]) == 5
     assert info.recipe["steps"] == 60
-    assert info.bank == "discs"
+    assert info.replay_set == "discs"
     assert info.outputs == LEARNED[2]
     assert info.decoding.seeds in ("distance", "flows")
     assert info.scores["val AP@0.50"] == report["validation"]["discs"]["ap"]["0.50"] > 0.5

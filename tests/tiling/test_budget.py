@@ -36,10 +36,10 @@ def test_it_follows_the_free_memory(free):
 
 def test_it_has_a_least_and_a_most(free):
     free(1000)
-    assert budget.pixel_budget(SPEC, CPU) == budget.LEAST
+    assert budget.pixel_budget(SPEC, CPU) == budget.MIN_PIXELS
     free(2**40)
-    assert budget.pixel_budget(SPEC, CPU) == budget.MOST[2]
-    assert budget.pixel_budget(UNetSpec(ndim=3), CPU) == budget.MOST[3]
+    assert budget.pixel_budget(SPEC, CPU) == budget.MAX_PIXELS[2]
+    assert budget.pixel_budget(UNetSpec(ndim=3), CPU) == budget.MAX_PIXELS[3]
 
 
 def test_a_gpu_takes_more_but_no_more_than_its_libraries_can_count(free):
@@ -47,7 +47,7 @@ def test_a_gpu_takes_more_but_no_more_than_its_libraries_can_count(free):
     for features in (16, 64):
         spec = UNetSpec(features=features, levels=4)
         pixels = budget.pixel_budget(spec, CUDA)
-        assert pixels > budget.MOST[2]
+        assert pixels > budget.MAX_PIXELS[2]
         assert pixels * 2 * features < 2**31
     free(2**30)
     assert budget.pixel_budget(SPEC, MPS) < budget.pixel_budget(SPEC, CUDA)

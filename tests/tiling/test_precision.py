@@ -10,7 +10,7 @@ from napari_unet.nets.geometry import check_input_shape
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.tiling import engine
 from napari_unet.tiling.engine import Predictor
-from napari_unet.tiling.precision import WIDTH, half_pays
+from napari_unet.tiling.precision import FIRST_WIDTH, half_pays
 
 SPECS = [UNetSpec(levels=3), UNetSpec(levels=2, padding="valid", norm="none"), UNetSpec(ndim=3, levels=1)]
 
@@ -57,10 +57,10 @@ def test_a_time_that_is_that_of_launching_says_nothing_so_larger_parts_are_tried
     assert not device.decides(np.zeros((1, 512, 512), np.float32)), "no more than that is there to be gained"
     device = Device(spec, full=3e-8, half=1e-8)
     assert device.decides(block_for(spec))
-    assert {shape[-1] for shape in device.shapes} == {WIDTH, 2 * WIDTH, 4 * WIDTH}
+    assert {shape[-1] for shape in device.shapes} == {FIRST_WIDTH, 2 * FIRST_WIDTH, 4 * FIRST_WIDTH}
     slow = Device(spec, full=1e-6)
     slow.decides(block_for(spec))
-    assert {shape[-1] for shape in slow.shapes} == {WIDTH}, "a slow device is not kept busy with trials"
+    assert {shape[-1] for shape in slow.shapes} == {FIRST_WIDTH}, "a slow device is not kept busy with trials"
 
 
 @pytest.mark.parametrize(("exact", "tried"), [(True, 0), (False, 1)])

@@ -1,13 +1,14 @@
-"""The command line: everything that the window does, without one.
+"""The command line: segment, train and evaluate without a window.
 
-Exit status: 0 all done; 1 some inputs failed, each named with its reason; 2 wrong usage; 130 stopped by Ctrl-C. With
---json the last line on standard output is one JSON object; progress and messages go to standard error.
+Exit status: 0 success; 1 some inputs failed, each with a message; 2 wrong usage; 130 stopped by Ctrl-C. With --json the
+last line on standard output is a JSON object; progress and messages go to standard error.
 """
 
 import sys
 
 from napari_unet.cli import benchmark, demo, segment, show, train
-from napari_unet.cli.common import INTERRUPTED, NAME, app, say
+from napari_unet.cli.app import NAME, app
+from napari_unet.cli.messages import INTERRUPTED, say
 
 __all__ = ["app", "benchmark", "demo", "main", "segment", "show", "train"]
 
@@ -16,6 +17,6 @@ def main() -> None:
     """Run the command line."""
     try:
         app(prog_name=NAME)
-    except KeyboardInterrupt:  # before a command began, or as it ended
+    except KeyboardInterrupt:  # before a command has begun, or after it has ended
         say("Stopped.")
         sys.exit(INTERRUPTED)

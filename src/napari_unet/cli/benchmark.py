@@ -1,11 +1,12 @@
-"""`napari-unet benchmark`: where the benchmarks lie beside the program, as in its source."""
+"""`napari-unet benchmark`, if the package of benchmarks is installed, as it is from the source."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
 
-from napari_unet.cli.common import app, fail
+from napari_unet.cli.app import app
+from napari_unet.cli.messages import fail
 
 PACKAGE = "napari_unet_benchmarks"
 

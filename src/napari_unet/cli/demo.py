@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-from napari_unet.cli.common import app, fail, path_of, print_json, say
+from napari_unet.cli.app import app
+from napari_unet.cli.messages import fail, print_json, say
+from napari_unet.cli.options import path_of
 from napari_unet.errors import FileFormatError, UNetError
 
 
 @app.command(epilog="Example: napari-unet demo --headless -o demo")
 def demo(
-    headless: Annotated[bool, typer.Option(help="Do the whole job without anybody, and write pictures of it.")] = False,
+    headless: Annotated[bool, typer.Option(help="Run the whole demo without a user, and write screenshots.")] = False,
     out: Annotated[
         Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Folder for what --headless writes.")
     ] = Path("demo"),
 ) -> None:
-    """Open napari with a sample, segmented; or show the whole job without anybody at the screen."""
+    """Open napari with a segmented sample; or run a whole demo without a user."""
     try:
         from napari_unet._qt.demo import run_demo
     except ImportError as error:
@@ -34,12 +36,12 @@ def demo(
 
 
 def _take_folder(out: Path) -> None:
-    """Leave a note in the folder of the demo that what it writes there is its own, unless there is something else.
+    """Mark the folder of the demo as its own, unless there are other files.
 
     Raises
     ------
     FileFormatError
-        If there is a file of a name that the demo writes, and no earlier demo did.
+        If there is a file with the name of an output that no earlier demo has written.
     """
     note = out / ".napari-unet-demo"
     try:

@@ -11,25 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_unet.axes import PixelSize
-from napari_unet.cli.common import (
-    INTERRUPTED,
-    LARGEST,
-    Bar,
-    Device,
-    Json,
-    Series,
-    app,
-    check_device,
-    check_device_name,
-    complete_model,
-    describe_model,
-    fail,
-    open_model,
-    path_of,
-    print_json,
-    say,
-    stoppable,
-)
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
@@ -44,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Of label files."""
+    """Format of label files."""
 
     tif = "tif"
     zarr = "zarr"
 
 
 class Mode(StrEnum):
-    """Of tiling."""
+    """Tiling mode."""
 
     auto = "auto"
     exact = "exact"
@@ -78,31 +63,31 @@ def segment(
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
     series: Series = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Channel to segment, from 0.")] = None,
+    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel to segment, from 0.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
-        str | None, typer.Option(help="Of the objects, pixels, or auto: found on the image, whatever else is known.")
+        str | None, typer.Option(help="Of the objects, in pixels; or auto: a model finds it on the image.")
     ] = None,
     device: Device = "auto",
-    mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same, as measured.")] = Mode.auto,
+    mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same; auto: fast if good enough.")] = Mode.auto,
     tile: Annotated[
         int | None, typer.Option(min=1, max=2**20, help="Width of the tiles; the exact result does not depend on it.")
     ] = None,
-    flips: Annotated[bool, typer.Option("--flips", help="Average over mirror images: 4 times as long.")] = False,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Of the label files.")] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored images; 4 times as long.")] = False,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace earlier results, but never an image that is read.")] = False,
     as_json: Json = False,
 ) -> None:
     """Segment images into label files."""
-    # All that can be wrong with the words is told before torch is loaded, which takes seconds.
+    # All arguments are checked before torch is loaded, which takes seconds.
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
     sizes = _pixel_size(pixel_size)
     network_file, info = describe_model(model)
     wide = _diameter(diameter, info)
-    if mode is Mode.fast and info.fast is None:
+    if mode is Mode.fast and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     jobs = _plan(inputs, out, file_format, network_file)
     failed = _refused(jobs, maps=maps, overwrite=overwrite)
@@ -123,8 +108,8 @@ def segment(
             stopped = run.kept()
     if as_json:
         reasons = [{"input": str(jobs[number].source), "error": failed[number]} for number in sorted(failed)]
-        told = {"results": run.results, "failed": reasons, "model": info.name, "mode": mode.value}
-        print_json(told | {"stopped": True} if stopped else told)
+        report = {"results": run.results, "failed": reasons, "model": info.name, "mode": mode.value}
+        print_json(report | {"stopped": True} if stopped else report)
     if stopped:
         fail(f"Stopped. {stopped}", INTERRUPTED)
     if failed:
@@ -138,12 +123,12 @@ class _Run:
     ----------
     jobs : sequence of FileJob
     failed : dict
-        Number of each that is not done, and why; what fails is added to it.
+        Index of a job -> why it failed; failures are added to it.
 
     Attributes
     ----------
     results : list of dict
-        The report of each that is done.
+        The report of each finished job.
     """
 
     def __init__(self, jobs: Sequence[FileJob], failed: dict[int, str]) -> None:
@@ -152,7 +137,7 @@ class _Run:
         self.results: list[dict[str, Any]] = []
 
     def do(self, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
-        """Segment all that have not failed before."""
+        """Segment all files that have not failed before."""
         for number, job in enumerate(self._jobs):
             if number in self._failed:
                 continue
@@ -163,14 +148,14 @@ class _Run:
             except Cancelled:
                 raise
             except UNetError as error:
-                self._failed[number] = _told(job, error)
+                self._failed[number] = _reported(job, error)
 
     def _do(self, number: int, job: FileJob, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
         from napari_unet.inference.files import segment_file
 
         with Bar(f"[{number + 1}/{len(self._jobs)}] {job.source.name}") as bar:
             report = segment_file(job, network, options, bar, cancel)
-            seen = _seen(report["diameter"], report["zoom"])
+            seen = _scale_in_words(report["diameter"], report["zoom"])
             found = counted(report["n_objects"], "object")
             bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
         job.inputs.add(job.target, "a result of this run")
@@ -181,7 +166,7 @@ class _Run:
             self._failed[number] = report["note"]
 
     def kept(self) -> str:
-        """Return what is there of a run that was stopped, by what is there, wherever it was stopped."""
+        """Return, for a run that was stopped, which results exist."""
         done = [job for job, before in self._begun if _identity(job.target) not in (None, before)]
         kept = f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}." if done else ""
         rest = [job for job, _ in self._begun[-1:] if job not in done]
@@ -191,7 +176,7 @@ class _Run:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells one result from another of its name; None: there is none."""
+    """Return what identifies a version of a file; None: it does not exist."""
     try:
         about = path.stat()
     except OSError:
@@ -200,7 +185,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path) -> list[FileJob]:
-    """Return what is segmented into what, or end with what is wrong with the names."""
+    """Return which file is segmented into which, or exit with a message about names."""
     from napari_unet.io.jobs import check_ending, is_several, plan_files
 
     asked: Literal["tif", "zarr"] | None = file_format.value if file_format else None
@@ -215,19 +200,19 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
 
 
 def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[int, str]:
-    """Return, of the files that need not be begun, the number and why; each has been told."""
+    """Print and return the reasons of jobs that cannot be done, by index."""
     failed = {}
     for number, job in enumerate(jobs):
         try:
-            if not os.path.exists(job.source):  # unlike Path.exists, False where the folder cannot be looked into
+            if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
                 raise FileFormatError(f"{job.source} does not exist.")
             job.check(maps=maps, overwrite=overwrite)
         except FileFormatError as error:
-            failed[number] = _told(job, error)
+            failed[number] = _reported(job, error)
     return failed
 
 
-def _told(job: FileJob, error: UNetError) -> str:
+def _reported(job: FileJob, error: UNetError) -> str:
     say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
     return str(error)
 
@@ -256,7 +241,7 @@ def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | No
 
 
 def _check_as_image(diameter: float) -> None:
-    """End with a message if no image can have objects so wide: what that is, images know."""
+    """Exit with a message if `Image` does not accept the diameter."""
     import numpy as np
 
     from napari_unet.axes import Image
@@ -267,11 +252,11 @@ def _check_as_image(diameter: float) -> None:
         fail(f"--diameter: {error}", 2)
 
 
-def _seen(diameter: float | None, zoom: list[float]) -> str:
+def _scale_in_words(diameter: float | None, zoom: list[float]) -> str:
     if diameter is None or not zoom:
         return ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
-    return f" of about {diameter:.0f} pixels, looked at {times},"
+    return f" of about {diameter:.0f} pixels, made {times},"
 
 
 def _pixel_size(text: str | None) -> PixelSize | None:

@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import Json, app, complete_model, describe_model, fail, path_of, print_json, say
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import describe_model
+from napari_unet.cli.messages import fail, print_json, say
+from napari_unet.cli.options import Json, complete_model, path_of
 from napari_unet.errors import ModelFileError, UNetError
 
 
 class ScoreTask(StrEnum):
-    """What is scored."""
+    """What the labels are."""
 
     instances = "instances"
     semantic = "semantic"
@@ -85,7 +88,7 @@ def info(
     name: Annotated[str, typer.Argument(help="Name or file of a model.", autocompletion=complete_model)],
     as_json: Json = False,
 ) -> None:
-    """Tell everything about a model: what it is for, what it was trained on, under which licences, and its scores."""
+    """Show everything about a model: what it is for, what it was trained on, under which licences, and its scores."""
     from napari_unet.models.header import info_as_json, weights_sha256
 
     path, about = describe_model(name)
@@ -96,7 +99,7 @@ def info(
     if as_json:
         print_json(card)
         return
-    card.pop("styles")  # long rows of numbers, which tell people nothing
+    card.pop("styles")  # long lists of numbers
     for key, value in card.items():
         rows = value if isinstance(value, list) and any(isinstance(row, dict) for row in value) else [value]
         for row in rows:
@@ -104,7 +107,7 @@ def info(
 
 
 def _in_words(value: Any) -> str:
-    """Return a value of a model's description as a person reads it: of several, those that say something."""
+    """Return a value of a model's description as text, without empty fields."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_in_words(one)}" for key, one in value.items() if one not in (None, "", [], {}))
     return value if isinstance(value, str) else json.dumps(value)

@@ -9,25 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unet.cli.common import (
-    INTERRUPTED,
-    LARGEST,
-    Bar,
-    Device,
-    Json,
-    Series,
-    app,
-    check_device,
-    check_device_name,
-    complete_model,
-    describe_model,
-    fail,
-    finite,
-    open_model,
-    path_of,
-    print_json,
-    say,
-)
+from napari_unet.cli.app import app
+from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, path_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Progress, drive
 
@@ -40,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class TaskName(StrEnum):
-    """What labels mean."""
+    """What the labels are."""
 
     instances = "instances"
     semantic = "semantic"
 
 
 class Kind(StrEnum):
-    """Of new networks."""
+    """Architecture of a new network."""
 
     unet2d = "unet2d"
     unet3d = "unet3d"
@@ -66,7 +51,7 @@ def train(
         Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Model file to write (.safetensors).")
     ],
     val_images: Annotated[
-        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Folder of images that are only scored.")
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Folder of images for validation.")
     ] = None,
     val_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
     series: Series = None,
@@ -82,19 +67,19 @@ def train(
         float | None,
         typer.Option(max=60 * 24 * 365, callback=finite, help="Train for so long (default 10, unless --steps)."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Train for so many steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=MAX_INTEGER, help="Train for so many steps.")] = None,
     border: Annotated[
         float,
-        typer.Option(min=0, max=1000, callback=finite, help="How much more a seam between objects counts (2015: 10)."),
+        typer.Option(min=0, max=1000, callback=finite, help="Weight of narrow gaps between objects (2015: 10)."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seeds weights and draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed for weights and random samples.")] = 0,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on labelled images."""
     if (base is None) == (new is None):
-        fail("Give either --base, a model to begin with, or --new, a kind of network to begin from nothing.", 2)
+        fail("Give either --base, a model to begin with, or --new, a kind of network to train from scratch.", 2)
     if (val_images is None) != (val_labels is None):
         fail("--val-images and --val-labels belong together.", 2)
     if out.suffix.lower() != ".safetensors":
@@ -135,7 +120,7 @@ def _matched(
     *,
     overwrite: bool,
 ) -> tuple[Pairs, Pairs | None]:
-    """Return the pairs of files, after finding out whether the model may be written; end with what is wrong."""
+    """Return the pairs of files, if the model may be written, or exit with a message."""
     from napari_unet.io.atomic import Protected, check_free, check_writable
     from napari_unet.io.pairs import match_by_stem
 
@@ -181,16 +166,16 @@ def _trained(
 
     begin = open_model(base) if base is not None else None
     seconds = 60 * minutes if minutes is not None else (None if steps is not None else 600.0)
-    pictures, truths = _read_pairs(pairs, series)
+    loaded, truths = _read_pairs(pairs, series)
     validation = None if val_pairs is None else _read_pairs(val_pairs, series)
-    notes = [note for image in [*pictures, *(validation[0] if validation else [])] for note in image.notes]
+    notes = [note for image in [*loaded, *(validation[0] if validation else [])] for note in image.notes]
     if begin is None:
-        assert new is not None  # one of the two was given
+        assert new is not None  # either is given
         shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
-        begin = model_for_labels(new.value, task.value, pictures, shown, seed)
+        begin = model_for_labels(new.value, task.value, loaded, shown, seed)
     config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
     config = config.model_copy(update={"border": border})
-    run = train_steps(begin, pictures, truths, config, ignore_label=ignore_label, device=device)
+    run = train_steps(begin, loaded, truths, config, ignore_label=ignore_label, device=device)
     losses: list[float] = []
 
     def note(report: StepReport) -> None:
@@ -203,14 +188,14 @@ def _trained(
     if validation is not None:
         scores["validation"] = round(validation_score(trained, *validation, device=device), 4)
     info = trained.info.model_copy(update={"name": out.stem, "scores": scores})
-    save_model_file(with_fast_mode(Model(trained.net, info), pictures), out)
+    save_model_file(with_fast_mode(Model(trained.net, info), loaded), out)
     loss = sum(losses[-20:]) / len(losses[-20:])
     return {
         "output": str(out),
         "steps": len(losses),
         "loss": loss,
         "scores": scores,
-        "images": len(pictures),
+        "images": len(loaded),
         "notes": list(dict.fromkeys(notes)),
     }
 
@@ -226,14 +211,14 @@ def _training_progress(
 
 
 def _read_pairs(pairs: Pairs, series: int | None) -> tuple[list[Any], list[Any]]:
-    """Images and labels of matched files; labels lose axes of length one that the image does not have."""
+    """Read images and labels; axes of length 1 that the image does not have are removed from the labels."""
     from napari_unet.io.readers import read_image, read_labels_and_notes
 
-    pictures, truths = [], []
+    loaded, truths = [], []
     for image_path, label_path in pairs:
         image, (truth, notes) = read_image(image_path, series=series), read_labels_and_notes(label_path)
         if truth.shape != image.label_shape and truth.squeeze().shape == tuple(n for n in image.label_shape if n > 1):
             truth = truth.reshape(image.label_shape)
-        pictures.append(replace(image, notes=(*image.notes, *notes)))
+        loaded.append(replace(image, notes=(*image.notes, *notes)))
         truths.append(truth)
-    return pictures, truths
+    return loaded, truths

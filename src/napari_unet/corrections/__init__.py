@@ -1,1 +1,1 @@
-"""Which pixels the user vouches for."""
+"""Corrections: which pixels the user has corrected or reviewed."""

@@ -1,4 +1,4 @@
-"""Parts of a plane: where something is, and how far it reaches."""
+"""Rectangles in a plane: bounding boxes and operations on them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Field = tuple[slice, slice]
-"""A part of a plane, (Y, X); both slices have a start and a stop."""
+"""A rectangle in a plane, (Y, X); both slices have a start and a stop."""
 
 
 def box_of(mask: NDArray[np.bool_]) -> Field:
-    """Return the part of a plane (Y, X) that holds its true pixels; there are some."""
+    """Return the bounding box of the true pixels of a mask (Y, X), which has at least one."""
     rows = np.flatnonzero(mask.any(axis=1))
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def with_objects(box: Field, ids: Collection[int], *planes: NDArray[Any]) -> Field:
-    """Return a part of a plane made so large that no object of these ids goes on beyond it in any of the planes (Y, X).
+    """Return a rectangle enlarged until it contains the objects with these ids, in all of the planes (Y, X).
 
-    Only what hangs together with the part is looked for, and not in all of the plane, which may be large.
+    Objects are followed from the rectangle outwards; the whole plane, which may be large, is not searched.
     """
     wanted, step = list(ids), 16
     while wanted:
@@ -42,7 +42,7 @@ def with_objects(box: Field, ids: Collection[int], *planes: NDArray[Any]) -> Fie
 
 
 def _rim(box: Field, larger: Field) -> list[Field]:
-    """Return what a larger part of a plane has beyond a smaller one in it: above, below, left and right of it."""
+    """Return the difference of two rectangles, one within the other, as strips: above, below, left and right."""
     (y, x), (tall, wide) = box, larger
     strips = [
         (slice(tall.start, y.start), wide),
@@ -54,24 +54,24 @@ def _rim(box: Field, larger: Field) -> list[Field]:
 
 
 def union(*boxes: Field) -> Field:
-    """Return the smallest part of a plane that holds all of these."""
+    """Return the smallest rectangle that contains all of these."""
     y, x = (slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*boxes, strict=True))
     return y, x
 
 
 def grown(box: Field, margin: int, shape: tuple[int, ...]) -> Field:
-    """Return a part of a plane with so many pixels more on each side, where there are any."""
+    """Return a rectangle enlarged by so many pixels on each side, within a plane of that shape."""
     y, x = (slice(max(0, p.start - margin), min(n, p.stop + margin)) for p, n in zip(box, shape, strict=True))
     return y, x
 
 
 def relative(box: Field, origin: Field) -> Field:
-    """Return a part of a plane as a part of another part of it."""
+    """Return a rectangle relative to the corner of another one."""
     y, x = (slice(p.start - o.start, p.stop - o.start) for p, o in zip(box, origin, strict=True))
     return y, x
 
 
 def absolute(box: Field, origin: Field) -> Field:
-    """Return a part of another part of a plane as a part of the plane."""
+    """Return a rectangle that is relative to the corner of another one in coordinates of the plane."""
     y, x = (slice(p.start + o.start, p.stop + o.start) for p, o in zip(box, origin, strict=True))
     return y, x

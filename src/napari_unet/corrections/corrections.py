@@ -1,8 +1,8 @@
-"""Which pixels of a label image the user vouches for, found by difference against the prediction.
+"""Which pixels of a label image are corrected or reviewed by the user, found by comparison with the prediction.
 
-There is no annotation mode. A pixel is *corrected* where the labels differ from what the program painted there, and
-*reviewed* where the user has said that all is well; both are facts about arrays, so undo, redo, scripts and any tool
-that napari has or will have are covered. All arrays here have the axes (T, Z, Y, X).
+There is no annotation mode. A pixel is *corrected* where the labels differ from the prediction, and *reviewed* where
+the user has marked them as right. Both follow from arrays, so they hold whatever changes the labels: undo, redo,
+scripts, and any tool of napari. All arrays here have the axes (T, Z, Y, X).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from napari_unet.corrections.boxes import Field
 
 RING = 2
-"""Pixels around a corrected object that are supervised with it: they say where it ends."""
+"""Width, in pixels, of the ring around a corrected object that is supervised with it: it says where the object ends."""
 
 
 class Provenance(IntEnum):
-    """Where a pixel's label comes from."""
+    """Origin of the label of a pixel."""
 
     UNSEEN = 0
     PREDICTED = 1
@@ -41,7 +41,7 @@ class Provenance(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was corrected and reviewed so far, in all planes."""
+    """Counts of what is corrected and reviewed in all planes."""
 
     corrected_pixels: int = 0
     corrected_objects: int = 0
@@ -64,32 +64,32 @@ class _PlaneState:
     corrected_pixels: int
     touched: frozenset[int]
     reviewed_pixels: int
-    box: Field  # of all of these, and of the objects that were touched
+    box: Field  # bounding box of these pixels, and of the objects that were changed
 
 
 class Corrections:
-    """Remembers what was predicted, and so knows what was corrected.
+    """The prediction of a label image, from which follows what is corrected, and the reviewed pixels.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the labels, (T, Z, Y, X).
     instances : bool
-        Whether ids are objects (then a corrected object counts whole) or classes (then only its pixels do).
+        Whether labels are ids of objects (a corrected object counts as a whole) or classes (only changed pixels count).
 
     Attributes
     ----------
     prediction : ndarray of int32, axes (T, Z, Y, X)
-        What the program painted, where the user has not corrected it since.
+        The labels that the program predicted.
     seen : ndarray of bool, axes (T, Z, Y, X)
         The pixels that the program has segmented.
     reviewed : ndarray of bool, axes (T, Z, Y, X)
-        The pixels that the user has checked.
+        The pixels that the user has marked as right.
     zero_is_background : bool
-        Whether class 0 says that there is nothing, and is learned like any other class, or that the user has not
-        labelled the pixel. Of objects, 0 is always the background.
+        Whether class 0 is the background, which is learned like any other class, or means that a pixel is not labelled.
+        For objects, 0 is always the background.
     last_id : int
-        New objects are numbered from the next one on, so that nothing takes the id, and colour, of what was deleted.
+        Largest id given so far. New objects get larger ones, so that none has the id, and colour, of a deleted one.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
@@ -109,16 +109,16 @@ class Corrections:
         return iter(np.ndindex(*self.shape[:2]))
 
     def suspects(self, labels: NDArray[Any]) -> Iterator[tuple[int, int]]:
-        """Yield the planes of which `update` has something to find, or to forget; others it need not look at.
+        """Yield the planes for which `update` may change something; others need no update.
 
-        It only looks, so that it may run in another thread while the user goes on painting.
+        Arrays are only read, so it may run in another thread while the user paints.
         """
         for index in self.planes():
             if index in self._planes or self.reviewed[index].any() or (labels[index] != self.prediction[index]).any():
                 yield index
 
     def update(self, labels: NDArray[Any], *planes: tuple[int, int]) -> Summary:
-        """Look at the labels (T, Z, Y, X) again, all of them or some planes, and return the new summary."""
+        """Compare the labels (T, Z, Y, X) with the prediction, in all or some planes, and return the new summary."""
         for index in planes or self.planes():
             changed = labels[index] != self.prediction[index]
             n_changed = int(np.count_nonzero(changed))
@@ -151,7 +151,7 @@ class Corrections:
         return sorted(self._planes)
 
     def box(self, plane: tuple[int, int]) -> Field:
-        """Return the part of such a plane that has all that is corrected and reviewed, and the objects touched."""
+        """Return the bounding box of all in such a plane that is corrected or reviewed, with whole objects."""
         return self._planes[plane].box
 
     def protected(
@@ -159,8 +159,8 @@ class Corrections:
     ) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane, or of a field of it, that no prediction may change.
 
-        Corrected and reviewed ones and, since a person who mended a part of an object has looked at all of it, the
-        rest of every corrected object: of one corrected outside the field, as of the last `update`.
+        These are corrected and reviewed pixels, and the other pixels of every corrected object: who has corrected a
+        part of an object has seen all of it. Corrections outside the field count as of the last `update`.
         """
         where = (*plane, *field)
         changed = labels[where] != self.prediction[where]
@@ -182,7 +182,7 @@ class Corrections:
         return result
 
     def copy(self, frame: int, region: tuple[slice, slice, slice]) -> Corrections:
-        """Return a copy of a region (Z, Y, X) of a time point, as of the last `update`; it is the only one there."""
+        """Return a copy of a region (Z, Y, X) of a time point, as of the last `update`; it has one time point."""
         z, y, x = region
         copy = Corrections((1, *(part.stop - part.start for part in region)), instances=self.instances)
         copy.prediction[0] = self.prediction[(frame, *region)]
@@ -194,7 +194,7 @@ class Corrections:
         return copy
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the pixels (Y, X) of a plane that were changed, the rest of their objects, and a ring around them."""
+        """Return the changed pixels (Y, X) of a plane, the other pixels of their objects, and a ring around these."""
         changed = labels[plane] != self.prediction[plane]
         mask = self._corrected_objects(labels[plane], changed, plane) | changed
         if self.instances and mask.any():
@@ -203,13 +203,13 @@ class Corrections:
 
     @property
     def touched(self) -> frozenset[int]:
-        """Ids of the objects that were corrected, as of the last `update` of their planes."""
+        """Ids of the corrected objects, as of the last `update` of their planes."""
         return frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
 
     # -- what is changed -------------------------------------------------------------------------------------------
 
     def review(self, frame: int, z: slice, y: slice, x: slice, value: bool = True) -> None:
-        """Mark a field as checked by the user (or take that back): what its labels say now is right."""
+        """Mark a field as reviewed (or as not reviewed): its labels as they are now are right."""
         self.reviewed[frame, z, y, x] = value
 
     def merge(
@@ -220,10 +220,10 @@ class Corrections:
         predicted: NDArray[Any],
         known: dict[int, int] | None = None,
     ) -> NDArray[np.int32]:
-        """Take in a new prediction of a region and return what its labels have to be; `labels` is not changed.
+        """Store a new prediction of a region, and return the new labels of the region; `labels` is not changed.
 
-        Protected pixels keep their labels. An object that was there before keeps its id, and with it its colour. In a
-        single slice of a volume, a new object takes the id of the one that it continues in the slice beside it.
+        Protected pixels keep their labels. An object that was there before keeps its id, and so its colour. In a single
+        slice of a volume, a new object gets the id of the object in a neighbouring slice that it continues.
 
         Parameters
         ----------
@@ -232,11 +232,11 @@ class Corrections:
         frame : int
             Time point.
         region : tuple of slice
-            Where, (Z, Y, X).
+            The region, (Z, Y, X).
         predicted : ndarray of int, axes (Z, Y, X)
             New labels of the region, ids from 1.
         known : dict, optional
-            Where a prediction comes in pieces: which of its ids became which in the earlier ones; added to.
+            For a prediction that is merged piece by piece: id in the prediction -> id in the labels; it is extended.
         """
         where = (frame, *region)
         old = labels[where].astype(np.int32)
@@ -256,19 +256,19 @@ class Corrections:
         return merged
 
     def rename(self, ids: dict[int, int]) -> None:
-        """Give objects of the prediction other ids; the labels are the caller's."""
+        """Rename ids in the prediction; the caller renames those in the labels."""
         rename(self.prediction, ids)
 
     def joins(self, labels: NDArray[Any]) -> dict[int, int]:
-        """Find objects that go on from slice to slice under another id, and return which id has to become which.
+        """Find objects that have different ids in neighbouring slices, and return old id -> new id.
 
-        Of two ids the one that the user has not touched, as of the last `update`, gives way. `labels`, (T, Z, Y, X),
-        may be a copy: this takes a while, and may run in another thread.
+        An id that the user has corrected, as of the last `update`, is kept. `labels`, (T, Z, Y, X), may be a copy: this
+        takes long, and may run in another thread.
         """
         return joined_ids(labels, self.touched)
 
     def _beside(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[Any] | None:
-        """Labels of the same field in a neighbouring slice that is already segmented; None for volumes."""
+        """Return the labels of the field in a neighbouring slice that is segmented; None if there is none."""
         planes = range(*region[0].indices(self.shape[1]))
         if len(planes) != 1:
             return None
@@ -280,7 +280,7 @@ class Corrections:
     def _corrected_objects(
         self, labels: NDArray[Any], changed: NDArray[np.bool_], where: tuple[Any, ...]
     ) -> NDArray[np.bool_]:
-        """Pixels of the objects that were corrected in a field, or elsewhere in its plane."""
+        """Return the pixels of objects that were corrected in a field, or elsewhere in its plane."""
         if not self.instances:
             return np.zeros(labels.shape, bool)
         state = self._planes.get((where[0], where[1]))
@@ -291,6 +291,6 @@ class Corrections:
 
     @staticmethod
     def _touched(labels: NDArray[Any], prediction: NDArray[Any]) -> frozenset[int]:
-        """Ids (not 0) of the objects that pixels with these labels and predictions belong or belonged to."""
+        """Return the ids (not 0) in the labels and in the prediction of changed pixels."""
         ids = np.union1d(np.unique(labels), np.unique(prediction))
         return frozenset(int(i) for i in ids if i)

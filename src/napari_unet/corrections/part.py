@@ -1,4 +1,4 @@
-"""What there is to learn from in a few slices, as a copy: the user goes on painting meanwhile."""
+"""Copies of labels and corrections in a few slices, to learn from while the user paints."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Corrections
 
 _COARSE = 4
-"""Pixels, along Y and X, of which one is looked at to count the objects of a plane."""
+"""Every how many pixels, along Y and X, one is counted to estimate the area of objects in a plane."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A copy of a part of some neighbouring slices: all that there is to learn from in them, and what lies around.
+    """A copy of a region of some successive slices: all supervised pixels in them, with a margin.
 
     Attributes
     ----------
     frame : int
         Time point.
     corner : tuple of int
-        Where it begins, (Z, Y, X).
+        First pixel, (Z, Y, X).
     labels : ndarray of int32, axes (Z, Y, X)
     corrections : Corrections
-        Of these labels, as one time point.
+        Of these labels; one time point.
     elsewhere : int
-        About how many pixels of these slices, outside of it, are objects.
+        Estimated number of pixels of objects in these slices outside of the region.
     """
 
     frame: int
@@ -42,28 +42,28 @@ class Part:
     elsewhere: int = 0
 
     def mask(self, kind: Literal["corrected", "supervised"]) -> NDArray[np.bool_]:
-        """Return the pixels that were corrected, or all that are learned from; axes (Z, Y, X)."""
+        """Return the corrected pixels, or all supervised ones; axes (Z, Y, X)."""
         find = getattr(self.corrections, kind)
         return np.stack([find(self.labels[None], (0, z)) for z in range(len(self.labels))])
 
     @property
     def reviewed(self) -> NDArray[np.bool_]:
-        """The pixels that the user has checked, axes (Z, Y, X)."""
+        """The reviewed pixels, axes (Z, Y, X)."""
         reviewed: NDArray[np.bool_] = self.corrections.reviewed[0]
         return reviewed
 
 
 def copied_parts(corrections: Corrections, labels: NDArray[Any], around: int = 0, margin: int = 0) -> list[Part]:
-    """Return copies of what there is to learn from, as of the last `update`: one for each run of slices.
+    """Return copies of all supervised pixels, as of the last `Corrections.update`: one for each run of slices.
 
     Parameters
     ----------
     corrections : Corrections
     labels : ndarray of int, axes (T, Z, Y, X)
     around : int
-        Slices above and below that are copied too.
+        Number of slices above and below that are copied, too.
     margin : int
-        Pixels, along Y and X, that are copied too.
+        Width of the margin along Y and X, in pixels.
     """
     runs: list[tuple[int, slice]] = []
     for frame, z in corrections.supervised_planes():

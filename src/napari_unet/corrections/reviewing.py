@@ -1,4 +1,4 @@
-"""Marking as reviewed: a field, or an object with what is around it; and whether a place was looked at."""
+"""Marks a field, or an object and a ring around it, as reviewed; finds which squares of a field are reviewed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Corrections
 
-_LOOKED_AT = 0.5
-"""A square counts as looked at when more than this share of it is reviewed."""
+_MIN_REVIEWED_SHARE = 0.5
+"""Share of a square above which the whole square counts as reviewed."""
 
 
 def toggle_field(
@@ -25,9 +25,9 @@ def toggle_field(
     field: tuple[slice, slice],
     where: NDArray[np.bool_] | None = None,
 ) -> bool:
-    """Mark a field (Y, X) of a plane (T, Z) as reviewed, or take that back where all of it was; return if it now is.
+    """Mark a field (Y, X) of a plane (T, Z) as reviewed, or as not reviewed if all of it is; return if it now is.
 
-    `where` says which of its pixels are meant; None: all.
+    `where` is a mask of the pixels in the field that are meant; None: all.
     """
     reviewed = corrections.reviewed[(*plane, *field)]
     value = not bool((reviewed if where is None else reviewed[where]).all())
@@ -38,23 +38,23 @@ def toggle_field(
 def toggle_object(
     corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], pixel: tuple[int, int]
 ) -> bool:
-    """Mark the object at a pixel and the ring around it as reviewed, or take that back; return whether it now is.
+    """Mark the object at a pixel and a ring around it as reviewed, or as not reviewed; return whether it now is.
 
-    Only in this plane: the others are not in view. Where ids are classes, the object is the connected patch of one
-    class. What is taken back leaves the reviewed objects beside it as they are.
+    Only in this plane: the others are not in view. For classes, the object is the connected component of one class.
+    Other reviewed objects that touch it stay reviewed.
 
     Parameters
     ----------
     corrections : Corrections
     labels : ndarray of int, axes (T, Z, Y, X)
-        As they are now.
+        The current labels.
     plane, pixel : tuple of int
-        Where the object is: (T, Z) and (Y, X).
+        Position of the object: (T, Z) and (Y, X).
 
     Raises
     ------
     UNetError
-        If there is background.
+        If the pixel is background.
     """
     here, reviewed = labels[plane], corrections.reviewed[plane]
     label = here[pixel]
@@ -75,20 +75,20 @@ def toggle_object(
     return value
 
 
-def looked_at(
+def checked_squares(
     corrections: Corrections, labels: NDArray[Any], plane: tuple[int, int], field: tuple[slice, slice], width: int
 ) -> NDArray[np.bool_]:
-    """Return in which squares of a field the user has corrected something, or reviewed most.
+    """Return in which squares of a field the user has corrected something, or reviewed more than half.
 
     Parameters
     ----------
     corrections : Corrections
     labels : ndarray of int, axes (T, Z, Y, X)
-        As they are now.
+        The current labels.
     plane, field : tuple
-        Where, (T, Z) and (Y, X).
+        The field, (T, Z) and (Y, X).
     width : int
-        Of the squares, pixels; the first begins at the corner of the field, the last ones may be cut off.
+        Width of the squares, in pixels; the first begins at the corner of the field, the last ones may be smaller.
 
     Returns
     -------
@@ -102,17 +102,17 @@ def looked_at(
     counts = np.stack([changed, reviewed, np.ones_like(reviewed)]).astype(np.int32)
     for axis in (1, 2):
         counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], width), axis=axis)
-    return np.asarray((counts[0] > 0) | (counts[1] > _LOOKED_AT * counts[2]))
+    return np.asarray((counts[0] > 0) | (counts[1] > _MIN_REVIEWED_SHARE * counts[2]))
 
 
 def _patch(mask: NDArray[np.bool_], pixel: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the connected part of a mask (Y, X) that a pixel belongs to."""
+    """Return the connected component of a mask (Y, X) at a pixel."""
     pieces, _ = ndimage.label(mask)
     return np.asarray(pieces == pieces[pixel])
 
 
 def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the smallest field with a mask (Y, X) and its ring in it."""
+    """Return the bounding box of a mask (Y, X) and the ring around it."""
     y, x = (
         slice(max(0, int(where[0]) - RING), int(where[-1]) + 1 + RING)
         for where in (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))

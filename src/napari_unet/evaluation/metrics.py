@@ -99,6 +99,16 @@ def evaluate(
     ------
     LabelsError
         If the images do not fit together, or hold no whole numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import evaluate
+    >>> truth = np.zeros((64, 64), np.int32)
+    >>> truth[8:24, 8:24], truth[40:56, 40:56] = 1, 2
+    >>> predicted = np.where(truth == 2, 0, truth)  # one of two objects is missing
+    >>> evaluate(truth, predicted).ap["0.50"]
+    0.5
     """
     truths = [truth] if isinstance(truth, np.ndarray) else list(truth)
     predictions = [predicted] if isinstance(predicted, np.ndarray) else list(predicted)

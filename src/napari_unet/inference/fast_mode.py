@@ -69,7 +69,7 @@ def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> M
         if differing <= LABELS * pixels:
             found = FastMode(halo=halo, maps_error=round(error, 5), labels_differing=round(differing / pixels, 7))
             break
-    return Model(net, info.model_copy(update={"fast": found}))
+    return Model(net, info.model_copy(update={"fast_mode": found}))
 
 
 def _smaller_halos(model: Model) -> Iterator[tuple[int, ...]]:

@@ -95,8 +95,8 @@ def segment(
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}
         "exact": the result is that of one pass over the whole image. "fast": tiles read less around them; how much the
-        result may differ was measured when the model was saved (`model.info.fast`). "auto": exact, unless the other is
-        clearly faster and as good as the same.
+        result may differ was measured when the model was saved (`model.info.fast_mode`). "auto": exact, unless the
+        other is clearly faster and as good as the same.
     tile : int, optional
         Width of the tiles, pixels; the exact result does not depend on it.
     flips : bool
@@ -117,6 +117,16 @@ def segment(
     ------
     ImageError, ModelFileError, ModelMismatchError, DeviceError
         If the input cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import segment
+    >>> y, x = np.mgrid[:128, :128]
+    >>> image = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 80) for a in (32, 96) for b in (32, 96))  # four spots
+    >>> result = segment(image, "nuclei", diameter=20, device="cpu")
+    >>> result.labels.shape, result.n_objects
+    ((128, 128), 4)
     """
     watch = Stopwatch()
     auto = isinstance(diameter, str)

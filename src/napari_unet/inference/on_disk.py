@@ -18,10 +18,10 @@ import numpy as np
 
 from napari_unet.inference.tile_runner import Inference
 from napari_unet.objects.blocks import Block, BlockStitcher
-from napari_unet.objects.stitch import SLICE_SHARE, Matcher
+from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher
 from napari_unet.progress import Progress, Stopwatch
-from napari_unet.tiling.ahead import Aside
 from napari_unet.tiling.grid import Tile
+from napari_unet.tiling.prefetch import OrderedThreadPool
 from napari_unet.tiling.scaled import ScaledSource
 from napari_unet.tiling.source import ArraySource
 
@@ -117,7 +117,7 @@ def segment_into(
     before: Subimage | None = None
     with Inference(task, device, cancel=cancel, tells=progress is not None) as inference:
         for unit in task.units:
-            with _Objects(task, unit, labels, maps, cancel) as objects, Aside[Tile]() as writing:
+            with _Objects(task, unit, labels, maps, cancel) as objects, OrderedThreadPool[Tile]() as writing:
                 for result in _results(inference, task, unit):
                     if isinstance(result, float):
                         if progress is not None:
@@ -173,7 +173,7 @@ class _Objects:
         self._stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if self._semantic else OVERLAP[ndim])
         self._waiting = deque(self._stitcher.blocks())
         self._threads = max(1, min(4, (os.cpu_count() or 2) - 1))
-        self._aside: Aside[tuple[Block, NDArray[np.int32]]] = Aside(self._threads)
+        self._aside: OrderedThreadPool[tuple[Block, NDArray[np.int32]]] = OrderedThreadPool(self._threads)
         self._gathered: NDArray[np.float32] | None = None
 
     def __enter__(self) -> _Objects:
@@ -232,7 +232,7 @@ def _numbered(
         matcher = Matcher()
         for part in stitcher.blocks():
             matcher.add(labels.read(before, part.region), table[labels.read(unit, part.region)])
-        known = matcher.mapping(SLICE_SHARE)
+        known = matcher.mapping(MIN_SLICE_IOU)
     new = np.zeros(int(table.max(initial=0)) + 1, np.int32)
     for label in range(1, len(new)):
         if label in known:

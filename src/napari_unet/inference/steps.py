@@ -13,8 +13,8 @@ from napari_unet.errors import Cancelled
 from napari_unet.inference.tile_runner import Inference
 from napari_unet.io.fingerprint import Watched
 from napari_unet.progress import Progress, Stopwatch
-from napari_unet.tiling.ahead import Aside
 from napari_unet.tiling.grid import Remaining
+from napari_unet.tiling.prefetch import OrderedThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -151,7 +151,7 @@ def segment_steps(
     source = Watched(task.image.source) if task.image.source is not None else None
     note = finished.begin(source)
     waiting = finished.waiting(task)
-    aside: Aside[TileDone | SubimageDone] = Aside(int(overlap), wait=False)
+    aside: OrderedThreadPool[TileDone | SubimageDone] = OrderedThreadPool(int(overlap), wait=False)
     with Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
         glances, tally = _Glances(task, inference), _Tally(waiting, inference, note)
         try:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference.scale import magnification
+from napari_unet.models.cached import cached_per_model
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import measure
-from napari_unet.models.remembered import remembered
 from napari_unet.models.replay_set import base_data
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def with_style(model: Model, images: Sequence[tuple[Image, Sequence[int]]]) -> M
     knew as learned goes on to be so where it sees none of these images at that size.
     """
     info = model.info
-    if info.image_diameter is None or info.bank is None or info.spec.ndim != 2:
+    if info.image_diameter is None or info.replay_set is None or info.spec.ndim != 2:
         return model
     seen = {(id(image), tuple(channels)): (image, channels) for image, channels in images}.values()
     found = [
@@ -94,7 +94,7 @@ def _as_usual(image: Image, info: ModelInfo) -> bool:
     return bool(np.isclose(here[-1], usual[-1], rtol=1e-3))
 
 
-@remembered
+@cached_per_model
 def _known_styles(model: Model) -> tuple[Style, ...]:
     """Return the styles of what a model carries along of the images that it knew before; none where it is not here."""
     patches = [np.asarray(model.adapt_channels(patch.image), np.float32) for patch in base_data(model)]

@@ -16,10 +16,10 @@ from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import free_memory, pixel_budget
 from napari_unet.tiling.engine import FLIPS
-from napari_unet.tiling.pace import pace_of
 from napari_unet.tiling.plan import TilingPlan, make_plan
-from napari_unet.tiling.precision import FAST_ERROR
+from napari_unet.tiling.precision import MAX_MAPS_ERROR
 from napari_unet.tiling.scaled import PartSource, ScaledSource, covering
+from napari_unet.tiling.throughput import throughput_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,9 +76,9 @@ class Task:
 
     def timed(self, device: str) -> Task:
         """Return the task with what is known by now of how long it takes on a device."""
-        pace = pace_of(self.model.info.spec, str(resolve_device(device)), self.plan.exact)
-        per_second = pace.per_second
-        return replace(self, plan=replace(self.plan, pace=per_second and per_second / self.passes))
+        throughput = throughput_of(self.model.info.spec, str(resolve_device(device)), self.plan.exact)
+        per_second = throughput.per_second
+        return replace(self, plan=replace(self.plan, throughput=per_second and per_second / self.passes))
 
     @property
     def passes(self) -> int:
@@ -215,11 +215,11 @@ def choose_channels(image: Image, model: Model, channel: int | None = None) -> t
 
 def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan]) -> TilingPlan:
     """Return the exact plan, or the one with the smaller halo where that is wanted or clearly worth it."""
-    exact, fast = plan_with(), model.info.fast
+    exact, fast = plan_with(), model.info.fast_mode
     if mode == "exact" or fast is None or len(exact.tiles) == 1:
         return exact
     plan = plan_with(halo=fast.halo)
-    worth_it = fast.maps_error <= FAST_ERROR and plan.work < FAST_GAIN * exact.work
+    worth_it = fast.maps_error <= MAX_MAPS_ERROR and plan.work < FAST_GAIN * exact.work
     return plan if mode == "fast" or worth_it else exact
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from napari_unet.models.model import resolve_device
 from napari_unet.models.normalize import Statistics, measure
 from napari_unet.progress import CancelToken, Stopwatch
-from napari_unet.tiling.ahead import ReadAhead
 from napari_unet.tiling.engine import Engine, Predictor, TileResult
-from napari_unet.tiling.pace import pace_of
+from napari_unet.tiling.prefetch import Prefetcher
 from napari_unet.tiling.scaled import ScaledSource
 from napari_unet.tiling.source import read_tile
+from napari_unet.tiling.throughput import throughput_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -73,11 +73,11 @@ class Inference:
             flips=task.flips,
             vectors=info.vectors,
         )
-        self._reader = ReadAhead() if ahead else None
+        self._reader = Prefetcher() if ahead else None
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
         self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
         self._sources: dict[Subimage, Source] = {}
-        self._pace = pace_of(info.spec, str(predictor.device), task.plan.exact)
+        self._throughput = throughput_of(info.spec, str(predictor.device), task.plan.exact)
         self._cancel, self._closed = cancel, CancelToken()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network") if tells else None
         self._pixels, self._share, self._watch = 0, 0.0, Stopwatch()  # of the tile under way
@@ -119,8 +119,8 @@ class Inference:
 
     def seconds_for(self, pixels: float) -> float | None:
         """Return how long so many pixels will take; None before there was a tile."""
-        pace = self._pace.per_second
-        return self._task.passes * pixels / pace if pace else None
+        per_second = self._throughput.per_second
+        return self._task.passes * pixels / per_second if per_second else None
 
     def end(self, unit: Subimage) -> None:
         """Let go of what is kept of a unit."""
@@ -142,7 +142,7 @@ class Inference:
     def _note(self, share: float) -> None:
         """Take note of the share of a tile that is done; done in smaller ones, it begins with each of them anew."""
         if share > self._share:
-            self._pace.note((share - self._share) * self._pixels, self._watch.seconds)
+            self._throughput.note((share - self._share) * self._pixels, self._watch.seconds)
             self._share, self._watch = share, Stopwatch()
 
     def _source(self, unit: Subimage) -> Source:

@@ -1,7 +1,7 @@
-"""Files and folders that have their final name only when they are complete, and never take that of what they are from.
+"""Files and folders that get their final name only when they are complete, and that never replace an input.
 
-What is being written lies in a folder of its own beside its target, ``<name>.partial``, and is moved out of it when it
-is complete. Nothing that was there before is touched but the target itself, and that only if it may be replaced.
+A result is written into a folder beside its target, ``<name>.partial``, and moved out of it when it is complete. Only
+the target itself is ever replaced, and only if that is allowed.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_MARK = ".napari-unet"
-"""In the folder of what is being written: that it is ours, and, by its lock, that somebody is writing."""
+_LOCK_NAME = ".napari-unet"
+"""Name of a file in such a folder: the folder was made by this program and, if it is locked, is in use."""
 
-_ASIDE = "replaced"
-"""In that folder: what was at the target before, for the moment in which that has no name."""
+_REPLACED = "replaced"
+"""Name of a folder in it, for the earlier target while it is replaced."""
 
 _NAME = 60
-"""Letters of the name of a target that are in that of the folder: a file system takes 255 bytes."""
+"""Letters of the target's name that the folder's name begins with: names have at most 255 bytes."""
 
 _RESULT = {".zgroup", ".zattrs", ".zmetadata", "zarr.json", "0"}
-"""What a Zarr folder that this program wrote has in it."""
+"""Names in a Zarr folder that this program wrote."""
 
 _ARRAY = {".zarray", ".zattrs", "zarr.json", "c"}
-"""What the array in it has in it, besides folders and files of chunks, which are numbers."""
+"""Names in the array of such a folder, besides those of chunks, which are numbers."""
 
 _PAUSES = (0.02, 0.1, 0.5, 0.0)
-"""Seconds between attempts to remove a folder: Zarr's threads may still write to it when work on it was interrupted."""
+"""Seconds between attempts to remove a folder: threads of Zarr may still write to it after an interruption."""
 
 _CLUTTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
-"""What systems leave in any folder that somebody looks into."""
+"""Files that file managers leave in folders."""
 
 
 class Protected:
-    """Files and folders that nothing may be written over, into or around, by whatever name.
+    """Files and folders that no result may replace, be written into, or contain; also not by other names (links).
 
     Parameters
     ----------
     paths : iterable of Path
-        Links count as what they lead to. What is not there is known by its name only.
+        Links stand for their targets. Of a path that does not exist only the name is protected.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -61,7 +61,7 @@ class Protected:
             self.add(path)
 
     def add(self, path: Path, what: str = "an input") -> None:
-        """Protect one more; `what` it is, is told."""
+        """Protect another path; `what` it is called in error messages."""
         real = _resolved(path)
         for key in _keys(real):
             self._own.setdefault(key, (path, what))
@@ -74,7 +74,7 @@ class Protected:
     def check(self, output: Path, *, around: bool = True) -> None:
         """Raise `FileFormatError` if writing to a path would change one of them.
 
-        Where only some names in a folder are written to, it may be `around` one of them.
+        With ``around=False`` the path may be a folder that contains one of them.
         """
         real = _resolved(output)
         for key in _keys(real):
@@ -96,12 +96,12 @@ def _refusal(output: Path, verb: str, path: Path, what: str) -> str:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):  # links in a loop
         return path.absolute()
 
 
 def _keys(real: Path) -> list[object]:
-    """Return by what a path is known: its name, and what the disk calls it, which all its names have in common."""
+    """Return what identifies a path: its name, and device and inode, which are the same for all names of a file."""
     try:
         about = os.stat(real)
     except (OSError, ValueError):
@@ -110,24 +110,23 @@ def _keys(real: Path) -> list[object]:
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:
-    """Find out whether something may be written under a name.
+    """Check that something may be written under a name.
 
     Parameters
     ----------
     path : Path
         Final name of a file or a Zarr folder.
     overwrite : bool
-        Whether an earlier result of that name may be replaced: a file, or a Zarr folder of one image with nothing else
-        in it.
+        Whether an earlier result may be replaced: a file, or a Zarr folder that holds one image and nothing else.
 
     Raises
     ------
     FileFormatError
-        If it is taken, and may not be replaced.
+        If the name is taken, and may not be replaced.
     """
     try:
         about = os.lstat(path)
-    except (OSError, ValueError):  # not there, or what is wrong with the name is told when it is written
+    except (OSError, ValueError):  # it does not exist, or cannot exist: then writing raises an error
         return
     if not overwrite:
         raise FileFormatError(f"{path} exists already; choose another name, or replace it with --overwrite.")
@@ -145,7 +144,7 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _is_result(folder: Path) -> bool:
-    """Whether a folder may be replaced: it is empty, or a Zarr as this program writes them, and nothing else."""
+    """Return whether a folder may be replaced: it is empty, or a Zarr as this program writes them."""
     try:
         names = set(os.listdir(folder)) - _CLUTTER
         if not names:
@@ -162,28 +161,28 @@ def _is_result(folder: Path) -> bool:
 def completed(
     path: Path, *, overwrite: bool = False, discard: bool = False, rescue: Callable[[Path], bool] | None = None
 ) -> Iterator[Path]:
-    """Give a path to write to, in a folder beside `path`, and rename it to `path` when all went well.
+    """Yield a path to write to, in a folder beside `path`; on leaving without an error rename it to `path`.
 
     Parameters
     ----------
     path : Path
-        Final name of a file or a Zarr folder. Its parent folders are made.
+        Final name of a file or a Zarr folder. Its parent folders are created.
     overwrite : bool
         Whether an existing one may be replaced; see `check_free`.
     discard : bool
-        Never rename it: it holds what is only needed meanwhile.
+        Whether it is temporary: removed in the end, and never renamed.
     rescue : callable, optional
-        Whether what there is should be kept, as ``<stem>.unfinished<suffix>``, if it cannot be written to its end.
+        Called with the partial result if writing fails; returns whether to keep it as ``<stem>.unfinished<suffix>``.
 
     Yields
     ------
     Path
-        Does not exist; what is written there is removed if anything goes wrong.
+        Does not exist yet; it is removed if an error is raised.
 
     Raises
     ------
     FileFormatError
-        If `path` exists and may not be replaced, or the system does not let it be written.
+        If `path` exists and may not be replaced, or cannot be written.
     """
     if not discard:
         check_free(path, overwrite=overwrite)
@@ -192,21 +191,21 @@ def completed(
         try:
             yield partial
             if not discard:
-                check_free(path, overwrite=overwrite)  # somebody else may have written it meanwhile
-                _replace(partial, path, folder / _ASIDE / path.name)
+                check_free(path, overwrite=overwrite)  # another program may have written it meanwhile
+                _replace(partial, path, folder / _REPLACED / path.name)
         except (OSError, FileFormatError) as error:
-            told = f"{path} could not be written: {reason(error)}." if isinstance(error, OSError) else str(error)
+            message = f"{path} could not be written: {reason(error)}." if isinstance(error, OSError) else str(error)
             kept = path.with_name(f"{path.stem}.unfinished{path.suffix}")
             if rescue is not None and not os.path.lexists(kept) and rescue(partial):
                 with suppress(OSError):
                     os.replace(partial, kept)
-                    told += f" What was finished is kept as {kept.name}."
-            raise FileFormatError(told) from error
+                    message += f" What was finished is kept as {kept.name}."
+            raise FileFormatError(message) from error
 
 
 @contextmanager
 def _own_folder(path: Path) -> Iterator[Path]:
-    """Make a folder for what becomes `path`, which nobody else has, and remove it at the end."""
+    """Create a locked folder for what becomes `path`, and remove it in the end."""
     made: Path | None = None
     lock: Lock | None = None
     try:
@@ -218,8 +217,8 @@ def _own_folder(path: Path) -> Iterator[Path]:
                 with suppress(FileExistsError):
                     folder.mkdir()
                     made = folder
-                    with suppress(FileNotFoundError):  # another run, which clears up just now, took it for left behind
-                        lock = Lock.acquire(folder / _MARK)
+                    with suppress(FileNotFoundError):  # another run has just removed it as left behind
+                        lock = Lock.acquire(folder / _LOCK_NAME)
                 if lock is not None:
                     break
         except OSError as error:
@@ -235,45 +234,45 @@ def _own_folder(path: Path) -> Iterator[Path]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run that was killed has left; leave alone what is not ours, or in use."""
-    mark = folder / _MARK
-    if folder.is_symlink() or not mark.is_file():
+    """Remove the folder of a run that was killed; a folder that is in use, or of something else, stays."""
+    lock_file = folder / _LOCK_NAME
+    if folder.is_symlink() or not lock_file.is_file():
         with suppress(OSError):
-            folder.rmdir()  # if it is empty: it was killed before it could say whose that is
+            folder.rmdir()  # if it is empty: the run was killed before it wrote the lock file
         return
-    lock = Lock.acquire(mark)
+    lock = Lock.acquire(lock_file)
     if lock is not None:
         _put_back(folder)
-        remove(folder)  # while it is locked, so that nobody else takes it; Windows lets it be removed only afterwards
+        remove(folder)  # while it is locked, so that no other run takes it; Windows removes it only once it is unlocked
         lock.release()
         remove(folder)
 
 
 def _put_back(folder: Path) -> None:
-    """Give what was to be replaced its name again, if that has been given to nothing else."""
+    """Move the earlier target back to its name, if that is free."""
     with suppress(FileNotFoundError):
-        for name in os.listdir(folder / _ASIDE):
+        for name in os.listdir(folder / _REPLACED):
             if not os.path.lexists(folder.parent / name):
-                os.replace(folder / _ASIDE / name, folder.parent / name)
+                os.replace(folder / _REPLACED / name, folder.parent / name)
 
 
 def check_writable(path: Path) -> None:
-    """Find out before long work whether its result can be written to `path` at its end.
+    """Check, before long work, that its result can be written to `path` in the end.
 
     Raises
     ------
     FileFormatError
-        If the system does not let it be written.
+        If it cannot be written.
     """
     with completed(path, discard=True) as partial:
         partial.touch()
 
 
-def _replace(partial: Path, path: Path, aside: Path) -> None:
-    """Give what is complete its name. A folder cannot be replaced in one step: the one before is first moved aside."""
+def _replace(partial: Path, path: Path, earlier: Path) -> None:
+    """Give a complete result its name. A folder is not replaced in one step: the earlier one is moved away first."""
     if path.is_dir():
-        aside.parent.mkdir()
-        os.replace(path, aside)
+        earlier.parent.mkdir()
+        os.replace(path, earlier)
     elif partial.is_file():
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -281,7 +280,7 @@ def _replace(partial: Path, path: Path, aside: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there; of a link, the link."""
+    """Remove a file or folder, if it exists; of a link, only the link."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -293,7 +292,7 @@ def remove(path: Path) -> None:
 
 
 def reason(error: OSError) -> str:
-    """Return why the system did not let something be written, as a part of a sentence."""
+    """Return the reason of an error as a part of a sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     return error.strerror or str(error)

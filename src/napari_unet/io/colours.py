@@ -1,4 +1,4 @@
-"""Colours that files store otherwise than as red, green and blue, made these; a look-up table is told from colours."""
+"""Conversion of stored colours to red, green and blue, and of palettes: look-up tables for intensities are left out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SMOOTH = 24
 """Largest difference, of 255, of neighbouring colours in a look-up table for intensities."""
 
 _DIP = 0.1
-"""Share of its range by which the brightness of such a table may fall again."""
+"""Share of its range by which the brightness of such a table may decrease in between."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in YCbCr
 _D50_TO_D65 = np.array(  # Bradford's adaptation, as ICC profiles have it
@@ -47,9 +47,9 @@ class Conversion:
         "colours": the last axis, the samples of a pixel, becomes red, green and blue. "numbers": each becomes another.
         "table": each becomes red, green and blue, along a new last axis.
     dtype : dtype
-        Of what comes out.
+        Of the result.
     note : str
-        What the user should know of it; may be empty.
+        A sentence for the user; may be empty.
     """
 
     apply: Callable[[NDArray[Any]], NDArray[Any]]
@@ -77,7 +77,7 @@ class Conversion:
 
 
 def tiff_conversion(page: Any, axes: str, name: str) -> Conversion | None:
-    """Return how the pixels of a TIFF page become grey values or red, green and blue; None: they are.
+    """Return how the pixels of a TIFF page become grey values or red, green and blue; None: they are that.
 
     Parameters
     ----------
@@ -114,15 +114,15 @@ def tiff_conversion(page: Any, axes: str, name: str) -> Conversion | None:
 
 
 def palette(table: NDArray[np.uint8], name: str) -> Conversion | None:
-    """Return what a table of colours makes of numbers; None where it only says how intensities are to be painted.
+    """Return how a colour palette converts numbers; None if it is an increasing ramp of greys.
 
-    A rising ramp of greys, and a look-up table for intensities, leave the numbers as they are; for the latter there is
-    a conversion that does nothing, with a note. Other greys become their grey values.
+    A look-up table that only displays intensities in colour gives a conversion that changes nothing, with a note. Other
+    palettes of greys give grey values.
 
     Parameters
     ----------
     table : ndarray of uint8, shape (n, 3)
-        Red, green and blue of each number; numbers beyond it are those of the last.
+        Red, green and blue of each number; larger numbers have the last colour.
     name : str
         For messages.
     """
@@ -146,7 +146,7 @@ def from_cmyk(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def _paints_intensities(table: NDArray[np.int_]) -> bool:
-    """Whether a table goes smoothly from dark to bright, as those do that intensities are painted with."""
+    """Return whether a palette goes smoothly from dark to bright, like look-up tables for intensities."""
     if np.abs(np.diff(table, axis=0)).max() > max(_SMOOTH, _SMOOTH * 256 / len(table)):
         return False
     brightness = table @ _LUMA
@@ -198,7 +198,7 @@ def _from_lab(photometric: int, n_samples: int, axes: str, dtype: np.dtype[Any],
 
 
 def _white(page: Any) -> str:
-    """Return the white that L*a*b* refers to: D50, as everywhere in print, unless the file says D65."""
+    """Return the white point of L*a*b*: D50, as usual in print, unless the file says D65."""
     tag = page.tags.get("WhitePoint")
     if tag is None or len(tag.value) != 4 or not all(tag.value[1::2]):
         return "D50"
@@ -207,16 +207,16 @@ def _white(page: Any) -> str:
 
 
 def _lab(block: NDArray[Any], photometric: int) -> NDArray[np.float64]:
-    """Return L* (0..100), a* and b* of their encodings in TIFF."""
+    """Return L* (0..100), a* and b* from their encoding in TIFF."""
     if block.dtype.kind == "f":
         return block.astype(np.float64)
     bits = 8 * block.dtype.itemsize
-    unit = 1.0 if bits == 8 else 256.0
+    step = 1.0 if bits == 8 else 256.0
     stored = block.view(f"u{block.dtype.itemsize}")
     if photometric == _ICCLAB:
-        white, ab = 255.0 if bits == 8 else 65280.0, stored[..., 1:] / unit - 128
+        white, ab = 255.0 if bits == 8 else 65280.0, stored[..., 1:] / step - 128
     else:
-        white, ab = 2.0**bits - 1, stored.view(f"i{block.dtype.itemsize}")[..., 1:] / unit
+        white, ab = 2.0**bits - 1, stored.view(f"i{block.dtype.itemsize}")[..., 1:] / step
     return np.concatenate([stored[..., :1] * (100 / white), ab], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""What of an array on disk cannot be read: it is taken as empty, named, and the rest is used."""
+"""Damaged chunks of arrays on disk: they count as empty and are listed, and the rest is used."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Damage:
     name : str
         Of the image.
     chunks : dict
-        Name of each damaged chunk, as its path within the image, and what is wrong with it.
+        Path of each damaged chunk within the image -> what is wrong with it.
     missing : int
-        Chunks that are not stored. That is how some programs store what is empty, and nobody can tell the difference.
+        Chunks that are not stored: some programs do not store empty chunks, so they need not be lost.
     """
 
     name: str
@@ -37,37 +37,37 @@ class Damage:
     missing: int = 0
 
     def __str__(self) -> str:
-        """Sentences for the user; empty where there is nothing to say."""
-        said = []
+        """Sentences for the user; may be empty."""
+        sentences = []
         if self.chunks:
             n = len(self.chunks)
             named = ", ".join(itertools.islice(self.chunks, _NAMED)) + (", …" if n > _NAMED else "")
-            said.append(f"{_count(n, 'damaged chunk')} of {self.name} taken as empty: {named}.")
+            sentences.append(f"{_count(n, 'damaged chunk')} of {self.name} taken as empty: {named}.")
         if self.missing:
-            said.append(f"{_count(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
-        return " ".join(said)
+            sentences.append(f"{_count(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
+        return " ".join(sentences)
 
 
 def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
-    """Return a part of a zarr array chunk by chunk, where reading it at once failed; what is damaged is `fill_value`.
+    """Read a part of a zarr array chunk by chunk, after reading it at once has failed.
 
     Parameters
     ----------
     array : zarr.Array
         Any shape and dtype.
     index : tuple of slice and int
-        As numpy takes it, with an ellipsis at most.
+        As in numpy; may have one ellipsis.
     damage : Damage
-        Is told of every chunk that cannot be read.
+        Every chunk that cannot be read is added to it.
 
     Returns
     -------
     ndarray or None
-        None where no chunk of the array can be read: it is damaged as a whole.
+        Damaged chunks have `fill_value`. None if no chunk of the array can be read.
     """
-    places = _expanded(index, array.ndim)
-    spans = [range(n)[place] if isinstance(place, slice) else range(place, place + 1)
-             for place, n in zip(places, array.shape, strict=True)]  # fmt: skip
+    parts = _expanded(index, array.ndim)
+    spans = [range(n)[part] if isinstance(part, slice) else range(part, part + 1)
+             for part, n in zip(parts, array.shape, strict=True)]  # fmt: skip
     lows = [min(span, default=0) for span in spans]
     highs = [max(span, default=-1) + 1 for span in spans]
     block = np.full([b - a for a, b in zip(lows, highs, strict=True)], array.fill_value or 0, array.dtype)
@@ -75,7 +75,7 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     for number, region in _chunks(array, lows, highs):
         try:
             values = np.asarray(array[region])
-        except Exception as reason:  # noqa: BLE001 - decoders fail on damaged data in ways of their own
+        except Exception as reason:  # noqa: BLE001 - decoders raise errors of many kinds on damaged data
             found[_key(array, number)] = f"{type(reason).__name__}: {reason}"
             continue
         block[tuple(slice(r.start - a, r.stop - a) for r, a in zip(region, lows, strict=True))] = values
@@ -84,13 +84,13 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
         return None
     damage.chunks.update(found)
     rest = tuple(
-        slice(None, None, place.step) if isinstance(place, slice) else 0 for place in places
+        slice(None, None, part.step) if isinstance(part, slice) else 0 for part in parts
     )  # the block begins where the first of them lies
     return block[rest]
 
 
 def missing_chunks(array: Any) -> int:
-    """Return how many chunks of a zarr array are not stored; 0 where that cannot be told."""
+    """Return how many chunks of a zarr array are not stored; 0 if that is not known."""
     try:
         return int(array.nchunks) - int(array.nchunks_initialized)
     except Exception:  # noqa: BLE001 - not every store can be listed
@@ -111,7 +111,7 @@ def _expanded(index: Any, ndim: int) -> list[Any]:
 
 
 def _chunks(array: Any, lows: list[int], highs: list[int]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Yield the number of each chunk that has a part in a box, and that part."""
+    """Yield the index of each chunk that overlaps a box, and the overlap."""
     numbers = (range(a // c, -(-b // c)) for a, b, c in zip(lows, highs, array.chunks, strict=True))
     for number in itertools.product(*numbers):
         yield (
@@ -124,7 +124,7 @@ def _chunks(array: Any, lows: list[int], highs: list[int]) -> Iterator[tuple[tup
 
 
 def _any_readable(array: Any) -> bool:
-    """Whether some chunk of an array, of a few from all over it, is intact."""
+    """Return whether one of a few chunks, spread over an array, can be read."""
     counts = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
     total = math.prod(counts)
     for flat in range(0, total, max(1, total // _PROBES)):

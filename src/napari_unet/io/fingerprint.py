@@ -1,4 +1,4 @@
-"""Whether a file was written to while it was read."""
+"""Size and time of a file, by which to notice that it was written to while it was read."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the file system tells of a file, or of all files in a folder, without reading them.
+    """What the file system says about a file, or about all files in a folder, without reading them.
 
     Attributes
     ----------
     path : Path
-    newest : int
-        When any of them was last written, nanoseconds.
-    size : int
-        Bytes of all together.
-    files : int
-        How many there are.
+    modified_ns : int
+        When any of them was last written: nanoseconds since 1970.
+    size_bytes : int
+        Of all together.
+    n_files : int
     """
 
     path: Path
-    newest: int
-    size: int
-    files: int
+    modified_ns: int
+    size_bytes: int
+    n_files: int
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
@@ -51,12 +50,12 @@ class Fingerprint:
         return cls(path, max((s.st_mtime_ns for s in found), default=0), sum(s.st_size for s in found), len(found))
 
     def check(self) -> None:
-        """Raise an error if it is another by now.
+        """Check that it is the same now.
 
         Raises
         ------
         FileFormatError
-            If the file was written to or is gone.
+            If the file was written to, or is gone.
         """
         try:
             same = Fingerprint.of(self.path) == self
@@ -72,7 +71,7 @@ class Fingerprint:
 
 
 class Watched:
-    """A file and its fingerprint of now, which is taken in another thread: of a folder of many files it takes a while.
+    """A file and its fingerprint, taken now, in another thread: for a folder of many files it takes a while.
 
     Parameters
     ----------
@@ -86,5 +85,5 @@ class Watched:
 
     @property
     def before(self) -> Fingerprint:
-        """What it was."""
+        """The fingerprint of the time when this object was made."""
         return self._taken.result()

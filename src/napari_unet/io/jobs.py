@@ -1,4 +1,4 @@
-"""Which image is segmented into which file: names, and that none of them is that of an image."""
+"""Which image is segmented into which file, checked before any work: no result may replace an image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FileJob:
     ----------
     source, target : Path
     inputs : Protected
-        What no result may be written over, besides the source.
+        Other files that no result may replace.
     """
 
     source: Path
@@ -42,17 +42,17 @@ class FileJob:
 
     @property
     def maps_target(self) -> Path:
-        """Where the network's maps go, if they are wanted."""
+        """Path of the predicted maps, if they are kept."""
         name = self.target.name.removesuffix(self.target.suffix).removesuffix("_labels")
         return self.target.with_name(f"{name}_maps.zarr")
 
     def check(self, *, maps: bool = False, overwrite: bool = False) -> None:
-        """Find out before any work whether its results may be written where they go.
+        """Check that its results may be written under their names.
 
         Raises
         ------
         FileFormatError
-            If one of them is an image that is read, or lies in one, or is there already and may not be replaced.
+            If one of them would replace an input or be written into one, or exists and may not be replaced.
         """
         source = Protected([self.source])
         for path in [self.target, *([self.maps_target] if maps else [])]:
@@ -65,26 +65,26 @@ class FileJob:
 
 
 def is_several(inputs: Sequence[Path]) -> bool:
-    """Return whether the results of some inputs go to a folder: there are several, or one is a folder of images."""
+    """Return whether the results of some inputs go to a folder: there are several inputs, or one is a folder."""
     return len(inputs) > 1 or any(_is_folder(path) for path in inputs)
 
 
 def check_ending(out: Path, file_format: Format | None = None, *, several: bool = False) -> None:
-    """Find out whether results can be written under a name as it was given.
+    """Check the name that was given for results.
 
     Parameters
     ----------
     out : Path
-        For one input the file to be written, or a folder; for several the folder.
+        The file to be written or a folder, for one input; for several the folder.
     file_format : {"tif", "zarr"}, optional
-        What was asked for besides.
+        The format that was asked for.
     several : bool
         See `is_several`.
 
     Raises
     ------
     FileFormatError
-        If the name ends as no result does, or contradicts the format.
+        If results cannot have that suffix, or it contradicts the format.
     """
     suffix, folder = out.suffix.lower(), out.is_dir() and not is_zarr(out)
     if out.name == "-":
@@ -130,9 +130,9 @@ def plan_files(
     file_format : {"tif", "zarr"}, optional
         None: by the ending of `out`, else TIFF.
     keep : sequence of Path
-        What else is read, and must not be written over.
+        Other files that must not be replaced.
     tell : callable, optional
-        Is told, a sentence each, what is left out.
+        Called with a sentence for each group of files that is left out.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
 
 
 def _name(file: Path) -> str:
-    """Return how results of an image are named: as it is, and if it is a part of a Zarr as that is before."""
+    """Return the stem for results of an image; of an image within a Zarr it begins with the stem of that Zarr."""
     names = [stem(file)]
     for parent in file.parents:
         if not is_zarr(parent):

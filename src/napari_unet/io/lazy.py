@@ -1,4 +1,4 @@
-"""Arrays on disk, read piece by piece."""
+"""Large arrays on disk, read chunk by chunk as they are needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IN_MEMORY_BYTES = 64 * 2**20
 """Images up to this size are read at once; larger ones stay on disk."""
 
-_CHUNK_BYTES = 4 * 2**20  # small enough to show one plane at once, large enough to keep the task graph short
+_CHUNK_BYTES = 4 * 2**20  # small enough to show a plane quickly, large enough for a short task graph
 
 
 def load(
@@ -29,7 +29,7 @@ def load(
     damage: Damage | None = None,
     folder: Path | None = None,
 ) -> Any:
-    """Return the pixels of a zarr array: in memory if they are few, else a dask array that reads on demand.
+    """Return the pixels of a zarr array: in memory if it is small, else as a dask array that reads lazily.
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ def load(
     name : str
         Of the file, for messages.
     close : callable, optional
-        Closes what `array` reads from; called when the pixels are no longer needed.
+        Closes the file of `array`; called when the pixels are no longer used.
     damage : Damage, optional
-        Is told of chunks that cannot be read, which then count as empty; None: they are an error.
+        Records chunks that cannot be read, which then count as empty; None: they raise an error.
     folder : Path, optional
-        Where the array is. A chunk that is not there counts as empty, so that a folder that is gone must be noticed.
+        Folder of the array. Missing chunks count as empty, so it is checked that the folder still exists.
 
     Raises
     ------
     FileFormatError
-        If the pixels cannot be read; for a dask array, when they are asked for.
+        If the pixels cannot be read; from a dask array, when it is computed.
     """
     guarded = _Guarded(array, name, damage, folder)
     if close is not None:
@@ -61,7 +61,7 @@ def load(
 
 
 class _Guarded:
-    """An array whose reading errors are told as those of a damaged file."""
+    """An array that raises `FileFormatError` where reading it fails."""
 
     def __init__(self, array: Any, name: str, damage: Damage | None, folder: Path | None) -> None:
         self._array, self._name, self._damage, self._folder = array, name, damage, folder
@@ -76,7 +76,7 @@ class _Guarded:
             return np.asarray(self._array[index])
         except UNetError:
             raise
-        except Exception as error:  # decoders fail on damaged data in ways of their own
+        except Exception as error:  # decoders raise errors of many kinds on damaged data
             intact = None if self._damage is None else read_intact(self._array, index, self._damage)
             if intact is None:
                 raise unreadable(self._name, error) from error
@@ -84,7 +84,7 @@ class _Guarded:
 
 
 def unreadable(name: str, error: BaseException) -> FileFormatError:
-    """Return the error for a file that a decoder gave up on."""
+    """Return the error for a file that a decoder could not read."""
     if "imagecodecs" in str(error):
         return FileFormatError(
             f"{name} is compressed in a way that needs one more package: pip install imagecodecs. "
@@ -96,7 +96,7 @@ def unreadable(name: str, error: BaseException) -> FileFormatError:
 
 
 def _grouped_chunks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Return multiples of the stored chunks, grown along the last axes, where those are very small."""
+    """Return chunks that are multiples of the stored ones, larger along the last axes if those are very small."""
     grown = [min(c, n) for c, n in zip(chunks, shape, strict=True)]
     for axis in reversed(range(max(0, len(grown) - 3), len(grown))):
         while grown[axis] < shape[axis] and 2 * itemsize * int(np.prod(grown)) <= _CHUNK_BYTES:

@@ -1,4 +1,4 @@
-"""A file that says that something is in a program's hands, for as long as that program lives."""
+"""A lock file: it says that a program is using something, as long as that program runs."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 
 class Lock:
-    """A file that is locked until it is let go of, or until the program ends in any way; see `acquire`."""
+    """A file that stays locked until `release`, or until the program ends, however it ends; see `acquire`."""
 
     def __init__(self, lock: FileLock) -> None:
         self._lock = lock
 
     @classmethod
     def acquire(cls, path: Path) -> Lock | None:
-        """Lock a file, which is made if need be; return None if somebody else has locked it, be it in this program.
+        """Lock a file, which is created if need be; None: it is locked already, perhaps by this program.
 
-        Where the file system knows no locks, nobody is taken to have one.
+        On a file system without locks, it counts as not locked.
 
         Raises
         ------
         OSError
-            If it cannot be opened; its folder is not made.
+            If it cannot be opened; its folder is not created.
         """
         if not path.parent.is_dir():
             raise FileNotFoundError(f"{path.parent} is not there.")
-        lock = FileLock(path, thread_local=False)  # whoever lets go of it may be another thread
+        lock = FileLock(path, thread_local=False)  # another thread may release it
         try:
-            with suppress(NotImplementedError):  # there are no locks
+            with suppress(NotImplementedError):  # the file system has no locks
                 lock.acquire(timeout=0)
         except Timeout:
             return None
         return cls(lock)
 
     def release(self) -> None:
-        """Let go of it."""
+        """Unlock it."""
         self._lock.release()

@@ -1,6 +1,6 @@
-"""The images that the OME-XML of a TIFF file describes, and which of them the file itself holds.
+"""The images that the OME-XML of a TIFF file describes, and which of them are in the file itself.
 
-Each file of a set describes all images of the set: which planes are in which file is told by names and UUIDs.
+Each file of a set describes all images of the set; names and UUIDs say which planes are in which file.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_COMPANION = 256 * 2**20
-"""Bytes of a description beside the file; those of whole plates are a few megabytes."""
+"""Largest size, in bytes, of a companion file; those of whole plates are a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OmeImage:
-    """An image that is described.
+    """An image in the OME-XML.
 
     Attributes
     ----------
     number : int
-        Its place among all that are described.
+        Its index among all images in the OME-XML.
     name : str
     pixels : Element
-        What is known of its pixels.
+        Its ``Pixels`` element.
     here : bool
         Whether this file holds planes of it.
     """
@@ -42,7 +42,7 @@ class OmeImage:
 
 @dataclass(frozen=True, slots=True)
 class Ome:
-    """A description.
+    """An OME-XML document.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Ome:
     images : tuple of OmeImage
         All that it describes.
     notes : tuple of str
-        What the user should know of it.
+        Sentences for the user; may be empty.
     """
 
     root: ElementTree.Element
@@ -59,11 +59,11 @@ class Ome:
 
     @property
     def choices(self) -> tuple[OmeImage, ...]:
-        """Those that this file holds planes of; all, where that is not told."""
+        """The images with planes in this file; all images, if the OME-XML does not say."""
         return tuple(image for image in self.images if image.here) or self.images
 
     def xml(self, number: int) -> str:
-        """Return the description of one of the images alone, so that nothing else is looked for in other files."""
+        """Return the OME-XML of one image alone, so that no other file is opened for the others."""
         root = ElementTree.Element(self.root.tag, self.root.attrib)
         seen = -1
         for element in self.root:
@@ -177,7 +177,7 @@ def _held(root: ElementTree.Element, pixels: list[ElementTree.Element], path: Pa
     Raises
     ------
     ImageError
-        If it was renamed and nothing tells which image it holds.
+        If it was renamed, so that it is not known which image it holds.
     """
     stored = [_stored(each) for each in pixels]
     own = (root.get("UUID") or "").strip() or None
@@ -194,7 +194,7 @@ def _held(root: ElementTree.Element, pixels: list[ElementTree.Element], path: Pa
     files = {block for blocks in stored for block in blocks if block != (None, None)}
     if any(bare) or not files:
         return bare
-    if len(files) == 1:  # renamed, and it tells of no other
+    if len(files) == 1:  # renamed, and there is no other
         for each in pixels:
             for block in each:
                 for uuid in [child for child in block if _is(block, "TiffData") and _is(child, "UUID")]:
@@ -208,7 +208,7 @@ def _held(root: ElementTree.Element, pixels: list[ElementTree.Element], path: Pa
 
 
 def _shares_its_uuid(own: str | None, stored: list[list[tuple[str | None, str | None]]], path: Path) -> bool:
-    """Whether the file that a UUID is said to be that of is there as another one, with the same UUID."""
+    """Return whether the file that the OME-XML names for a UUID exists beside this one, with that UUID."""
     import tifffile
 
     for file in {file for blocks in stored for uuid, file in blocks if uuid == own and file}:
@@ -218,7 +218,7 @@ def _shares_its_uuid(own: str | None, stored: list[list[tuple[str | None, str | 
         try:
             with tifffile.TiffFile(other) as tif:
                 text = tif.pages[0].description
-        except Exception:  # noqa: BLE001 - a damaged neighbour tells nothing
+        except Exception:  # noqa: BLE001 - a damaged file beside it is not this one
             continue
         root = _parsed(text, other.name)
         if root is not None and (root.get("UUID") or "").strip() == own:

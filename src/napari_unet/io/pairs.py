@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABEL_ENDINGS = ("_labels", "_cp_masks", "_masks")
-"""What may follow the name of an image in that of its labels."""
+"""Endings that the name of an image may have in the name of its labels."""
 
 _UNFINISHED = ".unfinished"
-"""What follows, in the name of labels, where they could not be written to their end; see `atomic.completed`."""
+"""Ending of the name of labels that could not be written completely; see `atomic.completed`."""
 
 
 def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
@@ -28,7 +28,7 @@ def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
     Parameters
     ----------
     first, second : Path
-        Files (or Zarr folders), or folders of files. The partner of a file is looked for in the folder.
+        Files (or Zarr folders), or folders of files. If one is a file, its partner is searched in the other.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def split_results(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _is_result_of(path: Path, stems: set[str]) -> bool:
-    """Whether a file is named as a result of one of some images (or of labels of it)."""
+    """Return whether a file has the name of a result of one of some images (or of labels)."""
     name = stem(path)
     whole = name.removesuffix(_UNFINISHED)
     for ending in (*LABEL_ENDINGS, "_maps"):
@@ -107,7 +107,7 @@ def _is_one(path: Path) -> bool:
 
 
 def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
-    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one asked for."""
+    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one that is preferred."""
     chosen: dict[str, Path] = {}
     files = image_files(folder)
     stems = {stem(path) for path in files}

@@ -1,4 +1,4 @@
-"""Images and labels from files and folders: the TIFF family, OME-Zarr, and flat pictures."""
+"""Images and labels from files and folders: the TIFF family, OME-Zarr, and raster images (PNG, JPEG, BMP)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
-from napari_unet.io.pictures import list_picture_series, read_picture
+from napari_unet.io.rasters import list_raster_series, read_raster
 from napari_unet.io.tiffs import TIFF_SUFFIXES, list_tiff_series, read_tiff
 from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *PICTURE_SUFFIXES)
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES)
 """Endings of the files and folders that are read, in lower case."""
 
 
@@ -46,28 +46,28 @@ def read_image(
     Parameters
     ----------
     path : path
-        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP picture.
+        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP file.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
     series : int, optional
         Number of the image in a file that holds several (`list_series`); None: the one with the largest planes, of
-        several the first, which `Image.notes` then tell.
+        several the first; `Image.notes` says so.
     tolerant : bool
-        Whether single damaged chunks of a Zarr folder count as empty and are noted in `Image.damage`, instead of being
-        an error.
+        Whether damaged chunks of a Zarr folder count as empty and are listed in `Image.damage`, instead of raising an
+        error.
     indices : bool
-        Whether numbers that stand for colours or grey values are read as they are stored: those of labels.
+        Whether stored numbers are returned although they stand for colours or grey values: for labels.
 
     Returns
     -------
     Image
-        With its pixel size in micrometres if the file tells it. Colours are channels, red, green and blue; alpha is
-        dropped. What was not believed or left out is in its `notes`.
+        With its pixel size in micrometres if it is in the file. Colours are channels: red, green, blue; alpha is
+        dropped. Its `notes` say what was left out.
 
     Raises
     ------
     FileFormatError
-        If there is no such file, or it is empty, truncated, damaged or of a kind that is not read.
+        If there is no such file, or it is empty, truncated, damaged or of a format that is not read.
     ImageError
         If its axes, shape or data type cannot be used.
     """
@@ -81,7 +81,7 @@ def _read(path: Path, axes: str | None, series: int | None, *, tolerant: bool, i
     kind = _kind(path)
     if kind == "zarr":
         return read_zarr(path, axes, series, tolerant=tolerant)
-    return _guarded(partial(read_tiff if kind == "tiff" else read_picture, indices=indices), path, axes, series)
+    return _guarded(partial(read_tiff if kind == "tiff" else read_raster, indices=indices), path, axes, series)
 
 
 def list_series(path: str | os.PathLike[str]) -> list[Series]:
@@ -95,30 +95,30 @@ def list_series(path: str | os.PathLike[str]) -> list[Series]:
         As for `read_image`.
     """
     path = Path(path)
-    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "picture": list_picture_series}[_kind(path)]
+    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "raster": list_raster_series}[_kind(path)]
     return _guarded(listing, path)
 
 
 def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | None:
-    """Return the axes that a file says its one image has, in the letters of this program, without reading the pixels.
+    """Return the axes of the only image in a file, in letters of `CANONICAL`, without reading its pixels.
 
     Parameters
     ----------
     path : path
     shape : tuple of int
-        Of the array that somebody has read from it, whose axes they are if the image is of that shape.
+        Shape of the array that was read from it, perhaps by another program.
 
     Returns
     -------
     str or None
-        None where it holds several, or one of another shape, or says nothing that is known here.
+        None if it holds several images, or one of another shape, or does not name its axes.
     """
     series = list_series(path)
     if len(series) != 1:
         return None
     axes, sizes = series[0].axes, series[0].shape
     every = range(len(sizes))
-    long = [axis for axis in every if sizes[axis] > 1]  # most readers drop the others, and make layers of channels
+    long = [axis for axis in every if sizes[axis] > 1]  # most programs drop axes of length 1, and split channels
     for kept in (every, long, [axis for axis in every if axes[axis] != "C"], [i for i in long if axes[i] != "C"]):
         letters = "".join(axes[axis] for axis in kept)
         if tuple(sizes[axis] for axis in kept) == shape and set(letters) <= set(CANONICAL + "S"):
@@ -126,20 +126,20 @@ def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | 
     return None
 
 
-def _kind(path: Path) -> Literal["zarr", "tiff", "picture"]:
+def _kind(path: Path) -> Literal["zarr", "tiff", "raster"]:
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
         return "zarr"
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
-    if not path.is_file():  # opening a pipe would wait for somebody to write to it
+    if not path.is_file():  # opening a pipe would block until another program writes to it
         raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return "tiff"
-    if suffix in PICTURE_SUFFIXES:
-        return "picture"
+    if suffix in RASTER_SUFFIXES:
+        return "raster"
     raise FileFormatError(
         f"{path.name} is of a kind that is not read here; those that are: {', '.join(SUFFIXES)}. "
         "Save it as OME-TIFF, for example with Fiji."
@@ -170,7 +170,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def read_labels_and_notes(path: str | os.PathLike[str]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Read a label image into memory, and return with it what its user should know of that; see `read_labels`."""
+    """Read a label image into memory, and return it with the notes of its image; see `read_labels`."""
     image = read_image(path, indices=True)
     return _as_labels(image, Path(path)), image.notes
 
@@ -234,12 +234,12 @@ def _contents(folder: Path) -> str:
 
 
 def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
-    """Call a reader; whatever goes wrong in it is told as the fault of the file."""
+    """Call a function that reads a file; errors of decoders become `FileFormatError`."""
     try:
         return read(path, *arguments)
     except UNetError:
         raise
     except MemoryError as error:
         raise FileFormatError(f"{path.name} is too large for the memory of this computer.") from error
-    except Exception as error:  # decoders fail on damaged and hostile files in ways of their own
+    except Exception as error:  # decoders raise errors of many kinds on damaged files
         raise lazy.unreadable(path.name, error) from error

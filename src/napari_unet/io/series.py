@@ -1,4 +1,4 @@
-"""Files that hold several images: which there are, and which of them is meant where nobody says."""
+"""Files that hold several images: the list of them, and the choice of one if the user has not chosen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_unet.limits import times
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ASIDE = re.compile(r"\b(thumbnail|thumb|label|macro|map|overview|preview)\b", re.IGNORECASE)
-"""Names of the small pictures that scanners store beside an image."""
+_THUMBNAIL = re.compile(r"\b(thumbnail|thumb|label|macro|map|overview|preview)\b", re.IGNORECASE)
+"""Names of the small images that slide scanners store beside the main one."""
 
 _NAMED = 4
 
@@ -25,13 +25,13 @@ class Series:
     Attributes
     ----------
     number : int
-        By which it is asked for.
+        Its index in the file.
     name : str
         May be empty.
     axes : str
-        As the file says; letters may be others than those of this program.
+        As in the file; may have letters other than those of `axes.CANONICAL`.
     shape : tuple of int
-        In the order of `axes`.
+        Axes as `axes`.
     """
 
     number: int
@@ -46,9 +46,9 @@ class Series:
         return sizes.get("Y", 1) * sizes.get("X", 1)
 
     @property
-    def is_aside(self) -> bool:
-        """Whether its name is that of a thumbnail, or of another picture that is stored beside an image."""
-        return bool(_ASIDE.search(self.name))
+    def is_thumbnail(self) -> bool:
+        """Whether its name is that of a thumbnail, a label or an overview beside the main image."""
+        return bool(_THUMBNAIL.search(self.name))
 
     def __str__(self) -> str:
         name = f" {self.name[:40]!r}" if self.name else ""
@@ -56,14 +56,14 @@ class Series:
 
 
 def chosen(series: Sequence[Series], asked: int | None, name: str) -> tuple[Series, tuple[str, ...]]:
-    """Return the image that is asked for, or else the one with the largest planes, and what the user should know.
+    """Return the image that is asked for, else the one with the largest planes; and notes for the user.
 
     Parameters
     ----------
     series : sequence of Series
-        All that there are; not empty.
+        All images of the file; at least one.
     asked : int, optional
-        Number of the one that is wanted.
+        Number of the image that is asked for.
     name : str
         Of the file.
 
@@ -79,7 +79,7 @@ def chosen(series: Sequence[Series], asked: int | None, name: str) -> tuple[Seri
             known = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]} only"
             raise ImageError(f"{name} has the series {known}; got {asked!s:.40}.")
         return found[0], ()
-    best = max(series, key=lambda one: (not one.is_aside, one.plane))  # the first of several
+    best = max(series, key=lambda one: (not one.is_thumbnail, one.plane))  # the first of several
     if len(series) == 1:
         return best, ()
     largest = "the largest" if any(one.plane < best.plane for one in series) else "the first"

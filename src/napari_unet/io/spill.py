@@ -1,4 +1,4 @@
-"""Arrays that are worked on: in memory, or in a file that nobody else sees where they would take too much of it."""
+"""Writable arrays that spill to disk: in memory if they are small, else mapped to a temporary file."""
 
 from __future__ import annotations
 
@@ -18,31 +18,36 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-SHARE = 1 / 16
-"""Part of the free memory that one array may take; the labels of an image and what is known of them are four."""
+MAX_MEMORY_SHARE = 1 / 16
+"""Largest share of the free memory that one array may take. Labels and their corrections are four arrays."""
 
 _IN_MEMORY = {"tmpfs", "ramfs"}
-"""File systems that are no disk."""
+"""File systems that are not on a disk."""
 
 
 def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-    """Return zeros, to be written to in place like any array.
+    """Return an array of zeros that can be written to in place.
 
-    A large one lies in a temporary file, which the system reads and writes as is needed, and removes when the array is
-    no longer used or the program ends in any way.
+    A large one is mapped to a temporary file without a name: the system reads and writes it page by page, and frees it
+    when the array is no longer used or the program ends, however it ends.
 
     Parameters
     ----------
     shape : sequence of int
     dtype : dtype-like
 
+    Returns
+    -------
+    ndarray
+        A `numpy.memmap` viewed as an array if it would take more than `MAX_MEMORY_SHARE` of the free memory.
+
     Raises
     ------
     UNetError
-        If no disk has room for it.
+        If no disk has enough free space for it.
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if size <= SHARE * psutil.virtual_memory().available:
+    if size <= MAX_MEMORY_SHARE * psutil.virtual_memory().available:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=_folder(size)) as file:
         try:
@@ -53,7 +58,7 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _reserve(file: int, size: int) -> None:
-    """Make a file that large, and sure of its place: a disk that is full later would end the program."""
+    """Allocate so many bytes for a file now: writing to a mapped page would end the program if the disk were full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -61,7 +66,7 @@ def _reserve(file: int, size: int) -> None:
 
 
 def _folder(size: int) -> Path:
-    """Return a folder on a disk with room for so many bytes."""
+    """Return a folder on a disk with so many free bytes."""
     cache = Path(platformdirs.user_cache_dir("napari-unet", appauthor=False))
     for folder in (Path(tempfile.gettempdir()), cache):
         try:

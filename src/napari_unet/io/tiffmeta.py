@@ -19,7 +19,7 @@ _SAY = "Give the right one with --pixel-size, or as the layer's scale."
 
 
 def tiff_pixel_size(tif: Any, series: Any, ome: ElementTree.Element | None) -> tuple[PixelSize | None, str]:
-    """Return the pixel size of an image in an open TIFF file, or None if it is not known, and why it is not believed.
+    """Return the pixel size of an image in an open TIFF file, None if it is not known, and a note, mostly empty.
 
     Parameters
     ----------
@@ -28,32 +28,32 @@ def tiff_pixel_size(tif: Any, series: Any, ome: ElementTree.Element | None) -> t
     series : tifffile.TiffPageSeries
         The image.
     ome : Element, optional
-        What OME-XML says of its pixels.
+        Its ``Pixels`` element in the OME-XML.
     """
     name = tif.filehandle.name
     if ome is not None:
-        return believed(_ome_size(ome), name)
+        return plausible(_ome_size(ome), name)
     if tif.is_ome:
         return None, ""
     if tif.is_imagej:
         metadata = tif.imagej_metadata or {}
         if "unit" in metadata:
             unit = str(metadata["unit"]).strip().lower()
-            return believed(_imagej_size(metadata, _per_unit(series)), name, printed=unit in _OF_PRINT)
+            return plausible(_imagej_size(metadata, _per_unit(series)), name, printed=unit in _OF_PRINT)
     if tif.is_lsm:
         metadata = tif.lsm_metadata or {}
-        return believed(_lengths(*(length(metadata.get(f"VoxelSize{letter}"), "m") for letter in "ZYX")), name)
+        return plausible(_lengths(*(length(metadata.get(f"VoxelSize{letter}"), "m") for letter in "ZYX")), name)
     if tif.is_stk:
-        return believed(_stk_size(tif.stk_metadata or {}), name)
+        return plausible(_stk_size(tif.stk_metadata or {}), name)
     if tif.is_svs:
         found = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", tif.pages[0].description)
         size = length(found.group(1), "um") if found else None
-        return believed(_lengths(None, size, size), name)
-    return believed(_plain_size(series), name, printed=True)
+        return plausible(_lengths(None, size, size), name)
+    return plausible(_plain_size(series), name, printed=True)
 
 
-def believed(lengths: Lengths | None, name: str, *, printed: bool = False) -> tuple[PixelSize | None, str]:
-    """Return a pixel size that a file gives if it is one that there is in microscopy, and else why it is left out.
+def plausible(lengths: Lengths | None, name: str, *, printed: bool = False) -> tuple[PixelSize | None, str]:
+    """Return the pixel size that a file gives if it occurs in microscopy; else None, and a note for the user.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def believed(lengths: Lengths | None, name: str, *, printed: bool = False) -> tu
     name : str
         Of the file.
     printed : bool
-        Whether it comes from what is meant for printers first.
+        Whether it comes from tags that are meant for printers.
     """
     if lengths is None:
         return None, ""
@@ -95,7 +95,7 @@ def tiff_channel_names(tif: Any, ome: ElementTree.Element | None, n_channels: in
 
 
 def _lengths(z: float | None, y: float | None, x: float | None) -> Lengths | None:
-    """Return a pixel size; what is not known of Y or X is taken from the other."""
+    """Return a pixel size; if only one of Y and X is known, the other is the same."""
     y, x = y or x, x or y
     return None if y is None or x is None else (z, y, x)
 
@@ -131,7 +131,7 @@ def _plain_size(series: Any) -> Lengths | None:
     except (TypeError, ValueError):
         return None
     per_unit = _per_unit(series)
-    if unit is None or not all(per_unit) or per_unit == (1, 1):  # which programs write for lack of anything
+    if unit is None or not all(per_unit) or per_unit == (1, 1):  # what programs write if they do not know it
         return None
     return _lengths(None, length(1 / per_unit[0], unit), length(1 / per_unit[1], unit))
 

@@ -1,4 +1,4 @@
-"""Reading the TIFF family: plain, ImageJ and OME-TIFF, and what microscopes write that is TIFF inside."""
+"""Reading the TIFF family: plain, ImageJ and OME-TIFF, and formats of microscopes that are based on TIFF."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".scn", ".qptiff")
 
 _ALPHA = (1, 2)  # values of the ExtraSamples tag: transparency, with the colours multiplied by it or not
-_LARGEST_PAGE = 256 * 2**20  # bytes; a larger plane is read by its strips
-_SCANNERS = ("svs", "ndpi", "scn", "qpi", "bif", "philips", "avs")  # slides, with small pictures beside the image
+_MAX_PAGE_BYTES = 256 * 2**20  # a larger plane is read strip by strip
+_SCANNERS = ("svs", "ndpi", "scn", "qpi", "bif", "philips", "avs")  # slide scanners, which store small images, too
 _WHAT = {"A": "angles", "P": "phases", "R": "positions", "H": "lifetimes", "E": "wavelengths", "L": "exposures",
          "V": "events", "M": "mosaic positions"}  # fmt: skip
 _CUT_OFF = ("invalid page offset", "invalid offset to page", "ImageJ series metadata invalid")
@@ -69,10 +69,10 @@ def read_tiff(path: Path, axes: str | None = None, series: int | None = None, *,
             data, stored = conversion.of(data, stored)
             notes = (*notes, *([conversion.note] if conversion.note else []))
         data, letters, note = _resolve_axes(data, stored, axes, path.name, _of_time(tif))
-        size, doubt = tiff_pixel_size(tif, found, ome)
+        size, warning = tiff_pixel_size(tif, found, ome)
         n_channels = dict(zip(letters, data.shape, strict=False)).get("C", 1)
         names = tiff_channel_names(tif, ome, n_channels)
-        notes = (*notes, *filter(None, (note, doubt)))
+        notes = (*notes, *filter(None, (note, warning)))
         return Image(data, letters, size, names, name=path.name, notes=notes)
 
 
@@ -90,29 +90,29 @@ def list_tiff_series(path: Path) -> list[Series]:
 
 
 class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
-    """A TIFF file of which one image only may be described, so that others are not looked for in other files."""
+    """A TIFF file whose OME-XML can be replaced by that of one image, so that no other file is opened."""
 
-    said: str | None = None
+    replaced_ome: str | None = None
 
     @property
     def ome_metadata(self) -> str | None:
-        """The OME-XML of the file, or what is taken for it."""
-        return self.said if self.said is not None else super().ome_metadata
+        """The OME-XML of the file, or its replacement."""
+        return self.replaced_ome if self.replaced_ome is not None else super().ome_metadata
 
     @property
     def is_mmstack(self) -> bool:
-        """Whether it is read by Micro-Manager's own index, which has the positions of other files as well."""
-        return self.said is None and bool(super().is_mmstack)
+        """Whether it is read by Micro-Manager's index, which also lists positions in other files."""
+        return self.replaced_ome is None and bool(super().is_mmstack)
 
 
 def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree.Element | None, tuple[str, ...]]:
-    """Return the series that is read, what OME-XML says of its pixels, and what the user should know."""
+    """Return the series that is read, its ``Pixels`` element in the OME-XML, and notes for the user."""
     ome = described(tif.ome_metadata, path)
     if ome is not None and ome.images:
         one, notes = chosen(
             [_as_series(image) for image in (ome.images if asked is not None else ome.choices)], asked, path.name
         )
-        tif.said = ome.xml(one.number)
+        tif.replaced_ome = ome.xml(one.number)
         if tif.series and tif.series[0].kind == "ome":
             return tif.series[0], ome.images[one.number].pixels, (*ome.notes, *notes)
         if len(ome.images) > 1 or not tif.series:  # else it says so little that its planes are taken as they come
@@ -128,7 +128,7 @@ def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree
 
 
 def _other_file(path: Path, tif: _Tiff, found: Any) -> Path | None:
-    """Return the file of a set that holds all of an image that was asked for, if it is another one."""
+    """Return the file of a set that holds the whole image that was asked for, if it is not this file."""
     owner = found.keyframe.parent
     if owner is tif or found.is_multifile:
         return None
@@ -142,12 +142,12 @@ def _other_file(path: Path, tif: _Tiff, found: Any) -> Path | None:
 
 
 def _own_series(tif: _Tiff) -> list[Series]:
-    """Return the images of a file that no OME-XML describes, without thumbnails and what else scanners add."""
+    """Return the images of a file without OME-XML, except thumbnails and overviews."""
     every = list(enumerate(tif.series))
     own = [(number, found) for number, found in every if not found.keyframe.is_reduced] or every
     series = [_of_tiff(*each) for each in own]
     if own and own[0][1].kind in _SCANNERS:
-        series = [one for one in series if not one.is_aside] or series
+        series = [one for one in series if not one.is_thumbnail] or series
     return series
 
 
@@ -163,13 +163,13 @@ def _as_series(image: OmeImage) -> Series:
 
 
 def _of_time(tif: _Tiff) -> bool:
-    """Whether planes of which ImageJ does not say more are those of a movie: there is an interval between them."""
+    """Return whether ImageJ says that the planes are frames of a movie: it gives a frame interval."""
     metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
     return bool(metadata.get("finterval") or metadata.get("fps"))
 
 
 class _Complaints(logging.Handler):
-    """Keeps what tifffile logs in this thread: it reads truncated files as shorter ones, but says so."""
+    """Records what tifffile logs in this thread: it reads truncated files as shorter ones, with a warning."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -197,7 +197,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[str]]]:
 
 
 def _check_complete(path: Path, tif: Any, series: Any, complaints: list[str]) -> None:
-    """Raise FileFormatError if pixels that the file promises are not in it."""
+    """Raise FileFormatError if pixels that the file declares are missing."""
     if any(part in message for message in complaints for part in _CUT_OFF):
         raise FileFormatError(f"{path.name} is cut off: a part of its planes is missing. Copy or save it again.")
     n_pages = len(series.pages)
@@ -220,7 +220,7 @@ def _pixels(series: Any, name: str) -> Any:
         return series.asarray()
     import zarr
 
-    by_page = not series.keyframe.is_tiled and series.keyframe.nbytes <= _LARGEST_PAGE
+    by_page = not series.keyframe.is_tiled and series.keyframe.nbytes <= _MAX_PAGE_BYTES
     store = series.aszarr(level=0, chunkmode="page" if by_page else None)
     return lazy.load(zarr.open_array(store, mode="r"), name, store.close)
 
@@ -231,20 +231,20 @@ def _has_alpha(series: Any) -> bool:
 
 
 def _resolve_axes(data: Any, stored: str, asked: str | None, name: str, movie: bool) -> tuple[Any, str, str]:
-    """Return the data, its axes in the letters of this program, and what the user should know of them.
+    """Return the data, its axes in letters of `CANONICAL`, and a note for the user, mostly empty.
 
-    Axes not known here are dropped if they have one element. Wavelengths are channels; what else there is counts as
-    depth, or as time if that is used: of a movie, the other way round.
+    Other axes are dropped if they have one element. Wavelengths count as channels; any other axis as depth, or as time
+    if there is a depth already; of a movie first as time, then as depth.
     """
     if asked is not None and len(asked) == data.ndim:
         return data, asked, ""
     both = "C" in stored and "S" in stored
-    spare = [
+    dropped = [
         size == 1 and (letter not in CANONICAL + "S" or (both and letter in "CS"))
         for letter, size in zip(stored, data.shape, strict=True)
     ]
-    data = data[tuple(0 if drop else slice(None) for drop in spare)]
-    kept = [letter for letter, drop in zip(stored, spare, strict=True) if not drop]
+    data = data[tuple(0 if drop else slice(None) for drop in dropped)]
+    kept = [letter for letter, drop in zip(stored, dropped, strict=True) if not drop]
     if asked is not None:
         return data, asked, ""
     free = [letter for letter in ("TZ" if movie else "ZT") if letter not in kept]

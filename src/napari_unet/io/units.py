@@ -32,7 +32,7 @@ _MICROMETRES = {
 
 
 def micrometres(unit: str) -> float | None:
-    r"""Return how many micrometres a unit is; None if it is no known unit of length (such as "pixel").
+    r"""Return a unit in micrometres; None if it is not a known unit of length (such as "pixel").
 
     Micro may be written as u, as either of the two Unicode characters, or as ImageJ's escaped ``\u00B5``.
     """

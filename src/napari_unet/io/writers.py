@@ -1,4 +1,4 @@
-"""Label images and maps to files: TIFF that ImageJ opens, OME-TIFF where that is too small, and OME-Zarr."""
+"""Writing label images and maps: ImageJ TIFF, OME-TIFF for what that cannot hold, and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".zarr")
-"""Endings of the label images that are written."""
+"""Suffixes of label images that can be written."""
 
 BIG_TIFF_BYTES = 2**32 - 2**25
-"""Pixels above this do not fit in a TIFF file with 32-bit offsets."""
+"""Size of pixel data, in bytes, above which a TIFF file needs 64-bit offsets (BigTIFF)."""
 
 
 def write_labels(
@@ -36,23 +36,23 @@ def write_labels(
 ) -> Path:
     """Write a label image, compressed, as uint16 or (above 65535) uint32.
 
-    A ``.tif`` opens in ImageJ as a hyperstack where it can (uint16, up to 4 GB); else it is OME-TIFF, as is
-    every ``.ome.tif``. A ``.zarr`` is OME-Zarr 0.4. The file has its name only when it is complete.
+    A ``.tif`` is an ImageJ hyperstack if it can be one (uint16, up to 4 GB), else OME-TIFF, as is every
+    ``.ome.tif``. A ``.zarr`` is OME-Zarr 0.4. The file gets its name when it is complete.
 
     Parameters
     ----------
     path : path
-        Ends in .tif, .tiff or .zarr. Missing parent folders are made.
+        Ends in .tif, .tiff or .zarr. Missing parent folders are created.
     labels : array-like of int or bool (numpy, dask, zarr)
-        In the order of `axes`, from 0.
+        Axes as `axes`; values from 0.
     axes : str
-        Of T, Z, Y and X, in any order; the file has them in this one. TIFF leaves out axes of one element.
+        Of T, Z, Y and X, in any order; the file has them in this order. TIFF drops axes of length 1.
     pixel_size : PixelSize, optional
-        Micrometres; None: not known.
+        In micrometres; None: not known.
     overwrite : bool
         Whether an existing file may be replaced.
     placement : Placement, optional
-        Where it lies; OME-Zarr only, TIFF has no room for that.
+        Scale, translation and units; only OME-Zarr stores them.
 
     Returns
     -------
@@ -62,8 +62,8 @@ def write_labels(
     Raises
     ------
     FileFormatError
-        If the file exists, its ending is another, it cannot be written (disk full, no permission), or `labels` are
-        read from it while they are written.
+        If the file exists, has another suffix, cannot be written (disk full, no permission), or is what `labels` are
+        read from.
     LabelsError
         If the labels are not whole numbers from 0 to 4294967295, or have channels.
     ImageError
@@ -93,22 +93,22 @@ def write_maps(
     overwrite: bool = False,
     placement: Placement | None = None,
 ) -> Path:
-    """Write a network's maps as OME-Zarr 0.4, float32.
+    """Write predicted maps as OME-Zarr 0.4, float32.
 
     Parameters
     ----------
     path : path
-        Ends in .zarr. Missing parent folders are made.
+        Ends in .zarr. Missing parent folders are created.
     maps : array-like of float (numpy, dask, zarr)
-        In the order of `axes`.
+        Axes as `axes`.
     axes : str
-        Of T, C (the maps), Z, Y and X; the file has them in this order: the maps come first, or after time.
+        Of T, C (the maps), Z, Y and X, in any order; the file has them in this order.
     pixel_size : PixelSize, optional
-        Micrometres; None: not known.
+        In micrometres; None: not known.
     overwrite : bool
         Whether an existing folder may be replaced.
     placement : Placement, optional
-        Where it lies; OME-Zarr only.
+        Scale, translation and units.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def write_maps(
     Raises
     ------
     FileFormatError
-        If the folder exists, its ending is another, or it cannot be written (disk full, no permission).
+        If the folder exists, has another suffix, or cannot be written (disk full, no permission).
     ImageError
         If the axes do not fit the maps.
     """
@@ -132,7 +132,7 @@ def write_maps(
 
 
 def _check_apart(path: Path, array: Any) -> None:
-    """Raise FileFormatError if an array lies in the file that it is to be written to."""
+    """Raise FileFormatError if an array is read from the folder that it is to be written to."""
     root = getattr(getattr(array, "store", None), "root", None)  # of a zarr array in a folder
     if root is not None:
         Protected([Path(root)]).check(path)
@@ -146,9 +146,9 @@ def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:
 
 
 def in_order(array: Any, axes: str) -> tuple[Any, str]:
-    """Return the array, as a view, with its axes in the order T, C, Z, Y, X, and these."""
+    """Return a view of an array with its axes in the order T, C, Z, Y, X, and these axes."""
     letters = "".join(letter for letter in CANONICAL if letter in axes)
-    if not hasattr(array, "transpose"):  # a zarr array, or another that lies in a file
+    if not hasattr(array, "transpose"):  # a zarr array, or another one on disk
         import dask.array as da
 
         array = da.from_array(array, chunks=getattr(array, "chunks", None) or "auto")

@@ -15,7 +15,7 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io import lazy
 from napari_unet.io.damage import Damage, missing_chunks
 from napari_unet.io.series import Series, chosen
-from napari_unet.io.tiffmeta import believed
+from napari_unet.io.tiffmeta import plausible
 from napari_unet.io.units import length
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import DTypeLike
 
-_MARKS = ("zarr.json", ".zarray", ".zgroup")
+_METADATA_NAMES = ("zarr.json", ".zarray", ".zgroup")
 _SPATIAL = "ZYX"
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder is a Zarr array or group."""
-    return any((path / mark).is_file() for mark in _MARKS)
+    return any((path / name).is_file() for name in _METADATA_NAMES)
 
 
 def is_label_zarr(path: Path) -> bool:
@@ -39,7 +39,7 @@ def is_label_zarr(path: Path) -> bool:
 
     try:
         return "image-label" in _ngff(zarr.open(path, mode="r"))
-    except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is read
+    except Exception:  # noqa: BLE001 - an error is raised when it is read
         return False
 
 
@@ -104,7 +104,7 @@ def open_large_labels(path: Path) -> zarr.Array[Any] | None:
         multiscale = _ngff(node)["multiscales"][0]
         array = node[multiscale["datasets"][0]["path"]]
         axes, _, _ = _axes(multiscale, array)
-    except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is read
+    except Exception:  # noqa: BLE001 - an error is raised when it is read
         return None
     fits = array.nbytes <= lazy.IN_MEMORY_BYTES or "C" in axes or array.dtype.kind not in "ui"
     return None if fits or not os.access(path / array.path, os.W_OK) else array
@@ -119,7 +119,7 @@ def _ngff(node: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An image in a folder: its array, and what is said of it."""
+    """An image in a folder: its array and its metadata."""
 
     array: Any
     name: str = ""
@@ -141,8 +141,10 @@ def _found(path: Path) -> list[_Found]:
         kind = "plate of many" if "plate" in metadata else "well of several"
         raise FileFormatError(f"{path} is a {kind} images; give one field of it{_such_as(node, path, metadata)}.")
     if "bioformats2raw.layout" in metadata:
-        said = _ngff(node["OME"]).get("series") if "OME" in node else None
-        names = [str(name) for name in said] if isinstance(said, list) else sorted(filter(str.isdecimal, node), key=int)
+        order = _ngff(node["OME"]).get("series") if "OME" in node else None
+        names = (
+            [str(name) for name in order] if isinstance(order, list) else sorted(filter(str.isdecimal, node), key=int)
+        )
         members = [(name, node[name]) for name in names if name in node]
         return [
             replace(one, name=one.name or name)
@@ -189,11 +191,11 @@ def _image(found: _Found, axes: str | None, path: Path, damage: Damage | None, n
     placement = _placement(found.multiscale, stored, units) if len(letters) == len(stored) else None
     if placement is None:
         return Image(pixels, letters, None, names, name=name, damage=damage, notes=notes)
-    pixel_size, doubt = _pixel_size(placement, name)
-    if pixel_size is None and not doubt and {placement.of(letter)[0] for letter in "YX"} != {1.0}:
+    pixel_size, warning = _pixel_size(placement, name)
+    if pixel_size is None and not warning and {placement.of(letter)[0] for letter in "YX"} != {1.0}:
         scale = " and ".join(f"{placement.of(letter)[0]:g}" for letter in "YX")
-        doubt = f"{name} gives the scale {scale} (Y, X) without a unit of length, so the pixel size is not known."
-    notes = (*notes, *([doubt] if doubt else []))
+        warning = f"{name} gives the scale {scale} (Y, X) without a unit of length, so the pixel size is not known."
+    notes = (*notes, *([warning] if warning else []))
     same = (new if (new in _SPATIAL) == (old in _SPATIAL) else "-" for new, old in zip(letters, stored, strict=True))
     placement = replace(placement, axes="".join(same).upper())
     return Image(pixels, letters, pixel_size, names, name=name, damage=damage, notes=notes, placement=placement)
@@ -206,9 +208,9 @@ def _named(array: zarr.Array[Any], name: str) -> tuple[str, str]:
     names = list(names) if isinstance(names, list | tuple) else []
     letters = [axis_letter(one) for one in names]
     found, guessed = named_axes(letters, shape), guess_axes(shape)
-    told = [one for one, letter in zip(names, letters, strict=True) if letter is None and isinstance(one, str) and one]
+    named = [one for one, letter in zip(names, letters, strict=True) if letter is None and isinstance(one, str) and one]
     note = ""
-    if told and (found or guessed) and not all(re.fullmatch(r"(dim|axis)_?\d+", one) for one in told):
+    if named and (found or guessed) and not all(re.fullmatch(r"(dim|axis)_?\d+", one) for one in named):
         note = (
             f"{name} calls its axes {', '.join(map(str, names))}, which is not known here; taken as "
             f"{found or guessed}. Say with --axes if they are others."
@@ -217,7 +219,7 @@ def _named(array: zarr.Array[Any], name: str) -> tuple[str, str]:
 
 
 def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
-    """Return the first field of a plate or a well, as an example of what can be opened; "" if that cannot be told."""
+    """Return the first field of a plate or a well, as an example of what can be opened; "" if it is not known."""
     try:
         if "plate" in metadata:
             where = str(metadata["plate"]["wells"][0]["path"])
@@ -238,7 +240,7 @@ def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
 
 
 def _axes(multiscale: dict[str, Any], array: Any) -> tuple[str, list[str], str]:
-    """Return the axes as letters, their units ("" for none), and what the user should know of them."""
+    """Return the axes as letters, their units ("" for none), and a note for the user, mostly empty."""
     entries = multiscale.get("axes") or list("TCZYX"[-array.ndim :])
     entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
     letters = [axis_letter(entry.get("name"), entry.get("type")) for entry in entries]
@@ -274,7 +276,7 @@ def _placement(multiscale: dict[str, Any], axes: str, units: list[str]) -> Place
 def _pixel_size(placement: Placement, name: str) -> tuple[PixelSize | None, str]:
     found = {letter: length(placement.of(letter)[0], placement.of(letter)[2]) for letter in _SPATIAL}
     y, x = found.get("Y"), found.get("X")
-    return (None, "") if y is None or x is None else believed((found.get("Z"), y, x), name)
+    return (None, "") if y is None or x is None else plausible((found.get("Z"), y, x), name)
 
 
 def _channel_names(metadata: dict[str, Any], n_channels: int) -> tuple[str, ...]:
@@ -295,26 +297,26 @@ def write_zarr(
     labels: bool = False,
     placement: Placement | None = None,
 ) -> None:
-    """Write an OME-Zarr image (NGFF 0.4, which the most programs read) of one resolution, block by block.
+    """Write an OME-Zarr image (NGFF 0.4, which most programs read) with one resolution, block by block.
 
     Parameters
     ----------
     folder : Path
-        Does not exist yet.
+        Path of the new folder.
     data : array-like (numpy, dask)
-        In the order of `axes`.
+        Axes as `axes`.
     axes : str
         Axes of the data, in the order T, C, Z, Y, X.
     pixel_size : PixelSize or None
-        Micrometres; None: not known, nothing is said about it.
+        In micrometres; None: not known, and not written.
     dtype : dtype
-        What is stored.
+        Data type that is stored.
     name : str
         Name of the image in its metadata.
     labels : bool
         Whether it is a label image.
     placement : Placement, optional
-        Where it lies, which has the pixel size as well; None: at the origin.
+        Scale, translation and units, instead of the pixel size; None: the image is at the origin.
     """
     array = create_zarr(folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels, placement=placement)
     chunks = array.chunks
@@ -336,7 +338,7 @@ def create_zarr(
     chunks: tuple[int, ...] | None = None,
     placement: Placement | None = None,
 ) -> zarr.Array[Any]:
-    """Return an array of zeros in a new OME-Zarr image, to be filled piece by piece; see `write_zarr`.
+    """Return an array of zeros in a new OME-Zarr image, to be filled block by block; see `write_zarr`.
 
     `chunks` are those of the array; None: a few megabytes each.
     """
@@ -366,7 +368,7 @@ def create_zarr(
 
 
 def _where(axes: str, pixel_size: PixelSize | None) -> list[tuple[float, float, str]]:
-    """Return scale, translation and unit of each axis where nothing but the pixel size is known."""
+    """Return scale, translation and unit of each axis, if only the pixel size is known."""
     sizes = [pixel_size.along(letter) if pixel_size is not None and letter in _SPATIAL else None for letter in axes]
     return [(1.0, 0.0, "") if size is None else (size, 0.0, "micrometer") for size in sizes]
 
@@ -377,6 +379,6 @@ def _axis(letter: str, unit: str) -> dict[str, str]:
 
 
 def _chunks(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return chunks of a few megabytes: planes of a plane, blocks of a volume."""
+    """Return the shape of chunks of a few megabytes: planes for 2D images, blocks for volumes."""
     sizes = {"T": 1, "C": 1, "Z": 32, "Y": 256, "X": 256} if "Z" in axes else {"T": 1, "C": 1, "Y": 1024, "X": 1024}
     return tuple(min(n, sizes[letter]) for letter, n in zip(axes, shape, strict=True))

@@ -143,7 +143,7 @@ class Recorder:
         for key in keys:
             content = Content.of(key, labels, corrections)
             known = self._written.get(key) or self._before.get(key)
-            if (content.own or known is not None) and content.digest() != known:
+            if (content.by_user or known is not None) and content.digest() != known:
                 self._found.append(key)
 
     def _write(self, journal: Journal, key: Key, content: Content, about: dict[str, Any]) -> None:
@@ -213,7 +213,7 @@ class Recorder:
 
 def about_blocks(corrections: Corrections) -> dict[str, Any]:
     """Return what is noted with every block."""
-    return {"last_id": corrections.last_id, "zero": corrections.zero_is_background}
+    return {"last_id": corrections.last_id, "zero_is_background": corrections.zero_is_background}
 
 
 class Writer:

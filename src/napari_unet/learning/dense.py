@@ -91,7 +91,7 @@ def train_steps(
     yield from session.run(cancel)
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
-    known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None}
+    known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
     if model.info.task == "instances" and model.info.diameter is None:
         known["diameter"] = typical_diameter(views)
     return Model(session.trained(), model.info.model_copy(update=known))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
 
-NEW_DOMAIN = "another_kind"
+NEW_DOMAIN = "new_domain"
 """In the recipe of a model: whether it has learned images of another kind than the first of its line was made for."""
 
 

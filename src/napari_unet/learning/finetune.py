@@ -97,7 +97,7 @@ def finetuned(model: Model, session: Trainer, samples: Sequence[Sample], seconds
             "training_data": (*(d for d in model.info.training_data if d != CORRECTIONS), CORRECTIONS),
             "recipe": recipe,
             "scores": {},
-            "fast": None,
+            "fast_mode": None,
         }
     )
     return Model(session.trained(), info)

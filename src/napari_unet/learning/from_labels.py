@@ -100,6 +100,17 @@ def finetune(
         If the input does not fit together.
     LearningError
         If the time or the steps are no numbers that make sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import finetune
+    >>> y, x = np.mgrid[:128, :128]
+    >>> image = np.exp(-((y - 64) ** 2 + (x - 64) ** 2) / 80)  # one spot
+    >>> labels = (image > 0.2).astype(np.int32)
+    >>> model = finetune("nuclei", [image], [labels], steps=2, max_seconds=None, device="cpu")
+    >>> model.name, model.info.recipe["steps"]
+    ('nuclei, corrected', 2)
     """
     for name, value, (low, high) in (
         ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)),

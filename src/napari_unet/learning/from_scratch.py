@@ -173,7 +173,7 @@ def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) ->
         smallest = max(12, round(0.1 * math.pi / 4 * diameter**2))
         sizes = {"smoothing": max(1.0, diameter / 15), "min_size": smallest}
         decoding = decoding.model_copy(update=sizes)
-    known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast": None, "decoding": decoding}
+    known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast_mode": None, "decoding": decoding}
     return info.model_copy(update=known)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_unet.learning.comparison import FORGETTING, Comparison, compare
 from napari_unet.learning.held_out import HeldOutRegion, predict_regions
+from napari_unet.models.cached import cached_per_model
 from napari_unet.models.model import Model
-from napari_unet.models.remembered import remembered
 from napari_unet.models.replay_set import base_data
 from napari_unet.progress import Stopwatch
 from napari_unet.training.samples import make_sample
@@ -56,7 +56,7 @@ def replayed(model: Model, samples: Sequence[Sample], share: float) -> list[Samp
     return [*samples, *(replace(sample, weight=weight) for sample in again)]
 
 
-@remembered
+@cached_per_model
 def base_samples(model: Model) -> tuple[Sample, ...]:
     """Return what a model carries along to learn again; made once, since corrections join while it learns."""
     patches = [patch for patch in base_data(model) if not patch.check]
@@ -70,7 +70,7 @@ def base_regions(model: Model) -> list[HeldOutRegion]:
     return [HeldOutRegion(_image(model, patch), patch.labels, np.ones(patch.labels.shape, bool)) for patch in patches]
 
 
-@remembered
+@cached_per_model
 def base_predictions(model: Model, device: torch.device) -> BasePredictions:
     """Return what a model makes of these exams; kept, as learning begins where the last one ended."""
     watch = Stopwatch()
@@ -123,7 +123,7 @@ def between(model: Model, better: Model, share: float) -> Model:
     for name, value in net.state_dict().items():
         if value.dtype.is_floating_point:
             value.lerp_(before[name], 1 - share)
-    return _noted(Model(net, better.info), share_of_the_way=share)
+    return _noted(Model(net, better.info), interpolation=share)
 
 
 def _noted(model: Model, **facts: float) -> Model:

@@ -1,1 +1,1 @@
-"""Models: a network with all that is needed to use it rightly, its file, and where models are found."""
+"""Models: a network with all that is needed to use it, model files, and where they are found."""

@@ -24,16 +24,16 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_model_file(model: Model, path: Path, *, half: bool = False) -> None:
-    """Write a model to a file, whole or not at all.
+    """Write a model file; on failure no file is left, and an earlier one is unchanged.
 
     Parameters
     ----------
     model : Model
-        What to write.
+        The model.
     path : Path
-        Ends in ``.safetensors``; replaced if it exists.
+        Ends in ``.safetensors``; an existing file is replaced.
     half : bool
-        Store float16, half the size; loading always gives float32.
+        Whether to store float16, half the size; loading always gives float32.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def save_model_file(model: Model, path: Path, *, half: bool = False) -> None:
     try:
         with completed(path, overwrite=True) as partial:
             save_file(state, partial, metadata={METADATA_KEY: model.info.model_dump_json()})
-            partial.chmod(0o644)  # safetensors makes it readable for its owner only
+            partial.chmod(0o644)  # safetensors makes it readable only for its owner
     except (FileFormatError, SafetensorError) as error:
         raise ModelFileError(f"The model could not be saved: {first_line(error)}.") from error
 
@@ -58,10 +58,10 @@ def load_model_file(path: Path) -> Model:
     Raises
     ------
     ModelFileError
-        If the file is missing, truncated, foreign, or its weights are not those of the network it describes.
+        If the file is missing, truncated, of another program, or its weights do not fit the network it describes.
     """
     info = read_model_info(path)
-    # Without memory first: a file that describes a huge network but holds none must not allocate it.
+    # On the meta device first: a file that describes a huge network without its weights must not allocate memory.
     with torch.device("meta"):
         net = UNet(info.spec, initialise=False)
     expected = net.state_dict()
@@ -83,7 +83,7 @@ def load_model_file(path: Path) -> Model:
                     if tensor.dtype not in _FLOATS:
                         raise ModelFileError(f"The weight {name} in {path.name} has the data type {tensor.dtype}.")
                     tensor = tensor.float()
-                    if not np.isfinite(tensor.numpy()).all():  # torch would first start its threads for it
+                    if not np.isfinite(tensor.numpy()).all():  # unlike torch, this starts no threads
                         raise ModelFileError(f"The weight {name} in {path.name} holds values that are not numbers.")
                 state[name] = tensor
     except (SafetensorError, OSError, ValueError) as error:

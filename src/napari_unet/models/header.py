@@ -1,4 +1,4 @@
-"""What a model file tells of itself, read without torch: its description, and a hash of its weights."""
+"""Reads the description of a model file, and the hash of its weights, without torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelFileError
+from napari_unet.io.renamed import Key, Value, up_to_date
 from napari_unet.models.info import FORMAT, ModelInfo
 
 if TYPE_CHECKING:
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_KEY = "napari_unet"
+"""Key, in the metadata of a safetensors file, of the description."""
+
+RENAMED = (
+    Key(2, "bank", "replay_set"),
+    Key(2, "fast", "fast_mode"),
+    Key(2, "decoding.min_seed", None),
+    Key(2, "decoding.meeting", "sink_radius"),
+    Key(2, "recipe.another_kind", "new_domain"),
+    Key(2, "recipe.share_of_the_way", "interpolation"),
+    Value(2, "recipe.method", "from nothing", "from scratch"),
+)
+"""Names in the description of a model that earlier versions of the format do not have."""
+
+VERSION = int(FORMAT.split("/")[1])
 _MAX_HEADER = 16 * 2**20
 
 
@@ -31,7 +47,7 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises
     ------
     ModelFileError
-        If it is not a model file of this program, or damaged.
+        If it is not a model file of this program, damaged, or saved by a newer version.
     """
     check_header(path)
     try:
@@ -45,6 +61,15 @@ def read_model_info(path: Path) -> ModelInfo:
             f"{path.name} holds weights, but not the description that models of this program have ({FORMAT})."
         )
     try:
+        version = _version(text)
+        if version > VERSION:
+            raise ModelFileError(
+                f"{path.name} was saved by a newer version of this program (format {version}; this one reads up to "
+                f"{VERSION}). Update napari-unet-interactive to use it."
+            )
+        if version < VERSION:
+            document = up_to_date(from_json(text), version, RENAMED)
+            return ModelInfo.model_validate(document | {"format": FORMAT})
         return ModelInfo.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -52,13 +77,26 @@ def read_model_info(path: Path) -> ModelInfo:
         raise ModelFileError(f"The description in {path.name} is not valid: {where}: {first['msg']}.") from error
 
 
+class _Head(BaseModel):
+    """What every version of the description has."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: str = Field(FORMAT, pattern=r"^napari-unet/[1-9]\d{0,5}$")
+
+
+def _version(text: str) -> int:
+    """Return the version of the format of a description; raise `ValidationError` if it says none."""
+    return int(_Head.model_validate_json(text).format.split("/")[1])
+
+
 def check_header(path: Path) -> None:
-    """Turn away what cannot be a safetensors file, before any library looks at it.
+    """Check that a file may be a safetensors file, before a library opens it.
 
     Raises
     ------
     ModelFileError
-        If it is none.
+        If it is not one.
     """
     try:
         about = os.stat(path)
@@ -66,14 +104,14 @@ def check_header(path: Path) -> None:
         raise ModelFileError(f"There is no model file {path}.") from error
     if stat.S_ISDIR(about.st_mode):
         raise ModelFileError(f"{path} is a folder; a model is a file that ends in .safetensors.")
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for somebody to write to it
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe would block until another program writes to it
         raise ModelFileError(f"{path} is no file but a pipe or a device. Save the model as a file, and give that.")
     try:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
         raise ModelFileError(f"{path.name} cannot be read: {first_line(error)}.") from error
-    # Only where no JSON header follows: the length that a safetensors file begins with may hold any bytes.
+    # Only if no JSON header follows: a safetensors file begins with a length, which may be any bytes.
     if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
             f"{path.name} looks like a pickled PyTorch file. Such files can run any code when they are opened, "
@@ -87,7 +125,7 @@ def check_header(path: Path) -> None:
 
 
 def weights_sha256(path: Path) -> str:
-    """Return the hash of the weights in a file, which is `Model.sha256` of the model that is loaded from it.
+    """Return the hash of the weights in a file: `Model.sha256` of the model that is loaded from it.
 
     Raises
     ------
@@ -112,7 +150,7 @@ def weights_sha256(path: Path) -> str:
 
 
 def _loaded(raw: bytes, dtype: str) -> NDArray[Any]:
-    """Return stored numbers as they are once loaded: real ones as float32, all others as they are."""
+    """Return stored numbers as they are loaded: floats as float32, all others unchanged."""
     if dtype == "BF16":  # the upper half of a float32; numpy has no such type
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     if dtype in ("F16", "F32", "F64"):

@@ -1,4 +1,4 @@
-"""Everything about a model but its weights: what the JSON header of a model file holds."""
+"""The description of a model, stored as JSON in the header of its file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.flows import FLOWS
 
-FORMAT: Final = "napari-unet/1"
+FORMAT: Final = "napari-unet/2"
 
-FROM_SCRATCH: Final = "from nothing"
-"""Method, in its recipe, of a model that knows nothing but what its user painted."""
+FROM_SCRATCH: Final = "from scratch"
+"""Value of "method" in the recipe of a model that has learned from nothing but what its user painted."""
 
 MAX_HALO: Final = 8192
-"""Pixels read around a tile; the widest network there may be depends on about as many."""
+"""Largest halo in pixels: about the receptive field of the widest network that is allowed."""
 
 
 class DataSource(BaseModel):
@@ -34,16 +34,16 @@ class DataSource(BaseModel):
 
 
 class FastMode(BaseModel):
-    """What a model's results come to with a smaller halo than they depend on, as measured when it was saved.
+    """A halo smaller than the receptive field requires, and the error that it makes, measured when a model is saved.
 
     Attributes
     ----------
     halo : tuple of int
         Pixels ([Z,] Y, X) read on either side of a tile.
     maps_error : float
-        Largest difference of a probability from that of one pass over the whole image.
+        Largest difference of a probability (0..1) from that of one pass over the whole image.
     labels_differing : float
-        Share of the pixels whose object or class is another.
+        Share (0..1) of the pixels whose object or class differs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,7 +54,7 @@ class FastMode(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Description of a model, stored in its file.
+    """Description of a model.
 
     Attributes
     ----------
@@ -68,43 +68,44 @@ class ModelInfo(BaseModel):
         Name of each output map: "foreground", "boundary", "distance", and for a flow field "flow_z" (of volumes),
         "flow_y", "flow_x"; or one ``class_N`` for each class.
     classes : tuple of str
-        What the labels mean: for instances the kind of object, for classes the name of each from 0 on.
+        For instances the name of the objects; for classes the name of each, from class 0 on.
     inputs : {"channels", "colour"}
-        ``"channels"``: exactly `spec.in_channels` channels. ``"colour"``: red, green and blue, where a grey image is
-        taken with all three equal.
+        ``"channels"``: exactly `spec.in_channels` channels. ``"colour"``: red, green and blue; a grey image counts as
+        one with three equal channels.
     pixel_size : tuple of float, optional
-        Micrometres ([Z,] Y, X) of the images that the network expects; others are rescaled. None: any.
+        Micrometres ([Z,] Y, X) that the network expects; images with another pixel size are rescaled. None: any.
     diameter : float, optional
-        Typical diameter of the objects, in pixels, as the network sees them (`objects.size`): an image whose objects
-        are said to have another is rescaled. None: not known, or there are no objects.
+        Diameter (`objects.size`), in pixels, of the objects in the images that the network was trained on, after
+        rescaling. An image whose objects have another diameter is rescaled. None: not known, or there are no objects.
     image_diameter : float, optional
-        Diameter, in their own pixels, of the objects in the images that it is made for: an image of which neither that
-        nor the pixel size is known is rescaled as if its objects had it. None: such an image is taken as it is.
+        Diameter, in pixels before rescaling, that is assumed for an image of which neither the diameter nor the pixel
+        size is known. None: such an image is not rescaled.
     normalization : Normalization
-        How intensities are brought to the network's range.
+        How intensities are normalised.
     decoding : Decoding
         How maps become labels.
-    fast : FastMode, optional
-        The smaller halo that segmenting may do with, and what that costs. None: not measured, or there is none.
+    fast_mode : FastMode, optional
+        A smaller halo that is enough in practice, and the error that it makes. None: not measured, or there is none.
     training_data : tuple of DataSource
-        What it was trained on, and under which licence.
+        Data sets that it was trained on, with their licences.
     recipe : dict
-        Training settings, as text and numbers.
+        How it was trained: settings as text and numbers.
     scores : dict
-        What was measured: name -> value.
+        Measured scores: name -> value.
     licence : str
         Licence of the weights.
-    bank : str, optional
-        Name of the shipped model whose training patches it carries along; see `models.bank`.
+    replay_set : str, optional
+        Name of the shipped model whose replay set is learned again with the corrections; see `models.replay_set`.
     parent : str, optional
         Name and SHA-256 of the model that this one was fine-tuned from.
     styles : tuple of tuple of float
-        How the images that it has learned since look to it, if it is used to the size of their objects; see `kinds`.
+        Styles (`inference.style`) of the images that it was fine-tuned on, if `image_diameter` is the size of their
+        objects.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["napari-unet/1"] = FORMAT
+    format: Literal["napari-unet/2"] = FORMAT
     name: str = Field(min_length=1, max_length=120)
     description: str = ""
     spec: UNetSpec
@@ -117,12 +118,12 @@ class ModelInfo(BaseModel):
     image_diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
-    fast: FastMode | None = None
+    fast_mode: FastMode | None = None
     training_data: tuple[DataSource, ...] = ()
     recipe: dict[str, str | int | float | bool | None] = {}
     scores: dict[str, float] = {}
     licence: str = "unknown"
-    bank: str | None = Field(None, pattern=r"^[\w-]+$")
+    replay_set: str | None = Field(None, pattern=r"^[\w-]+$")
     parent: str | None = None
     styles: tuple[tuple[float, ...], ...] = ()
 
@@ -147,25 +148,26 @@ class ModelInfo(BaseModel):
             raise ValueError("the objects' diameter in the images is given, but not the one that the network works at")
         if any(len(style) != self.spec.features * (2 ** (self.spec.levels + 1) - 1) for style in self.styles):
             raise ValueError("a style is not as long as the network has feature maps on its way down")
-        if self.fast is not None and (
-            len(self.fast.halo) != self.spec.ndim or not all(1 <= width <= MAX_HALO for width in self.fast.halo)
+        if self.fast_mode is not None and (
+            len(self.fast_mode.halo) != self.spec.ndim
+            or not all(1 <= width <= MAX_HALO for width in self.fast_mode.halo)
         ):
             raise ValueError(
-                f"the halo {self.fast.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
+                f"the halo {self.fast_mode.halo} is not {self.spec.ndim} numbers of pixels from 1 to {MAX_HALO}"
             )
         if any(not all(map(math.isfinite, style)) for style in self.styles):
-            raise ValueError("a style holds what is no number")
+            raise ValueError("a style holds a value that is not a number")
         return self
 
     @property
     def vectors(self) -> dict[int, int]:
-        """Axes of the maps, counted from the last, with the output that is the component of a flow field along it."""
+        """Axis, counted from the last -> index of the output that is the component of the flow field along it."""
         names = FLOWS[self.spec.ndim]
         return {axis - len(names): self.outputs.index(n) for axis, n in enumerate(names) if n in self.outputs}
 
     @property
     def is_from_scratch(self) -> bool:
-        """Whether it knows nothing but what its user painted."""
+        """Whether it was trained only on what its user painted."""
         return self.recipe.get("method") == FROM_SCRATCH
 
     @property
@@ -175,14 +177,15 @@ class ModelInfo(BaseModel):
 
     @property
     def is_untrained(self) -> bool:
-        """Whether it is to learn from what its user paints, and has not yet."""
+        """Whether it is such a model that has not learned yet."""
         return self.is_from_scratch and self.recipe.get("steps") == 0
 
     @property
     def finds_diameter(self) -> bool:
-        """Whether it can tell how wide objects are: one for objects in planes that knows at which size it finds them.
+        """Whether the diameter of objects in an image can be found with it (`inference.diameter`).
 
-        What knows only the few objects that its user painted is no judge of others.
+        It must be a 2D model for objects with a known diameter. A model that was trained on the few objects of one
+        user is not used for that.
         """
         return (
             self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
@@ -190,5 +193,5 @@ class ModelInfo(BaseModel):
 
     @property
     def axes(self) -> str:
-        """Axes of what the network takes."""
+        """Axes of the input of the network."""
         return "CZYX" if self.spec.ndim == 3 else "CYX"

@@ -1,4 +1,4 @@
-"""A model: network, and everything that is needed to use it rightly."""
+"""A model: a network with its description."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Model:
     Attributes
     ----------
     net : UNet
-        Weights in float32, on the CPU, in evaluation mode. Never changed: fine-tuning returns another model.
+        Weights in float32, on the CPU, in evaluation mode. It is never changed: fine-tuning returns a new model.
     info : ModelInfo
         Description.
     """
@@ -50,7 +50,7 @@ class Model:
         return digest.hexdigest()
 
     def check_channels(self, channels: int) -> None:
-        """Raise `ModelMismatchError` unless an image with so many channels can be segmented by this model."""
+        """Raise `ModelMismatchError` unless the model accepts images with so many channels."""
         wanted = (1, 3) if self.info.inputs == "colour" else (self.info.spec.in_channels,)
         if channels not in wanted:
             allowed = " or ".join(str(n) for n in wanted)
@@ -61,22 +61,22 @@ class Model:
             )
 
     def adapt_channels(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return a block (C, ...) with the channels that the network takes: grey is repeated for a colour model."""
+        """Return a block (C, ...) with the channels of the network: a grey channel is repeated for a colour model."""
         self.check_channels(len(block))
         if self.info.inputs == "colour" and len(block) == 1:
             return np.broadcast_to(block, (3, *block.shape[1:]))
         return block
 
     def normalized(self, block: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
-        """Return a part of an image (C, Z, Y, X) as the network takes it, (C, [Z,] Y, X); one slice for a 2D model."""
+        """Return a part of an image (C, Z, Y, X) as input of the network, (C, [Z,] Y, X); for a 2D model one slice."""
         ready = self.adapt_channels(normalize(block, statistics, self.info.normalization))
         return ready[:, 0] if self.info.spec.ndim == 2 else ready
 
     def decode(self, maps: NDArray[Any], zoom: tuple[float, ...] = ()) -> NDArray[np.int32]:
         """Return the labels of predicted maps; axes (K, [Z,] Y, X) -> ([Z,] Y, X).
 
-        Where these were brought back from another scale, `zoom` is how much smaller each of their pixels is than one
-        of the network: what is too small to be an object is so for the network.
+        For maps that were computed on an image rescaled by `zoom` and resized back, lengths of `ModelInfo.decoding`
+        are in pixels of the rescaled image.
         """
         if self.info.task == "semantic":
             return decode_classes(maps)
@@ -89,7 +89,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises
     ------
     DeviceError
-        If this machine does not have it.
+        If this machine has no such device.
     """
     available = available_devices()
     if name == "auto":

@@ -1,4 +1,4 @@
-"""Intensities as the network expects them, from statistics of the whole image and never of a tile or crop."""
+"""Normalisation of intensities, by statistics of the whole image and never of a tile or crop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Normalization(BaseModel):
-    """How intensities are brought to a common range; part of the model file.
+    """How intensities are normalised; part of the model file.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class Normalization(BaseModel):
     low, high : float
         Percentiles.
     per_channel : bool
-        Each channel by its own percentiles, or all by common ones (which keeps the hue of colour images).
+        Whether each channel has its own percentiles, or all have common ones, which keeps the hue of colours.
     clip : tuple of float
-        Range that normalised values are cut to, so that one hot pixel does not flood the network.
+        Range that normalised values are clipped to, because of single hot pixels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +48,7 @@ class Normalization(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What of an image its normalisation needs: one (offset, range) for each channel."""
+    """Statistics of an image that normalise it: offset and range of each channel."""
 
     offset: tuple[float, ...]
     span: tuple[float, ...]
@@ -76,7 +76,7 @@ def measure(image: NDArray[Any], normalization: Normalization) -> Statistics:
             low, high = 0.0, 1.0
         else:
             low, high = (float(v) for v in np.percentile(values, [normalization.low, normalization.high]))
-            if high <= low:  # nearly all pixels are the same: take the full range, so that the few others show
+            if high <= low:  # nearly all pixels are equal: take the full range, so that the others can be seen
                 low, high = float(values.min()), float(values.max())
         offsets.append(low)
         spans.append(high - low if high > low else 1.0)
@@ -88,12 +88,12 @@ def measure(image: NDArray[Any], normalization: Normalization) -> Statistics:
 def normalize(block: NDArray[Any], statistics: Statistics, normalization: Normalization) -> NDArray[np.float32]:
     """Return a block (C, ...) of an image as float32, normalised; pixels that are not finite become 0.
 
-    A block gives the same values as the same place in the whole image.
+    A block gives the same values as that part of the whole image.
     """
     trailing = (-1, *[1] * (block.ndim - 1))
     offset = np.array(statistics.offset, np.float64).reshape(trailing)
     span = np.array(statistics.span, np.float64).reshape(trailing)
-    # In double precision first: a 32-bit image may lie on a large offset. NumPy would keep the result in float64.
+    # In double precision first: a 32-bit image may have a large offset. The result is float32 again.
     values = ((block.astype(np.float64) - offset) / span).astype(np.float32)
     if block.dtype.kind == "f":
         np.nan_to_num(values, copy=False, nan=0.0, posinf=normalization.clip[1], neginf=normalization.clip[0])

@@ -1,4 +1,7 @@
-"""A little of what a shipped model was trained on, which it carries along so that it need not be forgotten."""
+"""The replay set of a shipped model: a few patches of its training data, learned again with corrections.
+
+Experience replay keeps a network from forgetting what it was trained on (Rolnick et al. 2019, arXiv:1811.11682).
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ if TYPE_CHECKING:
 
     from napari_unet.models.model import Model
 
-SUFFIX = ".bank.npz"
+SUFFIX = ".replay_set.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplayPatch:
-    """A labelled patch of the base data.
+    """A labelled patch of the training data of a shipped model.
 
     Attributes
     ----------
     image : ndarray of float32, axes (C, [Z,] Y, X)
-        Normalised with the statistics of the image that it is from; grey images have one channel.
+        Normalised with the statistics of its whole image; grey images have one channel.
     labels : ndarray of uint16, axes ([Z,] Y, X)
     check : bool
-        Whether the model was never trained on it: it tells whether a new model still knows what the old one did.
+        Whether the model was not trained on it: such patches are used to check whether a new model has forgotten.
     """
 
     image: NDArray[np.float32]
@@ -41,22 +44,22 @@ class ReplayPatch:
 
 
 def replay_set_path(name: str) -> Path:
-    """Return where the bank of a shipped model lies."""
+    """Return the path of the replay set of a shipped model."""
     return shipped_folder() / f"{name}{SUFFIX}"
 
 
 def base_data(model: Model) -> list[ReplayPatch]:
-    """Return what a model carries along of the data that the first one of its line was trained on."""
-    if model.info.bank is None:
+    """Return the replay set of the shipped model that a model was fine-tuned from; empty if there is none."""
+    if model.info.replay_set is None:
         return []
     try:
-        return load_replay_set(model.info.bank)
-    except ModelFileError:  # a model from elsewhere, whose bank is not here
+        return load_replay_set(model.info.replay_set)
+    except ModelFileError:  # a model of another installation, whose replay set is not here
         return []
 
 
 def load_replay_set(name: str) -> list[ReplayPatch]:
-    """Return the patches of a bank.
+    """Return the patches of the replay set of a shipped model.
 
     Raises
     ------
@@ -71,12 +74,12 @@ def load_replay_set(name: str) -> list[ReplayPatch]:
 
 
 def save_replay_set(patches: Sequence[ReplayPatch], path: Path) -> None:
-    """Write a bank: the images with 256 shades between their extremes, all of it compressed."""
+    """Write a replay set, compressed: images with 256 grey levels between their minimum and maximum."""
     arrays: dict[str, NDArray[np.generic]] = {"count": np.array(len(patches))}
     for index, patch in enumerate(patches):
         low, high = float(patch.image.min()), float(patch.image.max())
-        shades = np.round((patch.image - low) * (255 / max(high - low, 1e-6)))
-        arrays[f"image_{index}"] = shades.astype(np.uint8)
+        levels = np.round((patch.image - low) * (255 / max(high - low, 1e-6)))
+        arrays[f"image_{index}"] = levels.astype(np.uint8)
         arrays[f"labels_{index}"] = patch.labels.astype(np.uint16)
         arrays[f"about_{index}"] = np.array([low, high, patch.check], np.float32)
     with completed(path, overwrite=True) as partial, partial.open("wb") as file:

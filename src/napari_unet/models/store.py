@@ -1,4 +1,4 @@
-"""Where models are found: the shipped ones in the package, and the user's own."""
+"""Where models are found: shipped ones in the package, the user's own in a folder of theirs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from napari_unet.errors import ModelFileError
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
-# What reads and writes weights loads torch, which takes seconds: it is imported where they are.
+# Modules that read and write weights load torch, which takes seconds: they are imported in the functions.
 
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "nuclei"
-"""The shipped model that is taken where none is named."""
+"""The shipped model that is used if none is named."""
 HOME_VARIABLE = "NAPARI_UNET_HOME"
-"""Environment variable that names another folder for the user's own models, and for work that is not saved yet."""
+"""Environment variable with another folder for the user's models, and for recovery copies."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model that can be chosen by name: ``shipped`` with the program, or the user's own."""
+    """A model that can be chosen by name; `shipped` with the program, or the user's own."""
 
     name: str
     path: Path
@@ -40,18 +40,18 @@ def shipped_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """Return the folder of what the program keeps for its user; it need not exist."""
+    """Return the folder of the program's data; it may not exist yet."""
     home = os.environ.get(HOME_VARIABLE)
     return Path(home) if home else Path(platformdirs.user_data_dir("napari-unet", appauthor=False))
 
 
 def user_folder() -> Path:
-    """Return the folder of the user's own models; it need not exist."""
+    """Return the folder of the user's own models; it may not exist yet."""
     return data_folder() / "models"
 
 
 def list_models() -> list[ModelEntry]:
-    """Return the shipped models, that which is taken where none is named first, then the user's own, each by name."""
+    """Return the shipped models, the default one first, then the user's own, each in alphabetical order."""
     entries = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
         if folder.is_dir():
@@ -61,12 +61,12 @@ def list_models() -> list[ModelEntry]:
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """Return the file of a model, which is there but not looked into.
+    """Return the path of a model file, which exists; it is not opened.
 
     Parameters
     ----------
     name : str or path
-        Name of a shipped or own model, or the path of a model file. An own model hides a shipped one of its name.
+        Name of a model, or path of a model file. A model of the user hides a shipped one with the same name.
 
     Raises
     ------
@@ -93,12 +93,23 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Parameters
     ----------
     name : str or path
-        As for `find_model`.
+        Name of a model, or path of a model file. A model of the user hides a shipped one with the same name.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------
     ModelFileError
         If there is none, or its file cannot be used.
+
+    Examples
+    --------
+    >>> from napari_unet import load_model
+    >>> model = load_model("nuclei")
+    >>> model.info.outputs
+    ('foreground', 'distance', 'flow_y', 'flow_x')
     """
     from napari_unet.models.checkpoint import load_model_file
 
@@ -106,12 +117,12 @@ def load_model(name: str | os.PathLike[str]) -> Model:
 
 
 def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
-    """Save a model under a name, by which it can be chosen from then on; return its path.
+    """Save a model under a name, by which it can be loaded from then on; return its path.
 
     Raises
     ------
     ModelFileError
-        If the name cannot be a file's name or is taken, or the file cannot be written.
+        If the name is taken or cannot be that of a file, or the file cannot be written.
     """
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model

@@ -1,10 +1,10 @@
 """Applies a U-Net to large tiles on a CPU, level by level and in small blocks.
 
-The values are those of `UNet.forward`, to rounding. What differs is memory. torch allocates every activation of a large
-tile anew, and the operating system clears each page of it again before it is used: a pixel of a 1024x1024 tile takes
-1.6 times as long as one of a 256x256 tile. Here, what has to outlive a block (the skip connections, and what goes from
-one level to the next) lies in buffers that are kept from tile to tile, and what is in between is small. So large tiles,
-which read little halo for what they give, cost no more per pixel than small ones.
+The values are those of `UNet.forward`, up to rounding. The difference is in memory. torch allocates each activation of
+a large tile anew, and the operating system clears its pages before they are used: a pixel of a 1024x1024 tile takes 1.6
+times as long as one of a 256x256 tile. Here, what is needed after a block (the skip connections, and the input of the
+next level) is stored in buffers that are reused from tile to tile, and all other activations are small. So large tiles,
+for which the halo is a small share, take no more time per pixel than small ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.nets.unet import UNet
 
 BLOCK_BYTES = 28 * 2**20
-"""Most memory that the widest activation of a block takes: allocators hand such blocks out again without clearing."""
+"""Largest size, in bytes, of an activation of a block: memory of that size is reused without being cleared."""
 
 Region = tuple[slice, ...]
 
@@ -46,7 +46,7 @@ def folded(net: UNet) -> UNet:
 
 
 def bytes_per_pixel(spec: UNetSpec) -> int:
-    """Return the memory that a call of `BlockedUNet` takes for each pixel that is read, apart from its blocks."""
+    """Return the bytes that a call of `BlockedUNet` takes for each pixel that is read, apart from its blocks."""
     widths, pixels = [], 1.0  # features for each pixel of the image, by level
     for level in range(spec.levels + 1):
         widths.append(spec.features * 2**level * pixels)
@@ -56,15 +56,15 @@ def bytes_per_pixel(spec: UNetSpec) -> int:
 
 
 class BlockedUNet:
-    """A U-Net on the CPU that takes large tiles at the cost per pixel, and the memory, of small ones.
+    """A U-Net on the CPU that computes large tiles as fast per pixel as small ones.
 
     Parameters
     ----------
     net : UNet
         Not changed.
     check : callable, optional
-        Called before every block, some hundredths of a second apart, with the share of the work that is done; what it
-        raises ends the call.
+        Called before every block, a few hundredths of a second apart, with the share of the work that is done; an
+        exception that it raises ends the call.
     """
 
     def __init__(self, net: UNet, check: Callable[[float], None] | None = None) -> None:
@@ -110,27 +110,27 @@ class BlockedUNet:
         return x
 
     def _shape(self, x: Tensor) -> list[int]:
-        """Return the spatial shape of what the two convolutions of a level make of something."""
+        """Return the spatial shape of the result of the two convolutions of a level."""
         lost = 0 if self._net.spec.padding == "same" else 2 * CONVOLUTIONS_PER_LEVEL
         return [n - lost for n in x.shape[2:]]
 
     def _buffer(self, name: str, channels: int, shape: list[int]) -> Tensor:
-        """Return memory that is kept, with the axes (1, C, [Z,] Y, X) and the channels innermost."""
+        """Return a buffer that is reused, axes (1, C, [Z,] Y, X), in memory with the channels last."""
         size = channels * math.prod(shape)
         if name not in self._buffers or self._buffers[name].numel() < size:
-            self._buffers.pop(name, None)  # let go of it before there is another
+            self._buffers.pop(name, None)  # free it before the larger one is allocated
             self._buffers[name] = torch.empty(size)
         return self._buffers[name][:size].view(1, *shape, channels).movedim(-1, 1)
 
     def _blocks(self, result: Tensor, level: int, *, up: bool = False) -> Iterator[tuple[Region, Region, Region]]:
-        """Yield, for each block, where the result of two convolutions goes, what they see, and what to cut out."""
+        """Yield for each block its region in the result, the region that is read, and the part to keep."""
         shape, same = tuple(result.shape[2:]), self._net.spec.padding == "same"
         context = CONVOLUTIONS_PER_LEVEL
         every = (slice(None), slice(None))
         for box in itertools.product(*_cuts(shape, self._net.spec.features * 2**level)):
             if self._check is not None:
                 self._check(self._done / self._all)
-            if same:  # zeros are padded at the true border only: elsewhere what they spoil is cut off
+            if same:  # pixels that depend on zero padding are cut off, except at the border
                 seen = [(max(0, a - context), min(n, b + context)) for (a, b), n in zip(box, shape, strict=True)]
                 crop = [slice(a - first, b - first) for (a, b), (first, _) in zip(box, seen, strict=True)]
             else:
@@ -140,13 +140,13 @@ class BlockedUNet:
             self._done += math.prod(b - a for a, b in box) * self._cost(level, up=up)
 
     def _cost(self, level: int, *, up: bool) -> int:
-        """Return what a pixel of a level takes, in multiplications, up to a factor; the skip doubles what is read."""
+        """Return the multiplications for a pixel of a level, up to a factor; the skip connection doubles the input."""
         spec = self._net.spec
         width: int = spec.features * 2**level
         return width * (width + (2 * width if up else width // 2 if level else spec.in_channels))
 
     def _work(self, shape: list[int]) -> int:
-        """Return what all blocks take, given the shape of the first level."""
+        """Return the multiplications for all blocks, given the shape of the first level."""
         spec, work = self._net.spec, 0
         lost = 0 if spec.padding == "same" else 2 * CONVOLUTIONS_PER_LEVEL
         for level in range(spec.levels):
@@ -179,7 +179,7 @@ def _scaled(region: Region, factor: tuple[int, ...]) -> Region:
 
 
 def _middle(shape: torch.Size, inner: list[int]) -> Region:
-    """Return the middle of a map: what a ``valid`` network joins to the wider way up."""
+    """Return the middle of a map, which a ``valid`` network concatenates in the expanding path."""
     starts = [(n - m) // 2 for n, m in zip(shape, inner, strict=True)]
     return (slice(None), slice(None), *(slice(a, a + m) for a, m in zip(starts, inner, strict=True)))
 

@@ -3,7 +3,7 @@
 Pure integer functions of a `UNetSpec`; nothing here runs a network. The dependency of an output interval is followed
 backwards through the layers, one axis at a time: a 3x3 convolution widens it by one on each side, a 2x2 pooling
 doubles it, an up-convolution halves it, and a skip connection takes the hull of its two branches. The result is exact
-for the position of the pixel within the pooling grid, which a closed formula for the receptive field is not.
+for every position within the pooling grid, unlike a closed formula for the receptive field.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def dependency(spec: UNetSpec, axis: int, start: int, stop: int) -> tuple[int, i
     """
     factors = [spec.pool_factors(level)[axis] for level in range(spec.levels)]
     first, last = start, stop - 1
-    skips: list[tuple[int, int]] = []  # what each skip connection is asked for, from the top level down
+    skips: list[tuple[int, int]] = []  # interval of each skip connection, from the top level down
     for factor in factors:
         first, last = first - CONVOLUTIONS_PER_LEVEL, last + CONVOLUTIONS_PER_LEVEL
         skips.append((first, last))
@@ -51,8 +51,8 @@ def receptive_field(spec: UNetSpec) -> tuple[int, ...]:
 def halo(spec: UNetSpec) -> tuple[int, ...]:
     """Return the pixels, for each spatial axis, to be read on either side of a region for its exact result.
 
-    The least width that holds for any region that starts and ends on the pooling grid (multiples of
-    `UNetSpec.stride`): a pixel in the middle of a pooling cell reaches further, but not beyond what its cell reads.
+    The smallest width for any region that starts and ends on the pooling grid (multiples of `UNetSpec.stride`). A pixel
+    in the middle of a pooling cell may depend on more pixels, but not on more than its cell.
     """
     widths = []
     for axis, stride in enumerate(spec.stride):
@@ -76,10 +76,10 @@ def valid_margin(spec: UNetSpec) -> tuple[int, ...]:
 
 
 def output_size(spec: UNetSpec, size: int, axis: int = -1) -> int:
-    """Return the output pixels along one axis for `size` input pixels, or 0 where the network cannot take that size.
+    """Return the output pixels along one axis for `size` input pixels, or 0 if the network does not accept that size.
 
-    A ``same`` network takes multiples of its stride. A ``valid`` one takes sizes for which each pooling meets an even
-    number of pixels, as the 2015 paper asks.
+    A ``same`` network accepts multiples of its stride. A ``valid`` one accepts sizes for which each pooling has an even
+    number of pixels (Ronneberger et al. 2015).
     """
     factors = [spec.pool_factors(level)[axis] for level in range(spec.levels)]
     if spec.padding == "same":
@@ -110,7 +110,7 @@ def input_size(spec: UNetSpec, wanted: int, axis: int = -1) -> int:
 
 
 def check_input_shape(spec: UNetSpec, shape: tuple[int, ...]) -> None:
-    """Raise `ImageError`, naming the nearest shape that fits, unless the network can take the spatial `shape`."""
+    """Raise `ImageError`, naming the nearest shape that fits, unless the network accepts the spatial `shape`."""
     if len(shape) != spec.ndim:
         raise ImageError(f"This network takes {spec.ndim} spatial axes; got the shape {shape}.")
     if any(output_size(spec, size, axis) == 0 for axis, size in enumerate(shape)):

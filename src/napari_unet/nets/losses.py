@@ -10,12 +10,12 @@ from torch.nn import functional as F  # noqa: N812
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST = 50.0
-"""Times that a pixel of the foreground counts at most: a stroke of a few pixels is not worth a whole slice."""
+MAX_BALANCE = 50.0
+"""Largest weight of a foreground pixel: a stroke of a few pixels must not count as much as a whole slice."""
 
 
 def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy of the supervised pixels of each image above the least there is, axes (N,).
+    """Return the mean binary cross-entropy of the supervised pixels of each image, less its minimum, axes (N,).
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     Unsupervised pixels are in neither the sum nor the divisor, so neither the value nor the gradient changes when
     unlabelled area is added. Multiplying the logits by the mask would not do: a logit of 0 still has a loss of log 2.
 
-    Of targets between 0 and 1, such as flows, even the best prediction has a cross-entropy; without that, the
-    Kullback-Leibler divergence, a network that is right has a loss of 0, and who watches it learn sees that it does.
+    For targets between 0 and 1, such as flows, even the best prediction has a cross-entropy above 0. That minimum is
+    subtracted, which leaves the Kullback-Leibler divergence: a network that is right has a loss of 0.
     """
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    sure = targets.clamp(0, 1)  # interpolated ones may be beyond by rounding
+    sure = targets.clamp(0, 1)  # interpolated targets may lie outside by rounding
     loss = loss + torch.xlogy(sure, sure) + torch.xlogy(1 - sure, 1 - sure)
     weight = supervised.expand_as(loss)
     return _of_each(loss * weight) / _of_each(weight).clamp_min(1e-6)
@@ -42,8 +42,8 @@ def masked_bce(logits: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
 def masked_dice(probabilities: Tensor, targets: Tensor, supervised: Tensor) -> Tensor:
     """Return 1 - soft Dice over the supervised pixels of each image, mean over the K maps, axes (N,).
 
-    Axes as in `masked_bce`; probabilities and not logits. After Milletari et al. (2016), with the masked sums in both
-    numerator and denominator.
+    Axes as in `masked_bce`, but probabilities, not logits. After Milletari et al. (2016, doi:10.1109/3DV.2016.79), with
+    masked sums in numerator and denominator.
     """
     axes = tuple(range(2, targets.ndim))
     overlap = 2 * (probabilities * targets * supervised).sum(axes)  # once: a weight may be more than 1
@@ -63,15 +63,15 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, supervised: Tensor) ->
 
 
 def balanced(targets: Tensor, supervised: Tensor, least_foreground: float) -> Tensor:
-    """Return how much each pixel counts if foreground, the first map, makes up at least that share of each image.
+    """Return weights of pixels by which foreground (the first map) makes up at least that share of each image.
 
-    Axes as in `masked_bce`. Where there is more of it, or none, nothing changes; no pixel counts more than `MOST` times
-    as much as before.
+    Axes as in `masked_bce`. If there is more of it, or none, nothing changes; no weight grows by more than
+    `MAX_BALANCE` times.
     """
     foreground = targets[:, :1] > 0.5
     inside, outside = _of_each(supervised * foreground), _of_each(supervised * ~foreground)
     factor = least_foreground / (1 - least_foreground) * outside / inside.clamp_min(1e-6)
-    factor = factor.clamp(1, MOST).reshape(-1, *[1] * (targets.ndim - 1))
+    factor = factor.clamp(1, MAX_BALANCE).reshape(-1, *[1] * (targets.ndim - 1))
     return torch.where(foreground, supervised * factor, supervised)
 
 
@@ -85,10 +85,11 @@ def segmentation_loss(
 ) -> Tensor:
     """Return cross-entropy plus soft Dice of each image, axes (N,); else axes as in `masked_bce`.
 
-    Each map on its own, with the Dice of the first (foreground) one; or, with `exclusive`, classes of which each pixel
-    has one, with the mean Dice of all. Zero, with zero gradient, where nothing is supervised. Each image on its own,
-    because one that is labelled everywhere would else outweigh another in which a few strokes were made. In the
-    cross-entropy of maps of their own, foreground makes up at least a share of `least_foreground` (`balanced`).
+    Maps are independent, with the Dice of the first one, the foreground; or, with `exclusive`, they are classes of
+    which each pixel has one, with the mean Dice of all. The loss is 0, with gradient 0, where nothing is supervised. It
+    is computed for each image, because an image that is labelled everywhere would otherwise outweigh one with a few
+    strokes. In the cross-entropy of independent maps, foreground has at least the share `least_foreground`
+    (`balanced`).
     """
     if exclusive:
         loss = masked_cross_entropy(logits, targets, supervised[:, :1])
@@ -101,22 +102,23 @@ def segmentation_loss(
 def distillation_loss(
     logits: Tensor, before: Tensor, free: Tensor, sure: float = 0.8, exclusive: bool = False
 ) -> Tensor:
-    """Return how far the maps of each image have moved from what another network said, where that one was sure.
+    """Return how far the maps of each image are from those of another network, where that was certain, axes (N,).
 
     Parameters
     ----------
     logits, before : Tensor, axes (N, K, [Z,] Y, X)
-        Of the network that learns, and of the one that it is held to.
+        Of the network that learns, and of the other one.
     free : Tensor, axes (N, K, [Z,] Y, X) or (N, 1, [Z,] Y, X), 0 or 1
-        The pixels that nothing else supervises.
+        The pixels that are not supervised.
     sure : float
-        Least probability, of any map or its opposite, that counts as sure.
+        Smallest probability, of foreground or background, that counts as certain.
     exclusive : bool
         Whether the outputs are classes of which each pixel has one.
 
     Notes
     -----
-    The Kullback-Leibler divergence: 0 where nothing has moved.
+    The Kullback-Leibler divergence, which is 0 for equal maps (distillation after Li and Hoiem 2016,
+    doi:10.1007/978-3-319-46493-0_37).
     """
     if exclusive:
         target = F.softmax(before, 1)

@@ -1,4 +1,4 @@
-"""What a U-Net is made of, as a value that is stored in the model file."""
+"""The architecture of a U-Net, as it is stored in a model file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class UNetSpec(BaseModel):
     features : int
         Feature channels of the first level; they double with each level.
     levels : int
-        Poolings, which is also the number of up-convolutions. The network has ``levels + 1`` resolutions.
+        Number of poolings, and of up-convolutions. The network has ``levels + 1`` resolutions.
     padding : {"same", "valid"}
         ``"same"`` pads each convolution with zeros; ``"valid"`` does not, and crops the skip connections.
     norm : {"batch", "none"}
         Normalisation after each 3x3 convolution. At inference and fine-tuning its statistics are frozen, so that
-        the result at a pixel depends on nothing but its receptive field.
+        the result at a pixel depends only on its receptive field.
     up : {"transposed", "interpolated"}
         2x2 transposed convolution, or nearest-neighbour interpolation followed by a 1x1 convolution.
     dropout : float
@@ -53,7 +53,7 @@ class UNetSpec(BaseModel):
                 raise ValueError("pool_z is for networks with ndim=3 only")
             if len(self.pool_z) != self.levels:
                 raise ValueError(f"pool_z has {len(self.pool_z)} entries; one for each of the {self.levels} poolings")
-        # A hostile file must not be able to ask for terabytes of weights: the widest level is bounded.
+        # A file must not be able to request terabytes of weights: the widest level is bounded.
         if self.features * 2**self.levels > 8192:
             raise ValueError(f"the deepest level would have {self.features * 2**self.levels} features; at most 8192")
         return self

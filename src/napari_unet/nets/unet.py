@@ -1,4 +1,4 @@
-"""The one U-Net of this package, in two or three dimensions."""
+"""The U-Net of this package, in two or three dimensions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _double_conv(spec: UNetSpec, n_in: int, n_out: int) -> nn.Sequential:
     """Two 3x3 convolutions, each followed by its normalisation (if any) and ReLU."""
     layers: list[nn.Module] = []
     for channels in (n_in, n_out):
-        # A bias before a batch norm would be taken away again by its mean.
+        # A bias before a batch norm has no effect: its mean is subtracted.
         padding, bias = (1 if spec.padding == "same" else 0), spec.norm == "none"
         layers.append(_CONV[spec.ndim](channels, n_out, kernel_size=3, padding=padding, bias=bias))
         if spec.norm == "batch":
@@ -43,7 +43,7 @@ class _Up(nn.Module):
         if spec.up == "transposed":
             self.up: nn.Module = _UP[spec.ndim](2 * n_out, n_out, kernel_size=factor, stride=factor)
         else:
-            # Nearest neighbour: a linear interpolation would reach across the pooling grid and widen the halo.
+            # Nearest neighbour: linear interpolation would use pixels beyond the pooling cell, and so widen the halo.
             self.up = nn.Sequential(
                 nn.Upsample(scale_factor=tuple(float(f) for f in factor), mode="nearest"),
                 _CONV[spec.ndim](2 * n_out, n_out, kernel_size=1),
@@ -56,7 +56,7 @@ class _Up(nn.Module):
 
 
 def _center_crop(x: Tensor, shape: torch.Size) -> Tensor:
-    """Cut the middle of the given spatial shape out of a map; a ``same`` network has nothing to cut."""
+    """Return the middle of a map, of the given spatial shape; for a ``same`` network that is the map itself."""
     if x.shape[2:] == shape:
         return x
     for axis, size in enumerate(shape, start=2):
@@ -72,7 +72,7 @@ class UNet(nn.Module):
     spec : UNetSpec
         The architecture.
     initialise : bool
-        Whether to draw weights; not where they are to be loaded.
+        Whether to draw random weights; False if they are loaded afterwards.
 
     Notes
     -----
@@ -103,14 +103,14 @@ class UNet(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
     def mean_features(self, x: Tensor) -> Tensor:
-        """Return the mean of each feature map on the way down, all levels in turn, axes (N, features).
+        """Return the mean of each feature map of the contracting path, level by level, axes (N, features).
 
-        Of any size; what is beyond the last whole step of a pooling is left out below it.
+        Images of any size; pixels beyond the last complete pooling window are left out at the levels below.
         """
         return torch.cat([features.flatten(2).mean(2) for features in self._descend(x)], dim=1)
 
     def _descend(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the features of each level on the way down, the finest first."""
+        """Yield the features of each level of the contracting path, the finest first."""
         for level, conv in enumerate(self.down):
             x = conv(x if level == 0 else self.pools[level - 1](x))
             if level >= self.spec.levels - 1:  # as in the published network, on the last two levels
@@ -121,8 +121,8 @@ class UNet(nn.Module):
 def _he_init(module: nn.Module) -> None:
     """Gaussian weights of variance 2 / fan-in (He et al. 2015), as the 2015 paper asks; biases zero.
 
-    For a 2x2 up-convolution torch counts four times its outputs, which is twice the inputs that one of its pixels has.
-    No ReLU follows there, so this is what makes its maps as strong as those of the skip connection beside them.
+    For a 2x2 up-convolution torch takes four times the output channels for the fan-in, which is twice the inputs of one
+    of its pixels. No ReLU follows, so its maps get the same variance as those of the skip connection.
     """
     if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
@@ -131,9 +131,9 @@ def _he_init(module: nn.Module) -> None:
 
 
 def freeze_norm(net: nn.Module) -> None:
-    """Keep the statistics of normalisation layers as they are, while the rest of the network goes on training.
+    """Keep the statistics of normalisation layers unchanged while the rest of the network is trained.
 
-    A few correlated patches of one image would pull them away from the data that the network was trained on.
+    Otherwise a few correlated patches of one image would replace those of the data that the network was trained on.
     """
     for module in net.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):

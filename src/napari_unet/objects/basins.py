@@ -1,8 +1,8 @@
-"""Touching objects told apart by their middles: each is a peak of a map that stands out above the saddles beside it.
+"""Separates touching objects by the peaks of a map: each peak with enough prominence is one object.
 
-A fixed height cannot do that: where objects touch in a crowd, the saddle between two middles is higher than the middle
-of a faint object elsewhere. What tells two objects from the ripples of one is how deep the way between them dips: the
-"dynamics" of Grimaud (1992, doi:10.1117/12.60650), by which a watershed's basins are joined (Najman and Schmitt 1996,
+A fixed threshold is not enough: between touching objects the saddle may be higher than the peak of a faint object
+elsewhere. Two objects differ from two ripples of one object by how deep the saddle between the peaks is: the "dynamics"
+of Grimaud (1992, doi:10.1117/12.60650), by which basins of a watershed are joined (Najman and Schmitt 1996,
 doi:10.1109/34.546254).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from napari_unet.objects.forest import DisjointSets
+from napari_unet.objects.disjoint_sets import DisjointSets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,11 +29,11 @@ def prominent_basins(
     ----------
     heights : ndarray of float, axes ([Z,] Y, X)
     mask : ndarray of bool, axes ([Z,] Y, X)
-        The pixels that belong to an object. Each connected piece of them has at least one, however low its peak.
+        The pixels of objects. Each connected component has at least one object, however low its peak.
     prominence : float
-        How far one has to go down, at least, on the way from a peak to a higher one.
+        Smallest height of a peak above the saddle to a higher one.
     least : float
-        A peak that is not as high belongs to its neighbour.
+        A lower peak belongs to the neighbouring object.
 
     Returns
     -------
@@ -48,12 +48,12 @@ def prominent_basins(
     basins = watershed(-inside, tops, mask=mask)
     peaks = np.zeros(n_basins + 1, np.float32)
     peaks[tops[tops > 0]] = inside[tops > 0]
-    hill_of = _joined(_saddles(inside, basins, n_basins), peaks.tolist(), prominence, least)
-    return np.asarray(hill_of[basins], np.int32)
+    object_of = _joined(_saddles(inside, basins, n_basins), peaks.tolist(), prominence, least)
+    return np.asarray(object_of[basins], np.int32)
 
 
 def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) -> sparse.csr_array:
-    """Return the highest way between any two basins that touch, in a matrix with one entry for each pair."""
+    """Return the highest saddle between any two touching basins, as a matrix with one entry for each pair."""
     pairs, values = [], []
     for axis in range(basins.ndim):
         lead = (slice(None),) * axis
@@ -67,25 +67,28 @@ def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) 
     pair, at = np.unique(pair[order], return_index=True)
     both = tuple(
         part.astype(np.int32) for part in np.divmod(pair, n_basins + 1)
-    )  # of 64 bits SciPy < 1.17.1 makes no tree
+    )  # SciPy < 1.17.1 takes no 64-bit indices here
     return sparse.csr_array((height[order][at], both), shape=(n_basins + 1,) * 2)
 
 
 def _joined(saddles: sparse.csr_array, peaks: list[float], prominence: float, least: float) -> NDArray[np.int32]:
-    """Return the id of the hill that each basin belongs to, by its own; `peaks` becomes that of hills.
+    """Return the object of each basin, indexed by the basin's id; `peaks` is changed to the peaks of the objects.
 
-    From the highest saddle down, two hills become one unless both of their peaks stand out above it. A saddle between
-    hills that have met before, higher up, changes nothing, so those of a spanning tree are enough.
+    From the highest saddle down, the objects on both sides are joined unless both of their peaks are prominent. A
+    saddle between objects that were joined before changes nothing, so the saddles of a spanning tree are enough.
     """
-    depths, top = saddles.copy(), float(saddles.data.max(initial=0)) + 1  # above all: a depth of 0 would be no entry
+    depths, top = (
+        saddles.copy(),
+        float(saddles.data.max(initial=0)) + 1,
+    )  # so that no depth is 0, which would be no entry
     depths.data = top - saddles.data
     tree = minimum_spanning_tree(depths).tocoo()
-    hills = DisjointSets()
-    hills.grow(len(peaks) - 1)
+    objects = DisjointSets()
+    objects.grow(len(peaks) - 1)
     order = np.argsort(tree.data, kind="stable")
     for one, other, depth in zip(*(part[order].tolist() for part in (tree.row, tree.col, tree.data)), strict=True):
-        low, high = sorted((peaks[hills.root(one)], peaks[hills.root(other)]))
+        low, high = sorted((peaks[objects.root(one)], peaks[objects.root(other)]))
         if low < least or low + depth - top < prominence:
-            hills.join(one, other)
-            peaks[hills.root(one)] = high
-    return hills.table()
+            objects.join(one, other)
+            peaks[objects.root(one)] = high
+    return objects.table()

@@ -1,7 +1,7 @@
-"""Objects of an image too large to decode at once: block by block, and one id for each however many blocks it spans.
+"""Decodes an image that is too large to decode at once block by block, with one id for an object in several blocks.
 
-Every block is decoded with a margin of its surroundings, so that the objects which reach into it are seen whole. Two
-neighbours then agree about what lies around their common face, and what they agree about is one object.
+Every block is decoded with a margin, so that objects that reach into it are complete. Two neighbouring blocks then have
+the same objects around their common face, and these get the same id.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.objects.forest import DisjointSets
+from napari_unet.objects.disjoint_sets import DisjointSets
 from napari_unet.objects.stitch import match_ids
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class Block:
     Attributes
     ----------
     index : tuple of int
-        Its place in the grid of blocks.
+        Its index in the grid of blocks.
     region : tuple of slice
-        What its result is for; the regions of all blocks cover the image once.
+        Region that its result is for; the regions of all blocks cover the image once.
     seen : tuple of slice
-        What is decoded: the region and its margin, as far as the image goes.
+        Region that is decoded: `region` and its margin, within the image.
     """
 
     index: tuple[int, ...]
@@ -42,7 +42,7 @@ class Block:
 
     @property
     def crop(self) -> tuple[slice, ...]:
-        """The region within what is seen."""
+        """`region` relative to `seen`."""
         return _within(self.region, self.seen)
 
 
@@ -56,15 +56,15 @@ class BlockStitcher:
     block : sequence of int
         Shape of a block's region.
     overlap : int
-        Size, in pixels, up to which objects come out as if the image had been decoded at once. Blocks see twice as far
-        beyond their region: an object that reaches into it, and those that such an object touches.
+        Largest size of objects, in pixels, for which the result is the same as if the image were decoded at once. The
+        margin is twice as wide: for an object that reaches into the region, and for the objects that it touches.
     smoothing : int
-        Pixels beyond which a pixel has no influence on whether another is a seed.
+        Largest distance, in pixels, at which a pixel influences whether another one is a seed.
 
     Notes
     -----
-    Blocks are added in the order of `blocks`. What is kept in between is a row of blocks' edges and one number for
-    every object: memory does not grow with the image, but with the objects found in it.
+    Blocks must be added in the order of `blocks`. Only the edges of one row of blocks and one number for each object
+    are stored: memory grows with the number of objects, not with the size of the image.
     """
 
     def __init__(self, shape: Sequence[int], block: Sequence[int], overlap: int, smoothing: int = 4) -> None:
@@ -88,7 +88,7 @@ class BlockStitcher:
             yield Block(index, region, seen)
 
     def add(self, block: Block, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Take in what a block was decoded to and return its region with ids that are final but for `final_ids`.
+        """Add the labels of a block; return those of its region, with ids that `final_ids` maps to the final ones.
 
         Parameters
         ----------
@@ -110,19 +110,19 @@ class BlockStitcher:
         return table[labels[block.crop]]
 
     def final_ids(self) -> NDArray[np.int32]:
-        """Return the table from the ids that `add` gave to the final ones: 1, 2, ... without gaps."""
+        """Return an array that maps the ids of `add` to final ones: 1, 2, ... without gaps."""
         return self._parents.table()
 
     def _join(self, first: _Edge, second: _Edge) -> None:
         for b, a in match_ids(first.labels, second.labels).items():
             one, other = first.ids[a], second.ids[b]
-            if one and other:  # an object without a pixel in both regions is not written by both
+            if one and other:  # only objects with pixels in both regions are joined
                 self._parents.join(int(one), int(other))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edge:
-    """What a block saw on both sides of one of its faces, and the ids that its objects got (0: not in its region)."""
+    """Labels of a block on both sides of one of its faces, and the ids of its objects (0: not in its region)."""
 
     labels: NDArray[np.int32]
     ids: NDArray[np.int32]
@@ -133,7 +133,7 @@ class _Edge:
     ) -> _Edge:
         seen = block.seen[axis]
         band = list(block.region)
-        # Both blocks see this far, unless one is thinner than that: then both see the same less.
+        # As far as both blocks were decoded.
         band[axis] = slice(max(face - half, seen.start), min(face + half, seen.stop))
         return cls(labels[_within(band, block.seen)].copy(), ids)
 

@@ -1,4 +1,4 @@
-"""Maps that a network predicts -> labels."""
+"""Decoding: predicted maps -> labels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from napari_unet.objects.basins import prominent_basins
-from napari_unet.objects.flows import FLOWS, grouped
+from napari_unet.objects.flows import FLOWS, group_by_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,25 +19,24 @@ if TYPE_CHECKING:
 
 
 class Decoding(BaseModel):
-    """How maps become labels; stored with the model.
+    """Settings for decoding maps to labels; part of the model file.
 
     Attributes
     ----------
     foreground : float
-        Least foreground probability of a pixel that belongs to an object.
+        Foreground probability above which a pixel belongs to an object.
     seeds : {"distance", "boundary", "flows"}
-        What separates touching objects: the middles of objects in the distance map, the foreground less its boundary
-        map, or the places that pixels are carried to by the flow field.
+        What separates touching objects: peaks of the distance map, peaks of the foreground minus the boundary map, or
+        the ends of the paths of pixels along the flow field.
     prominence : float
-        How much the middle of an object stands out, at least, above the saddle between it and another. Not used with
-        flows.
+        Smallest height of a peak above the saddle to a higher one (`objects.basins`). Not used with flows.
     seed_threshold : float
-        A middle that is not as high starts no object beside another one. Not used with flows.
+        A lower peak does not become an object of its own beside another one. Not used with flows.
     smoothing : float
         Standard deviation, in pixels, of the Gaussian that smooths the maps that separate objects.
-    meeting : int
-        Pixels around a place that pixels are carried to by a flow field, within which others belong to it. Only used
-        with flows.
+    sink_radius : int
+        Pixels around the end of a path along the flow field within which the ends of other paths belong to the same
+        object. Only used with flows.
     min_size : int
         Objects of fewer pixels are dropped.
     """
@@ -49,21 +48,15 @@ class Decoding(BaseModel):
     prominence: float = Field(0.1, ge=0, lt=1)
     seed_threshold: float = Field(0.3, ge=0, lt=1)
     smoothing: float = Field(1.0, ge=0, le=100)
-    meeting: int = Field(2, ge=0, le=100)
+    sink_radius: int = Field(2, ge=0, le=100)
     min_size: int = Field(12, ge=0, le=10**9)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_retired(cls, data: Any) -> Any:
-        """Leave out what models of before may say: how small a region above the threshold was dropped."""
-        return {k: v for k, v in data.items() if k != "min_seed"} if isinstance(data, dict) else data
 
     def needs(self, ndim: int) -> tuple[str, ...]:
         """Return the names of the maps that separate touching objects."""
         return FLOWS[ndim] if self.seeds == "flows" else (self.seeds,)
 
     def at_scale(self, zoom: tuple[float, ...]) -> Decoding:
-        """Return the same for maps that were made at another scale, `zoom` times as large, and brought back."""
+        """Return the settings for maps that were computed at `zoom` times the size of the image, and resized back."""
         if not zoom:
             return self
         pixels = math.prod(zoom)
@@ -80,8 +73,8 @@ def decode_instances(
 ) -> NDArray[np.int32]:
     """Return one id for each object in the predicted maps.
 
-    With flows, the pixels that are carried to the same place are one object; else those around a middle that stands
-    out, by a watershed within the foreground.
+    With flows, pixels whose paths end together are one object; otherwise an object is the watershed basin of a
+    prominent peak, within the foreground.
 
     Parameters
     ----------
@@ -91,7 +84,7 @@ def decode_instances(
     decoding : Decoding
         Thresholds.
     zoom : tuple of float
-        Of maps that were made at another scale and brought back: how many times as large they were, along each axis.
+        How many times as large as the image the maps were, along each axis, before they were resized; () for 1.
 
     Returns
     -------
@@ -101,11 +94,11 @@ def decode_instances(
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
     if decoding.seeds == "flows":
-        # Lengths are the network's, and here they are as many pixels: not the same along all axes.
+        # Lengths are in pixels of the network's input; here they are in pixels of the image, which differ by axis.
         pixels = [1 / z for z in zoom or (1.0,) * mask.ndim]
         flows = np.stack([p * (2 * named[name] - 1) for p, name in zip(pixels, FLOWS[mask.ndim], strict=True)])
-        smoothing, meeting = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.meeting))
-        return drop_small(grouped(flows, mask, smoothing, meeting), decoding.at_scale(zoom).min_size)
+        smoothing, sink_radius = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.sink_radius))
+        return drop_small(group_by_flow(flows, mask, smoothing, sink_radius), decoding.at_scale(zoom).min_size)
     decoding = decoding.at_scale(zoom)
     middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:
@@ -115,7 +108,7 @@ def decode_instances(
 
 
 def decode_classes(maps: NDArray[Any]) -> NDArray[np.int32]:
-    """Return the most probable class of each pixel; axes (K, [Z,] Y, X) -> ([Z,] Y, X); class 0 is background."""
+    """Return the most probable class of each pixel, axes (K, [Z,] Y, X) -> ([Z,] Y, X); class 0 is background."""
     return np.asarray(np.argmax(maps, axis=0), np.int32)
 
 

@@ -1,9 +1,9 @@
-"""Flow fields: at every pixel of an object, the direction in which its middle lies.
+"""Flow fields: at every pixel of an object, the direction of a path to the middle of the object.
 
-A network that has learned them tells touching objects apart by where their pixels lead. Heat spreads from the middle of
-each object and stays within it; the field points up its gradient, so that it leads around corners and out of bays.
-Pixels that are carried to the same place are one object (Stringer, Wang, Michaelos and Pachitariu 2021, "Cellpose",
-doi:10.1038/s41592-020-01018-x). Written after the paper.
+A network that predicts them separates touching objects by where the paths of their pixels end. The field is the
+gradient of heat that spreads from the middle of each object within that object, so that paths go around concave
+corners. Pixels whose paths end together are one object (Stringer, Wang, Michaelos and Pachitariu 2021, "Cellpose",
+doi:10.1038/s41592-020-01018-x). Written from the paper.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOWS = {2: ("flow_y", "flow_x"), 3: ("flow_z", "flow_y", "flow_x")}
-"""Names of the maps, by the number of spatial axes: half a component of the unit vector, and a half."""
+"""Names of the maps, by the number of spatial axes. A map is 0.5 + 0.5 times a component of the unit vector."""
 
 LEARNED = {2: ("foreground", "distance", *FLOWS[2]), 3: ("foreground", "distance")}
-"""What a network for objects learns best, by the number of spatial axes: in planes the middles, the flows, or
-both; small networks for volumes do better without flows (docs/decisions/0006-decoding.md)."""
+"""Outputs of a network for objects, by the number of spatial axes: small networks for volumes are better without flows
+(docs/decisions/0006-decoding.md)."""
 
 DOUBLINGS = 6
-"""Pixels are carried 2 to the power of this many steps, of the length of the vectors. Those of larger objects do not
-come to one place, but to places beside each other, which is as good."""
+"""Paths have 2 to the power of this many steps, each of the length of the vector there. In larger objects they do not
+all end at one pixel, but at adjacent ones, which is as good."""
 
 _GROUPS = (0, 8, 16, 24, 32, 48, 64, 96)
-"""Lengths, in pixels, up to which the heat of objects spreads together, two rounds a pixel; longer ones are shrunk."""
+"""Objects are grouped by length, in pixels, and get two iterations of heat for each; longer ones are shrunk."""
 
 
 def flow_field(labels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return unit vectors that lead to the middle of each object, 0 in the background and where there is no way.
+    """Return unit vectors towards the middle of each object, 0 in the background and where there is no path.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def flow_field(labels: NDArray[Any]) -> NDArray[np.float32]:
     field = np.zeros((labels.ndim, *labels.shape), np.float32)
     boxes = ndimage.find_objects(numbers)
     longest = np.array([0, *(max(s.stop - s.start for s in box) for box in boxes)])
-    # As many rounds as the longest of a group may need are made for all of it; what else is there makes no difference.
+    # All objects of a group get as many iterations as its longest one may need; objects do not influence each other.
     for least, most in itertools.pairwise(_GROUPS):
         these = (longest > least) & (longest <= most)
         if these.any():
@@ -66,7 +66,7 @@ def flow_field(labels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _of_long(mask: NDArray[np.bool_], factor: int) -> NDArray[np.float32]:
-    """Return the field of one long object: that of blocks of `factor` pixels along each axis."""
+    """Return the field of one long object, computed on blocks of `factor` pixels along each axis."""
     from skimage.measure import block_reduce
 
     blocks = block_reduce(mask, (factor,) * mask.ndim, np.max)
@@ -77,7 +77,7 @@ def _of_long(mask: NDArray[np.bool_], factor: int) -> NDArray[np.float32]:
 
 
 def _uphill(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float32]:
-    """Return the unit vectors of all objects ([Z,] Y, X), from heat that spread for so many rounds."""
+    """Return the unit vectors of all objects ([Z,] Y, X), from heat after so many iterations."""
     heat = _heat(numbers, rounds)
     field = np.stack([_next(heat, numbers, axis, 1) - _next(heat, numbers, axis, -1) for axis in range(heat.ndim)])
     field *= numbers > 0
@@ -86,7 +86,7 @@ def _uphill(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float32]:
 
 
 def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
-    """Return the logarithm of 1 + the heat in each object ([Z,] Y, X), fed at its middle for so many rounds."""
+    """Return log(1 + heat) in each object ([Z,] Y, X), with a source in its middle, after so many iterations."""
     inside = numbers > 0
     ids, shape = numbers[inside], numbers.shape
     index = np.full(np.add(shape, 2), -1, np.int32)
@@ -98,8 +98,8 @@ def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
         same = (beside >= 0) & (ids[beside] == ids)
         rows.append(np.flatnonzero(same))
         columns.append(beside[same])
-    places = np.concatenate(rows), np.concatenate(columns)
-    spread = sparse.csr_array((np.full(len(places[0]), 3.0**-numbers.ndim), places), shape=(len(ids),) * 2)
+    positions = np.concatenate(rows), np.concatenate(columns)
+    spread = sparse.csr_array((np.full(len(positions[0]), 3.0**-numbers.ndim), positions), shape=(len(ids),) * 2)
     source: NDArray[np.float64] = np.zeros(len(ids))
     source[index[core][tuple(middles(numbers).T)]] = 1
     heat = np.zeros_like(source)
@@ -111,7 +111,7 @@ def _heat(numbers: NDArray[np.int32], rounds: int) -> NDArray[np.float64]:
 
 
 def middles(numbers: NDArray[Any]) -> NDArray[np.intp]:
-    """Return of each object ([Z,] Y, X), by its id, the pixel nearest to its centre of mass, axes (n, ndim)."""
+    """Return for each object ([Z,] Y, X), by id, its pixel nearest to its centre of mass, axes (n, ndim)."""
     found = []
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is not None:
@@ -122,7 +122,7 @@ def middles(numbers: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _next(heat: NDArray[np.float64], numbers: NDArray[Any], axis: int, step: int) -> NDArray[np.float64]:
-    """Return the heat of the next pixel along an axis; 0 where that is of another object, so that flows lead away."""
+    """Return the heat of the next pixel along an axis; 0 if that is of another object, so that flows point away."""
     here, there = (slice(None, -1), slice(1, None)) if step > 0 else (slice(1, None), slice(None, -1))
     lead = (slice(None),) * axis
     result = np.zeros_like(heat)
@@ -130,64 +130,66 @@ def _next(heat: NDArray[np.float64], numbers: NDArray[Any], axis: int, step: int
     return result
 
 
-def carried(flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int = DOUBLINGS) -> NDArray[np.float32]:
-    """Return how far each pixel of a mask is carried along a field in 2**`doublings` steps.
+def displacements(
+    flows: NDArray[np.float32], mask: NDArray[np.bool_], doublings: int = DOUBLINGS
+) -> NDArray[np.float32]:
+    """Return the displacement of each pixel of a mask after 2**`doublings` steps along a flow field.
 
     Parameters
     ----------
     flows : ndarray of float32, axes (ndim, [Z,] Y, X)
-        Pixels a step; not used outside the mask, where nothing moves.
+        In pixels for one step; not used outside the mask, where it counts as 0.
     mask : ndarray of bool, axes ([Z,] Y, X)
     doublings : int
 
     Returns
     -------
     ndarray of float32, axes (ndim, n)
-        Of the n pixels of the mask, in the order of their index.
+        Displacement, in pixels, of the n pixels of the mask, in the order of their indices.
 
     Notes
     -----
-    A way of twice as many steps is one way, and another from where it ends: so a few rounds do for hundreds of steps
-    (the "scaling and squaring" of Arsigny et al. 2006, doi:10.1007/11866565_113). A displacement only depends on the
-    field around it, never on where the array begins: parts of an image give the same as the whole.
+    A path of twice as many steps is a path followed by the path from its end, so a few iterations are enough for
+    hundreds of steps ("scaling and squaring", Arsigny et al. 2006, doi:10.1007/11866565_113). A displacement depends
+    only on the field around the pixel, not on where the array begins: a part of an image gives the same result.
     """
     start = np.argwhere(mask).T
     limits = np.reshape(mask.shape, (-1, 1)) - 1
-    padded = [n + 1 for n in mask.shape]  # what lies on the last pixel has a neighbour after it, of no weight
+    padded = [n + 1 for n in mask.shape]  # a position on the last pixel has a neighbour after it, with weight 0
     strides = np.reshape([math.prod(padded[axis + 1 :]) for axis in range(mask.ndim)], (-1, 1))
-    places = (start * strides).sum(0)
+    positions = (start * strides).sum(0)
     field = np.zeros((mask.ndim, math.prod(padded)), np.float32)
-    way = flows[:, mask].astype(np.float32)
-    way = np.clip(way, -start, limits - start, dtype=np.float32)
+    displacement = flows[:, mask].astype(np.float32)
+    displacement = np.clip(displacement, -start, limits - start, dtype=np.float32)
     for _ in range(doublings):
-        field[:, places] = way
-        whole = np.floor(way)
-        part, corner = way - whole, places + (whole.astype(np.intp) * strides).sum(0)
+        field[:, positions] = displacement
+        whole = np.floor(displacement)
+        part, corner = displacement - whole, positions + (whole.astype(np.intp) * strides).sum(0)
         for shift in itertools.product((0, 1), repeat=mask.ndim):
             weight = math.prod(p if s else 1 - p for s, p in zip(shift, part, strict=True))
-            way = way + weight * field.take(corner + int(np.dot(shift, strides[:, 0])), axis=1)
-        way = np.clip(way, -start, limits - start, dtype=np.float32)
-    return np.asarray(way, np.float32)
+            displacement = displacement + weight * field.take(corner + int(np.dot(shift, strides[:, 0])), axis=1)
+        displacement = np.clip(displacement, -start, limits - start, dtype=np.float32)
+    return np.asarray(displacement, np.float32)
 
 
-def grouped(
+def group_by_flow(
     flows: NDArray[np.float32],
     mask: NDArray[np.bool_],
     smoothing: Sequence[float] = (),
-    meeting: Sequence[float] = (),
+    sink_radius: Sequence[float] = (),
 ) -> NDArray[np.int32]:
-    """Return one id for the pixels of a mask that are carried to the same place.
+    """Return one id for the pixels of a mask whose paths along a flow field end together.
 
     Parameters
     ----------
     flows : ndarray of float32, axes (ndim, [Z,] Y, X)
-        Pixels a step.
+        In pixels for one step.
     mask : ndarray of bool, axes ([Z,] Y, X)
     smoothing : sequence of float
-        Standard deviation, along each axis, of the Gaussian that smooths the field; none if it is empty. Where a
-        network is unsure, vectors of all directions would else hold pixels up on their way.
-    meeting : sequence of float
-        How far around a place, along each axis, others belong to it; rounded. Not at all if it is empty.
+        Standard deviation, in pixels along each axis, of the Gaussian that smooths the field; empty: no smoothing.
+        Where a network is uncertain, vectors of all directions would otherwise stop paths.
+    sink_radius : sequence of float
+        Distance, in pixels along each axis, within which ends of paths belong together; rounded. Empty: 0.
 
     Returns
     -------
@@ -196,11 +198,11 @@ def grouped(
     flows = flows * mask
     if any(smoothing):
         flows = np.stack([ndimage.gaussian_filter(part, smoothing) for part in flows])
-    ends = tuple(np.argwhere(mask).T + np.floor(carried(flows, mask) + 0.5).astype(np.intp))
-    places = np.zeros(mask.shape, np.uint8)
-    places[ends] = 1
-    for axis, reach in enumerate(meeting):
-        places = ndimage.maximum_filter1d(places, 2 * round(reach) + 1, axis)
+    ends = tuple(np.argwhere(mask).T + np.floor(displacements(flows, mask) + 0.5).astype(np.intp))
+    positions = np.zeros(mask.shape, np.uint8)
+    positions[ends] = 1
+    for axis, reach in enumerate(sink_radius):
+        positions = ndimage.maximum_filter1d(positions, 2 * round(reach) + 1, axis)
     labels = np.zeros(mask.shape, np.int32)
-    labels[mask] = ndimage.label(places, np.ones((3,) * mask.ndim))[0][ends]
+    labels[mask] = ndimage.label(positions, np.ones((3,) * mask.ndim))[0][ends]
     return labels

@@ -1,4 +1,4 @@
-"""How wide objects are, measured on labels."""
+"""Diameters of objects, measured on labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def diameters(labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the diameter, in pixels, of every object: that of a disc as large as its widest section within a plane.
+    """Return the diameter, in pixels, of every object: that of a disc with the area of its largest section in a plane.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ def diameters(labels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def typical_diameter(labels: Iterable[NDArray[Any]], least: int = 1) -> float | None:
-    """Return the median diameter of all objects in some labels, in pixels; None where there are fewer than `least`.
+    """Return the median diameter, in pixels, of all objects in some labels; None if there are fewer than `least`.
 
     Parameters
     ----------
     labels : iterable of ndarray of int, axes ([Z,] Y, X)
     least : int
-        Objects that it takes to tell.
+        Smallest number of objects.
     """
     found = np.concatenate([np.zeros(0), *map(diameters, labels)])
     return float(np.median(found)) if len(found) >= max(1, least) else None

@@ -1,4 +1,4 @@
-"""Making one object of its parts: across slices, and across successive segmentations of one place."""
+"""Matches objects of two label images: in neighbouring slices, or in two segmentations of one region."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SLICE_SHARE = 0.25
-"""Two outlines in neighbouring slices are one object if their intersection over union is more than this."""
+MIN_SLICE_IOU = 0.25
+"""Intersection over union above which objects in two neighbouring slices are the same one."""
 
 _COUNTED = 2**24  # ids up to this one are counted by a table
-_PART = 2**20  # pixels that are looked at in one go
+_PART = 2**20  # pixels that are read at a time
 
 
 def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
@@ -38,9 +38,9 @@ def mostly_within(labels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]
 
 
 def best_matches(truth: NDArray[Any], labels: NDArray[Any]) -> dict[int, tuple[float, int]]:
-    """Return for each true object its largest intersection over union, and with which id; (0, 0) where there is none.
+    """Return for each true object its largest intersection over union and the id with that; (0, 0) if there is none.
 
-    More than one true object may have the same best match; over one half that cannot be.
+    Two true objects may have the same best match, but not with more than one half.
     """
     sizes_truth, sizes = (dict(zip(*np.unique(array, return_counts=True), strict=True)) for array in (truth, labels))
     best = {int(i): (0.0, 0) for i in sizes_truth if i > 0}
@@ -61,14 +61,14 @@ def match_ids(reference: NDArray[Any], labels: NDArray[Any], min_share: float = 
 
 
 class Matcher:
-    """Finds which objects of two label images are the same, from parts of the images: they need not fit in memory."""
+    """Finds which objects of two label images are the same, part by part: they need not fit in memory."""
 
     def __init__(self) -> None:
         self._shared: Counter[tuple[int, int]] = Counter()
         self._sizes: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
 
     def add(self, reference: NDArray[Any], labels: NDArray[Any]) -> None:
-        """Count a part of both images (not by a table of all ids, for a user may paint with any number)."""
+        """Add a part of both images. No array is indexed by id: a user may paint with any number."""
         first, second, counts = overlaps(reference, labels)
         for a, b, count in zip(first.tolist(), second.tolist(), counts.tolist(), strict=True):
             self._shared[a, b] += count
@@ -95,25 +95,25 @@ class Matcher:
 
 
 def numbered(labels: NDArray[Any]) -> list[int]:
-    """Return the ids (not 0) of labels that were numbered from 1, quicker than by sorting."""
+    """Return the ids (not 0) of labels that were numbered from 1; faster than sorting."""
     ids: list[int] = (np.flatnonzero(np.bincount(labels.ravel())[1:]) + 1).tolist()
     return ids
 
 
 def count_ids(labels: NDArray[Any]) -> int:
-    """Return how many different ids (not 0) there are, without sorting a large image."""
+    """Return the number of ids (not 0) without sorting a large image."""
     if not labels.size or labels.min() < 0 or labels.max() >= _COUNTED:
         return int(np.count_nonzero(np.unique(labels)))
     seen = np.zeros(int(labels.max()) + 1, bool)
     for part in _parts(labels):
         values = part.ravel()
-        seen[values[np.flatnonzero(values[1:] != values[:-1])]] = True  # a run of one id is looked up once
+        seen[values[np.flatnonzero(values[1:] != values[:-1])]] = True  # each run of one id is counted once
         seen[values[-1]] = True
     return int(np.count_nonzero(seen[1:]))
 
 
 def _parts(labels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield labels in parts that take little memory, where they lie in order."""
+    """Yield labels in small parts; by the first axis if the array is not contiguous."""
     if not labels.flags.c_contiguous:
         yield from labels
         return
@@ -123,7 +123,7 @@ def _parts(labels: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def compact(labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the labels with the ids 1, 2, ... in their order: a user may paint with the last id that there is."""
+    """Return the labels renumbered 1, 2, ... in order: a user may have painted with a very large id."""
     ids = np.unique(labels[labels > 0])
     return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0)
 
@@ -139,7 +139,7 @@ def renumber(labels: NDArray[Any], mapping: dict[int, int], first_free: int) -> 
     return np.asarray(table[labels])
 
 
-def stitch_slices(labels: NDArray[Any], min_share: float = SLICE_SHARE) -> NDArray[np.int32]:
+def stitch_slices(labels: NDArray[Any], min_share: float = MIN_SLICE_IOU) -> NDArray[np.int32]:
     """Return a volume in which an object keeps its id from slice to slice.
 
     Parameters
@@ -147,7 +147,7 @@ def stitch_slices(labels: NDArray[Any], min_share: float = SLICE_SHARE) -> NDArr
     labels : ndarray of int, axes (Z, Y, X)
         Each slice segmented on its own; ids of different slices may coincide.
     min_share : float
-        An object goes on in the next slice where the intersection over union is more than this, one to one.
+        Intersection over union above which two objects in neighbouring slices are the same, one to one.
 
     Returns
     -------

@@ -20,7 +20,7 @@ INSTANCE_OUTPUTS = ("foreground", "boundary", "distance", *FLOWS[3])
 """Maps that can be made from an instance label image, by name."""
 
 OF_WHOLE_OBJECTS = {"distance", *FLOWS[3]}
-"""Those of them that follow only from all of an object and what surrounds it."""
+"""Those of them that depend on the whole object and its surroundings."""
 
 
 def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.float16]:
@@ -64,11 +64,11 @@ def target_maps(labels: NDArray[Any], outputs: Sequence[str]) -> NDArray[np.floa
 
 
 def known_maps(labels: NDArray[Any], supervised: NDArray[np.bool_], outputs: Sequence[str]) -> NDArray[np.bool_]:
-    """Return where each target map follows from the supervised pixels alone.
+    """Return where each target map is known, given that only supervised pixels are.
 
-    Foreground and classes are known wherever a pixel is supervised. A boundary also needs the pixel's neighbours, and a
-    distance or a flow needs all of its object and what surrounds it: of an object that goes on where nobody has looked,
-    the middle is not known.
+    Foreground and classes are known at each supervised pixel. A boundary also depends on neighbouring pixels. A
+    distance or a flow depends on the whole object and its surroundings, so it is unknown for an object that continues
+    where nothing is supervised.
 
     Parameters
     ----------
@@ -100,10 +100,9 @@ def learned_maps(
 ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
     """Return the target maps of a label image, and where each is known, both with the axes (K, [Z,] Y, X).
 
-    As `target_maps` and `known_maps` say, which take the same. But with `in_slices`, of an object of a volume that is
-    known in single slices only, as somebody has painted it, the distance is that within the slice. Beside the middle of
-    the object that is too much; without it, nothing would be known of distances but that background has none, and
-    objects would fade.
+    See `target_maps` and `known_maps`. With `in_slices`, if an object of a volume is known only in single slices (a
+    user has painted it there), its distance is computed within the slice. That is too large except in the middle of the
+    object; but otherwise only the distance of the background, 0, would be known, and objects would vanish.
     """
     targets, known = target_maps(labels, outputs), known_maps(labels, supervised, outputs)
     if in_slices and labels.ndim == 3 and "distance" in outputs:
@@ -117,7 +116,7 @@ def learned_maps(
 
 
 def border_weights(labels: NDArray[Any], weight: float = 10.0, sigma: float = 5.0) -> NDArray[np.float32]:
-    """Return how much more the narrow gaps between objects count than other pixels.
+    """Return additional weights of pixels in narrow gaps between objects.
 
     ``weight * exp(-(d1 + d2)**2 / (2 * sigma**2))``, where d1 and d2 are the distances, in pixels, to the nearest and
     to the second nearest object, 0 within one (Ronneberger, Fischer and Brox 2015, equation 2).
@@ -127,15 +126,15 @@ def border_weights(labels: NDArray[Any], weight: float = 10.0, sigma: float = 5.
     labels : ndarray of int, axes ([Z,] Y, X)
         Instance ids, 0 is background.
     weight : float
-        Of the middle of a seam between two objects.
+        Weight of a pixel that touches two objects.
     sigma : float
-        How far it reaches, pixels.
+        Width of the Gaussian, in pixels.
 
     Returns
     -------
     ndarray of float32, axes ([Z,] Y, X)
     """
-    reach = int(np.ceil(4 * sigma))  # beyond, less than a thousandth is left
+    reach = int(np.ceil(4 * sigma))  # beyond that, weights are below a thousandth
     nearest = np.full((2, *labels.shape), np.inf, np.float32)
     numbers = compact(labels)
     for label, box in enumerate(ndimage.find_objects(numbers), start=1):
@@ -148,7 +147,7 @@ def border_weights(labels: NDArray[Any], weight: float = 10.0, sigma: float = 5.
 
 
 def pieces_of_classes(classes: NDArray[Any]) -> NDArray[np.int32]:
-    """Return an id for each piece of a class but 0 that hangs together by edges; axes ([Z,] Y, X), as given."""
+    """Return one id for each connected component (by edges) of a class other than 0, axes ([Z,] Y, X)."""
     from skimage.measure import label
 
     return np.asarray(label(classes, background=0, connectivity=1), np.int32)
@@ -169,9 +168,9 @@ def boundaries(labels: NDArray[Any]) -> NDArray[np.bool_]:
 def normalized_distance(labels: NDArray[Any]) -> NDArray[np.float32]:
     """Return each pixel's distance to the outline of its object, divided by the largest within that object.
 
-    Background is 0 and the innermost pixel of every object is 1, whatever its size, so that one threshold separates
-    the middles of small and large objects alike. The border of the image is not an outline: an object that is cut off
-    there goes on beyond it.
+    Background is 0 and the innermost pixel of every object is 1, whatever its size, so that one threshold
+    separates small and large objects. The border of the image is not an outline: an object that is cut off there
+    continues beyond it.
     """
     result = np.zeros(labels.shape, np.float32)
     numbers = compact(labels)

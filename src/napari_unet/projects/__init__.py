@@ -1,1 +1,1 @@
-"""A sitting on disk: what was segmented, corrected, reviewed and learned, to be taken up again."""
+"""A session on disk: what was segmented, corrected, reviewed and learned, to be continued later."""

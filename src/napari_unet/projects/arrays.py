@@ -1,4 +1,4 @@
-"""The arrays of a project: labels, prediction and provenance, each an OME-Zarr label image that others read too."""
+"""The arrays of a project: labels, prediction and provenance, each an OME-Zarr label image that other programs read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_unet.io.damage import missing_chunks
 from napari_unet.io.zarrs import create_zarr
 from napari_unet.progress import CancelToken, Progress, Stopwatch
 from napari_unet.projects.description import PROVENANCE
-from napari_unet.projects.journal import SIDE, Content, Where
+from napari_unet.projects.journal import SIDE, BlockSlices, Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -30,48 +30,48 @@ if TYPE_CHECKING:
     from napari_unet.projects.journal import Key
 
 WIDTH = 1024
-"""Most pixels across of what is copied and stored at a time: a few milliseconds of the window's time."""
+"""Width, in pixels, of the blocks that are copied and stored: copying one takes a few milliseconds."""
 
-_LARGEST_CHUNK = 2**24
-"""Most pixels of a chunk that is read, whoever wrote it."""
+_MAX_CHUNK_PIXELS = 2**24
+"""Largest number of pixels of a chunk that is read, whichever program wrote it."""
 
 _ARRAYS = ("labels", "prediction", "provenance")
 
 ATTENTION = "attention"
-"""Name of the array that is not of pixels, and may be missing: where a correction is worth most."""
+"""Name of the array that says where a correction is worth most; it has cells, not pixels, and may be missing."""
 
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A part of a plane that is to be saved.
+    """A block of a plane that is to be saved.
 
     Attributes
     ----------
     where : tuple
-        Which: time point, slice, and (Y, X).
+        Its index in (T, Z, Y, X): two numbers and two slices.
     progress : Progress
     """
 
-    where: Where
+    where: BlockSlices
     progress: Progress
     _copies: tuple[NDArray[Any], ...] = ()
     _taken: threading.Event = field(default_factory=threading.Event)
 
     def take(self, labels: NDArray[Any], corrections: Corrections) -> None:
-        """Copy it, in the thread in which labels (T, Z, Y, X) and corrections are changed."""
+        """Copy it from labels (T, Z, Y, X) and corrections, in the thread that changes them."""
         arrays = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
         self._copies = tuple(np.array(array[self.where]) for array in arrays)
         self._taken.set()
 
     def wait(self, cancel: CancelToken) -> tuple[NDArray[Any], ...]:
-        """Return copies (Y, X) of labels, prediction, seen and reviewed, once they are taken."""
+        """Wait for `take`, and return its copies (Y, X) of labels, prediction, seen and reviewed."""
         while not self._taken.wait(0.1):
             cancel.check()
         return self._copies
 
 
 class Tally:
-    """What is in the blocks of a sitting: how many pixels of the user's, and a hash by which to know it again.
+    """Counts of the user's pixels in the arrays of a project, and a hash of all of their content.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Tally:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, labels: NDArray[Any], prediction: NDArray[Any], reviewed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Take in the next block (Y, X), in the order of `write_steps`; return which pixels are corrected."""
+        """Add the next block (Y, X), in the order of `write_steps`; return which of its pixels are corrected."""
         corrected = np.asarray(labels != prediction)
         self.corrected += int(np.count_nonzero(corrected))
         self.reviewed += int(np.count_nonzero(reviewed))
@@ -94,23 +94,23 @@ class Tally:
 
     @property
     def digest(self) -> str:
-        """A hash of all so far: of labels, whatever their type, and of which are corrected and reviewed."""
+        """Hash of all blocks so far: of the labels, whatever their dtype, and of which are corrected and reviewed."""
         return self._hash.hexdigest()
 
 
 @dataclass(slots=True)
 class Written:
-    """What was written: stored chunks of each array, what is in them, and digests of blocks with a person's work."""
+    """What was written: numbers of chunks, counts of pixels, and digests of journal blocks with the user's work."""
 
-    parts: dict[str, int]
+    chunks: dict[str, int]
     tally: Tally = field(default_factory=Tally)
-    own: dict[Key, bytes] = field(default_factory=dict)
+    user_blocks: dict[Key, bytes] = field(default_factory=dict)
 
 
 def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: CancelToken) -> Tally:
-    """Return what is in labels (T, Z, Y, X) now; it only looks, so that it may run while the user goes on painting."""
+    """Count what is in labels (T, Z, Y, X) now; they are only read, so it may run while the user paints."""
     result = Tally()
-    for where in _places(image):
+    for where in _blocks(image):
         cancel.check()
         result.add(labels[where], corrections.prediction[where], corrections.reviewed[where])
     return result
@@ -119,9 +119,9 @@ def tally(image: Image, labels: NDArray[Any], corrections: Corrections, cancel: 
 def write_steps(
     folder: Path, image: Image, dtype: np.dtype[Any], cancel: CancelToken, *, empty: bool = False
 ) -> Generator[Block, None, Written]:
-    """Write the arrays of an image into a folder; each block that is yielded has to be taken.
+    """Write the arrays of a project into a folder; `Block.take` has to be called on each block that is yielded.
 
-    `empty`: nothing is in them yet.
+    With `empty` they are written without any content.
     """
     letters = _letters(image)
     shape = tuple(image.size(letter) for letter in letters)
@@ -133,14 +133,14 @@ def write_steps(
         )
         for name, kind in kinds.items()
     }
-    written, watch, places = Written({}), Stopwatch(), [] if empty else list(_places(image))
-    for done, where in enumerate(places):
-        block = Block(where, Progress(done, len(places), watch.seconds, "parts"))
+    written, watch, blocks = Written({}), Stopwatch(), [] if empty else list(_blocks(image))
+    for done, where in enumerate(blocks):
+        block = Block(where, Progress(done, len(blocks), watch.seconds, "parts"))
         yield block
         labels, prediction, seen, reviewed = block.wait(cancel)
         corrected = written.tally.add(labels, prediction, reviewed)
         if corrected.any() or reviewed.any():
-            written.own |= _own_blocks(where, Content(labels, prediction, seen, reviewed))
+            written.user_blocks |= _user_blocks(where, Content(labels, prediction, seen, reviewed))
         codes = sum(
             mask * np.uint8(PROVENANCE[name])
             for name, mask in (("predicted", seen), ("corrected", corrected), ("reviewed", reviewed))
@@ -149,7 +149,7 @@ def write_steps(
         for name, values in zip(_ARRAYS, (labels, prediction, codes), strict=True):
             if np.any(values):
                 arrays[name][index] = values
-    written.parts = {name: int(array.nchunks_initialized) for name, array in arrays.items()}
+    written.chunks = {name: int(array.nchunks_initialized) for name, array in arrays.items()}
     return written
 
 
@@ -161,9 +161,9 @@ def read_arrays(
     cancel: CancelToken,
     tell: Callable[[Progress], object],
 ) -> NDArray[Any]:
-    """Return the labels in a folder, in the order of the image's axes, and fill in what is known of them.
+    """Return the labels in a folder, axes as `Image.label_axes`, and fill in `corrections`.
 
-    They lie in memory or, where that is short, in a temporary file.
+    The array is in memory or, if it is large, in a temporary file (`io.spill`).
 
     Raises
     ------
@@ -174,8 +174,8 @@ def read_arrays(
     shape = tuple(image.size(letter) for letter in letters)
     stored = {name: _opened(folder, name, shape, parts.get(name, 0)) for name in _ARRAYS}
     labels = spill.zeros(image.label_shape, stored["labels"].dtype)
-    view, watch, places = image.canonical_labels(labels), Stopwatch(), list(_places(image))
-    for done, where in enumerate(places):
+    view, watch, blocks = image.canonical_labels(labels), Stopwatch(), list(_blocks(image))
+    for done, where in enumerate(blocks):
         cancel.check()
         values = {name: _read(folder, name, array, _index(where, letters)) for name, array in stored.items()}
         if values["prediction"].min() < 0:
@@ -188,12 +188,12 @@ def read_arrays(
         ):
             if part.any():
                 target[where] = part
-        tell(Progress(done + 1, len(places), watch.seconds, "parts"))
+        tell(Progress(done + 1, len(blocks), watch.seconds, "parts"))
     return labels
 
 
 def write_attention(folder: Path, known: NDArray[np.float16]) -> int:
-    """Write what `Attention.known` says into a folder; return how many chunks that are."""
+    """Write the array that `Attention.known` returns into a folder; return its number of chunks."""
     by_frame = np.moveaxis(known, 0, 1)
     chunks = (1, len(known), 1, *(min(WIDTH, n) for n in known.shape[-2:]))
     path = folder / f"{ATTENTION}.zarr"
@@ -203,19 +203,19 @@ def write_attention(folder: Path, known: NDArray[np.float16]) -> int:
 
 
 def read_attention(folder: Path, shape: tuple[int, ...], parts: int) -> NDArray[np.float16]:
-    """Return what was written, if it has that shape.
+    """Return the array that `write_attention` wrote.
 
     Raises
     ------
     FileFormatError
-        If it is missing, incomplete, damaged, or not of this image.
+        If it is missing, incomplete, damaged, or of another shape.
     """
     array = _opened(folder, ATTENTION, (shape[1], shape[0], *shape[2:]), parts)
     return np.moveaxis(_read(folder, ATTENTION, array, (...,)), 1, 0)
 
 
 def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
-    """Return one of the arrays, checked before anything of it is read."""
+    """Open one of the arrays, and check it before its pixels are read."""
     import zarr
 
     path = folder / f"{name}.zarr"
@@ -231,7 +231,7 @@ def _opened(folder: Path, name: str, shape: tuple[int, ...], parts: int) -> Any:
                 f"{path} is not of this image: it has the shape {array.shape} and the type {array.dtype}; it must have "
                 f"the shape {shape} and {numbers}."
             )
-        if math.prod(array.chunks) > _LARGEST_CHUNK:
+        if math.prod(array.chunks) > _MAX_CHUNK_PIXELS:
             raise FileFormatError(f"{path} is not as this program writes it: its chunks are too large.")
         there = int(array.nchunks) - missing_chunks(array)
     except UNetError:
@@ -256,30 +256,30 @@ def _letters(image: Image) -> str:
     return "".join(letter for letter in "TZYX" if letter in image.axes)
 
 
-def _places(image: Image) -> Iterator[Where]:
+def _blocks(image: Image) -> Iterator[BlockSlices]:
     depth, *plane = image.space
     across = [[slice(a, min(a + WIDTH, n)) for a in range(0, n, WIDTH)] for n in plane]
     yield from itertools.product(range(image.n_frames), range(depth), *across)
 
 
-def _own_blocks(where: Where, content: Content) -> dict[Key, bytes]:
-    """Return the digests of those blocks of a part of a plane in which something is a person's."""
+def _user_blocks(where: BlockSlices, content: Content) -> dict[Key, bytes]:
+    """Return the digests of those journal blocks, within a block of a plane, that hold work of the user."""
     found = {}
     t, z, y, x = where
     for row in range(y.start // SIDE, -(-y.stop // SIDE)):
         for column in range(x.start // SIDE, -(-x.stop // SIDE)):
             top, left = row * SIDE - y.start, column * SIDE - x.start
             block = content.part(slice(top, top + SIDE), slice(left, left + SIDE))
-            if block.own:
+            if block.by_user:
                 found[t, z, row, column] = block.digest()
     return found
 
 
-def _index(where: Where, letters: str) -> tuple[Any, ...]:
+def _index(where: BlockSlices, letters: str) -> tuple[Any, ...]:
     return tuple(part for letter, part in zip("TZYX", where, strict=True) if letter in letters)
 
 
 def _wide_enough(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a type for labels that are of this one now: napari's user may make it a larger one meanwhile."""
+    """Return the dtype to store labels of this dtype in: in napari they may get a larger one while they are saved."""
     small = dtype.kind in "bui" and (dtype.itemsize < 4 or dtype == np.int32)
     return np.dtype(np.int32 if small else np.int64)

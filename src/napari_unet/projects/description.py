@@ -1,4 +1,4 @@
-"""`project.json`: what a project folder holds, in names that others can read too."""
+"""`project.json`: the description of a project, which other programs can read too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
+from napari_unet.io.renamed import Key, up_to_date
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +20,30 @@ SUFFIX = ".unetproj"
 
 FILE = "project.json"
 FORMAT: Final = "napari-unet-project"
-VERSION = 1
-PROVENANCE = {"predicted": 1, "corrected": 2, "reviewed": 4}
-"""What the numbers in `provenance.zarr` are the sums of; 0: the program has not looked there yet."""
+VERSION = 2
+_VERDICT: dict[str, str] = {}
+"""Fields of `learning.gate.Verdict`, which has one in each model: old name -> new name; those within others first."""
 
-_MOST_BYTES = 16 * 2**20
+RENAMED = (
+    Key(2, "image.glimpse", "sampled_sha256"),
+    Key(2, "image.newest", "modified_ns"),
+    Key(2, "image.size", "size_bytes"),
+    Key(2, "image.files", "n_files"),
+    Key(2, "parts", "chunks"),
+    Key(2, "continued_by", "first_journal"),
+    Key(2, "zero", "zero_is_background"),
+    *(Key(2, f"{model}.verdict.{old}", new) for model in ("models.*", "waiting") for old, new in _VERDICT.items()),
+)
+"""Names in `project.json`, and in the heads of a journal's records, that earlier versions of the format do not have."""
+
+PROVENANCE = {"predicted": 1, "corrected": 2, "reviewed": 4}
+"""The numbers in `provenance.zarr` are sums of these; 0: not segmented yet."""
+
+_MAX_BYTES = 16 * 2**20
 
 
 class _Part(BaseModel):
-    """Of a newer program there may be more in it than is known here."""
+    """A part of the description; keys that a newer version of the program has added are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -44,41 +61,41 @@ class PixelSizes(_Part):
 
 
 class ImageReference(_Part):
-    """Where the image is, and what it was.
+    """Where the image is, and how to tell whether it has changed.
 
     Attributes
     ----------
     path : str
-        From the project's folder, or absolute where there is no such way.
+        Relative to the project's folder, or absolute if it is on another drive.
     absolute : str, optional
-        Where it is if only the project was moved. None: the pixels lie in the project.
-    newest, size, files : int
-        What the file system told of it, as in `io.fingerprint`.
-    glimpse : str
-        SHA-256 of a few places of its pixels: a copy of a file has another time, but the same pixels.
+        Its absolute path, for a project that was moved alone. None: the pixels are in the project.
+    modified_ns, size_bytes, n_files : int
+        See `io.fingerprint.Fingerprint`.
+    sampled_sha256 : str
+        SHA-256 of a few windows of its pixels (`images.sampled_sha256`), which a copy of the file has too.
     file_channel : int, optional
-        Channel of the file that was worked on; None: all of the file.
+        The channel of the file that was opened as the image; None: all channels.
     axes : str
-        One letter for each axis of what was worked on.
+        One letter for each axis of the image.
     shape : tuple of int
-        In the order of `axes`.
+        Axes as `axes`.
     pixel_size : PixelSizes, optional
     name : str
         For people.
     diameter : float, optional
-        Of the objects, pixels, as somebody said.
+        Typical diameter of the objects, in pixels, as the user said.
     found_diameter : float, optional
-        The same, as it was found on the image.
+        The same, as a model found it (`inference.diameter`).
     found_against : float, optional
-        The diameter that the model which found it is used to.
+        `ModelInfo.image_diameter` of that model.
     """
 
     path: str = Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
     absolute: str | None = Field(None, min_length=1, max_length=8192, pattern=r"^[^\x00]+$")
-    newest: int
-    size: Count
-    files: Count
-    glimpse: str = Field(max_length=64)
+    modified_ns: int
+    size_bytes: Count
+    n_files: Count
+    sampled_sha256: str = Field(max_length=64)
     file_channel: Count | None = None
     axes: str = Field(pattern=r"^[TCZYX]{2,5}$")
     shape: tuple[Annotated[int, Field(gt=0, lt=2**48)], ...]
@@ -103,9 +120,9 @@ class ModelReference(_Part):
     file : str, optional
         Name of its file.
     verdict : dict, optional
-        What is known of it beside the one before: see `learning.gate.Verdict`.
+        How it compares with the one before it: see `learning.gate.Verdict`.
     before : int, optional
-        Index, among the models of the project, of the one that was in use before it.
+        Index, in `Description.models`, of the model that was in use before it.
     """
 
     name: str = Field(min_length=1, max_length=120)
@@ -117,7 +134,7 @@ class ModelReference(_Part):
 
 
 class Counts(_Part):
-    """Pixels, to be read by people; the program counts anew."""
+    """Numbers of pixels, for people who read the file; the program counts them itself."""
 
     corrected: Count = 0
     reviewed: Count = 0
@@ -134,32 +151,32 @@ class Description(_Part):
     program : str
         Version of the program that saved it.
     saved : str
-        When, ISO 8601.
+        Date and time, ISO 8601.
     image : ImageReference
     channel : int, optional
-        The channel that is segmented, where what was worked on has several; None: not chosen.
+        The channel that is segmented, if the image has several; None: not chosen.
     task : {"instances", "semantic"}
-        Whether labels are objects, or classes.
+        Whether labels are ids of objects, or classes.
     zero_is_background : bool
-        Whether class 0 says that there is nothing, or that a pixel is not labelled.
+        Whether class 0 is the background, or means that a pixel is not labelled.
     last_id : int
-        Objects were numbered up to here.
+        Largest id that an object has had.
     state : str
-        Name of the folder in which arrays and weights lie.
-    parts : dict
-        How many chunks of each array are stored: fewer would be taken for empty ones.
+        Name of the folder with the arrays and models.
+    chunks : dict
+        How many chunks of each array are stored: chunks that are missing would be read as zeros.
     provenance : dict
-        What the numbers in `provenance.zarr` are the sums of.
+        Meaning of the numbers in `provenance.zarr`, which are sums of these.
     counts : Counts
     models : tuple of ModelReference
-        All that were in use since one was chosen, the first of them first.
+        All that were in use, in that order.
     current : int
-        Place of the one in use.
+        Index of the one in use.
     waiting : ModelReference, optional
-        One of which the user has not decided yet whether it is used.
-    continued_by : int, optional
-        Number of the first journal that goes on from this state (`projects.journal`), which lies beside the project.
-        None: nothing goes on from it.
+        A learned model that the user has neither accepted nor rejected yet.
+    first_journal : int, optional
+        Number of the first journal (`projects.journal`), beside the project, that continues this state. None: there
+        is none.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -172,17 +189,17 @@ class Description(_Part):
     zero_is_background: bool = True
     last_id: int = Field(0, ge=0, lt=2**31)
     state: str = Field(pattern=r"^state-\d{1,9}$")
-    parts: dict[str, Count]
+    chunks: dict[str, Count]
     provenance: dict[str, int] = PROVENANCE
     counts: Counts = Counts()
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
     waiting: ModelReference | None = None
-    continued_by: Count | None = None
+    first_journal: Count | None = None
 
 
-class Noted(_Part):
-    """What a journal notes of models and settings: the same names as in `Description`."""
+class JournalModels(_Part):
+    """Models and settings as a journal records them: fields of `Description`."""
 
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
@@ -192,7 +209,7 @@ class Noted(_Part):
 
 class _Head(_Part):
     format: str = ""
-    version: int = 0
+    version: int = Field(1, ge=1)
 
 
 def is_project(path: Path) -> bool:
@@ -206,7 +223,7 @@ def read_description(folder: Path) -> Description:
     Raises
     ------
     FileFormatError
-        If there is none, or it cannot be used.
+        If there is none, it is damaged, or it was saved by a newer version of this program.
     """
     file = folder / FILE
     if not os.path.isdir(folder):  # unlike Path.is_dir, False for a name that no folder can have
@@ -215,7 +232,7 @@ def read_description(folder: Path) -> Description:
     try:
         if not file.is_file():
             raise FileFormatError(f"{folder} is not a project: there is no {FILE} in it.")
-        if file.stat().st_size > _MOST_BYTES:
+        if file.stat().st_size > _MAX_BYTES:
             raise FileFormatError(f"{file} is not that of a project: it is too large.")
         text = file.read_bytes()
     except OSError as error:
@@ -229,6 +246,8 @@ def read_description(folder: Path) -> Description:
                 f"{folder.name} was saved by a newer version of this program (format {head.version}; this one reads "
                 f"up to {VERSION}). Update napari-unet-interactive to open it."
             )
+        if head.version < VERSION:
+            return Description.model_validate(up_to_date(from_json(text), head.version, RENAMED) | {"version": VERSION})
         return Description.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -237,7 +256,7 @@ def read_description(folder: Path) -> Description:
 
 
 def write_description(folder: Path, description: Description) -> None:
-    """Write `project.json` in one step: whoever reads finds the old one or the new one, whole.
+    """Replace `project.json` in one step: readers find the old or the new one, never a part of it.
 
     Raises
     ------

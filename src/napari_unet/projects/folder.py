@@ -1,4 +1,4 @@
-"""The folder of a project: each state has a folder of its own, of which `project.json` names the present one."""
+"""The folder of a project. Each saved state is a subfolder; `project.json` names the current one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STATE = re.compile(r"state-\d{1,9}")
-_MARK = "unfinished"
-_AT_ONCE = 8  # files are flushed: file systems do several in about the time of one
+_UNFINISHED = "unfinished"  # a file in the folder of a state that is not complete
+_FLUSH_THREADS = 8  # flushing several files takes a file system about as long as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class State:
     Attributes
     ----------
     base : Path
-        The folder that `project.json` is written into, when all else is there.
+        The folder that `project.json` is written into, last.
     folder : Path
         Of the state.
     image : Path
-        Where a copy of the image may be written.
+        Path for a copy of the image, if one is needed.
     """
 
     base: Path
@@ -42,33 +42,33 @@ class State:
     image: Path
 
     def flush(self) -> None:
-        """Have all of it on the disk, so that no loss of power can leave a description without what it describes."""
-        (self.folder / _MARK).unlink()  # raises if somebody has removed the folder meanwhile, and it was made anew
+        """Flush all files to the disk, so that after a loss of power no description lacks what it describes."""
+        (self.folder / _UNFINISHED).unlink()  # raises an error if the folder was removed and made anew meanwhile
         tops = (self.folder, self.image)
         files = [os.path.join(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_FLUSH_THREADS) as pool:
             list(pool.map(_flush, files))
 
 
 @contextmanager
 def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
-    """Make room for a new state of a project; when it is complete, what it replaces is removed.
+    """Make the folder of a new state of a project; on leaving the context, the states before are removed.
 
     Parameters
     ----------
     folder : Path
-        Absolute. A new project gets this name only when it is complete.
+        Absolute path. A new project gets this name when it is complete.
     overwrite : bool
-        Whether a project that is there may get a new state.
+        Whether a project of that name may be replaced.
 
     Raises
     ------
     FileFormatError
-        If there is something else, or the system does not let it be written; all is then as it was before.
+        If the name is taken, or the folder cannot be written; everything is then as before.
     """
     there, made = _checked(folder, overwrite=overwrite), False
     base = folder if there else folder.with_name(f"{folder.name}.partial")
-    told = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
+    message = f"{folder} could not be saved: {{}}." + (" What was saved before is as it was." if there else "")
     try:
         if not there:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -78,14 +78,14 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
         number = 1 + max((int(re.sub(r"\D", "", name)) for name in _own(base)), default=0)
         state = State(base, base / f"state-{number}", base / f"image-{number}.zarr")
         state.folder.mkdir()
-        (state.folder / _MARK).touch()
+        (state.folder / _UNFINISHED).touch()
         yield state
         if not there:
             os.replace(base, folder)
     except FileNotFoundError as error:
-        raise FileFormatError(told.format("the folder disappeared meanwhile")) from error
+        raise FileFormatError(message.format("the folder disappeared meanwhile")) from error
     except OSError as error:
-        raise FileFormatError(told.format(reason(error))) from error
+        raise FileFormatError(message.format(reason(error))) from error
     finally:
         if made:
             _removed(base)
@@ -93,7 +93,7 @@ def new_state(folder: Path, *, overwrite: bool) -> Iterator[State]:
 
 
 def _make_room(base: Path) -> None:
-    """Remove what an earlier attempt has left, and nothing else."""
+    """Remove what an interrupted attempt has left, and nothing else."""
     if os.path.lexists(base):
         ours = base.is_dir() and not base.is_symlink() and all(_is_own(name) for name in os.listdir(base))
         if not ours:
@@ -107,7 +107,7 @@ def _flush(name: str) -> None:
 
 
 def _checked(folder: Path, *, overwrite: bool) -> bool:
-    """Return whether there is a project already; raise `FileFormatError` if none can be saved there."""
+    """Return whether there is a project already; raise `FileFormatError` if it may not be replaced."""
     if folder.suffix.lower() != SUFFIX:
         raise FileFormatError(f"The name {folder.name!r} must end in {SUFFIX}; for example {folder.stem + SUFFIX!r}.")
     if not os.path.lexists(folder):
@@ -120,17 +120,17 @@ def _checked(folder: Path, *, overwrite: bool) -> bool:
 
 
 def _own(folder: Path) -> list[str]:
-    """Return the names in a folder that only projects give."""
+    """Return the names in a folder that are those of states and copies of images."""
     return [name for name in os.listdir(folder) if _STATE.fullmatch(name) or COPY.fullmatch(name)]
 
 
 def _is_own(name: str) -> bool:
-    """Whether a name is one that a folder of a project has when it is not yet complete."""
+    """Return whether a name may occur in the folder of a project that is not complete yet."""
     return bool(_STATE.fullmatch(name) or COPY.fullmatch(name)) or name == FILE or name.startswith(f"{FILE}.")
 
 
 def _tidy(folder: Path) -> None:
-    """Remove states and copies of images that are no longer in use: those before, and those never completed."""
+    """Remove states and copies of images that are not in use: earlier ones, and those never completed."""
     with suppress(OSError, FileFormatError):
         said = read_description(folder)
         for name in _own(folder):

@@ -1,4 +1,4 @@
-"""The image of a project: a file that stays where it is, or, where there is none, a copy of the pixels."""
+"""The image of a project: the path of its file or, if its pixels are in no file, a copy of them."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ COPY = re.compile(r"image-\d{1,9}\.zarr")
 """Name of a copy in the folder of a project; its axes are in the order T, C, Z, Y, X."""
 
 _WINDOW = 512
-"""Most pixels across of a place that is looked at to tell whether two images are the same."""
+"""Most pixels across of the windows that are hashed to tell whether two images are the same."""
 
 
 def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Path | None = None) -> ImageReference:
-    """Return what is noted of an image; where no file has its pixels, they are copied.
+    """Return the reference to an image, whose pixels are copied if they are in no file.
 
     Parameters
     ----------
     image : Image
     source : Path, optional
-        The file that it was read from. It is believed only if it still has the same pixels: whoever has changed the
-        layer in napari has corrected something else.
+        The file that it was read from. It is used only if it still has the same pixels: the data of a layer can be
+        changed in napari.
     folder : Path
-        Where the project will be.
+        Of the project.
     copy : Path
-        What is written, if need be: it will be in that folder.
+        Path in that folder where a copy is written, if one is needed.
     ready : Path, optional
-        Such a copy that was made before, by `copy_pixels`; it is moved there.
+        A copy that `copy_pixels` has made before; it is moved to `copy`.
 
     Raises
     ------
     FileFormatError
         If the pixels cannot be read or written.
     """
-    seen = glimpse(image)
-    found = _found_in(image, seen, source, folder)
+    sampled = sampled_sha256(image)
+    found = _found_in(image, sampled, source, folder)
     if found is None:
         if ready is not None and ready.is_dir():
             os.replace(ready, copy)
         else:
             copy_pixels(image, copy)
-        path, absolute, channel, mark = copy.name, None, None, Fingerprint.of(copy)
+        path, absolute, channel, fingerprint = copy.name, None, None, Fingerprint.of(copy)
     else:
         source, channel = found
-        mark = Fingerprint.of(source)
-        path, absolute = _way(source, folder), None if folder.resolve() in source.parents else str(source)
+        fingerprint = Fingerprint.of(source)
+        path, absolute = _relative(source, folder), None if folder.resolve() in source.parents else str(source)
     size = image.pixel_size
     return ImageReference(
         path=path,
         absolute=absolute,
-        newest=mark.newest,
-        size=mark.size,
-        files=mark.files,
-        glimpse=seen,
+        modified_ns=fingerprint.modified_ns,
+        size_bytes=fingerprint.size_bytes,
+        n_files=fingerprint.n_files,
+        sampled_sha256=sampled,
         file_channel=channel,
         axes=image.axes,
         shape=tuple(int(n) for n in image.data.shape),
@@ -81,14 +81,14 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
 
 
 def copy_pixels(image: Image, copy: Path) -> None:
-    """Write the pixels of an image, as they lie in a project where no file has them."""
+    """Write the pixels of an image to a folder as they are stored in a project."""
     data, letters = in_order(image.data, image.axes)
     dtype = image.data.dtype
     write_zarr(copy, data, letters, image.pixel_size, dtype, name=image.name, placement=image.placement)
 
 
 def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Image, Path | None, str]:
-    """Return the image of a project, its file (None: it is `given` without one), and what the user should know of it.
+    """Return the image of a project, its file (None: `given` is an array), and a note for the user, mostly empty.
 
     Parameters
     ----------
@@ -96,20 +96,20 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
     folder : Path
         Of the project.
     given : path or array-like, optional
-        Another place of the image, or its pixels in the order of the axes that the project says.
+        Another path of the image, or its pixels, axes as in `reference`.
 
     Raises
     ------
     ImageMissingError
-        If it is not there.
+        If it is not where it was.
     FileFormatError, ImageError
-        If it cannot be read, or is another one.
+        If it cannot be read, or is another image.
     """
-    path, mark = None, None
+    path, fingerprint = None, None
     if given is None or isinstance(given, str | os.PathLike):
-        path = _place(reference, folder) if given is None else Path(given).resolve()
+        path = _find(reference, folder) if given is None else Path(given).resolve()
         data, damage, placement = _pixels(path, reference, given)
-        name, mark = path.name, Fingerprint.of(path)
+        name, fingerprint = path.name, Fingerprint.of(path)
     else:
         data, damage, name = (given.data, given.damage, given.name) if isinstance(given, Image) else (given, None, "It")
         data = data if hasattr(data, "shape") else np.asarray(data)
@@ -132,23 +132,23 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
         source=None if isinstance(data, np.ndarray) else path,
         placement=placement,
     )
-    same = mark is not None and (mark.newest, mark.size, mark.files) == (
-        reference.newest,
-        reference.size,
-        reference.files,
+    unchanged = fingerprint is not None and (fingerprint.modified_ns, fingerprint.size_bytes, fingerprint.n_files) == (
+        reference.modified_ns,
+        reference.size_bytes,
+        reference.n_files,
     )
-    if same or glimpse(image) == reference.glimpse:
+    if unchanged or sampled_sha256(image) == reference.sampled_sha256:
         return image, path, ""
     return image, path, f"{name} has changed since {folder.name} was saved: look whether the labels still fit."
 
 
-def _place(reference: ImageReference, folder: Path) -> Path:
-    """Return where the image is: beside the project as before, or where it was when only the project was moved."""
-    places = [folder / reference.path, *([Path(reference.absolute)] if reference.absolute else [])]
-    for place in places:
-        if os.path.exists(place):
-            return place.resolve()
-    last = os.path.normpath(places[-1])
+def _find(reference: ImageReference, folder: Path) -> Path:
+    """Return the path of the image: by its relative path, else by its absolute path if only the project was moved."""
+    candidates = [folder / reference.path, *([Path(reference.absolute)] if reference.absolute else [])]
+    for candidate in candidates:
+        if os.path.exists(candidate):
+            return candidate.resolve()
+    last = os.path.normpath(candidates[-1])
     raise ImageMissingError(
         f"The image of {folder.name} is not there any more: {last}. Put it back, or say where it is now (in Python: "
         "Project.open(path, image=...)).",
@@ -157,7 +157,7 @@ def _place(reference: ImageReference, folder: Path) -> Path:
 
 
 def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, object, Placement | None]:
-    """Return the pixels that were worked on, in the order of their axes, what tells of damage, and where they lie."""
+    """Return the pixels of the image, its `Image.damage`, and its placement."""
     image = read_image(path, tolerant=True)
     if given is None and COPY.fullmatch(reference.path):
         if image.data.ndim != len(reference.axes):
@@ -170,31 +170,31 @@ def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, 
     return _channel(image, reference.file_channel), image.damage, image.placement
 
 
-def _found_in(image: Image, seen: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
-    """Return the file that holds the pixels of an image, and which of its channels they are (None: all of it)."""
+def _found_in(image: Image, sampled: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
+    """Return the file that has the pixels of an image, and which of its channels they are (None: all)."""
     if source is None:
         return None
     source = source.resolve()
     if any(parent.suffix.lower() == SUFFIX and parent != folder.resolve() for parent in source.parents):
-        return None  # in another project, which may go its own ways
+        return None  # in another project, which may change or be removed
     try:
         stored = read_image(source, tolerant=True)
         if source.parent == folder.resolve() and COPY.fullmatch(source.name):
-            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, seen)
+            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, sampled)
             return (source, None) if fits else None
-        if _same(stored.data, image, seen):
+        if _same(stored.data, image, sampled):
             return source, None
         for channel in range(stored.n_channels if "C" in stored.axes else 0):
-            if _same(_channel(stored, channel), image, seen):
+            if _same(_channel(stored, channel), image, sampled):
                 return source, channel
-    except (UNetError, OSError, ValueError):  # of a kind that is not read here, or gone
+    except (UNetError, OSError, ValueError):  # of a format that is not read here, or gone
         return None
     return None
 
 
-def _same(data: Any, image: Image, seen: str) -> bool:
-    """Whether some pixels are those of an image, as far as a few places tell."""
-    return tuple(data.shape) == tuple(image.data.shape) and glimpse(Image(data, image.axes)) == seen
+def _same(data: Any, image: Image, sampled: str) -> bool:
+    """Return whether some pixels are those of an image, as far as `sampled_sha256` tells."""
+    return tuple(data.shape) == tuple(image.data.shape) and sampled_sha256(Image(data, image.axes)) == sampled
 
 
 def _channel(image: Image, channel: int) -> Any:
@@ -202,21 +202,21 @@ def _channel(image: Image, channel: int) -> Any:
 
 
 def _from_copy(data: Any, axes: str) -> Any:
-    """Return the pixels of a copy with their axes in the order that they had."""
+    """Return the pixels of a copy, which has the axes T, C, Z, Y, X, with the axes of the image."""
     letters = [letter for letter in CANONICAL if letter in axes]
     return data.transpose([letters.index(letter) for letter in axes])
 
 
-def _way(source: Path, folder: Path) -> str:
-    """Return the way from a project to a file, so that both can be moved together."""
+def _relative(source: Path, folder: Path) -> str:
+    """Return the path of a file relative to the project, so that both can be moved together."""
     try:
         return Path(os.path.relpath(source, folder.resolve())).as_posix()
     except ValueError:  # on another drive
         return str(source)
 
 
-def glimpse(image: Image) -> str:
-    """Return a hash of the middle of the first, the middle and the last plane."""
+def sampled_sha256(image: Image) -> str:
+    """Return a SHA-256 of the middle of the first, the middle and the last plane: quick, also for a large image."""
     digest = hashlib.sha256()
     for frame, z in _planes(image):
         y, x = (slice(max(0, (n - _WINDOW) // 2), (n + _WINDOW) // 2) for n in image.space[1:])

@@ -1,7 +1,7 @@
-"""A journal of what has changed since a state was written: records that are appended, and played back on opening.
+"""A journal of what has changed since a state was saved: records are appended to a file, and read on opening.
 
-A record holds a block of labels and of what is known of them, as they were at that time, or the models. Of a block the
-last record counts. A record that was cut off, and all after it, is ignored: so much was written before the end.
+A record holds either a block of labels and corrections, as they were when it was written, or the list of models. The
+last record of a block counts. A record that is incomplete, because the program was killed, ends the journal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io import spill
+from napari_unet.io.renamed import up_to_date
+from napari_unet.projects.description import RENAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,28 +35,29 @@ if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Corrections
 
 SIDE = 512
-"""Pixels across of a block: it is copied in about a millisecond."""
+"""Width and height of a block in pixels: copying one takes about a millisecond."""
 
 MODELS = "models"
-"""Folder, beside the journals, of the models that are named in them."""
+"""Folder, beside the journals, with the model files that they name."""
 
-MIN_FREE = 2**27
-"""Bytes that have to be free on the disk: a journal must not be what fills it."""
+MIN_FREE_BYTES = 2**27
+"""Bytes that have to stay free on the disk: a journal must not fill it."""
 
 _HEADER = struct.Struct("<4sIQ16s")
-_MAGIC = b"UNJ1"
+_MAGIC = b"UNJ2"
+_MAGICS = {b"UNJ1": 1, _MAGIC: 2}  # version of the format by the first bytes of a record
 _MAX_HEAD = 2**24
 _NAME = re.compile(r"journal-(\d{1,9})\.bin")
 
 Key = tuple[int, int, int, int]
-"""A block: time point, slice, and its row and column among the blocks of the plane."""
+"""Time point and slice of a block, and its row and column in the grid of blocks of that plane."""
 
-Where = tuple[int, int, slice, slice]
-"""A part of a plane: time point, slice, and (Y, X)."""
+BlockSlices = tuple[int, int, slice, slice]
+"""Index of a block in an array (T, Z, Y, X)."""
 
 
 def blocks_of(shape: tuple[int, ...], frames: slice, z: slice, y: slice, x: slice) -> Iterator[Key]:
-    """Yield the blocks that a part of labels of that shape (T, Z, Y, X) lies in."""
+    """Yield the blocks that a region touches of labels of that shape (T, Z, Y, X)."""
     rows, columns = (
         range(max(0, part.start) // SIDE, -(-min(part.stop, n) // SIDE))
         for part, n in zip((y, x), shape[2:], strict=True)
@@ -66,15 +69,15 @@ def blocks_of(shape: tuple[int, ...], frames: slice, z: slice, y: slice, x: slic
                     yield t, d, row, column
 
 
-def where(key: Key) -> Where:
-    """Return what of labels (T, Z, Y, X) a block is; at the end of a plane it is smaller."""
+def block_slices(key: Key) -> BlockSlices:
+    """Return the index of a block in labels (T, Z, Y, X); at the border of a plane it holds less than `SIDE` pixels."""
     t, z, row, column = key
     return t, z, slice(row * SIDE, (row + 1) * SIDE), slice(column * SIDE, (column + 1) * SIDE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """Copies of a block: labels and prediction, and where it is seen and reviewed, axes (Y, X)."""
+    """A block (Y, X), copied: labels, prediction, and which pixels are seen and reviewed (see `Corrections`)."""
 
     labels: NDArray[Any]
     prediction: NDArray[np.int32]
@@ -85,20 +88,20 @@ class Content:
     def of(cls, key: Key, labels: NDArray[Any], corrections: Corrections) -> Content:
         """Copy a block of labels (T, Z, Y, X)."""
         arrays = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
-        part = where(key)
+        part = block_slices(key)
         return cls(*(np.array(array[part]) for array in arrays))
 
     def part(self, y: slice, x: slice) -> Content:
-        """Return a part of it, a view."""
+        """Return a view of a part of it."""
         return Content(self.labels[y, x], self.prediction[y, x], self.seen[y, x], self.reviewed[y, x])
 
     @property
-    def own(self) -> bool:
-        """Whether something in it is a person's."""
+    def by_user(self) -> bool:
+        """Whether it holds work of the user: corrected or reviewed pixels."""
         return bool(self.reviewed.any() or (self.labels != self.prediction).any())
 
     def packed(self) -> tuple[str, bytes]:
-        """Return the type of the labels, and all of it as bytes, which compress well."""
+        """Return the dtype of the stored labels, and the whole block as bytes that compress well."""
         small = self.labels.dtype.kind in "bui" and (self.labels.dtype.itemsize < 4 or self.labels.dtype == np.int32)
         kind = "<i4" if small else "<i8"
         labels = self.labels.astype(kind)
@@ -108,7 +111,7 @@ class Content:
 
     @classmethod
     def unpacked(cls, kind: str, data: bytes, shape: tuple[int, int]) -> Content:
-        """Return what was packed; see `packed`."""
+        """Return the block that `packed` returned as bytes."""
         n = shape[0] * shape[1]
         offset = 0
 
@@ -131,7 +134,7 @@ class Content:
         return cls(labels, prediction, seen, reviewed)
 
     def digest(self) -> bytes:
-        """Return a hash by which to know it again."""
+        """Return a hash of its content, which does not depend on the dtype of the labels."""
         found = hashlib.blake2b(digest_size=16)
         for part in (self.labels, self.prediction, self.seen, self.reviewed):
             found.update(np.ascontiguousarray(part, "<i8" if part is self.labels else part.dtype).data)
@@ -139,14 +142,14 @@ class Content:
 
 
 class Journal:
-    """A file to which records are appended; it is made with the first.
+    """A file to which records are appended; it is created with the first one.
 
     Parameters
     ----------
     folder : Path
-        Of the copy that it belongs to.
+        Of the recovery copy that it belongs to.
     number : int
-        Journals are played back in this order.
+        Of the journal; journals are read in this order.
 
     Attributes
     ----------
@@ -159,15 +162,21 @@ class Journal:
         self._file: BufferedRandom | None = None
 
     def append(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Append a record, whole or not at all.
+        """Append a record; on failure nothing is appended.
+
+        Parameters
+        ----------
+        head : dict
+            JSON values.
+        body : bytes
 
         Raises
         ------
         OSError, FileFormatError
-            If the system does not let it be written, or the disk is about to be full.
+            If it cannot be written, or the disk is almost full.
         """
         text = json.dumps(head, separators=(",", ":")).encode()
-        if shutil.disk_usage(self._folder).free < MIN_FREE + len(body):
+        if shutil.disk_usage(self._folder).free < MIN_FREE_BYTES + len(body):
             raise FileFormatError("the disk is full")
         if self._file is None:
             self._file = (self._folder / f"journal-{self.number}.bin").open("w+b")
@@ -177,40 +186,42 @@ class Journal:
             self._file.write(record)
             self._file.flush()
         except OSError:
-            with suppress(OSError):  # what comes after a part of a record could not be read
+            with suppress(OSError):  # records after an incomplete one could not be read
                 self._file.truncate(self.size)
                 self._file.seek(self.size)
             raise
         self.size += len(record)
 
     def append_block(self, key: Key, content: Content, about: dict[str, Any]) -> None:
-        """Append a block; `about` is noted with it. For errors see `append`."""
+        """Append a block, with `about` added to the head of its record; for errors see `append`."""
         kind, data = content.packed()
         head = {"block": key, "shape": content.labels.shape, "dtype": kind, **about}
         self.append(head, zlib.compress(data, 1))
 
     def sync(self) -> None:
-        """Have all of it on the disk."""
+        """Flush it to the disk."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Take no more."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 @dataclass(slots=True)
-class Played:
-    """What the journals of a copy say.
+class JournalContent:
+    """What the journals of a recovery copy hold.
 
     Attributes
     ----------
     blocks : dict
-        Where the last record of each block is: file, offset and length of the body, and head.
+        For each block its last record: file, offset and length of the body, and head.
     state : dict
-        The last that was noted of models and settings; empty: nothing.
+        The last list of models, as in `description.JournalModels`; empty: there is none.
+    about : dict
+        Head of the last record of a block: settings of the corrections.
     """
 
     blocks: dict[Key, tuple[Path, int, int, dict[str, Any]]] = field(default_factory=dict)
@@ -218,16 +229,16 @@ class Played:
     about: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, labels: NDArray[Any], corrections: Corrections) -> None:
-        """Write all blocks into labels (T, Z, Y, X), which are wide enough (see `widened`), and what is known of them.
+        """Write all blocks into corrections and labels (T, Z, Y, X); for the dtype of these see `widened`.
 
         Raises
         ------
         FileFormatError
-            If they are of another image.
+            If they do not fit the image.
         """
         targets = (labels, corrections.prediction, corrections.seen, corrections.reviewed)
         for key, (path, offset, length, head) in self.blocks.items():
-            part = where(key)
+            part = block_slices(key)
             shape = tuple(head["shape"])
             if any(n >= size for n, size in zip(key[:2], labels.shape, strict=False)) or labels[part].shape != shape:
                 raise FileFormatError(f"{path} is not of this image.")
@@ -239,10 +250,10 @@ class Played:
             ):
                 target[part] = values
         corrections.last_id = max(corrections.last_id, int(self.about.get("last_id", 0)))
-        corrections.zero_is_background = bool(self.about.get("zero", corrections.zero_is_background))
+        corrections.zero_is_background = bool(self.about.get("zero_is_background", corrections.zero_is_background))
 
     def widened(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Return labels of a type that the blocks fit into."""
+        """Return labels with a dtype that holds those of all blocks: the same array, or an int64 copy."""
         if labels.dtype.itemsize >= 8 or all(head["dtype"] == "<i4" for *_, head in self.blocks.values()):
             return labels
         wide = spill.zeros(labels.shape, np.int64)
@@ -250,23 +261,23 @@ class Played:
         return wide
 
 
-def play(folder: Path, first: int) -> Played:
-    """Return what the journals in a folder say, from that number on."""
-    played = Played()
+def read_journals(folder: Path, first: int) -> JournalContent:
+    """Return the content of the journals in a folder whose number is `first` or larger."""
+    content = JournalContent()
     for number, path in journals(folder):
         if number >= first:
             for head, offset, length in _records(path):
                 if "block" in head:
                     t, z, row, column = head["block"]
-                    played.blocks[t, z, row, column] = path, offset, length, head
-                    played.about = head
+                    content.blocks[t, z, row, column] = path, offset, length, head
+                    content.about = head
                 else:
-                    played.state = head
-    return played
+                    content.state = head
+    return content
 
 
 def journals(folder: Path) -> list[tuple[int, Path]]:
-    """Return the journals in a folder with their numbers, in that order."""
+    """Return number and path of the journals in a folder, in the order of the numbers."""
     found = []
     with suppress(OSError):
         for path in folder.iterdir():
@@ -277,7 +288,7 @@ def journals(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _records(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
-    """Yield the head of each whole record, and where its body is: offset and length."""
+    """Yield the head of each complete record, and offset and length of its body."""
     with suppress(OSError), path.open("rb") as file:
         total = os.fstat(file.fileno()).st_size
         while True:
@@ -286,12 +297,12 @@ def _records(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
                 return
             magic, n_text, n_body, checksum = _HEADER.unpack(start)
             offset = file.tell() + n_text
-            if magic != _MAGIC or n_text > _MAX_HEAD or offset + n_body > total:
+            if magic not in _MAGICS or n_text > _MAX_HEAD or offset + n_body > total:
                 return
             text, body = file.read(n_text), file.read(n_body)
             if _checksum(text, body) != checksum:
                 return
-            yield json.loads(text), offset, n_body
+            yield up_to_date(json.loads(text), _MAGICS[magic], RENAMED), offset, n_body
 
 
 def _checksum(text: bytes, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The models of a project: those that come with the program by name, all others as files of their own."""
+"""The models of a project: shipped models are stored by name, all others as files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_unet.errors import FileFormatError, ModelFileError
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
 from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.models.parking import linked
+from napari_unet.models.offload import linked
 from napari_unet.models.store import list_models
 from napari_unet.projects.description import ModelReference
 
@@ -25,25 +25,25 @@ _VERDICT = TypeAdapter(Verdict)
 
 
 def write_model(generation: Generation, folder: Path, number: int) -> ModelReference:
-    """Write a model into a folder, unless it comes with the program, and return what is noted of it.
+    """Write a model into a folder, unless it comes with the program, and return the reference to it.
 
     Raises
     ------
     ModelFileError
         If it cannot be written.
     """
-    name, mark = generation.info.name, generation.sha256()
+    name, sha256 = generation.info.name, generation.sha256()
     shipped = _shipped(name)
-    comes_along = shipped is not None and shipped.info == generation.info and shipped.sha256() == mark
+    comes_along = shipped is not None and shipped.info == generation.info and shipped.sha256() == sha256
     file = None if comes_along else f"model-{number}.safetensors"
     if file is not None:
         _write(generation, folder / file)
     verdict = None if generation.verdict is None else _VERDICT.dump_python(generation.verdict, mode="json")
-    return ModelReference(name=name, sha256=mark, shipped=comes_along, file=file, verdict=verdict)
+    return ModelReference(name=name, sha256=sha256, shipped=comes_along, file=file, verdict=verdict)
 
 
 def write_models(generations: Sequence[Generation], folder: Path) -> tuple[ModelReference, ...]:
-    """Write models into a folder, and return what is noted of them; see `write_model` for errors."""
+    """Write models into a folder, and return the references to them; see `write_model` for errors."""
     index = {generation: number for number, generation in enumerate(generations)}
     return tuple(
         write_model(one, folder, number).model_copy(update={"before": index.get(one.before) if one.before else None})
@@ -52,7 +52,7 @@ def write_models(generations: Sequence[Generation], folder: Path) -> tuple[Model
 
 
 def read_models(references: Sequence[ModelReference], folder: Path) -> tuple[list[Generation], tuple[str, ...]]:
-    """Return the models of a project, and what the user should know of them; see `read_model` for errors."""
+    """Return the models of a project, and notes for the user; see `read_model` for errors."""
     read = [read_model(one, folder) for one in references]
     generations = [generation for generation, _ in read]
     for generation, reference in zip(generations, references, strict=True):
@@ -62,7 +62,7 @@ def read_models(references: Sequence[ModelReference], folder: Path) -> tuple[lis
 
 
 def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str]:
-    """Return a model of a project, and what the user should know of it.
+    """Return a model of a project, and a note for the user, which is mostly empty.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str
 
 
 def _write(generation: Generation, path: Path) -> None:
-    """Write the weights of a model into a file; where they lie in one already, that gets another name."""
+    """Write a model file; if the model is in a file already, that gets a second name."""
     if generation.file is not None and not path.exists():
-        with suppress(OSError):  # it was removed, or cannot be read: they may be in memory still
+        with suppress(OSError):  # it was removed, or cannot be read: the model may be in memory still
             linked(generation.file, path)
             return
     save_model_file(generation.model, path)

@@ -1,15 +1,12 @@
-"""A sitting that can be saved and taken up again."""
+"""A project: what a user did with one image, which can be saved and opened again."""
 
 from __future__ import annotations
 
 import datetime
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from napari_unet._version import __version__
 from napari_unet.corrections.corrections import Corrections
@@ -21,12 +18,13 @@ from napari_unet.io.atomic import Protected
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.history import Generation
 from napari_unet.progress import CancelToken, drive
-from napari_unet.projects.arrays import ATTENTION, read_arrays, read_attention, tally, write_attention, write_steps
-from napari_unet.projects.description import FILE, Counts, Description, Noted, read_description, write_description
+from napari_unet.projects.arrays import ATTENTION, read_attention, tally, write_attention, write_steps
+from napari_unet.projects.description import FILE, Counts, Description, write_description
+from napari_unet.projects.digest import StateDigest, digest_of
 from napari_unet.projects.folder import new_state
-from napari_unet.projects.images import load, refer
-from napari_unet.projects.journal import MODELS, play
-from napari_unet.projects.models import read_models, write_models
+from napari_unet.projects.images import refer
+from napari_unet.projects.models import write_models
+from napari_unet.projects.opening import read_state
 
 if TYPE_CHECKING:
     import os
@@ -39,49 +37,33 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
     from napari_unet.projects.arrays import Block, Tally
-    from napari_unet.projects.journal import Key, Played
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """By what the state of a sitting is known again.
-
-    Attributes
-    ----------
-    digest : str
-        A hash of all that a person would miss: labels, what is corrected and reviewed, models, and settings.
-    own : bool
-        Whether something of it is a person's: corrected, reviewed, or learned.
-    """
-
-    digest: str
-    own: bool
+    from napari_unet.projects.journal import Key
 
 
 class Project:
-    """An image, its labels, what is known of every pixel of them, and the models that were used.
+    """An image, its labels, which of them are predicted, corrected or reviewed, and the models that were used.
 
     Parameters
     ----------
     image : Image
-        As it was segmented. It is not stored: where it lies is, and how to tell if it has changed. Only pixels that no
-        file has are copied.
+        As it was segmented. A project stores the path of its file, and how to tell whether that has changed; the pixels
+        are copied only if they are in no file.
     labels : ndarray of int
-        Axes as `image.label_axes`: the image's own without the channels.
+        Axes as `image.label_axes`: those of the image without the channels.
     corrections : Corrections, optional
         Of these labels. None: the labels are a prediction in which nothing was corrected or reviewed.
     models : sequence of Generation or Model
-        All that were in use, the first of them first.
+        All that were in use, in that order.
     current : int, optional
-        Place among them of the one in use; None: the last.
+        Index of the one in use; None: the last.
     waiting : Generation, optional
-        One of which the user has not decided yet.
+        A learned model that the user has neither accepted nor rejected yet.
     channel : int, optional
         The channel that is segmented, where the image has several; None: not chosen.
     image_path : path, optional
-        The file that the image was read from; None: what the image says itself.
+        The file that the image was read from; None: `image.source`.
     attention : Attention, optional
-        Where a correction is worth most; not changed while it is saved. None: not known.
+        Where a correction is worth most; it must not change while it is saved. None: not known.
 
     Attributes
     ----------
@@ -90,33 +72,48 @@ class Project:
     generations : list of Generation
         The models, each with its verdict.
     image_channel : int or None
-        Which channel of that file the image is; None: all of it.
+        Which channel of that file the image is; None: all of them.
     path : Path or None
-        The folder that it was opened from or saved to.
-    saved_mark : Mark or None
-        Of what was saved last: painting may have gone on meanwhile.
+        The folder that it was opened from or saved to last.
+    saved_digest : StateDigest or None
+        Of what was saved last; the user may have painted meanwhile.
     saved_blocks : dict
-        Digests of the blocks with a person's work, as they were saved last.
+        Digests of the blocks with the user's work, as they were saved last.
     journal : int or None
-        Number of the journal that goes on from what is saved; None: there is none.
+        Number of the journal that continues what is saved; None: there is none.
     notes : tuple of str
-        What its user should know, found on opening: the image has changed, or a model.
+        Sentences for the user, found on opening: that the image has changed, or a model.
 
     Notes
     -----
-    A project is a folder, ``NAME.unetproj``. Its ``project.json`` describes it and names the folder of the present
-    state, ``state-N``, in which lie, as OME-Zarr label images with the axes of the image in the order T, Z, Y, X:
+    A project is a folder, ``NAME.unetproj``. Its file ``project.json`` describes it and names the folder of its state,
+    ``state-N``. That holds OME-Zarr label images with the axes of the image, in the order T, Z, Y, X:
 
-    - ``labels.zarr``: the labels, ids of objects or classes, corrections included;
-    - ``prediction.zarr``: what the program painted where the user has not corrected it since;
-    - ``provenance.zarr``: for each pixel 0 (unseen: not segmented yet), or the sum of 1 (predicted), 2 (corrected) and
-      4 (reviewed). That a pixel is corrected also follows from the two arrays above, which is what counts on opening.
+    - ``labels.zarr``: the labels (ids of objects, or classes), corrections included;
+    - ``prediction.zarr``: the labels that the program predicted, without corrections;
+    - ``provenance.zarr``: for each pixel 0 (not segmented yet), or the sum of 1 (predicted), 2 (corrected) and
+      4 (reviewed). Whether a pixel is corrected also follows from the other two arrays, which count on opening.
 
-    There may be ``attention.zarr`` too: for cells of 32 x 32 pixels, what the program was unsure about.
+    There may be ``attention.zarr`` too: the uncertainty of the prediction in cells of 32 x 32 pixels.
 
-    Beside them are the weights of all models that do not come with the program. Saving writes a new state and then
-    replaces ``project.json``, in one step: whenever it is interrupted, the project is as it was before, or as it is
-    after. Keys of ``project.json`` that are not known are ignored.
+    Beside them are the model files of all models that do not come with the program. Saving writes a new state and then
+    replaces ``project.json``, which is one step for the file system: if saving is interrupted, the project is as it was
+    before. Unknown keys in ``project.json`` are ignored.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from napari_unet import Project
+    >>> from napari_unet.axes import Image
+    >>> image = Image(np.zeros((64, 64), np.uint8), "YX", name="cells")
+    >>> labels = np.zeros((64, 64), np.int32)
+    >>> project = Project(image, labels)
+    >>> project.labels[10:20, 10:20] = 1  # a correction: the program has not painted this object
+    >>> path = project.save(Path(tempfile.mkdtemp()) / "cells.unetproj")
+    >>> int(Project.open(path).supervised.sum())  # the object, and a ring around it
+    184
     """
 
     def __init__(
@@ -145,7 +142,7 @@ class Project:
         self.image_path = image.source if image_path is None else Path(image_path)
         self.image_channel: int | None = None
         self.path: Path | None = None
-        self.saved_mark: Mark | None = None
+        self.saved_digest: StateDigest | None = None
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
         self.notes: tuple[str, ...] = ()
@@ -154,14 +151,14 @@ class Project:
 
     @property
     def model(self) -> Model | None:
-        """The model in use; None: there was none."""
+        """The model in use; None: there is none."""
         return self.generations[self.current].model if self.generations else None
 
     @property
     def provenance(self) -> NDArray[np.uint8]:
-        """Where every label comes from, axes as `labels`: see `corrections.Provenance`; where several hold, the last.
+        """`corrections.Provenance` of every pixel, uint8, axes as `labels`.
 
-        0 unseen, 1 predicted, 2 corrected, 3 reviewed; a pixel that is reviewed and corrected is 2.
+        0 not segmented yet, 1 predicted, 2 corrected, 3 reviewed; a pixel that is corrected and reviewed is 2.
         """
         result = spill.zeros(self.image.label_shape, np.uint8)
         labels, view = self._canonical, self.image.canonical_labels(result)
@@ -171,7 +168,7 @@ class Project:
 
     @property
     def supervised(self) -> NDArray[np.bool_]:
-        """The pixels that are learned from, axes as `labels`: what `finetune` takes under that name."""
+        """The pixels to learn from, axes as `labels`; an argument of `finetune`."""
         result = spill.zeros(self.image.label_shape, bool)
         self.corrections.update(self._canonical)
         view = self.image.canonical_labels(result)
@@ -179,29 +176,31 @@ class Project:
             view[plane] = self.corrections.supervised(self._canonical, plane)
         return result
 
-    def material(self) -> list[AnnotatedCrop]:
-        """Return copies of what there is to learn from, as `learning.corrected.learning_steps` takes it.
+    def annotated_crops(self) -> list[AnnotatedCrop]:
+        """Return the annotated crops to learn from, copied, for `learning.interactive.learning_steps`.
 
         Raises
         ------
         ImageError, ModelMismatchError
-            If image and model do not fit together.
+            If the image does not suit the model.
         """
         if self.model is None:
             return []
         self.corrections.update(self._canonical)
         return annotated_crops(self.image, self._canonical, self.corrections, self.model, self.channel)
 
-    def mark(self, cancel: CancelToken | None = None) -> Mark:
-        """Return by what its state is known again; it only looks, also while the labels are changed elsewhere."""
-        return self._mark(tally(self.image, self._canonical, self.corrections, cancel or CancelToken()))
+    def state_digest(self, cancel: CancelToken | None = None) -> StateDigest:
+        """Return a digest of its state. Labels are only read: they may be changed in another thread meanwhile."""
+        return self._digest(tally(self.image, self._canonical, self.corrections, cancel or CancelToken()))
 
-    def _mark(self, found: Tally) -> Mark:
-        models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
-        settings = (self.corrections.instances, self.corrections.zero_is_background, self.channel, self.image.diameter)
-        said = (found.digest, [one.sha256() for one in models], self.current, self.waiting is None, *settings)
-        own = bool(found.corrected or found.reviewed) or len(models) > 1 or any(one.learned for one in models)
-        return Mark(hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest(), own)
+    def _digest(self, found: Tally) -> StateDigest:
+        kind = (self.corrections.instances, self.corrections.zero_is_background)
+        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter)
+        return digest_of(found, self._all_models, settings)
+
+    @property
+    def _all_models(self) -> list[Generation]:
+        return [*self.generations, *([] if self.waiting is None else [self.waiting])]
 
     @property
     def _canonical(self) -> NDArray[Any]:
@@ -217,18 +216,18 @@ class Project:
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
     ) -> Path:
-        """Save it; what was saved there before stays as it is until all of the new state is written.
+        """Save it. What was saved there before stays until all of the new state is written.
 
         Parameters
         ----------
         path : path, optional
-            A folder that ends in .unetproj; None: where it was opened from or saved to last.
+            Name of the folder, which must end in ``.unetproj``; None: where it was opened from or saved to last.
         overwrite : bool
             Whether another project of that name may be replaced.
         progress : callable, optional
-            Is told how far it has come.
+            Called with a `Progress` again and again.
         cancel : CancelToken, optional
-            Stops it; what was saved before stays.
+            Stops it.
 
         Returns
         -------
@@ -238,7 +237,7 @@ class Project:
         Raises
         ------
         FileFormatError
-            If it cannot be saved there: another project or other things are there, the disk is full, no permission.
+            If it cannot be saved there: the name is taken, the disk is full, or permissions are missing.
         ModelFileError
             If a model cannot be written.
         Cancelled
@@ -261,13 +260,13 @@ class Project:
         empty: bool = False,
         pixels: Path | None = None,
     ) -> Generator[Block, None, Path]:
-        """Save it, in a thread other than that in which the labels are changed; see `save`.
+        """Save it from a worker thread, while the labels may change in another one; for arguments see `save`.
 
-        Each block that is yielded has to be taken (`Block.take`) in the thread in which they are. What is saved is
-        consistent within a block, at most 1024 x 1024 pixels of a plane: of a stroke that is painted meanwhile across
-        two of them, one part may be saved and the other not. Ids of objects must not be changed all over meanwhile.
+        `Block.take` has to be called on each block that is yielded, in the thread that changes the labels. A block,
+        at most 1024 x 1024 pixels of a plane, is saved as it is at that time: of a stroke that is painted across two
+        blocks meanwhile, one part may be saved and the other not. Objects must not be renumbered meanwhile.
 
-        `empty`: nothing of the labels is saved: they are to come by a journal. `pixels`: see `ready` of `images.refer`.
+        With `empty` no labels are saved, because a journal will hold them. For `pixels` see `ready` of `images.refer`.
         """
         if path is None and self.path is None:
             raise FileFormatError("Say where to save: a folder that ends in .unetproj.")
@@ -275,15 +274,14 @@ class Project:
         cancel = cancel or CancelToken()
         if self.image_path is not None:
             Protected([self.image_path]).check(folder, around=False)  # a project may hold its image
-        models = [*self.generations, *([] if self.waiting is None else [self.waiting])]
         with new_state(folder, overwrite=overwrite or folder == self.path) as state:
             reference = refer(self.image, self.image_path, folder, state.image, pixels)
             cancel.check()
             dtype = np.dtype(self.labels.dtype)
             written = yield from write_steps(state.folder, self.image, dtype, cancel, empty=empty)
             if self.attention is not None and self.attention.anything:
-                written.parts[ATTENTION] = write_attention(state.folder, self.attention.known())
-            references = write_models(models, state.folder)
+                written.chunks[ATTENTION] = write_attention(state.folder, self.attention.known())
+            references = write_models(self._all_models, state.folder)
             description = Description(
                 program=__version__,
                 saved=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -293,7 +291,7 @@ class Project:
                 zero_is_background=self.corrections.zero_is_background,
                 last_id=self.corrections.last_id,
                 state=state.folder.name,
-                parts=written.parts,
+                chunks=written.chunks,
                 counts=Counts(
                     corrected=written.tally.corrected,
                     reviewed=written.tally.reviewed,
@@ -302,12 +300,12 @@ class Project:
                 models=references[: len(self.generations)],
                 current=self.current,
                 waiting=references[-1] if self.waiting is not None else None,
-                continued_by=self.journal,
+                first_journal=self.journal,
             )
             cancel.check()
             state.flush()
             write_description(state.base, description)
-        self.path, self.saved_mark, self.saved_blocks = folder, self._mark(written.tally), written.own
+        self.path, self.saved_digest, self.saved_blocks = folder, self._digest(written.tally), written.user_blocks
         return folder
 
     @classmethod
@@ -319,33 +317,33 @@ class Project:
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
     ) -> Project:
-        """Open what was saved.
+        """Open a project that was saved.
 
         Parameters
         ----------
         path : path
             The folder, or the ``project.json`` in it.
         image : path or array-like, optional
-            Where the image is now, or its pixels, in the order of the axes that the project says. None: where it was.
+            Where the image is now, or its pixels, axes as they were saved (`Image.axes`). None: where it was.
         progress : callable, optional
-            Is told how far it has come.
+            Called with a `Progress` again and again.
         cancel : CancelToken, optional
             Stops it.
 
         Returns
         -------
         Project
-            Labels, and what is known of them, are copies, in temporary files where they would take too much of the
-            memory; the image is read on demand. `notes` says what is not as it was.
+            Its arrays are copies, in temporary files if they are large; the image is read lazily. `notes` says what has
+            changed.
 
         Raises
         ------
         ImageMissingError
             If the image is not where it was.
         ImageError
-            If it is another, of another shape.
+            If it has another shape.
         FileFormatError
-            If there is no project, or it is incomplete, damaged, or of a newer version of this program.
+            If there is no project, or it is incomplete, damaged, or saved by a newer version of this program.
         ModelFileError
             If a model is damaged.
         Cancelled
@@ -353,65 +351,33 @@ class Project:
         """
         folder = Path(path).absolute()
         folder = folder.parent if folder.name == FILE else folder
-        cancel, tell = cancel or CancelToken(), progress or (lambda _: None)
-        said = read_description(folder)
-        state = folder / said.state
-        try:
-            found, image_path, note = load(said.image, folder, image)
-            shape = (found.n_frames, *found.space)
-            corrections = Corrections(shape, instances=said.task == "instances")
-            corrections.zero_is_background, corrections.last_id = said.zero_is_background, said.last_id
-            labels = read_arrays(state, found, corrections, said.parts, cancel, tell)
-            if said.continued_by is not None:
-                played = play(folder.parent, said.continued_by)
-                labels = played.widened(labels)
-                played.apply(found.canonical_labels(labels), corrections)
-                said, models_at = _with_models(said, played, folder.parent, state)
-            else:
-                models_at = state
-            references = (*said.models, *([said.waiting] if said.waiting else []))
-            models, told = read_models(references, models_at)
-        except UNetError:
-            if read_description(folder).state != said.state:
-                raise FileFormatError(f"{folder.name} was saved anew while it was opened. Open it again.") from None
-            raise
-        except OSError as error:
-            raise FileFormatError(f"{folder} cannot be read: {error.strerror or error}.") from error
-        corrections.update(found.canonical_labels(labels))
+        found = read_state(folder, image, cancel or CancelToken(), progress or (lambda _: None))
+        said = found.description
         project = cls(
-            found,
-            labels,
-            corrections,
-            models[: len(said.models)],
+            found.image,
+            found.labels,
+            found.corrections,
+            found.generations[: len(said.models)],
             current=min(said.current, max(0, len(said.models) - 1)),
-            waiting=models[-1] if said.waiting else None,
+            waiting=found.generations[-1] if said.waiting else None,
             channel=said.channel,
-            image_path=image_path,
+            image_path=found.image_path,
         )
-        if ATTENTION in said.parts:
+        notes = found.notes
+        if ATTENTION in said.chunks:
+            shape = found.corrections.shape
             try:
-                known = read_attention(state, Attention.layout(corrections.shape), said.parts[ATTENTION])
-                project.attention = Attention.restored(corrections.shape, known, project.model or project)
+                known = read_attention(folder / said.state, Attention.layout(shape), said.chunks[ATTENTION])
+                project.attention = Attention.restored(shape, known, project.model or project)
             except UNetError:  # it can be found anew
-                note = f"{note} Segment before Where next: what is noted of that is damaged.".strip()
-        project.path, project.image_channel = folder, said.image.file_channel if image_path else None
-        project.notes = tuple(dict.fromkeys(filter(None, (note, *told))))
+                notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
+        project.path, project.image_channel = folder, said.image.file_channel if found.image_path else None
+        project.notes = tuple(dict.fromkeys(filter(None, notes)))
         return project
 
 
-def _with_models(said: Description, played: Played, folder: Path, state: Path) -> tuple[Description, Path]:
-    """Return a description with the models as a journal notes them, and the folder in which they lie."""
-    if not played.state:
-        return said, state
-    try:
-        noted = Noted.model_validate(played.state)
-    except ValidationError as error:
-        raise FileFormatError(f"A journal in {folder} is damaged: {error.errors()[0]['msg']}.") from error
-    return said.model_copy(update={name: getattr(noted, name) for name in Noted.model_fields}), folder / MODELS
-
-
 def _all_predicted(image: Image, labels: NDArray[Any]) -> Corrections:
-    """Return what is known of labels that nobody has corrected."""
+    """Return the corrections of labels that were predicted, and that nobody has corrected."""
     corrections = Corrections((image.n_frames, *image.space))
     view = image.canonical_labels(labels)
     for plane in corrections.planes():

@@ -1,7 +1,8 @@
-"""Copies of sittings that nobody has saved yet: where they lie, in whose hands they are, and which were left behind.
+"""Recovery copies of sessions that are not saved: where they are, which program owns them, and which were left behind.
 
-Each has a folder of its own in `recovery_folder`, with the project, a file that is locked while its program lives, and
-a note of where the sitting was saved before. What a kill leaves behind is a copy that nobody has locked.
+Each has a folder of its own in `recovery_folder`, with the project, a lock file that is locked as long as its program
+runs, and a note of where the session was saved before. A copy that is not locked was left behind by a program that was
+killed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from napari_unet.io.atomic import reason, remove
 from napari_unet.io.lock import Lock
 from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
-from napari_unet.projects.images import COPY, copy_pixels, glimpse
+from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
 from napari_unet.projects.journal import Journal, journals
 from napari_unet.projects.project import Project
 
@@ -37,25 +38,26 @@ if TYPE_CHECKING:
     from napari_unet.projects.arrays import Block
     from napari_unet.projects.journal import Content, Key
 
-MOST = 5
-"""So many copies that were left behind are kept in any case, the newest."""
+MIN_KEPT = 5
+"""Number of copies that were left behind, the newest ones, that are kept whatever their age."""
 
-DAYS = 30
-"""So long all of them are kept; the window tells so."""
+DAYS_KEPT = 30
+"""Days for which all copies that were left behind are kept. The window tells the user both numbers."""
 
-LARGEST = 2 * 2**30
-"""Bytes: no copies are made of a sitting whose labels, or pixels that no file has, are larger."""
+MAX_COPIED_BYTES = 2 * 2**30
+"""No copies are made of a session whose labels, or pixels that are in no file, have more bytes."""
 
-ROOM = 2**30
-"""Bytes that have to be free on the disk: a copy must not be what fills it."""
+MIN_FREE_BYTES = 2**30
+"""Bytes that have to be free on the disk: a copy must not fill it."""
 
-_LONGEST = 120  # bytes of a name: systems allow 255, and some take more than one for a letter
-_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "sitting.json", ".gone", "pixels.zarr"
+_MAX_NAME_BYTES = 120  # systems allow 255 bytes, and a letter may take several
+_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "session.json", ".gone", "pixels.zarr"
+_NOTE_BEFORE = "sitting.json"  # as earlier versions of the program called it
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
 
 
 class _Note(BaseModel):
-    """Where a sitting was saved before, and what was there then."""
+    """Where a session was saved before, and which of its states was there then."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -64,15 +66,15 @@ class _Note(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """A copy whose program is gone.
+class LeftBehind:
+    """A copy whose program has ended without removing it.
 
     Attributes
     ----------
     path : Path
-        Its project, which `Copy.claim` takes.
+        Of its project folder; an argument of `Copy.claim`.
     when : datetime
-        When it was made, local time.
+        When it was last written, local time.
     """
 
     path: Path
@@ -85,29 +87,29 @@ class Left:
 
 
 class Copy:
-    """The copy of a sitting, in the hands of this program; see `begin` and `claim`.
+    """A recovery copy that this program owns (has locked); made by `begin` or `claim`.
 
     Attributes
     ----------
     path : Path
-        Its project.
-    mark : str
-        Digest of the state that it holds; empty: none yet.
+        Of its project folder.
+    digest : str
+        Digest of the state that it holds; empty: it holds none yet.
     blocks : dict
-        Digests of the blocks with a person's work, in that state.
+        Digests of the blocks with the user's work, in that state.
     journal : int
-        Number of the first journal that goes on from that state.
+        Number of the first journal that continues that state.
     """
 
     def __init__(self, path: Path, lock: Lock) -> None:
-        self.path, self.mark, self._lock = path, "", lock
+        self.path, self.digest, self._lock = path, "", lock
         self.blocks: dict[Key, bytes] = {}
         self.journal = 0
-        self._glimpse = ""  # of the pixels in `_PIXELS`
+        self._sampled = ""  # of the pixels in `_PIXELS`
 
     @property
     def folder(self) -> Path:
-        """Where the project lies, and the journals beside it."""
+        """Folder of the project, and of the journals beside it."""
         return self.path.parent
 
     @property
@@ -116,30 +118,30 @@ class Copy:
         return (self.path / FILE).is_file()
 
     def next_journal(self) -> int:
-        """Return the number of a journal that there is none of yet."""
+        """Return a number that no journal has yet."""
         return 1 + max((number for number, _ in journals(self.folder)), default=0)
 
     def prepare(self, project: Project) -> Copy:
-        """Copy the pixels of an image that no file has, which may take a while, before there is a state to write."""
+        """Copy the pixels of an image that is in no file, before there is a state to save: this may take long."""
         copy_pixels(project.image, self.folder / _PIXELS)
-        self._glimpse = glimpse(project.image)
+        self._sampled = sampled_sha256(project.image)
         return self
 
     @classmethod
     def begin(cls, name: str, saved_as: Path | None) -> Copy:
-        """Make room for the copy of a sitting.
+        """Create the folder of a recovery copy, and lock it.
 
         Parameters
         ----------
         name : str
-            For people.
+            Of the session, for people.
         saved_as : Path, optional
-            Where it was saved before, which is never touched.
+            Where the session was saved before; nothing is written there.
 
         Raises
         ------
         FileFormatError
-            If the system does not let it be written.
+            If it cannot be written.
         """
         base = recovery_folder()
         start = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-"
@@ -147,7 +149,7 @@ class Copy:
             base.mkdir(parents=True, exist_ok=True)
             while True:
                 folder = Path(tempfile.mkdtemp(prefix=start, dir=base))
-                with suppress(FileNotFoundError):  # another program, which looks around just now, took it for rubbish
+                with suppress(FileNotFoundError):  # another program, in `left_behind`, has removed it
                     lock = Lock.acquire(folder / _LOCK)
                     if lock is not None:
                         break
@@ -160,7 +162,7 @@ class Copy:
 
     @classmethod
     def claim(cls, path: Path) -> Copy | None:
-        """Take a copy that was left behind into the hands of this program; None: another has it, or it is gone."""
+        """Lock a copy that was left behind; None: another program has locked it, or it is gone."""
         with suppress(OSError):
             lock = Lock.acquire(path.parent / _LOCK)
             if lock is not None:
@@ -168,16 +170,18 @@ class Copy:
         return None
 
     def save_steps(self, project: Project, cancel: CancelToken, *, empty: bool = False) -> Generator[Block, None, None]:
-        """Have it hold the present state of a sitting, all or nothing; see `Project.save_steps`."""
-        if shutil.disk_usage(self.folder).free < ROOM:
-            raise FileFormatError(f"The disk of {recovery_folder()} has less than {ROOM / 2**30:.0f} GB free.")
+        """Save the current state of a session into it; see `Project.save_steps`."""
+        if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES:
+            raise FileFormatError(
+                f"The disk of {recovery_folder()} has less than {MIN_FREE_BYTES / 2**30:.0f} GB free."
+            )
         with suppress(FileFormatError):
             pixels = read_description(self.path).image.path
-            if COPY.fullmatch(pixels):  # those that no file has; they need not be written anew each time
+            if COPY.fullmatch(pixels):  # pixels that are in no file; they need not be written again each time
                 project.image_path = self.path / pixels
-        ready = self.folder / _PIXELS if self._glimpse and self._glimpse == glimpse(project.image) else None
+        ready = self.folder / _PIXELS if self._sampled and self._sampled == sampled_sha256(project.image) else None
         yield from project.save_steps(self.path, overwrite=True, cancel=cancel, empty=empty, pixels=ready)
-        self.mark = project.saved_mark.digest if project.saved_mark and not empty else ""
+        self.digest = project.saved_digest.digest if project.saved_digest and not empty else ""
         self.blocks, self.journal = project.saved_blocks, project.journal or 0
         for number, path in journals(self.folder):
             if number < self.journal:
@@ -185,23 +189,24 @@ class Copy:
                     path.unlink()
 
     def open(self, image: Path | None, cancel: CancelToken) -> Project:
-        """Return the sitting, which does not need the copy any more; its `path` is where it was saved before.
+        """Return its session, which does not need the copy any more.
 
-        None if it never was, or was saved anew since. For errors see `Project.open`.
+        `Project.path` is where the session was saved before; None if it was not, or was saved again since. For errors
+        see `Project.open`.
         """
         project = Project.open(self.path, image, cancel=cancel)
         if project.image_path is not None and self.path in project.image_path.parents:
-            project.image, project.image_path = _in_hand(project.image, cancel), None
-        self.mark, project.path = project.mark(cancel).digest, self._saved_as()
-        self.journal = read_description(self.path).continued_by or 0
+            project.image, project.image_path = _loaded(project.image, cancel), None
+        self.digest, project.path = project.state_digest(cancel).digest, self._saved_as()
+        self.journal = read_description(self.path).first_journal or 0
         return project
 
     def release(self) -> None:
-        """Leave it behind, for whoever asks next."""
+        """Unlock it, so that it counts as left behind."""
         self._lock.release()
 
     def discard(self) -> Path:
-        """Let nobody find it any more, from now on; return what is to be removed, which may take a while."""
+        """Rename it, so that it is not found any more; return the folder to be removed, which may take long."""
         folder = self.path.parent
         gone = folder.with_name(folder.name + _GONE)
         try:
@@ -215,67 +220,72 @@ class Copy:
 
     def _saved_as(self) -> Path | None:
         with suppress(OSError, ValidationError):
-            note = _Note.model_validate_json((self.path.parent / _NOTE).read_bytes())
+            file = self.folder / _NOTE
+            note = _Note.model_validate_json((file if file.exists() else self.folder / _NOTE_BEFORE).read_bytes())
             if note.saved_as is not None and note.saved and note.saved == _saved(Path(note.saved_as)):
                 return Path(note.saved_as)
         return None
 
 
 def recovery_folder() -> Path:
-    """Return the folder of all copies; it need not exist."""
+    """Return the folder of all copies; it may not exist yet."""
     return data_folder() / "recovery"
 
 
 def is_copy(path: Path) -> bool:
-    """Return whether a project is such a copy."""
+    """Return whether a project folder is that of a recovery copy."""
     return path.absolute().parent.parent == recovery_folder().absolute()
 
 
 def file_name(name: str) -> str:
-    """Return a name, without an ending, that a file may have on every system."""
+    """Return a name, without a suffix, that a file may have on every system."""
     allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed.encode()[:_LONGEST].decode(errors="ignore").strip(" .") or "sitting"
+    return allowed.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "untitled"
 
 
 def why_not(project: Project) -> str:
-    """Return why no copies are made of a sitting; empty: they are."""
+    """Return why no copies are made of a session; empty: they are made."""
     pixels, labels = np.dtype(project.image.data.dtype).itemsize, np.dtype(project.labels.dtype).itemsize
     own = pixels * int(np.prod(project.image.data.shape, dtype=np.int64)) if project.image_path is None else 0
-    if max(own, labels * int(np.prod(project.labels.shape, dtype=np.int64))) <= LARGEST:
+    if max(own, labels * int(np.prod(project.labels.shape, dtype=np.int64))) <= MAX_COPIED_BYTES:
         return ""
-    return f"This image is too large for unsaved work to be kept by itself (over {LARGEST / 2**30:.0f} GB): press Save."
+    limit = f"{MAX_COPIED_BYTES / 2**30:.0f} GB"
+    return f"This image is too large for unsaved work to be kept by itself (over {limit}): press Save."
 
 
 def keep_steps(
     project: Project, copy: Copy | None, saved: str, cancel: CancelToken
 ) -> Generator[Block, None, Copy | None]:
-    """Keep a copy of what is not saved, if anything has changed; each block that is yielded has to be taken.
+    """Keep a copy of a session that is not saved, if it has changed.
+
+    `Block.take` has to be called on each block that is yielded.
 
     Parameters
     ----------
     project : Project
-        As it is now; its `path` is where it was saved.
+        The session as it is now; its `path` is where it was saved.
     copy : Copy, optional
-        The one before, which gets a new state.
+        Its copy, which is updated; None: it has none yet.
     saved : str
-        Digest of what was saved; empty: nothing was.
+        Digest of the saved state; empty: it was never saved.
     cancel : CancelToken
-        Stops it; the copy before stays as it was.
+        Stops it; the copy stays as it was.
 
     Returns
     -------
     Copy or None
-        That which holds the present state; None: none needs to, since it is saved, or nothing of it is a person's.
+        The copy that holds the current state; None: there need not be one, since that is saved or holds no work of the
+        user.
 
     Raises
     ------
     FileFormatError, ModelFileError
         If it cannot be written.
     """
-    now = project.mark(cancel)
-    if now.digest == saved or not (now.own or saved):
+    now = project.state_digest(cancel)
+    if now.digest == saved or not (now.by_user or saved):
         return None
-    if copy is not None and copy.mark == now.digest:
+    if copy is not None and copy.digest == now.digest:
         return copy
     return (yield from _saved_steps(project, copy, cancel))
 
@@ -287,9 +297,9 @@ def begin_steps(
     blocks: Mapping[Key, Content] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Generator[Block, None, Copy]:
-    """Begin a copy that a journal goes on from: of an image with nothing in its labels.
+    """Make a copy with empty labels, which a journal continues.
 
-    `blocks` are the first in that journal; `about` is noted with them. For errors see `keep_steps`.
+    `blocks` are the first records of that journal, with `about` in their heads. For errors see `keep_steps`.
     """
     target = yield from _saved_steps(project, copy, cancel, empty=True)
     journal = Journal(target.folder, target.next_journal())
@@ -320,33 +330,33 @@ def _saved_steps(
     return target
 
 
-def left_behind() -> tuple[list[Left], list[Path]]:
-    """Return the copies whose programs are gone, newest first, and folders of no more use, which are to be removed."""
-    found, rubbish = [], []
+def left_behind() -> tuple[list[LeftBehind], list[Path]]:
+    """Return the copies that were left behind, newest first, and folders that are to be removed."""
+    found, to_remove = [], []
     with suppress(OSError):
         for folder in recovery_folder().iterdir():
             if folder.name.endswith(_GONE) and _OWN.fullmatch(folder.name):
-                rubbish.append(folder)
+                to_remove.append(folder)
             elif _OWN.fullmatch(folder.name) and folder.is_dir():
                 copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
                 found.append(copies[0] if copies else folder / "none")
     kept: list[Path] = []
-    oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS):%Y%m%d-%H%M%S}"
+    oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS_KEPT):%Y%m%d-%H%M%S}"
     for path in sorted(found, key=lambda path: path.parent.name, reverse=True):
         copy = Copy.claim(path)
         if copy is None:
             continue
-        if path.exists() and (len(kept) < MOST or path.parent.name >= oldest):
+        if path.exists() and (len(kept) < MIN_KEPT or path.parent.name >= oldest):
             kept.append(path)
         else:
-            rubbish.append(copy.discard())
+            to_remove.append(copy.discard())
         copy.release()
     dates = [(path, _when(path)) for path in kept]
-    return [Left(path, when) for path, when in dates if when is not None], rubbish
+    return [LeftBehind(path, when) for path, when in dates if when is not None], to_remove
 
 
-def _in_hand(image: Image, cancel: CancelToken) -> Image:
-    """Return an image with its pixels in memory or, where that is short, in a temporary file."""
+def _loaded(image: Image, cancel: CancelToken) -> Image:
+    """Return an image with its pixels in memory or, if there are many, in a temporary file."""
     pixels: Any = spill.zeros(image.data.shape, image.data.dtype)
     for index in np.ndindex(*image.data.shape[:-2]):
         cancel.check()
@@ -355,7 +365,7 @@ def _in_hand(image: Image, cancel: CancelToken) -> Image:
 
 
 def _saved(path: Path) -> str:
-    """Return when a project was saved, to know that again; empty: there is none that can be read."""
+    """Return time and state of a saved project, by which to recognise it; empty: it cannot be read."""
     with suppress(FileFormatError):
         said = read_description(path)
         return f"{said.saved} {said.state}"
@@ -363,7 +373,7 @@ def _saved(path: Path) -> str:
 
 
 def _when(path: Path) -> datetime.datetime | None:
-    """Return when a copy was made, local time; None: it cannot be read, perhaps by this version of the program."""
+    """Return when a copy was last written, local time; None: it cannot be read (by this version of the program)."""
     with suppress(FileFormatError, ValueError, OSError):
         made = datetime.datetime.fromisoformat(read_description(path).saved).astimezone()
         written = [journal.stat().st_mtime for _, journal in journals(path.parent)]

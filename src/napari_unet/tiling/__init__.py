@@ -1,1 +1,1 @@
-"""Tiles: the plan, where they read, and the engine that runs them."""
+"""Tiles: the plan, what they read, and the engine that computes them."""

@@ -1,7 +1,7 @@
-"""How large a tile may be on this machine: as large as memory allows, for large tiles read the least halo.
+"""How large a tile may be on this machine: as large as memory allows, because large tiles read less halo in all.
 
-No tiles of several sizes are tried out. On a CPU, since `nets.blocked`, a pixel costs the same in all of them, so that
-the halo alone decides; on a GPU, launching the network costs as much for a small tile as for a large one.
+The best size is not measured. On a CPU, with `nets.blocked`, a pixel takes as long in a small tile as in a large one,
+so only the halo counts. On a GPU, starting a network takes as long for a small tile as for a large one.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from napari_unet.nets.blocked import bytes_per_pixel
 if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
-SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
-"""Part of the free memory that a tile may take. A CPU's and an Apple GPU's is shared with everything else."""
+MAX_MEMORY_SHARE = {"cpu": 0.25, "mps": 0.25, "cuda": 0.6}
+"""Largest share of the free memory that a tile may take. Other programs share that of a CPU and of an Apple GPU."""
 
-MOST = {2: 2_500_000, 3: 24_000_000}
-"""Pixels of a tile on a CPU, by the number of spatial axes: a larger one reads hardly less, and takes no less time."""
+MAX_PIXELS = {2: 2_500_000, 3: 24_000_000}
+"""Largest number of pixels of a tile on a CPU, by the number of spatial axes: larger tiles gain no time."""
 
-LEAST = 65_536
-"""Pixels that a tile may always have: where even that is too much, the engine finds out."""
+MIN_PIXELS = 65_536
+"""Pixels that a tile may have in any case: the engine makes smaller steps where even that is too much."""
 
 
 def pixel_budget(spec: UNetSpec, device: torch.device) -> int:
-    """Return the most pixels that a tile may read.
+    """Return the largest number of pixels that a tile may read, its halo included.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def pixel_budget(spec: UNetSpec, device: torch.device) -> int:
         Where it runs.
     """
     if device.type == "cpu":
-        each, most = bytes_per_pixel(spec), MOST[spec.ndim]
+        each, most = bytes_per_pixel(spec), MAX_PIXELS[spec.ndim]
     else:
-        # Every activation of the first level at once: both convolutions, the skip, and it joined to the way up; and
-        # the libraries of GPUs count elements in 31 bits.
+        # All activations of the first level at once: two convolutions, the skip connection, and the concatenation with
+        # the expanding path. GPU libraries index elements with 31 bits.
         each, most = 4 * 10 * spec.features, 2**31 // (4 * spec.features)
-    return max(LEAST, min(most, int(SHARE.get(device.type, 0.25) * free_memory(device)) // each))
+    return max(MIN_PIXELS, min(most, int(MAX_MEMORY_SHARE.get(device.type, 0.25) * free_memory(device)) // each))
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""Runs a plan: a generator that hands back each tile's maps as soon as they are there."""
+"""Runs a plan: a generator that yields the maps of each tile as soon as they are computed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TileResult:
     maps : ndarray of float32, axes (K, [Z,] Y, X)
         Probabilities, for `tile.region`.
     note : str
-        What the user should know of how it came about ("memory ran short: ..."); mostly empty.
+        A sentence for the user ("Memory ran short; ..."); mostly empty.
     """
 
     tile: Tile
@@ -51,7 +51,7 @@ class TileResult:
 
 
 FLIPS = ((), (-1,), (-2,), (-2, -1))
-"""Axes along which a block is mirrored where maps are averaged: never Z, along which a microscope sees otherwise."""
+"""Axes along which a block is mirrored if maps are averaged: never Z, since a microscope blurs more along it."""
 
 
 class Predictor:
@@ -66,23 +66,23 @@ class Predictor:
     device : torch.device or str
         Where to compute.
     exact : bool
-        Whether a GPU computes with all 24 bits of a number. It may else take 11 of them (TF32), which is several times
-        as fast on its matrix units, and changes maps by about a thousandth; and half precision, if that proves to be
-        faster still, and as good as the same, on the first block (`tiling.precision`).
+        Whether a GPU computes in full float32 precision. Otherwise it may use TF32, which is several times as fast and
+        changes maps by about a thousandth, and half precision, if that is faster and accurate enough on the first
+        block (`tiling.precision`).
     check : callable, optional
-        Called often, with the share of the work on a block that is done; what it raises ends that. On a GPU, which is
-        done with a block soon, once for each pass.
+        Called often while a block is computed, with the share that is done; an exception that it raises ends the work.
+        On a GPU, which computes a block quickly, it is called once for each pass.
     flips : bool
-        Whether maps are averaged over mirrored copies of a block (`FLIPS`), for as many times the work.
+        Whether maps are averaged over mirrored copies of a block (`FLIPS`), which takes as many times the work.
     vectors : mapping of int to int
-        For axes, counted from the last, the output that is a vector's component along it, from 0 to 1 (0.5 is none):
-        where a block is mirrored, it points the other way.
+        Axis, counted from the last -> the output that is a vector's component along it, from 0 to 1 (0.5 stands for
+        0). If a block is mirrored along that axis, the component changes its sign.
 
     Notes
     -----
-    A block is as long as pooling windows go into it, so that they come to lie on the same pixels when it is mirrored:
+    The size of a block is a multiple of the pooling windows, so that these cover the same pixels when it is mirrored:
     the mean is that of one pass over the whole image for each mirroring, however it is tiled. The receptive field is
-    as wide on either side, so the halo is the same.
+    symmetric, so the halo is the same.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class Predictor:
                 self._try_half(block)
             maps = self._averaged(block)
             if self._half and not np.isfinite(maps).all():
-                maps = self._averaged(block, half=False)  # numbers end at 65504 there
+                maps = self._averaged(block, half=False)  # the largest half-precision number is 65504
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise self._short(block) from error
-        except RuntimeError as error:  # torch's processors other than CUDA tell of it so
+        except RuntimeError as error:  # devices other than CUDA raise this
             if "memory" not in str(error):
                 raise
             raise self._short(block) from error
@@ -134,7 +134,7 @@ class Predictor:
         return maps
 
     def weaken(self) -> str:
-        """Go on with what takes less memory: half precision on a GPU, then the CPU; return what it is, "" for none."""
+        """Change to what takes less memory: half precision on a GPU, then the CPU; return its name, "" for none."""
         if self.device.type == "cpu":
             return ""
         if self.device.type == "cuda" and not self._half:
@@ -152,13 +152,13 @@ class Predictor:
         return lambda block: net(block.contiguous(memory_format=layout))
 
     def _try_half(self, block: NDArray[np.float32]) -> None:
-        """Find out, once, whether half precision is worth it."""
+        """Measure, once, whether half precision is worth it."""
         self._untried = False
         full, half = (partial(self._apply, half=half) for half in (False, True))
         self._half = half_pays(full, half, block, self._net.spec)
 
     def _tell(self, share: float) -> None:
-        """Tell which share of the work on a block is done, of a share of the pass under way."""
+        """Report the share of a block that is done, from the share of the current pass."""
         if self._check is not None:
             self._check((self._passed + share) / len(self._flips))
 
@@ -188,7 +188,7 @@ class Predictor:
             return np.asarray(maps[0].cpu().numpy())
 
     def _arithmetic(self) -> AbstractContextManager[None]:
-        """Say how exactly to compute: left alone, cuDNN takes TF32, and other ways of it for tiles of other sizes."""
+        """Set the precision of cuDNN: by default it uses TF32, with algorithms that depend on the size of a tile."""
         if self.device.type != "cuda":
             return nullcontext()
         return torch.backends.cudnn.flags(enabled=True, allow_tf32=not self._exact)
@@ -201,15 +201,15 @@ class Predictor:
 
 
 class Engine:
-    """Computes tiles, and where memory runs short does the same in smaller steps: never an error while there is a way.
+    """Computes tiles; if memory runs short, it goes on in smaller steps.
 
-    First the tile is halved, and halved again, which changes nothing in the result; then the predictor is asked for
-    half precision, and for the CPU. What was learned about the memory holds for the tiles that follow.
+    First a tile is halved, again and again, which does not change the result; then the predictor changes to half
+    precision, then to the CPU. Tiles that follow are computed in the same way at once.
 
     Parameters
     ----------
     plan : TilingPlan
-        Of which the tiles are.
+        The plan of the tiles.
     predictor : callable
         Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X).
     read : callable
@@ -289,16 +289,16 @@ def run_plan(
     Parameters
     ----------
     plan : TilingPlan
-        What to do.
+        The plan.
     source : Source
-        Where the pixels come from.
+        The image.
     predictor : callable
         Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X).
     focus : callable, optional
-        Returns where the user is looking, in pixels, or None. It is asked before every tile, and the tile nearest to
-        it comes next.
+        Returns the middle of the user's view, in pixels, or None. It is called before every tile, and the nearest
+        tile is computed next.
     cancel : CancelToken, optional
-        Looked at before every tile.
+        Checked before every tile.
 
     Raises
     ------
@@ -319,7 +319,7 @@ def run_plan(
 def gather(
     plan: TilingPlan, source: Source, predictor: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """Return the maps of all that a plan does in memory, axes (K, [Z,] Y, X); see `run_plan`."""
+    """Return the maps of all tiles of a plan, joined, axes (K, [Z,] Y, X); see `run_plan`."""
     maps = np.empty((plan.spec.out_channels, *plan.extent), np.float32)
     for result in run_plan(plan, source, predictor):
         maps[(slice(None), *plan.within(result.tile))] = result.maps
@@ -329,7 +329,7 @@ def gather(
 def predict_all(
     net: UNet, images: Iterable[NDArray[np.float32]], *, softmax: bool = False, device: torch.device | str = "cpu"
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the exact maps (K, [Z,] Y, X) of normalised images (C, [Z,] Y, X) in memory, in whatever tiles fit."""
+    """Yield the exact maps (K, [Z,] Y, X) of normalised images (C, [Z,] Y, X), tiled if memory requires it."""
     device = torch.device(device)
     predictor = Predictor(net, softmax=softmax, device=device)
     for image in images:

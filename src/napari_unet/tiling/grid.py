@@ -1,4 +1,4 @@
-"""The tiles of a plan, derived when they are asked for: a plan of a million tiles takes no longer than one of four."""
+"""The tiles of a plan, computed when they are indexed: a plan of a million tiles is made as fast as one of four."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
 MIRROR = {2: 32, 3: 8}
-"""Least width, in pixels, of the mirrored rim around an image, by the number of spatial axes (`same` networks)."""
+"""Width, in pixels, of the mirrored rim around an image, by the number of spatial axes (`same` networks)."""
 
 Span = tuple[int, int]
 """The first pixel along an axis, and the one after the last."""
@@ -36,11 +36,11 @@ class Tile:
     start, stop : tuple of int
         The region of the image whose result comes from this tile.
     read_start : tuple of int
-        First pixel that is read; negative where the mirrored rim is.
+        First pixel that is read; negative in the mirrored rim.
     read_shape : tuple of int
-        Shape of what the network gets.
+        Shape of the block that is read.
     offset : tuple of int
-        Where `start` lies in the network's output.
+        Position of `start` in the network's output.
     """
 
     start: tuple[int, ...]
@@ -51,17 +51,17 @@ class Tile:
 
     @property
     def region(self) -> tuple[slice, ...]:
-        """Where in the image the result belongs."""
+        """Region of the image that the result is for."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def crop(self) -> tuple[slice, ...]:
-        """Which part of the network's output is the result."""
+        """The part of the network's output that is the result."""
         shape = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return tuple(slice(o, o + n) for o, n in zip(self.offset, shape, strict=True))
 
     def holds(self, pixel: Sequence[float]) -> bool:
-        """Whether a pixel of the image lies in the region."""
+        """Return whether a pixel of the image is in the region."""
         return all(a <= p < b for a, p, b in zip(self.start, pixel, self.stop, strict=True))
 
     @property
@@ -81,7 +81,7 @@ class Reading:
     shape : tuple of int
         Spatial shape of the image.
     halo : tuple of int
-        Pixels that are read on either side of a part, within the image.
+        Pixels that are read on either side of a part, inside the image.
     """
 
     spec: UNetSpec
@@ -102,7 +102,7 @@ class Reading:
     def along(
         self, axis: int, start: NDArray[np.int64], stop: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return, for parts along an axis, the first pixel read, how many are, and where the part is in the output."""
+        """Return for parts of an axis the first pixel read, their number, and the offset of the part in the output."""
         reach, rim = self.reaches[axis]
         if self.spec.padding == "valid":
             widths, which = np.unique(stop - start, return_inverse=True)
@@ -114,7 +114,7 @@ class Reading:
         return first, last - first, start - first
 
     def tile(self, spans: Sequence[Span]) -> Tile:
-        """Return the tile for a part of the image, which begins on the pooling grid."""
+        """Return the tile of a region that begins on the pooling grid."""
         read = [self.along(axis, *(np.array([at]) for at in span)) for axis, span in enumerate(spans)]
         starts, stops = zip(*spans, strict=True)
         first, size, offset = (tuple(int(part[0]) for part in each) for each in zip(*read, strict=True))
@@ -128,7 +128,7 @@ class TileGrid(Sequence[Tile]):
     Attributes
     ----------
     reading : Reading
-        What each of them reads.
+        What each tile reads.
     spans : tuple of (int, int)
         The region; it begins on the pooling grid.
     steps : tuple of int
@@ -156,7 +156,7 @@ class TileGrid(Sequence[Tile]):
 
     @property
     def fewest_pixels(self) -> int:
-        """Pixels that the tile reads which reads the fewest."""
+        """Pixels that the tile with the fewest of them reads."""
         return math.prod(int(axis[3].min()) for axis in self._axes)
 
     def __len__(self) -> int:
@@ -181,7 +181,7 @@ class TileGrid(Sequence[Tile]):
         return int(np.ravel_multi_index(position, self.counts))
 
     def distances(self, pixel: Sequence[float]) -> NDArray[np.float64]:
-        """Return the squared distance of the middle of every tile to a pixel, one axis for each of the image's."""
+        """Return the squared distance of the middle of every tile to a pixel, one axis for each axis of the image."""
         total = np.zeros(())
         for axis, at in zip(self._axes, pixel, strict=True):
             total = total[..., None] + ((axis[0] + axis[1]) / 2 - at) ** 2
@@ -204,7 +204,7 @@ class TileGrid(Sequence[Tile]):
 
 
 class Remaining:
-    """The tiles of a grid that are still to be run.
+    """The tiles of a grid that are still to be computed.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class Remaining:
 
     def __init__(self, tiles: TileGrid) -> None:
         self.tiles, self._count, self._pixels = tiles, len(tiles), tiles.pixels
-        self._left: NDArray[np.bool_] | None = None  # which are; not made before one is run: there may be many grids
+        self._left: NDArray[np.bool_] | None = None  # which are left; None: all
 
     def __len__(self) -> int:
         return self._count
@@ -224,7 +224,7 @@ class Remaining:
         return self._pixels
 
     def nearest(self, pixel: Sequence[float] | None) -> Tile:
-        """Return the tile whose middle is nearest to a pixel; the first in reading order where nobody looks."""
+        """Return the tile whose middle is nearest to a pixel; None: the first in reading order."""
         if pixel is None:
             return self.tiles[0 if self._left is None else int(self._left.argmax())]
         distances = self.tiles.distances(pixel)
@@ -233,11 +233,11 @@ class Remaining:
         return self.tiles[int(distances.argmin())]
 
     def remove(self, tile: Tile) -> None:
-        """Take note that a tile is run."""
+        """Note that a tile was computed."""
         self._set(tile, left=False)
 
     def add(self, tile: Tile) -> None:
-        """Take note that a tile is to be run after all."""
+        """Note that a tile is to be computed again."""
         self._set(tile, left=True)
 
     def _set(self, tile: Tile, *, left: bool) -> None:

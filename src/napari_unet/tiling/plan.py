@@ -1,12 +1,11 @@
-"""Which tiles an image is cut into, and what each has to read: pure geometry, decided before anything runs.
+"""Which tiles an image is cut into, and what each has to read: pure geometry, computed before any work.
 
-The tiled result is the untiled one because of three rules. Tiles start on the network's pooling grid. Each reads, on
-every side, the halo that its result depends on: real pixels wherever there are any. And only beyond the true border of
-the image, for a fixed width that does not depend on the tile, the image is mirrored (Ronneberger et al. 2015,
-"overlap-tile strategy"); where the mirrored rim ends, every tiling ends.
+The tiled result equals the untiled one because of three rules. Tiles start on the network's pooling grid. Each reads,
+on every side, the halo that its result depends on, from the image itself. Only beyond the border of the image the
+image is mirrored (Ronneberger et al. 2015, "overlap-tile strategy"), with a width that is the same for every tile.
 
-A plan may be given a smaller halo. Most of what a pixel depends on is near it, so the result is then nearly the same;
-how nearly is measured for each model (`tiling.fast`).
+A plan may have a smaller halo. A pixel depends mostly on what is near it, so the result is then nearly the same; the
+difference is measured for each model (`inference.fast_mode`).
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
 
 DEFAULT_BUDGET = {2: 1_600_000, 3: 3_000_000}
-"""Most pixels that a tile reads, by the number of spatial axes, where nothing is known of the machine."""
+"""Largest number of pixels that a tile reads, by the number of spatial axes, if the machine is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class TilingPlan:
-    """A frozen plan: print it to see what it costs.
+    """A plan; its text says how much work it is.
 
     Attributes
     ----------
     tiles : TileGrid
         They cover the region once, without overlap.
-    pace : float, optional
+    throughput : float, optional
         Pixels that the network reads in a second; None: not known.
     """
 
     tiles: TileGrid
-    pace: float | None = None
+    throughput: float | None = None
 
     @property
     def spec(self) -> UNetSpec:
-        """The network it is for."""
+        """Architecture of the network."""
         return self.tiles.reading.spec
 
     @property
@@ -57,7 +56,7 @@ class TilingPlan:
 
     @property
     def halo(self) -> tuple[int, ...]:
-        """Pixels read on either side of a tile: all that its result depends on, or fewer."""
+        """Pixels, for each spatial axis, read on either side of a tile: all that its result depends on, or fewer."""
         return self.tiles.reading.halo
 
     @property
@@ -67,20 +66,20 @@ class TilingPlan:
 
     @property
     def region(self) -> tuple[slice, ...]:
-        """What of the image is done: all of it, or a part that starts on the pooling grid."""
+        """Region of the image that is computed: all of it, or a part that starts on the pooling grid."""
         return tuple(slice(*span) for span in self.tiles.spans)
 
     @property
     def extent(self) -> tuple[int, ...]:
-        """Shape of what is done."""
+        """Shape of that region."""
         return tuple(part.stop - part.start for part in self.region)
 
     def within(self, tile: Tile) -> tuple[slice, ...]:
-        """Return where in an array of that shape a tile belongs."""
+        """Return the region of a tile in an array of that shape."""
         return tuple(slice(t.start - r.start, t.stop - r.start) for t, r in zip(tile.region, self.region, strict=True))
 
     def halves(self, tile: Tile) -> tuple[Tile, ...]:
-        """Return two tiles for one, with the same result for less memory; none if it is too small for that to help."""
+        """Return two tiles for one, with the same result for less memory; none if the tile is too small."""
         sizes = [b - a for a, b in zip(tile.start, tile.stop, strict=True)]
         axis = max(range(len(sizes)), key=sizes.__getitem__)
         stride = self.spec.stride[axis]
@@ -92,10 +91,10 @@ class TilingPlan:
         parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in cut)
         return tuple(self.tiles.reading.tile(part) for part in parts)
 
-    def around(self, place: tuple[float, ...], size: int) -> Tile | None:
-        """Return a tile of about `size` pixels around a place, to show that first; none if it is no less work."""
+    def around(self, position: tuple[float, ...], size: int) -> Tile | None:
+        """Return a tile of about `size` pixels around a position, to be shown first; None if it is not less work."""
         regions = []
-        for n, stride, center in zip(self.shape, self.spec.stride, place, strict=True):
+        for n, stride, center in zip(self.shape, self.spec.stride, position, strict=True):
             width = min(round_up(size, stride), n)
             start = int(min(max(0.0, center - width / 2), n - width)) // stride * stride
             regions.append((start, min(start + width, n)))
@@ -114,8 +113,8 @@ class TilingPlan:
 
     @property
     def seconds(self) -> float | None:
-        """How long it takes, if that is known."""
-        return self.tiles.pixels / self.pace if self.pace else None
+        """Estimated time; None: not known."""
+        return self.tiles.pixels / self.throughput if self.throughput else None
 
     def __str__(self) -> str:
         n = len(self.tiles)
@@ -144,14 +143,14 @@ def make_plan(
     shape : sequence of int
         Spatial shape of the image, ([Z,] Y, X).
     tile : int, optional
-        Width of a tile's region along Y and X (rounded up to the stride), instead of the planned one.
+        Width of the region of a tile along Y and X (rounded up to the stride); None: it is chosen.
     budget : int, optional
-        Most pixels that a tile may read.
+        Largest number of pixels that a tile may read.
     halo : tuple of int, optional
-        Pixels, for each spatial axis, to be read on either side of a tile; None, or more than there need be: all that
-        the result depends on. A ``valid`` network always reads those.
+        Pixels, for each spatial axis, to be read on either side of a tile; None: all that the result depends on, which
+        is also the largest halo, and the only one of a ``valid`` network.
     region : sequence of slice, optional
-        Pixels, for each spatial axis, that are wanted; None: all.
+        Pixels, for each spatial axis, that are to be computed; None: all.
 
     Raises
     ------
@@ -181,10 +180,10 @@ def make_plan(
 
 
 def _choose_counts(reading: Reading, shape: tuple[int, ...], budget: int) -> list[int]:
-    """Cut the longest side of a tile into one more piece until what a tile reads stays within the budget.
+    """Cut the longest side of a tile into one more piece until a tile reads no more than the budget.
 
-    Of a large image there would be very many cuts: the width at which a tile fits is found by bisection, and only the
-    last few cuts are made one by one.
+    For a large image, where there would be very many cuts, the width at which a tile fits is found by bisection, and
+    only the last few cuts are made one by one.
     """
     strides = reading.spec.stride
 

@@ -1,4 +1,4 @@
-"""Whether a device is better off with half precision: tried out on what it is given first, never assumed."""
+"""Whether half precision is faster on a device and as accurate: measured on the first block, never assumed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-FAST_ERROR = 1e-2
-"""Largest difference of the maps up to which the fast mode is taken without being asked for."""
+MAX_MAPS_ERROR = 1e-2
+"""Largest difference of two maps (probabilities, 0..1) that counts as no difference."""
 
-GAIN = 0.9
-"""Share of the time in full precision below which half precision is worth it."""
+MAX_TIME_RATIO = 0.9
+"""Half precision is used if it takes less than this share of the time of full precision."""
 
-WIDTH, ENOUGH = 256, 0.02
-"""Width, in pixels, of the part that is tried first, and the seconds from which a time says something: a smaller part
-keeps a device no busier than launching the network does, whatever the precision."""
+FIRST_WIDTH, MIN_SECONDS = 256, 0.02
+"""Width, in pixels, of the part that is tried first, and the shortest time, in seconds, that is compared: on a part
+that takes less, most of the time goes into starting the network, whatever the precision."""
 
 
 def half_pays(
@@ -36,33 +36,33 @@ def half_pays(
     spec: UNetSpec,
     clock: Callable[[], float] = time.perf_counter,
 ) -> bool:
-    """Return whether half precision gives the same maps up to `FAST_ERROR`, clearly sooner.
+    """Return whether half precision gives the same maps up to `MAX_MAPS_ERROR`, and is clearly faster.
 
     Parameters
     ----------
     full, half : callable
-        Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X), in the one precision and in the other.
+        Block (C, [Z,] Y, X) -> maps (K, [Z,] Y, X), in full and in half precision.
     block : ndarray of float32, axes (C, [Z,] Y, X)
-        Of the image. Parts of it are tried, twice as wide each time.
+        A block of the image. Larger and larger parts of it are tried, twice as wide each time.
     spec : UNetSpec
-        The network: what sizes it takes.
+        The network; says which sizes it accepts.
     clock : callable
         Returns the time, seconds.
     """
-    width = WIDTH
+    width = FIRST_WIDTH
     while True:
         part = _part(block, spec, width)
         difference = np.abs(full(part) - half(part)).max()  # the first calls also prepare the device
-        if not difference <= FAST_ERROR:  # or is no number
+        if not difference <= MAX_MAPS_ERROR:  # or it is not a number
             return False
         seconds = [_seconds(predict, part, clock) for predict in (full, half)]
-        if seconds[0] >= ENOUGH or part.shape == block.shape:
-            return seconds[1] < GAIN * seconds[0]
+        if seconds[0] >= MIN_SECONDS or part.shape == block.shape:
+            return seconds[1] < MAX_TIME_RATIO * seconds[0]
         width *= 2
 
 
 def _part(block: NDArray[np.float32], spec: UNetSpec, width: int) -> NDArray[np.float32]:
-    """Return a corner of a block about so wide, of a size that the network takes."""
+    """Return a corner of a block about so wide, of a size that the network accepts."""
     sizes = []
     for axis, (n, lost) in enumerate(zip(block.shape[1:], valid_margin(spec), strict=True)):
         sizes.append(min(n, input_size(spec, max(1, width - 2 * lost), axis)))

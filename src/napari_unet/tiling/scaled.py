@@ -1,4 +1,4 @@
-"""Images at another scale, read part by part: any part is what it is in the whole image made smaller or larger."""
+"""Rescaled images, read part by part: a part equals that part of the whole rescaled image."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from napari_unet.tiling.source import Source
 
 _TRUNCATE = 4.0
-"""Standard deviations beyond which the smoothing sees nothing."""
+"""Radius of the Gaussian filter in standard deviations."""
 
 
 class ScaledSource:
-    """A source at another size: interpolated linearly, and smoothed before where it is made smaller.
+    """A source resized: interpolated linearly, after smoothing if it is made smaller.
 
     Parameters
     ----------
     source : Source
-        At its own size.
+        The image at its own size.
     shape : tuple of int
-        Spatial shape that it is to have.
+        New spatial shape.
 
     Notes
     -----
-    The same as ``skimage.transform.resize(order=1, anti_aliasing=True)`` of the whole, of which it reads a part only.
+    Equals ``skimage.transform.resize(order=1, anti_aliasing=True)`` of the whole image, but reads only a part of it.
     """
 
     def __init__(self, source: Source, shape: Sequence[int]) -> None:
@@ -46,34 +46,34 @@ class ScaledSource:
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return the pixels of a region, axes (C, [Z,] Y, X)."""
-        places, starts, counts, sigmas = [], [], [], [0.0]
+        positions, starts, counts, sigmas = [], [], [], [0.0]
         for part, old, new in zip(region, self._source.shape, self._shape, strict=True):
             step = old / new
             sigma = max(0.0, (step - 1) / 2)
             margin = int(_TRUNCATE * sigma + 0.5)
-            place = (np.arange(part.start, part.stop) + 0.5) * step - 0.5
-            start = math.floor(place[0]) - margin
-            places.append(place - start)
+            position = (np.arange(part.start, part.stop) + 0.5) * step - 0.5
+            start = math.floor(position[0]) - margin
+            positions.append(position - start)
             starts.append(start)
-            counts.append(math.floor(place[-1]) + 2 + margin - start)
+            counts.append(math.floor(position[-1]) + 2 + margin - start)
             sigmas.append(sigma)
         block = read_mirrored(self._source, starts, counts)
         if any(sigmas):
             block = ndimage.gaussian_filter(block, sigmas, truncate=_TRUNCATE)
-        for axis, place in enumerate(places, start=1):
-            block = _interpolated(block, place, axis)
+        for axis, position in enumerate(positions, start=1):
+            block = _interpolated(block, position, axis)
         return np.ascontiguousarray(block, np.float32)
 
 
 class PartSource:
-    """An image of which a region is known; beyond it, its outermost pixels go on.
+    """An image of which one region is known; beyond it, the nearest known pixels are repeated.
 
     Parameters
     ----------
     array : ndarray, axes (C, [Z,] Y, X)
         The region.
     region : tuple of slice
-        Where it lies.
+        Its position in the image.
     shape : tuple of int
         Spatial shape of the image.
     """
@@ -90,27 +90,27 @@ class PartSource:
         """Return the pixels of a region."""
         block = self._array
         for axis, (part, known) in enumerate(zip(region, self._region, strict=True), start=1):
-            places = np.arange(part.start, part.stop) - known.start
-            block = block.take(places.clip(0, known.stop - known.start - 1), axis)
+            positions = np.arange(part.start, part.stop) - known.start
+            block = block.take(positions.clip(0, known.stop - known.start - 1), axis)
         return block.astype(np.float32, copy=False)
 
 
 def resized(block: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Return a block (C, [Z,] Y, X) at another size, smoothed before where it is made smaller."""
+    """Return a block (C, [Z,] Y, X) resized, after smoothing if it is made smaller."""
     return ScaledSource(ArraySource(block), shape).read(tuple(slice(0, n) for n in shape))
 
 
 def covering(region: Sequence[slice], old: Sequence[int], new: Sequence[int]) -> tuple[slice, ...]:
-    """Return what holds a region of an image of one shape in the same image of another shape."""
+    """Return the smallest region of an image of shape `new` that covers a region of the same image of shape `old`."""
     return tuple(
         slice(part.start * n // size, -(-part.stop * n // size)) for part, size, n in zip(region, old, new, strict=True)
     )
 
 
-def _interpolated(block: NDArray[np.float32], place: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
-    """Return the values at places between the pixels along an axis."""
-    below = np.floor(place).astype(np.intp)
-    share = (place - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(block.ndim)])
+def _interpolated(block: NDArray[np.float32], position: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
+    """Return the values at fractional positions along an axis, by linear interpolation."""
+    below = np.floor(position).astype(np.intp)
+    share = (position - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(block.ndim)])
     if not share.any():
         return block.take(below, axis)
     return np.asarray(block.take(below, axis) * (1 - share) + block.take(below + 1, axis) * share)

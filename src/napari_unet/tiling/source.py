@@ -1,4 +1,4 @@
-"""Where tiles read their pixels: mirrored beyond the true border, real everywhere else."""
+"""Where tiles read their pixels: from the image, which is mirrored beyond its border."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class ArraySource:
 
 
 def read_tile(source: Source, tile: Tile) -> NDArray[np.float32]:
-    """Return what a tile reads, axes (C, [Z,] Y, X)."""
+    """Return the block that a tile reads, axes (C, [Z,] Y, X)."""
     return read_mirrored(source, tile.read_start, tile.read_shape)
 
 
 def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
-    """Return the positions within ``0..size`` that ``start, start + 1, ...`` stand for when the image is mirrored.
+    """Return the indices within ``0..size`` of the positions ``start, start + 1, ...`` of a mirrored axis.
 
     The border pixel itself is not repeated: ... 2 1 | 0 1 2 3 | 2 1 ...; an axis of one pixel repeats it.
     """
@@ -61,7 +61,7 @@ def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
 
 
 def read_mirrored(source: Source, start: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Return a block (C, [Z,] Y, X) that begins at `start`, which may lie outside the image."""
+    """Return a block (C, [Z,] Y, X) that begins at `start`, which may be outside the image."""
     indices = [mirrored_indices(a, n, size) for a, n, size in zip(start, shape, source.shape, strict=True)]
     box = tuple(slice(int(index.min()), int(index.max()) + 1) for index in indices)
     block = source.read(box)

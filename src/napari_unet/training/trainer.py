@@ -15,7 +15,7 @@ from napari_unet.nets.geometry import input_size, output_size
 from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.nets.unet import freeze_norm
 from napari_unet.progress import Stopwatch
-from napari_unet.tiling.ahead import Aside
+from napari_unet.tiling.prefetch import OrderedThreadPool
 from napari_unet.training.augmentation import draw_patch
 from napari_unet.training.config import StepReport, TrainingConfig
 from napari_unet.training.samples import PatchSampler
@@ -103,11 +103,11 @@ class Trainer:
         if config.freeze_norm:
             freeze_norm(self.net)
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
-        with Aside[Batch](DRAWING_THREADS) as drawn:
+        with OrderedThreadPool[Batch](DRAWING_THREADS) as drawn:
             yield from self._steps(watch, drawn, cancel, pause)
 
     def _steps(
-        self, watch: Stopwatch, drawn: Aside[Batch], cancel: CancelToken | None, pause: PauseToken | None
+        self, watch: Stopwatch, drawn: OrderedThreadPool[Batch], cancel: CancelToken | None, pause: PauseToken | None
     ) -> Iterator[StepReport]:
         config = self.config
         while self.step < config.steps:

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.plot import LearningPlot
-from napari_unet.models.parking import MAX_BYTES, learned_folder
+from napari_unet.models.offload import MAX_BYTES, learned_folder
 from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.parts import row
-from napari_unet.projects.recovery import DAYS, MOST
+from napari_unet.projects.recovery import DAYS_KEPT, MIN_KEPT
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -26,7 +26,7 @@ class RecoveryBox(QWidget):
         self.discard = QPushButton("Discard")
         self.discard.setToolTip(
             "Let go of it for good. A project that was saved is not changed by that. "
-            f"After {DAYS} days only the newest {MOST} are kept."
+            f"After {DAYS_KEPT} days only the newest {MIN_KEPT} are kept."
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)

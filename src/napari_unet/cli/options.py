@@ -1,0 +1,45 @@
+"""Options that several commands have, and checks of single values."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MAX_INTEGER = 10**9
+"""Largest value of numbers on the command line that have no other limit."""
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names of models that begin with a text, for completion."""
+    from napari_unet.models.store import list_models
+
+    return sorted({entry.name for entry in list_models() if entry.name.startswith(incomplete)})
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """Return the names of devices that begin with a text, for completion."""
+    return [name for name in ("auto", "cpu", "cuda", "mps") if name.startswith(incomplete)]
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN and infinity, which the ranges of typer do not exclude."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number that can be used here.")
+    return value
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", autocompletion=complete_device)]
+Series = Annotated[
+    int | None, typer.Option(min=0, max=MAX_INTEGER, help="Which image of files that hold several, from 0.")
+]
+
+
+def path_of(text: str | Path) -> Path:
+    """Return a path from an argument; an empty one, which would be the current folder, is refused."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty. Is the variable of the shell that it comes from not set?")
+    return Path(text)

@@ -1,0 +1,61 @@
+"""Throughput of networks on this machine, from which a plan estimates how long it takes.
+
+It is measured on the tiles that are run anyway; in a window the first of them is a small one in the middle of the view.
+A tile that is run only to measure would delay that one, and say less: while other programs were busy, a block of 64 x
+64 pixels took as long as one of 256 x 256.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.nets.spec import UNetSpec
+
+HALF_LIFE = 20.0
+"""Seconds of work after which earlier measurements count half: how busy the machine is changes."""
+
+WARM_UP = 1.0
+"""Seconds of work at the beginning that are not counted: libraries start threads and choose algorithms then."""
+
+MIN_SECONDS = 2.0
+"""Seconds of work, after the warm-up, before there is an estimate: earlier ones were up to six times off."""
+
+
+class Throughput:
+    """Pixels read per second, from all measurements so far."""
+
+    def __init__(self) -> None:
+        self._pixels = self._seconds = self._warming = 0.0
+
+    def note(self, pixels: float, seconds: float) -> None:
+        """Add a measurement: so many pixels were read in so many seconds."""
+        if self._warming < WARM_UP:
+            self._warming += seconds
+            return
+        fade = 0.5 if self._seconds > HALF_LIFE else 1.0
+        self._pixels, self._seconds = fade * self._pixels + pixels, fade * self._seconds + seconds
+
+    @property
+    def per_second(self) -> float | None:
+        """Pixels per second; None while too little was measured."""
+        known = self._pixels and self._seconds and self._seconds >= MIN_SECONDS
+        return self._pixels / self._seconds if known else None
+
+
+@cache
+def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput:
+    """Return the throughput of a network on a device; the weights make no difference.
+
+    There is one object for each combination of arguments, which lives as long as the program.
+
+    Parameters
+    ----------
+    spec : UNetSpec
+    device : str
+        "cpu", "cuda:0", ...
+    exact : bool
+        Whether it computes in full float32 precision.
+    """
+    return Throughput()
