@@ -46,5 +46,5 @@ def crowded_patch(recipe: Recipe, pair: Pair, *, check: bool) -> ReplayPatch:
     ]
     best = max(boxes, key=lambda box: len(np.unique(labels[box])))
     # Ids of a whole slide need not fit into 16 bits.
-    cut = compact(labels[best]) if recipe.card.task == "instances" else labels[best]
+    cut = compact(labels[best]) if recipe.card.finds_objects else labels[best]
     return ReplayPatch(image[(slice(None), *best)], cut.astype(np.uint16), check)

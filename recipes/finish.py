@@ -131,7 +131,7 @@ def told_of(model: Model, scores: dict[str, dict[str, Any]]) -> dict[str, float]
     told = {}
     for kind, values in scores.items():
         before = f"{kind} " if len(scores) > 1 else ""
-        if model.info.task == "instances":
+        if model.info.finds_objects:
             told |= {f"{before}AP@{iou}": values["ap"][iou] for iou in REPORTED}
         else:
             names = list(enumerate(model.info.classes))[1:]

@@ -37,7 +37,7 @@ MOST = 40
 def scores(model: Model, truth: list[np.ndarray], found: list[np.ndarray]) -> dict[str, Any]:
     """Return what a model is scored by."""
     every = evaluate(truth, found, task=model.info.task).to_dict()
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return {f"Dice {model.info.classes[int(c)]}": round(v, 4) for c, v in every["dice_per_class"].items()}
     return {f"AP {iou}": round(every["ap"][iou], 4) for iou in ("0.50", "0.75", "0.90")} | {"PQ": round(every["pq"], 4)}
 

@@ -40,7 +40,7 @@ def discs(shape=(160, 160), step=32, radius=9, seed=0):
 
 def painted_samples(model, image, labels):
     """What is learned from when these labels (T, Z, Y, X) were painted and nothing was there before."""
-    corrections = Corrections(labels.shape, instances=model.info.task == "instances")
+    corrections = Corrections(labels.shape, instances=model.info.finds_objects)
     corrections.update(labels)
     return split_annotations(model, annotated_crops(image, labels, corrections, model)).samples
 

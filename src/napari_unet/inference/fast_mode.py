@@ -53,7 +53,7 @@ def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> M
         How many images are looked at.
     """
     net, info = model.net, model.info
-    predictor = Predictor(net, softmax=info.task == "semantic")
+    predictor = Predictor(net, softmax=not info.finds_objects)
     blocks = list(itertools.islice(_blocks(model, images), most))
     at_once = [make_plan(info.spec, block.shape[1:], budget=2**62) for block in blocks]
     wholes = [gather(plan, ArraySource(block), predictor) for plan, block in zip(at_once, blocks, strict=True)]
@@ -108,6 +108,6 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
 def _differing(model: Model, tiled: NDArray[np.float32], whole: NDArray[np.float32]) -> int:
     """Return how many pixels are of another class or object; the ids need not be the same."""
     expected, got = model.decode(whole), model.decode(tiled)
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         got = renumber(got, match_ids(expected, got), int(expected.max(initial=0)) + 1)
     return int(np.count_nonzero(expected != got))

@@ -159,7 +159,7 @@ def segment_task(
                 maps[(slice(None), event.unit.frame, *event.region)] = event.maps
         if progress is not None:
             progress(event.progress)
-    semantic = model.info.task == "semantic"
+    semantic = not model.info.finds_objects
     n_objects = int(np.count_nonzero(np.unique(labels))) if semantic else number_objects(view, task)
     return Result(labels, maps, image.label_axes, n_objects, watch.seconds, device, task)
 

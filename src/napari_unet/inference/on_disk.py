@@ -135,7 +135,7 @@ def segment_into(
                 for _ in writing.take():
                     pass
                 stitcher = objects.finish()
-            if task.model.info.task == "semantic":
+            if not task.model.info.finds_objects:
                 present |= _classes(labels, unit, stitcher)
                 continue
             table = stitcher.final_ids()
@@ -144,7 +144,7 @@ def segment_into(
             for part in stitcher.blocks():
                 labels.write(unit, part.region, table[labels.read(unit, part.region)])
             before = unit
-    return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
+    return Outcome(len(present) if not task.model.info.finds_objects else last, watch.seconds)
 
 
 def _results(inference: Inference, task: Task, unit: Subimage) -> Iterator[TileResult | float]:
@@ -167,7 +167,7 @@ class _Objects:
     """
 
     def __init__(self, task: Task, unit: Subimage, labels: Plane, maps: Plane, cancel: CancelToken | None) -> None:
-        ndim, self._semantic = task.model.info.spec.ndim, task.model.info.task == "semantic"
+        ndim, self._semantic = task.model.info.spec.ndim, not task.model.info.finds_objects
         shape = task.image.space[-ndim:]
         self._task, self._unit, self._labels, self._maps, self._cancel = task, unit, labels, maps, cancel
         self._stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if self._semantic else OVERLAP[ndim])

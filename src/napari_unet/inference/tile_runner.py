@@ -66,7 +66,7 @@ class Inference:
         info = task.model.info
         predictor = Predictor(
             task.model.net,
-            softmax=info.task == "semantic",
+            softmax=not info.finds_objects,
             device=resolve_device(device),
             exact=task.plan.exact,
             check=self._on_block,

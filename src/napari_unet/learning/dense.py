@@ -37,7 +37,7 @@ def training_config(
     return TrainingConfig(
         steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
         patch=patch, learning_rate=2e-3 if scratch else 5e-4, weight_decay=1e-2, schedule="cosine",
-        freeze_norm=not scratch, exclusive=model.info.task == "semantic", seed=seed,
+        freeze_norm=not scratch, exclusive=not model.info.finds_objects, seed=seed,
     )  # fmt: skip
 
 
@@ -92,6 +92,6 @@ def train_steps(
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
     known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast": None}
-    if model.info.task == "instances" and model.info.diameter is None:
+    if model.info.finds_objects and model.info.diameter is None:
         known["diameter"] = typical_diameter(views)
     return Model(session.trained(), model.info.model_copy(update=known))

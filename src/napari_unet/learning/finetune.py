@@ -44,7 +44,7 @@ def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **
         "ema": 0.95,
         "depth_rate": 0.5,
         "augmentation": Augmentation(),
-        "exclusive": model.info.task == "semantic",
+        "exclusive": not model.info.finds_objects,
     }
     if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-holding-on.md
         settings |= {"learning_rate": 3e-4, "least_foreground": 0.25}

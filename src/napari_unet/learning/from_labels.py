@@ -176,6 +176,6 @@ def validation_score(
         raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
     predicted = [segment(image, model, axes=axes, device=device).labels for image in images]
     scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return float(scores["dice"])
     return float(scores["ap"]["0.50"])

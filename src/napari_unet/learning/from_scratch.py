@@ -55,7 +55,7 @@ def from_scratch_config(model: Model, **changes: Any) -> TrainingConfig:
         "weight_decay": 1e-3,
         "schedule": "cosine",
         "freeze_norm": False,
-        "exclusive": model.info.task == "semantic",
+        "exclusive": not model.info.finds_objects,
     }
     return TrainingConfig(**(settings | changes))
 
@@ -142,7 +142,7 @@ def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
 
     None for classes, and where no object is painted.
     """
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return None
     within_planes = ndimage.generate_binary_structure(model.info.spec.ndim, 1)
     if model.info.spec.ndim == 3:
@@ -179,7 +179,7 @@ def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) ->
 
 def _check_enough(model: Model, samples: Sequence[Sample], diameter: float | None) -> None:
     """Raise `NothingToLearnError` where nothing can be told apart yet."""
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         if diameter is None:
             raise NothingToLearnError("No object is painted yet. Paint a few, then press Learn.")
         return

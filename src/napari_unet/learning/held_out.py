@@ -74,7 +74,7 @@ def predict_regions(
         Whether it is the model that learning began with, which may have worked at another scale.
     """
     images = [exam.image if exam.before is None or not before else exam.before for exam in exams]
-    maps = predict_all(model.net, images, softmax=model.info.task == "semantic", device=device)
+    maps = predict_all(model.net, images, softmax=not model.info.finds_objects, device=device)
     found = []
     for exam, labels in zip(exams, map(model.decode, maps), strict=True):
         same = labels.shape == exam.labels.shape

@@ -230,7 +230,7 @@ class _Marks:
         if not self._before:
             self._before = predict_regions(self._exams, self._model, self._device, before=True)
         after = predict_regions(self._exams, other, self._device)
-        return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")
+        return compare(self._exams, self._before, after, instances=self._model.info.finds_objects)
 
 
 class _Visits:
@@ -268,4 +268,4 @@ class _Visits:
         if not self._before:
             self._before = predict_regions(exams, self._model, self._device, before=True)
         after = predict_regions(exams, other, self._device)
-        return check_regression(self._visits, self._before, after, instances=self._model.info.task == "instances")
+        return check_regression(self._visits, self._before, after, instances=self._model.info.finds_objects)

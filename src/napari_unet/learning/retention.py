@@ -88,7 +88,7 @@ def check_retention(model: Model, better: Model, device: torch.device) -> Compar
     if not exams:
         return None
     before, after = base_predictions(model, device), base_predictions(better, device)
-    return compare(exams, before.labels, after.labels, instances=model.info.task == "instances")
+    return compare(exams, before.labels, after.labels, instances=model.info.finds_objects)
 
 
 def interpolated(model: Model, better: Model, device: torch.device) -> tuple[Model, Comparison | None]:

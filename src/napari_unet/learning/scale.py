@@ -42,7 +42,7 @@ def at_fitting_scale(model: Model, material: Sequence[AnnotatedCrop]) -> Model:
     that were corrected or reviewed; where they are far wider than the model finds them best, it is given a coarser
     scale. It is never given a finer one: to enlarge an image adds no detail, and may do harm (docs/decisions/0012).
     """
-    if model.info.task != "instances" or not material:
+    if not model.info.finds_objects or not material:
         return model
     return _scaled(model, [one.image for one in material], partial(_seen, material))
 
@@ -56,7 +56,7 @@ def at_scale_of_labels(model: Model, images: Sequence[Image], labels: Sequence[N
     images : sequence of Image
     labels : sequence of ndarray of int, axes (T, Z, Y, X)
     """
-    if model.info.task != "instances":
+    if not model.info.finds_objects:
         return model
 
     def seen(info: ModelInfo) -> float | None:

@@ -187,9 +187,9 @@ def _kept_aside(
     None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
     reviewed = [part.reviewed & mask for part, mask in zip(parts, supervised, strict=True)]
-    width = square_width([part.labels for part in parts], reviewed) if model.info.task == "instances" else CELL
+    width = square_width([part.labels for part in parts], reviewed) if model.info.finds_objects else CELL
     held = [held_out(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         count = sum(
             len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(parts, held, strict=True)
         )

@@ -132,7 +132,7 @@ class ModelInfo(BaseModel):
             raise ValueError(f"{len(self.outputs)} outputs are named, but the network has {self.spec.out_channels}")
         if self.inputs == "colour" and self.spec.in_channels != 3:
             raise ValueError("a colour model has three input channels")
-        if self.task == "instances":
+        if self.finds_objects:
             missing = {"foreground", *self.decoding.needs(self.spec.ndim)} - set(self.outputs)
             if missing:
                 raise ValueError(f"the output {sorted(missing)[0]!r}, which the decoding needs, is missing")
@@ -158,6 +158,11 @@ class ModelInfo(BaseModel):
         return self
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether the labels are objects with ids of their own, or classes of pixels."""
+        return self.task == "instances"
+
+    @property
     def vectors(self) -> dict[int, int]:
         """Axes of the maps, counted from the last, with the output that is the component of a flow field along it."""
         names = FLOWS[self.spec.ndim]
@@ -179,9 +184,7 @@ class ModelInfo(BaseModel):
 
         What knows only the few objects that its user painted is no judge of others.
         """
-        return (
-            self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
-        )
+        return self.finds_objects and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
 
     @property
     def axes(self) -> str:

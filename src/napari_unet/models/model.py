@@ -78,7 +78,7 @@ class Model:
         Where these were brought back from another scale, `zoom` is how much smaller each of their pixels is than one
         of the network: what is too small to be an object is so for the network.
         """
-        if self.info.task == "semantic":
+        if not self.info.finds_objects:
             return decode_classes(maps)
         return decode_instances(maps, self.info.outputs, self.info.decoding, zoom)
 
