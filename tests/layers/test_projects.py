@@ -330,4 +330,4 @@ def test_what_was_found_on_the_image_is_taken_up(viewer, controller, image_file,
     other = fresh()
     assert other.projects.open(tmp_path / "sized.unetproj")
     assert (other.sizes.found, other.session.image.found_diameter) == (17.0, 17.0)
-    assert other.prepare()[1].zoom == controller.prepare()[1].zoom != ()
+    assert other.prepare()[1].zoom == controller.prepare()[1].zoom != (1.0, 1.0)

@@ -93,7 +93,7 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
             channels = choose_channels(image, model)
         except UNetError:
             continue
-        zoom = magnification(image, model.info) or (1.0,) * ndim
+        zoom = magnification(image, model.info)
         if min(n * z for n, z in zip(image.space[-2:], zoom[-2:], strict=True)) < 4 * model.info.spec.stride[-1]:
             continue
         widths = [round(most / z) for most, z in zip(CROP[ndim], zoom, strict=True)]

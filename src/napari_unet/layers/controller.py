@@ -266,7 +266,7 @@ class Controller:
             image,
             model,
             channel=self.channel,
-            units=ordered_subimages(image, model, frame, z, whole=scope == "stack"),
+            subimages=ordered_subimages(image, model, frame, z, whole=scope == "stack"),
             field=field,
             device=self.device,
             flips=self.flips,

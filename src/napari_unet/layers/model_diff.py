@@ -71,8 +71,8 @@ class Seen:
 
 def look_steps(look: Look, model: Model, device: str, cancel: CancelToken) -> Generator[Seen, None, None]:
     """Segment what is in view with a model that is not in use (worker)."""
-    unit = Subimage(look.frame, None if model.info.spec.ndim == 3 else look.z)
-    task = make_task(look.image, model, channel=look.channel, units=[unit], field=look.field, device=device)
+    subimage = Subimage(look.frame, None if model.info.spec.ndim == 3 else look.z)
+    task = make_task(look.image, model, channel=look.channel, subimages=[subimage], field=look.field, device=device)
     for event in segment_steps(task, device=device, cancel=cancel, overlap=False):
         if isinstance(event, SubimageDone):
             whole = event.region

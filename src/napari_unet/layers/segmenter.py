@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.guidance.where_next import Uncertainty, doubt
 from napari_unet.inference.diameter import find_diameter
+from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
 from napari_unet.layers.viewport import Piece, View, pieces
@@ -95,13 +96,13 @@ class Segmenter:
             for event in events:
                 yield from [event] if isinstance(event, UnderWay) else pieces(event)
                 if isinstance(event, SubimageDone):
-                    yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
+                    yield doubt(event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region)
 
         def ended(error: Exception | None) -> None:
             view.close()
             if isinstance(error, Cancelled | FileFormatError):
                 session.unfinished = task, finished
-            if error is None and job is self._job and task.units[0].z is not None and session.joins_slices:
+            if error is None and job is self._job and task.subimages[0].z is not None and session.joins_slices:
                 self._join_slices(job, session, lead)
             elif error is None:
                 self._count(job, session, lead)
@@ -265,7 +266,7 @@ def _scale(task: Task) -> str:
     against = task.model.info.image_diameter
     if found is None or task.image.diameter is not None or task.image.found_against != against:
         return ""
-    if not zoom:
+    if not is_rescaled(zoom):
         return f"The objects are about {found:.0f} pixels wide, not {against:.0f}. " if against else ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f"The objects are about {found:.0f} pixels wide, so the image is looked at {times}. "
@@ -287,4 +288,4 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
         and before.flips == task.flips
     )
-    return (going_on, finished) if same and len(finished.units) < len(task.units) else (task, Finished())
+    return (going_on, finished) if same and len(finished.subimages) < len(task.subimages) else (task, Finished())

@@ -64,7 +64,7 @@ def annotated_crops(
     """
     fits = corrections.instances == model.info.finds_objects
     whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
-    margin = math.ceil(CONTEXT / min(magnification(image, model.info) or (1.0,))) if fits else 0
+    margin = math.ceil(CONTEXT / min(magnification(image, model.info))) if fits else 0
     parts = copied_parts(corrections, labels, labels.shape[1] if whole else 0, margin) if fits else []
     channels = choose_channels(image, model, channel) if parts else ()
     return [AnnotatedCrop(image, channels, part) for part in parts]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.inference.scale import nearest_places
+from napari_unet.inference.scale import nearest_indices
 from napari_unet.objects.stitch import compact
 from napari_unet.tiling.engine import predict_all
 
@@ -78,7 +78,7 @@ def predict_regions(
     found = []
     for exam, labels in zip(exams, map(model.decode, maps), strict=True):
         same = labels.shape == exam.labels.shape
-        found.append(labels if same else labels[nearest_places(labels.shape, exam.labels.shape)])
+        found.append(labels if same else labels[nearest_indices(labels.shape, exam.labels.shape)])
     return tuple(found)
 
 

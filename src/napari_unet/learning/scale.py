@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.axes import common_pixel_size
-from napari_unet.inference.scale import DIAMETER_TOLERANCE, magnification
+from napari_unet.inference.policy import DEFAULT_RESCALING
+from napari_unet.inference.scale import magnification
 from napari_unet.models.model import Model
 from napari_unet.objects.size import diameters
 
@@ -77,7 +78,7 @@ def _scaled(model: Model, images: Sequence[Image], seen: Callable[[ModelInfo], f
         wide = float(np.median(said)) if said else seen(info)
         if wide is None:
             return model
-        info = info.model_copy(update={"diameter": NEW if wide > DIAMETER_TOLERANCE * NEW else wide})
+        info = info.model_copy(update={"diameter": NEW if wide > DEFAULT_RESCALING.diameter_tolerance * NEW else wide})
     info = fitting(info, images, None if said else seen(info))
     return model if info is model.info else Model(model.net, info)
 
@@ -92,12 +93,12 @@ def fitting(info: ModelInfo, images: Sequence[Image], wide: float | None) -> Mod
     wide : float or None
         Pixels of the network that the objects are wide, as it looks at them now; None: that is as somebody said.
     """
-    far = wide is not None and info.diameter is not None and wide > DIAMETER_TOLERANCE * info.diameter
+    far = wide is not None and info.diameter is not None and wide > DEFAULT_RESCALING.diameter_tolerance * info.diameter
     said = any(image.diameter is not None for image in images)
     if info.diameter is None or not (far or said):
         return info
     times = info.diameter / wide if wide is not None and far else 1.0
-    zoom = tuple(times * z for z in magnification(images[0], info) or (1.0,) * info.spec.ndim)
+    zoom = tuple(times * z for z in magnification(images[0], info))
     across = (zoom[-2] * zoom[-1]) ** 0.5
     if across == 1 and info.image_diameter is None:
         return info
@@ -116,7 +117,7 @@ def rescales(before: Model, model: Model, material: Sequence[AnnotatedCrop]) -> 
 
 def _times(image: Image, info: ModelInfo) -> float:
     """Return how many pixels of the network one of an image is wide."""
-    return (magnification(image, info) or (1.0,))[-1]
+    return magnification(image, info)[-1]
 
 
 def _seen(material: Sequence[AnnotatedCrop], info: ModelInfo) -> float | None:
