@@ -143,9 +143,9 @@ class Annotator:
         """
         return [self._mend(labels, flaw, follows_up=False) for flaw in self._flaws(labels)]
 
-    def look_over(self) -> float:
+    def review(self) -> float:
         """Return the seconds that it takes to look at all of the field and mark it as reviewed."""
-        return self.effort.look_over(self.truth.shape)
+        return self.effort.review(self.truth.shape)
 
     def draw_all(self) -> float:
         """Return the seconds that it takes to draw `truth` from nothing: every object, or all but the largest class."""

@@ -95,7 +95,7 @@ class Sitting:
             edit = self.people[z].next_edit(plane, self.corrections.protected(self.labels, (0, z)))
             if edit is None:
                 self.corrections.review(0, slice(z, z + 1), slice(None), slice(None))
-                self.seconds += self.people[z].look_over()
+                self.seconds += self.people[z].review()
                 continue
             if count >= objects and not (edit.follows_up and count < 2 * objects):
                 break

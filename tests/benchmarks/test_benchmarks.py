@@ -140,7 +140,7 @@ def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
     assert [point.figures["fields"] for point in points] == [1, 2]
     assert [point.objects for point in points] == [number[0], sum(number)]
     people = [Sitting(field, seed=3 + i).people[0] for i, field in enumerate(fields)]
-    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.look_over() for p in people))
+    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.review() for p in people))
     assert [len(point.material) for point in points] == [1, 2]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.guidance.where_next import Uncertainty, doubt
+from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
 from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
@@ -96,7 +96,8 @@ class Segmenter:
             for event in events:
                 yield from [event] if isinstance(event, UnderWay) else pieces(event)
                 if isinstance(event, SubimageDone):
-                    yield doubt(event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region)
+                    frame, outputs = event.subimage.frame, task.model.info.outputs
+                    yield uncertainty_by_cell(event.maps, event.labels, outputs, frame, event.region)
 
         def ended(error: Exception | None) -> None:
             view.close()

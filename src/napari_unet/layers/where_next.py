@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from napari_unet.corrections.reviewing import looked_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.expected_cost import Suspicion
-from napari_unet.guidance.ranking import CELL, MAX_PLACES
+from napari_unet.guidance.ranking import CELL, MAX_SUGGESTIONS
 from napari_unet.layers import adapter, canvas
 
 if TYPE_CHECKING:
-    from napari_unet.guidance.where_next import Place
+    from napari_unet.guidance.where_next import Suggestion
     from napari_unet.layers.controller import Controller
 
 CLOSE = 512
@@ -56,7 +56,7 @@ class Guide:
         except UNetError as error:
             desk.say(str(error), "error")
             return
-        place = session.attention.next_place(session.place, settled)
+        place = session.attention.next_suggestion(session.place, settled)
         if place is None:
             desk.say("The network is sure of everything that you have not looked at yet.", "done")
             return
@@ -67,12 +67,12 @@ class Guide:
         desk.say(_why(place))
 
 
-def _why(place: Place) -> str:
+def _why(place: Suggestion) -> str:
     """Return what to tell the user of a place."""
     again = "All places were shown; it begins anew. " if place.again else ""
     what = f"{again}{_SUSPICIONS[place.what]} in the middle of the view"
     if not place.left:
         return f"{what}. This is the last place."
-    number = f"{MAX_PLACES} or more places" if place.left >= MAX_PLACES - 1 else f"{place.left} more place"
-    plural = "s" if 1 < place.left < MAX_PLACES - 1 else ""
+    number = f"{MAX_SUGGESTIONS} or more places" if place.left >= MAX_SUGGESTIONS - 1 else f"{place.left} more place"
+    plural = "s" if 1 < place.left < MAX_SUGGESTIONS - 1 else ""
     return f"{what}; {number}{plural} after this one."
