@@ -11,7 +11,8 @@ one place after another and sees what lies less than 48 pixels from its middle. 
 - the mean of these shares over the first 40 places (the area under the curve)
 - how many of the first 10 places show no error
 
-Orders: `program`; `patches`, the network's uncertainty in cells without the thin lines along outlines; `uncertainty`, all of it; `objects`, where most of them are; and places drawn at random.
+Orders: `program`; `patches`, the network's uncertainty in cells without the thin lines along outlines;
+`uncertainty`, all of it; `objects`, where most of them are; and places drawn at random.
 """
 
 from __future__ import annotations

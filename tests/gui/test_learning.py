@@ -37,7 +37,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
             yield StepReport(step + 1, given.steps, 1 / (1 + step), 0.02 * step)
             if step % 5 == 4:
                 yield Checked(step + 1, GAIN, given.stale)
-                if options["peek"]():
+                if options["preview_wanted"]():
                     yield Preview(found)
         recipe: dict[str, str | int | float | bool | None] = {"steps": given.steps, "seconds": 1.0}
         return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)

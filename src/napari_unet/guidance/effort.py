@@ -30,8 +30,8 @@ class Effort:
         Pixels of the image drawn in a second along an outline. Chosen so that drawing a nucleus about 35 pixels wide,
         110 around, takes with `decide`, `point` and `press` the 8.4 s that Englbrecht, Ruider and Bausch 2021
         ("Automatic image annotation for fluorescent cell nuclei segmentation") needed: 6409 nuclei in 15 hours. How
-        wide theirs were in pixels is an assumption. A cell 70 pixels wide comes to 14 s; for comparison, a polygon around an
-        everyday object takes 79 s (Lin et al. 2014, "Microsoft COCO").
+        wide theirs were in pixels is an assumption. A cell 70 pixels wide comes to 14 s; for comparison, a polygon
+        around an everyday object takes 79 s (Lin et al. 2014, "Microsoft COCO").
     brush : float
         Width of the brush, pixels.
     view_width : int

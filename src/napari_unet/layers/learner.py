@@ -259,7 +259,14 @@ class Learner:
     ) -> Generator[Rescaled | StepReport | Checked | Seen, None, Learned]:
         """Learn, and segment the field in view now and then with what was learned so far (worker)."""
         steps = learning_steps(
-            model, material, seconds, device, job.cancel, pause=self.pause, more=self._take_more, peek=self._peeks
+            model,
+            material,
+            seconds,
+            device,
+            job.cancel,
+            pause=self.pause,
+            more=self._take_more,
+            preview_wanted=self._peeks,
         )
         while True:
             try:
@@ -365,7 +372,7 @@ class Learner:
             desk.say("Another model was chosen meanwhile. What was learned is in the list of the Learn panel.", "done")
             return
         lead = f"Learned in {recipe['steps']} steps ({format_seconds(float(recipe.get('seconds') or 0))}). "
-        if learned.verdict.serve:
+        if learned.verdict.should_promote():
             self._take(generation)
             self._show(f"{lead}{learned.verdict} In view: ")
         else:
