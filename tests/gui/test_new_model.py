@@ -39,7 +39,9 @@ def answer(widget: Any, qtbot: Any) -> Any:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     config = from_scratch.from_scratch_config
     limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
-    monkeypatch.setattr("napari_unet.learning.interactive.from_scratch_config", lambda model, **_: config(model, **limits))
+    monkeypatch.setattr(
+        "napari_unet.learning.interactive.from_scratch_config", lambda model, **_: config(model, **limits)
+    )
 
 
 def test_from_nothing_to_a_segmented_image(

@@ -111,6 +111,21 @@ def finetune_steps(
     return finetuned(model, session, samples, last.seconds if last else 0.0, out_of_domain=out_of_domain)
 
 
+def training_seconds(max_seconds: float | None, spent: float, later: float) -> float | None:
+    """Return how long to train, so that there is time for what takes `later` seconds afterwards; None: no limit.
+
+    Half of the time is for training in any case.
+
+    Parameters
+    ----------
+    max_seconds : float or None
+        That all may take.
+    spent, later : float
+        Seconds used up before the training, and needed after it.
+    """
+    return None if max_seconds is None else max(max_seconds - spent - later, max_seconds / 2)
+
+
 def finetuned(
     model: Model, session: Trainer, samples: Sequence[Sample], seconds: float, *, out_of_domain: bool
 ) -> Model:

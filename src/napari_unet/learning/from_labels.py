@@ -13,7 +13,7 @@ from napari_unet.inference.style import with_style
 from napari_unet.inference.task import as_image, choose_channels
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
-from napari_unet.learning.finetune import finetune_config, finetune_steps
+from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import base_predictions, interpolated
@@ -167,12 +167,6 @@ class _Run:
         if self.progress is not None and isinstance(event, StepReport):
             self.progress(Progress(event.step, event.steps, event.seconds, "steps", f"loss {event.loss:.3f}"))
 
-    def seconds_left(self, later: float) -> float | None:
-        """Return how long to train, so that there is time for what takes `later` seconds afterwards."""
-        if self.max_seconds is None:
-            return None
-        return max(self.max_seconds - self.watch.seconds - later, self.max_seconds / 2)
-
 
 def _check_limits(max_seconds: float | None, steps: int | None) -> None:
     """Raise LearningError if time or steps are no numbers that make sense."""
@@ -202,7 +196,8 @@ def _finetuned(model: Model, labelled: _Labelled, samples: Sequence[Sample], run
     many_errors = errors.are_many(shift)
     out_of_domain = errors.are_out_of_domain(shift) or (many_errors and has_new_domain(model.info))
     # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
-    left = run.seconds_left(later=0.0 if out_of_domain else base_predictions(model, device).seconds)
+    later = 0.0 if out_of_domain else base_predictions(model, device).seconds
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
     steps = run.steps if run.steps is not None else (200 if run.max_seconds is None else 100_000)
     config = finetune_config(
         model, out_of_domain=out_of_domain, many_errors=many_errors, max_seconds=left, steps=steps, seed=run.seed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
 from napari_unet.learning.comparison import Comparison, compare
-from napari_unet.learning.finetune import finetune_config, finetuned
+from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out import predict_regions
@@ -160,12 +160,6 @@ class _Run:
     policy: Policy
     watch: Stopwatch = field(default_factory=Stopwatch)
 
-    def seconds_left(self, later: float) -> float | None:
-        """Return how long to train, so that there is time for what takes `later` seconds afterwards."""
-        if self.max_seconds is None:
-            return None
-        return max(self.max_seconds - self.watch.seconds - later, self.max_seconds / 2)
-
 
 class _Annotations:
     """What is learned from and what is held out; corrections that are made meanwhile join.
@@ -247,7 +241,8 @@ def _finetune(
 ) -> Generator[StepReport | Checked | Preview, None, Learned]:
     """Choose the settings, train, retain and judge."""
     # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
-    left = run.seconds_left(later=base_predictions(model, run.device).seconds)
+    later = base_predictions(model, run.device).seconds
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
     out_of_domain = annotations.split.out_of_domain
     config = finetune_config(model, out_of_domain=out_of_domain, **{"max_seconds": left} | dict(run.settings))
     training = _Training(model, annotations, config, run)
