@@ -7,7 +7,7 @@ laid side by side, as if they were one large image. True errors are those that t
 (`evaluation/annotator.py`): objects missed, spurious, merged, split, or with an outline that is off. Somebody goes to
 one place after another and sees what lies less than 48 pixels from its middle. Reported are, for each order of places:
 
-- the share of the errors, and of the seconds that mending them takes, found after 10 places
+- the share of the errors, and of the seconds that correcting them takes, found after 10 places
 - the mean of these shares over the first 40 places (the area under the curve)
 - how many of the first 10 places show no error
 

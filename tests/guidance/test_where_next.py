@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.guidance.expected_cost import Suspicion, seconds_to_mend
+from napari_unet.guidance.expected_cost import Suspicion, seconds_to_correct
 from napari_unet.guidance.ranking import CELL, MAX_SUGGESTIONS, MIN_SPACING, RankedCells
 from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
 
@@ -110,7 +110,7 @@ def squares(gap=40, number=4, width=16, depth=1):
 
 def seconds_of(maps, labels):
     """Expected seconds (suspicions, objects), those outside all of them first."""
-    found = seconds_to_mend(maps, labels, OUTPUTS)
+    found = seconds_to_correct(maps, labels, OUTPUTS)
     ids = labels[:, ::2, ::2].ravel()
     return np.stack([np.bincount(ids, kind.ravel(), int(labels.max()) + 1) for kind in found])
 
@@ -159,12 +159,12 @@ def test_what_was_nearly_found_may_be_missed():
     assert found[Suspicion.MISSED, 1:].max() == 0
 
 
-def test_an_object_of_a_volume_is_mended_slice_by_slice():
+def test_an_object_of_a_volume_is_corrected_slice_by_slice():
     flat, deep = squares(), squares(depth=5)
     for maps, labels in (flat, deep):
         maps[0][labels == 2] = 0.6
-    found = seconds_to_mend(*deep, OUTPUTS)
-    assert np.allclose(found, seconds_to_mend(*flat, OUTPUTS), atol=1e-6)
+    found = seconds_to_correct(*deep, OUTPUTS)
+    assert np.allclose(found, seconds_to_correct(*flat, OUTPUTS), atol=1e-6)
 
 
 @given(seed=st.integers(0, 1000), threshold=st.floats(0.1, 0.9))
@@ -173,7 +173,7 @@ def test_seconds_are_finite_and_never_negative(seed, threshold):
     shape = tuple(rng.integers(1, 20, 3))
     maps = rng.uniform(0, 1, (2, *shape)).astype(np.float32)
     labels = np.where(maps[0] > threshold, rng.integers(0, 9, shape), 0).astype(np.int32)
-    found = seconds_to_mend(maps, labels, OUTPUTS)
+    found = seconds_to_correct(maps, labels, OUTPUTS)
     assert np.isfinite(found).all()
     assert found.min() >= 0
 
@@ -260,7 +260,7 @@ def test_what_was_looked_at_is_left_out():
     assert attention.next_suggestion((0, 0), always) is None
 
 
-def test_of_a_place_that_was_mended_in_part_the_rest_counts():
+def test_of_a_place_that_was_corrected_in_part_the_rest_counts():
     """Two faint objects side by side are the best place, until one of them is drawn."""
     shape = (1, 96, 640)
     attention = attention_of(shape, (0, 40, 40), (0, 40, 70), (0, 40, 400), (0, 48, 400))

@@ -57,7 +57,7 @@ def nearby_region(labels, predicted, *, mask=None, held_out=()):
 
 
 def counts(found):
-    return found.corrections, found.mended, found.left_alone, found.lost
+    return found.corrections, found.fixed, found.left_alone, found.lost
 
 
 def compared(one, before, after, *, instances=True):
@@ -76,7 +76,7 @@ def test_nothing_changes():
     assert (held_out.held_out, learned.held_out) == (True, False)
 
 
-def test_missed_objects_are_mended_and_others_lost():
+def test_missed_objects_are_fixed_and_others_lost():
     labels = grid()
     predicted = without(labels, 1, 2, 3)
     held_out, learned = compared(
@@ -93,7 +93,7 @@ def test_ids_do_not_matter():
     assert counts(found) == (1, 1, 35, 0)
 
 
-def test_half_of_an_outline_that_was_wrong_has_to_be_mended():
+def test_half_of_an_outline_that_was_wrong_has_to_be_fixed():
     labels = grid()
     predicted = labels.copy()
     predicted[:12][labels[:12] == 1] = 0  # the upper half
@@ -178,7 +178,7 @@ def test_of_corrections_kept_aside_there_were_four_times_as_many():
 
 
 @pytest.mark.parametrize(
-    ("corrections", "mended", "left", "lost", "added", "harmful"),
+    ("corrections", "fixed", "left", "lost", "added", "regresses"),
     [
         (0, 0, 0, 0, 0, False),
         (3, 0, 40, 0, 0, False),
@@ -196,23 +196,23 @@ def test_of_corrections_kept_aside_there_were_four_times_as_many():
         (34, 14, 2, 2, 8, False),  # little was right, so that what was left alone may be as wrong
     ],
 )
-def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, mended, left, lost, added, harmful):
-    found = RegressionCheck(corrections, mended, left, lost, added)
-    assert found.regresses() is harmful
+def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, fixed, left, lost, added, regresses):
+    found = RegressionCheck(corrections, fixed, left, lost, added)
+    assert found.regresses() is regresses
     verdict = Verdict(None, regression=found)
-    assert verdict.should_promote() is not harmful
+    assert verdict.should_promote() is not regresses
     assert ("Not checked" in str(verdict)) == (corrections + left == 0)
 
 
-def test_where_no_correction_was_a_mistake_none_is_said_to_be_mended():
-    said = str(RegressionCheck(corrections=0, mended=0, left_alone=17, lost=1, added=2))
+def test_where_no_correction_was_a_mistake_none_is_said_to_be_fixed():
+    said = str(RegressionCheck(corrections=0, fixed=0, left_alone=17, lost=1, added=2))
     assert said.endswith("of 17 objects near corrections that you left alone, it loses 1, and it finds 2 new.")
     assert "mends" not in said
 
 
 def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
     """Whoever has corrected ten of a hundred wrong objects has left alone what is as wrong."""
-    comes = RegressionCheck(corrections=22, mended=2, left_alone=33, lost=33, added=35, nearer=12)
+    comes = RegressionCheck(corrections=22, fixed=2, left_alone=33, lost=33, added=35, nearer=12)
     assert Verdict(None, regression=comes).regresses()
     assert Verdict(None, regression=comes, out_of_domain=True).should_promote()
     assert Verdict(None, regression=replace(comes, nearer=11), out_of_domain=True).regresses(), (
@@ -221,14 +221,14 @@ def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 60), st.integers(0, 60), st.integers(0, 20))
-def test_more_that_is_mended_never_speaks_against_a_model_and_more_that_changes_never_for_it(
-    corrections, mended, left, lost, added
+def test_more_that_is_fixed_never_speaks_against_a_model_and_more_that_changes_never_for_it(
+    corrections, fixed, left, lost, added
 ):
-    mended, lost = min(mended, corrections), min(lost, left)
-    found = RegressionCheck(corrections, mended, left, lost, added)
-    better = RegressionCheck(corrections, min(mended + 1, corrections), left, max(lost - 1, 0), max(added - 1, 0))
+    fixed, lost = min(fixed, corrections), min(lost, left)
+    found = RegressionCheck(corrections, fixed, left, lost, added)
+    better = RegressionCheck(corrections, min(fixed + 1, corrections), left, max(lost - 1, 0), max(added - 1, 0))
     assert found.regresses() or not better.regresses()
-    shares = mended / corrections, (lost + added) / (left + added)
+    shares = fixed / corrections, (lost + added) / (left + added)
     assert not found.regresses() or shares[1] > shares[0]
 
 
@@ -375,7 +375,7 @@ def test_with_held_out_regions_nothing_is_judged_by_nearby_ones(model):
 
 @pytest.fixture
 def corrected(nuclei):
-    """Material of a field of dark nuclei, which the model has not seen, with the worst objects mended."""
+    """Annotated crops of a field of dark nuclei, which the model has not seen, with the worst objects fixed."""
     folder = files("napari_unet") / "samples"
     bright = tifffile.imread(str(folder / "nuclei_stack.tif"))[0].astype(np.float32)
     truth = tifffile.imread(str(folder / "nuclei_stack_reference.tif"))[0].astype(np.int32)

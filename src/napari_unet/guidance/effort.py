@@ -1,4 +1,4 @@
-"""What mending and drawing cost a person, in seconds: the cost model of the simulated annotator."""
+"""What correcting and drawing cost a person, in seconds: the cost model of the simulated annotator."""
 
 from __future__ import annotations
 

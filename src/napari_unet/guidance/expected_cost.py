@@ -1,4 +1,4 @@
-"""What may be wrong in a result, told from the result alone: the seconds that mending it is expected to take.
+"""What may be wrong in a result, told from the result alone: the seconds that correcting it is expected to take.
 
 Four errors show in the maps and the objects that were made of them. An object that the network was unsure of may be
 none, or end elsewhere. One that is large beside the others may be several. Two between which the map of middles hardly
@@ -61,10 +61,10 @@ _DEFAULT_AREA = 80.0
 _IN_PLANE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 
 
-def seconds_to_mend(
+def seconds_to_correct(
     maps: NDArray[np.float32], labels: NDArray[Any], outputs: Sequence[str], effort: Effort | None = None
 ) -> NDArray[np.float32]:
-    """Return the expected seconds of mending, spread over what may be wrong.
+    """Return the expected seconds of correcting, spread over what may be wrong.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def seconds_to_mend(
     outputs : sequence of str
         Names of the maps: "foreground" is among them, or all of them are classes.
     effort : Effort, optional
-        What mending costs.
+        What correcting costs.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def seconds_to_mend(
     there = size > 0
     there[0] = False
     n, usual_size = np.maximum(size, 1), float(np.median(size[there])) if there.any() else _DEFAULT_AREA
-    area = n / _slices(ids, number)  # of the outline in one slice; an object of a volume is mended slice by slice
+    area = n / _slices(ids, number)  # of the outline in one slice; an object of a volume is corrected slice by slice
     usual = float(np.median(area[there])) if there.any() else _DEFAULT_AREA
     around, usual_around = (2 * np.sqrt(np.pi * _PIXELS_PER_BLOCK * a) for a in (area, usual))
     uncertainty = np.bincount(ids.ravel(), 1 - np.abs(2 * foreground - 1).ravel(), number) / n

@@ -22,7 +22,7 @@ CELL = 32
 """Width and height of a cell, in pixels: about one object."""
 
 MIN_SECONDS = 1.0
-"""Expected seconds of mending from which on a cell, with those around it, is suggested: of those with less, one in
+"""Expected seconds of correcting from which on a cell, with those around it, is suggested: of those with less, one in
 seven has an error (not recorded on which images)."""
 
 SHOWN_AROUND = (0, 0, 1, 1)
@@ -100,7 +100,7 @@ class RankedCells:
                 self._leave_out(block)
 
     def _leave_out(self, block: Cell) -> None:
-        """Make cells of a block 0 that are settled, and mend the scores around them."""
+        """Make cells of a block 0 that are settled, and update the scores around them."""
         plane, scores = self.worth[block[:2]], self._scores[block[:2]]
         rows, columns = (slice(at * _BLOCK, (at + 1) * _BLOCK) for at in block[2:])
         height, width = self._size

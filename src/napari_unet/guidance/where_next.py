@@ -1,4 +1,4 @@
-"""Where a correction is worth most: coarse maps of what mending is expected to take, and what to look at next.
+"""Where a correction is worth most: coarse maps of what correcting is expected to take, and what to look at next.
 
 A 2D grid of cells lies over every plane; of a result only the cells are kept, never its maps.
 """
@@ -12,7 +12,7 @@ from weakref import ref
 
 import numpy as np
 
-from napari_unet.guidance.expected_cost import Suspicion, halved, seconds_to_mend
+from napari_unet.guidance.expected_cost import Suspicion, halved, seconds_to_correct
 from napari_unet.guidance.ranking import CELL, SHOWN_AROUND, RankedCells, cells_around
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _NEARLY_BEST = 0.9
 
 
 _MAX_SECONDS = 60_000
-"""More seconds of mending than a cell can be expected to take, whatever a file says; 16 bits hold up to 65,504."""
+"""More seconds of correcting than a cell can be expected to take, whatever a file says; 16 bits hold up to 65,504."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class Uncertainty:
     cells : tuple of slice
         Which: slices along Z, and cells along Y and X.
     seconds : ndarray of float32, axes (suspicions, Z, rows, columns)
-        Expected seconds of mending, in the order of `expected_cost.Suspicion`.
+        Expected seconds of correcting, in the order of `expected_cost.Suspicion`.
     level : ndarray of float32, axes (Z, rows, columns), values 0..1
         What it says on average, to be compared with what another model says: the share of foreground, or the class.
     """
@@ -80,7 +80,7 @@ def uncertainty_by_cell(
     blocks = halved(said)
     level, counted = (_cell_sums(part, region[1:]) for part in (blocks, np.ones_like(blocks[:1])))
     rows, columns = (slice(part.start // CELL, (part.stop - 1) // CELL + 1) for part in region[1:])
-    seconds = _cell_sums(seconds_to_mend(maps, labels, outputs), region[1:])
+    seconds = _cell_sums(seconds_to_correct(maps, labels, outputs), region[1:])
     return Uncertainty(frame, (region[0], rows, columns), seconds, level / counted)
 
 
@@ -112,7 +112,7 @@ class Suggestion:
 
 
 class Attention:
-    """Knows what mending is expected to take in every plane, and what of it was shown.
+    """Knows what correcting is expected to take in every plane, and what of it was shown.
 
     Parameters
     ----------
@@ -201,12 +201,12 @@ class Attention:
         self._shown.append(best)
         where = cells_around(best, SHOWN_AROUND)
         worth = cells.worth[where][0, 0]
-        kinds = (self._seconds[(slice(None), *where)][:, 0, 0] * (worth > 0)).sum(axis=(1, 2), dtype=np.float32)
+        by_suspicion = (self._seconds[(slice(None), *where)][:, 0, 0] * (worth > 0)).sum(axis=(1, 2), dtype=np.float32)
         y, x = (
             float(np.average(_middles(part, size), weights=worth.sum(axis=1 - axis)))
             for axis, (part, size) in enumerate(zip(where[2:], self._size, strict=True))
         )
-        return Suggestion(best[0], best[1], y, x, Suspicion(int(kinds.argmax())), len(ranked) - 1, again)
+        return Suggestion(best[0], best[1], y, x, Suspicion(int(by_suspicion.argmax())), len(ranked) - 1, again)
 
 
 def _held_weakly(thing: object) -> Callable[[], object]:

@@ -99,7 +99,5 @@ class Generation:
         if compared is not None:
             return f"{steps} steps, {compared.before:.2f} → {compared.after:.2f}"
         checked = self.verdict.regression
-        mended = (
-            f"mends {checked.mended} of {checked.corrections}" if checked and checked.corrections else "not checked"
-        )
-        return f"{steps} steps, {mended}"
+        fixed = f"mends {checked.fixed} of {checked.corrections}" if checked and checked.corrections else "not checked"
+        return f"{steps} steps, {fixed}"

@@ -58,7 +58,7 @@ class RegressionCheck:
     ----------
     corrections : int
         Corrected objects (of classes: patches) that the old model gets wrong.
-    mended : int
+    fixed : int
         Those of them of which the new model has fixed at least half of what was wrong.
     left_alone : int
         Objects (patches) near corrections that were left alone.
@@ -73,7 +73,7 @@ class RegressionCheck:
     """
 
     corrections: int
-    mended: int
+    fixed: int
     left_alone: int
     lost: int
     added: int = 0
@@ -87,7 +87,7 @@ class RegressionCheck:
 
     def fixes_few(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it fixes so few of the corrections that it has hardly learned from them."""
-        return self.mended < policy.few_fixed_share * self.corrections
+        return self.fixed < policy.few_fixed_share * self.corrections
 
     def regresses(self, policy: Policy = DEFAULT_POLICY) -> bool:
         """Whether it surely changes what was left alone more often than it fixes corrections.
@@ -99,28 +99,28 @@ class RegressionCheck:
         alone is of no use.
         """
         loses_all = self.lost == self.left_alone >= policy.promotion.min_lost
-        if self.corrections and not (self.mended or self.added) and loses_all:
+        if self.corrections and not (self.fixed or self.added) and loses_all:
             return True
         made = self.corrections * (policy.split.held_out_every if self.held_out else 1)
         if self.left_alone <= made:
             return False
         changed, there = self.lost + self.added, self.left_alone + self.added
-        return _chance(self.mended, self.corrections, changed, there) < policy.promotion.significance
+        return _chance(self.fixed, self.corrections, changed, there) < policy.promotion.significance
 
     def __str__(self) -> str:
         loses = f"it loses {self.lost}, and it finds {self.added} new"
         if not self.corrections:  # the model was right, and the user saw it otherwise
             return f"Checked on little: of {self.left_alone} objects near corrections that you left alone, {loses}."
         kept = "that were kept aside" if self.held_out else "that it learned from"
-        mends = f"it mends {self.mended} of {self.corrections} corrections {kept}"
+        mends = f"it mends {self.fixed} of {self.corrections} corrections {kept}"
         return f"Checked on little: {mends}; of {self.left_alone} objects near them that you left alone, {loses}."
 
 
-def _chance(mended: int, corrections: int, changed: int, there: int) -> float:
+def _chance(fixed: int, corrections: int, changed: int, there: int) -> float:
     """Return how probable it is that so few of the corrections are among all that became different: hypergeometric."""
     from scipy.stats import hypergeom  # takes a while to load, and is needed at the end of a learning only
 
-    return float(hypergeom.cdf(mended, corrections + there, corrections, mended + changed))
+    return float(hypergeom.cdf(fixed, corrections + there, corrections, fixed + changed))
 
 
 def near_corrections(
@@ -201,17 +201,17 @@ def check_regression(
     """
     count = _count_objects if instances else _count_patches
     tallies = [count(*trio, policy) for trio in zip(nearby, before, after, strict=True)]
-    wrong, mended, nearer, left, lost, added = np.sum(tallies, axis=0, dtype=int) if tallies else np.zeros((6, 2), int)
+    wrong, fixed, nearer, left, lost, added = np.sum(tallies, axis=0, dtype=int) if tallies else np.zeros((6, 2), int)
     untouched = int(left.sum()), int(lost.sum()), int(added.sum())
     learned, held_out = (
-        RegressionCheck(int(wrong[k]), int(mended[k]), *untouched, held_out=bool(k), nearer=int(nearer[k]))
+        RegressionCheck(int(wrong[k]), int(fixed[k]), *untouched, held_out=bool(k), nearer=int(nearer[k]))
         for k in (0, 1)
     )
     return held_out, learned
 
 
 def _count_objects(nearby: NearbyRegion, before: NDArray[Any], after: NDArray[Any], policy: Policy) -> NDArray[np.intp]:
-    """Count (wrong, mended, nearer, left alone, lost, added) of corrections that were learned from, and held out.
+    """Count (wrong, fixed, nearer, left alone, lost, added) of corrections that were learned from, and held out.
 
     Of a volume only the slices that were seen: an object is often painted in one of those that it goes through.
     """

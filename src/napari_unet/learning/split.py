@@ -164,8 +164,8 @@ class _View:
         for z in self._slices():
             for mask in connected_parts(seen[z]):
                 box = with_context(mask, self.ndim, self.reader.pixels)
-                predicted, aside = (self.reader.fit(a[z][box]) for a in (part.corrections.prediction[0], held_out))
-                yield NearbyRegion(self._region(z, mask), predicted, aside)
+                predicted, kept = (self.reader.fit(a[z][box]) for a in (part.corrections.prediction[0], held_out))
+                yield NearbyRegion(self._region(z, mask), predicted, kept)
 
     def _slices(self) -> list[slice]:
         return subimage_slices(len(self.crop.part.labels), self.ndim)

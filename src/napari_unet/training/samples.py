@@ -22,7 +22,8 @@ FLOW_WEIGHT = 5.0
 (docs/decisions/0006-decoding.md)."""
 
 CORRECTED_SHARE = 3 / 4
-"""Share of the patches that are centred on corrections; the others are on what was right already. Data: not recorded."""
+"""Share of the patches that are centred on corrections; the others show what was right already. Data: not
+recorded."""
 
 MAX_SHIFT = 1 / 4
 """Share of a patch by which its centre lies off the pixel that it was drawn for, at most: that pixel is then anywhere
