@@ -11,9 +11,10 @@ import pytest
 
 from hand_made import bright
 from napari_unet.layers import learner
+from napari_unet.learning.checks import Checked
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.interactive import Checked, Learned
+from napari_unet.learning.interactive import Learned
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import Model
 from napari_unet.training.config import StepReport

@@ -10,11 +10,12 @@ from scipy import ndimage
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning import interactive as module
 from napari_unet.learning.annotations import annotated_crops
+from napari_unet.learning.checks import Checked
+from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.crops import CONTEXT, CropReader
 from napari_unet.learning.held_out import held_out_squares
-from napari_unet.learning.interactive import Checked, learning_steps
+from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
 from napari_unet.learning.retention import base_regions, replayed
@@ -263,7 +264,7 @@ def test_with_review_it_is(field, model):
 
 
 def test_it_ends_when_it_gets_no_better(field, model, monkeypatch):
-    monkeypatch.setattr(module.Comparison, "better", False)
+    monkeypatch.setattr(Comparison, "better", False)
     field[2].reviewed[:] = True
     _, events = run(model, crops_of(field, model), steps=200, policy=checking_always(patience=0.0))
     assert sum(isinstance(event, StepReport) for event in events) < 200

@@ -11,8 +11,9 @@ from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.correction_search import Search
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.model_diff import Changes, Look, Seen, look_steps
+from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
-from napari_unet.learning.interactive import Checked, Learned, Rescaled, learning_steps
+from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import resolve_device
 from napari_unet.models.parking import Parking

@@ -6,18 +6,16 @@ trained, what it was trained on at first is retained, and the new model is judge
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
-from napari_unet.learning.comparison import Comparison, compare
+from napari_unet.learning.checks import Checked, HeldOutCheck, NearbyCheck
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.held_out import predict_regions
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.learning.preview import Interval, Preview, Previews
-from napari_unet.learning.regression import check_regression
+from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
 from napari_unet.learning.scale import at_fitting_scale, rescales
 from napari_unet.learning.split import split_annotations
@@ -28,36 +26,15 @@ from napari_unet.training.trainer import Trainer
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.learning.held_out import HeldOutRegion
+    from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.policy import Policy
-    from napari_unet.learning.regression import NearbyRegion, RegressionCheck
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
     from napari_unet.training.config import StepReport, TrainingConfig
     from napari_unet.training.samples import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """How the network does, while it learns, on the held-out regions.
-
-    Attributes
-    ----------
-    step : int
-    comparison : Comparison
-        With the model that learning began with.
-    stale_seconds : float
-        Since it was last better than ever.
-    """
-
-    step: int
-    comparison: Comparison
-    stale_seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,8 +208,8 @@ def _learn_from_scratch(
     if model.info.is_untrained:
         return Learned(better, Verdict(None))  # there was nothing before
     split = annotations.split
-    reviewed = _HeldOutCheck(model, split.held_out, run).compare(better)
-    regression = _NearbyCheck(model, split.nearby, run).check(better)
+    reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
+    regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
     return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression))
 
 
@@ -282,8 +259,8 @@ class _Training:
     Attributes
     ----------
     trainer : Trainer
-    held_out : _HeldOutCheck
-    nearby : _NearbyCheck
+    held_out : HeldOutCheck
+    nearby : NearbyCheck
     last : StepReport or None
         Of the last step; None before the first.
     """
@@ -291,8 +268,8 @@ class _Training:
     def __init__(self, model: Model, annotations: _Annotations, config: TrainingConfig, run: _Run) -> None:
         self._model, self._annotations, self._config, self._run = model, annotations, config, run
         self.trainer = Trainer(model.net, self._samples(), config, run.device)
-        self.held_out = _HeldOutCheck(model, annotations.split.held_out, run)
-        self.nearby = _NearbyCheck(model, annotations.split.nearby, run)
+        self.held_out = HeldOutCheck(model, annotations.split.held_out, run.device, run.policy)
+        self.nearby = NearbyCheck(model, annotations.split.nearby, run.device, run.policy)
         self.last: StepReport | None = None
 
     def steps(self) -> Generator[StepReport | Checked | Preview, None, None]:
@@ -326,7 +303,7 @@ class _Training:
         """Learn from, and check on, what the annotations are now."""
         self.trainer.learn_from(self._samples())
         split = self._annotations.split
-        self.held_out = _HeldOutCheck(self._model, split.held_out, self._run)
+        self.held_out = HeldOutCheck(self._model, split.held_out, self._run.device, self._run.policy)
         self.nearby = self.nearby.with_regions(split.nearby)
 
     def _release(self) -> None:
@@ -342,77 +319,3 @@ class _Training:
             return 0.0
         seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
         return max(last.step / config.steps, seconds)
-
-
-class _HeldOutCheck:
-    """Compares what is being learned with the model that it began with, on the same held-out regions."""
-
-    def __init__(self, model: Model, regions: Sequence[HeldOutRegion], run: _Run) -> None:
-        self._model, self._regions, self._run = model, regions, run
-        self._before: tuple[NDArray[np.int32], ...] = ()
-        self._best, self._since_best = -1.0, Stopwatch()
-        self._interval = Interval(run.policy.promotion)
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time for another check."""
-        return bool(self._regions) and self._interval.over
-
-    def check(self, now: Model, step: int) -> Checked:
-        """Return how well the network does after a step."""
-        watch = Stopwatch()
-        comparison = self.compare(now)
-        assert comparison is not None  # there are regions, or it would not have been due
-        if comparison.after > self._best:
-            self._best, self._since_best = comparison.after, Stopwatch()
-        self._interval.restart(watch.seconds)
-        return Checked(step, comparison, self._since_best.seconds)
-
-    def compare(self, other: Model) -> Comparison | None:
-        """Compare another model; None where nothing is held out."""
-        if not self._regions:
-            return None
-        device, instances = self._run.device, self._model.info.finds_objects
-        if not self._before:
-            self._before = predict_regions(self._regions, self._model, device, before=True)
-        after = predict_regions(self._regions, other, device)
-        return compare(self._regions, self._before, after, instances=instances, policy=self._run.policy)
-
-
-class _NearbyCheck:
-    """Checks what a new model makes of the corrections, and of what was left alone near them."""
-
-    def __init__(
-        self, model: Model, nearby: Sequence[NearbyRegion], run: _Run, noted: RegressionCheck | None = None
-    ) -> None:
-        self._model, self._nearby, self._run, self._noted = model, nearby, run, noted
-        self._before: tuple[NDArray[np.int32], ...] = ()
-
-    def with_regions(self, nearby: Sequence[NearbyRegion]) -> _NearbyCheck:
-        """Return the same for other regions: corrections were made meanwhile."""
-        return _NearbyCheck(self._model, nearby, self._run, self._noted)
-
-    def note_held_out(self, other: Model) -> None:
-        """Note how many of the held-out corrections a model fixes, before they are learned from."""
-        self._noted = self._compare(other)[0]
-
-    def check(self, other: Model) -> RegressionCheck | None:
-        """Return how another model does; None where nothing is near a correction.
-
-        By the held-out corrections, as of when they were; where there are too few, by those that it learned from.
-        """
-        if not self._nearby:
-            return None
-        held_out, learned = self._compare(other)
-        held_out = self._noted or held_out
-        if held_out.corrections < self._run.policy.promotion.min_checked:
-            return learned
-        return replace(held_out, left_alone=learned.left_alone, lost=learned.lost, added=learned.added)
-
-    def _compare(self, other: Model) -> tuple[RegressionCheck, RegressionCheck]:
-        regions, device = [one.region for one in self._nearby], self._run.device
-        if not self._before:
-            self._before = predict_regions(regions, self._model, device, before=True)
-        after = predict_regions(regions, other, device)
-        instances = self._model.info.finds_objects
-        return check_regression(self._nearby, self._before, after, instances=instances, policy=self._run.policy)
