@@ -69,7 +69,7 @@ class Recipe:
     on_all : int
         How many of the last stages also learn from the split "choose", when the decoding has been chosen on it.
     on_mistakes : int
-        How many of the last stages look at places that the network before took for an object, or missed.
+        How many of the last stages learn where the network before found an object that is none, or missed one.
     by_objects : int
         How many of the last stages see an image as often as it has objects, and not by its size.
     shares : dict

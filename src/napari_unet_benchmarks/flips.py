@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 WAYS = {"plain": False, "flips": True}
-MOST = 40
+MAX_IMAGES = 40
 """Images of a kind that are scored: of more, every so many-th."""
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     file = RESULTS / "flips-cpu.json"
     before = json.loads(file.read_text())["models"] if file.exists() else {}
-    done = {name: compared(name, arguments.data, 1 if arguments.smoke else MOST) for name in arguments.model}
+    done = {name: compared(name, arguments.data, 1 if arguments.smoke else MAX_IMAGES) for name in arguments.model}
     figures = {"models": before | done}
     if not arguments.smoke:
         write_result("flips", figures)
