@@ -2,7 +2,7 @@
 
 python recipes/NAME.py train  --data DATA     train, or go on where it was interrupted
 python recipes/NAME.py finish --data DATA     choose how maps become labels, score, and write the model file
-python recipes/NAME.py bank   --data DATA     write the patches that the model carries along
+python recipes/NAME.py replay --data DATA     write the patches that the model carries along
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bank import write_replay_set
 from finish import finish
 from loop import train
+from replay_set import write_replay_set
 
 if TYPE_CHECKING:
     from recipe import Recipe
@@ -25,7 +25,7 @@ def main(recipe: Recipe, doc: str | None) -> None:
     """Do what the command line asks for."""
     name = recipe.card.name
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["train", "finish", "bank"])
+    parser.add_argument("part", choices=["train", "finish", "replay"])
     parser.add_argument("--data", type=Path, required=True, help="folder of all data")
     parser.add_argument("--run", type=Path, default=Path("runs") / name, help="folder of the log and the state")
     parser.add_argument("--out", type=Path, default=Path(f"src/napari_unet/models/weights/{name}.safetensors"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loop import served
+from loop import net_of_card
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.in_memory import segment
@@ -43,16 +43,16 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
     """Choose the decoding, score on the validation images, and write the model file and the figures."""
     decoding, tried = recipe.card.decoding, []
     if recipe.grids:
-        decoding, tried = choose_decoding(recipe, served(recipe, run, recipe.chooser)[0], data)
-    net, steps = served(recipe, run, len(recipe.stages) - 1)
+        decoding, tried = choose_decoding(recipe, net_of_card(recipe, run, recipe.chooser)[0], data)
+    net, steps = net_of_card(recipe, run, len(recipe.stages) - 1)
     model = rounded(Model(net, recipe.card.model_copy(update={"decoding": decoding})))
     scores = validate(recipe, model, data)
     config = recipe.stages[0]
     made = {"script": recipe.script, "steps": steps, "seed": config.seed, "batch_size": config.batch_size,
             "patch": " x ".join(map(str, config.patch))}  # fmt: skip
     told = {f"val {name}": round(value, 4) for name, value in told_of(model, scores).items()}
-    bank = recipe.card.name if recipe.bank else None
-    info = model.info.model_copy(update={"recipe": made, "scores": told, "replay_set": bank})
+    carried = recipe.card.name if recipe.replay_set else None
+    info = model.info.model_copy(update={"recipe": made, "scores": told, "replay_set": carried})
     save_model_file(with_fast_mode(Model(model.net, info), examples(recipe, data)), out, half=True)
     report = {"steps": steps, "chosen": decoding.model_dump(), "validation": scores, "tried": tried}
     with completed(run / "finish.json", overwrite=True) as partial:
@@ -70,7 +70,7 @@ def choose_decoding(recipe: Recipe, net: UNet, data: Path) -> tuple[Decoding, li
     for fields in itertools.chain.from_iterable(map(_combinations, recipe.grids)):
         decoding = Decoding.model_validate({**recipe.card.decoding.model_dump(), **fields})
         chosen = Model(net, recipe.card.model_copy(update={"decoding": decoding}))
-        found = [chosen.decode(of_unit(result), result.task.zoom) for result in results]
+        found = [chosen.decode(image_maps(result), result.task.zoom) for result in results]
         ap = evaluate(truths, found).to_dict()["ap"]
         tried.append({**fields, "mean": float(np.mean([ap[iou] for iou in CHOSEN_BY])), **ap})
     tried.sort(key=lambda row: -row["mean"])
@@ -90,7 +90,7 @@ def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]
         yield dict(zip(grid, values, strict=True))
 
 
-def of_unit(result: Result) -> NDArray[np.float32]:
+def image_maps(result: Result) -> NDArray[np.float32]:
     """Return the maps of an image of one plane or one volume, axes (K, [Z,] Y, X)."""
     assert result.maps is not None
     volume = result.maps[:, 0]
@@ -131,7 +131,7 @@ def told_of(model: Model, scores: dict[str, dict[str, Any]]) -> dict[str, float]
     told = {}
     for kind, values in scores.items():
         before = f"{kind} " if len(scores) > 1 else ""
-        if model.info.task == "instances":
+        if model.info.finds_objects:
             told |= {f"{before}AP@{iou}": values["ap"][iou] for iou in REPORTED}
         else:
             names = list(enumerate(model.info.classes))[1:]

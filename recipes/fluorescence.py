@@ -34,7 +34,7 @@ RECIPE = replace(
     stages=(nuclei.REFINE.model_copy(update={"steps": 360}),),
     pairs=pairs,
     shares={kind: nuclei.SHARES[kind] for kind in KINDS},
-    bank={},
+    replay_set={},
 )
 
 if __name__ == "__main__":

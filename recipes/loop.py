@@ -79,8 +79,8 @@ def trained(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
     return net.eval().requires_grad_(False), steps
 
 
-def served(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
-    """Return the same with the maps of the card alone."""
+def net_of_card(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
+    """Return a trained network with the maps of the card alone, and its steps; see `trained`."""
     net, steps = trained(recipe, run, stage)
     fresh = UNet(recipe.card.spec, initialise=False)
     net = with_maps(fresh, net, recipe.outputs(stage), recipe.card.outputs)

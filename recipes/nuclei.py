@@ -98,8 +98,8 @@ RECIPE = Recipe(
         {"seeds": ("flows",), "smoothing": (0.0, 1.0), "sink_radius": (2, 3)} | SIZES,
         {"seeds": ("distance",), "smoothing": (1.0, 1.5), "prominence": (0.1, 0.15, 0.2, 0.25, 0.3)} | SIZES,
     ),
-    bank={"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)},
-    bank_patch=(192, 192),
+    replay_set={"fluorescence": (18, 7), "histology": (10, 3), "brightfield": (4, 1), "bbbc039": (4, 2)},
+    replay_patch=(192, 192),
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Recipe:
     on_all : int
         How many of the last stages also learn from the split "choose", when the decoding has been chosen on it.
     on_mistakes : int
-        How many of the last stages look at places that the network before took for an object, or missed.
+        How many of the last stages learn where the network before found an object that is none, or missed one.
     by_objects : int
         How many of the last stages see an image as often as it has objects, and not by its size.
     shares : dict
@@ -78,9 +78,9 @@ class Recipe:
         For each field of the decoding, the values that are tried: of one dict, each with each.
     chosen_on : tuple of str
         The splits that they are tried on.
-    bank : dict
+    replay_set : dict
         Patches of each kind that the model carries along: (to learn again, to check with).
-    bank_patch : tuple of int
+    replay_patch : tuple of int
         Their shape.
     """
 
@@ -94,8 +94,8 @@ class Recipe:
     shares: Mapping[str, float] = field(default_factory=dict)
     grids: Sequence[Mapping[str, Sequence[Any]]] = ()
     chosen_on: tuple[Split, ...] = ("choose",)
-    bank: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    bank_patch: tuple[int, ...] = ()
+    replay_set: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    replay_patch: tuple[int, ...] = ()
 
     @property
     def script(self) -> str:

@@ -500,7 +500,7 @@ def test_the_diameter_is_found(run, bright_model, folder, tmp_path):
     save_model_file(bright_model(info={"diameter": 4, "image_diameter": 4}), path)
     arguments = ["segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--json", "--overwrite", "--model", path]
     known = report(run(*arguments))["results"][0]
-    assert (known["diameter"], known["zoom"]) == (None, [])
+    assert (known["diameter"], known["zoom"]) == (None, [1.0, 1.0])
     ran = run(*arguments, "--diameter", "auto")
     found = report(ran)["results"][0]
     assert found["diameter"] == pytest.approx(10, abs=1.5)  # a square of 9 pixels is as large as a disc of 10

@@ -18,8 +18,8 @@ from napari_unet.inference.in_memory import segment
 from napari_unet.learning.new_model import model_for_image, model_for_labels
 from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
-from napari_unet_benchmarks.annotator_rivals import Dense, DisjointSets, Rival, Scratch, ceiling
-from napari_unet_benchmarks.annotator_session import sit_down
+from napari_unet_benchmarks.annotator_rivals import Dense, RandomForest, Rival, Scratch, ceiling
+from napari_unet_benchmarks.annotator_session import annotate_and_learn
 from napari_unet_benchmarks.fields import DATA_SETS, KNOWN, KNOWN_SIZE, MAX_KNOWN, read_fields
 from napari_unet_benchmarks.report import report
 
@@ -80,7 +80,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Examiner:
+class Evaluator:
     """Scores on held-out fields, and on fields of the kind that the base model knows.
 
     Attributes
@@ -100,7 +100,7 @@ class Examiner:
         """What the scores are."""
         return "AP at IoU 0.5" if self.instances else "mean Dice of all classes"
 
-    def marks(self, label: Callable[[Image], NDArray[Any]], *, known: bool = True) -> Row:
+    def scores(self, label: Callable[[Image], NDArray[Any]], *, known: bool = True) -> Row:
         """Return the scores of what makes labels of images."""
         row: Row = {"score": self._score(label, self.held_out)}
         if known and self.known:
@@ -136,12 +136,12 @@ def run(
     source = replace(DATA_SETS[name], base=settings.base or DATA_SETS[name].base)
     fields, held_out = read_fields(data, source, settings.size, settings.fields, settings.held_out)
     task: Task = "instances" if source.instances else "semantic"
-    base = load_model(source.base) if source.base else _from_nothing(fields, task, settings.seed)
+    base = load_model(source.base) if source.base else _untrained(fields, task, settings.seed)
     if base.info.task != task:
         raise UNetError(f"{base.name} is a model for {base.info.task}, {name} is about {task}; name another model.")
     known = read_fields(data, KNOWN, KNOWN_SIZE, MAX_KNOWN)[0] if source.base and source.instances else []
     say(f"{name}: {len(fields)} fields to work on, {len(held_out)} held out, {len(known)} of what is known already")
-    examiner = Examiner(held_out, known, source.instances)
+    evaluator = Evaluator(held_out, known, source.instances)
     untrained_model = model_for_labels(
         "unet2d", task, [f.image for f in fields], [f.truth for f in fields], settings.seed
     )
@@ -157,42 +157,56 @@ def run(
         rows.setdefault(who, []).append({"seconds": round(float(seconds), 1), "objects": objects} | more)
         say(f"  {who:<8} {rows[who][-1]}")
 
-    note("program", 0.0, 0, examiner.marks(by(base)))
+    note("program", 0.0, 0, evaluator.scores(by(base)))
     points = []
-    for point in sit_down(
+    for point in annotate_and_learn(
         base, fields, settings.rounds, settings.objects, settings.steps,
         instances=source.instances, device=device, seed=settings.seed,
     ):  # fmt: skip
         points.append(point)
-        note("program", point.seconds, point.objects, examiner.marks(by(point.model)) | point.figures)
+        note("program", point.seconds, point.objects, evaluator.scores(by(point.model)) | point.figures)
     dense = Dense(base, fields, settings.steps, instances=source.instances, device=device, seed=settings.seed)
     best: Row = {}
     if settings.rivals:
-        rivals: list[Rival] = [dense, Scratch(untrained_model, settings.steps, device)]
-        try:
-            rivals.append(DisjointSets(instances=source.instances, seed=settings.seed))
-        except ImportError:
-            say("  Without scikit-learn there is no random forest to compare with.")
-        for rival in rivals:
+        for rival in _rivals(dense, untrained_model, settings, instances=source.instances, device=device, say=say):
             for point in points:
                 rival.learn(point)
-                note(rival.name, point.seconds, point.objects, examiner.marks(rival.segment, known=rival is dense))
+                known_too = rival is dense
+                note(rival.name, point.seconds, point.objects, evaluator.scores(rival.segment, known=known_too))
         trained = ceiling(_at_scale_of(points, base), fields, settings.ceiling_steps, device=device, seed=settings.seed)
-        best = examiner.marks(by(trained))
+        best = evaluator.scores(by(trained))
         say(f"  ceiling  {best}")
     objects = sum(field.objects for field in fields)
     found = summary(rows, best.get("score"), objects, dense.seconds)
     for key, value in found.items():
         say(f"  {key:<50} {value}")
     return report("annotator", {
-        "data": name, "measure": examiner.measure, "base": base.name if source.base else None,
+        "data": name, "measure": evaluator.measure, "base": base.name if source.base else None,
         "settings": asdict(settings),
         "objects in all fields": objects, "seconds to draw all": round(dense.seconds), "summary": found,
         "ceiling": best, "rows": rows,
     })  # fmt: skip
 
 
-def _from_nothing(fields: Sequence[Field], task: Task, seed: int) -> Model:
+def _rivals(
+    dense: Dense,
+    untrained_model: Model,
+    settings: Settings,
+    *,
+    instances: bool,
+    device: str,
+    say: Callable[[str], None],
+) -> list[Rival]:
+    """Return what else learns from the same annotation; a random forest only where scikit-learn is there."""
+    rivals: list[Rival] = [dense, Scratch(untrained_model, settings.steps, device)]
+    try:
+        rivals.append(RandomForest(instances=instances, seed=settings.seed))
+    except ImportError:
+        say("  Without scikit-learn there is no random forest to compare with.")
+    return rivals
+
+
+def _untrained(fields: Sequence[Field], task: Task, seed: int) -> Model:
     """Return the model with which somebody begins who has none."""
     classes = [f"class {index}" for index in range(1, 1 + max(int(field.truth.max()) for field in fields))]
     return model_for_image(fields[0].image, task, classes=classes if task == "semantic" else (), seed=seed)

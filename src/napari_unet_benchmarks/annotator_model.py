@@ -38,10 +38,10 @@ PART = 0.1
 """A piece that covers less of an object than this is no part of it."""
 
 REACH = 64
-"""Width, in pixels, of the place that one visit of the brush mends where labels are classes."""
+"""Width, in pixels, of what the brush corrects at a time where labels are classes."""
 
-LEAST = 12
-"""Wrong regions of fewer pixels are not worth the way."""
+MIN_REGION_PIXELS = 12
+"""Wrong regions of fewer pixels are not corrected."""
 
 
 class Kind(StrEnum):
@@ -95,7 +95,7 @@ class _Flaw:
 
 
 class Annotator:
-    """Knows how one field should look, and mends what is shown of it.
+    """Knows how one field should look, and corrects what is shown of it.
 
     Parameters
     ----------
@@ -143,9 +143,9 @@ class Annotator:
         """
         return [self._mend(labels, flaw, follows_up=False) for flaw in self._flaws(labels)]
 
-    def look_over(self) -> float:
+    def review(self) -> float:
         """Return the seconds that it takes to look at all of the field and mark it as reviewed."""
-        return self.effort.look_over(self.truth.shape)
+        return self.effort.review(self.truth.shape)
 
     def draw_all(self) -> float:
         """Return the seconds that it takes to draw `truth` from nothing: every object, or all but the largest class."""
@@ -251,7 +251,7 @@ class Annotator:
             pieces, _ = ndimage.label(wrong[place] & (self.truth[place] == value))
             piece = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
             best = max(best, piece, key=np.count_nonzero)
-        if np.count_nonzero(best) < LEAST:
+        if np.count_nonzero(best) < MIN_REGION_PIXELS:
             return None
         pixels = np.zeros(wrong.shape, bool)
         pixels[place] = best

@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.inference.in_memory import segment
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.learning.crops import CropReader, field_sample
+from napari_unet.learning.crops import CropReader, crop_sample
 from napari_unet.learning.dense import train_steps, training_config
 from napari_unet.learning.finetune import finetune_config, finetune_steps
 from napari_unet.models.normalize import Normalization, measure, normalize
@@ -45,7 +45,7 @@ class Rival(Protocol):
 
 
 class Dense:
-    """The same network, learning as the program does, from fields in which every object was drawn from nothing.
+    """The same network, learning as the program does, from fields in which every object was drawn by hand.
 
     A field is learned from when it is finished, and never looked at before; the next one is then begun.
     """
@@ -62,7 +62,7 @@ class Dense:
             for z in field.planes
         ]
         self._finished_at = np.cumsum([person.draw_all() for _, _, person in drawn])
-        self._material = [_reviewed(field, z, person.truth, model, instances=instances) for field, z, person in drawn]
+        self._crops = [_reviewed(field, z, person.truth, model, instances=instances) for field, z, person in drawn]
 
     @property
     def seconds(self) -> float:
@@ -73,8 +73,8 @@ class Dense:
         """Learn from the fields that are finished, if there is one."""
         finished = int(np.searchsorted(self._finished_at, point.seconds, side="right"))
         if finished:
-            learned = learn(self.model, list(chain(*self._material[:finished])), self.steps, self.device)
-            self.model = learned.model if learned.verdict.serve else self.model
+            learned = learn(self.model, list(chain(*self._crops[:finished])), self.steps, self.device)
+            self.model = learned.model if learned.verdict.should_promote() else self.model
 
     def segment(self, image: Image) -> NDArray[Any]:
         """Return the labels ([Z,] Y, X) of an image."""
@@ -102,10 +102,10 @@ class Scratch:
     def learn(self, point: Checkpoint) -> None:
         """Train on; the statistics of its normalisation are learned too, and there is nothing to hold on to."""
         samples = []
-        for one in point.material:
+        for one in point.crops:
             reader, part = CropReader(one.image, self.model, one.channels), one.part
             mask = part.mask("supervised")
-            samples.append(field_sample(reader, self.model, part.frame, part.corner, part.labels, mask))
+            samples.append(crop_sample(reader, self.model, part.frame, part.corner, part.labels, mask))
         config = finetune_config(
             self.model, steps=self.steps, max_seconds=None, learning_rate=1e-3, freeze_norm=False, distillation=0.0
         )
@@ -116,7 +116,7 @@ class Scratch:
         return segment(image, self.model, device=self.device).labels
 
 
-class DisjointSets:
+class RandomForest:
     """A pixel classifier as in ilastik and Labkit: a random forest on multiscale features of the corrected pixels.
 
     Touching objects are parted by a watershed on the distance transform, with seeds as far apart as the corrected
@@ -136,7 +136,7 @@ class DisjointSets:
     def learn(self, point: Checkpoint) -> None:
         """Fit to the pixels that the program learned from, a part of them where they are many."""
         features, classes, areas = [], [], [1]
-        for one in point.material:
+        for one in point.crops:
             first, y, x = one.part.corner
             for z, (labels, mask) in enumerate(zip(one.part.labels, one.part.mask("supervised"), strict=True)):
                 seen = pixel_features(one.image, first + z)[y : y + mask.shape[0], x : x + mask.shape[1]]

@@ -35,7 +35,7 @@ class Checkpoint:
         Annotation until then.
     objects : int
         Objects (or regions) corrected until then.
-    material : sequence of Material
+    crops : sequence of AnnotatedCrop
         All that was corrected until then.
     model : Model
         What the program made of it.
@@ -46,17 +46,17 @@ class Checkpoint:
 
     seconds: float
     objects: int
-    material: Sequence[AnnotatedCrop]
+    crops: Sequence[AnnotatedCrop]
     model: Model
     figures: dict[str, Any]
 
 
-def learn(model: Model, material: Sequence[AnnotatedCrop], steps: int, device: str) -> Learned:
+def learn(model: Model, crops: Sequence[AnnotatedCrop], steps: int, device: str) -> Learned:
     """Return what the window's Learn makes of a model in so many steps."""
-    return drive(learning_steps(model, material, None, device, settings={"steps": steps}), lambda event: None)
+    return drive(learning_steps(model, crops, None, device, settings={"steps": steps}), lambda event: None)
 
 
-class Sitting:
+class AnnotatorSession:
     """One field as it is open in the window, and the annotator in front of it.
 
     Parameters
@@ -95,7 +95,7 @@ class Sitting:
             edit = self.people[z].next_edit(plane, self.corrections.protected(self.labels, (0, z)))
             if edit is None:
                 self.corrections.review(0, slice(z, z + 1), slice(None), slice(None))
-                self.seconds += self.people[z].look_over()
+                self.seconds += self.people[z].review()
                 continue
             if count >= objects and not (edit.follows_up and count < 2 * objects):
                 break
@@ -113,13 +113,13 @@ class Sitting:
         """Whether the annotator is done with it."""
         return all(self.corrections.reviewed[0, z].all() for z in self.people)
 
-    def material(self, model: Model) -> list[AnnotatedCrop]:
-        """Return what there is to learn from here, as `layers.session.LayerSession.annotated_crops` does."""
+    def crops(self, model: Model) -> list[AnnotatedCrop]:
+        """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
         self.corrections.update(self.labels)
         return annotated_crops(self.image, self.labels, self.corrections, model)
 
 
-def sit_down(
+def annotate_and_learn(
     model: Model,
     fields: Sequence[Field],
     rounds: int,
@@ -151,7 +151,7 @@ def sit_down(
     seed : int
         Seeds the annotator's hand.
     """
-    waiting = [Sitting(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
+    waiting = [AnnotatorSession(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
     done = [waiting.pop(0)]
     done[0].show(model, device)
     for _ in range(rounds):
@@ -164,18 +164,18 @@ def sit_down(
                 done[-1].show(model, device)
             left -= done[-1].correct(left)
         watch = Stopwatch()
-        material = [part for sitting in done for part in sitting.material(model)]
+        crops = [part for session in done for part in session.crops(model)]
         try:
-            learned = learn(model, material, steps, device)
+            learned = learn(model, crops, steps, device)
         except NothingToLearnError:  # one class alone teaches nothing: more is painted first, as the window asks for
             continue
-        model = learned.model if learned.verdict.serve else model
+        model = learned.model if learned.verdict.should_promote() else model
         done[-1].show(model, device)
-        kinds = sum((sitting.kinds for sitting in done), Counter[str]())
+        kinds = sum((session.kinds for session in done), Counter[str]())
         figures = {
             "wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds),
-            "in use": learned.verdict.serve, "verdict": str(learned.verdict),
+            "in use": learned.verdict.should_promote(), "verdict": str(learned.verdict),
         }  # fmt: skip
-        yield Checkpoint(sum(sitting.seconds for sitting in done), kinds.total(), material, model, figures)
+        yield Checkpoint(sum(session.seconds for session in done), kinds.total(), crops, model, figures)
         if done[-1].reviewed and not waiting:
             return

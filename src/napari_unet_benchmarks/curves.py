@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "program": "this program",
-    "dense": "fields drawn from nothing",
+    "dense": "fields drawn by hand",
     "scratch": "untrained network",
     "forest": "random forest",
 }

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 WAYS = {"plain": False, "flips": True}
-MOST = 40
+MAX_IMAGES = 40
 """Images of a kind that are scored: of more, every so many-th."""
 
 
 def scores(model: Model, truth: list[np.ndarray], found: list[np.ndarray]) -> dict[str, Any]:
     """Return what a model is scored by."""
     every = evaluate(truth, found, task=model.info.task).to_dict()
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return {f"Dice {model.info.classes[int(c)]}": round(v, 4) for c, v in every["dice_per_class"].items()}
     return {f"AP {iou}": round(every["ap"][iou], 4) for iou in ("0.50", "0.75", "0.90")} | {"PQ": round(every["pq"], 4)}
 
@@ -83,7 +83,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     file = RESULTS / "flips-cpu.json"
     before = json.loads(file.read_text())["models"] if file.exists() else {}
-    done = {name: compared(name, arguments.data, 1 if arguments.smoke else MOST) for name in arguments.model}
+    done = {name: compared(name, arguments.data, 1 if arguments.smoke else MAX_IMAGES) for name in arguments.model}
     figures = {"models": before | done}
     if not arguments.smoke:
         write_result("flips", figures)

@@ -1,4 +1,4 @@
-"""How good a model made from nothing is after its first minute, by how much was painted on one image.
+"""How good a model made from scratch is after its first minute, by how much was painted on one image.
 
     napari-unet benchmark from_scratch --data DATA [--seconds 60] [--steps N] [--seeds 3] [--only fluorescence ...]
 
@@ -102,8 +102,8 @@ def learn(image: Image, painted: np.ndarray, case: Case, seed: int, limits: dict
     labels = painted[None, None]
     corrections = Corrections(labels.shape, instances=not case.classes)
     corrections.update(labels)
-    material = annotated_crops(image, labels, corrections, model)
-    steps = learning_steps(model, material, None, "cpu", settings={"seed": seed, **limits})
+    crops = annotated_crops(image, labels, corrections, model)
+    steps = learning_steps(model, crops, None, "cpu", settings={"seed": seed, **limits})
     return drive(steps, lambda _: None).model
 
 

@@ -73,12 +73,12 @@ def learn(
     """Return what a way of learning makes of the model."""
     corrections.update(labels)
     image = Image(pixels, "YX")
-    material = annotated_crops(image, labels, corrections, model)
+    crops = annotated_crops(image, labels, corrections, model)
     settings = {"steps": steps} | WAYS[way]
     if not way.startswith("all the way"):
-        return drive(learning_steps(model, material, None, "cpu", settings=settings), lambda _: None).model
+        return drive(learning_steps(model, crops, None, "cpu", settings=settings), lambda _: None).model
     config = finetune_config(model, max_seconds=None, **settings)
-    return drive(finetune_steps(model, split_annotations(model, material).samples, config, "cpu"), lambda _: None)
+    return drive(finetune_steps(model, split_annotations(model, crops).samples, config, "cpu"), lambda _: None)
 
 
 def score(model: Model, images: list[np.ndarray], truths: list[np.ndarray]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def _contestants(
     settings: dict[str, dict[str, Any]] = {}
     if training:
         samples = tuning_samples(training)
-        pipeline = (tuned_for_objects if model.info.task == "instances" else tuned_for_classes)(samples)
+        pipeline = (tuned_for_objects if model.info.finds_objects else tuned_for_classes)(samples)
         calls["classical"] = lambda path: pipeline(_pixels(read_image(path)))
         settings["classical"] = {"settings": asdict(pipeline), "tuned_on": len(samples)}
     return truths, calls, settings
@@ -139,7 +139,7 @@ def _pixels(image: Image) -> NDArray[Any]:
 
 def _scores(model: Model, truths: list[NDArray[Any]], found: list[NDArray[Any]]) -> dict[str, Any]:
     scores = evaluate(truths, found, model.info.task).to_dict()
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         kept = ("n_truth", "n_pred", "ap", "f1", "pq")
         return {name: scores[name] for name in kept}
     named = list(enumerate(model.info.classes))[1:]

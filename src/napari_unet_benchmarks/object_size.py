@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 FACTORS = (0.5, 1.0, 2.0, 3.0, 4.0)
-MOST = 512
+SCORED_WIDTH = 512
 """Width, in pixels, of what is scored of a rescaled image."""
-LEAST = 3
+MIN_OBJECTS = 3
 """Objects that an image has to show, to count as one of their diameter."""
 BINS = (0, 8, 11, 16, 24, 34, 48, 64, 90, 130, 1000)
 PHASE = {"val": ("06", "23", "37"), "learned": ("01", "03", "12", "14", "17", "28", "34"), "chosen": ("26", "39")}
@@ -67,7 +67,7 @@ class Sample:
 def sample(kind: str, image: np.ndarray, labels: np.ndarray) -> Sample | None:
     """Return an image with its labels; none where these show too few objects."""
     widths = diameters(labels)
-    return Sample(kind, image, labels, float(np.median(widths))) if len(widths) >= LEAST else None
+    return Sample(kind, image, labels, float(np.median(widths))) if len(widths) >= MIN_OBJECTS else None
 
 
 def read(folder: Path, kind: str = "") -> list[Sample]:
@@ -245,7 +245,7 @@ def main() -> None:
         nuclei, some, others = nuclei[:2], nuclei[:2], []
         factors, sizes, rounds = FACTORS[1:3], SIZES[:1], 1
     work = {
-        "rescaled": partial(rescalings, some, model, factors, MOST),
+        "rescaled": partial(rescalings, some, model, factors, SCORED_WIDTH),
         "as they come": partial(originals, nuclei + others, model),
         "phase contrast": partial(phase, fields, cells),
         "cost": partial(cost, (others or nuclei)[0].image, model, sizes, rounds),

@@ -1,4 +1,4 @@
-"""Our network and other programs', each trained from nothing on the same images for the same time.
+"""Our network and other programs', each trained from scratch on the same images for the same time.
 
     napari-unet benchmark other_programs --data DATA [--minutes 8] [--only ours stardist cellpose] [--keep RUNS]
 
@@ -97,7 +97,7 @@ class Clock:
 
 
 def ours(train: Images, choose: Images, minutes: float) -> tuple[Predict, dict[str, Any]]:
-    """Train the small U-Net of this program from nothing."""
+    """Train the small U-Net of this program from scratch."""
     from napari_unet import segment
     from napari_unet.learning.dense import train_steps, training_config
     from napari_unet.learning.new_model import model_for_labels
@@ -126,7 +126,7 @@ def ours(train: Images, choose: Images, minutes: float) -> tuple[Predict, dict[s
 
 
 def stardist(train: Images, choose: Images, minutes: float) -> tuple[Predict, dict[str, Any]]:
-    """Train StarDist 2D (Schmidt et al. 2018) from nothing, as its example notebook does."""
+    """Train StarDist 2D (Schmidt et al. 2018) from scratch, as its example notebook does."""
     import tensorflow as tf
     from csbdeep.utils import normalize
     from stardist import fill_label_holes
@@ -168,7 +168,7 @@ def stardist(train: Images, choose: Images, minutes: float) -> tuple[Predict, di
 
 
 def cellpose(train: Images, choose: Images, minutes: float) -> tuple[Predict, dict[str, Any]]:
-    """Train the network of cellpose 3 (Stringer et al. 2021) from nothing."""
+    """Train the network of cellpose 3 (Stringer et al. 2021) from scratch."""
     import torch
     from cellpose.models import CellposeModel
     from cellpose.train import train_seg

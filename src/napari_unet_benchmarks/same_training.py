@@ -35,7 +35,7 @@ INTENSITIES = Augmentation(
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast is learned, from nothing or from corrections."""
+    """How long and how fast is learned, from scratch or from corrections."""
 
     steps: int
     rate: float = 2e-3

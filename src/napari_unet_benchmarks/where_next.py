@@ -7,12 +7,12 @@ laid side by side, as if they were one large image. True errors are those that t
 (`evaluation/annotator.py`): objects missed, spurious, merged, split, or with an outline that is off. Somebody goes to
 one place after another and sees what lies less than 48 pixels from its middle. Reported are, for each order of places:
 
-- the share of the errors, and of the seconds that mending them takes, found after 10 places
+- the share of the errors, and of the seconds that correcting them takes, found after 10 places
 - the mean of these shares over the first 40 places (the area under the curve)
 - how many of the first 10 places show no error
 
-Orders: `program`; `patches`, the doubt of the network in cells without the thin lines along outlines, as the program
-did before; `uncertainty`, all of it; `objects`, where most of them are; and places drawn at random.
+Orders: `program`; `patches`, the network's uncertainty in cells without the thin lines along outlines;
+`uncertainty`, all of it; `objects`, where most of them are; and places drawn at random.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from napari_unet import load_model, segment
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.corrections.reviewing import checked_squares
 from napari_unet.guidance.expected_cost import halved
-from napari_unet.guidance.ranking import APART, CELL, around
-from napari_unet.guidance.where_next import Attention, doubt
+from napari_unet.guidance.ranking import CELL, MIN_SPACING, cells_around
+from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
 from napari_unet_benchmarks.annotator_model import Annotator, Kind
 from napari_unet_benchmarks.results import write_result
 
@@ -105,9 +105,9 @@ def program(shown: list[Shown], size: tuple[int, int]) -> Iterator[tuple[float, 
     attention = Attention((1, 1, *size))
     for image in shown:
         outputs = ("foreground", "distance")
-        attention.take(doubt(image.maps[:, None], image.labels[None], outputs, 0, image.region), program)
+        attention.take(uncertainty_by_cell(image.maps[:, None], image.labels[None], outputs, 0, image.region), program)
     never = partial(checked_squares, Corrections((1, 1, *size)), np.zeros((1, 1, *size), np.int32), width=CELL)
-    while (place := attention.next_place((0, 0), never)) is not None and not place.again:
+    while (place := attention.next_suggestion((0, 0), never)) is not None and not place.again:
         yield place.y, place.x
 
 
@@ -123,7 +123,7 @@ def by_cells(
     while np.isfinite(best := scores.max()) and best > 0:
         row, column = np.unravel_index(int(scores.argmax()), scores.shape)
         yield CELL * row + (CELL - 1) / 2, CELL * column + (CELL - 1) / 2
-        scores[around((0, 0, int(row), int(column)), APART)[2:]] = -np.inf
+        scores[cells_around((0, 0, int(row), int(column)), MIN_SPACING)[2:]] = -np.inf
 
 
 def per_cell(pixels: np.ndarray, width: int = CELL) -> np.ndarray:
@@ -134,12 +134,12 @@ def per_cell(pixels: np.ndarray, width: int = CELL) -> np.ndarray:
 
 
 def uncertainty(image: Shown) -> np.ndarray:
-    """Return the doubt of each pixel, 0..1, summed."""
+    """Return the uncertainty of each pixel, 0..1, summed."""
     return per_cell(1 - np.abs(2 * image.maps[0].astype(float) - 1))
 
 
 def patches(image: Shown) -> np.ndarray:
-    """Return the least doubt within blocks of 2 x 2 pixels, summed."""
+    """Return the least uncertainty within blocks of 2 x 2 pixels, summed."""
     return per_cell(1 - halved(np.abs(2 * image.maps[:1] - 1), np.maximum)[0], CELL // 2)
 
 
@@ -190,13 +190,13 @@ def cost(shape: tuple[int, int, int]) -> dict[str, float]:
     seconds: dict[str, list[float]] = {"cells of a result": [], "next place": [], "next place, all reviewed": []}
     for _ in range(5):
         begin = time.perf_counter()
-        found = doubt(maps, labels, ("foreground", "distance"), 0, tuple(slice(0, n) for n in shape))
+        found = uncertainty_by_cell(maps, labels, ("foreground", "distance"), 0, tuple(slice(0, n) for n in shape))
         seconds["cells of a result"].append(time.perf_counter() - begin)
         attention.take(found, cost)
         for name in ("next place", "next place, all reviewed"):
             corrections.reviewed[:] = name.endswith("reviewed")
             begin = time.perf_counter()
-            attention.next_place((0, 0), settled)
+            attention.next_suggestion((0, 0), settled)
             seconds[name].append(time.perf_counter() - begin)
     return {name: round(float(np.median(values)), 4) for name, values in seconds.items()}
 

@@ -110,7 +110,7 @@ def test_whatever_is_shown_all_is_well_in_the_end(blobs, seed):
     edits = 0
     while (edit := annotator.next_edit(labels)) is not None:
         assert (labels[edit.pixels] != edit.values).any()
-        assert edit.seconds > annotator.effort.look
+        assert edit.seconds > annotator.effort.decide
         edit.apply(labels)
         edits += 1
         assert edits < 100
@@ -121,7 +121,7 @@ def test_longer_strokes_cost_more():
     effort = Effort()
     assert effort.strokes(200) - effort.strokes(100) == pytest.approx(100 / effort.speed)
     assert effort.clicks(2) > effort.clicks(1)
-    assert effort.look_over((512, 512)) > effort.look_over((256, 256))
+    assert effort.review((512, 512)) > effort.review((256, 256))
     small, large = (Annotator(np.pad(np.ones((n, n), int), 10)) for n in (20, 40))
     assert large.draw_all() > small.draw_all()
     # The measured time that the speed was chosen by.

@@ -22,9 +22,9 @@ from napari_unet.nets.spec import unet2015
 from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
 from napari_unet_benchmarks import peak, tiling
-from napari_unet_benchmarks.annotator import Examiner, _from_nothing, summary
-from napari_unet_benchmarks.annotator_rivals import Dense, DisjointSets
-from napari_unet_benchmarks.annotator_session import Sitting, sit_down
+from napari_unet_benchmarks.annotator import Evaluator, _untrained, summary
+from napari_unet_benchmarks.annotator_rivals import Dense, RandomForest
+from napari_unet_benchmarks.annotator_session import AnnotatorSession, annotate_and_learn
 from napari_unet_benchmarks.curves import draw_curves
 from napari_unet_benchmarks.fields import DATA_SETS, DataSet, Field, read_fields
 from napari_unet_benchmarks.report import in_turn, ratio
@@ -100,12 +100,12 @@ def dark_nuclei():
 
 def test_learning_from_a_few_corrections_beats_not_learning(nuclei, dark_nuclei):
     """Twelve mended objects of one field help two others."""
-    examiner = Examiner(dark_nuclei[2:4], (), instances=True)
+    evaluator = Evaluator(dark_nuclei[2:4], (), instances=True)
 
     def score(model):
-        return examiner.marks(lambda image: segment(image, model, device="cpu").labels)["score"]
+        return evaluator.scores(lambda image: segment(image, model, device="cpu").labels)["score"]
 
-    (point,) = sit_down(nuclei, dark_nuclei[:1], rounds=1, objects=12, steps=20, instances=True)
+    (point,) = annotate_and_learn(nuclei, dark_nuclei[:1], rounds=1, objects=12, steps=20, instances=True)
     assert 12 <= point.objects < 24
     assert 40 < point.seconds < 240
     before, after = score(nuclei), score(point.model)
@@ -115,18 +115,18 @@ def test_learning_from_a_few_corrections_beats_not_learning(nuclei, dark_nuclei)
 
 def test_corrections_stay_when_the_field_is_segmented_again(bright_model, blobs):
     image, truth = blobs((96, 96), n=8, radius=10)
-    sitting = Sitting(Field(Image(image, "YX"), truth))
-    sitting.show(bright_model(threshold=0.9))
-    assert sitting.correct(2) >= 2
-    mended = sitting.labels.copy()
-    protected = sitting.corrections.protected(sitting.labels, (0, 0))
-    sitting.show(bright_model(threshold=0.3))
-    assert (sitting.labels[0, 0] == mended[0, 0])[protected].all()
-    sitting.correct(1000)
-    assert sitting.reviewed
-    assert evaluate(sitting.people[0].truth, sitting.labels[0, 0]).ap["0.75"] == 1
-    (material,) = sitting.material(bright_model())
-    assert material.part.mask("supervised").all()
+    session = AnnotatorSession(Field(Image(image, "YX"), truth))
+    session.show(bright_model(threshold=0.9))
+    assert session.correct(2) >= 2
+    mended = session.labels.copy()
+    protected = session.corrections.protected(session.labels, (0, 0))
+    session.show(bright_model(threshold=0.3))
+    assert (session.labels[0, 0] == mended[0, 0])[protected].all()
+    session.correct(1000)
+    assert session.reviewed
+    assert evaluate(session.people[0].truth, session.labels[0, 0]).ap["0.75"] == 1
+    (crop,) = session.crops(bright_model())
+    assert crop.part.mask("supervised").all()
 
 
 def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
@@ -136,25 +136,25 @@ def test_a_finished_field_is_followed_by_the_next(bright_model, blobs):
     ]
     number = [field.objects for field in fields]
     model = bright_model(threshold=3.0)
-    points = list(sit_down(model, fields, rounds=9, objects=number[0], steps=1, instances=True, seed=3))
+    points = list(annotate_and_learn(model, fields, rounds=9, objects=number[0], steps=1, instances=True, seed=3))
     assert [point.figures["fields"] for point in points] == [1, 2]
     assert [point.objects for point in points] == [number[0], sum(number)]
-    people = [Sitting(field, seed=3 + i).people[0] for i, field in enumerate(fields)]
-    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.look_over() for p in people))
-    assert [len(point.material) for point in points] == [1, 2]
+    people = [AnnotatorSession(field, seed=3 + i).people[0] for i, field in enumerate(fields)]
+    assert points[-1].seconds == pytest.approx(sum(p.draw_all() + p.review() for p in people))
+    assert [len(point.crops) for point in points] == [1, 2]
 
 
 def test_a_volume_is_corrected_slice_by_slice(bright_model, blobs):
     image, truth = blobs((64, 64), n=4, seed=1)
     field = Field(Image(np.stack([image] * 5), "ZYX"), np.stack([truth] * 5), planes=(1, 3))
-    (point,) = sit_down(bright_model(threshold=3.0), [field], rounds=1, objects=6, steps=1, instances=True)
+    (point,) = annotate_and_learn(bright_model(threshold=3.0), [field], rounds=1, objects=6, steps=1, instances=True)
     assert point.objects == 6
-    assert [one.part.corner[0] for one in point.material] == [1, 3]
-    first, second = (set(np.unique(one.part.labels)) - {0} for one in point.material)
+    assert [one.part.corner[0] for one in point.crops] == [1, 3]
+    first, second = (set(np.unique(one.part.labels)) - {0} for one in point.crops)
     assert (len(first), len(second)) == (4, 2)
     assert not first & second, "an object that is drawn has an id of its own"
     assert field.objects == 20
-    forest = DisjointSets(instances=True)
+    forest = RandomForest(instances=True)
     forest.learn(point)
     assert evaluate(field.truth, forest.segment(field.image)).ap["0.50"] > 0.5
     dense = Dense(bright_model(), [field], 1, instances=True)
@@ -162,11 +162,11 @@ def test_a_volume_is_corrected_slice_by_slice(bright_model, blobs):
     assert dense.segment(field.image).shape == field.truth.shape
 
 
-def test_a_model_from_nothing_learns_once_two_classes_are_painted(data):
+def test_a_model_untrained_learns_once_two_classes_are_painted(data):
     fields, held_out = read_fields(data, DATA_SETS["squares"], 64)
     assert set(np.unique(fields[0].truth)) == {1, 2}, "0 is what nobody has painted"
-    model = _from_nothing(fields, "semantic", 0)
-    points = list(sit_down(model, fields, rounds=4, objects=1, steps=30, instances=False))
+    model = _untrained(fields, "semantic", 0)
+    points = list(annotate_and_learn(model, fields, rounds=4, objects=1, steps=30, instances=False))
     assert len(points) < 4
     model = points[-1].model
     assert not model.info.is_untrained

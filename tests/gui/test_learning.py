@@ -11,9 +11,10 @@ import pytest
 
 from hand_made import bright
 from napari_unet.layers import learner
+from napari_unet.learning.checks import Checked
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.interactive import Checked, Learned
+from napari_unet.learning.interactive import Learned
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import Model
 from napari_unet.training.config import StepReport
@@ -37,7 +38,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
             yield StepReport(step + 1, given.steps, 1 / (1 + step), 0.02 * step)
             if step % 5 == 4:
                 yield Checked(step + 1, GAIN, given.stale)
-                if options["peek"]():
+                if options["preview_wanted"]():
                     yield Preview(found)
         recipe: dict[str, str | int | float | bool | None] = {"steps": given.steps, "seconds": 1.0}
         return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), given.verdict)

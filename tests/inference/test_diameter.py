@@ -14,6 +14,7 @@ from napari_unet.errors import Cancelled, ImageError, ModelMismatchError
 from napari_unet.inference import diameter
 from napari_unet.inference.diameter import find_diameter, with_diameter
 from napari_unet.inference.in_memory import segment
+from napari_unet.inference.policy import RescalingPolicy
 from napari_unet.inference.scale import magnification
 from napari_unet.inference.task import as_image, make_task
 from napari_unet.objects.size import typical_diameter
@@ -44,7 +45,7 @@ def test_nuclei_are_measured_at_any_size(nuclei, nuclei_crop, factor):
 
 def test_an_image_of_wide_objects_is_made_smaller_by_itself(nuclei, nuclei_crop):
     plain = segment(nuclei_crop, nuclei, device="cpu")
-    assert plain.task.zoom == ()
+    assert plain.task.zoom == (1.0, 1.0)
     wide = resized(nuclei_crop[None].astype(np.float32), [4 * n for n in nuclei_crop.shape])[0]
     found = segment(wide, nuclei, device="cpu")
     assert found.task.image.found_diameter * found.task.zoom[0] == pytest.approx(32)
@@ -57,7 +58,7 @@ def test_it_does_not_depend_on_tiles(sized_model):
     image = discs(20)
     whole = segment(image, sized_model, device="cpu", keep_maps=True)
     tiled = segment(image, sized_model, device="cpu", keep_maps=True, tile=32)
-    assert whole.task.zoom == tiled.task.zoom != ()
+    assert whole.task.zoom == tiled.task.zoom != (1.0, 1.0)
     assert tiled.task.n_tiles > 4
     assert np.abs(whole.maps - tiled.maps).max() < 1e-4
     part = make_task(tiled.task.image, sized_model, field=(slice(0, 50), slice(0, 50)))
@@ -80,30 +81,33 @@ def test_it_goes_by_what_is_known_best(sized_model, bright_model):
         assert asked.task.zoom == pytest.approx((0.25, 0.25), rel=0.1)
 
 
-def test_a_model_used_to_one_size_sees_when_an_image_has_another(bright_model, monkeypatch):
+def test_a_model_used_to_one_size_sees_when_an_image_has_another(bright_model):
     """What it has learned of large cells does not shrink the nuclei that it knew before; but it has to be sure."""
-    monkeypatch.setattr(diameter, "SURE", 1.0)
-    image, used_to = discs(20), bright_model(info={"diameter": 10.0, "image_diameter": 160.0})
-    seen = segment(image, used_to, device="cpu").task
+    image, used_to = as_image(discs(20)), bright_model(info={"diameter": 10.0, "image_diameter": 160.0})
+
+    def seen_with(max_disagreement):
+        policy = RescalingPolicy(max_disagreement=max_disagreement)
+        return make_task(*with_diameter(image, used_to, device="cpu", policy=policy))
+
+    seen = seen_with(1.0)
     assert seen.image.found_diameter == pytest.approx(40, rel=0.1)
     assert seen.zoom == pytest.approx((0.25, 0.25), rel=0.1)
     assert with_diameter(seen.image, used_to, device="cpu")[0] is seen.image, "once is enough"
     since = bright_model(info={"diameter": 10.0, "image_diameter": 120.0})
     assert make_task(seen.image, since).zoom == pytest.approx((1 / 12, 1 / 12)), "learned from objects of this image"
-    monkeypatch.setattr(diameter, "SURE", 0.0)
-    unsure = segment(image, used_to, device="cpu").task
+    unsure = seen_with(0.0)
     assert (unsure.image.found_diameter, unsure.zoom) == (None, (1 / 16, 1 / 16))
 
 
 def test_it_sticks_to_that_size_unless_the_network_is_surer_of_another(bright_model, monkeypatch):
     """A network may agree with itself on parts of the objects that it has learned, too."""
     image, used_to = as_image(discs(20)), bright_model(info={"diameter": 10.0, "image_diameter": 80.0})
-    looks = {0.5: (0.14, 16.0), 1.0: (0.12, 15.0), 0.25: (0.15, 18.0), 2.0: (0.09, 15.0), 0.125: (0.11, 80.0)}
-    monkeypatch.setattr(diameter._Looks, "_look", lambda self, block, scale: diameter._Look(*looks[scale]))
+    trials = {0.5: (0.14, 16.0), 1.0: (0.12, 15.0), 0.25: (0.15, 18.0), 2.0: (0.09, 15.0), 0.125: (0.11, 80.0)}
+    monkeypatch.setattr(diameter._ScaleTrials, "_run", lambda self, block, scale: diameter._ScaleTrial(*trials[scale]))
     assert find_diameter(image, used_to, device="cpu") is None
-    looks[0.125] = (0.13, 80.0)
+    trials[0.125] = (0.13, 80.0)
     assert find_diameter(image, used_to, device="cpu") == 15
-    looks[1.0] = (0.12, 60.0)
+    trials[1.0] = (0.12, 60.0)
     assert find_diameter(image, used_to, device="cpu") is None, "as wide as usual"
 
 
@@ -124,7 +128,7 @@ def test_who_cannot_tell_is_not_asked(bright_model):
 @pytest.mark.parametrize("image", [np.zeros((40, 50), np.uint8), discs(20)[:45, :45], np.full((1, 1), 7, np.uint8)])
 def test_too_few_objects_tell_nothing(sized_model, image):
     assert find_diameter(as_image(image), sized_model, device="cpu") is None
-    assert segment(image, sized_model, device="cpu").task.zoom == ()
+    assert segment(image, sized_model, device="cpu").task.zoom == (1.0, 1.0)
 
 
 @settings(max_examples=200, deadline=None)
@@ -132,7 +136,7 @@ def test_too_few_objects_tell_nothing(sized_model, image):
 def test_an_image_is_made_larger_with_restraint(nuclei, found, best, size):
     info = nuclei.info.model_copy(update={"diameter": best})
     image = Image(np.broadcast_to(np.uint8(0), (size, size)), "YX", found_diameter=found)
-    zoom = (magnification(image, info) or (1.0,))[-1]
+    zoom = magnification(image, info)[-1]
     seen = found * zoom
     assert zoom <= (2 if size <= 4096 else 1)
     if found > best:
@@ -172,22 +176,22 @@ def test_it_can_be_stopped(sized_model):
 
 
 def test_an_image_that_is_seen_as_well_as_it_is_stays_so(sized_model, monkeypatch):
-    image, looks = as_image(discs(20)), {0.5: (0.10, 40.0), 1.0: (0.11, 15.0), 0.25: (0.10, 41.0), 2.0: (0.05, 40.0)}
-    looked = []
+    image, trials = as_image(discs(20)), {0.5: (0.10, 40.0), 1.0: (0.11, 15.0), 0.25: (0.10, 41.0), 2.0: (0.05, 40.0)}
+    scales = []
 
-    def look(self, block, scale):
-        looked.append(scale)
-        return diameter._Look(*looks[scale])
+    def run(self, block, scale):
+        scales.append(scale)
+        return diameter._ScaleTrial(*trials[scale])
 
-    monkeypatch.setattr(diameter._Looks, "_look", look)
+    monkeypatch.setattr(diameter._ScaleTrials, "_run", run)
     assert find_diameter(image, sized_model, device="cpu") is None
-    looks[1.0] = (0.13, 15.0)
+    trials[1.0] = (0.13, 15.0)
     assert find_diameter(image, sized_model, device="cpu") == 40
-    looks[0.5] = (0.10, 9.0)
-    looked.clear()
+    trials[0.5] = (0.10, 9.0)
+    scales.clear()
     assert find_diameter(image, sized_model, device="cpu") == 9
-    assert looked == [0.5], "what is plain is looked at once"
-    looks[0.5], looks[1.0] = (0.2, 4.0), (0.10, 3.0)
+    assert scales == [0.5], "what is plain is looked at once"
+    trials[0.5], trials[1.0] = (0.2, 4.0), (0.10, 3.0)
     assert find_diameter(image, sized_model, device="cpu") == 3, "made larger"
-    looks[2.0] = (0.09, 3.0)
+    trials[2.0] = (0.09, 3.0)
     assert find_diameter(image, sized_model, device="cpu") is None

@@ -17,7 +17,7 @@ from scipy import ndimage
 from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import Cancelled, DeviceError, ImageError, ModelFileError, ModelMismatchError, UNetError
 from napari_unet.inference.in_memory import segment
-from napari_unet.inference.steps import GLANCE, Finished, SubimageDone, TileDone, segment_steps
+from napari_unet.inference.steps import PREVIEW_WIDTH, Finished, SubimageDone, TileDone, segment_steps
 from napari_unet.inference.task import Subimage, as_image, make_task
 from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.normalize import measure, normalize
@@ -216,8 +216,8 @@ def test_an_image_of_another_pixel_size_is_rescaled(bright_model):
 
 def test_about_the_same_pixel_size_is_left_alone(bright_model):
     model = bright_model(info={"pixel_size": (0.5, 0.5)})
-    assert found(squares(), model, pixel_size=(0.45, 0.55)).task.zoom == ()
-    assert found(squares(), model, pixel_size=(0.3, 0.5)).task.zoom != ()
+    assert found(squares(), model, pixel_size=(0.45, 0.55)).task.zoom == (1.0, 1.0)
+    assert found(squares(), model, pixel_size=(0.3, 0.5)).task.zoom != (1.0, 1.0)
 
 
 def test_what_is_too_small_to_be_an_object_is_so_for_the_network(bright_model):
@@ -230,14 +230,14 @@ def test_what_is_too_small_to_be_an_object_is_so_for_the_network(bright_model):
 def test_an_object_diameter_sets_the_scale(bright_model):
     model = bright_model(info={"diameter": 20})
     image = squares((40, 64), places=((4, 4), (20, 40)), size=12)
-    assert found(image, model).task.zoom == ()
+    assert found(image, model).task.zoom == (1.0, 1.0)
     result = found(image, model, diameter=40)
     assert result.task.zoom == (0.5, 0.5)
     assert result.task.plan.shape == (20, 32)
     assert result.labels.shape == (40, 64)
     assert result.n_objects == 2
     assert found(as_image(image), model, diameter=5).task.plan.shape == (160, 256)
-    assert found(image, model, diameter=29).task.zoom == ()  # about the same
+    assert found(image, model, diameter=29).task.zoom == (1.0, 1.0)  # about the same
 
 
 def test_tiles_of_a_rescaled_image_come_one_by_one(bright_model):
@@ -274,8 +274,8 @@ def test_a_large_rescaled_plane_is_shown_where_somebody_looks_first(bright_model
     task = make_task(image, bright_model(info={"diameter": 20}))
     first = next(iter(segment_steps(task, device="cpu", focus=lambda: (0, 0, 1000.0, 1000.0))))
     _, y, x = first.region
-    assert y.start < 1000 < y.stop <= 1000 + GLANCE
-    assert x.start < 1000 < x.stop <= 1000 + GLANCE
+    assert y.start < 1000 < y.stop <= 1000 + PREVIEW_WIDTH
+    assert x.start < 1000 < x.stop <= 1000 + PREVIEW_WIDTH
 
 
 def test_an_object_diameter_goes_before_pixel_sizes(bright_model):
@@ -289,7 +289,7 @@ def test_a_model_knows_how_wide_objects_are_in_its_images(bright_model):
     model = bright_model(info={"pixel_size": (0.5, 0.5), "diameter": 20, "image_diameter": 60})
     assert found(squares(), model).task.zoom == pytest.approx((1 / 3, 1 / 3))
     assert found(squares(), model, diameter=40).task.zoom == (0.5, 0.5)
-    assert found(squares(), model, pixel_size=[0.5]).task.zoom == ()
+    assert found(squares(), model, pixel_size=[0.5]).task.zoom == (1.0, 1.0)
 
 
 def test_a_diameter_keeps_the_proportions_of_voxels(bright_model):
@@ -611,12 +611,12 @@ def test_what_is_looked_at_comes_next_in_any_slice(bright_model):
     task = make_task(as_image(np.stack([squares((64, 64), places=((40, 40), (3, 3)))] * 5)), bright_model(), tile=32)
     looked_at = [*[(0, 3, 60.0, 60.0)] * 2, *[(0, 1, 5.0, 5.0)] * 99]
     events = list(segment_steps(task, device="cpu", focus=lambda: looked_at.pop(0)))
-    order = [(e.unit.z, type(e)) for e in events]
+    order = [(e.subimage.z, type(e)) for e in events]
     assert order[:7] == [(3, TileDone)] * 2 + [(1, TileDone)] * 3 + [(1, SubimageDone), (0, TileDone)]
     tiles = [e.region[1:] for e in events if isinstance(e, TileDone)]
     assert tiles[0] == (slice(32, 64), slice(32, 64))
     assert tiles[2] == (slice(0, 32), slice(0, 32))
-    assert [e.unit.z for e in events if isinstance(e, SubimageDone)] == [1, 0, 2, 3, 4]
+    assert [e.subimage.z for e in events if isinstance(e, SubimageDone)] == [1, 0, 2, 3, 4]
     for event in events:
         if isinstance(event, SubimageDone):
             assert event.labels.max() == 2
@@ -629,7 +629,7 @@ def test_a_glance_of_what_is_looked_at_comes_before_a_large_tile(bright_model):
     events = list(segment_steps(task, device="cpu", focus=lambda: (0, 0, 704.0, 804.0)))
     assert type(events[0]) is TileDone
     _, y, x = events[0].region
-    assert (y.stop - y.start, x.stop - x.start) == (GLANCE, GLANCE)
+    assert (y.stop - y.start, x.stop - x.start) == (PREVIEW_WIDTH, PREVIEW_WIDTH)
     assert events[0].labels.max() == 1
     assert events[0].progress.done == 0, "it is extra"
     assert np.array_equal(events[0].labels[0] > 0, image[y, x] > 0)
@@ -669,23 +669,23 @@ def test_a_field_is_done_and_nothing_else(bright_model, ndim):
     cell = np.pad(np.full((12, 12), 200, np.uint8), 14)
     image = as_image(np.tile(cell, (4, 6, 6)))
     model, field = bright_model(ndim=ndim), (slice(51, 150), slice(90, 240))
-    task = make_task(image, model, units=[Subimage(0, 2 if ndim == 2 else None)], field=field, tile=48)
+    task = make_task(image, model, subimages=[Subimage(0, 2 if ndim == 2 else None)], field=field, tile=48)
     assert task.plan.work > 1, "compared with the field, not with the image"
-    *tiles, unit = segment_steps(task, device="cpu")
+    *tiles, done = segment_steps(task, device="cpu")
     assert all(isinstance(event, TileDone) for event in tiles)
     assert len(tiles) == task.n_tiles - 1
-    assert unit.region[1:] == (slice(50, 150), slice(90, 240)), "it begins on the grid"
-    assert unit.region[0] == (slice(2, 3) if ndim == 2 else slice(0, 4))
-    assert np.array_equal(unit.labels > 0, image.data[unit.region] > 0)
-    assert unit.maps.shape[1:] == unit.labels.shape
+    assert done.region[1:] == (slice(50, 150), slice(90, 240)), "it begins on the grid"
+    assert done.region[0] == (slice(2, 3) if ndim == 2 else slice(0, 4))
+    assert np.array_equal(done.labels > 0, image.data[done.region] > 0)
+    assert done.maps.shape[1:] == done.labels.shape
 
 
 def test_a_field_of_an_image_that_is_rescaled(bright_model):
     model = bright_model(info={"pixel_size": (0.5, 0.5)})
     image = as_image(np.full((60, 60), 200, np.uint8), pixel_size=(1.0, 1.0))
-    *_, unit = segment_steps(make_task(image, model, field=(slice(0, 20), slice(0, 20))), device="cpu")
-    assert unit.region == (slice(0, 1), slice(0, 20), slice(0, 20))
-    assert unit.labels.shape == (1, 20, 20)
+    *_, done = segment_steps(make_task(image, model, field=(slice(0, 20), slice(0, 20))), device="cpu")
+    assert done.region == (slice(0, 1), slice(0, 20), slice(0, 20))
+    assert done.labels.shape == (1, 20, 20)
 
 
 @pytest.mark.parametrize("stop_after", range(9))
@@ -704,7 +704,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(bright_model, stop_after):
     rest = list(segment_steps(task, device="cpu", finished=finished))
     assert left <= 8 - stop_after
     units = [e for e in [*events, *rest] if isinstance(e, SubimageDone)]
-    assert [e.unit for e in units] == [e.unit for e in whole], "each is done once"
+    assert [e.subimage for e in units] == [e.subimage for e in whole], "each is done once"
     for one, other in zip(units, whole, strict=True):
         assert np.array_equal(one.labels, other.labels)
         assert np.array_equal(one.maps, other.maps)
@@ -717,12 +717,12 @@ def test_an_image_of_one_tile_has_no_provisional_result(bright_model):
     assert "1 tile" in str(task)
 
 
-def test_only_the_units_asked_for_are_done(bright_model):
+def test_only_the_planes_asked_for_are_done(bright_model):
     task = make_task(as_image(np.stack([squares()] * 4)), bright_model())
-    one = make_task(as_image(np.stack([squares()] * 4)), bright_model(), units=[task.units[2]])
+    one = make_task(as_image(np.stack([squares()] * 4)), bright_model(), subimages=[task.subimages[2]])
     events = list(segment_steps(one, device="cpu"))
-    assert [e.unit.z for e in events] == [2]
-    assert events[0].unit.region == (0, slice(2, 3))
+    assert [e.subimage.z for e in events] == [2]
+    assert events[0].subimage.region == (0, slice(2, 3))
 
 
 def test_an_image_keeps_its_own_meaning(bright_model):

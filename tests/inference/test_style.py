@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from napari_unet.axes import Image
-from napari_unet.inference import diameter, style
+from napari_unet.inference import diameter
 from napari_unet.inference.in_memory import segment
-from napari_unet.inference.style import place_of_contrast, resembles_learned, with_style
+from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
+from napari_unet.inference.style import position_of_contrast, resembles_learned, with_style
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.model import Model
@@ -28,8 +29,8 @@ def taught(nuclei):
     return with_style(used_to, [(stripes(), (0,)), (stripes(1), (0,))])
 
 
-def learned(model, image):
-    return resembles_learned(model, *place_of_contrast(image, model, choose_channels(image, model)))
+def learned(model, image, policy=DEFAULT_RESCALING):
+    return resembles_learned(model, *position_of_contrast(image, model, choose_channels(image, model)), policy)
 
 
 def test_what_was_learned_and_what_was_known_are_told_apart(taught, nuclei_crop, nuclei):
@@ -43,12 +44,14 @@ def test_what_was_learned_and_what_was_known_are_told_apart(taught, nuclei_crop,
 
 def test_images_of_the_kind_that_was_learned_keep_its_scale(taught, nuclei_crop, monkeypatch):
     """However well the network agrees with itself on parts of the objects."""
-    monkeypatch.setattr(
-        diameter._Looks, "_look", lambda self, block, scale: diameter._Look(0.1 if scale == 0.25 else 0.05, 20.0)
-    )
+
+    def run(self, block, scale):
+        return diameter._ScaleTrial(0.1 if scale == 0.25 else 0.05, 20.0)
+
+    monkeypatch.setattr(diameter._ScaleTrials, "_run", run)
     assert segment(stripes(4), taught, device="cpu").task.zoom == (0.25, 0.25)
     seen = segment(nuclei_crop, taught, device="cpu").task
-    assert (seen.image.found_diameter, seen.zoom) == (20.0, ())
+    assert (seen.image.found_diameter, seen.zoom) == (20.0, (1.0, 1.0))
 
 
 def test_only_a_model_used_to_one_size_that_knew_others_remembers(nuclei, bright_model):
@@ -87,8 +90,7 @@ def test_it_is_kept_with_the_model(taught, tmp_path):
         type(taught.info).model_validate(taught.info.model_dump() | {"styles": [[0.5, 0.5]]})
 
 
-def test_where_what_was_known_is_not_here_nothing_is_told(taught, monkeypatch):
+def test_where_what_was_known_is_not_here_nothing_is_told(taught):
     elsewhere = Model(taught.net, taught.info.model_copy(update={"replay_set": "elsewhere"}))
     assert not learned(elsewhere, stripes())
-    monkeypatch.setattr(style, "NEARER", 0.0)
-    assert not learned(elsewhere, stripes())
+    assert not learned(elsewhere, stripes(), RescalingPolicy(known_distance_ratio=0.0))

@@ -295,7 +295,7 @@ def test_the_network_is_sure(viewer, controller):
 
 def test_look_next_in_a_stack(viewer, controller):
     image = with_faint((9, 128, 256), (6, 1, 2), (1, 3, 6))
-    image[1, 3 * CELL : 3 * CELL + 6, 6 * CELL : 6 * CELL + 6] = FAINT  # a bit more doubt in slice 1
+    image[1, 3 * CELL : 3 * CELL + 6, 6 * CELL : 6 * CELL + 6] = FAINT  # a bit more uncertainty in slice 1
     segmented(viewer, controller, image, scale=(3, 0.5, 0.5), translate=(0, 10, 20))
     session = controller.session
     controller.look_next()

@@ -1,4 +1,4 @@
-"""Whether a model is out of domain on labelled images; on corrections, see `test_corrected`."""
+"""Whether a model is out of domain on labelled images; on corrections, see `test_interactive`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari_unet.axes import Image
 from napari_unet.learning import domain_shift
 from napari_unet.learning.finetune import finetune_config
 from napari_unet.learning.from_labels import finetune
+from napari_unet.learning.policy import DomainShiftPolicy, Policy
 from napari_unet.models.model import Model
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def model(bright_model):
 
 def test_a_model_that_misses_half_is(squares, model):
     image, labels = squares
-    assert domain_shift.errors_on_labels(model, [image], [labels], [None], CPU).astray
+    assert domain_shift.errors_on_labels(model, [image], [labels], [None], CPU).are_out_of_domain()
 
 
 def test_one_that_finds_what_is_labelled_is_not(squares, model):
@@ -42,8 +43,8 @@ def test_one_that_finds_what_is_labelled_is_not(squares, model):
     image, labels = squares
     known = np.zeros(labels.shape, bool)
     known[..., :48, :] = True
-    assert not domain_shift.errors_on_labels(model, [image], [np.where(known, labels, 0)], [known], CPU).off
-    assert domain_shift.errors_on_labels(model, [image], [np.zeros_like(labels)], [known], CPU).astray, (
+    assert not domain_shift.errors_on_labels(model, [image], [np.where(known, labels, 0)], [known], CPU).are_many()
+    assert domain_shift.errors_on_labels(model, [image], [np.zeros_like(labels)], [known], CPU).are_out_of_domain(), (
         "eight that are none"
     )
 
@@ -55,26 +56,26 @@ def test_outlines_that_are_wrong_alone(squares, model):
     known[..., :50, :] = True
     wide = ndimage.grey_dilation(labels, (1, 1, 5, 5)) * known
     errors = domain_shift.errors_on_labels(model, [image], [wide], [known], CPU)
-    assert errors.off
-    assert not errors.astray
-    config = finetune_config(model, off=errors.off, astray=errors.astray)
+    assert errors.are_many()
+    assert not errors.are_out_of_domain()
+    config = finetune_config(model, many_errors=errors.are_many(), out_of_domain=errors.are_out_of_domain())
     assert (config.learning_rate, config.distillation) == (1e-3, 1.0)
 
 
 def test_classes_never_are(squares, model):
     image, labels = squares
     semantic = Model(model.net, model.info.model_copy(update={"task": "semantic"}))
-    assert not domain_shift.errors_on_labels(semantic, [image], [labels], [None], CPU).off
+    assert not domain_shift.errors_on_labels(semantic, [image], [labels], [None], CPU).are_many()
 
 
-def test_of_a_large_image_a_part_is_looked_at(squares, model, monkeypatch):
+def test_of_a_large_image_a_part_is_segmented(squares, model):
     """It lies where something is known: here the lower right corner, with squares that are missed."""
     image, labels = squares
-    monkeypatch.setattr(domain_shift, "WIDEST", 50)
-    monkeypatch.setattr(domain_shift, "LEAST", 4)
+    policy = Policy(domain_shift=DomainShiftPolicy(max_region_width=50, min_objects=4))
     known = np.zeros(labels.shape, bool)
     known[..., 50:, 50:] = True
-    assert domain_shift.errors_on_labels(model, [image], [labels], [known], CPU).astray
+    errors = domain_shift.errors_on_labels(model, [image], [labels], [known], CPU, policy)
+    assert errors.are_out_of_domain(policy.domain_shift)
 
 
 def test_finetuning_learns_faster_where_it_is(squares, model):

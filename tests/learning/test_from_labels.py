@@ -48,7 +48,7 @@ def test_a_model_for_objects():
     assert model.info.spec.in_channels == 1
     assert model.info.outputs == ("foreground", "distance", "flow_y", "flow_x")
     assert model.info.decoding.seeds == "flows"
-    assert model.info.task == "instances"
+    assert model.info.finds_objects
     assert not model.net.training
     again = model_for_labels("unet2d", "instances", [image()], [LABELS])
     assert again.sha256() == model.sha256() != model_for_labels("unet2d", "instances", [image()], [LABELS], 1).sha256()

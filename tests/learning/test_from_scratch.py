@@ -1,4 +1,4 @@
-"""Learning from nothing: a few painted objects are enough for the others, and nobody paints background."""
+"""Learning from scratch: a few painted objects are enough for the others, and nobody paints background."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.in_memory import segment
-from napari_unet.learning import preview
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.learning.background import seen_objects, surroundings, with_background
+from napari_unet.learning.background import predicted_objects, surroundings, with_background
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.finetune import CORRECTIONS
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps, painted_diameter
 from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.new_model import model_for_image
+from napari_unet.learning.policy import Policy, PromotionPolicy
+from napari_unet.learning.preview import Preview
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import CancelToken, drive
@@ -40,7 +41,7 @@ def discs(shape=(160, 160), step=32, radius=9, seed=0):
 
 def painted_samples(model, image, labels):
     """What is learned from when these labels (T, Z, Y, X) were painted and nothing was there before."""
-    corrections = Corrections(labels.shape, instances=model.info.task == "instances")
+    corrections = Corrections(labels.shape, instances=model.info.finds_objects)
     corrections.update(labels)
     return split_annotations(model, annotated_crops(image, labels, corrections, model)).samples
 
@@ -133,7 +134,7 @@ def test_background_lies_near_painted_objects_and_in_none(one_painted):
 
 def test_what_a_model_sees_is_no_background(bright_model, one_painted):
     _, sample, truth = one_painted
-    seen = seen_objects(
+    seen = predicted_objects(
         bright_model(threshold=0.6), replace(sample, image=(truth > 0)[None] * 1.0), resolve_device("cpu")
     )
     assert (seen == ndimage.binary_dilation(truth > 0)).all()
@@ -173,42 +174,41 @@ def test_learn_takes_this_way_for_such_a_model_only(tiny_model):
     corrections = Corrections((1, 1, 96, 96))
     corrections.update(truth[None, None])
     for model, method in ((model_for_image(image), "from scratch"), (tiny_model(), "fine-tuned on corrections")):
-        material = annotated_crops(image, truth[None, None], corrections, model)
-        learned = drive(learning_steps(model, material, 0.5, "cpu"), lambda _: None)
+        crops = annotated_crops(image, truth[None, None], corrections, model)
+        learned = drive(learning_steps(model, crops, 0.5, "cpu"), lambda _: None)
         assert learned.model.info.recipe["method"] == method
 
 
-def test_what_is_painted_meanwhile_joins_and_a_preview_is_shown(monkeypatch):
-    monkeypatch.setattr(preview, "PREVIEW_EVERY", 0.0)
-    monkeypatch.setattr(preview, "MAX_PREVIEW_SHARE", 1e9)
+def test_what_is_painted_meanwhile_joins_and_a_preview_is_shown():
     pixels, truth = discs((96, 96))
     image = Image(pixels, "YX")
     model = model_for_image(image)
 
-    def material(ids):
+    def crops(ids):
         corrections = Corrections((1, 1, 96, 96))
         painted = np.where(np.isin(truth, ids), truth, 0)[None, None]
         corrections.update(painted)
         return annotated_crops(image, painted, corrections, model)
 
-    joining = [[], material((1, 2, 9))]
+    joining = [[], crops((1, 2, 9))]
     events = []
     learned = drive(
         learning_steps(
-            model, material((1,)), None, "cpu", peek=lambda: True, more=lambda: joining.pop() if joining else [],
+            model, crops((1,)), None, "cpu", preview_wanted=lambda: True, more=lambda: joining.pop() if joining else [],
             settings={"steps": 4, "batch_size": 1, "patch": (32, 32)},
+            policy=Policy(promotion=PromotionPolicy(check_interval=0.0, max_check_share=1e9)),
         ),
         events.append,
     )  # fmt: skip
-    looks = [event for event in events if isinstance(event, preview.Preview)]
-    assert len(looks) == 4
-    assert not looks[0].model.info.is_untrained, "or nothing could be segmented with it"
-    alone = drive(learning_steps(model, material((1,)), None, "cpu", settings={"steps": 1}), lambda _: None)
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert len(previews) == 4
+    assert not previews[0].model.info.is_untrained, "or nothing could be segmented with it"
+    alone = drive(learning_steps(model, crops((1,)), None, "cpu", settings={"steps": 1}), lambda _: None)
     now, before = (each.model.info.recipe["supervised_pixels"] for each in (learned, alone))
     assert 2 * before < now < 4 * before
 
 
-def test_objects_are_no_material_for_a_model_of_classes():
+def test_objects_are_not_learned_by_a_model_of_classes():
     pixels, truth = discs((96, 96))
     image = Image(pixels, "YX")
     corrections = Corrections((1, 1, 96, 96))

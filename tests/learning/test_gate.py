@@ -7,7 +7,10 @@ import pytest
 
 from napari_unet.learning.comparison import Comparison, compare
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.held_out import CELL, HeldOutRegion, apart, held_out, square_width
+from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width
+from napari_unet.learning.policy import DEFAULT_POLICY
+
+WIDTH, MIN_LEFT = DEFAULT_POLICY.split.square_width, DEFAULT_POLICY.split.min_left_share
 
 
 def grid(n: int = 6, step: int = 24, radius: int = 8) -> np.ndarray:
@@ -19,7 +22,7 @@ def grid(n: int = 6, step: int = 24, radius: int = 8) -> np.ndarray:
     return labels
 
 
-def exam(labels: np.ndarray, **changes: object) -> HeldOutRegion:
+def region(labels: np.ndarray, **changes: object) -> HeldOutRegion:
     return HeldOutRegion(np.zeros((1, *labels.shape), np.float32), labels, np.ones(labels.shape, bool), **changes)
 
 
@@ -29,7 +32,7 @@ def without(labels: np.ndarray, *ids: int) -> np.ndarray:
 
 def test_same_labels_are_no_gain():
     labels = grid()
-    found = compare([exam(labels)], [labels], [labels], instances=True)
+    found = compare([region(labels)], [labels], [labels], instances=True)
     assert (found.before, found.after, found.low, found.high) == (1.0, 1.0, 0.0, 0.0)
     assert found.n == 36
     assert not found.better, "equal is not better"
@@ -38,12 +41,12 @@ def test_same_labels_are_no_gain():
 def test_ids_do_not_matter():
     labels = grid()
     other = np.where(labels > 0, 99 - labels, 0)
-    assert compare([exam(labels)], [labels], [other], instances=True).after == 1.0
+    assert compare([region(labels)], [labels], [other], instances=True).after == 1.0
 
 
 def test_many_objects_found_anew_are_a_gain_beyond_chance():
     labels = grid()
-    found = compare([exam(labels)], [without(labels, *range(1, 13))], [labels], instances=True)
+    found = compare([region(labels)], [without(labels, *range(1, 13))], [labels], instances=True)
     assert found.before == pytest.approx(24 / 36)
     assert found.after == 1.0
     assert 0 < found.low < found.after - found.before < found.high
@@ -52,7 +55,7 @@ def test_many_objects_found_anew_are_a_gain_beyond_chance():
 
 def test_one_object_more_may_be_chance():
     labels = grid(3)
-    found = compare([exam(labels)], [without(labels, 1)], [labels], instances=True)
+    found = compare([region(labels)], [without(labels, 1)], [labels], instances=True)
     assert found.after > found.before
     assert not found.better, "one of nine objects may as well not have been drawn"
 
@@ -60,7 +63,7 @@ def test_one_object_more_may_be_chance():
 def test_false_objects_count_against_a_model():
     labels = grid()
     missing = without(labels, *range(1, 13))
-    found = compare([exam(missing)], [missing], [labels], instances=True)
+    found = compare([region(missing)], [missing], [labels], instances=True)
     assert found.after == pytest.approx(24 / 36)
     assert found.high < 0
 
@@ -68,12 +71,12 @@ def test_false_objects_count_against_a_model():
 def test_an_accepted_object_that_is_lost_speaks_against_it():
     labels = grid()
     before, after = without(labels, *range(1, 13)), without(labels, 36)
-    found = compare([exam(labels)], [before], [after], instances=True)
+    found = compare([region(labels)], [before], [after], instances=True)
     assert found.low > 0
     assert found.broken == 1
     assert not found.better
     assert "loses 1 object that you had accepted" in str(Verdict(found))
-    mended = compare([exam(labels, corrected=frozenset({36}))], [before], [after], instances=True)
+    mended = compare([region(labels, corrected=frozenset({36}))], [before], [after], instances=True)
     assert mended.broken == 0
     assert mended.better
 
@@ -89,13 +92,13 @@ def test_only_the_place_itself_is_compared():
 
 def test_nothing_there_and_nothing_found():
     empty = np.zeros((40, 40), np.int32)
-    found = compare([exam(empty)], [empty], [empty], instances=True)
+    found = compare([region(empty)], [empty], [empty], instances=True)
     assert (found.before, found.after) == (1.0, 1.0)
 
 
 def test_classes_are_compared_by_squares():
     truth = (grid() > 0).astype(np.int32)
-    found = compare([exam(truth)], [np.zeros_like(truth)], [truth], instances=False)
+    found = compare([region(truth)], [np.zeros_like(truth)], [truth], instances=False)
     assert found.after == 1.0
     assert found.before < 0.6
     assert found.better
@@ -103,7 +106,7 @@ def test_classes_are_compared_by_squares():
 
 
 def test_every_two_by_two_squares_have_one_kept_aside():
-    chosen = held_out(np.ones((1, 6 * CELL, 6 * CELL), bool), CELL)[0, ::CELL, ::CELL]
+    chosen = held_out_squares(np.ones((1, 6 * WIDTH, 6 * WIDTH), bool), WIDTH)[0, ::WIDTH, ::WIDTH]
     for y in range(5):
         for x in range(5):
             assert chosen[y : y + 2, x : x + 2].sum() == 1
@@ -112,32 +115,32 @@ def test_every_two_by_two_squares_have_one_kept_aside():
 def test_what_is_kept_aside_stays_so_when_more_is_reviewed():
     some = np.zeros((1, 500, 700), bool)
     some[:, 100:300, 200:500] = True
-    first, then = held_out(some, CELL), held_out(np.ones_like(some), CELL)
+    first, then = held_out_squares(some, WIDTH), held_out_squares(np.ones_like(some), WIDTH)
     assert np.array_equal(first, then & some)
-    assert np.array_equal(held_out(np.ones((3, 500, 700), bool), CELL)[2], then[0]), "the same in all slices"
+    assert np.array_equal(held_out_squares(np.ones((3, 500, 700), bool), WIDTH)[2], then[0]), "the same in all slices"
 
 
 def test_squares_grow_with_the_objects():
     small, large = grid(radius=8)[None], np.kron(grid(2), np.ones((8, 8), np.int32))[None]
-    assert square_width([small], [np.ones(small.shape, bool)]) == CELL
-    assert square_width([large], [np.ones(large.shape, bool)]) == 4 * CELL
-    assert square_width([large], [np.zeros(large.shape, bool)]) == CELL, "of what nobody has reviewed nothing is known"
+    assert square_width([small], [np.ones(small.shape, bool)]) == WIDTH
+    assert square_width([large], [np.ones(large.shape, bool)]) == 4 * WIDTH
+    assert square_width([large], [np.zeros(large.shape, bool)]) == WIDTH, "of what nobody has reviewed nothing is known"
 
 
 def test_learning_stays_a_receptive_field_away_where_there_is_room():
     held = np.zeros((1, 600, 600), bool)
     held[:, :50, :50] = True
-    left, margin = apart(np.ones_like(held), held, 90)
-    assert margin == 90
+    left, buffer = outside_buffer(np.ones_like(held), held, 90, MIN_LEFT)
+    assert buffer == 90
     assert not left[:, :140, :140].any()
     assert left[:, 140:].all()
 
 
 def test_learning_keeps_half_of_a_small_field():
     everything = np.ones((1, 192, 192), bool)
-    held = held_out(everything, CELL)
-    left, margin = apart(everything, held, 94)
-    assert margin < 94
+    held = held_out_squares(everything, WIDTH)
+    left, buffer = outside_buffer(everything, held, 94, MIN_LEFT)
+    assert buffer < 94
     assert left.sum() >= 0.5 * (everything & ~held).sum()
     assert not (left & held).any()
 
@@ -147,7 +150,7 @@ def comparison(before: float, after: float, low: float) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "serve"),
+    ("verdict", "promoted"),
     [
         (Verdict(None), True),
         (Verdict(comparison(0.5, 0.7, 0.1)), True),
@@ -156,10 +159,10 @@ def comparison(before: float, after: float, low: float) -> Comparison:
         (Verdict(None, comparison(0.8, 0.79, -0.1)), True),
         (Verdict(None, comparison(0.8, 0.7, -0.1)), False),
         (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1)), False),
-        (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1), astray=True), True),
-        (Verdict(comparison(0.5, 0.6, -0.1), comparison(0.8, 0.7, -0.1), astray=True), False),
+        (Verdict(comparison(0.5, 0.7, 0.1), comparison(0.8, 0.7, -0.1), out_of_domain=True), True),
+        (Verdict(comparison(0.5, 0.6, -0.1), comparison(0.8, 0.7, -0.1), out_of_domain=True), False),
     ],
 )
-def test_what_is_used_without_asking(verdict, serve):
-    assert verdict.serve is serve
+def test_what_is_used_without_asking(verdict, promoted):
+    assert verdict.should_promote() is promoted
     assert str(verdict)

@@ -10,18 +10,27 @@ from scipy import ndimage
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning import interactive as module
-from napari_unet.learning import preview
 from napari_unet.learning.annotations import annotated_crops
+from napari_unet.learning.checks import Checked
+from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.crops import CONTEXT, CropReader
-from napari_unet.learning.held_out import CELL, held_out
-from napari_unet.learning.interactive import Checked, learning_steps
+from napari_unet.learning.held_out import held_out_squares
+from napari_unet.learning.interactive import learning_steps
+from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
+from napari_unet.learning.preview import Preview
 from napari_unet.learning.retention import base_regions, replayed
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.progress import drive
 from napari_unet.training.config import StepReport
+
+WIDTH = DEFAULT_POLICY.split.square_width
+
+
+def checking_always(**promotion):
+    """A policy by which every step is followed by a check and a preview."""
+    return Policy(promotion=PromotionPolicy(check_interval=0.0, max_check_share=1e9, **promotion))
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def model(tiny_net):
 @pytest.fixture
 def field(blobs):
     """An image with many objects, its labels (T, Z, Y, X), and corrections in which all is predicted as it is."""
-    image, labels = blobs((2 * CELL, 2 * CELL), n=40)
+    image, labels = blobs((2 * WIDTH, 2 * WIDTH), n=40)
     truth = labels.astype(np.int32)[None, None]
     corrections = Corrections(truth.shape)
     corrections.prediction[:] = truth
@@ -42,19 +51,19 @@ def field(blobs):
     return Image(image, "YX"), truth, corrections
 
 
-def material_of(field, model):
+def crops_of(field, model):
     image, labels, corrections = field
     corrections.update(labels)
     return annotated_crops(image, labels, corrections, model)
 
 
-def test_nothing_corrected_is_no_material(field, model):
-    assert material_of(field, model) == []
+def test_nothing_corrected_gives_no_crops(field, model):
+    assert crops_of(field, model) == []
     with pytest.raises(NothingToLearnError):
         split_annotations(model, [])
 
 
-def test_material_is_a_copy_of_the_planes_with_corrections_only(blobs, model):
+def test_annotated_crops_are_a_copy_of_the_planes_with_corrections_only(blobs, model):
     labels = np.zeros((2, 5, 40, 40), np.int32)
     corrections = Corrections(labels.shape)
     for frame, z in ((0, 1), (0, 2), (0, 4), (1, 0)):
@@ -70,30 +79,30 @@ def test_material_is_a_copy_of_the_planes_with_corrections_only(blobs, model):
 
 def test_a_corner_of_a_large_image_teaches_what_is_there(blobs, model):
     """Only what lies around the corrections is copied; what is read, kept aside and scored is at the same place."""
-    image, ids = blobs((5 * CELL, 6 * CELL), n=200)
+    image, ids = blobs((5 * WIDTH, 6 * WIDTH), n=200)
     truth = ids.astype(np.int32)[None, None]
     corrections = Corrections(truth.shape)
     corrections.prediction[:] = truth
-    place = np.s_[3 * CELL + 7 :, 3 * CELL + 9 :]
+    place = np.s_[3 * WIDTH + 7 :, 3 * WIDTH + 9 :]
     corrections.reviewed[0, 0][place] = True
-    lesson = split_annotations(model, material_of((Image(image, "YX"), truth, corrections), model))
+    split = split_annotations(model, crops_of((Image(image, "YX"), truth, corrections), model))
     whole = CropReader(Image(image, "YX"), model).read(0, (slice(0, 1), slice(None), slice(None)))
-    (sample,) = lesson.samples
-    y, x = 3 * CELL + 7 - CONTEXT, 3 * CELL + 9 - CONTEXT
+    (sample,) = split.samples
+    y, x = 3 * WIDTH + 7 - CONTEXT, 3 * WIDTH + 9 - CONTEXT
     assert np.allclose(sample.image, whole[:, y:, x:][:, : sample.image.shape[1]])
-    seen = {tuple(np.unique(exam.labels[exam.mask])) for exam in lesson.exams}
-    held = held_out(corrections.reviewed[0], CELL)[0]
+    seen = {tuple(np.unique(region.labels[region.mask])) for region in split.held_out}
+    held = held_out_squares(corrections.reviewed[0], WIDTH)[0]
     assert seen == {tuple(np.unique(truth[0, 0][held]))}
 
 
 def test_objects_elsewhere_in_the_image_speak_against_another_kind_of_image(blobs, model):
-    image, ids = blobs((10 * CELL, 10 * CELL), n=300)
+    image, ids = blobs((10 * WIDTH, 10 * WIDTH), n=300)
     labels = ids.astype(np.int32)[None, None]
     corrections = Corrections(labels.shape)
     corrections.prediction[:] = labels
-    for label in np.unique(labels[..., :CELL, :CELL])[1:7]:
+    for label in np.unique(labels[..., :WIDTH, :WIDTH])[1:7]:
         labels[labels == label] = 0
-    assert not split_annotations(model, material_of((Image(image, "YX"), labels, corrections), model)).astray
+    assert not split_annotations(model, crops_of((Image(image, "YX"), labels, corrections), model)).out_of_domain
 
 
 def test_specks_that_nobody_corrects_do_not_make_an_image_known(model):
@@ -106,50 +115,50 @@ def test_specks_that_nobody_corrects_do_not_make_an_image_known(model):
     for index, (y, x) in enumerate(((y, x) for y in (60, 220) for x in (40, 160, 280)), start=1000):
         labels[0, 0, y : y + 80, x : x + 80] = index
     image = Image(np.zeros((400, 400), np.float32), "YX")
-    assert split_annotations(model, material_of((image, labels, corrections), model)).astray
+    assert split_annotations(model, crops_of((image, labels, corrections), model)).out_of_domain
 
 
 def test_corrected_objects_alone_are_all_learned_from(field, model):
     _, labels, corrections = field
     labels[0, 0, 50:60, 50:60] = 99
-    lesson = split_annotations(model, material_of(field, model))
-    assert lesson.exams == []
-    assert sum(s.supervised[0].sum() for s in lesson.samples) == corrections.supervised(labels, (0, 0)).sum()
+    split = split_annotations(model, crops_of(field, model))
+    assert split.held_out == []
+    assert sum(s.supervised[0].sum() for s in split.samples) == corrections.supervised(labels, (0, 0)).sum()
 
 
 def test_a_quarter_of_what_is_reviewed_is_kept_aside(field, model):
     field[2].reviewed[:] = True
-    lesson = split_annotations(model, material_of(field, model))
-    (exam,), (sample,) = lesson.exams, lesson.samples
-    assert exam.mask.sum() == CELL * CELL
-    assert np.array_equal(exam.labels[:CELL, :CELL], field[1][0, 0, :CELL, :CELL])
-    assert exam.mask[:CELL, :CELL].all()
-    assert not sample.supervised[:, :CELL, :CELL].any()
+    split = split_annotations(model, crops_of(field, model))
+    (region,), (sample,) = split.held_out, split.samples
+    assert region.mask.sum() == WIDTH * WIDTH
+    assert np.array_equal(region.labels[:WIDTH, :WIDTH], field[1][0, 0, :WIDTH, :WIDTH])
+    assert region.mask[:WIDTH, :WIDTH].all()
+    assert not sample.supervised[:, :WIDTH, :WIDTH].any()
     assert sample.supervised[0].any()
 
 
 def test_little_that_is_reviewed_is_learned_from(field, model):
     field[2].reviewed[..., :30, :30] = True
-    lesson = split_annotations(model, material_of(field, model))
-    assert lesson.exams == []
-    assert sum(s.supervised[0].sum() for s in lesson.samples) == 900
+    split = split_annotations(model, crops_of(field, model))
+    assert split.held_out == []
+    assert sum(s.supervised[0].sum() for s in split.samples) == 900
 
 
 def test_what_lies_in_one_square_is_learned_from(blobs, model):
-    image, labels = blobs((CELL, CELL), n=20)
+    image, labels = blobs((WIDTH, WIDTH), n=20)
     truth = labels.astype(np.int32)[None, None]
     corrections = Corrections(truth.shape)
     corrections.reviewed[:] = True
-    lesson = split_annotations(model, material_of((Image(image, "YX"), truth, corrections), model))
-    assert lesson.exams == []
-    assert lesson.samples[0].supervised[0].all()
+    split = split_annotations(model, crops_of((Image(image, "YX"), truth, corrections), model))
+    assert split.held_out == []
+    assert split.samples[0].supervised[0].all()
 
 
 def test_three_of_four_patches_are_centred_on_corrections_however_small(field, model):
     _, labels, corrections = field
     corrections.reviewed[:] = True
     labels[0, 0, 150, 150], labels[0, 0, 120:140, 20:40] = 77, 78
-    (sample,) = split_annotations(model, material_of(field, model)).samples
+    (sample,) = split_annotations(model, crops_of(field, model)).samples
     y, x = sample.focus.T
     near = (abs(y - 150) <= 3) & (abs(x - 150) <= 3)
     assert 0.2 < near.mean() < 0.5, "one of two corrections, or the objects that it touches"
@@ -161,20 +170,20 @@ def test_an_image_with_little_to_learn_is_not_forgotten_beside_one_with_much(fie
     other[2].prediction[:] = labels
     labels[0, 0, 60:120, 60:120] = 99
     other[1][0, 0, 5, 5] = 99
-    lesson = split_annotations(model, material_of(field, model) + material_of(other, model))
-    assert min(sample.weight for sample in lesson.samples) >= 0.25
+    split = split_annotations(model, crops_of(field, model) + crops_of(other, model))
+    assert min(sample.weight for sample in split.samples) >= 0.25
 
 
 def test_a_model_without_a_bank_replays_nothing(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
-    samples = split_annotations(model, material_of(field, model)).samples
+    samples = split_annotations(model, crops_of(field, model)).samples
     assert replayed(model, samples, 0.5) == samples
     assert base_regions(model) == []
 
 
 def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
     field[1][0, 0, 50:60, 50:60] = 99
-    samples = split_annotations(model, material_of(field, model)).samples
+    samples = split_annotations(model, crops_of(field, model)).samples
     net = tiny_net(in_channels=3, out_channels=2)
     info = model.info.model_copy(update={"spec": net.spec, "inputs": "colour", "replay_set": "nuclei"})
     known = Model(net, info)
@@ -185,17 +194,17 @@ def test_the_bank_has_its_share_of_the_patches(field, model, tiny_net):
     assert replayed(Model(net, info.model_copy(update={"replay_set": "gone"})), samples, 0.25) == samples
 
 
-def test_a_model_that_is_wrong_about_most_is_astray(field, model):
+def test_a_model_that_is_wrong_about_most_is_out_of_domain(field, model):
     labels = field[1]
     ids = np.unique(labels)[1:]
     labels[np.isin(labels, ids[:4])] = 0
-    assert not split_annotations(model, material_of(field, model)).astray
+    assert not split_annotations(model, crops_of(field, model)).out_of_domain
     grown = ndimage.grey_dilation(labels[0, 0], 3)
     labels[0, 0] = np.where(labels[0, 0] > 0, labels[0, 0], grown)
-    assert not split_annotations(model, material_of(field, model)).astray, "outlines only"
+    assert not split_annotations(model, crops_of(field, model)).out_of_domain, "outlines only"
     labels[np.isin(labels, ids[: 2 * len(ids) // 3])] = 0
-    assert split_annotations(model, material_of(field, model)).astray
-    learned, _ = run(model, material_of(field, model), steps=1)
+    assert split_annotations(model, crops_of(field, model)).out_of_domain
+    learned, _ = run(model, crops_of(field, model), steps=1)
     assert learned.model.info.recipe["learning_rate"] == 2e-3
 
 
@@ -204,12 +213,12 @@ def test_a_model_that_has_taken_up_another_kind_goes_on_with_its_outlines(field,
     labels = field[1]
     grown = ndimage.grey_dilation(labels[0, 0], 5)
     labels[0, 0] = np.where(labels[0, 0] > 0, labels[0, 0], grown)
-    assert not split_annotations(model, material_of(field, model)).astray
-    learned, _ = run(model, material_of(field, model), steps=1)
+    assert not split_annotations(model, crops_of(field, model)).out_of_domain
+    learned, _ = run(model, crops_of(field, model), steps=1)
     assert not learned.model.info.recipe["new_domain"]
     later = Model(model.net, model.info.model_copy(update={"recipe": {"new_domain": True}}))
-    assert split_annotations(later, material_of(field, later)).astray
-    learned, _ = run(later, material_of(field, later), steps=1)
+    assert split_annotations(later, crops_of(field, later)).out_of_domain
+    learned, _ = run(later, crops_of(field, later), steps=1)
     assert learned.model.info.recipe["learning_rate"] == 2e-3
     assert learned.model.info.recipe["new_domain"]
 
@@ -224,65 +233,58 @@ def test_images_are_read_at_the_pixel_size_of_the_model(model):
     assert np.array_equal(reader.fit(labels), np.kron(labels[0], np.ones((2, 2), int)))
 
 
-def run(model, material, **changes):
+def run(model, crops, **changes):
     events = []
     settings = {"steps": changes.pop("steps", 6)}
-    learned = drive(learning_steps(model, material, None, "cpu", settings=settings, **changes), events.append)
+    learned = drive(learning_steps(model, crops, None, "cpu", settings=settings, **changes), events.append)
     return learned, events
 
 
 def test_without_review_it_is_checked_on_corrections_only(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
-    learned, events = run(model, material_of(field, model))
+    learned, events = run(model, crops_of(field, model))
     assert [type(event) for event in events] == [StepReport] * 6
     assert learned.verdict.reviewed is None
-    assert learned.verdict.serve
-    assert learned.verdict.visited.corrections == 1
+    assert learned.verdict.should_promote()
+    assert learned.verdict.regression.corrections == 1
     assert "Checked on little" in str(learned.verdict)
     assert learned.model.info.recipe["steps"] == 6
     assert learned.model.name == "tiny, corrected"
 
 
-def test_with_review_it_is(field, model, monkeypatch):
-    monkeypatch.setattr(module, "PREVIEW_EVERY", 0.0)
-    monkeypatch.setattr(module, "MAX_PREVIEW_SHARE", 1e9)
+def test_with_review_it_is(field, model):
     field[2].reviewed[:] = True
-    learned, events = run(model, material_of(field, model))
+    learned, events = run(model, crops_of(field, model), policy=checking_always())
     checks = [event for event in events if isinstance(event, Checked)]
     assert len(checks) == 6
     assert learned.verdict.reviewed is not None
-    assert learned.verdict.margin < 94
+    assert learned.verdict.buffer < 94
     assert checks[-1].comparison.before == learned.verdict.reviewed.before
-    assert not learned.verdict.serve, "six steps make nothing of a network of noise"
+    assert not learned.verdict.should_promote(), "six steps make nothing of a network of noise"
 
 
 def test_it_ends_when_it_gets_no_better(field, model, monkeypatch):
-    monkeypatch.setattr(module, "PREVIEW_EVERY", 0.0)
-    monkeypatch.setattr(module, "MAX_PREVIEW_SHARE", 1e9)
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
-    monkeypatch.setattr(module.Comparison, "better", False)
+    monkeypatch.setattr(Comparison, "better", False)
     field[2].reviewed[:] = True
-    _, events = run(model, material_of(field, model), steps=200)
+    _, events = run(model, crops_of(field, model), steps=200, policy=checking_always(patience=0.0))
     assert sum(isinstance(event, StepReport) for event in events) < 200
 
 
 def test_corrections_made_meanwhile_join(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
-    first = material_of(field, model)
+    first = crops_of(field, model)
     field[1][0, 0, 100:130, 100:130] = 98
-    then = [material_of(field, model)]
+    then = [crops_of(field, model)]
     learned, _ = run(model, first, more=lambda: then.pop() if then else [])
     assert learned.model.info.recipe["supervised_pixels"] >= 900
 
 
-def test_who_wants_to_see_it_gets_a_glimpse(field, model, monkeypatch):
-    monkeypatch.setattr(preview, "PREVIEW_EVERY", 0.0)
-    monkeypatch.setattr(preview, "MAX_PREVIEW_SHARE", 1e9)
+def test_who_wants_to_see_it_gets_a_preview(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
-    _, events = run(model, material_of(field, model), peek=lambda: True)
-    glimpses = [event for event in events if isinstance(event, preview.Preview)]
-    assert len(glimpses) == 6
-    assert glimpses[0].model.net is not model.net
+    _, events = run(model, crops_of(field, model), preview_wanted=lambda: True, policy=checking_always())
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert len(previews) == 6
+    assert previews[0].model.net is not model.net
 
 
 def odd(field, kind):
@@ -306,7 +308,7 @@ def odd(field, kind):
 )
 def test_odd_corrections_are_learned_from_without_harm(field, model, kind):
     odd(field, kind)
-    learned, events = run(model, material_of(field, model), steps=3)
+    learned, events = run(model, crops_of(field, model), steps=3)
     assert all(np.isfinite(event.loss) for event in events if isinstance(event, StepReport))
     assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())
 
@@ -316,5 +318,5 @@ def test_corrections_that_contradict_each_other(field, model):
     other = image, labels.copy(), Corrections(labels.shape)
     other[2].prediction[:] = labels
     labels[0, 0, 60:90, 60:90], other[1][0, 0, 60:90, 60:90] = 0, 99
-    learned, _ = run(model, material_of(field, model) + material_of(other, model), steps=3)
+    learned, _ = run(model, crops_of(field, model) + crops_of(other, model), steps=3)
     assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())

@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import LabelsError, ModelMismatchError
-from napari_unet.learning.new_model import CONTEXT, fitted, model_for_image
+from napari_unet.learning.new_model import FIELD_DIAMETERS, fitted_to_objects, model_for_image
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.nets.geometry import receptive_field
 
@@ -64,7 +64,7 @@ def test_pixel_size_is_the_images():
 def test_z_is_halved_once_slices_are_as_near_as_pixels(deep, pool_z):
     stack = image((5, 8, 8), "ZYX", pixel_size=PixelSize(z=deep, y=0.5, x=0.5))
     assert model_for_image(stack, ndim=3).info.spec.pool_z == pool_z
-    assert fitted(model_for_image(stack, ndim=3), 500).info.spec.pool_z[:3] == pool_z
+    assert fitted_to_objects(model_for_image(stack, ndim=3), 500).info.spec.pool_z[:3] == pool_z
 
 
 def test_volumes_need_depth():
@@ -74,13 +74,13 @@ def test_volumes_need_depth():
 
 @pytest.mark.parametrize(("diameter", "levels"), [(5, 3), (50, 3), (80, 4), (200, 5), (2000, 5)])
 def test_the_network_sees_a_whole_object(diameter, levels):
-    model = fitted(model_for_image(image()), diameter)
+    model = fitted_to_objects(model_for_image(image()), diameter)
     assert model.info.spec.levels == levels
     assert model.net.spec == model.info.spec
     assert model.info.is_untrained
-    assert levels == 5 or receptive_field(model.info.spec)[-1] >= CONTEXT * diameter
+    assert levels == 5 or receptive_field(model.info.spec)[-1] >= FIELD_DIAMETERS * diameter
 
 
 def test_a_file_remembers_that_it_is_untrained(tmp_path):
-    save_model_file(model_for_image(image()), tmp_path / "blank.safetensors")
-    assert load_model_file(tmp_path / "blank.safetensors").info.is_untrained
+    save_model_file(model_for_image(image()), tmp_path / "untrained.safetensors")
+    assert load_model_file(tmp_path / "untrained.safetensors").info.is_untrained

@@ -21,22 +21,17 @@ from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out import HeldOutRegion
 from napari_unet.learning.interactive import learning_steps
-from napari_unet.learning.regression import (
-    ENOUGH,
-    MIN_HELD_OUT,
-    NEAR,
-    NearbyRegion,
-    RegressionCheck,
-    check_regression,
-    held_out_corrections,
-)
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.regression import NearbyRegion, RegressionCheck, check_regression, held_out_corrections
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.progress import drive
 from napari_unet.training.trainer import Trainer
-from napari_unet_benchmarks.annotator_session import Sitting
+from napari_unet_benchmarks.annotator_session import AnnotatorSession
 from napari_unet_benchmarks.fields import Field
+
+SPLIT = DEFAULT_POLICY.split
 
 
 def grid(n=6, step=24, radius=8):
@@ -52,17 +47,17 @@ def without(labels, *ids):
     return np.where(np.isin(labels, ids), 0, labels)
 
 
-def visit(labels, predicted, *, mask=None, aside=()):
+def nearby_region(labels, predicted, *, mask=None, held_out=()):
     """Somebody has made `labels` of what was predicted, and seen all of it."""
     changed = labels != predicted
     touched = set(np.unique(labels[changed]).tolist()) | set(np.unique(predicted[changed]).tolist())
     mask = np.ones(labels.shape, bool) if mask is None else mask
-    exam = HeldOutRegion(np.zeros((1, *labels.shape), np.float32), labels, mask, frozenset(touched - {0}))
-    return NearbyRegion(exam, predicted, np.isin(labels, aside) & (labels > 0))
+    region = HeldOutRegion(np.zeros((1, *labels.shape), np.float32), labels, mask, frozenset(touched - {0}))
+    return NearbyRegion(region, predicted, np.isin(labels, held_out) & (labels > 0))
 
 
 def counts(found):
-    return found.corrections, found.mended, found.left, found.lost
+    return found.corrections, found.fixed, found.left_alone, found.lost
 
 
 def compared(one, before, after, *, instances=True):
@@ -75,51 +70,53 @@ def compared(one, before, after, *, instances=True):
 def test_nothing_changes():
     labels = grid()
     predicted = without(labels, 1, 2)
-    aside, learned = compared(visit(labels, predicted, aside=(2,)), predicted, predicted)
-    assert counts(aside) == (1, 0, 34, 0)
+    held_out, learned = compared(nearby_region(labels, predicted, held_out=(2,)), predicted, predicted)
+    assert counts(held_out) == (1, 0, 34, 0)
     assert counts(learned) == (1, 0, 34, 0)
-    assert (aside.aside, learned.aside) == (True, False)
+    assert (held_out.held_out, learned.held_out) == (True, False)
 
 
-def test_missed_objects_are_mended_and_others_lost():
+def test_missed_objects_are_fixed_and_others_lost():
     labels = grid()
     predicted = without(labels, 1, 2, 3)
-    aside, learned = compared(visit(labels, predicted, aside=(2, 3)), predicted, without(labels, 3, 20, 21))
-    assert counts(aside) == (2, 1, 33, 2)
+    held_out, learned = compared(
+        nearby_region(labels, predicted, held_out=(2, 3)), predicted, without(labels, 3, 20, 21)
+    )
+    assert counts(held_out) == (2, 1, 33, 2)
     assert counts(learned) == (1, 1, 33, 2)
 
 
 def test_ids_do_not_matter():
     labels = grid()
     predicted = without(labels, 1)
-    found = compared(visit(labels, predicted), np.where(predicted > 0, 99 - predicted, 0), 7 * labels)[1]
+    found = compared(nearby_region(labels, predicted), np.where(predicted > 0, 99 - predicted, 0), 7 * labels)[1]
     assert counts(found) == (1, 1, 35, 0)
 
 
-def test_half_of_an_outline_that_was_wrong_has_to_be_mended():
+def test_half_of_an_outline_that_was_wrong_has_to_be_fixed():
     labels = grid()
     predicted = labels.copy()
     predicted[:12][labels[:12] == 1] = 0  # the upper half
     little, much = predicted.copy(), predicted.copy()
     little[10:12][labels[10:12] == 1] = 1
     much[6:12][labels[6:12] == 1] = 1
-    found = [compared(visit(labels, predicted), predicted, after)[1] for after in (little, much)]
+    found = [compared(nearby_region(labels, predicted), predicted, after)[1] for after in (little, much)]
     assert [counts(one)[:2] for one in found] == [(1, 0), (1, 1)]
     assert [one.nearer for one in found] == [1, 1], "both come nearer"
-    assert compared(visit(labels, predicted), predicted, without(labels, 1))[1].nearer == 0
+    assert compared(nearby_region(labels, predicted), predicted, without(labels, 1))[1].nearer == 0
 
 
 def test_an_outline_that_was_nearly_right_is_no_evidence():
     labels = grid()
     predicted = labels.copy()
     predicted[4:6][labels[4:6] == 1] = 0
-    assert counts(compared(visit(labels, predicted), predicted, labels)[1]) == (0, 0, 35, 0)
+    assert counts(compared(nearby_region(labels, predicted), predicted, labels)[1]) == (0, 0, 35, 0)
 
 
 def test_an_erased_object_is_a_correction():
     predicted = grid()
     labels = without(predicted, 1, 2)
-    found = compared(visit(labels, predicted), predicted, without(predicted, 1))[1]
+    found = compared(nearby_region(labels, predicted), predicted, without(predicted, 1))[1]
     assert counts(found) == (2, 1, 34, 0)
     assert found.nearer == 1
 
@@ -127,7 +124,7 @@ def test_an_erased_object_is_a_correction():
 def test_objects_where_nothing_was_left_are_changes():
     labels = without(grid(), 1, 2, 3)
     predicted = without(labels, 4)
-    found = compared(visit(labels, predicted), predicted, grid())[1]
+    found = compared(nearby_region(labels, predicted), predicted, grid())[1]
     assert counts(found) == (1, 1, 32, 0)
     assert found.added == 3
 
@@ -137,7 +134,7 @@ def test_what_nobody_has_seen_does_not_count():
     mask = np.zeros(labels.shape, bool)
     mask[:24] = True
     predicted = without(labels, 1)
-    found = compared(visit(labels, predicted, mask=mask), predicted, without(labels, *range(7, 37)))[1]
+    found = compared(nearby_region(labels, predicted, mask=mask), predicted, without(labels, *range(7, 37)))[1]
     assert counts(found) == (1, 1, 5, 0)
 
 
@@ -150,7 +147,7 @@ def test_an_object_of_a_volume_is_painted_in_one_slice():
     labels[2] = truth[2]
     mask = np.zeros(labels.shape, bool)
     mask[2] = True
-    found = compared(visit(labels, predicted, mask=mask), predicted, without(truth, 2))[1]
+    found = compared(nearby_region(labels, predicted, mask=mask), predicted, without(truth, 2))[1]
     assert counts(found) == (3, 2, 6, 0)
 
 
@@ -159,9 +156,9 @@ def test_classes_are_counted_by_patches():
     labels[:, 32:] = 2
     predicted = labels.copy()
     predicted[:20, :20], predicted[40:60, 40:60] = 2, 1
-    aside = np.zeros(labels.shape, bool)
-    aside[40:] = True
-    one = replace(visit(labels, predicted), aside=aside)
+    held_out = np.zeros(labels.shape, bool)
+    held_out[40:] = True
+    one = replace(nearby_region(labels, predicted), held_out=held_out)
     after = labels.copy()
     after[:20, :20], after[:32, 32:] = 2, 1
     kept, learned = compared(one, predicted, after, instances=False)
@@ -175,13 +172,13 @@ def test_classes_are_counted_by_patches():
 
 def test_of_corrections_kept_aside_there_were_four_times_as_many():
     found = RegressionCheck(8, 0, 12, 12, 1)
-    assert found.harmful
-    assert not replace(found, aside=True).harmful
-    assert replace(found, left=40, lost=40, aside=True).harmful
+    assert found.regresses()
+    assert not replace(found, held_out=True).regresses()
+    assert replace(found, left_alone=40, lost=40, held_out=True).regresses()
 
 
 @pytest.mark.parametrize(
-    ("corrections", "mended", "left", "lost", "added", "harmful"),
+    ("corrections", "fixed", "left", "lost", "added", "regresses"),
     [
         (0, 0, 0, 0, 0, False),
         (3, 0, 40, 0, 0, False),
@@ -199,68 +196,78 @@ def test_of_corrections_kept_aside_there_were_four_times_as_many():
         (34, 14, 2, 2, 8, False),  # little was right, so that what was left alone may be as wrong
     ],
 )
-def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, mended, left, lost, added, harmful):
-    found = RegressionCheck(corrections, mended, left, lost, added)
-    assert found.harmful is harmful
-    verdict = Verdict(None, visited=found)
-    assert verdict.serve is not harmful
+def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, fixed, left, lost, added, regresses):
+    found = RegressionCheck(corrections, fixed, left, lost, added)
+    assert found.regresses() is regresses
+    verdict = Verdict(None, regression=found)
+    assert verdict.should_promote() is not regresses
     assert ("Not checked" in str(verdict)) == (corrections + left == 0)
 
 
-def test_where_no_correction_was_a_mistake_none_is_said_to_be_mended():
-    said = str(RegressionCheck(corrections=0, mended=0, left=17, lost=1, added=2))
+def test_where_no_correction_was_a_mistake_none_is_said_to_be_fixed():
+    said = str(RegressionCheck(corrections=0, fixed=0, left_alone=17, lost=1, added=2))
     assert said.endswith("of 17 objects near corrections that you left alone, it loses 1, and it finds 2 new.")
     assert "mends" not in said
 
 
 def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
     """Whoever has corrected ten of a hundred wrong objects has left alone what is as wrong."""
-    comes = RegressionCheck(corrections=22, mended=2, left=33, lost=33, added=35, nearer=12)
-    assert Verdict(None, visited=comes).harms
-    assert Verdict(None, visited=comes, astray=True).serve
-    assert Verdict(None, visited=replace(comes, nearer=11), astray=True).harms, "but it has to come nearer to most"
+    comes = RegressionCheck(corrections=22, fixed=2, left_alone=33, lost=33, added=35, nearer=12)
+    assert Verdict(None, regression=comes).regresses()
+    assert Verdict(None, regression=comes, out_of_domain=True).should_promote()
+    assert Verdict(None, regression=replace(comes, nearer=11), out_of_domain=True).regresses(), (
+        "but it has to come nearer to most"
+    )
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 60), st.integers(0, 60), st.integers(0, 20))
-def test_more_that_is_mended_never_speaks_against_a_model_and_more_that_changes_never_for_it(
-    corrections, mended, left, lost, added
+def test_more_that_is_fixed_never_speaks_against_a_model_and_more_that_changes_never_for_it(
+    corrections, fixed, left, lost, added
 ):
-    mended, lost = min(mended, corrections), min(lost, left)
-    found = RegressionCheck(corrections, mended, left, lost, added)
-    better = RegressionCheck(corrections, min(mended + 1, corrections), left, max(lost - 1, 0), max(added - 1, 0))
-    assert found.harmful or not better.harmful
-    shares = mended / corrections, (lost + added) / (left + added)
-    assert not found.harmful or shares[1] > shares[0]
+    fixed, lost = min(fixed, corrections), min(lost, left)
+    found = RegressionCheck(corrections, fixed, left, lost, added)
+    better = RegressionCheck(corrections, min(fixed + 1, corrections), left, max(lost - 1, 0), max(added - 1, 0))
+    assert found.regresses() or not better.regresses()
+    shares = fixed / corrections, (lost + added) / (left + added)
+    assert not found.regresses() or shares[1] > shares[0]
 
 
-def test_what_was_visited_is_kept_in_a_project():
+def test_a_regression_check_is_kept_in_a_project():
     adapter = TypeAdapter(Verdict)
-    verdict = Verdict(None, visited=RegressionCheck(4, 2, 35, 1, 3, aside=True))
+    verdict = Verdict(None, regression=RegressionCheck(4, 2, 35, 1, 3, held_out=True))
     assert adapter.validate_python(adapter.dump_python(verdict, mode="json")) == verdict
 
 
-def test_what_was_reviewed_says_more_than_what_was_visited():
+def test_what_was_reviewed_says_more_than_corrections():
     harm = RegressionCheck(10, 0, 40, 40)
-    assert Verdict(Comparison(0.5, 0.7, 0.1, 0.3, 20), visited=harm).serve
-    assert not Verdict(None, Comparison(0.8, 0.7, -0.1, 0, 9), visited=RegressionCheck(3, 3, 30, 0)).serve, "it forgets"
+    assert Verdict(Comparison(0.5, 0.7, 0.1, 0.3, 20), regression=harm).should_promote()
+    assert not Verdict(
+        None, Comparison(0.8, 0.7, -0.1, 0, 9), regression=RegressionCheck(3, 3, 30, 0)
+    ).should_promote(), "it forgets"
 
 
 def test_where_it_hardly_learns_the_advice_is_to_begin_anew():
     advice = "New model… begins anew"
-    assert advice in str(Verdict(None, astray=True, visited=RegressionCheck(16, 2, 3, 1)))
-    assert advice not in str(Verdict(None, astray=True, visited=RegressionCheck(16, 8, 3, 1)))
-    assert advice not in str(Verdict(None, astray=True, visited=RegressionCheck(4, 0, 3, 1))), "too little is known"
-    assert advice not in str(Verdict(None, astray=False, visited=RegressionCheck(16, 2, 30, 1))), "its own kind"
+    assert advice in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(16, 2, 3, 1)))
+    assert advice not in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(16, 8, 3, 1)))
+    assert advice not in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(4, 0, 3, 1))), (
+        "too little is known"
+    )
+    assert advice not in str(Verdict(None, out_of_domain=False, regression=RegressionCheck(16, 2, 30, 1))), (
+        "its own kind"
+    )
 
 
 def test_the_sentence_says_what_was_checked():
-    found = RegressionCheck(4, 2, 35, 1, 3, aside=True)
+    found = RegressionCheck(4, 2, 35, 1, 3, held_out=True)
     assert str(found) == (
         "Checked on little: it mends 2 of 4 corrections that were kept aside; "
         "of 35 objects near them that you left alone, it loses 1, and it finds 3 new."
     )
-    assert str(Verdict(None, visited=found)).endswith("Review a field, with objects that are right, for a firm answer.")
-    assert "2 of 4 corrections that it learned from" in str(replace(found, aside=False))
+    assert str(Verdict(None, regression=found)).endswith(
+        "Review a field, with objects that are right, for a firm answer."
+    )
+    assert "2 of 4 corrections that it learned from" in str(replace(found, held_out=False))
 
 
 # -- what is kept aside -----------------------------------------------------------------------------------------------
@@ -272,7 +279,7 @@ def model(tiny_net):
     return Model(net.eval(), ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance")))
 
 
-def material_of(missed, model, n=12, seen=True):
+def crops_of(missed, model, n=12, seen=True):
     """Somebody has drawn some objects of a large grid that were missed."""
     labels = grid(n)[None, None]
     corrections = Corrections(labels.shape)
@@ -287,23 +294,23 @@ def drawn(samples):
 
 
 def test_few_corrections_are_all_learned_from(model):
-    missed = range(1, 2 * ENOUGH - 2, 2)
-    lesson = split_annotations(model, material_of(missed, model), spare=True)
-    assert not lesson.aside
-    assert drawn(lesson.samples) == (ENOUGH - 1) * 256
-    assert lesson.visits
+    missed = range(1, 2 * SPLIT.min_corrections_to_hold_out - 2, 2)
+    split = split_annotations(model, crops_of(missed, model), hold_out_corrections=True)
+    assert not split.holds_out_corrections
+    assert drawn(split.samples) == (SPLIT.min_corrections_to_hold_out - 1) * 256
+    assert split.nearby
 
 
 def test_of_many_about_a_quarter_is_kept_aside_at_first(model):
     missed = range(1, 145, 3)
-    lesson = split_annotations(model, material_of(missed, model), spare=True)
-    kept = set(np.concatenate([np.unique(v.exam.labels[v.aside]) for v in lesson.visits]).tolist()) - {0}
-    assert lesson.aside
+    split = split_annotations(model, crops_of(missed, model), hold_out_corrections=True)
+    kept = set(np.concatenate([np.unique(v.region.labels[v.held_out]) for v in split.nearby]).tolist()) - {0}
+    assert split.holds_out_corrections
     assert kept < set(missed)
     assert len(kept) == 12
-    assert drawn(lesson.samples) <= (48 - len(kept)) * 256
-    everything = split_annotations(model, material_of(missed, model))
-    assert not everything.aside
+    assert drawn(split.samples) <= (48 - len(kept)) * 256
+    everything = split_annotations(model, crops_of(missed, model))
+    assert not everything.holds_out_corrections
     assert drawn(everything.samples) == 48 * 256
 
 
@@ -316,7 +323,7 @@ def test_whole_corrections_are_kept_aside_and_enough_of_them_or_none(seed, part_
     (held,) = held_out_corrections([corrected], 2)
     assert not (held & ~corrected).any()
     ids = set(np.unique(part.labels[held]).tolist()) - {0}
-    assert len(ids) == (len(missed) // 4 if len(missed) >= ENOUGH else 0)
+    assert len(ids) == (len(missed) // 4 if len(missed) >= SPLIT.min_corrections_to_hold_out else 0)
     for label in ids:
         assert held[part.labels == label].all()
 
@@ -335,30 +342,32 @@ def part_of():
 
 def test_a_rescaled_model_is_not_judged_by_what_was_left_alone(model):
     coarse = Model(model.net, model.info.model_copy(update={"diameter": 8.0, "image_diameter": 16.0}))
-    material = material_of((40, 41), model)
-    plain, scaled = split_annotations(model, material), split_annotations(coarse, material, before=model)
-    seen = [set(np.unique(v.exam.labels[v.exam.mask]).tolist()) - {0, 40, 41} for v in (*plain.visits, *scaled.visits)]
+    crops = crops_of((40, 41), model)
+    plain, scaled = split_annotations(model, crops), split_annotations(coarse, crops, before=model)
+    seen = [
+        set(np.unique(v.region.labels[v.region.mask]).tolist()) - {0, 40, 41} for v in (*plain.nearby, *scaled.nearby)
+    ]
     assert seen[0]
     assert not any(seen[1:])
 
 
 def test_what_was_never_segmented_was_not_left_alone(model):
-    assert not split_annotations(model, material_of((40,), model, seen=False)).visits
+    assert not split_annotations(model, crops_of((40,), model, seen=False)).nearby
 
 
 def test_only_what_is_near_a_correction_was_seen(model):
-    (one,) = split_annotations(model, material_of((1,), model)).visits
-    rows, columns = np.nonzero(one.exam.mask)
-    assert rows.max() == columns.max() == 20 + 2 - 1 + NEAR
+    (one,) = split_annotations(model, crops_of((1,), model)).nearby
+    rows, columns = np.nonzero(one.region.mask)
+    assert rows.max() == columns.max() == 20 + 2 - 1 + SPLIT.seen_distance
 
 
-def test_with_exams_nothing_is_judged_by_visits(model):
-    material = material_of(range(1, 145, 3), model, n=20)
-    material[0].part.corrections.reviewed[:] = True
-    lesson = split_annotations(model, material, spare=True)
-    assert lesson.exams
-    assert not lesson.visits
-    assert not lesson.aside
+def test_with_held_out_regions_nothing_is_judged_by_nearby_ones(model):
+    crops = crops_of(range(1, 145, 3), model, n=20)
+    crops[0].part.corrections.reviewed[:] = True
+    split = split_annotations(model, crops, hold_out_corrections=True)
+    assert split.held_out
+    assert not split.nearby
+    assert not split.holds_out_corrections
 
 
 # -- on a real image --------------------------------------------------------------------------------------------------
@@ -366,7 +375,7 @@ def test_with_exams_nothing_is_judged_by_visits(model):
 
 @pytest.fixture
 def corrected(nuclei):
-    """Material of a field of dark nuclei, which the model has not seen, with the worst objects mended."""
+    """Annotated crops of a field of dark nuclei, which the model has not seen, with the worst objects fixed."""
     folder = files("napari_unet") / "samples"
     bright = tifffile.imread(str(folder / "nuclei_stack.tif"))[0].astype(np.float32)
     truth = tifffile.imread(str(folder / "nuclei_stack_reference.tif"))[0].astype(np.int32)
@@ -375,24 +384,24 @@ def corrected(nuclei):
     dark += np.random.default_rng(0).normal(0, 0.5, dark.shape).astype(np.float32) * dark.std()
 
     def made(objects):
-        sitting = Sitting(Field(Image(dark, "YX"), truth))
-        sitting.show(nuclei)
-        sitting.correct(objects)
-        return sitting.material(nuclei)
+        session = AnnotatorSession(Field(Image(dark, "YX"), truth))
+        session.show(nuclei)
+        session.correct(objects)
+        return session.crops(nuclei)
 
     return made
 
 
-def learned(nuclei, material, **settings):
-    return drive(learning_steps(nuclei, material, None, "cpu", settings=settings), lambda _: None)
+def learned(nuclei, crops, **settings):
+    return drive(learning_steps(nuclei, crops, None, "cpu", settings=settings), lambda _: None)
 
 
 def test_a_model_that_has_learned_is_used(nuclei, corrected):
     verdict = learned(nuclei, corrected(12), steps=20).verdict
     assert verdict.reviewed is None
-    assert verdict.visited.corrections >= MIN_HELD_OUT
-    assert verdict.visited.left
-    assert verdict.serve
+    assert verdict.regression.corrections >= DEFAULT_POLICY.promotion.min_checked
+    assert verdict.regression.left_alone
+    assert verdict.should_promote()
 
 
 def test_a_model_that_was_ruined_is_not(nuclei, corrected, monkeypatch):
@@ -405,6 +414,6 @@ def test_a_model_that_was_ruined_is_not(nuclei, corrected, monkeypatch):
 
     monkeypatch.setattr(Trainer, "trained", ruined)
     verdict = learned(nuclei, corrected(6), steps=2).verdict
-    assert verdict.harms
-    assert not Verdict(None, visited=verdict.visited).serve
-    assert f"it loses {verdict.visited.lost}, " in str(verdict)
+    assert verdict.regresses()
+    assert not Verdict(None, regression=verdict.regression).should_promote()
+    assert f"it loses {verdict.regression.lost}, " in str(verdict)

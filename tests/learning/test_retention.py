@@ -7,7 +7,10 @@ import torch
 
 from napari_unet.learning import retention
 from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model
+
+SHARES = DEFAULT_POLICY.promotion.interpolation_shares
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
     """Of the way from the old weights to the new ones only so much is gone as costs little of the base data."""
     asked = []
 
-    def compare(model, candidate, device):
+    def compare(model, candidate, device, policy):
         asked.append(candidate)
         return Comparison(0.5, (0.40, 0.45, 0.5)[len(asked) - 1], 0.0, 0.0, 9)
 
@@ -30,10 +33,10 @@ def test_too_much_that_was_forgotten_is_given_back(pair, monkeypatch):
     assert asked[0] is better
     assert found.net is asked[2].net
     assert compared.after == 0.5
-    assert found.info.recipe["interpolation"] == retention.SHARES[2]
+    assert found.info.recipe["interpolation"] == SHARES[2]
     name = "head.weight"
     old, new, between = (m.net.state_dict()[name] for m in (model, better, found))
-    assert torch.allclose(between, old + retention.SHARES[2] * (new - old), atol=1e-6)
+    assert torch.allclose(between, old + SHARES[2] * (new - old), atol=1e-6)
 
 
 def test_a_little_each_time_is_not_much_in_the_end(pair, monkeypatch):
@@ -45,10 +48,10 @@ def test_a_little_each_time_is_not_much_in_the_end(pair, monkeypatch):
     for _ in range(3):
         model = retention.interpolated(model, Model(better.net, model.info), torch.device("cpu"))[0]
         shares.append(model.info.recipe.pop("interpolation", 1.0))
-    assert shares == [1.0, 1.0, retention.SHARES[1]]
+    assert shares == [1.0, 1.0, SHARES[1]]
     assert model.info.recipe["base_score"] == 0.5
 
 
-def test_without_a_bank_all_of_it_is_kept(pair):
+def test_without_a_replay_set_all_of_it_is_kept(pair):
     model, better = pair
     assert retention.interpolated(model, better, torch.device("cpu")) == (better, None)

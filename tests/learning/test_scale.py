@@ -17,8 +17,11 @@ from napari_unet.learning.from_labels import finetune
 from napari_unet.learning.from_scratch import from_scratch_config
 from napari_unet.learning.held_out import predict_regions
 from napari_unet.learning.interactive import Rescaled, learning_steps
-from napari_unet.learning.scale import FIRST, at_fitting_scale, at_scale_of_labels, rescales
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.scale import at_fitting_scale, at_scale_of_labels, rescales
 from napari_unet.learning.split import split_annotations
+
+TYPICAL = DEFAULT_POLICY.scale.typical_to_corrected
 
 
 def painted(model, width=40, n=4, reviewed=False, **about):
@@ -47,13 +50,13 @@ def test_objects_that_fit_change_nothing():
 
 def test_wide_objects_are_learned_on_a_coarser_image_and_that_is_remembered():
     model = bright(diameter=10)
-    material = painted(model, 40)
-    fitting = at_fitting_scale(model, material)
+    crops = painted(model, 40)
+    fitting = at_fitting_scale(model, crops)
     assert fitting.net is model.net
     assert fitting.info.diameter == 10
-    assert fitting.info.image_diameter == pytest.approx(FIRST * disc(40))
-    assert magnification(material[0].image, fitting.info) == pytest.approx([10 / (FIRST * disc(40))] * 2)
-    assert rescales(model, fitting, material)
+    assert fitting.info.image_diameter == pytest.approx(TYPICAL * disc(40))
+    assert magnification(crops[0].image, fitting.info) == pytest.approx([10 / (TYPICAL * disc(40))] * 2)
+    assert rescales(model, fitting, crops)
     assert at_fitting_scale(fitting, painted(fitting, 40)) is fitting  # and stays so
 
 
@@ -76,7 +79,7 @@ def test_few_objects_say_nothing():
 def test_the_pixel_size_is_remembered_too():
     model = bright(diameter=10)
     fitting = at_fitting_scale(model, painted(model, 40, pixel_size=PixelSize(0.5, 0.5)))
-    coarser = FIRST * disc(40) / 10
+    coarser = TYPICAL * disc(40) / 10
     assert fitting.info.pixel_size == pytest.approx([0.5 * coarser] * 2)
     finer = Image(np.zeros((64, 64)), "YX", PixelSize(0.25, 0.25))
     assert magnification(finer, fitting.info) == pytest.approx([0.5 / coarser] * 2)
@@ -84,10 +87,10 @@ def test_the_pixel_size_is_remembered_too():
 
 def test_what_somebody_said_goes_before_what_is_measured():
     model = bright(diameter=10)
-    material = painted(model, 40, diameter=20)
-    fitting = at_fitting_scale(model, material)
+    crops = painted(model, 40, diameter=20)
+    fitting = at_fitting_scale(model, crops)
     assert fitting.info.image_diameter == pytest.approx(20)
-    assert not rescales(model, fitting, material)  # it was looked at in this way before
+    assert not rescales(model, fitting, crops)  # it was looked at in this way before
     assert at_fitting_scale(model, painted(model, 40, diameter=11)) is model
 
 
@@ -115,7 +118,7 @@ def test_a_model_of_classes_has_no_diameter():
     assert at_fitting_scale(model, []) is model
 
 
-@pytest.mark.parametrize(("width", "known", "image"), [(30, FIRST * disc(30), None), (60, 30.0, FIRST * disc(60))])
+@pytest.mark.parametrize(("width", "known", "image"), [(30, TYPICAL * disc(30), None), (60, 30.0, TYPICAL * disc(60))])
 def test_a_model_from_nothing_works_at_the_size_that_was_painted(width, known, image):
     model = bright(recipe={"method": "from scratch", "steps": 0})
     info = at_fitting_scale(model, painted(model, width)).info
@@ -125,8 +128,8 @@ def test_a_model_from_nothing_works_at_the_size_that_was_painted(width, known, i
 
 def test_the_ring_is_as_wide_for_the_network():
     model = bright(diameter=10)
-    material = painted(model, 40)
-    sample = split_annotations(at_fitting_scale(model, material), material).samples[0]
+    crops = painted(model, 40)
+    sample = split_annotations(at_fitting_scale(model, crops), crops).samples[0]
     beside = sample.supervised[0] & (sample.targets[0] == 0)
     assert beside.sum() > 0.7 * (sample.supervised[0].sum() - beside.sum())  # squares of 12 x 12, and 2 around each
 
@@ -145,7 +148,7 @@ def test_learning_says_so_and_the_new_model_knows():
     assert [str(event) for event in said] == [
         "The objects are about 34 pixels wide, so it learns on the image made 3.4 times smaller."
     ]
-    assert learned.model.info.image_diameter == pytest.approx(FIRST * disc(40))
+    assert learned.model.info.image_diameter == pytest.approx(TYPICAL * disc(40))
 
 
 def test_a_model_from_nothing_learns_at_its_scale():
@@ -168,14 +171,14 @@ def test_old_and_new_are_compared_each_at_its_own_scale(blobs):
     corrections.prediction[:] = truth
     corrections.reviewed[:] = True
     corrections.update(truth)
-    material = annotated_crops(Image((truth[0, 0] > 0).astype(np.float32), "YX"), truth, corrections, model)
-    fitting = at_fitting_scale(model, material)
-    exams = split_annotations(fitting, material, before=model).exams
-    assert exams
-    for exam, shown in zip(exams, predict_regions(exams, model, torch.device("cpu"), before=True), strict=True):
-        assert exam.image.shape != exam.before.shape
-        assert shown.shape == exam.labels.shape
-        assert len(np.unique(shown)) == len(np.unique(exam.labels))
+    crops = annotated_crops(Image((truth[0, 0] > 0).astype(np.float32), "YX"), truth, corrections, model)
+    fitting = at_fitting_scale(model, crops)
+    regions = split_annotations(fitting, crops, before=model).held_out
+    assert regions
+    for region, shown in zip(regions, predict_regions(regions, model, torch.device("cpu"), before=True), strict=True):
+        assert region.image.shape != region.image_before.shape
+        assert shown.shape == region.labels.shape
+        assert len(np.unique(shown)) == len(np.unique(region.labels))
 
 
 def test_what_was_found_on_the_image_is_where_learning_begins():
@@ -185,5 +188,5 @@ def test_what_was_found_on_the_image_is_where_learning_begins():
     assert at_fitting_scale(model, near) is model, "as it is looked at, the objects fit"
     far = painted(model, 60, found_diameter=20.0)
     fitting = at_fitting_scale(model, far)
-    assert fitting.info.image_diameter == pytest.approx(FIRST * disc(60)), "what is corrected tells better"
-    assert magnification(far[0].image, fitting.info) == pytest.approx([10 / (FIRST * disc(60))] * 2)
+    assert fitting.info.image_diameter == pytest.approx(TYPICAL * disc(60)), "what is corrected tells better"
+    assert magnification(far[0].image, fitting.info) == pytest.approx([10 / (TYPICAL * disc(60))] * 2)

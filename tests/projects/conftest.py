@@ -61,8 +61,8 @@ def session(image_file: Any) -> Project:
     image = read_image(image_file)
     assert image.pixel_size == PixelSize(y=0.5, x=0.5, z=2)
     models = [bright("first"), Generation(bright("second", threshold=0.2), VERDICT)]
-    seen = RegressionCheck(9, 7, 30, 1, aside=True)
-    waiting = Generation(bright("third", threshold=0.3), Verdict(None, visited=seen))
+    seen = RegressionCheck(9, 7, 30, 1, held_out=True)
+    waiting = Generation(bright("third", threshold=0.3), Verdict(None, regression=seen))
     return random_session(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
 
 

@@ -10,7 +10,6 @@ import pytest
 import tifffile
 from safetensors.torch import load_file, save_file
 
-from bank import write_replay_set
 from finish import finish, preferred
 from loop import train, trained
 from napari_unet.io.pairs import match_by_stem
@@ -22,6 +21,7 @@ from napari_unet.nets.unet import UNet
 from napari_unet.objects.flows import LEARNED
 from napari_unet.training.config import TrainingConfig
 from recipe import EARLIER, Pair, Recipe, samples
+from replay_set import write_replay_set
 
 SPLITS = ("train", "choose", "val")
 
@@ -59,8 +59,8 @@ def recipe(*steps, **card):
         stages=[first.model_copy(update={"steps": n}) for n in steps],
         pairs=pairs,
         grids=({"seeds": ("distance", "flows"), "foreground": (0.4, 0.6)}, {"prominence": (0.2,)}),
-        bank={"discs": (1, 1)},
-        bank_patch=(48, 48),
+        replay_set={"discs": (1, 1)},
+        replay_patch=(48, 48),
     )
 
 

@@ -253,7 +253,9 @@ def _check_as_image(diameter: float) -> None:
 
 
 def _scale_in_words(diameter: float | None, zoom: list[float]) -> str:
-    if diameter is None or not zoom:
+    from napari_unet.inference.scale import is_rescaled
+
+    if diameter is None or not is_rescaled(zoom):
         return ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f" of about {diameter:.0f} pixels, made {times},"

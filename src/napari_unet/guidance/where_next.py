@@ -1,4 +1,4 @@
-"""Where a correction is worth most: coarse maps of what mending is expected to take, and the next place to look at.
+"""Where a correction is worth most: coarse maps of what correcting is expected to take, and what to look at next.
 
 A 2D grid of cells lies over every plane; of a result only the cells are kept, never its maps.
 """
@@ -12,22 +12,22 @@ from weakref import ref
 
 import numpy as np
 
-from napari_unet.guidance.expected_cost import Suspicion, halved, seconds_to_mend
-from napari_unet.guidance.ranking import BESIDE, CELL, Places, around
+from napari_unet.guidance.expected_cost import Suspicion, halved, seconds_to_correct
+from napari_unet.guidance.ranking import CELL, SHOWN_AROUND, RankedCells, cells_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.guidance.ranking import Cell, LookedAt
+    from napari_unet.guidance.ranking import Cell, Settled
 
-_AS_GOOD = 0.9
-"""A place nearer to what is in view comes first if it is worth at least this share of the best."""
+_NEARLY_BEST = 0.9
+"""What is nearer to the view comes first if it is worth at least this share of the best."""
 
 
-_MOST_SECONDS = 60_000
-"""More seconds of mending than a cell can be expected to take, whatever a file says; 16 bits hold up to 65,504."""
+_MAX_SECONDS = 60_000
+"""More seconds of correcting than a cell can be expected to take, whatever a file says; 16 bits hold up to 65,504."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class Uncertainty:
     cells : tuple of slice
         Which: slices along Z, and cells along Y and X.
     seconds : ndarray of float32, axes (suspicions, Z, rows, columns)
-        Expected seconds of mending, in the order of `suspicion.Suspicion`.
+        Expected seconds of correcting, in the order of `expected_cost.Suspicion`.
     level : ndarray of float32, axes (Z, rows, columns), values 0..1
         What it says on average, to be compared with what another model says: the share of foreground, or the class.
     """
@@ -52,7 +52,7 @@ class Uncertainty:
     level: NDArray[np.float32]
 
 
-def doubt(
+def uncertainty_by_cell(
     maps: NDArray[np.float32],
     labels: NDArray[Any],
     outputs: Sequence[str],
@@ -80,13 +80,13 @@ def doubt(
     blocks = halved(said)
     level, counted = (_cell_sums(part, region[1:]) for part in (blocks, np.ones_like(blocks[:1])))
     rows, columns = (slice(part.start // CELL, (part.stop - 1) // CELL + 1) for part in region[1:])
-    seconds = _cell_sums(seconds_to_mend(maps, labels, outputs), region[1:])
+    seconds = _cell_sums(seconds_to_correct(maps, labels, outputs), region[1:])
     return Uncertainty(frame, (region[0], rows, columns), seconds, level / counted)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where to look next.
+class Suggestion:
+    """Where to look next, and what may be wrong there.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Place:
     what : Suspicion
         What is most likely to be wrong.
     left : int
-        How many places there are after this one, as far as they are counted.
+        How many suggestions there are after this one, as far as they are counted.
     again : bool
         Whether all were shown, and it begins anew.
     """
@@ -112,7 +112,7 @@ class Place:
 
 
 class Attention:
-    """Knows what mending is expected to take in every plane, and what of it was shown.
+    """Knows what correcting is expected to take in every plane, and what of it was shown.
 
     Parameters
     ----------
@@ -154,13 +154,13 @@ class Attention:
         """Return what was known of labels of that shape; the next result is of another model, or of this one."""
         found = cls(shape)
         seconds = np.nan_to_num(known[:-2].astype(np.float32), posinf=0, neginf=0)
-        found._seconds[...] = np.clip(seconds, 0, _MOST_SECONDS)
+        found._seconds[...] = np.clip(seconds, 0, _MAX_SECONDS)
         found._level[...], found._level_before[...] = np.clip(known[-2:], 0, 1)
         found._model = _held_weakly(model)
         return found
 
     def take(self, found: Uncertainty, model: object) -> None:
-        """Take in the cells of a new result; what another model said of them before is remembered for comparison."""
+        """Take in the cells of a new result; what another model said of them before is kept for comparison."""
         if self._model is None or model is not self._model():
             self._level_before = self._level.copy()
             self._model = _held_weakly(model)
@@ -175,38 +175,38 @@ class Attention:
         disagreement = np.abs(self._level.astype(np.float32) - self._level_before)
         return np.asarray(self._seconds.sum(axis=0, dtype=np.float32) * (1 + np.nan_to_num(disagreement)))
 
-    def next_place(self, near: tuple[int, int], looked_at: LookedAt) -> Place | None:
-        """Return the place where a correction is worth most, and remember that it was shown; None if there is none.
+    def next_suggestion(self, near: tuple[int, int], settled: Settled) -> Suggestion | None:
+        """Return where a correction is worth most, and note that it was shown; None if nothing is worth one.
 
-        Places are spread out. One that was shown comes again only when all others were.
+        Suggestions are spread out. One that was shown comes again only when all others were.
 
         Parameters
         ----------
         near : tuple of int
-            Time point and slice in view: of places that are about as good, the nearest comes first.
-        looked_at : callable
+            Time point and slice in view: of those that are about as good, the nearest comes first.
+        settled : callable
             Says of a plane (T, Z) and a field (Y, X) of it in which of its cells (rows, columns) the user has settled
             what is there.
         """
-        places = Places(self.scores(), self._size, looked_at)
-        ranked = dict(places.ranked(self._shown))
+        cells = RankedCells(self.scores(), self._size, settled)
+        ranked = dict(cells.ranked(self._shown))
         again = not ranked and bool(self._shown)
         if again:
             self._shown.clear()
-            ranked = dict(places.ranked([]))
+            ranked = dict(cells.ranked([]))
         if not ranked:
             return None
-        good = [cell for cell, worth in ranked.items() if worth >= _AS_GOOD * max(ranked.values())]
+        good = [cell for cell, worth in ranked.items() if worth >= _NEARLY_BEST * max(ranked.values())]
         best = min(good, key=lambda cell: (abs(cell[0] - near[0]), abs(cell[1] - near[1])))
         self._shown.append(best)
-        where = around(best, BESIDE)
-        worth = places.worth[where][0, 0]
-        kinds = (self._seconds[(slice(None), *where)][:, 0, 0] * (worth > 0)).sum(axis=(1, 2), dtype=np.float32)
+        where = cells_around(best, SHOWN_AROUND)
+        worth = cells.worth[where][0, 0]
+        by_suspicion = (self._seconds[(slice(None), *where)][:, 0, 0] * (worth > 0)).sum(axis=(1, 2), dtype=np.float32)
         y, x = (
             float(np.average(_middles(part, size), weights=worth.sum(axis=1 - axis)))
             for axis, (part, size) in enumerate(zip(where[2:], self._size, strict=True))
         )
-        return Place(best[0], best[1], y, x, Suspicion(int(kinds.argmax())), len(ranked) - 1, again)
+        return Suggestion(best[0], best[1], y, x, Suspicion(int(by_suspicion.argmax())), len(ranked) - 1, again)
 
 
 def _held_weakly(thing: object) -> Callable[[], object]:

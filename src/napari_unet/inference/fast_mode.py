@@ -1,8 +1,8 @@
 """How much of its halo a model can do without: measured on images, never assumed.
 
 Most of what decides about a pixel lies near it, so tiles with a smaller halo give nearly the result of exact ones for
-less work. How nearly depends on the weights: of two networks of one shape, one looks far and the other does not. So
-images are segmented in tiles with smaller and smaller halos, and compared with one pass over the whole.
+less work. How nearly depends on the weights: of two networks of one shape, one may depend on what is far away, and the
+other not. So images are segmented in tiles with smaller and smaller halos, and compared with one pass over the whole.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
 
-LABELS = 1e-4
+MAX_LABELS_DIFFERING = 1e-4
 """Largest share of pixels whose label may differ."""
 
-CROP = {2: (448, 448), 3: (32, 128, 128)}
+MAX_CROP = {2: (448, 448), 3: (32, 128, 128)}
 """Most of an image that is compared, by the number of spatial axes."""
 
 
-def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> Model:
+def with_fast_mode(model: Model, images: Iterable[Image], *, max_images: int = 4) -> Model:
     """Return a model that knows its fast mode, as measured on the middle of some images.
 
     Parameters
@@ -49,12 +49,12 @@ def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> M
         Whatever it knew is measured anew.
     images : iterable of Image
         What it is for; those that it cannot take, or that are too small to be cut, are passed over.
-    most : int
-        How many images are looked at.
+    max_images : int
+        How many images it is measured on at most.
     """
     net, info = model.net, model.info
-    predictor = Predictor(net, softmax=info.task == "semantic")
-    blocks = list(itertools.islice(_blocks(model, images), most))
+    predictor = Predictor(net, softmax=not info.finds_objects)
+    blocks = list(itertools.islice(_blocks(model, images), max_images))
     at_once = [make_plan(info.spec, block.shape[1:], budget=2**62) for block in blocks]
     wholes = [gather(plan, ArraySource(block), predictor) for plan, block in zip(at_once, blocks, strict=True)]
     found = None
@@ -66,7 +66,7 @@ def with_fast_mode(model: Model, images: Iterable[Image], *, most: int = 4) -> M
             error = max(error, float(np.abs(tiled - whole).max()))
             differing += _differing(model, tiled, whole)
             pixels += whole[0].size
-        if differing <= LABELS * pixels:
+        if differing <= MAX_LABELS_DIFFERING * pixels:
             found = FastMode(halo=halo, maps_error=round(error, 5), labels_differing=round(differing / pixels, 7))
             break
     return Model(net, info.model_copy(update={"fast_mode": found}))
@@ -93,10 +93,10 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
             channels = choose_channels(image, model)
         except UNetError:
             continue
-        zoom = magnification(image, model.info) or (1.0,) * ndim
+        zoom = magnification(image, model.info)
         if min(n * z for n, z in zip(image.space[-2:], zoom[-2:], strict=True)) < 4 * model.info.spec.stride[-1]:
             continue
-        widths = [round(most / z) for most, z in zip(CROP[ndim], zoom, strict=True)]
+        widths = [round(most / z) for most, z in zip(MAX_CROP[ndim], zoom, strict=True)]
         starts = [max(0, (n - width) // 2) for n, width in zip(image.space[-ndim:], widths, strict=True)]
         box = [slice(a, a + width) for a, width in zip(starts, widths, strict=True)]
         middle = image.space[0] // 2
@@ -108,6 +108,6 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
 def _differing(model: Model, tiled: NDArray[np.float32], whole: NDArray[np.float32]) -> int:
     """Return how many pixels are of another class or object; the ids need not be the same."""
     expected, got = model.decode(whole), model.decode(tiled)
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         got = renumber(got, match_ids(expected, got), int(expected.max(initial=0)) + 1)
     return int(np.count_nonzero(expected != got))

@@ -191,7 +191,7 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions) -> Plane:
-    """Make the array that maps are written to: all of them if they are wanted, else those of a unit at a time."""
+    """Make the array that maps are written to: all of them if wanted, else those of one plane or volume at a time."""
     image, target, spec = task.image, job.target, task.model.info.spec
     axes = _maps_axes(image) if options.maps else "CYX" if spec.ndim == 2 else "CZYX"
     shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in axes)

@@ -88,7 +88,7 @@ def segment(
         Typical diameter of the objects, pixels. The image is rescaled so that they have the size at which the model
         finds them (`model.info.diameter`), and the result back, whatever the pixel sizes. None: by the pixel sizes, or
         as in the images that the model learned from; where nothing of that is known, and always for "auto", by what is
-        found on the image (`sizing`), which `Result.task.image.found_diameter` tells.
+        found on the image (`inference.diameter`), which `Result.task.image.found_diameter` tells.
     channel : int, optional
         Channel to segment; None: all of them, or the first if the model takes one only.
     device : str
@@ -153,7 +153,7 @@ def segment_task(
     Parameters
     ----------
     task : Task
-        From `make_task`, all units.
+        From `make_task`, with all planes or volumes.
     device, keep_maps, progress, cancel
         As for `segment`.
     """
@@ -164,12 +164,12 @@ def segment_task(
     maps = np.zeros((model.info.spec.out_channels, *view.shape), np.float32) if keep_maps else None
     for event in segment_steps(task, device=device, cancel=cancel, tells=progress is not None):
         if isinstance(event, SubimageDone):
-            view[(event.unit.frame, *event.region)] = event.labels
+            view[(event.subimage.frame, *event.region)] = event.labels
             if maps is not None:
-                maps[(slice(None), event.unit.frame, *event.region)] = event.maps
+                maps[(slice(None), event.subimage.frame, *event.region)] = event.maps
         if progress is not None:
             progress(event.progress)
-    semantic = model.info.task == "semantic"
+    semantic = not model.info.finds_objects
     n_objects = int(np.count_nonzero(np.unique(labels))) if semantic else number_objects(view, task)
     return Result(labels, maps, image.label_axes, n_objects, watch.seconds, device, task)
 

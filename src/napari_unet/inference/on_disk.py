@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.tile_runner import Inference
 from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher
@@ -70,19 +71,19 @@ class Plane:
     def __init__(self, array: Any, axes: str) -> None:
         self.array, self.axes = array, axes
 
-    def index(self, unit: Subimage, region: tuple[slice, ...]) -> tuple[Any, ...]:
-        """Return the index of a region ([Z,] Y, X) of a unit; the array's part has exactly the region's axes."""
-        picks: dict[str, Any] = {"T": unit.frame, "C": slice(None), "Y": region[-2], "X": region[-1]}
-        picks["Z"] = unit.z if unit.z is not None else region[0]
+    def index(self, subimage: Subimage, region: tuple[slice, ...]) -> tuple[Any, ...]:
+        """Return the index of a region ([Z,] Y, X) of a plane or volume; what it selects has the region's axes."""
+        picks: dict[str, Any] = {"T": subimage.frame, "C": slice(None), "Y": region[-2], "X": region[-1]}
+        picks["Z"] = subimage.z if subimage.z is not None else region[0]
         return tuple(picks[letter] for letter in self.axes)
 
-    def read(self, unit: Subimage, region: tuple[slice, ...]) -> NDArray[Any]:
-        """Return a region of a unit."""
-        return np.asarray(self.array[self.index(unit, region)])
+    def read(self, subimage: Subimage, region: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a region of a plane or volume."""
+        return np.asarray(self.array[self.index(subimage, region)])
 
-    def write(self, unit: Subimage, region: tuple[slice, ...], values: NDArray[Any]) -> None:
-        """Write a region of a unit."""
-        self.array[self.index(unit, region)] = values
+    def write(self, subimage: Subimage, region: tuple[slice, ...], values: NDArray[Any]) -> None:
+        """Write a region of a plane or volume."""
+        self.array[self.index(subimage, region)] = values
 
 
 def segment_into(
@@ -99,11 +100,11 @@ def segment_into(
     Parameters
     ----------
     task : Task
-        From `make_task`, all units.
+        From `make_task`, with all planes or volumes.
     labels : Plane
         Where the labels go, of 32-bit integers.
     maps : Plane
-        Where the network's maps go, float32. They may lack T and Z, and are then those of the last unit only.
+        Where the network's maps go, float32. They may lack T and Z, and are then those of the last one only.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     progress : callable, optional
@@ -112,64 +113,74 @@ def segment_into(
         Stops within one tile or block, with `Cancelled`.
     """
     watch = Stopwatch()
-    depth_stitched = task.model.info.spec.ndim == 2 and task.image.is_volume
-    done, last, present = 0, 0, set[int]()
+    joins_slices = task.model.info.spec.ndim == 2 and task.image.is_volume
+    done, last, classes = 0, 0, set[int]()
     before: Subimage | None = None
+    tell = progress if progress is not None else lambda _: None
     with Inference(task, device, cancel=cancel, tells=progress is not None) as inference:
-        for unit in task.units:
-            with _Objects(task, unit, labels, maps, cancel) as objects, OrderedThreadPool[Tile]() as writing:
-                for result in _results(inference, task, unit):
+        for subimage in task.subimages:
+            with _Objects(task, subimage, labels, maps, cancel) as objects:
+                for result in _written(inference, task, subimage, objects, maps):
                     if isinstance(result, float):
-                        if progress is not None:
-                            progress(Progress(done, task.n_tiles, watch.seconds, part=result))
+                        tell(Progress(done, task.n_tiles, watch.seconds, part=result))
                         continue
-                    if task.zoom:
-                        objects.gather(result)
-                    else:
-                        writing.put(partial(_write, maps, unit, result))
-                        for written in writing.take(WRITING):
-                            objects.find(above=written.start[0])
                     done += 1
-                    if progress is not None:
-                        progress(Progress(done, task.n_tiles, watch.seconds, note=result.note))
-                for _ in writing.take():
-                    pass
+                    tell(Progress(done, task.n_tiles, watch.seconds, note=result.note))
                 stitcher = objects.finish()
-            if task.model.info.task == "semantic":
-                present |= _classes(labels, unit, stitcher)
+            if not task.model.info.finds_objects:
+                classes |= _classes(labels, subimage, stitcher)
                 continue
             table = stitcher.final_ids()
-            follows = before if depth_stitched and before is not None and before.frame == unit.frame else None
-            table, last = _numbered(labels, unit, follows, stitcher, table, last)
+            follows = before if joins_slices and before is not None and before.frame == subimage.frame else None
+            table, last = _numbered(labels, subimage, follows, stitcher, table, last)
             for part in stitcher.blocks():
-                labels.write(unit, part.region, table[labels.read(unit, part.region)])
-            before = unit
-    return Outcome(len(present) if task.model.info.task == "semantic" else last, watch.seconds)
+                labels.write(subimage, part.region, table[labels.read(subimage, part.region)])
+            before = subimage
+    return Outcome(last if task.model.info.finds_objects else len(classes), watch.seconds)
 
 
-def _results(inference: Inference, task: Task, unit: Subimage) -> Iterator[TileResult | float]:
-    """Yield every tile of a unit, row by row, and before it now and then which share of the work on it is done."""
+def _written(
+    inference: Inference, task: Task, subimage: Subimage, objects: _Objects, maps: Plane
+) -> Iterator[TileResult | float]:
+    """Yield what `_results` does, after the maps of each tile are written, or kept where the image is rescaled."""
+    with OrderedThreadPool[Tile]() as writing:
+        for result in _results(inference, task, subimage):
+            if isinstance(result, float):
+                pass
+            elif is_rescaled(task.zoom):
+                objects.gather(result)
+            else:
+                writing.put(partial(_write, maps, subimage, result))
+                for written in writing.take(WRITING):
+                    objects.find(above=written.start[0])
+            yield result
+        for _ in writing.take():
+            pass
+
+
+def _results(inference: Inference, task: Task, subimage: Subimage) -> Iterator[TileResult | float]:
+    """Yield every tile of a plane or volume, row by row, and before it now and then the share of it that is done."""
     tiles = task.plan.tiles
     for tile, after in itertools.zip_longest(tiles, itertools.islice(tiles, 1, None)):
-        yield (yield from inference.steps(unit, tile, (unit, after) if after is not None else None))
-    inference.end(unit)
+        yield (yield from inference.steps(subimage, tile, (subimage, after) if after is not None else None))
+    inference.end(subimage)
 
 
-def _write(maps: Plane, unit: Subimage, result: TileResult) -> Tile:
-    maps.write(unit, result.tile.region, result.maps)
+def _write(maps: Plane, subimage: Subimage, result: TileResult) -> Tile:
+    maps.write(subimage, result.tile.region, result.maps)
     return result.tile
 
 
 class _Objects:
-    """Finds the objects of a unit block by block, in other threads, as soon as the maps of a block are there.
+    """Finds the objects of a plane or volume block by block, in other threads, as soon as a block's maps are there.
 
     The ids that are written are not yet final.
     """
 
-    def __init__(self, task: Task, unit: Subimage, labels: Plane, maps: Plane, cancel: CancelToken | None) -> None:
-        ndim, self._semantic = task.model.info.spec.ndim, task.model.info.task == "semantic"
+    def __init__(self, task: Task, subimage: Subimage, labels: Plane, maps: Plane, cancel: CancelToken | None) -> None:
+        ndim, self._semantic = task.model.info.spec.ndim, not task.model.info.finds_objects
         shape = task.image.space[-ndim:]
-        self._task, self._unit, self._labels, self._maps, self._cancel = task, unit, labels, maps, cancel
+        self._task, self._subimage, self._labels, self._maps, self._cancel = task, subimage, labels, maps, cancel
         self._stitcher = BlockStitcher(shape, (BLOCK[ndim],) * ndim, 0 if self._semantic else OVERLAP[ndim])
         self._waiting = deque(self._stitcher.blocks())
         self._threads = max(1, min(4, (os.cpu_count() or 2) - 1))
@@ -207,31 +218,36 @@ class _Objects:
         return self._stitcher
 
     def _write_gathered(self, maps: NDArray[np.float32]) -> None:
-        """Write the maps of a unit with the image's pixels, some rows (for volumes, slices) at a time."""
+        """Write the maps of a plane or volume with the image's pixels, some rows (for volumes, slices) at a time."""
         shape = self._task.image_shape
         source = ScaledSource(ArraySource(maps), shape)
         for start in range(0, shape[0], STRIP[len(shape)]):
             region = (slice(start, min(start + STRIP[len(shape)], shape[0])), *(slice(0, n) for n in shape[1:]))
-            self._maps.write(self._unit, region, source.read(region))
+            self._maps.write(self._subimage, region, source.read(region))
 
     def _decode(self, part: Block) -> tuple[Block, NDArray[np.int32]]:
-        return part, self._task.decode(self._maps.read(self._unit, part.seen))
+        return part, self._task.decode(self._maps.read(self._subimage, part.seen))
 
     def _take(self, most: int) -> None:
         for part, found in self._aside.take(most):
             new = found[part.crop] if self._semantic else self._stitcher.add(part, found)
-            self._labels.write(self._unit, part.region, new)
+            self._labels.write(self._subimage, part.region, new)
 
 
 def _numbered(
-    labels: Plane, unit: Subimage, before: Subimage | None, stitcher: BlockStitcher, table: NDArray[np.int32], last: int
+    labels: Plane,
+    subimage: Subimage,
+    before: Subimage | None,
+    stitcher: BlockStitcher,
+    table: NDArray[np.int32],
+    last: int,
 ) -> tuple[NDArray[np.int32], int]:
-    """Return the ids of a unit's objects: those of the slice before that go on, else numbered on from `last`."""
+    """Return the ids of the objects: of those that go on from the slice before, else numbered on from `last`."""
     known: dict[int, int] = {}
     if before is not None:
         matcher = Matcher()
         for part in stitcher.blocks():
-            matcher.add(labels.read(before, part.region), table[labels.read(unit, part.region)])
+            matcher.add(labels.read(before, part.region), table[labels.read(subimage, part.region)])
         known = matcher.mapping(MIN_SLICE_IOU)
     new = np.zeros(int(table.max(initial=0)) + 1, np.int32)
     for label in range(1, len(new)):
@@ -243,8 +259,8 @@ def _numbered(
     return new[table], last
 
 
-def _classes(labels: Plane, unit: Subimage, stitcher: BlockStitcher) -> set[int]:
+def _classes(labels: Plane, subimage: Subimage, stitcher: BlockStitcher) -> set[int]:
     found: set[int] = set()
     for part in stitcher.blocks():
-        found |= {int(value) for value in np.unique(labels.read(unit, part.region)) if value}
+        found |= {int(value) for value in np.unique(labels.read(subimage, part.region)) if value}
     return found

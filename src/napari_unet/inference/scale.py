@@ -8,9 +8,10 @@ import numpy as np
 
 from napari_unet import limits
 from napari_unet.errors import ModelMismatchError
+from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -18,55 +19,59 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
 
 
-RESCALE_TOLERANCE = 1.25
-"""A pixel size within this factor of the model's is taken as it is: networks are trained over such a range."""
-
-DIAMETER_TOLERANCE = 1.5
-"""Objects within this factor of the diameter that a model finds best are taken as they are: `nuclei` finds those of 16
-to 32 pixels equally well (docs/decisions/0012-object-diameter.md)."""
-
-RANGE = 2.0
-"""Objects down to the diameter that a model finds best, divided by this, are found as well: 16 to 32 pixels."""
-
-MAX_MAGNIFICATION = 2.0
-"""Magnification up to which an image is enlarged without being asked for: it takes four times as long."""
-
-LARGE = 2**24
-"""Pixels of a plane from which on it is not enlarged without being asked for: the maps would not fit in memory."""
-
-
-def magnification(image: Image, info: ModelInfo) -> tuple[float, ...]:
-    """Return the magnification of each spatial axis that brings an image to the scale of a model; () for none.
+def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAULT_RESCALING) -> tuple[float, ...]:
+    """Return the magnification of each spatial axis that brings an image to the scale of a model; ones for none.
 
     What is known best decides: how wide the objects are, as somebody said; else both pixel sizes; else how wide the
     objects are in the images that the model is used to, unless they were found to be smaller on this one; else
     how wide they were found to be.
 
+    Parameters
+    ----------
+    image : Image
+    info : ModelInfo
+    policy : RescalingPolicy
+        How far sizes may differ.
+
+    Returns
+    -------
+    tuple of float
+        One for each spatial axis, ([Z,] Y, X); all 1.0 where the image is taken as it is (`is_rescaled`).
+
     Raises
     ------
     ModelMismatchError
         If it is said how wide the objects are, and the model does not know at which size it finds them; or if the
-        magnification is none that makes sense (`limits.MAGNIFICATION`).
+        magnification is outside `limits.MAGNIFICATION`.
     """
     if image.diameter is not None and info.diameter is None and not info.is_untrained:
         raise ModelMismatchError(
             f"The model {info.name!r} does not know how wide the objects are that it finds, so an object diameter "
             f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
         )
-    tolerance, zoom = RESCALE_TOLERANCE, _physical(image.pixel_size, info.pixel_size, info.spec.ndim)
+    unchanged = (1.0,) * info.spec.ndim
+    tolerance, zoom = policy.pixel_size_tolerance, unchanged
+    physical = _by_pixel_size(image.pixel_size, info.pixel_size, info.spec.ndim)
     found = image.found_diameter if image.found_against == info.image_diameter else None
-    wide = image.diameter or (None if zoom or found else info.image_diameter)
-    if wide is not None and info.diameter is not None:
-        tolerance, zoom = DIAMETER_TOLERANCE, zoom or (1.0,) * info.spec.ndim
-        across = (zoom[-1] * zoom[-2]) ** 0.5
-        zoom = tuple(z / across * info.diameter / wide for z in zoom)  # Z keeps its share
-    elif not zoom and found is not None and info.diameter is not None:
-        tolerance, zoom = DIAMETER_TOLERANCE, (_fitting(image, info.diameter, found),) * info.spec.ndim
+    diameter = image.diameter or (None if physical or found else info.image_diameter)
+    if diameter is not None and info.diameter is not None:
+        tolerance, zoom = policy.diameter_tolerance, physical or unchanged
+        in_plane = (zoom[-1] * zoom[-2]) ** 0.5
+        zoom = tuple(z / in_plane * info.diameter / diameter for z in zoom)  # Z keeps its ratio to Y and X
+    elif physical:
+        zoom = physical
+    elif found is not None and info.diameter is not None:
+        tolerance, zoom = policy.diameter_tolerance, (_least_zoom(image, info.diameter, found, policy),) * len(zoom)
     if all(1 / tolerance <= z <= tolerance for z in zoom):
-        return ()
+        return unchanged
     if not all(limits.within(z, limits.MAGNIFICATION) for z in zoom):
         raise ModelMismatchError(_too_far(image, info, zoom))
     return zoom
+
+
+def is_rescaled(zoom: Iterable[float]) -> bool:
+    """Return whether a magnification changes anything."""
+    return any(z != 1 for z in zoom)
 
 
 def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
@@ -96,20 +101,31 @@ def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
 
 def scale_is_known(image: Image, info: ModelInfo) -> bool:
     """Return whether somebody said how large to make an image for a model: by a diameter, or by its pixel size."""
-    return bool(image.diameter or _physical(image.pixel_size, info.pixel_size, info.spec.ndim))
+    return bool(image.diameter or _by_pixel_size(image.pixel_size, info.pixel_size, info.spec.ndim))
 
 
-def _fitting(image: Image, best: float, found: float) -> float:
-    """Return the least magnification that brings objects into the range that a model finds well.
+def _least_zoom(image: Image, best: float, found: float, policy: RescalingPolicy) -> float:
+    """Return the magnification nearest to 1 that brings objects into the range that a model finds well.
 
-    What was found may be wrong, and enlarging costs time and memory: it is done with restraint.
+    What was found may be wrong, and enlarging costs time and memory: so it is limited.
+
+    Parameters
+    ----------
+    image : Image
+    best : float
+        Diameter that the model finds best, pixels of the network.
+    found : float
+        Diameter that was found, pixels of the image.
+    policy : RescalingPolicy
     """
-    if found >= best / RANGE:
+    if found >= best / policy.diameter_range:
         return max(min(1.0, best / found), limits.MAGNIFICATION[0])
-    return min(best / RANGE / found, MAX_MAGNIFICATION) if image.space[1] * image.space[2] <= LARGE else 1.0
+    if image.space[1] * image.space[2] > policy.max_enlarged_pixels:
+        return 1.0
+    return min(best / policy.diameter_range / found, policy.max_enlargement)
 
 
-def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
+def _by_pixel_size(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
     """Return the magnifications that bring one pixel size to the other; () where one of them is not known."""
     if image is None or model is None:
         return ()
@@ -117,6 +133,6 @@ def _physical(image: PixelSize | None, model: tuple[float, ...] | None, ndim: in
     return tuple(1.0 if size is None else size / wanted for size, wanted in zip(sizes, model, strict=True))
 
 
-def nearest_places(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+def nearest_indices(old: Sequence[int], new: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
     """Return the index that takes, of an array of one shape, the pixel nearest to each of another shape."""
     return np.ix_(*(((np.arange(n) + 0.5) * size / n).astype(np.intp) for size, n in zip(old, new, strict=True)))

@@ -1,4 +1,4 @@
-"""Runs a task: a generator that hands back every tile and unit as it is finished, what is looked at first."""
+"""Runs a task: yields every tile, and every plane or volume, as it is finished; what is in view comes first."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.inference.task import Subimage, Task
-    from napari_unet.inference.tile_runner import Place
+    from napari_unet.inference.tile_runner import Position
     from napari_unet.progress import CancelToken
     from napari_unet.tiling.engine import TileResult
     from napari_unet.tiling.grid import Tile
 
-GLANCE = 512
-"""Width, in pixels, of what is shown of a plane at once, where its tiles are so large that the first takes a while."""
+PREVIEW_WIDTH = 512
+"""Width, in pixels, of the part of a plane that is shown first, where its tiles are so large that one takes a while."""
 
-AHEAD = 2
-"""Most results in which objects are looked for while the network goes on."""
+MAX_UNDECODED = 2
+"""Most results that wait for their objects to be found while the network goes on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileDone:
-    """A tile of a unit that takes several; its labels are provisional: objects still end at the tile's border.
+    """A finished tile of several. Its labels are provisional: objects still end at the tile's border.
 
     `region` is (Z, Y, X) slices within the frame, `labels` has the axes (Z, Y, X) and ids from 1.
     """
 
-    unit: Subimage
+    subimage: Subimage
     region: tuple[slice, slice, slice]
     labels: NDArray[np.int32]
     progress: Progress
@@ -49,12 +49,12 @@ class TileDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubimageDone:
-    """A finished unit, or what of it was to be done.
+    """A finished plane or volume, or the part of it that was to be done.
 
     `region` is (Z, Y, X) slices within the frame, `labels` has the axes (Z, Y, X) and ids from 1, `maps` (K, Z, Y, X).
     """
 
-    unit: Subimage
+    subimage: Subimage
     region: tuple[slice, slice, slice]
     labels: NDArray[np.int32]
     maps: NDArray[np.float32]
@@ -63,7 +63,7 @@ class SubimageDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnderWay:
-    """How far it is by now, in the midst of a tile."""
+    """How far it is by now, before a tile is finished."""
 
     progress: Progress
 
@@ -74,15 +74,15 @@ class Finished:
 
     Attributes
     ----------
-    units : set of Unit
+    subimages : set of Subimage
         Done to the end.
     tiles : dict
-        Of units under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are not.
+        Of planes or volumes under way: their maps (K, [Z,] Y, X) as far as they are there, and the tiles that are not.
     source : Watched, optional
         The file that it was read from.
     """
 
-    units: set[Subimage] = field(default_factory=set)
+    subimages: set[Subimage] = field(default_factory=set)
     tiles: dict[Subimage, tuple[NDArray[np.float32], Remaining]] = field(default_factory=dict)
     source: Watched | None = None
 
@@ -90,23 +90,23 @@ class Finished:
         """Let go of all that is done if the file is another by now; return what to tell the user of it, mostly ""."""
         changed = bool(self.source and source and self.source.before != source.before)
         if changed:
-            self.units.clear()
+            self.subimages.clear()
             self.tiles.clear()
         self.source = source
         return "The image changed since it was stopped, so it is segmented anew." if changed else ""
 
     def waiting(self, task: Task) -> dict[Subimage, Remaining]:
-        """Return the tiles of a task that are not done, by unit; a unit without any is still to be decoded."""
+        """Return the tiles of a task that are not done, by plane or volume; one without any is still to be decoded."""
         return {
-            unit: self.tiles[unit][1] if unit in self.tiles else Remaining(task.plan.tiles)
-            for unit in task.units
-            if unit not in self.units
+            subimage: self.tiles[subimage][1] if subimage in self.tiles else Remaining(task.plan.tiles)
+            for subimage in task.subimages
+            if subimage not in self.subimages
         }
 
     def tiles_left(self, task: Task) -> int:
         """Return how many tiles of a task are not done."""
-        under_way = [self.tiles[unit][1] for unit in self.tiles if unit not in self.units]
-        fresh = len(task.units) - len(self.units) - len(under_way)
+        under_way = [self.tiles[subimage][1] for subimage in self.tiles if subimage not in self.subimages]
+        fresh = len(task.subimages) - len(self.subimages) - len(under_way)
         return fresh * len(task.plan.tiles) + sum(map(len, under_way))
 
 
@@ -114,13 +114,13 @@ def segment_steps(
     task: Task,
     *,
     device: str = "auto",
-    focus: Callable[[], Place | None] | None = None,
+    focus: Callable[[], Position | None] | None = None,
     cancel: CancelToken | None = None,
     finished: Finished | None = None,
     overlap: bool = True,
     tells: bool = False,
 ) -> Iterator[TileDone | SubimageDone | UnderWay]:
-    """Segment, and yield every tile and unit as it is finished.
+    """Segment, and yield every tile, and every plane or volume, as it is finished.
 
     Parameters
     ----------
@@ -129,8 +129,8 @@ def segment_steps(
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     focus : callable, optional
-        Returns where the user is looking, or None; asked before every tile. What is looked at comes next, then what is
-        near it, then the other slices and times, the nearest first.
+        Returns the middle of the view, or None; asked before every tile. What is in view comes next, then what is near
+        it, then the other slices and times, the nearest first.
     cancel : CancelToken, optional
         Stops within one tile, with `Cancelled`.
     finished : Finished, optional
@@ -150,52 +150,100 @@ def segment_steps(
     finished = Finished() if finished is None else finished
     source = Watched(task.image.source) if task.image.source is not None else None
     note = finished.begin(source)
-    waiting = finished.waiting(task)
     aside: OrderedThreadPool[TileDone | SubimageDone] = OrderedThreadPool(int(overlap), wait=False)
     with Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
-        glances, tally = _Glances(task, inference), _Tally(waiting, inference, note)
+        run = _Run(task, inference, finished, aside, note)
         try:
-            while waiting:
+            while run.waiting:
                 if cancel is not None:
                     cancel.check()
-                place = focus() if focus is not None else None
-                unit = _next_unit(waiting, place)
-                if unit not in finished.tiles:
-                    shape = (task.model.info.spec.out_channels, *task.plan.extent)
-                    finished.tiles[unit] = np.empty(shape, np.float32), waiting[unit]
-                maps, remaining = finished.tiles[unit]
-                progress = tally.progress()
-                if remaining:
-                    tile = _next_tile(remaining, inference, place)
-                    glance = glances.before(unit, tile, place)
-                    if glance is not None:
-                        result = yield from tally.follow(inference.steps(unit, glance, (unit, tile)))
-                        yield _provisional(task, unit, result, tally.progress())
-                    remaining.remove(tile)
-                    left = {other: rest for other, rest in waiting.items() if rest}
-                    after = _next_unit(left, place) if left else None
-                    then = (after, _next_tile(left[after], inference, place)) if after is not None else None
-                    try:
-                        result = yield from tally.follow(inference.steps(unit, tile, then), tile)
-                    except BaseException:
-                        remaining.add(tile)
-                        raise
-                    maps[(slice(None), *task.plan.within(tile))] = result.maps
-                    tally.finish(tile)
-                    progress = tally.progress(note=result.note)
-                    if remaining:
-                        aside.put(partial(_provisional, task, unit, result, progress), "tile")
-                if not remaining:
-                    del waiting[unit]
-                    inference.end(unit)
-                    aside.put(partial(_finish, task, unit, maps, progress), "unit")
-                for event in aside.take(AHEAD if waiting else 0):
-                    yield _noted(event, finished)
+                yield from run.advance(focus() if focus is not None else None)
         except Cancelled:
-            yield from aside.take(kind="tile")  # what is done is shown; a unit is decoded when it goes on
+            yield from aside.take(kind="tile")  # what is done is shown; objects of the whole are found when it goes on
             raise
     if source is not None:
         source.before.check()
+
+
+class _Run:
+    """What is left to do of a task, and how the next tile is chosen, run and decoded.
+
+    Parameters
+    ----------
+    task : Task
+    inference : Inference
+        Of the task.
+    finished : Finished
+        What is done; added to.
+    aside : OrderedThreadPool
+        Finds objects in another thread.
+    note : str
+        Told with all progress that has no note of its own.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        inference: Inference,
+        finished: Finished,
+        aside: OrderedThreadPool[TileDone | SubimageDone],
+        note: str,
+    ) -> None:
+        self._task, self._inference, self._finished, self._aside = task, inference, finished, aside
+        self.waiting = finished.waiting(task)
+        self._previews, self._tally = _Previews(task, inference), _Tally(self.waiting, inference, note)
+
+    def advance(self, position: Position | None) -> Iterator[TileDone | SubimageDone | UnderWay]:
+        """Run the tile that is next by a position in view, and yield what is finished by then."""
+        subimage = _next_subimage(self.waiting, position)
+        maps, remaining = self._begun(subimage)
+        progress = self._tally.progress()
+        if remaining:
+            progress = yield from self._run_tile(subimage, maps, remaining, position)
+        if not remaining:
+            del self.waiting[subimage]
+            self._inference.end(subimage)
+            self._aside.put(partial(_finish, self._task, subimage, maps, progress), "subimage")
+        for event in self._aside.take(MAX_UNDECODED if self.waiting else 0):
+            yield _noted(event, self._finished)
+
+    def _begun(self, subimage: Subimage) -> tuple[NDArray[np.float32], Remaining]:
+        """Return the maps of a plane or volume as far as they are there, and the tiles that are not."""
+        if subimage not in self._finished.tiles:
+            shape = (self._task.model.info.spec.out_channels, *self._task.plan.extent)
+            self._finished.tiles[subimage] = np.empty(shape, np.float32), self.waiting[subimage]
+        return self._finished.tiles[subimage]
+
+    def _run_tile(
+        self, subimage: Subimage, maps: NDArray[np.float32], remaining: Remaining, position: Position | None
+    ) -> Generator[TileDone | UnderWay, None, Progress]:
+        """Write the maps of the next tile of a plane or volume, and return how far it is then."""
+        tile = _next_tile(remaining, self._inference, position)
+        preview = self._previews.before(subimage, tile, position)
+        if preview is not None:
+            result = yield from self._tally.follow(self._inference.steps(subimage, preview, (subimage, tile)))
+            yield _provisional(self._task, subimage, result, self._tally.progress())
+        remaining.remove(tile)
+        try:
+            steps = self._inference.steps(subimage, tile, self._likely_next(position))
+            result = yield from self._tally.follow(steps, tile)
+        except BaseException:
+            remaining.add(tile)
+            raise
+        maps[(slice(None), *self._task.plan.within(tile))] = result.maps
+        self._tally.finish(tile)
+        progress = self._tally.progress(note=result.note)
+        if remaining:
+            self._aside.put(partial(_provisional, self._task, subimage, result, progress), "tile")
+        return progress
+
+    def _likely_next(self, position: Position | None) -> tuple[Subimage, Tile] | None:
+        """Return the tile that comes next unless the view moves, so that it can be read ahead; None after the last."""
+        left = {subimage: remaining for subimage, remaining in self.waiting.items() if remaining}
+        if not left:
+            return None
+        subimage = _next_subimage(left, position)
+        return subimage, _next_tile(left[subimage], self._inference, position)
 
 
 class _Tally:
@@ -233,62 +281,64 @@ class _Tally:
 
 def _noted(event: TileDone | SubimageDone, finished: Finished) -> TileDone | SubimageDone:
     if isinstance(event, SubimageDone):
-        del finished.tiles[event.unit]
-        finished.units.add(event.unit)
+        del finished.tiles[event.subimage]
+        finished.subimages.add(event.subimage)
     return event
 
 
-def _finish(task: Task, unit: Subimage, maps: NDArray[np.float32], progress: Progress) -> SubimageDone:
+def _finish(task: Task, subimage: Subimage, maps: NDArray[np.float32], progress: Progress) -> SubimageDone:
     maps = task.at_image_size(maps, task.plan.region)
     labels, region = task.decode(maps), task.image_region(task.plan.region)
     return SubimageDone(
-        unit, _with_z(unit, region), _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress
+        subimage, _with_z(subimage, region), _volume(labels), maps if maps.ndim == 4 else maps[:, None], progress
     )
 
 
-class _Glances:
+class _Previews:
     """Small extra tiles in the middle of the view, each before the large one that it is a part of."""
 
     def __init__(self, task: Task, inference: Inference) -> None:
         self._task, self._inference = task, inference
-        self._had: list[tuple[Subimage, Tile]] = []
+        self._shown: list[tuple[Subimage, Tile]] = []
 
-    def before(self, unit: Subimage, tile: Tile, place: Place | None) -> Tile | None:
-        """Return what to show before a tile; None if that is no sooner, or was shown already."""
-        pixel = self._inference.place_in_plan(place)
+    def before(self, subimage: Subimage, tile: Tile, position: Position | None) -> Tile | None:
+        """Return what to show before a tile; None if that would be no sooner, or was shown already."""
+        pixel = self._inference.position_in_plan(position)
         if pixel is None or len(pixel) != 2 or not tile.holds(pixel):
             return None
-        if any(other == unit and had.holds(pixel) for other, had in self._had):
+        if any(other == subimage and shown.holds(pixel) for other, shown in self._shown):
             return None
-        glance = self._task.plan.around(pixel, GLANCE)
-        if glance is not None:
-            self._had.append((unit, glance))
-        return glance
+        preview = self._task.plan.around(pixel, PREVIEW_WIDTH)
+        if preview is not None:
+            self._shown.append((subimage, preview))
+        return preview
 
 
-def _provisional(task: Task, unit: Subimage, result: TileResult, progress: Progress) -> TileDone:
+def _provisional(task: Task, subimage: Subimage, result: TileResult, progress: Progress) -> TileDone:
     labels = _volume(task.decode(task.at_image_size(result.maps, result.tile.region)))
-    return TileDone(unit, _with_z(unit, task.image_region(result.tile.region)), labels, progress)
+    return TileDone(subimage, _with_z(subimage, task.image_region(result.tile.region)), labels, progress)
 
 
-def _next_unit(units: Iterable[Subimage], place: Place | None) -> Subimage:
-    """Return the unit nearest to what is looked at, in time, then in slices; the first where nobody is looking."""
-    if place is None:
-        return next(iter(units))
-    frame, z, *_ = place
-    return min(units, key=lambda unit: (abs(unit.frame - frame), 0 if unit.z is None else abs(unit.z - z)))
+def _next_subimage(subimages: Iterable[Subimage], position: Position | None) -> Subimage:
+    """Return the plane or volume nearest to a position, in time, then in slices; the first where there is none."""
+    if position is None:
+        return next(iter(subimages))
+    frame, z, *_ = position
+    return min(
+        subimages, key=lambda subimage: (abs(subimage.frame - frame), 0 if subimage.z is None else abs(subimage.z - z))
+    )
 
 
-def _next_tile(remaining: Remaining, inference: Inference, place: Place | None) -> Tile:
-    return remaining.nearest(inference.place_in_plan(place))
+def _next_tile(remaining: Remaining, inference: Inference, position: Position | None) -> Tile:
+    return remaining.nearest(inference.position_in_plan(position))
 
 
 def _volume(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return labels if labels.ndim == 3 else labels[None]
 
 
-def _with_z(unit: Subimage, region: tuple[slice, ...]) -> tuple[slice, slice, slice]:
+def _with_z(subimage: Subimage, region: tuple[slice, ...]) -> tuple[slice, slice, slice]:
     if len(region) == 3:
         return region[0], region[1], region[2]
-    assert unit.z is not None  # a plane has its index
-    return slice(unit.z, unit.z + 1), region[0], region[1]
+    assert subimage.z is not None  # a plane has its index
+    return slice(subimage.z, subimage.z + 1), region[0], region[1]

@@ -1,4 +1,4 @@
-"""What is to be segmented, resolved and checked before any work: image, model, channels, scale, units and plan."""
+"""What is to be segmented, checked before any work: image, model, channels, scale, planes or volumes, and tiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet import limits
 from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
 from napari_unet.errors import ImageError
-from napari_unet.inference.scale import magnification
+from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
+from napari_unet.inference.scale import is_rescaled, magnification
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import free_memory, pixel_budget
@@ -34,7 +35,7 @@ MAX_TILE = 2**16
 """Width of a tile, in pixels, up to which one may be asked for."""
 
 FAST_GAIN = 0.9
-"""Share of the exact mode's work below which it is."""
+"""Share of the exact mode's work below which the fast mode is clearly worth it."""
 
 Mode = Literal["auto", "exact", "fast"]
 
@@ -61,13 +62,13 @@ class Task:
     channels: tuple[int, ...]
     zoom: tuple[float, ...]
     plan: TilingPlan
-    units: tuple[Subimage, ...]
+    subimages: tuple[Subimage, ...]
     flips: bool = False
 
     def __str__(self) -> str:
-        n = len(self.units)
-        frames, slices = {unit.frame for unit in self.units}, {unit.z for unit in self.units}
-        what = "volumes" if self.units[0].z is None else "time points" if len(slices) == 1 else "slices"
+        n = len(self.subimages)
+        frames, slices = {subimage.frame for subimage in self.subimages}, {subimage.z for subimage in self.subimages}
+        what = "volumes" if self.subimages[0].z is None else "time points" if len(slices) == 1 else "slices"
         times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
         each = self.plan.seconds
         total = f"; about {format_seconds(max(1.0, n * each))} in all" if each and n > 1 else ""
@@ -82,26 +83,26 @@ class Task:
 
     @property
     def passes(self) -> int:
-        """How often the network looks at each pixel that is read."""
+        """How often the network is run on each pixel that is read."""
         return len(FLIPS) if self.flips else 1
 
     @property
     def n_tiles(self) -> int:
-        """Tiles of all units together."""
-        return len(self.plan.tiles) * len(self.units)
+        """Tiles of all planes or volumes together."""
+        return len(self.plan.tiles) * len(self.subimages)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of a unit with the image's pixels."""
+        """Shape of a plane or volume, in pixels of the image."""
         return self.image.space[-len(self.plan.shape) :]
 
     def image_region(self, region: tuple[slice, ...]) -> tuple[slice, ...]:
         """Return what holds a region of the plan in the image's pixels, where it is segmented at others."""
-        return covering(region, self.plan.shape, self.image_shape) if self.zoom else region
+        return covering(region, self.plan.shape, self.image_shape) if is_rescaled(self.zoom) else region
 
     def at_image_size(self, maps: NDArray[np.float32], region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return the maps (K, [Z,] Y, X) of a region of the plan with the image's pixels, those of `image_region`."""
-        if not self.zoom:
+        if not is_rescaled(self.zoom):
             return maps
         part = PartSource(maps, region, self.plan.shape)
         return ScaledSource(part, self.image_shape).read(self.image_region(region))
@@ -136,11 +137,12 @@ def make_task(
     *,
     channel: int | None = None,
     tile: int | None = None,
-    units: Sequence[Subimage] | None = None,
+    subimages: Sequence[Subimage] | None = None,
     field: tuple[slice, slice] | None = None,
     device: str = "cpu",
     mode: Mode = "auto",
     flips: bool = False,
+    policy: RescalingPolicy = DEFAULT_RESCALING,
 ) -> Task:
     """Check that image and model fit, and plan the work.
 
@@ -152,7 +154,7 @@ def make_task(
         The channel to take; None: all, or the first where the model takes one only.
     tile : int, optional
         Width of the tiles; None: planned.
-    units : sequence of Unit, optional
+    subimages : sequence of Subimage, optional
         The planes or volumes to do; None: all.
     field : (slice, slice), optional
         The pixels (Y, X) of each to do; None: all.
@@ -163,6 +165,8 @@ def make_task(
         unless the other is clearly faster and as good as the same.
     flips : bool
         Whether maps are averaged over mirrored copies.
+    policy : RescalingPolicy
+        By which the scale is chosen.
 
     Raises
     ------
@@ -179,19 +183,19 @@ def make_task(
         )
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
-    zoom = magnification(image, model.info)
-    work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True)) if zoom else shape
+    zoom = magnification(image, model.info, policy)
+    work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True))
     region = None if field is None else [*(slice(0, n) for n in shape[:-2]), *field]
-    if region is not None and zoom:
+    if region is not None and is_rescaled(zoom):
         region = [*covering(region, shape, work)]
     if math.prod(work) > math.prod(shape):
         _check_memory(image, model.info, work, [part.stop - part.start for part in region] if region else work)
     budget = pixel_budget(spec, resolve_device(device))
     plan = _choose_plan(model, mode, partial(make_plan, spec, work, tile, budget, region=region))
-    if units is None:
+    if subimages is None:
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
-        units = [Subimage(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
-    return Task(image, model, channels, zoom, plan, tuple(units), flips).timed(device)
+        subimages = [Subimage(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
+    return Task(image, model, channels, zoom, plan, tuple(subimages), flips).timed(device)
 
 
 def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.inference.scale import is_rescaled
 from napari_unet.models.model import resolve_device
 from napari_unet.models.normalize import Statistics, measure
 from napari_unet.progress import CancelToken, Stopwatch
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from napari_unet.tiling.source import Source
 
 _STATISTICS_PIXELS = 4_000_000
+"""Pixels from which the statistics for normalising are taken, at most."""
 
 TELL_EVERY = 0.5
-"""Seconds between two times that it is told how far a tile is."""
+"""Seconds between two reports of how far a tile is."""
 
-Place = tuple[int, int, float, float]
-"""Where somebody is looking: time point, slice, and the pixel (Y, X) in the middle of the view."""
+Position = tuple[int, int, float, float]
+"""Middle of the view: time point, slice, and the pixel (Y, X)."""
 
 
 class Inference:
@@ -66,7 +68,7 @@ class Inference:
         info = task.model.info
         predictor = Predictor(
             task.model.net,
-            softmax=info.task == "semantic",
+            softmax=not info.finds_objects,
             device=resolve_device(device),
             exact=task.plan.exact,
             check=self._on_block,
@@ -93,21 +95,21 @@ class Inference:
             self._reader.close()
 
     def steps(
-        self, unit: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None
+        self, subimage: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None
     ) -> Generator[float, None, TileResult]:
         """Compute one tile as `run` does, and yield now and then which share of the work on it is done."""
         if self._thread is None:
-            return self.run(unit, tile, then)
-        running, told = self._thread.submit(self.run, unit, tile, then), 0.0
+            return self.run(subimage, tile, then)
+        running, told = self._thread.submit(self.run, subimage, tile, then), 0.0
         while wait([running], TELL_EVERY).not_done:
             if told < self._share < 1:  # at 1 it is done, and only the thread is not
                 told = self._share
                 yield told
         return running.result()
 
-    def run(self, unit: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None) -> TileResult:
-        """Compute one tile of a unit; `then` is the one that is likely to come next."""
-        source = self._source(unit)
+    def run(self, subimage: Subimage, tile: Tile, then: tuple[Subimage, Tile] | None = None) -> TileResult:
+        """Compute one tile of a plane or volume; `then` is the one that is likely to come next."""
+        source = self._source(subimage)
         if self._reader is not None:
             self._reader.begin(source, tile)
             if then is not None:
@@ -122,16 +124,16 @@ class Inference:
         per_second = self._throughput.per_second
         return self._task.passes * pixels / per_second if per_second else None
 
-    def end(self, unit: Subimage) -> None:
-        """Let go of what is kept of a unit."""
-        self._sources.pop(unit, None)
+    def end(self, subimage: Subimage) -> None:
+        """Let go of what is kept of a plane or volume."""
+        self._sources.pop(subimage, None)
 
-    def place_in_plan(self, place: Place | None) -> tuple[float, ...] | None:
-        """Return the pixel of the plan that a place is at."""
-        if place is None:
+    def position_in_plan(self, position: Position | None) -> tuple[float, ...] | None:
+        """Return the pixel of the plan, ([Z,] Y, X), at a position in the image."""
+        if position is None:
             return None
-        shape, zoom = self._task.plan.shape, self._task.zoom or (1.0,) * len(self._task.plan.shape)
-        return tuple(p * z for p, z in zip(place[1:][-len(shape) :], zoom, strict=True))
+        shape, zoom = self._task.plan.shape, self._task.zoom
+        return tuple(p * z for p, z in zip(position[1:][-len(shape) :], zoom, strict=True))
 
     def _on_block(self, share: float) -> None:
         for token in (self._cancel, self._closed):
@@ -145,10 +147,10 @@ class Inference:
             self._throughput.note((share - self._share) * self._pixels, self._watch.seconds)
             self._share, self._watch = share, Stopwatch()
 
-    def _source(self, unit: Subimage) -> Source:
-        if unit not in self._sources:
-            self._sources[unit] = _unit_source(self._task, unit, self._statistics)
-        return self._sources[unit]
+    def _source(self, subimage: Subimage) -> Source:
+        if subimage not in self._sources:
+            self._sources[subimage] = _subimage_source(self._task, subimage, self._statistics)
+        return self._sources[subimage]
 
 
 def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
@@ -167,22 +169,22 @@ def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
 
 
 class _ImageSource:
-    """Reads a unit of an image tile by tile, normalised."""
+    """Reads a plane or volume of an image tile by tile, normalised."""
 
-    def __init__(self, task: Task, unit: Subimage, statistics: Statistics) -> None:
-        self._task, self._unit, self._statistics = task, unit, statistics
+    def __init__(self, task: Task, subimage: Subimage, statistics: Statistics) -> None:
+        self._task, self._subimage, self._statistics = task, subimage, statistics
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self._task.image.space[-self._task.model.info.spec.ndim :]
 
     def read(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
-        model, unit = self._task.model, self._unit
-        z = region[0] if unit.z is None else slice(unit.z, unit.z + 1)
-        block = self._task.image.read(unit.frame, z, region[-2], region[-1], self._task.channels)
+        model, subimage = self._task.model, self._subimage
+        z = region[0] if subimage.z is None else slice(subimage.z, subimage.z + 1)
+        block = self._task.image.read(subimage.frame, z, region[-2], region[-1], self._task.channels)
         return model.normalized(block, self._statistics)
 
 
-def _unit_source(task: Task, unit: Subimage, statistics: Statistics) -> Source:
-    source = _ImageSource(task, unit, statistics)
-    return ScaledSource(source, task.plan.shape) if task.zoom else source
+def _subimage_source(task: Task, subimage: Subimage, statistics: Statistics) -> Source:
+    source = _ImageSource(task, subimage, statistics)
+    return ScaledSource(source, task.plan.shape) if is_rescaled(task.zoom) else source

@@ -9,8 +9,9 @@ from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.correction_search import CorrectionSearch
 from napari_unet.layers.jobs import Job, Runner, sentence
 from napari_unet.layers.model_diff import FieldInView, FieldSegmented, preview_steps, view_of
+from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
-from napari_unet.learning.interactive import Checked, Learned, Rescaled, learning_steps
+from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
@@ -161,7 +162,7 @@ class Learner:
             job.cancel,
             pause=self.pause,
             more=self._take_more,
-            peek=self._wants_preview,
+            preview_wanted=self._wants_preview,
         )
         while True:
             try:
@@ -270,7 +271,7 @@ class Learner:
             )
             return
         lead = f"Learned in {recipe['steps']} steps ({format_seconds(float(recipe.get('seconds') or 0))})."
-        if learned.verdict.serve:
+        if learned.verdict.should_promote():
             self._switch.use_new(generation, f"{lead} {learned.verdict}")
         else:
             advice = "Look at what it would change, then use it or drop it."

@@ -88,7 +88,7 @@ def preview_steps(
 ) -> Generator[FieldSegmented, None, None]:
     """Segment what is in view with a model that is not in use (worker)."""
     subimage = Subimage(view.frame, None if model.info.spec.ndim == 3 else view.z)
-    task = make_task(view.image, model, channel=view.channel, units=[subimage], field=view.field, device=device)
+    task = make_task(view.image, model, channel=view.channel, subimages=[subimage], field=view.field, device=device)
     for event in segment_steps(task, device=device, cancel=cancel, overlap=False):
         if isinstance(event, SubimageDone):
             within = tuple(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_unet.learning.history import Generation
-from napari_unet.models.parking import Parking
+from napari_unet.models.offload import DiskOffload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class ModelHistory:
     ----------
     waiting : Generation or None
         A learned model of which the user has to decide whether it is used.
-    parking : Parking
+    parking : DiskOffload
         Writes those files.
     """
 
@@ -37,7 +37,7 @@ class ModelHistory:
         self._in_use: Generation | None = None
         self._model: Model | None = None
         self.waiting: Generation | None = None
-        self.parking = Parking()
+        self.parking = DiskOffload()
 
     # -- what there is ---------------------------------------------------------------------------------------------
 

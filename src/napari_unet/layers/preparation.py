@@ -61,7 +61,7 @@ class Preparation:
             image,
             model,
             channel=workspace.channel,
-            units=ordered_subimages(image, model, frame, z, whole=scope == "stack"),
+            subimages=ordered_subimages(image, model, frame, z, whole=scope == "stack"),
             field=self._field(scope, geometry),
             device=workspace.device,
             flips=workspace.flips,

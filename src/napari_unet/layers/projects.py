@@ -105,7 +105,7 @@ class Projects:
         def saved(_: Path) -> None:
             if self._end(job, session):
                 session.saved_as = folder
-                session.saved_digest = project.saved_mark.digest if project.saved_mark else ""
+                session.saved_digest = project.saved_digest.digest if project.saved_digest else ""
                 self.saved.emit(session)
                 self.changed.emit()
                 workspace.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
@@ -167,7 +167,7 @@ class Projects:
                 project = copy.open(image, job.cancel)
                 return project, project_layers(project), ""
             project = Project.open(path, image, cancel=job.cancel)
-            return project, project_layers(project), project.mark(job.cancel).digest
+            return project, project_layers(project), project.state_digest(job.cancel).digest
 
         def opened(found: tuple[Project, list[LayerData], str]) -> None:
             project, layers, digest = found
@@ -194,7 +194,7 @@ class Projects:
                 return
             self._workspace.say(sentence(error), "error")
             if isinstance(error, ImageMissingError):
-                self.missing.emit(path, error.place)
+                self.missing.emit(path, error.path)
 
         self._workspace.say(f"Opening {path.name}.")
         self._runner.start(job, once(read), lambda _: None, opened, failed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_unet.projects.recovery import Copy, Left, left_behind
+from napari_unet.projects.recovery import Copy, LeftBehind, left_behind
 
 if TYPE_CHECKING:
     from napari_unet.layers.old_copies import OldCopies
@@ -25,7 +25,7 @@ class Recovery:
 
     Attributes
     ----------
-    left : list of Left
+    left : list of LeftBehind
         What there was when `search` was called last, the newest first.
     """
 
@@ -33,7 +33,7 @@ class Recovery:
 
     def __init__(self, projects: Projects, old_copies: OldCopies) -> None:
         self._projects, self._old_copies = projects, old_copies
-        self.left: list[Left] = []
+        self.left: list[LeftBehind] = []
         projects.changed.connect(self._on_projects)
 
     def search(self) -> None:
@@ -42,11 +42,11 @@ class Recovery:
         self._old_copies.remove(rubbish)
         self.changed.emit()
 
-    def recover(self, left: Left) -> None:
+    def recover(self, left: LeftBehind) -> None:
         """Take up what was left behind: it is opened, and is then not saved yet."""
         self._projects.open(left.path)
 
-    def discard(self, left: Left) -> None:
+    def discard(self, left: LeftBehind) -> None:
         """Let go of what was left behind, for good."""
         self._old_copies.discard(Copy.claim(left.path))
         self.search()

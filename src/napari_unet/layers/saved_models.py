@@ -74,7 +74,7 @@ class SavedModels:
     def _measure(self, model: Model, name: str) -> None:
         """Find out in the background how small a halo a saved model does with on this image, and save that with it."""
         workspace = self._workspace
-        if model.info.fast is not None or workspace.session is None:
+        if model.info.fast_mode is not None or workspace.session is None:
             return
         steps = once(partial(with_fast_mode, model, [workspace.session.image]))
 

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.guidance.where_next import Uncertainty, doubt
+from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
 from napari_unet.inference.diameter import find_diameter
+from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
 from napari_unet.layers.viewport import FollowedView, Piece, pieces
@@ -118,7 +119,7 @@ class Segmenter:
         tiles = finished.tiles_left(task)
         name = str(session.layer.name)
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
-        untimed = task if task.plan.pace is None and tiles == task.n_tiles else None
+        untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(job, session, lead, FollowedView(session), untimed)
         workspace.segmenting.emit(True)
         what = f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
@@ -212,7 +213,7 @@ class Segmenter:
         workspace = self._workspace
         if run.untimed is not None and progress.fraction < 1:
             task = run.untimed.timed(workspace.device)
-            if task.plan.pace is not None:
+            if task.plan.throughput is not None:
                 run.untimed = None
                 workspace.say(f"{_scale(task)}Segmenting: {task}.")
         if progress.note not in ("", run.job.note):
@@ -229,7 +230,7 @@ class Segmenter:
             run.session.unfinished = task, finished
         if error is not None:
             self._end(run, error)
-        elif run is self._run and task.units[0].z is not None and run.session.joins_slices:
+        elif run is self._run and task.subimages[0].z is not None and run.session.joins_slices:
             self._join_slices(run)
         else:
             self._count(run)
@@ -308,7 +309,9 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
     for event in events:
         yield from [event] if isinstance(event, UnderWay) else pieces(event)
         if isinstance(event, SubimageDone):
-            yield doubt(event.maps, event.labels, task.model.info.outputs, event.unit.frame, event.region)
+            yield uncertainty_by_cell(
+                event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
+            )
 
 
 def _scale(task: Task) -> str:
@@ -317,7 +320,7 @@ def _scale(task: Task) -> str:
     found = image.found_diameter
     if found is None or image.diameter is not None or image.found_against != against:
         return ""
-    if not zoom:
+    if not is_rescaled(zoom):
         return f"The objects are about {found:.0f} pixels wide, not {against:.0f}. " if against else ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f"The objects are about {found:.0f} pixels wide, so the image is looked at {times}. "
@@ -339,4 +342,4 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
         and before.flips == task.flips
     )
-    return (going_on, finished) if same and len(finished.units) < len(task.units) else (task, Finished())
+    return (going_on, finished) if same and len(finished.subimages) < len(task.subimages) else (task, Finished())

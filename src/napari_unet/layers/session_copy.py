@@ -92,7 +92,7 @@ class SessionCopy:
             self.recorder.rebased(copy)
         else:
             self.recorder = Recorder(self.session, copy, self._writer)
-            if not copy.mark:  # it holds nothing yet
+            if not copy.digest:  # it holds nothing yet
                 corrections, unwritten = self.session.corrections, self.session.unwritten
                 for frame, z in corrections.supervised_planes():
                     unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), *corrections.box((frame, z)))

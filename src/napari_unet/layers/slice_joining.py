@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.corrections.identity import places_of
+from napari_unet.corrections.identity import pixels_of
 from napari_unet.io import spill
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def joining_steps(labels: NDArray[Any], corrections: Corrections, *, by_plane: b
         if not (by_plane and ids):
             return ids
         for plane in corrections.planes():
-            found = Renaming(plane, places_of(ids, copy[plane]), places_of(ids, corrections.prediction[plane]), ids)
+            found = Renaming(plane, pixels_of(ids, copy[plane]), pixels_of(ids, corrections.prediction[plane]), ids)
             if len(found.labels) or len(found.prediction):
                 yield found
         return {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.inference.steps import SubimageDone, TileDone
-    from napari_unet.inference.tile_runner import Place
+    from napari_unet.inference.tile_runner import Position
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
@@ -37,7 +37,7 @@ class FollowedView:
 
     def __init__(self, session: LayerSession) -> None:
         self._session = session
-        self._position: Place | None = None
+        self._position: Position | None = None
         viewer = session.viewer
         camera = camera_of(viewer).events
         self._emitters = [camera.center, camera.zoom, viewer.dims.events.current_step]
@@ -50,7 +50,7 @@ class FollowedView:
         if self._session.alive():
             self._position = (*self._session.plane, *self._session.middle)
 
-    def position(self) -> Place | None:
+    def position(self) -> Position | None:
         """Return the time point, the slice and the pixel (Y, X) in the middle of the view (worker)."""
         return self._position
 
@@ -122,4 +122,4 @@ def pieces(event: TileDone | SubimageDone) -> Iterator[Piece]:
         for y in range(0, height, rows):
             part = labels[z : z + slices, y : y + rows]
             region = tuple(slice(a + b, a + b + n) for a, b, n in zip(corner, (z, y, 0), part.shape, strict=True))
-            yield Piece(event.unit.frame, (region[0], region[1], region[2]), part, known, event.progress)
+            yield Piece(event.subimage.frame, (region[0], region[1], region[2]), part, known, event.progress)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.corrections.reviewing import looked_at
+from napari_unet.corrections.reviewing import checked_squares
 from napari_unet.errors import UNetError
 from napari_unet.guidance.expected_cost import Suspicion
-from napari_unet.guidance.ranking import CELL, MAX_PLACES
+from napari_unet.guidance.ranking import CELL, MAX_SUGGESTIONS
 from napari_unet.layers import canvas
 from napari_unet.layers.geometry import camera_of
 
 if TYPE_CHECKING:
-    from napari_unet.guidance.where_next import Place
+    from napari_unet.guidance.where_next import Suggestion
     from napari_unet.layers.workspace import Workspace
 
 MAX_PIXELS_ACROSS = 512
@@ -50,27 +50,31 @@ class WhereNext:
             return
         try:
             canvas.check_on_canvas(workspace.viewer, session.geometry, "be shown where to look next", sliders=False)
-            settled = partial(looked_at, session.corrections, session.labels, width=CELL)
+            settled = partial(checked_squares, session.corrections, session.labels, width=CELL)
         except UNetError as error:
             workspace.say(str(error), "error")
             return
-        place = session.attention.next_place(session.plane, settled)
-        if place is None:
+        suggestion = session.attention.next_suggestion(session.plane, settled)
+        if suggestion is None:
             workspace.say("The network is sure of everything that you have not looked at yet.", "done")
             return
         wide = max(part.stop - part.start for part in session.field)
         if wide > MAX_PIXELS_ACROSS:
             camera_of(workspace.viewer).zoom *= wide / MAX_PIXELS_ACROSS
-        session.geometry.move_view_to(workspace.viewer, (place.frame, place.z, place.y, place.x))
-        workspace.say(_why(place))
+        session.geometry.move_view_to(workspace.viewer, (suggestion.frame, suggestion.z, suggestion.y, suggestion.x))
+        workspace.say(_why(suggestion))
 
 
-def _why(place: Place) -> str:
+def _why(suggestion: Suggestion) -> str:
     """Return what to tell the user of a position."""
-    again = "All places were shown; it begins anew. " if place.again else ""
-    what = f"{again}{_SUSPICIONS[place.what]} in the middle of the view"
-    if not place.left:
+    again = "All places were shown; it begins anew. " if suggestion.again else ""
+    what = f"{again}{_SUSPICIONS[suggestion.what]} in the middle of the view"
+    if not suggestion.left:
         return f"{what}. This is the last place."
-    number = f"{MAX_PLACES} or more places" if place.left >= MAX_PLACES - 1 else f"{place.left} more place"
-    plural = "s" if 1 < place.left < MAX_PLACES - 1 else ""
+    number = (
+        f"{MAX_SUGGESTIONS} or more places"
+        if suggestion.left >= MAX_SUGGESTIONS - 1
+        else f"{suggestion.left} more place"
+    )
+    plural = "s" if 1 < suggestion.left < MAX_SUGGESTIONS - 1 else ""
     return f"{what}; {number}{plural} after this one."

@@ -10,6 +10,7 @@ from napari_unet.corrections.part import copied_parts
 from napari_unet.inference.scale import magnification
 from napari_unet.inference.task import choose_channels
 from napari_unet.learning.crops import CONTEXT
+from napari_unet.learning.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.corrections.corrections import Corrections
     from napari_unet.corrections.part import Part
+    from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
 
 
@@ -39,7 +41,12 @@ class AnnotatedCrop:
 
 
 def annotated_crops(
-    image: Image, labels: NDArray[Any], corrections: Corrections, model: Model, channel: int | None = None
+    image: Image,
+    labels: NDArray[Any],
+    corrections: Corrections,
+    model: Model,
+    channel: int | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> list[AnnotatedCrop]:
     """Return copies of what there is to learn from an image now.
 
@@ -56,15 +63,17 @@ def annotated_crops(
         What is to learn.
     channel : int, optional
         The channel that is segmented; None: all, or the first where the model takes one only.
+    policy : Policy
 
     Raises
     ------
     ImageError, ModelMismatchError
         If image and model do not fit together.
     """
-    fits = corrections.instances == (model.info.task == "instances")
-    whole = model.info.spec.ndim == 3  # a volume: its patches show what lies above and below
-    margin = math.ceil(CONTEXT / min(magnification(image, model.info) or (1.0,))) if fits else 0
-    parts = copied_parts(corrections, labels, labels.shape[1] if whole else 0, margin) if fits else []
+    if corrections.instances != model.info.finds_objects:
+        return []
+    depth = labels.shape[1] if model.info.spec.ndim == 3 else 0  # a patch of a volume shows slices above and below
+    margin = math.ceil(CONTEXT / min(magnification(image, model.info, policy.scale.rescaling)))
+    parts = copied_parts(corrections, labels, depth, margin)
     channels = choose_channels(image, model, channel) if parts else ()
     return [AnnotatedCrop(image, channels, part) for part in parts]

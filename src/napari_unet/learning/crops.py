@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.scale import magnification, nearest_places
+from napari_unet.inference.policy import DEFAULT_RESCALING
+from napari_unet.inference.scale import is_rescaled, magnification, nearest_indices
 from napari_unet.inference.task import choose_channels
 from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.normalize import measure
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.inference.policy import RescalingPolicy
     from napari_unet.models.model import Model
     from napari_unet.training.samples import Sample
 
 Box = tuple[slice, slice, slice]
+"""Slices along Z, Y and X."""
 
 CONTEXT = 128
-"""Pixels, as the network sees them, around what is learned from that patches may show."""
+"""Pixels of the network around what is learned from that a patch may show: more than half of the widest patch."""
 
 
 class CropReader:
@@ -40,12 +43,20 @@ class CropReader:
         Gives normalisation, channels and pixel size.
     channels : sequence of int, optional
         Channels to take; None: those that the model takes.
+    policy : RescalingPolicy
+        By which the scale is chosen.
     """
 
-    def __init__(self, image: Image, model: Model, channels: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        model: Model,
+        channels: Sequence[int] | None = None,
+        policy: RescalingPolicy = DEFAULT_RESCALING,
+    ) -> None:
         self._image, self._model = image, model
         self._channels = tuple(channels) if channels else choose_channels(image, model)
-        self._zoom = magnification(image, model.info)
+        self._zoom = magnification(image, model.info, policy)
         self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
 
     @property
@@ -56,15 +67,15 @@ class CropReader:
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:
         """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
         block = self._model.normalized(self._image.read(frame, *box, channels=self._channels), self._statistics)
-        return resized(block, self._scaled(block.shape[1:])) if self._zoom else block
+        return resized(block, self._scaled(block.shape[1:])) if is_rescaled(self._zoom) else block
 
     def fit(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Return labels, or a mask, (Z, Y, X) of a part with the axes and the pixels that `read` gives it."""
         if self._model.info.spec.ndim == 2:
             labels = labels[0]
-        if not self._zoom:
+        if not is_rescaled(self._zoom):
             return labels
-        return labels[nearest_places(labels.shape, self._scaled(labels.shape))]
+        return labels[nearest_indices(labels.shape, self._scaled(labels.shape))]
 
     def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))
@@ -73,7 +84,13 @@ class CropReader:
 def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box:
     """Return the box (Z, Y, X) of the true pixels with enough around them for any patch that shows one.
 
-    `pixels` is how many of the mask, along Y or X, are one of the network.
+    Parameters
+    ----------
+    mask : ndarray of bool, axes (Z, Y, X)
+    ndim : int
+        Spatial axes of the network.
+    pixels : float
+        Pixels of the mask, along Y or X, in one of the network.
     """
     box, margin = [], math.ceil(CONTEXT * pixels)
     for axis in range(3):
@@ -89,6 +106,11 @@ def moved(box: Box, corner: tuple[int, int, int]) -> Box:
     return z, y, x
 
 
+def subimage_slices(depth: int, ndim: int) -> list[slice]:
+    """Return what a network is given at a time, as slices along Z: single planes (2D), or the whole volume (3D)."""
+    return [slice(0, depth)] if ndim == 3 else [slice(z, z + 1) for z in range(depth)]
+
+
 def image_samples(
     image: Image,
     model: Model,
@@ -97,6 +119,7 @@ def image_samples(
     channels: Sequence[int] | None = None,
     weight: float = 1.0,
     border: float = 0.0,
+    policy: RescalingPolicy = DEFAULT_RESCALING,
 ) -> list[Sample]:
     """Return what there is to learn from one image.
 
@@ -115,25 +138,26 @@ def image_samples(
         Share of this image among others.
     border : float
         How much more a seam between two objects counts.
+    policy : RescalingPolicy
+        By which the scale is chosen.
 
     Returns
     -------
     list of Sample
         One for each plane (2D model) or volume (3D model) with supervised pixels.
     """
-    reader, ndim = CropReader(image, model, channels), model.info.spec.ndim
+    reader = CropReader(image, model, channels, policy)
     found = []
-    depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(image.size("Z"))]
     for frame in range(image.n_frames):
-        for z in depth:
-            mask = np.ones(labels[frame, z].shape, bool) if supervised is None else supervised[frame, z]
+        for z in subimage_slices(image.size("Z"), model.info.spec.ndim):
+            ids = labels[frame, z]
+            mask = np.ones(ids.shape, bool) if supervised is None else supervised[frame, z]
             if mask.any():
-                corner = z.start or 0, 0, 0
-                found.append(field_sample(reader, model, frame, corner, labels[frame, z], mask, border=border))
+                found.append(crop_sample(reader, model, frame, (z.start, 0, 0), ids, mask, border=border))
     return [replace(sample, weight=weight / len(found)) for sample in found]
 
 
-def field_sample(
+def crop_sample(
     reader: CropReader,
     model: Model,
     frame: int,
@@ -148,7 +172,7 @@ def field_sample(
 
     Parameters
     ----------
-    reader : FieldReader
+    reader : CropReader
         Of the image.
     model : Model
         What is to learn.
@@ -166,10 +190,8 @@ def field_sample(
     """
     box = with_context(supervised, model.info.spec.ndim, reader.pixels)
     block = reader.read(frame, moved(box, corner))
-    parts = reader.fit(labels[box]), reader.fit(supervised[box])
+    ids, counts = reader.fit(labels[box]), reader.fit(supervised[box])
     focus = None if corrected is None else reader.fit(corrected[box])
-    # From nothing, background is assumed around what is painted: then all of its distances are known.
+    # From scratch, background is assumed around what is painted: then all distances within it are known.
     in_slices = not model.info.is_from_scratch
-    return make_sample(
-        block, parts[0], model.info.outputs, parts[1], corrected=focus, border=border, in_slices=in_slices
-    )
+    return make_sample(block, ids, model.info.outputs, counts, corrected=focus, border=border, in_slices=in_slices)

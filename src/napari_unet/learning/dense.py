@@ -1,4 +1,4 @@
-"""A model from labelled images: from nothing, or from another model, on densely labelled data."""
+"""A model from densely labelled images: from scratch, or from another model."""
 
 from __future__ import annotations
 
@@ -28,16 +28,27 @@ if TYPE_CHECKING:
 def training_config(
     model: Model, *, scratch: bool, steps: int | None, max_seconds: float | None, seed: int
 ) -> TrainingConfig:
-    """Return the settings for dense labels: from nothing with a high falling rate, else with a lower one."""
+    """Return the settings for dense labels: from scratch with a high falling rate, else with a lower one.
+
+    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded.
+
+    Parameters
+    ----------
+    model : Model
+    scratch : bool
+        Whether its weights are random.
+    steps, max_seconds, seed
+        See `TrainingConfig`; None: by the other of the two, or 2000 steps.
+    """
     flat = model.info.spec.ndim == 2
     patch: tuple[int, ...] = (208, 208) if flat else (24, 96, 96)
     batch_size = 8 if flat else 2
     if model.info.spec.padding == "valid":
-        patch, batch_size = (572, 572), 1
+        patch, batch_size = (572, 572), 1  # as in the 2015 paper
     return TrainingConfig(
         steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
         patch=patch, learning_rate=2e-3 if scratch else 5e-4, weight_decay=1e-2, schedule="cosine",
-        freeze_norm=not scratch, exclusive=model.info.task == "semantic", seed=seed,
+        freeze_norm=not scratch, exclusive=not model.info.finds_objects, seed=seed,
     )  # fmt: skip
 
 
@@ -92,6 +103,6 @@ def train_steps(
     source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
     recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
     known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
-    if model.info.task == "instances" and model.info.diameter is None:
+    if model.info.finds_objects and model.info.diameter is None:
         known["diameter"] = typical_diameter(views)
     return Model(session.trained(), model.info.model_copy(update=known))

@@ -1,8 +1,8 @@
 """How far a model is from what is wanted of it on some images, and so how much it has to change.
 
-It is *off* if it is wrong about many of the objects, and *astray* if that is so even with outlines aside: then the
-images are of another kind than it knows. Where all is labelled, objects are counted; where somebody corrects what is
-worst, their areas tell.
+It makes *many errors* if it is wrong about many of the objects. The images are *out of its domain* if that is so even
+with outlines aside. Where all is labelled, objects are counted. Where somebody corrects what is worst, areas are
+compared: out of its domain a model may find hundreds of specks, of which nobody corrects more than a few.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.learning.crops import CropReader, moved, with_context
+from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
 from napari_unet.learning.held_out import HeldOutRegion, predict_regions
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.regression import near_corrections
 from napari_unet.objects.stitch import match_ids, mostly_within
 
@@ -26,36 +27,24 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.corrections.part import Part
     from napari_unet.learning.crops import Box
+    from napari_unet.learning.policy import DomainShiftPolicy, Policy
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
 
 NEW_DOMAIN = "new_domain"
-"""In the recipe of a model: whether it has learned images of another kind than the first of its line was made for."""
+"""In the recipe of a model: whether it has learned images of another domain than the first of its line was made for."""
 
-
-SHARE, LEAST = 1 / 3, 5
-"""Many is that share of the objects, and at least so many."""
-
-MIN_SHARE_OF_SEEN, MIN_SHARE_OF_ALL = 2 / 5, 1 / 8
-"""Share of the area of the objects near corrections, and of all objects (docs/decisions/0005-retention.md)."""
-
-ALIKE = 0.75
-"""Intersection over union from which on an outline is right."""
-
-MAX_PIXELS = 2**22
-"""Of densely labelled images so many pixels are looked at: a few seconds."""
-
-WIDEST = 1024
-"""Pixels along Y and X of one place that is looked at."""
+_FOUND = 0.5
+"""Intersection over union from which on an object is found; two objects cannot both reach it with a third."""
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
+class ObjectErrors:
     """How many objects a model is wrong about.
 
     Attributes
     ----------
-    there : int
+    total : int
         Objects that there are, or that it finds.
     wrong : int
         Those of them that it misses, that are none, or of which the outline is wrong.
@@ -63,52 +52,61 @@ class Errors:
         Those that it misses, or that are none.
     """
 
-    there: int = 0
+    total: int = 0
     wrong: int = 0
     missed: int = 0
 
-    @property
-    def off(self) -> bool:
+    def are_many(self, policy: DomainShiftPolicy = DEFAULT_POLICY.domain_shift) -> bool:
         """Whether many are wrong."""
-        return self.wrong >= LEAST and self.wrong >= SHARE * self.there
+        return self.wrong >= max(policy.min_objects, policy.min_share * self.total)
 
-    @property
-    def astray(self) -> bool:
+    def are_out_of_domain(self, policy: DomainShiftPolicy = DEFAULT_POLICY.domain_shift) -> bool:
         """Whether many are missed, or are none."""
-        return self.missed >= LEAST and self.missed >= SHARE * self.there
+        return self.missed >= max(policy.min_objects, policy.min_share * self.total)
 
-    def __add__(self, other: Errors) -> Errors:
-        return Errors(self.there + other.there, self.wrong + other.wrong, self.missed + other.missed)
+    def __add__(self, other: ObjectErrors) -> ObjectErrors:
+        return ObjectErrors(self.total + other.total, self.wrong + other.wrong, self.missed + other.missed)
 
 
-def out_of_domain_by_corrections(parts: Sequence[Part], *, outlines: bool = False) -> bool:
+def out_of_domain_by_corrections(
+    parts: Sequence[Part], *, outlines: bool = False, policy: Policy = DEFAULT_POLICY
+) -> bool:
     """Return whether objects that were missed, or none, make up most of what the user has seen while correcting.
 
-    By area, and not by number: on images of another kind a model may find hundreds of specks, of which nobody corrects
-    more than a few. A model that misses a few lone objects of a large image is not astray: they must also make up
-    something of all that there is.
+    By area, and not by number. A model that misses a few lone objects of a large image is not out of its domain: they
+    must also make up something of all that there is.
 
     Parameters
     ----------
     parts : sequence of Part
     outlines : bool
         Whether an object with a wrong outline counts as one that was missed: for a model that has begun to learn
-        another kind of images, outlines are what comes next.
+        another domain, outlines are what comes next.
+    policy : Policy
     """
-    missed = wrong = near = total = 0
-    for part in parts:
-        touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
-        if not (part.corrections.instances and touched):
-            continue
-        same = match_ids(predicted, labels, ALIKE if outlines else 0.5)
-        lost = touched & (set(np.unique(labels).tolist()) - {0} - same.keys())
-        spurious = touched & (set(np.unique(predicted).tolist()) - {0} - set(same.values()))
-        corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)
-        missed += len(lost) + len(spurious)
-        wrong += int((np.isin(labels, list(lost)) | np.isin(predicted, list(spurious))).sum())
-        near += int((objects & (corrected | near_corrections(part, corrected))).sum())
-        total += int(objects.sum()) + part.elsewhere
-    return missed >= LEAST and wrong >= MIN_SHARE_OF_SEEN * near and wrong >= MIN_SHARE_OF_ALL * total
+    numbers = policy.domain_shift
+    found_iou = numbers.outline_iou if outlines else _FOUND
+    counts = np.array([_missed_area(part, found_iou, policy) for part in parts], np.int64).reshape(-1, 4)
+    missed, wrong_area, area_near, area = counts.sum(axis=0).tolist()
+    return bool(
+        missed >= numbers.min_objects
+        and wrong_area >= numbers.min_area_share_near * area_near
+        and wrong_area >= numbers.min_area_share * area
+    )
+
+
+def _missed_area(part: Part, found_iou: float, policy: Policy) -> tuple[int, int, int, int]:
+    """Return how many objects were missed or spurious, and pixels: of these, of those near corrections, of all."""
+    touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
+    if not (part.corrections.instances and touched):
+        return 0, 0, 0, 0
+    same = match_ids(predicted, labels, found_iou)
+    missed = touched & (set(np.unique(labels).tolist()) - {0} - same.keys())
+    spurious = touched & (set(np.unique(predicted).tolist()) - {0} - set(same.values()))
+    wrong = np.isin(labels, list(missed)) | np.isin(predicted, list(spurious))
+    corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)
+    near = objects & (corrected | near_corrections(part, corrected, policy=policy.split))
+    return len(missed) + len(spurious), int(wrong.sum()), int(near.sum()), int(objects.sum()) + part.elsewhere
 
 
 def errors_on_labels(
@@ -117,7 +115,8 @@ def errors_on_labels(
     labels: Sequence[NDArray[Any]],
     supervised: Sequence[NDArray[np.bool_] | None],
     device: torch.device,
-) -> Errors:
+    policy: Policy = DEFAULT_POLICY,
+) -> ObjectErrors:
     """Return how many objects of labelled images a model is wrong about, as far as a few seconds tell.
 
     Parameters
@@ -130,57 +129,68 @@ def errors_on_labels(
         The pixels of which the labels are known; None: all.
     device : torch.device
         Where the network runs.
+    policy : Policy
     """
-    if model.info.task != "instances":
-        return Errors()
-    exams, pixels = [], 0
-    for exam in _places(model, images, labels, supervised):
-        exams.append(exam)
-        pixels += exam.mask.size
-        if pixels >= MAX_PIXELS:
+    if not model.info.finds_objects:
+        return ObjectErrors()
+    regions, pixels = [], 0
+    for region in _regions(model, images, labels, supervised, policy):
+        regions.append(region)
+        pixels += region.mask.size
+        if pixels >= policy.domain_shift.max_pixels:
             break
-    return sum(map(_count, exams, predict_regions(exams, model, device)), Errors())
+    predicted = predict_regions(regions, model, device)
+    counts = (_count(*pair, policy.domain_shift.outline_iou) for pair in zip(regions, predicted, strict=True))
+    return sum(counts, ObjectErrors())
 
 
-def _places(
+def _regions(
     model: Model,
     images: Sequence[Image],
     labels: Sequence[NDArray[Any]],
     supervised: Sequence[NDArray[np.bool_] | None],
+    policy: Policy,
 ) -> Iterator[HeldOutRegion]:
     """Yield the planes, or volumes, of which something is known; of a large one, a part."""
+    ndim = model.info.spec.ndim
     for image, ids, known in zip(images, labels, supervised, strict=True):
-        reader, ndim = CropReader(image, model), model.info.spec.ndim
-        depth = [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(ids.shape[1])]
-        for frame, z in ((frame, z) for frame in range(len(ids)) for z in depth):
-            mask = np.ones(ids[frame, z].shape, bool) if known is None else known[frame, z]
-            if not mask.any():
-                continue
-            box = _around_known(mask, ndim, reader.pixels)
-            truth, here = reader.fit(ids[frame, z][box]), reader.fit(mask[box])
-            yield HeldOutRegion(reader.read(frame, moved(box, (z.start or 0, 0, 0))), truth, here)
+        reader = CropReader(image, model, policy=policy.scale.rescaling)
+        for frame in range(len(ids)):
+            for z in subimage_slices(ids.shape[1], ndim):
+                mask = np.ones(ids[frame, z].shape, bool) if known is None else known[frame, z]
+                if not mask.any():
+                    continue
+                box = _around_known(mask, ndim, reader.pixels, policy.domain_shift.max_region_width)
+                truth, here = reader.fit(ids[frame, z][box]), reader.fit(mask[box])
+                yield HeldOutRegion(reader.read(frame, moved(box, (z.start, 0, 0))), truth, here)
 
 
-def _around_known(mask: NDArray[np.bool_], ndim: int, pixels: float) -> Box:
-    """Return the box (Z, Y, X) of what is known, or of a large one what lies around a pixel in the midst of it."""
-    deep, *wide = with_context(mask, ndim, pixels)
-    known, most = np.flatnonzero(mask), round(WIDEST * pixels)
+def _around_known(mask: NDArray[np.bool_], ndim: int, pixels: float, max_width: int) -> Box:
+    """Return the box (Z, Y, X) of what is known, or of a large one what lies around a pixel in the midst of it.
+
+    `max_width` is in pixels of the network, of which one is `pixels` of the image wide.
+    """
+    deep, *sides = with_context(mask, ndim, pixels)
+    known, width = np.flatnonzero(mask), round(max_width * pixels)
     z, row, _ = np.unravel_index(known[len(known) // 2], mask.shape)
     midst = row, np.median(np.flatnonzero(mask[z, row]))
-    begins = [max(side.start, min(int(at) - most // 2, side.stop - most)) for side, at in zip(wide, midst, strict=True)]
-    y, x = (slice(a, min(side.stop, a + most)) for side, a in zip(wide, begins, strict=True))
+    starts = [
+        max(side.start, min(int(at) - width // 2, side.stop - width)) for side, at in zip(sides, midst, strict=True)
+    ]
+    y, x = (slice(a, min(side.stop, a + width)) for side, a in zip(sides, starts, strict=True))
     return deep, y, x
 
 
-def _count(exam: HeldOutRegion, found: NDArray[np.int32]) -> Errors:
-    """Return how many of the objects are wrong that lie mostly in the place."""
-    same, alike = (match_ids(exam.labels, found, share) for share in (0.5, ALIKE))  # of what was found -> of the truth
-    truth, predicted = (set(mostly_within(ids, exam.mask).tolist()) for ids in (exam.labels, found))
-    lost = len(truth - set(same.values())) + len(predicted - same.keys())
+def _count(region: HeldOutRegion, found: NDArray[np.int32], outline_iou: float) -> ObjectErrors:
+    """Return how many of the objects that lie mostly in a region are wrong."""
+    same, alike = (match_ids(region.labels, found, iou) for iou in (_FOUND, outline_iou))  # found -> truth
+    truth, predicted = (set(mostly_within(ids, region.mask).tolist()) for ids in (region.labels, found))
+    spurious = len(predicted - same.keys())
+    missed = len(truth - set(same.values())) + spurious
     outlines = len(truth & (set(same.values()) - set(alike.values())))
-    return Errors(len(truth) + len(predicted - same.keys()), lost + outlines, lost)
+    return ObjectErrors(len(truth) + spurious, missed + outlines, missed)
 
 
 def has_new_domain(info: ModelInfo) -> bool:
-    """Return whether a model has learned images of another kind than the first of its line was made for."""
+    """Return whether a model has learned images of another domain than the first of its line was made for."""
     return bool(info.recipe.get(NEW_DOMAIN))

@@ -1,8 +1,8 @@
-"""A model and what its user corrected -> a better model."""
+"""A model and samples of what its user corrected -> a better model."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
 from napari_unet.learning.retention import base_samples, replayed
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
-from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
+from napari_unet.training.config import StepReport, TrainingConfig
 from napari_unet.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -22,40 +22,52 @@ if TYPE_CHECKING:
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
+# Settings of `TrainingConfig` that fine-tuning differs in; each number was chosen as docs/decisions/0005 tells.
+_COMMON: Final[dict[str, Any]] = {
+    "steps": 200,  # on images that a model half knows, more cost what it knew (slices of embryos)
+    "max_seconds": 60.0,
+    "freeze_norm": True,  # few patches give no statistics
+    "distillation": 1.0,
+    "replay": 0.5,
+    "ema": 0.95,
+    "depth_rate": 0.5,
+}
+_BY_AXES: Final[dict[int, dict[str, Any]]] = {
+    2: {"batch_size": 4, "patch": (160, 160), "learning_rate": 1e-4},
+    # Few steps in a minute, and of a slice of a volume a fortieth is objects.
+    3: {"batch_size": 2, "patch": (16, 96, 96), "learning_rate": 3e-4, "least_foreground": 0.25},
+}
+_FASTER: Final[dict[str, Any]] = {"learning_rate": 1e-3}
+_OUT_OF_DOMAIN: Final[dict[int, dict[str, Any]]] = {
+    # There is less to hold on to. Smaller patches give more steps in the same time, and more of them gain more.
+    2: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "patch": (128, 128), "steps": 400},
+    3: {"distillation": 0.3, "ema": 0.9, "learning_rate": 1e-3, "depth_rate": 1.0},
+}
 
-def finetune_config(model: Model, *, astray: bool = False, off: bool = False, **changes: Any) -> TrainingConfig:
+
+def finetune_config(
+    model: Model, *, out_of_domain: bool = False, many_errors: bool = False, **changes: Any
+) -> TrainingConfig:
     """Return the settings for learning from corrections.
 
-    Few steps, a rate that is lower for the levels of high resolution, frozen normalisation, and holding on to what the
-    model says elsewhere. The rate is low where the model carries no base data along, by which one would see what it
-    forgets (`learning.moderation`), unless it is `off` or `astray` (`learning.astray`); there is less to hold on to
-    where it is astray.
+    Few steps, a rate that is lower for the levels of high resolution, frozen normalisation, and distillation that holds
+    the network to its predictions elsewhere. The rate is low where the model carries no base data along, by which one
+    would see what it forgets (`learning.retention`), unless it makes many errors (`learning.domain_shift`).
+
+    Parameters
+    ----------
+    model : Model
+    out_of_domain, many_errors : bool
+        See `learning.domain_shift`.
+    **changes
+        Settings of `TrainingConfig` that are to be others.
     """
     ndim = model.info.spec.ndim
-    settings: dict[str, Any] = {
-        "steps": 200,
-        "max_seconds": 60.0,
-        "batch_size": 4 if ndim == 2 else 2,
-        "patch": (160, 160) if ndim == 2 else (16, 96, 96),
-        "learning_rate": 1e-4,
-        "freeze_norm": True,
-        "distillation": 1.0,
-        "replay": 0.5,
-        "ema": 0.95,
-        "depth_rate": 0.5,
-        "augmentation": Augmentation(),
-        "exclusive": model.info.task == "semantic",
-    }
-    if ndim == 3:  # few steps, and hardly any foreground in a slice: docs/decisions/0005-retention.md
-        settings |= {"learning_rate": 3e-4, "least_foreground": 0.25}
-    if off or astray or (ndim == 2 and base_samples(model)):
-        settings |= {"learning_rate": 1e-3}
-    if astray:
-        settings |= {"distillation": 0.3, "ema": 0.9}
-        if ndim == 2:  # smaller patches: more steps in the same time, of which there can hardly be too many
-            settings |= {"learning_rate": 2e-3, "patch": (128, 128), "steps": 400}
-        else:
-            settings |= {"depth_rate": 1.0}
+    settings = _COMMON | _BY_AXES[ndim] | {"exclusive": not model.info.finds_objects}
+    if many_errors or (ndim == 2 and base_samples(model)):
+        settings |= _FASTER
+    if out_of_domain:
+        settings |= _OUT_OF_DOMAIN[ndim]
     return TrainingConfig(**(settings | changes))
 
 
@@ -66,11 +78,24 @@ def finetune_steps(
     device: str = "auto",
     cancel: CancelToken | None = None,
     *,
-    astray: bool = False,
+    out_of_domain: bool = False,
 ) -> Generator[StepReport, None, Model]:
     """Fine-tune; yield a report after every step and return the new model, also when it is stopped early.
 
-    `astray` says that the images are of another kind than the model knows.
+    Parameters
+    ----------
+    model : Model
+        Where to begin; it is not changed.
+    samples : sequence of Sample
+        What to learn from; patches of the model's base data are replayed beside them.
+    config : TrainingConfig
+        How.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    cancel : CancelToken, optional
+        Ends the training after the step under way.
+    out_of_domain : bool
+        Whether the images are of another domain than the model knows; noted in its recipe.
 
     Raises
     ------
@@ -83,13 +108,30 @@ def finetune_steps(
     last: StepReport | None = None
     for last in session.run(cancel):
         yield last
-    return finetuned(model, session, samples, last.seconds if last else 0.0, astray=astray)
+    return finetuned(model, session, samples, last.seconds if last else 0.0, out_of_domain=out_of_domain)
 
 
-def finetuned(model: Model, session: Trainer, samples: Sequence[Sample], seconds: float, *, astray: bool) -> Model:
-    """Return what a session has made of a model from the user's samples, with a card that says so."""
+def training_seconds(max_seconds: float | None, spent: float, later: float) -> float | None:
+    """Return how long to train, so that there is time for what takes `later` seconds afterwards; None: no limit.
+
+    Half of the time is for training in any case.
+
+    Parameters
+    ----------
+    max_seconds : float or None
+        That all may take.
+    spent, later : float
+        Seconds used up before the training, and needed after it.
+    """
+    return None if max_seconds is None else max(max_seconds - spent - later, max_seconds / 2)
+
+
+def finetuned(
+    model: Model, session: Trainer, samples: Sequence[Sample], seconds: float, *, out_of_domain: bool
+) -> Model:
+    """Return what a session has made of a model from the user's samples, with a description that says so."""
     recipe = learned_recipe("fine-tuned on corrections", session.step, seconds, session.config, samples)
-    recipe[NEW_DOMAIN] = astray or has_new_domain(model.info)
+    recipe[NEW_DOMAIN] = out_of_domain or has_new_domain(model.info)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
@@ -106,7 +148,7 @@ def finetuned(model: Model, session: Trainer, samples: Sequence[Sample], seconds
 def learned_recipe(
     method: str, steps: int, seconds: float, config: TrainingConfig, samples: Sequence[Sample]
 ) -> dict[str, str | int | float | bool | None]:
-    """Return what a model's card says of how it learned from the user's samples."""
+    """Return what a model's description says of how it learned from the user's samples."""
     return {
         "method": method,
         "steps": steps,

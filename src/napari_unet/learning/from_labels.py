@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import LabelsError, LearningError, ModelMismatchError
@@ -12,8 +13,9 @@ from napari_unet.inference.style import with_style
 from napari_unet.inference.task import as_image, choose_channels
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
-from napari_unet.learning.finetune import finetune_config, finetune_steps
+from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import base_predictions, interpolated
 from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.limits import within
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.learning.policy import Policy
     from napari_unet.progress import CancelToken, ProgressCallback
+    from napari_unet.training.samples import Sample
 
 MAX_SECONDS = 7 * 86_400.0
 """Time for which a model may be told to learn: a week."""
@@ -52,12 +56,14 @@ def finetune(
     config: TrainingConfig | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> Model:
     """Fine-tune a model on labelled images.
 
-    Where it is wrong about many of their objects, it learns faster; where it misses many, they are of another kind than
-    it knows, and it may forget that. Otherwise it goes only so far as it keeps what it could do. A model made from
-    nothing (*New model…*) has a way of its own to learn (`learning.scratch`).
+    Where it is wrong about many of their objects, it learns faster. Where it misses many, they are of another domain
+    than it knows, and it may forget that. Otherwise its weights are interpolated with the old ones, as far as it takes
+    to keep what it could do. A model made from scratch (*New model…*) has a way of its own to learn
+    (`learning.from_scratch`).
 
     Parameters
     ----------
@@ -87,6 +93,8 @@ def finetune(
         Called with a `Progress` after every step.
     cancel : CancelToken, optional
         Ends the training after the step under way; what was learned so far is returned.
+    policy : Policy
+        The numbers that decide on scale, on whether images are out of the model's domain, and on what is retained.
 
     Returns
     -------
@@ -112,52 +120,102 @@ def finetune(
     >>> model.name, model.info.recipe["steps"]
     ('nuclei, corrected', 2)
     """
-    for name, value, (low, high) in (
-        ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)),
-        ("steps", steps, (1, MAX_STEPS)),
-    ):
-        if value is not None and not within(value, (low, high)):
-            raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")
+    _check_limits(max_seconds, steps)
     if not isinstance(model, Model):
         model = load_model(model)
     if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
         raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
-    watch, place = Stopwatch(), resolve_device(device)
+    watch = Stopwatch()
     pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
     views, known = _checked(model, pictures, labels, [None] * len(pictures) if supervised is None else supervised)
-    model = at_scale_of_labels(model, pictures, views)
-    samples = [s for trio in zip(pictures, views, known, strict=True) for s in image_samples(trio[0], model, *trio[1:])]
-
-    def tell(event: object) -> None:
-        if progress is not None and isinstance(event, StepReport):
-            progress(Progress(event.step, event.steps, event.seconds, "steps", f"loss {event.loss:.3f}"))
-
-    if config is not None:
-        better = drive(finetune_steps(model, samples, config, device, cancel), tell)
-    elif model.info.is_from_scratch:
-        config = from_scratch_config(
-            model, max_seconds=max_seconds, seed=seed, **{} if steps is None else {"steps": steps}
-        )
-        better = drive(from_scratch_steps(model, samples, config, device, cancel), tell)
-    else:
-        errors = errors_on_labels(model, pictures, views, known, place)
-        # The time is the user's: what is asked of the model afterwards takes as long as what is asked of it now.
-        astray = errors.astray or (errors.off and has_new_domain(model.info))
-        asking = 0.0 if astray else base_predictions(model, place).seconds
-        left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
-        most = steps if steps is not None else (200 if max_seconds is None else 100_000)
-        limits = {"max_seconds": left, "steps": most, "seed": seed}
-        config = finetune_config(model, astray=astray, off=errors.off, **limits)
-        better = drive(finetune_steps(model, samples, config, device, cancel, astray=astray), tell)
-        better = better if astray else interpolated(model, better, place)[0]
-    better = with_style(better, [(image, choose_channels(image, better)) for image in pictures])
+    labelled = _Labelled(pictures, views, known)
+    model = at_scale_of_labels(model, pictures, views, policy.scale)
+    run = _Run(device, max_seconds, steps, seed, config, progress, cancel, policy, watch)
+    better = _learned(model, labelled, run)
+    better = with_style(better, [(one, choose_channels(one, better)) for one in pictures], policy.scale.rescaling)
     better = with_fast_mode(better, pictures)
     if validation is None:
         return better
-    scores = {}
-    for when, candidate in (("before", model), ("after", better)):
-        scores[f"validation {when}"] = validation_score(candidate, *validation, axes=axes, device=device)
+    scores = {
+        f"validation {when}": validation_score(candidate, *validation, axes=axes, device=device)
+        for when, candidate in (("before", model), ("after", better))
+    }
     return Model(better.net, better.info.model_copy(update={"scores": scores}))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Labelled:
+    """Images with labels and masks of supervised pixels, axes (T, Z, Y, X); a mask is None where all pixels count."""
+
+    images: list[Image]
+    labels: list[NDArray[Any]]
+    supervised: list[NDArray[np.bool_] | None]
+
+    def samples(self, model: Model, policy: Policy) -> list[Sample]:
+        """Return what there is to learn from."""
+        found: list[Sample] = []
+        for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True):
+            found += image_samples(image, model, view, mask, policy=policy.scale.rescaling)
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """How learning runs; see `finetune`. `watch` began with it."""
+
+    device: str
+    max_seconds: float | None
+    steps: int | None
+    seed: int
+    config: TrainingConfig | None
+    progress: ProgressCallback | None
+    cancel: CancelToken | None
+    policy: Policy
+    watch: Stopwatch
+
+    def tell(self, event: object) -> None:
+        """Hand on how far it is."""
+        if self.progress is not None and isinstance(event, StepReport):
+            self.progress(Progress(event.step, event.steps, event.seconds, "steps", f"loss {event.loss:.3f}"))
+
+
+def _check_limits(max_seconds: float | None, steps: int | None) -> None:
+    """Raise LearningError if time or steps are no numbers that make sense."""
+    given = ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)), ("steps", steps, (1, MAX_STEPS))
+    for name, value, (low, high) in given:
+        if value is not None and not within(value, (low, high)):
+            raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")
+
+
+def _learned(model: Model, labelled: _Labelled, run: _Run) -> Model:
+    """Return the trained model: with settings that are given, from scratch, or fine-tuned and retained."""
+    samples = labelled.samples(model, run.policy)
+    if run.config is not None:
+        return drive(finetune_steps(model, samples, run.config, run.device, run.cancel), run.tell)
+    if model.info.is_from_scratch:
+        changes = {} if run.steps is None else {"steps": run.steps}
+        config = from_scratch_config(model, max_seconds=run.max_seconds, seed=run.seed, **changes)
+        steps = from_scratch_steps(model, samples, config, run.device, run.cancel, policy=run.policy)
+        return drive(steps, run.tell)
+    return _finetuned(model, labelled, samples, run)
+
+
+def _finetuned(model: Model, labelled: _Labelled, samples: Sequence[Sample], run: _Run) -> Model:
+    """Return the fine-tuned model, with settings by how many objects of the images it is wrong about."""
+    device, shift = resolve_device(run.device), run.policy.domain_shift
+    errors = errors_on_labels(model, labelled.images, labelled.labels, labelled.supervised, device, run.policy)
+    many_errors = errors.are_many(shift)
+    out_of_domain = errors.are_out_of_domain(shift) or (many_errors and has_new_domain(model.info))
+    # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
+    later = 0.0 if out_of_domain else base_predictions(model, device).seconds
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
+    steps = run.steps if run.steps is not None else (200 if run.max_seconds is None else 100_000)
+    config = finetune_config(
+        model, out_of_domain=out_of_domain, many_errors=many_errors, max_seconds=left, steps=steps, seed=run.seed
+    )
+    training = finetune_steps(model, samples, config, run.device, run.cancel, out_of_domain=out_of_domain)
+    better = drive(training, run.tell)
+    return better if out_of_domain else interpolated(model, better, device, run.policy)[0]
 
 
 def _checked(
@@ -187,6 +245,6 @@ def validation_score(
         raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
     predicted = [segment(image, model, axes=axes, device=device).labels for image in images]
     scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return float(scores["dice"])
     return float(scores["ap"]["0.50"])

@@ -1,4 +1,4 @@
-"""From nothing: how an untrained model learns from a few objects or strokes that somebody painted on an image.
+"""From scratch: how an untrained model learns from a few objects or strokes that somebody painted on an image.
 
 What makes it useful within a minute on a CPU: a small network that sees as far as the painted objects ask for, a high
 rate that falls, and background that nobody has to paint (`learning.background`).
@@ -15,9 +15,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.background import painted_pixels, seen_objects, surroundings, thinned, with_background
+from napari_unet.learning.background import painted_pixels, predicted_objects, surroundings, thinned, with_background
 from napari_unet.learning.finetune import CORRECTIONS, learned_recipe
-from napari_unet.learning.new_model import fitted
+from napari_unet.learning.new_model import fitted_to_objects
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Previews
 from napari_unet.models.info import FROM_SCRATCH
 from napari_unet.models.model import Model, resolve_device
@@ -30,20 +31,37 @@ if TYPE_CHECKING:
 
     import torch
 
+    from napari_unet.learning.policy import Policy
     from napari_unet.learning.preview import Preview
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken, PauseToken
     from napari_unet.training.config import StepReport
     from napari_unet.training.samples import Sample
 
-REACH = 2
-"""Background is taken from as far around painted objects as so many of their diameters."""
+BACKGROUND_DIAMETERS = 2
+"""Background is taken from as far around painted objects as so many of their diameters. Data: five painted objects of
+histology, phase contrast and U2OS (docs/decisions/0011-from-scratch.md)."""
+
+MIN_AREA_SHARE, MIN_PIXELS = 0.1, 12
+"""Area of the painted objects, as a share and at least so many pixels, below which what is found is no object. Data:
+not recorded."""
+
+DIAMETER_TO_SMOOTHING = 15
+"""Diameter of the painted objects as a multiple of the width by which the map of middles is smoothed; that is at least
+a pixel. Data: not recorded."""
 
 
 def from_scratch_config(model: Model, **changes: Any) -> TrainingConfig:
-    """Return the settings for learning from nothing: a high, falling rate, and statistics of its own.
+    """Return the settings for learning from scratch: a high, falling rate, and statistics of its own.
 
-    A model that has learned before goes on with a lower rate, so that it does not begin anew.
+    A model that has learned before goes on with a lower rate, so that it does not begin anew. The rates were chosen on
+    five painted objects of histology, phase contrast and U2OS (docs/decisions/0011-from-scratch.md).
+
+    Parameters
+    ----------
+    model : Model
+    **changes
+        Settings of `TrainingConfig` that are to be others.
     """
     flat = model.info.spec.ndim == 2
     settings: dict[str, Any] = {
@@ -55,7 +73,7 @@ def from_scratch_config(model: Model, **changes: Any) -> TrainingConfig:
         "weight_decay": 1e-3,
         "schedule": "cosine",
         "freeze_norm": False,
-        "exclusive": model.info.task == "semantic",
+        "exclusive": not model.info.finds_objects,
     }
     return TrainingConfig(**(settings | changes))
 
@@ -69,13 +87,14 @@ def from_scratch_steps(
     *,
     pause: PauseToken | None = None,
     more: Callable[[], Sequence[Sample]] | None = None,
-    peek: Callable[[], bool] | None = None,
+    preview_wanted: Callable[[], bool] | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> Generator[StepReport | Preview, None, Model]:
-    """Go on learning in a model made from nothing; yield a report after every step and return the new model.
+    """Learn in a model made from scratch; yield a report after every step and return the new model.
 
     An untrained model for objects learns in two rounds. In the first, a few of the pixels around painted objects count
-    as background; in the second all of them, but for those where it sees an object by now. The network is as large as
-    the objects that were painted at first ask for, whatever joins them later.
+    as background; in the second all of them, but for those where it predicts an object by now. The network is as large
+    as the objects that were painted at first ask for, whatever joins them later.
 
     Parameters
     ----------
@@ -91,8 +110,10 @@ def from_scratch_steps(
         Tokens that end it, or hold it up, after the step under way.
     more : callable, optional
         Asked after every step: returns all that is to be learned from, if that is more by now, else nothing.
-    peek : callable, optional
+    preview_wanted : callable, optional
         Asked every few seconds whether a `Preview` is wanted.
+    policy : Policy
+        How often.
 
     Raises
     ------
@@ -105,15 +126,10 @@ def from_scratch_steps(
     if model.info.is_untrained:
         _check_enough(model, samples, diameter)
         if diameter is not None:
-            model, rounds = fitted(model, diameter), 2
+            model, rounds = fitted_to_objects(model, diameter), 2
     seconds = config.max_seconds
-    part = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
-    done, glimpses = 0, Previews(peek)
-
-    def prepared(samples: Sequence[Sample], model: Model) -> list[Sample]:
-        if diameter is None:
-            return list(samples)
-        return [_with_surroundings(model, sample, REACH * diameter, where) for sample in samples]
+    each = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
+    done, previews = 0, Previews(preview_wanted, policy.promotion)
 
     def learned(session: Trainer, model: Model) -> Model:
         steps = done + session.step
@@ -121,15 +137,15 @@ def from_scratch_steps(
         return Model(session.trained(), _learned(model.info, diameter, recipe))
 
     for index in range(rounds):
-        settings = config.model_copy(update={**part, "seed": config.seed + index})
-        session = Trainer(model.net, prepared(samples, model), settings, where)
+        settings = config.model_copy(update={**each, "seed": config.seed + index})
+        session = Trainer(model.net, _with_surroundings(model, samples, diameter, where), settings, where)
         for report in session.run(cancel, pause):
             yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
             added = more() if more is not None else None
             if added:
                 samples, diameter = added, painted_diameter(model, added)
-                session.learn_from(prepared(samples, model))
-            yield from glimpses.of(partial(learned, session, model))
+                session.learn_from(_with_surroundings(model, samples, diameter, where))
+            yield from previews.of(partial(learned, session, model))
         model = learned(session, model)
         done += session.step
         if cancel is not None and cancel.cancelled:
@@ -142,7 +158,7 @@ def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
 
     None for classes, and where no object is painted.
     """
-    if model.info.task == "semantic":
+    if not model.info.finds_objects:
         return None
     within_planes = ndimage.generate_binary_structure(model.info.spec.ndim, 1)
     if model.info.spec.ndim == 3:
@@ -156,30 +172,40 @@ def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
     return 2 * math.sqrt(area / objects / math.pi) if objects else None
 
 
-def _with_surroundings(model: Model, sample: Sample, reach: float, device: torch.device) -> Sample:
-    """Return a sample with background around what is painted in it: as little of it as does while nothing is known."""
-    background = surroundings(model, sample, reach)
-    if model.info.is_untrained:
-        background = thinned(background)
-    else:
-        background &= ~seen_objects(model, sample, device)
-    return with_background(model, sample, background)
+def _with_surroundings(
+    model: Model, samples: Sequence[Sample], diameter: float | None, device: torch.device
+) -> list[Sample]:
+    """Return samples with background around what is painted in them: as little as possible while nothing is known.
+
+    `diameter` is that of the painted objects, pixels; None for classes, of which background is one that is painted.
+    """
+    if diameter is None:
+        return list(samples)
+    found = []
+    for sample in samples:
+        background = surroundings(model, sample, BACKGROUND_DIAMETERS * diameter)
+        if model.info.is_untrained:
+            background = thinned(background)
+        else:
+            background &= ~predicted_objects(model, sample, device)
+        found.append(with_background(model, sample, background))
+    return found
 
 
 def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) -> ModelInfo:
     """Return the description of what has learned: what is far smaller than the painted objects is none."""
     decoding = info.decoding
     if diameter is not None and info.spec.ndim == 2:
-        smallest = max(12, round(0.1 * math.pi / 4 * diameter**2))
-        sizes = {"smoothing": max(1.0, diameter / 15), "min_size": smallest}
-        decoding = decoding.model_copy(update=sizes)
+        min_size = max(MIN_PIXELS, round(MIN_AREA_SHARE * math.pi / 4 * diameter**2))
+        smoothing = max(1.0, diameter / DIAMETER_TO_SMOOTHING)
+        decoding = decoding.model_copy(update={"smoothing": smoothing, "min_size": min_size})
     known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast_mode": None, "decoding": decoding}
     return info.model_copy(update=known)
 
 
 def _check_enough(model: Model, samples: Sequence[Sample], diameter: float | None) -> None:
     """Raise `NothingToLearnError` where nothing can be told apart yet."""
-    if model.info.task == "instances":
+    if model.info.finds_objects:
         if diameter is None:
             raise NothingToLearnError("No object is painted yet. Paint a few, then press Learn.")
         return

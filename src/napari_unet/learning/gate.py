@@ -1,15 +1,13 @@
-"""Whether a new model is better than the old one, beyond what chance makes of a few objects."""
+"""Whether a new model should replace the one in use: if it is better, beyond what chance makes of a few objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_unet.learning.comparison import FORGETTING, Comparison
-from napari_unet.learning.regression import RegressionCheck  # noqa: TC001 - read when a verdict is read from a project
+from napari_unet.learning.comparison import Comparison  # noqa: TC001 - read when a verdict is read from a project
+from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
+from napari_unet.learning.regression import RegressionCheck  # noqa: TC001 - as above
 from napari_unet.progress import counted
-
-MANY = 8
-"""A model that has mended few of so many corrections, and is wrong about most, should begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,71 +17,74 @@ class Verdict:
     Attributes
     ----------
     reviewed : Comparison or None
-        On reviewed places that it was not trained on; None: too little is reviewed.
-    known : Comparison or None
+        On reviewed regions that it was not trained on; None: too little is reviewed.
+    retention : Comparison or None
         On what the first model was trained for; None: it carries nothing of that along.
-    margin : int
-        Pixels between what was learned from and the reviewed places; less than a receptive field where space was short.
-    astray : bool
-        Whether the images are of another kind than the first model was made for: then it may forget that kind.
-    visited : Impression or None
+    buffer : int
+        Pixels between what was learned from and the reviewed regions; less than a receptive field where space was
+        short.
+    out_of_domain : bool
+        Whether the images are of another domain than the first model was made for: then it may forget that.
+    regression : RegressionCheck or None
         Where too little is reviewed: on corrections, and what was left alone near them.
     """
 
     reviewed: Comparison | None
-    known: Comparison | None = None
-    margin: int = 0
-    astray: bool = False
-    visited: RegressionCheck | None = None
+    retention: Comparison | None = None
+    buffer: int = 0
+    out_of_domain: bool = False
+    regression: RegressionCheck | None = None
 
-    @property
-    def forgets(self) -> bool:
+    def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
-        return self.known is not None and self.known.after < self.known.before - FORGETTING
+        return self.retention is not None and self.retention.after < self.retention.before - policy.max_forgetting
 
-    @property
-    def harms(self) -> bool:
+    def regresses(self, policy: Policy = DEFAULT_POLICY) -> bool:
         """Whether, where too little is reviewed for a score, the corrections speak against it.
 
-        On images of another kind, what was left alone is as wrong as what was corrected: they have to speak alone.
+        On images of another domain, what was left alone is as wrong as what was corrected: they have to speak alone.
         """
-        if self.reviewed is not None or self.visited is None or not self.visited.harmful:
+        if self.reviewed is not None or self.regression is None or not self.regression.regresses(policy):
             return False
-        return not (self.astray and self.visited.leads_there)
+        return not (self.out_of_domain and self.regression.improves_most)
 
-    @property
-    def beyond(self) -> bool:
+    def out_of_reach(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether the images are so far from what the first model knows that it hardly learns what is corrected."""
-        seen = self.visited
-        return self.astray and seen is not None and seen.corrections >= MANY and seen.mends_few
+        checked = self.regression
+        if not self.out_of_domain or checked is None or checked.corrections < policy.many_corrections:
+            return False
+        return checked.fixes_few(policy)
 
-    @property
-    def serve(self) -> bool:
+    def should_promote(self, policy: Policy = DEFAULT_POLICY) -> bool:
         """Whether it should be used without asking: it is better, or nothing that is known says that it is not."""
-        better = self.reviewed.better if self.reviewed is not None else not self.harms
-        return better and (self.astray or not self.forgets)
+        better = self.reviewed.better if self.reviewed is not None else not self.regresses(policy)
+        return better and (self.out_of_domain or not self.forgets(policy.promotion))
 
     def __str__(self) -> str:
-        said = []
-        if self.reviewed is None and self.visited is not None and self.visited.left + self.visited.corrections:
-            said.append(f"{self.visited} Review a field, with objects that are right, for a firm answer.")
-        elif self.reviewed is None:
-            said.append("Not checked: review a field, with objects that are right, and it can be.")
-        else:
-            r = self.reviewed
-            said.append(
-                f"On {counted(r.n, 'reviewed place')} kept aside: {r.before:.2f} before, "
-                f"{r.after:.2f} now ({r.low:+.2f} to {r.high:+.2f})."
-            )
-            if r.broken:
-                said.append(f"It loses {counted(r.broken, 'object')} that you had accepted.")
-        if self.beyond:
-            said.append("It hardly learns this kind of image. New model… begins anew, with what you corrected.")
-        elif self.forgets and self.known is not None and self.astray:
-            said.append("It is one for this kind of image now: keep it under a name of its own.")
-        elif self.forgets and self.known is not None:
-            said.append(
-                f"It forgets: {self.known.before:.2f} before and {self.known.after:.2f} now on the images that the "
-                "first model was made for."
-            )
-        return " ".join(said)
+        return " ".join([*self._about_these_images(), *self._about_others()])
+
+    def _about_these_images(self) -> list[str]:
+        checked, reviewed = self.regression, self.reviewed
+        if reviewed is None and checked is not None and checked.left_alone + checked.corrections:
+            return [f"{checked} Review a field, with objects that are right, for a firm answer."]
+        if reviewed is None:
+            return ["Not checked: review a field, with objects that are right, and it can be."]
+        said = [
+            f"On {counted(reviewed.n, 'reviewed place')} kept aside: {reviewed.before:.2f} before, "
+            f"{reviewed.after:.2f} now ({reviewed.low:+.2f} to {reviewed.high:+.2f})."
+        ]
+        if reviewed.broken:
+            said.append(f"It loses {counted(reviewed.broken, 'object')} that you had accepted.")
+        return said
+
+    def _about_others(self) -> list[str]:
+        if self.out_of_reach():
+            return ["It hardly learns this kind of image. New model… begins anew, with what you corrected."]
+        if self.retention is None or not self.forgets():
+            return []
+        if self.out_of_domain:
+            return ["It is one for this kind of image now: keep it under a name of its own."]
+        return [
+            f"It forgets: {self.retention.before:.2f} before and {self.retention.after:.2f} now on the images that the "
+            "first model was made for."
+        ]

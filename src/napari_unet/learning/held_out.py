@@ -1,4 +1,4 @@
-"""Places that nothing is learned from, on which an old and a new model are compared."""
+"""Regions that nothing is learned from, on which an old and a new model are compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.inference.scale import nearest_places
+from napari_unet.inference.scale import nearest_indices
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.objects.stitch import compact
 from napari_unet.tiling.engine import predict_all
 
@@ -18,72 +19,60 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from napari_unet.learning.policy import SplitPolicy
     from napari_unet.models.model import Model
-
-CELL = 96
-"""Least width, in pixels, of the squares that reviewed area is divided into; one of four is held out."""
-
-SQUARE = 32
-"""Width of the pieces, in pixels, that are compared where there are classes and no objects."""
-
-MIN_OBJECTS = 4
-"""Objects, or for classes squares, that have to be held out: on fewer nothing can be decided."""
-
-MAX_HELD_OUT_SHARE = 0.4
-"""Share of all that could be learned from which is kept aside at most."""
-
-MIN_LEFT_SHARE = 0.5
-"""Share of what is left to learn from that the distance kept from the held-out squares may not take away more than."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutRegion:
-    """A place that is known to be right.
+    """A region of which the labels are known to be right.
 
     Attributes
     ----------
     image : ndarray of float32, axes (C, [Z,] Y, X)
-        Normalised, with enough around the place.
+        Normalised, with enough around the region.
     labels : ndarray of int, axes ([Z,] Y, X)
     mask : ndarray of bool, axes ([Z,] Y, X)
         The pixels that are compared.
     corrected : frozenset of int
         Ids of the objects that the user has changed; the others were accepted as the old model made them.
-    before : ndarray of float32, axes (C, [Z,] Y, X), optional
-        The same place at the scale at which the model worked that learning began with, where that was another.
+    image_before : ndarray of float32, axes (C, [Z,] Y, X), optional
+        The same region at the scale of the model that learning began with, where that was another.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[Any]
     mask: NDArray[np.bool_]
     corrected: frozenset[int] = frozenset()
-    before: NDArray[np.float32] | None = None
+    image_before: NDArray[np.float32] | None = None
 
 
 def predict_regions(
-    exams: Sequence[HeldOutRegion], model: Model, device: torch.device, *, before: bool = False
+    regions: Sequence[HeldOutRegion], model: Model, device: torch.device, *, before: bool = False
 ) -> tuple[NDArray[np.int32], ...]:
-    """Return what a model makes of each place, labels ([Z,] Y, X).
+    """Return what a model makes of each region, labels ([Z,] Y, X).
 
     Parameters
     ----------
-    exams : sequence of Exam
+    regions : sequence of HeldOutRegion
     model : Model
     device : torch.device
     before : bool
         Whether it is the model that learning began with, which may have worked at another scale.
     """
-    images = [exam.image if exam.before is None or not before else exam.before for exam in exams]
-    maps = predict_all(model.net, images, softmax=model.info.task == "semantic", device=device)
+    images = [one.image_before if before and one.image_before is not None else one.image for one in regions]
+    maps = predict_all(model.net, images, softmax=not model.info.finds_objects, device=device)
     found = []
-    for exam, labels in zip(exams, map(model.decode, maps), strict=True):
-        same = labels.shape == exam.labels.shape
-        found.append(labels if same else labels[nearest_places(labels.shape, exam.labels.shape)])
+    for region, labels in zip(regions, map(model.decode, maps), strict=True):
+        same = labels.shape == region.labels.shape
+        found.append(labels if same else labels[nearest_indices(labels.shape, region.labels.shape)])
     return tuple(found)
 
 
-def square_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.bool_]]) -> int:
-    """Return the width of the squares: about two and a half times that of a reviewed object.
+def square_width(
+    labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.bool_]], policy: SplitPolicy = DEFAULT_POLICY.split
+) -> int:
+    """Return the width of the squares, pixels: about two and a half times that of a reviewed object.
 
     In steps of two, so that it seldom changes as more is reviewed: what was held out has to stay so.
 
@@ -91,22 +80,23 @@ def square_width(labels: Sequence[NDArray[Any]], reviewed: Sequence[NDArray[np.b
     ----------
     labels, reviewed : sequences of ndarray, axes (Z, Y, X)
         Objects and reviewed pixels.
+    policy : SplitPolicy
     """
     widths = [
         max(box[-2].stop - box[-2].start, box[-1].stop - box[-1].start)
         for ids, mask in zip(labels, reviewed, strict=True)
         for box in ndimage.find_objects(compact(np.where(mask, ids, 0)))
     ]
-    width = CELL
-    while widths and width < 2.5 * float(np.median(widths)):
+    width = policy.square_width
+    while widths and width < policy.squares_per_object * float(np.median(widths)):
         width *= 2
     return width
 
 
-def held_out(reviewed: NDArray[np.bool_], width: int, corner: Sequence[int] = (0, 0)) -> NDArray[np.bool_]:
+def held_out_squares(reviewed: NDArray[np.bool_], width: int, corner: Sequence[int] = (0, 0)) -> NDArray[np.bool_]:
     """Return the reviewed pixels of every fourth square, such that any two by two squares have one.
 
-    By their place alone, and the same in all slices: the same ones are held out whenever there is learning.
+    By their position alone, and the same in all slices: the same ones are held out whenever there is learning.
 
     Parameters
     ----------
@@ -121,20 +111,32 @@ def held_out(reviewed: NDArray[np.bool_], width: int, corner: Sequence[int] = (0
     return np.asarray(reviewed & chosen)
 
 
-def apart(
-    supervised: NDArray[np.bool_], held: NDArray[np.bool_], halo: int, kept: float = MIN_LEFT_SHARE
+def outside_buffer(
+    supervised: NDArray[np.bool_], held_out: NDArray[np.bool_], buffer: int, min_left_share: float
 ) -> tuple[NDArray[np.bool_], int]:
-    """Return the supervised pixels (Z, Y, X) that are learned from, and how far they stay from the held-out ones.
+    """Return the supervised pixels (Z, Y, X) that are learned from, and the buffer between them and held-out ones.
 
-    A receptive field away, so that the network has not seen the answers' surroundings either; less where that would
-    leave less to learn from than a share `kept`, as in a single small field.
+    The buffer is a receptive field wide, so that the network has not seen the surroundings of held-out pixels either.
+    It is halved, down to none, where that would leave too little to learn from, as in a single small field.
+
+    Parameters
+    ----------
+    supervised, held_out : ndarray of bool, axes (Z, Y, X)
+    buffer : int
+        Width that is wanted, pixels.
+    min_left_share : float
+        Share of the supervised pixels that are not held out, which has to be left.
     """
-    margin = halo
+    enough = min_left_share * np.count_nonzero(supervised & ~held_out)
     while True:
-        near = held
-        for axis in (-2, -1):
-            near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * margin + 1, axis=axis).view(bool)
-        left = supervised & ~near
-        if margin == 0 or np.count_nonzero(left) >= kept * np.count_nonzero(supervised & ~held):
-            return left, margin
-        margin //= 2
+        left = supervised & ~widened(held_out, buffer)
+        if buffer == 0 or np.count_nonzero(left) >= enough:
+            return left, buffer
+        buffer //= 2
+
+
+def widened(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Return a mask (Z, Y, X) that reaches so many pixels further along Y and X."""
+    for axis in (-2, -1):
+        mask = ndimage.maximum_filter1d(mask.view(np.uint8), 2 * pixels + 1, axis=axis).view(bool)
+    return mask

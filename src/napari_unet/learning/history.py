@@ -18,7 +18,7 @@ class Generation:
     """A model that was in use, or might be, and what is known of it.
 
     Its weights are in memory while it is in use, or while they lie in no file. Else they are read from that file, page
-    by page, when somebody asks for the model.
+    by page, when the model is asked for.
 
     Parameters
     ----------
@@ -98,6 +98,6 @@ class Generation:
         steps, compared = self.info.recipe.get("steps"), self.verdict.reviewed
         if compared is not None:
             return f"{steps} steps, {compared.before:.2f} → {compared.after:.2f}"
-        seen = self.verdict.visited
-        mended = f"mends {seen.mended} of {seen.corrections}" if seen and seen.corrections else "not checked"
-        return f"{steps} steps, {mended}"
+        checked = self.verdict.regression
+        fixed = f"mends {checked.fixed} of {checked.corrections}" if checked and checked.corrections else "not checked"
+        return f"{steps} steps, {fixed}"

@@ -1,18 +1,21 @@
-"""From what a user corrected to a better model: what the window does when Learn is pressed, without a window."""
+"""From what a user corrected to a better model: what the window does when Learn is pressed, without a window.
+
+Learning goes through six stages: the scale is chosen, annotations are split, settings are chosen, the network is
+trained, what it was trained on at first is retained, and the new model is judged.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
-from napari_unet.learning.comparison import Comparison, compare
-from napari_unet.learning.finetune import finetune_config, finetuned
+from napari_unet.learning.checks import Checked, HeldOutCheck, NearbyCheck
+from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
-from napari_unet.learning.held_out import predict_regions
-from napari_unet.learning.preview import MAX_PREVIEW_SHARE, PREVIEW_EVERY, Preview, Previews
-from napari_unet.learning.regression import MIN_HELD_OUT, check_regression
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
 from napari_unet.learning.scale import at_fitting_scale, rescales
 from napari_unet.learning.split import split_annotations
@@ -23,40 +26,15 @@ from napari_unet.training.trainer import Trainer
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.learning.held_out import HeldOutRegion
-    from napari_unet.learning.regression import NearbyRegion, RegressionCheck
+    from napari_unet.learning.comparison import Comparison
+    from napari_unet.learning.policy import Policy
+    from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
     from napari_unet.training.config import StepReport, TrainingConfig
     from napari_unet.training.samples import Sample
-
-PATIENCE = 40.0
-"""Seconds without any gain, on the reviewed places kept aside, after which learning ends."""
-
-TOGETHER = 0.75
-"""Share of the learning after which the corrections that were kept aside join: they are learned in what is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """How the network does, while it learns, on the reviewed places kept aside.
-
-    Attributes
-    ----------
-    step : int
-    comparison : Comparison
-        With the model that learning began with.
-    stale_seconds : float
-        Since it was last better than ever.
-    """
-
-    step: int
-    comparison: Comparison
-    stale_seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +61,7 @@ class Learned:
 
 def learning_steps(
     model: Model,
-    material: Sequence[AnnotatedCrop],
+    crops: Sequence[AnnotatedCrop],
     max_seconds: float | None,
     device: str = "auto",
     cancel: CancelToken | None = None,
@@ -91,7 +69,8 @@ def learning_steps(
     settings: Mapping[str, Any] | None = None,
     pause: PauseToken | None = None,
     more: Callable[[], Sequence[AnnotatedCrop]] | None = None,
-    peek: Callable[[], bool] | None = None,
+    preview_wanted: Callable[[], bool] | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> Generator[Rescaled | StepReport | Checked | Preview, None, Learned]:
     """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
 
@@ -102,7 +81,7 @@ def learning_steps(
     ----------
     model : Model
         Where to begin; it is not changed.
-    material : sequence of Material
+    crops : sequence of AnnotatedCrop
         From `annotated_crops`.
     max_seconds : float, optional
         Stop after this time; it also stops when it has become no better for a while.
@@ -116,12 +95,14 @@ def learning_steps(
         Holds it up after the step under way.
     more : callable, optional
         Asked after every step: returns all that is to be learned from, if that is more by now, else nothing.
-    peek : callable, optional
+    preview_wanted : callable, optional
         Asked every few seconds whether a `Preview` is wanted.
+    policy : Policy
+        The numbers that decide on scale, split and promotion.
 
     Notes
     -----
-    A model made from nothing learns in a way of its own (`learning.scratch`).
+    A model made from scratch learns in a way of its own (`learning.from_scratch`).
 
     Raises
     ------
@@ -130,142 +111,211 @@ def learning_steps(
     LearningError
         If the network returns no numbers, whatever the rate.
     """
-    place, watch = resolve_device(device), Stopwatch()
-    border = float((settings or {}).get("border", 0.0))
-    began, model = model, at_fitting_scale(model, material)
-    before = began if began is not model and rescales(began, model, material) else None
-    if before is not None:
+    changes = dict(settings or {})
+    run = _Run(resolve_device(device), max_seconds, changes, cancel, pause, preview_wanted, policy)
+    before, model = model, at_fitting_scale(model, crops, policy.scale)
+    rescaled = before is not model and rescales(before, model, crops, policy.scale)
+    if rescaled:
         yield Rescaled(model, before)
-    spare = not model.info.is_from_scratch
-    lesson = split_annotations(model, material, border, before, spare=spare)
-
-    def joined() -> Sequence[Sample]:
-        nonlocal lesson, material
-        added = more() if more is not None else None
-        if not added:
-            return []
-        material = added
-        lesson = split_annotations(model, added, border, before, spare=spare)
-        return lesson.samples
-
+    border = float(changes.get("border", 0.0))
+    annotations = _Annotations(model, before if rescaled else None, crops, border, more, policy)
     if model.info.is_from_scratch:
-        config = from_scratch_config(model, **{"max_seconds": max_seconds} | dict(settings or {}))
-        better = yield from from_scratch_steps(
-            model, lesson.samples, config, device, cancel, pause=pause, more=joined, peek=peek
-        )
-        if model.info.is_untrained:
-            return Learned(better, Verdict(None))  # before, there was nothing
-        marks, visits = _Marks(model, lesson.exams, place), _Visits(model, lesson.visits, place)
-        return Learned(better, Verdict(marks.compare(better), None, lesson.margin, visited=visits.impression(better)))
-    # The time is the user's: what is asked of the new model afterwards takes as long as what was asked of the old one.
-    asking = base_predictions(model, place).seconds
-    left = None if max_seconds is None else max(max_seconds - watch.seconds - asking, max_seconds / 2)
-    config = finetune_config(model, astray=lesson.astray, **{"max_seconds": left} | dict(settings or {}))
-    session = Trainer(model.net, replayed(model, lesson.samples, config.replay), config, place)
-    marks, visits = _Marks(model, lesson.exams, place), _Visits(model, lesson.visits, place)
-    last: StepReport | None = None
-    glimpses = Previews(peek)
-    for last in session.run(cancel, pause):
-        yield last
-        samples = joined()
-        if samples:
-            session.learn_from(replayed(model, samples, config.replay))
-            marks, visits = _Marks(model, lesson.exams, place), visits.of(lesson.visits)
-        if lesson.aside and _share_done(last, config) >= TOGETHER:
-            visits.look(Model(session.trained(), model.info))
-            spare = False
-            lesson = split_annotations(model, material, border, before)
-            session.learn_from(replayed(model, lesson.samples, config.replay))
-        if marks.due():
-            checked = marks.check(session, last.step)
-            yield checked
-            if checked.stale_seconds > PATIENCE:
-                break
-        yield from glimpses.of(lambda: Model(session.trained(), model.info))
-    better = finetuned(model, session, lesson.samples, last.seconds if last else 0.0, astray=lesson.astray)
-    if last is None:
-        return Learned(better, Verdict(None))
-    better = with_style(better, [(one.image, one.channels) for one in material])
-    if lesson.astray:
-        remembered = check_retention(model, better, place)  # images of another kind: the user wants all of it
-    else:
-        better, remembered = interpolated(model, better, place)
-    reviewed, visited = marks.compare(better), visits.impression(better)
-    return Learned(better, Verdict(reviewed, remembered, lesson.margin, lesson.astray, visited))
+        return (yield from _learn_from_scratch(model, annotations, run))
+    return (yield from _finetune(model, annotations, run))
 
 
-def _share_done(last: StepReport, config: TrainingConfig) -> float:
-    seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
-    return max(last.step / config.steps, seconds)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """How learning runs: where, for how long, who may stop it or look on, and by which policy."""
+
+    device: torch.device
+    max_seconds: float | None
+    settings: Mapping[str, Any]
+    cancel: CancelToken | None
+    pause: PauseToken | None
+    preview_wanted: Callable[[], bool] | None
+    policy: Policy
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
 
-class _Marks:
-    """Compares what is being learned with the model that it began with, on the same exams."""
+class _Annotations:
+    """What is learned from and what is held out; corrections that are made meanwhile join.
 
-    def __init__(self, model: Model, exams: Sequence[HeldOutRegion], device: torch.device) -> None:
-        self._model, self._exams, self._device = model, exams, device
-        self._before: tuple[NDArray[np.int32], ...] = ()
-        self._best, self._since_best, self._since_check = -1.0, Stopwatch(), Stopwatch()
-        self._pause = PREVIEW_EVERY
+    Parameters
+    ----------
+    model : Model
+        What learns.
+    before : Model, optional
+        What it will be compared with, where that works at another scale.
+    crops : sequence of AnnotatedCrop
+    border : float
+        How much more a seam between two objects counts.
+    more : callable, optional
+        See `learning_steps`.
+    policy : Policy
 
-    def due(self) -> bool:
-        """Whether it is time for another look."""
-        return bool(self._exams) and self._since_check.seconds > self._pause
-
-    def check(self, session: Trainer, step: int) -> Checked:
-        """Look how well it does now."""
-        watch = Stopwatch()
-        comparison = self.compare(Model(session.trained(), self._model.info))
-        assert comparison is not None  # there are exams, or it would not have been due
-        if comparison.after > self._best:
-            self._best, self._since_best = comparison.after, Stopwatch()
-        self._pause = max(PREVIEW_EVERY, watch.seconds / MAX_PREVIEW_SHARE)
-        self._since_check = Stopwatch()
-        return Checked(step, comparison, self._since_best.seconds)
-
-    def compare(self, other: Model) -> Comparison | None:
-        """Compare another model; None where there is no exam."""
-        if not self._exams:
-            return None
-        if not self._before:
-            self._before = predict_regions(self._exams, self._model, self._device, before=True)
-        after = predict_regions(self._exams, other, self._device)
-        return compare(self._exams, self._before, after, instances=self._model.info.task == "instances")
-
-
-class _Visits:
-    """Looks at what a new model makes of the corrections, and of what was left alone near them."""
+    Attributes
+    ----------
+    crops : sequence of AnnotatedCrop
+    split : Split
+    """
 
     def __init__(
-        self, model: Model, visits: Sequence[NearbyRegion], device: torch.device, aside: RegressionCheck | None = None
+        self,
+        model: Model,
+        before: Model | None,
+        crops: Sequence[AnnotatedCrop],
+        border: float,
+        more: Callable[[], Sequence[AnnotatedCrop]] | None,
+        policy: Policy,
     ) -> None:
-        self._model, self._visits, self._device, self._aside = model, visits, device, aside
-        self._before: tuple[NDArray[np.int32], ...] = ()
+        self._model, self._before, self._border, self._more, self._policy = model, before, border, more, policy
+        self._hold_out_corrections = not model.info.is_from_scratch
+        self.crops = crops
+        self.split = self._divided()
 
-    def of(self, visits: Sequence[NearbyRegion]) -> _Visits:
-        """Return the same for other visits: corrections were made meanwhile."""
-        return _Visits(self._model, visits, self._device, self._aside)
+    def join(self) -> bool:
+        """Take up corrections that were made meanwhile; return whether there are any."""
+        added = self._more() if self._more is not None else None
+        if not added:
+            return False
+        self.crops = added
+        self.split = self._divided()
+        return True
 
-    def look(self, other: Model) -> None:
-        """Remember how many of the corrections kept aside a model mends, which will be learned from now."""
-        self._aside = self._compare(other)[0]
+    def release_corrections(self) -> None:
+        """Learn from the corrections, too, that were held out so far."""
+        self._hold_out_corrections = False
+        self.split = self._divided()
 
-    def impression(self, other: Model) -> RegressionCheck | None:
-        """Return how another model does; None where nothing was visited.
+    def _divided(self) -> Split:
+        return split_annotations(
+            self._model, self.crops, self._border, self._before,
+            hold_out_corrections=self._hold_out_corrections, policy=self._policy,
+        )  # fmt: skip
 
-        By the corrections kept aside, as of when they were; where there are none, by those that it learned from.
-        """
-        if not self._visits:
-            return None
-        aside, learned = self._compare(other)
-        aside = self._aside or aside
-        if aside.corrections < MIN_HELD_OUT:
-            return learned
-        return replace(aside, left=learned.left, lost=learned.lost, added=learned.added)
 
-    def _compare(self, other: Model) -> tuple[RegressionCheck, RegressionCheck]:
-        exams = [visit.exam for visit in self._visits]
-        if not self._before:
-            self._before = predict_regions(exams, self._model, self._device, before=True)
-        after = predict_regions(exams, other, self._device)
-        return check_regression(self._visits, self._before, after, instances=self._model.info.task == "instances")
+def _learn_from_scratch(
+    model: Model, annotations: _Annotations, run: _Run
+) -> Generator[StepReport | Preview, None, Learned]:
+    """Train a model that was made from scratch, and judge it if it has learned before."""
+    config = from_scratch_config(model, **{"max_seconds": run.max_seconds} | dict(run.settings))
+    better = yield from from_scratch_steps(
+        model, annotations.split.samples, config, str(run.device), run.cancel, pause=run.pause,
+        more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,
+        policy=run.policy,
+    )  # fmt: skip
+    if model.info.is_untrained:
+        return Learned(better, Verdict(None))  # there was nothing before
+    split = annotations.split
+    reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
+    regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
+    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression))
+
+
+def _finetune(
+    model: Model, annotations: _Annotations, run: _Run
+) -> Generator[StepReport | Checked | Preview, None, Learned]:
+    """Choose the settings, train, retain and judge."""
+    # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
+    later = base_predictions(model, run.device).seconds
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
+    out_of_domain = annotations.split.out_of_domain
+    config = finetune_config(model, out_of_domain=out_of_domain, **{"max_seconds": left} | dict(run.settings))
+    training = _Training(model, annotations, config, run)
+    yield from training.steps()
+    split, last = annotations.split, training.last
+    seconds = last.seconds if last else 0.0
+    better = finetuned(model, training.trainer, split.samples, seconds, out_of_domain=split.out_of_domain)
+    if last is None:
+        return Learned(better, Verdict(None))
+    images = [(one.image, one.channels) for one in annotations.crops]
+    better = with_style(better, images, run.policy.scale.rescaling)
+    better, retention = _retained(model, better, split, run)
+    reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
+    return Learned(better, Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression))
+
+
+def _retained(model: Model, better: Model, split: Split, run: _Run) -> tuple[Model, Comparison | None]:
+    """Return a model that has forgotten little, and how it does on base data.
+
+    Out of the domain of the old model, the user wants all of the new one.
+    """
+    if split.out_of_domain:
+        return better, check_retention(model, better, run.device, run.policy)
+    return interpolated(model, better, run.device, run.policy)
+
+
+class _Training:
+    """Fine-tuning while corrections join, with checks and previews in between.
+
+    Parameters
+    ----------
+    model : Model
+    annotations : _Annotations
+    config : TrainingConfig
+    run : _Run
+
+    Attributes
+    ----------
+    trainer : Trainer
+    held_out : HeldOutCheck
+    nearby : NearbyCheck
+    last : StepReport or None
+        Of the last step; None before the first.
+    """
+
+    def __init__(self, model: Model, annotations: _Annotations, config: TrainingConfig, run: _Run) -> None:
+        self._model, self._annotations, self._config, self._run = model, annotations, config, run
+        self.trainer = Trainer(model.net, self._samples(), config, run.device)
+        self.held_out = HeldOutCheck(model, annotations.split.held_out, run.device, run.policy)
+        self.nearby = NearbyCheck(model, annotations.split.nearby, run.device, run.policy)
+        self.last: StepReport | None = None
+
+    def steps(self) -> Generator[StepReport | Checked | Preview, None, None]:
+        """Train until time or steps are used up, it is stopped, or it becomes no better."""
+        previews = Previews(self._run.preview_wanted, self._run.policy.promotion)
+        for report in self.trainer.run(self._run.cancel, self._run.pause):
+            self.last = report
+            yield report
+            if self._annotations.join():
+                self._take_up()
+            if self._annotations.split.holds_out_corrections and self._share_done() >= self._held_out_until:
+                self._release()
+            if self.held_out.due:
+                checked = self.held_out.check(self._now(), report.step)
+                yield checked
+                if checked.stale_seconds > self._run.policy.promotion.patience:
+                    break
+            yield from previews.of(self._now)
+
+    @property
+    def _held_out_until(self) -> float:
+        return self._run.policy.split.held_out_until
+
+    def _samples(self) -> list[Sample]:
+        return replayed(self._model, self._annotations.split.samples, self._config.replay)
+
+    def _now(self) -> Model:
+        return Model(self.trainer.trained(), self._model.info)
+
+    def _take_up(self) -> None:
+        """Learn from, and check on, what the annotations are now."""
+        self.trainer.learn_from(self._samples())
+        split = self._annotations.split
+        self.held_out = HeldOutCheck(self._model, split.held_out, self._run.device, self._run.policy)
+        self.nearby = self.nearby.with_regions(split.nearby)
+
+    def _release(self) -> None:
+        """Note how many of the held-out corrections are fixed, and learn from these, too."""
+        self.nearby.note_held_out(self._now())
+        self._annotations.release_corrections()
+        self.trainer.learn_from(self._samples())
+
+    def _share_done(self) -> float:
+        """Return the share of the steps, or of the time, that is used up."""
+        last, config = self.last, self._config
+        if last is None:
+            return 0.0
+        seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
+        return max(last.step / config.steps, seconds)

@@ -1,22 +1,18 @@
-"""Looks at a network while it learns, for those who want to see what it makes of their image by now."""
+"""Previews of a network while it learns, for those who want to see what it makes of their image by now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_unet.learning.policy import PromotionPolicy
     from napari_unet.models.model import Model
-
-PREVIEW_EVERY = 5.0
-"""Least seconds between two looks; longer where a look takes long."""
-
-MAX_PREVIEW_SHARE = 0.15
-"""Most of the time that looks may take."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +22,29 @@ class Preview:
     model: Model
 
 
+class Interval:
+    """Spaces checks and previews so that they take no more than a small share of the time.
+
+    Parameters
+    ----------
+    policy : PromotionPolicy
+        Gives the least interval and the largest share.
+    """
+
+    def __init__(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> None:
+        self._policy, self._seconds, self._since = policy, policy.check_interval, Stopwatch()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is time for another one."""
+        return self._since.seconds > self._seconds
+
+    def restart(self, took: float) -> None:
+        """Begin anew after one that took so many seconds."""
+        self._seconds = max(self._policy.check_interval, took / self._policy.max_check_share)
+        self._since = Stopwatch()
+
+
 class Previews:
     """Yields a `Preview` every few seconds.
 
@@ -33,15 +52,18 @@ class Previews:
     ----------
     wanted : callable, optional
         Asked whether somebody wants to see one; None: nobody ever does.
+    policy : PromotionPolicy
+        How often.
     """
 
-    def __init__(self, wanted: Callable[[], bool] | None = None) -> None:
-        self._wanted = wanted
-        self._since, self._pause = Stopwatch(), PREVIEW_EVERY
+    def __init__(
+        self, wanted: Callable[[], bool] | None = None, policy: PromotionPolicy = DEFAULT_POLICY.promotion
+    ) -> None:
+        self._wanted, self._interval = wanted, Interval(policy)
 
     def of(self, model: Callable[[], Model]) -> Iterator[Preview]:
-        """Yield one if it is time for it; what is done with it, until more is asked for, counts as the look."""
-        if self._wanted is not None and self._since.seconds > self._pause and self._wanted():
+        """Yield one if it is time for it; what is done with it, until more is asked for, counts as its time."""
+        if self._wanted is not None and self._interval.over and self._wanted():
             watch = Stopwatch()
             yield Preview(model())
-            self._pause, self._since = max(PREVIEW_EVERY, watch.seconds / MAX_PREVIEW_SHARE), Stopwatch()
+            self._interval.restart(watch.seconds)

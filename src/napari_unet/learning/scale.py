@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.axes import common_pixel_size
-from napari_unet.inference.scale import DIAMETER_TOLERANCE, magnification
+from napari_unet.inference.scale import magnification
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model
 from napari_unet.objects.size import diameters
 
@@ -19,35 +20,34 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.policy import ScalePolicy
     from napari_unet.models.info import ModelInfo
 
-LEAST = 3
-"""Objects that it takes to tell how wide they are."""
 
-WHOLE = 0.9
-"""Share of an object's pixels that the user vouches for, from which on it counts."""
-
-FIRST = 0.75
-"""How wide all objects are, by those that were corrected: of cells in phase contrast, the median of the six that stand
-out most is 1.2 to 1.4 times that of all."""
-
-NEW = 30.0
-"""Diameter, in pixels, of the objects that a network made from nothing works at, where they are far wider."""
-
-
-def at_fitting_scale(model: Model, material: Sequence[AnnotatedCrop]) -> Model:
+def at_fitting_scale(model: Model, crops: Sequence[AnnotatedCrop], policy: ScalePolicy = DEFAULT_POLICY.scale) -> Model:
     """Return the model that learning begins with: the same, at the scale that fits what is to be learned from.
 
-    Where somebody said how wide the objects are, it remembers that for images like these. Else, objects are measured
+    Where somebody said how wide the objects are, the model takes that for images like these. Else, objects are measured
     that were corrected or reviewed; where they are far wider than the model finds them best, it is given a coarser
     scale. It is never given a finer one: to enlarge an image adds no detail, and may do harm (docs/decisions/0012).
+
+    Parameters
+    ----------
+    model : Model
+    crops : sequence of AnnotatedCrop
+    policy : ScalePolicy
     """
-    if model.info.task != "instances" or not material:
+    if not model.info.finds_objects or not crops:
         return model
-    return _scaled(model, [one.image for one in material], partial(_seen, material))
+    return _rescaled(model, [one.image for one in crops], partial(_corrected_diameter, crops, policy=policy), policy)
 
 
-def at_scale_of_labels(model: Model, images: Sequence[Image], labels: Sequence[NDArray[Any]]) -> Model:
+def at_scale_of_labels(
+    model: Model,
+    images: Sequence[Image],
+    labels: Sequence[NDArray[Any]],
+    policy: ScalePolicy = DEFAULT_POLICY.scale,
+) -> Model:
     """Return a model at the scale that fits densely labelled images, as `at_fitting_scale` does for corrections.
 
     Parameters
@@ -55,92 +55,112 @@ def at_scale_of_labels(model: Model, images: Sequence[Image], labels: Sequence[N
     model : Model
     images : sequence of Image
     labels : sequence of ndarray of int, axes (T, Z, Y, X)
+    policy : ScalePolicy
     """
-    if model.info.task != "instances":
+    if not model.info.finds_objects:
         return model
 
-    def seen(info: ModelInfo) -> float | None:
-        found = [_times(i, info) * diameters(frame) for i, view in zip(images, labels, strict=True) for frame in view]
+    def labelled_diameter(info: ModelInfo) -> float | None:
+        pairs = zip(images, labels, strict=True)
+        found = [_zoom(image, info, policy) * diameters(frame) for image, view in pairs for frame in view]
         widths = np.concatenate([np.zeros(0), *found])
         return float(np.median(widths)) if len(widths) else None
 
-    return _scaled(model, images, seen)
+    return _rescaled(model, images, labelled_diameter, policy)
 
 
-def _scaled(model: Model, images: Sequence[Image], seen: Callable[[ModelInfo], float | None]) -> Model:
-    """Return a model at the scale that fits images, by what somebody said of them, or else by what is seen there."""
+def _rescaled(
+    model: Model, images: Sequence[Image], measured: Callable[[ModelInfo], float | None], policy: ScalePolicy
+) -> Model:
+    """Return a model at the scale that fits images, by what somebody said of them, or else by what is measured there.
+
+    `measured` returns the diameter of the objects in pixels of the network, at the scale of a model.
+    """
     info = model.info
     if info.diameter is None and not info.is_untrained:
         return model
     said = [image.diameter for image in images if image.diameter is not None]
     if info.diameter is None:
-        wide = float(np.median(said)) if said else seen(info)
-        if wide is None:
+        diameter = float(np.median(said)) if said else measured(info)
+        if diameter is None:
             return model
-        info = info.model_copy(update={"diameter": NEW if wide > DIAMETER_TOLERANCE * NEW else wide})
-    info = fitting(info, images, None if said else seen(info))
+        far = diameter > policy.rescaling.diameter_tolerance * policy.untrained_diameter
+        info = info.model_copy(update={"diameter": policy.untrained_diameter if far else diameter})
+    info = with_fitting_scale(info, images, None if said else measured(info), policy)
     return model if info is model.info else Model(model.net, info)
 
 
-def fitting(info: ModelInfo, images: Sequence[Image], wide: float | None) -> ModelInfo:
-    """Return the description of a model at the scale that fits images, so that it knows it for images like these.
+def with_fitting_scale(
+    info: ModelInfo, images: Sequence[Image], diameter: float | None, policy: ScalePolicy = DEFAULT_POLICY.scale
+) -> ModelInfo:
+    """Return the description of a model that takes images like these at the scale that fits them.
 
     Parameters
     ----------
     info : ModelInfo
     images : sequence of Image
-    wide : float or None
-        Pixels of the network that the objects are wide, as it looks at them now; None: that is as somebody said.
+    diameter : float or None
+        Of the objects, in pixels of the network at its present scale; None: that scale is as somebody said.
+    policy : ScalePolicy
     """
-    far = wide is not None and info.diameter is not None and wide > DIAMETER_TOLERANCE * info.diameter
     said = any(image.diameter is not None for image in images)
-    if info.diameter is None or not (far or said):
+    if info.diameter is None:
         return info
-    times = info.diameter / wide if wide is not None and far else 1.0
-    zoom = tuple(times * z for z in magnification(images[0], info) or (1.0,) * info.spec.ndim)
-    across = (zoom[-2] * zoom[-1]) ** 0.5
-    if across == 1 and info.image_diameter is None:
+    far = diameter is not None and diameter > policy.rescaling.diameter_tolerance * info.diameter
+    if not (far or said):
+        return info
+    factor = info.diameter / diameter if diameter is not None and far else 1.0
+    zoom = tuple(factor * z for z in magnification(images[0], info, policy.rescaling))
+    in_plane = (zoom[-2] * zoom[-1]) ** 0.5
+    if in_plane == 1 and info.image_diameter is None:
         return info
     size = common_pixel_size(images, info.spec.ndim)
     known = {
-        "image_diameter": None if across == 1 else info.diameter / across,
+        "image_diameter": None if in_plane == 1 else info.diameter / in_plane,
         "pixel_size": info.pixel_size if size is None else tuple(s / z for s, z in zip(size, zoom, strict=True)),
     }
     return info.model_copy(update=known)
 
 
-def rescales(before: Model, model: Model, material: Sequence[AnnotatedCrop]) -> bool:
-    """Return whether a model looks at these images at another scale than one before."""
-    return any(magnification(one.image, before.info) != magnification(one.image, model.info) for one in material)
+def rescales(
+    before: Model, model: Model, crops: Sequence[AnnotatedCrop], policy: ScalePolicy = DEFAULT_POLICY.scale
+) -> bool:
+    """Return whether a model takes these images at another scale than one before."""
+    infos = before.info, model.info
+    zooms = ([magnification(one.image, info, policy.rescaling) for info in infos] for one in crops)
+    return any(old != new for old, new in zooms)
 
 
-def _times(image: Image, info: ModelInfo) -> float:
+def _zoom(image: Image, info: ModelInfo, policy: ScalePolicy) -> float:
     """Return how many pixels of the network one of an image is wide."""
-    return (magnification(image, info) or (1.0,))[-1]
+    return magnification(image, info, policy.rescaling)[-1]
 
 
-def _seen(material: Sequence[AnnotatedCrop], info: ModelInfo) -> float | None:
-    """Return how wide the objects are, in pixels of the network as it looks at these images now; None for too few."""
-    widths = [np.zeros(0)]
-    for one in material:
-        widths += [_times(one.image, info) * found for found in _widths(one, info.spec.ndim)]
-    all_of_them = np.concatenate(widths)
-    return float(np.median(all_of_them)) if len(all_of_them) >= LEAST else None
+def _corrected_diameter(crops: Sequence[AnnotatedCrop], info: ModelInfo, policy: ScalePolicy) -> float | None:
+    """Return the typical diameter of the objects, in pixels of the network at its present scale; None for too few."""
+    found = [np.zeros(0)]
+    for one in crops:
+        found += [_zoom(one.image, info, policy) * widths for widths in _vouched_diameters(one, info.spec.ndim, policy)]
+    widths = np.concatenate(found)
+    return float(np.median(widths)) if len(widths) >= policy.min_objects else None
 
 
-def _widths(one: AnnotatedCrop, ndim: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how wide the objects are that the user vouches for: plane by plane, or of a volume at once."""
+def _vouched_diameters(one: AnnotatedCrop, ndim: int, policy: ScalePolicy) -> Iterator[NDArray[np.float64]]:
+    """Yield the diameters of the objects that the user vouches for: plane by plane, or of a volume at once.
+
+    Those of objects that were corrected, and not only accepted, are brought to what is typical of all.
+    """
     labels, counts, reviewed = one.part.labels, one.part.mask("supervised"), one.part.reviewed
     planes = [(labels, counts, reviewed)] if ndim == 3 else zip(labels, counts, reviewed, strict=True)
     for ids, vouched, checked in planes:
-        accepted = _within(ids, checked)
+        accepted = _within(ids, checked, policy.min_vouched_share)
         yield diameters(np.where(np.isin(ids, accepted), ids, 0))
-        corrected = np.setdiff1d(_within(ids, vouched), accepted)
-        yield FIRST * diameters(np.where(np.isin(ids, corrected), ids, 0))
+        corrected = np.setdiff1d(_within(ids, vouched, policy.min_vouched_share), accepted)
+        yield policy.typical_to_corrected * diameters(np.where(np.isin(ids, corrected), ids, 0))
 
 
-def _within(ids: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the objects that lie in a mask."""
+def _within(ids: NDArray[np.int32], mask: NDArray[np.bool_], min_share: float) -> NDArray[np.int32]:
+    """Return the objects of which at least a share of the pixels lies in a mask."""
     present, numbers, pixels = np.unique(ids, return_inverse=True, return_counts=True)
     inside = np.bincount(numbers.reshape(ids.shape)[mask], minlength=len(present))
-    return np.asarray(present[(inside >= WHOLE * pixels) & (present > 0)])
+    return np.asarray(present[(inside >= min_share * pixels) & (present > 0)])

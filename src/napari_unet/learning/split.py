@@ -1,4 +1,4 @@
-"""What the corrections of some images amount to: what is learned from, and what is kept aside to compare models on."""
+"""The corrections of some images, split into what is learned from and what is held out to compare models on."""
 
 from __future__ import annotations
 
@@ -6,206 +6,267 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.crops import CropReader, field_sample, moved, with_context
+from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_corrections
-from napari_unet.learning.held_out import (
-    CELL,
-    MAX_HELD_OUT_SHARE,
-    MIN_LEFT_SHARE,
-    MIN_OBJECTS,
-    SQUARE,
-    HeldOutRegion,
-    apart,
-    held_out,
-    square_width,
-)
-from napari_unet.learning.regression import MAX_PIXELS, NearbyRegion, held_out_corrections, near_corrections, places
+from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.regression import NearbyRegion, connected_parts, held_out_corrections, near_corrections
 from napari_unet.nets.geometry import halo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.corrections.part import Part
     from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
     from napari_unet.training.samples import Sample
-
-MIN_CORRECTIONS_LEFT = 0.9
-"""Share of the corrections to learn from that the distance kept from those kept aside may not take away more than."""
-
-_FLOOR = 0.5
-"""Share of the patches that the images have in equal parts, however little was corrected in each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """What is learned from, and what is kept aside.
+    """What is learned from, and what is held out.
 
     Attributes
     ----------
     samples : list of Sample
         Made of the corrections and of what is reviewed.
-    exams : list of Exam
-        Reviewed places that are not among them; may be empty.
-    margin : int
+    held_out : list of HeldOutRegion
+        Reviewed regions that are not among them; may be empty.
+    buffer : int
         Pixels between the two.
-    visits : list of Visit
-        Where something was corrected, if there are no exams.
-    aside : bool
+    out_of_domain : bool
+        Whether the model was wrong about so many objects that the images are of another domain than it knows.
+    nearby : sequence of NearbyRegion
+        Regions around corrections, where `held_out` is empty.
+    holds_out_corrections : bool
         Whether some of the corrections are not among the samples.
-    astray : bool
-        Whether the model was wrong about so many objects that the images are of another kind than it knows.
     """
 
     samples: list[Sample]
-    exams: list[HeldOutRegion]
-    margin: int
-    astray: bool = False
-    visits: Sequence[NearbyRegion] = ()
-    aside: bool = False
+    held_out: list[HeldOutRegion]
+    buffer: int
+    out_of_domain: bool = False
+    nearby: Sequence[NearbyRegion] = ()
+    holds_out_corrections: bool = False
 
 
 def split_annotations(
     model: Model,
-    material: Sequence[AnnotatedCrop],
+    crops: Sequence[AnnotatedCrop],
     border: float = 0.0,
     before: Model | None = None,
     *,
-    spare: bool = False,
+    hold_out_corrections: bool = False,
+    policy: Policy = DEFAULT_POLICY,
 ) -> Split:
-    """Divide what is corrected and reviewed into what is learned from and what is kept aside.
+    """Split what is corrected and reviewed into what is learned from and what is held out.
 
     Parameters
     ----------
     model : Model
         What is to learn.
-    material : sequence of Material
+    crops : sequence of AnnotatedCrop
         From `annotated_crops`.
     border : float
         How much more a seam between two objects counts.
     before : Model, optional
         What it will be compared with, where that works at another scale.
-    spare : bool
-        Whether some of many corrections are to be kept aside where too little is reviewed.
+    hold_out_corrections : bool
+        Whether some of many corrections are to be held out where too little is reviewed.
+    policy : Policy
 
     Raises
     ------
     NothingToLearnError
         If there is nothing to learn from.
     """
-    ndim = model.info.spec.ndim
-    parts = [one.part for one in material]
-    read, read_before = _readers(model, material), _readers(before, material)
-    pixels = max((reader.pixels for reader in read.values()), default=1.0)
-    supervised = [_supervised(one.part, read[_key(one)].pixels) for one in material]
-    held, margin = _kept_aside(model, parts, supervised, pixels)
-    by_review = any(mask.any() for mask in held)
-    corrected = [part.mask("corrected") for part in parts]
-    if spare and not by_review:
-        held = held_out_corrections(corrected, ndim)
+    views = _views(model, before, crops, policy)
+    held_out = _held_out_reviewed(model, views, policy)
+    by_review = any(mask.any() for mask in held_out.masks)
+    if hold_out_corrections and not by_review:
+        masks = held_out_corrections([view.corrected for view in views], model.info.spec.ndim, policy.split)
+        held_out = _HeldOut(masks, buffer=0)
     samples: list[Sample] = []
-    exams: list[HeldOutRegion] = []
-    visits: list[NearbyRegion] = []
-    for one, counts, wrong, aside in zip(material, supervised, corrected, held, strict=True):
-        part, reader, earlier = one.part, read[_key(one)], read_before.get(_key(one))
-        learned, seen = counts, np.zeros_like(aside)
-        if aside.any():
-            reach = margin if by_review else _reach(model, reader.pixels)
-            learned, _ = apart(counts, aside, reach, MIN_LEFT_SHARE if by_review else MIN_CORRECTIONS_LEFT)
-        if not by_review:
-            # At another scale, what was left alone comes out differently: nothing can be told from that.
-            seen = near_corrections(part, wrong, reader.pixels) & (wrong | (before is None))
-        for z in [slice(None)] if ndim == 3 else [slice(z, z + 1) for z in range(len(part.labels))]:
-            corner, ids = (part.corner[0] + (z.start or 0), *part.corner[1:]), part.labels[z]
-            if learned[z].any():
-                focus = wrong[z] & learned[z]
-                sample = field_sample(reader, model, part.frame, corner, ids, learned[z], focus, border=border)
-                samples.append(replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z])))))
-            if by_review and aside[z].any():
-                exams.append(_exam(reader, earlier, part, ndim, z, aside[z]))
-            for place in places(seen[z]):
-                box = with_context(place, ndim, reader.pixels)
-                predicted, kept = (reader.fit(a[z][box]) for a in (part.corrections.prediction[0], aside))
-                visits.append(NearbyRegion(_exam(reader, earlier, part, ndim, z, place), predicted, kept))
+    regions: list[HeldOutRegion] = []
+    nearby: list[NearbyRegion] = []
+    for view, mask in zip(views, held_out.masks, strict=True):
+        learned = _learned(model, view, mask, held_out.buffer if by_review else None, policy)
+        samples += view.samples(model, learned, border)
+        if by_review:
+            regions += view.held_out_regions(mask)
+        else:
+            nearby += view.nearby_regions(mask, rescaled=before is not None, policy=policy)
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    spared = not by_review and any(mask.any() for mask in held)
-    astray = out_of_domain_by_corrections(parts, outlines=has_new_domain(model.info))
-    return Split(_evened(samples), exams, margin, astray, _few(visits), spared)
+    parts, outlines = [one.part for one in crops], has_new_domain(model.info)
+    return Split(
+        samples=_evened(samples, policy.split.equal_share),
+        held_out=regions,
+        buffer=held_out.buffer,
+        out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
+        nearby=_first(nearby, policy.split.max_nearby_pixels),
+        holds_out_corrections=not by_review and any(mask.any() for mask in held_out.masks),
+    )
 
 
-def _few(visits: list[NearbyRegion]) -> list[NearbyRegion]:
-    """Return the first of the visits, as many as do not take long to look at."""
-    pixels = np.cumsum([visit.exam.mask.size for visit in visits])
-    return [visit for index, visit in enumerate(visits) if not index or pixels[index] <= MAX_PIXELS]
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """An annotated crop as a network sees it.
+
+    Attributes
+    ----------
+    crop : AnnotatedCrop
+    reader : CropReader
+        Reads its image at the scale of the model.
+    reader_before : CropReader, optional
+        Reads it at the scale of the model before, where that is another.
+    ndim : int
+        Spatial axes of the network.
+    supervised, corrected : ndarray of bool, axes (Z, Y, X)
+        Pixels to learn from, and those of corrected objects.
+    """
+
+    crop: AnnotatedCrop
+    reader: CropReader
+    reader_before: CropReader | None
+    ndim: int
+    supervised: NDArray[np.bool_]
+    corrected: NDArray[np.bool_]
+
+    def samples(self, model: Model, learned: NDArray[np.bool_], border: float) -> Iterator[Sample]:
+        """Yield a sample of each plane, or of the volume, in which something is learned from (mask (Z, Y, X))."""
+        part = self.crop.part
+        for z in self._slices():
+            if learned[z].any():
+                focus = self.corrected[z] & learned[z]
+                sample = crop_sample(
+                    self.reader, model, part.frame, self._corner(z), part.labels[z], learned[z], focus, border=border
+                )
+                yield replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z]))))
+
+    def held_out_regions(self, mask: NDArray[np.bool_]) -> Iterator[HeldOutRegion]:
+        """Yield a region of each plane, or of the volume, in which something is held out (mask (Z, Y, X))."""
+        for z in self._slices():
+            if mask[z].any():
+                yield self._region(z, mask[z])
+
+    def nearby_regions(self, held_out: NDArray[np.bool_], *, rescaled: bool, policy: Policy) -> Iterator[NearbyRegion]:
+        """Yield what lies around corrections, connected region by region."""
+        part = self.crop.part
+        seen = near_corrections(part, self.corrected, self.reader.pixels, policy.split)
+        if rescaled:  # at another scale, what was left alone comes out differently: nothing can be told from that
+            seen &= self.corrected
+        for z in self._slices():
+            for mask in connected_parts(seen[z]):
+                box = with_context(mask, self.ndim, self.reader.pixels)
+                predicted, kept = (self.reader.fit(a[z][box]) for a in (part.corrections.prediction[0], held_out))
+                yield NearbyRegion(self._region(z, mask), predicted, kept)
+
+    def _slices(self) -> list[slice]:
+        return subimage_slices(len(self.crop.part.labels), self.ndim)
+
+    def _corner(self, z: slice) -> tuple[int, int, int]:
+        first, *rest = self.crop.part.corner
+        return first + z.start, rest[0], rest[1]
+
+    def _region(self, z: slice, mask: NDArray[np.bool_]) -> HeldOutRegion:
+        part, box = self.crop.part, with_context(mask, self.ndim, self.reader.pixels)
+        where = moved(box, self._corner(z))
+        image, labels = self.reader.read(part.frame, where), self.reader.fit(part.labels[z][box])
+        before = None if self.reader_before is None else self.reader_before.read(part.frame, where)
+        return HeldOutRegion(image, labels, self.reader.fit(mask[box]), part.corrections.touched, before)
 
 
-def _reach(model: Model, pixels: float) -> int:
-    """Return how far the network sees, in pixels of the image."""
-    return round(max(halo(model.info.spec)[-2:]) * pixels)
+def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], policy: Policy) -> list[_View]:
+    """Return the crops as a network sees them; each image is opened once, at the scale of each model."""
+    readers: dict[object, tuple[CropReader, CropReader | None]] = {}
+    views = []
+    for one in crops:
+        key = id(one.image), one.channels
+        if key not in readers:
+            rescaling = policy.scale.rescaling
+            earlier = None if before is None else CropReader(one.image, before, one.channels, rescaling)
+            readers[key] = CropReader(one.image, model, one.channels, rescaling), earlier
+        reader, reader_before = readers[key]
+        supervised, corrected = _supervised(one, reader.pixels), one.part.mask("corrected")
+        views.append(_View(one, reader, reader_before, model.info.spec.ndim, supervised, corrected))
+    return views
 
 
-def _key(one: AnnotatedCrop) -> tuple[int, tuple[int, ...]]:
-    return id(one.image), one.channels
-
-
-def _readers(model: Model | None, material: Sequence[AnnotatedCrop]) -> dict[tuple[int, tuple[int, ...]], CropReader]:
-    """Return what reads each image with its channels, at the scale of a model; nothing for none."""
-    if model is None:
-        return {}
-    return {key: CropReader(one.image, model, one.channels) for key, one in {_key(o): o for o in material}.items()}
-
-
-def _supervised(part: Part, pixels: float) -> NDArray[np.bool_]:
+def _supervised(one: AnnotatedCrop, pixels: float) -> NDArray[np.bool_]:
     """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network."""
+    part = one.part
     mask, wider = part.mask("supervised"), round(RING * (pixels - 1))
     if not part.corrections.instances or wider < 1:
         return mask
-    near = part.mask("corrected")
-    for axis in (-2, -1):
-        near = ndimage.maximum_filter1d(near.view(np.uint8), 2 * wider + 1, axis=axis).view(bool)
-    return np.asarray(mask | (near & (part.labels == 0)))
+    return np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
 
 
-def _evened(samples: list[Sample]) -> list[Sample]:
-    """Weight the samples: in part all alike, in part by how much there is to learn from each."""
-    total = sum(sample.weight for sample in samples)
-    return [replace(s, weight=_FLOOR / len(samples) + (1 - _FLOOR) * s.weight / total) for s in samples]
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldOut:
+    """What is held out of each crop, bool masks (Z, Y, X), and the buffer around it, pixels of the image."""
+
+    masks: list[NDArray[np.bool_]]
+    buffer: int
 
 
-def _kept_aside(
-    model: Model, parts: Sequence[Part], supervised: list[NDArray[np.bool_]], pixels: float
-) -> tuple[list[NDArray[np.bool_]], int]:
-    """Return the reviewed pixels (Z, Y, X) of each part that nothing is learned from, and the distance kept from them.
+def _held_out_reviewed(model: Model, views: Sequence[_View], policy: Policy) -> _HeldOut:
+    """Return the reviewed pixels of each crop that nothing is learned from, and the buffer around them.
 
     None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
+    numbers, parts = policy.split, [view.crop.part for view in views]
+    supervised = [view.supervised for view in views]
     reviewed = [part.reviewed & mask for part, mask in zip(parts, supervised, strict=True)]
-    width = square_width([part.labels for part in parts], reviewed) if model.info.task == "instances" else CELL
-    held = [held_out(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
-    if model.info.task == "instances":
-        count = sum(
-            len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in zip(parts, held, strict=True)
-        )
+    width = numbers.square_width
+    if model.info.finds_objects:
+        width = square_width([part.labels for part in parts], reviewed, numbers)
+    masks = [held_out_squares(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
+    if model.info.finds_objects:
+        pairs = zip(parts, masks, strict=True)
+        count = sum(len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in pairs)
     else:
-        count = int(sum(np.count_nonzero(mask) for mask in held)) // SQUARE**2
-    share = sum(map(np.count_nonzero, held)) / max(1, sum(map(np.count_nonzero, supervised)))
-    if count < MIN_OBJECTS or share > MAX_HELD_OUT_SHARE:
-        return [np.zeros_like(mask) for mask in reviewed], 0
-    return held, min(apart(a, b, _reach(model, pixels))[1] for a, b in zip(supervised, held, strict=True))
+        count = int(sum(np.count_nonzero(mask) for mask in masks)) // numbers.piece_width**2
+    share = sum(map(np.count_nonzero, masks)) / max(1, sum(map(np.count_nonzero, supervised)))
+    if count < numbers.min_held_out or share > numbers.max_held_out_share:
+        return _HeldOut([np.zeros_like(mask) for mask in reviewed], buffer=0)
+    field = _receptive_field(model, max(view.reader.pixels for view in views))
+    buffers = (outside_buffer(a, b, field, numbers.min_left_share)[1] for a, b in zip(supervised, masks, strict=True))
+    return _HeldOut(masks, min(buffers))
 
 
-def _exam(
-    reader: CropReader, before: CropReader | None, part: Part, ndim: int, z: slice, aside: NDArray[np.bool_]
-) -> HeldOutRegion:
-    box = with_context(aside, ndim, reader.pixels)
-    where = moved(box, (part.corner[0] + (z.start or 0), *part.corner[1:]))
-    image, labels = reader.read(part.frame, where), reader.fit(part.labels[z][box])
-    earlier = None if before is None else before.read(part.frame, where)
-    return HeldOutRegion(image, labels, reader.fit(aside[box]), part.corrections.touched, earlier)
+def _learned(
+    model: Model, view: _View, held_out: NDArray[np.bool_], buffer: int | None, policy: Policy
+) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) of a crop that are learned from.
+
+    `buffer` is that around held-out squares, pixels of the image; None: corrections are held out.
+    """
+    if not held_out.any():
+        return view.supervised
+    share = policy.split.min_left_share
+    if buffer is None:
+        buffer, share = _receptive_field(model, view.reader.pixels), policy.split.min_corrections_left_share
+    return outside_buffer(view.supervised, held_out, buffer, share)[0]
+
+
+def _receptive_field(model: Model, pixels: float) -> int:
+    """Return how far the network sees, in pixels of the image, of which `pixels` are one of the network."""
+    return round(max(halo(model.info.spec)[-2:]) * pixels)
+
+
+def _first(nearby: list[NearbyRegion], max_pixels: int) -> list[NearbyRegion]:
+    """Return the first of the regions, as many as do not take long to check; at least one."""
+    pixels = np.cumsum([one.region.mask.size for one in nearby])
+    return [one for index, one in enumerate(nearby) if not index or pixels[index] <= max_pixels]
+
+
+def _evened(samples: list[Sample], equal_share: float) -> list[Sample]:
+    """Weight the samples: in part all alike, in part by how much there is to learn from each."""
+    total = sum(sample.weight for sample in samples)
+    return [replace(s, weight=equal_share / len(samples) + (1 - equal_share) * s.weight / total) for s in samples]

@@ -133,7 +133,7 @@ class ModelInfo(BaseModel):
             raise ValueError(f"{len(self.outputs)} outputs are named, but the network has {self.spec.out_channels}")
         if self.inputs == "colour" and self.spec.in_channels != 3:
             raise ValueError("a colour model has three input channels")
-        if self.task == "instances":
+        if self.finds_objects:
             missing = {"foreground", *self.decoding.needs(self.spec.ndim)} - set(self.outputs)
             if missing:
                 raise ValueError(f"the output {sorted(missing)[0]!r}, which the decoding needs, is missing")
@@ -160,6 +160,11 @@ class ModelInfo(BaseModel):
         return self
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether the labels are objects with ids of their own, or classes of pixels."""
+        return self.task == "instances"
+
+    @property
     def vectors(self) -> dict[int, int]:
         """Axis, counted from the last -> index of the output that is the component of the flow field along it."""
         names = FLOWS[self.spec.ndim]
@@ -169,11 +174,6 @@ class ModelInfo(BaseModel):
     def is_from_scratch(self) -> bool:
         """Whether it was trained only on what its user painted."""
         return self.recipe.get("method") == FROM_SCRATCH
-
-    @property
-    def finds_objects(self) -> bool:
-        """Whether the labels are objects with ids of their own, or classes of pixels."""
-        return self.task == "instances"
 
     @property
     def is_untrained(self) -> bool:
@@ -187,9 +187,7 @@ class ModelInfo(BaseModel):
         It must be a 2D model for objects with a known diameter. A model that was trained on the few objects of one
         user is not used for that.
         """
-        return (
-            self.task == "instances" and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
-        )
+        return self.finds_objects and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
 
     @property
     def axes(self) -> str:

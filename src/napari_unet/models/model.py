@@ -78,7 +78,7 @@ class Model:
         For maps that were computed on an image rescaled by `zoom` and resized back, lengths of `ModelInfo.decoding`
         are in pixels of the rescaled image.
         """
-        if self.info.task == "semantic":
+        if not self.info.finds_objects:
             return decode_classes(maps)
         return decode_instances(maps, self.info.outputs, self.info.decoding, zoom)
 

@@ -21,7 +21,15 @@ SUFFIX = ".unetproj"
 FILE = "project.json"
 FORMAT: Final = "napari-unet-project"
 VERSION = 2
-_VERDICT: dict[str, str] = {}
+_VERDICT = {
+    "visited.mended": "fixed",
+    "visited.left": "left_alone",
+    "visited.aside": "held_out",
+    "visited": "regression",
+    "known": "retention",
+    "margin": "buffer",
+    "astray": "out_of_domain",
+}
 """Fields of `learning.gate.Verdict`, which has one in each model: old name -> new name; those within others first."""
 
 RENAMED = (

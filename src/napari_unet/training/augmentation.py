@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from napari_unet.training.samples import Sample
 
 
+BLUR_CHANCE = 0.25
+"""Probability that a patch is blurred. Data: not recorded."""
+
+
 def draw_patch(
     sample: Sample,
     shape: tuple[int, ...],
@@ -115,13 +119,13 @@ def _window(coordinates: NDArray[np.float32], space: tuple[int, ...]) -> tuple[t
 
     Only the box is converted and multiplied: the source may be a whole slide.
     """
-    box, places = [], []
+    box, normalised = [], []
     for positions, size in zip(coordinates, space, strict=True):
         start = min(max(0, int(np.floor(positions.min())) - 1), size - 1)
         stop = max(min(size, int(np.ceil(positions.max())) + 2), start + 1)
         box.append(slice(start, stop))
-        places.append((positions - start) * (2 / max(stop - start - 1, 1)) - 1)
-    grid = np.stack(places[::-1], axis=-1).astype(np.float32)  # x, y, z
+        normalised.append((positions - start) * (2 / max(stop - start - 1, 1)) - 1)
+    grid = np.stack(normalised[::-1], axis=-1).astype(np.float32)  # x, y, z
     return tuple(box), torch.from_numpy(grid)[None]
 
 
@@ -158,7 +162,7 @@ def _vary_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Ge
     if augmentation.gamma > 1:
         exponent = augmentation.gamma ** rng.uniform(-1, 1)
         image = image.sign() * image.abs().pow(exponent)
-    if augmentation.blur and rng.random() < 0.25:
+    if augmentation.blur and rng.random() < BLUR_CHANCE:
         sigma = rng.uniform(0, augmentation.blur)
         image = torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, *[0] * (image.ndim - 3), sigma, sigma)))
     image = image * (1 + augmentation.contrast * rng.uniform(-1, 1)) + augmentation.brightness * rng.uniform(-1, 1)

@@ -85,9 +85,9 @@ class TrainingConfig(BaseModel):
     augmentation : Augmentation or None
         Random deformations.
     distillation : float
-        Weight of a second term that holds the network to what it said before wherever nothing is supervised and it was
-        sure (Li and Hoiem 2018, "Learning without forgetting"). A few corrected objects, most of them foreground,
-        would else teach it that everything is foreground. The first term sees the supervised pixels only.
+        Weight of a second term that holds the network to its earlier predictions wherever nothing is supervised and
+        they were certain (Li and Hoiem 2018, "Learning without forgetting"). A few corrected objects, most of them
+        foreground, would else teach it that everything is foreground. The first term sees the supervised pixels only.
     replay : float
         Share of the patches that come from what the model was first trained on, where it carries some of that along.
     ema : float

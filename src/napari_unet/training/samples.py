@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOW_WEIGHT = 5.0
-"""How much more the maps of a flow field count than others: what they are wrong about is a direction, and no object."""
+"""How much more the maps of a flow field count than others: with equal weight, touching objects stayed one more often
+(docs/decisions/0006-decoding.md)."""
+
+CORRECTED_SHARE = 3 / 4
+"""Share of the patches that are centred on corrections; the others show what was right already. Data: not
+recorded."""
+
+MAX_SHIFT = 1 / 4
+"""Share of a patch by which its centre lies off the pixel that it was drawn for, at most: that pixel is then anywhere
+in the middle half of the patch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +43,7 @@ class Sample:
     supervised : ndarray of bool or float, axes (K, [Z,] Y, X)
         The pixels that count, for each map; or how much they do.
     focus : ndarray of int, axes (n, ndim)
-        Places that patches are centred on, drawn with equal chance; each is a supervised pixel.
+        Positions that patches are centred on, drawn with equal chance; each is a supervised pixel.
     weight : float
         Relative chance of this image to be drawn.
     flows : int, optional
@@ -74,9 +83,9 @@ def make_sample(
     weight : float
         Relative chance of this image to be drawn.
     rng : numpy.random.Generator, optional
-        Draws the places that patches are centred on.
+        Draws the positions that patches are centred on.
     max_focus : int
-        Places drawn.
+        Positions drawn.
     corrected : ndarray of bool, axes ([Z,] Y, X), optional
         Pixels of the corrections, a part of the supervised ones. Three of four patches are then centred on one of them,
         each correction as often as any other, whatever its size; the fourth on what was right already.
@@ -127,19 +136,19 @@ def map_weights(outputs: Sequence[str]) -> list[float]:
 def _by_correction(
     corrected: NDArray[np.bool_], supervised: NDArray[np.bool_], count: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Return places to centre patches on: three of four in corrections, each of which is as likely as any other."""
+    """Return positions to centre patches on: three of four in corrections, each of which is as likely as any other."""
     numbers, n_corrections = ndimage.label(corrected & supervised)
     right = np.flatnonzero(supervised & ~corrected)
-    n_right = count // 4 if len(right) else 0
+    n_right = int((1 - CORRECTED_SHARE) * count) if len(right) else 0
     if not n_corrections:
         return np.stack(np.unravel_index(rng.choice(right, count), supervised.shape), axis=1)
     inside = np.flatnonzero(numbers)
     sizes = np.bincount(numbers.ravel()[inside], minlength=n_corrections + 1)
     chance = 1.0 / sizes[numbers.ravel()[inside]] / n_corrections
-    places = rng.choice(inside, count - n_right, p=chance)
+    positions = rng.choice(inside, count - n_right, p=chance)
     if n_right:
-        places = np.concatenate([places, rng.choice(right, n_right)])
-    return np.stack(np.unravel_index(places, supervised.shape), axis=1)
+        positions = np.concatenate([positions, rng.choice(right, n_right)])
+    return np.stack(np.unravel_index(positions, supervised.shape), axis=1)
 
 
 def draw_focus(
@@ -148,19 +157,19 @@ def draw_focus(
     rng: np.random.Generator | None = None,
     max_focus: int = 4096,
 ) -> NDArray[np.intp]:
-    """Return places to centre patches on, axes (n, ndim): half on objects, however small a part of the image they are.
+    """Return positions to centre patches on, axes (n, ndim): half on objects, however few of the pixels these are.
 
     Parameters
     ----------
     objects, supervised : ndarray of bool, axes ([Z,] Y, X)
     rng : numpy.random.Generator, optional
     max_focus : int
-        Places drawn.
+        Positions drawn.
     """
     rng = rng or np.random.default_rng(0)
     halves = [np.flatnonzero(supervised & objects), np.flatnonzero(supervised & ~objects)]
-    places = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
-    return np.stack(np.unravel_index(places, objects.shape), axis=1)
+    positions = np.concatenate([rng.choice(half, max_focus // 2) for half in halves if len(half)])
+    return np.stack(np.unravel_index(positions, objects.shape), axis=1)
 
 
 class PatchSampler:
@@ -194,5 +203,5 @@ class PatchSampler:
         sample = self.samples[self.rng.choice(len(self.samples), p=self._chance)]
         focus = sample.focus[self.rng.integers(len(sample.focus))]
         # The pixel that counts lands anywhere in the middle of the patch, not always at its centre.
-        shift = self.rng.uniform(-0.25, 0.25, len(focus)) * np.array(self.patch)
+        shift = self.rng.uniform(-MAX_SHIFT, MAX_SHIFT, len(focus)) * np.array(self.patch)
         return sample, tuple(float(v) for v in focus + shift)

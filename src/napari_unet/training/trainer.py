@@ -40,6 +40,10 @@ CHECKPOINT_EVERY = 10
 """Steps between copies of the weights, to one of which a failed step returns."""
 
 MAX_ROLL_BACKS = 6
+"""Times that the rate is halved after a failed step, before learning is given up."""
+
+MAX_GRADIENT_NORM = 5.0
+"""Norm of the gradient of all weights above which it is scaled down, so that a single batch cannot ruin a network."""
 
 
 class Trainer:
@@ -234,15 +238,15 @@ class Trainer:
         config = self.config
         loss = segmentation_loss(logits, targets, supervised, config.dice, config.exclusive, config.least_foreground)
         free = (supervised == 0).to(supervised.dtype)
-        unsure = free.flatten(1).any(1)  # the images in which something is left to hold on to
-        if self._teacher is not None and unsure.any():
+        unlabelled = free.flatten(1).any(1)  # the images in which something is not supervised
+        if self._teacher is not None and unlabelled.any():
             with torch.no_grad():
-                before = self._logits(self._teacher, images[unsure])
-            held = distillation_loss(logits[unsure], before, free[unsure], exclusive=config.exclusive)
-            loss = loss.index_add(0, unsure.nonzero()[:, 0], held, alpha=config.distillation)
+                before = self._logits(self._teacher, images[unlabelled])
+            held = distillation_loss(logits[unlabelled], before, free[unlabelled], exclusive=config.exclusive)
+            loss = loss.index_add(0, unlabelled.nonzero()[:, 0], held, alpha=config.distillation)
         loss = loss.mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
         if not (torch.isfinite(norm) and torch.isfinite(loss)):
             return math.nan
         self._optimizer.step()

@@ -23,8 +23,8 @@ from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
+    from napari_unet.learning.checks import Checked
     from napari_unet.learning.history import Generation
-    from napari_unet.learning.interactive import Checked
     from napari_unet.training.config import StepReport
 
 STALE = 15.0

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from recipe import Pair, Recipe
 
 STEP = 32
-"""Pixels between the places that a patch may be cut from."""
+"""Pixels between the positions that a patch may be cut from."""
 
 
 def write_replay_set(recipe: Recipe, data: Path, out: Path) -> None:
-    """Write the bank beside the model file: patches to learn again, and others, never learned from, to check with."""
+    """Write the replay set beside the model file: patches to learn again, and others, held out, to check with."""
     rng = np.random.default_rng(recipe.stages[0].seed)
     patches = []
-    for kind, numbers in recipe.bank.items():
+    for kind, numbers in recipe.replay_set.items():
         for split, number in zip(("train", "choose"), numbers, strict=True):
             pairs = [pair for pair in recipe.pairs(data, split) if pair.kind == kind]
             # Images with many objects are the hard ones, and the first to be forgotten.
@@ -39,12 +39,12 @@ def crowded_patch(recipe: Recipe, pair: Pair, *, check: bool) -> ReplayPatch:
     image, labels = recipe.load(pair)
     if len(image) == 3 and (image[0] == image[1]).all():
         image = image[:1]
-    starts = [range(0, max(1, n - width + 1), STEP) for n, width in zip(labels.shape, recipe.bank_patch, strict=True)]
+    starts = [range(0, max(1, n - width + 1), STEP) for n, width in zip(labels.shape, recipe.replay_patch, strict=True)]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, labels.ndim)
     boxes = [
-        tuple(slice(a, a + width) for a, width in zip(corner, recipe.bank_patch, strict=True)) for corner in corners
+        tuple(slice(a, a + width) for a, width in zip(corner, recipe.replay_patch, strict=True)) for corner in corners
     ]
     best = max(boxes, key=lambda box: len(np.unique(labels[box])))
     # Ids of a whole slide need not fit into 16 bits.
-    cut = compact(labels[best]) if recipe.card.task == "instances" else labels[best]
+    cut = compact(labels[best]) if recipe.card.finds_objects else labels[best]
     return ReplayPatch(image[(slice(None), *best)], cut.astype(np.uint16), check)

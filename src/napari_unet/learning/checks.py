@@ -1,0 +1,143 @@
+"""Checks of a network while it learns, and when it has learned: on held-out regions, and near corrections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_unet.learning.comparison import Comparison, compare
+from napari_unet.learning.held_out import predict_regions
+from napari_unet.learning.preview import Interval
+from napari_unet.learning.regression import check_regression
+from napari_unet.progress import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_unet.learning.held_out import HeldOutRegion
+    from napari_unet.learning.policy import Policy
+    from napari_unet.learning.regression import NearbyRegion, RegressionCheck
+    from napari_unet.models.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How the network does, while it learns, on the held-out regions.
+
+    Attributes
+    ----------
+    step : int
+    comparison : Comparison
+        With the model that learning began with.
+    stale_seconds : float
+        Since it was last better than ever.
+    """
+
+    step: int
+    comparison: Comparison
+    stale_seconds: float
+
+
+class HeldOutCheck:
+    """Compares what is being learned with the model that it began with, on the same held-out regions.
+
+    Parameters
+    ----------
+    model : Model
+        The one that learning began with.
+    regions : sequence of HeldOutRegion
+    device : torch.device
+        Where networks run.
+    policy : Policy
+    """
+
+    def __init__(self, model: Model, regions: Sequence[HeldOutRegion], device: torch.device, policy: Policy) -> None:
+        self._model, self._regions, self._device, self._policy = model, regions, device, policy
+        self._before: tuple[NDArray[np.int32], ...] = ()
+        self._best, self._since_best = -1.0, Stopwatch()
+        self._interval = Interval(policy.promotion)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another check."""
+        return bool(self._regions) and self._interval.over
+
+    def check(self, now: Model, step: int) -> Checked:
+        """Return how well the network does after a step."""
+        watch = Stopwatch()
+        comparison = self.compare(now)
+        assert comparison is not None  # there are regions, or it would not have been due
+        if comparison.after > self._best:
+            self._best, self._since_best = comparison.after, Stopwatch()
+        self._interval.restart(watch.seconds)
+        return Checked(step, comparison, self._since_best.seconds)
+
+    def compare(self, other: Model) -> Comparison | None:
+        """Compare another model; None where nothing is held out."""
+        if not self._regions:
+            return None
+        if not self._before:
+            self._before = predict_regions(self._regions, self._model, self._device, before=True)
+        after, instances = predict_regions(self._regions, other, self._device), self._model.info.finds_objects
+        return compare(self._regions, self._before, after, instances=instances, policy=self._policy)
+
+
+class NearbyCheck:
+    """Checks what a new model makes of the corrections, and of what was left alone near them.
+
+    Parameters
+    ----------
+    model : Model
+        The one that learning began with.
+    nearby : sequence of NearbyRegion
+    device : torch.device
+        Where networks run.
+    policy : Policy
+    noted : RegressionCheck, optional
+        By held-out corrections, from before they were learned from.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        nearby: Sequence[NearbyRegion],
+        device: torch.device,
+        policy: Policy,
+        noted: RegressionCheck | None = None,
+    ) -> None:
+        self._model, self._nearby, self._device, self._policy = model, nearby, device, policy
+        self._noted = noted
+        self._before: tuple[NDArray[np.int32], ...] = ()
+
+    def with_regions(self, nearby: Sequence[NearbyRegion]) -> NearbyCheck:
+        """Return the same for other regions: corrections were made meanwhile."""
+        return NearbyCheck(self._model, nearby, self._device, self._policy, self._noted)
+
+    def note_held_out(self, other: Model) -> None:
+        """Note how many of the held-out corrections a model fixes, before they are learned from."""
+        self._noted = self._compare(other)[0]
+
+    def check(self, other: Model) -> RegressionCheck | None:
+        """Return how another model does; None where nothing is near a correction.
+
+        By the held-out corrections, as of when they were; where there are too few, by those that it learned from.
+        """
+        if not self._nearby:
+            return None
+        held_out, learned = self._compare(other)
+        held_out = self._noted or held_out
+        if held_out.corrections < self._policy.promotion.min_checked:
+            return learned
+        return replace(held_out, left_alone=learned.left_alone, lost=learned.lost, added=learned.added)
+
+    def _compare(self, other: Model) -> tuple[RegressionCheck, RegressionCheck]:
+        regions = [one.region for one in self._nearby]
+        if not self._before:
+            self._before = predict_regions(regions, self._model, self._device, before=True)
+        after = predict_regions(regions, other, self._device)
+        instances = self._model.info.finds_objects
+        return check_regression(self._nearby, self._before, after, instances=instances, policy=self._policy)

@@ -1,0 +1,215 @@
+"""Every tuned number that decides how corrections are split, and when and at which scale a new model is used.
+
+Settings of the training itself are tables beside the functions that return them: `finetune.finetune_config`,
+`from_scratch.from_scratch_config`, `dense.training_config`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_unet.inference.policy import RescalingPolicy
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SplitPolicy(_Numbers):
+    """How what is corrected and reviewed is split into what is learned from and what is held out.
+
+    Attributes
+    ----------
+    square_width : int
+        Least width, pixels of the image, of the squares that reviewed area is divided into; one of four is held out.
+        Data: not recorded.
+    squares_per_object : float
+        Widths of a reviewed object that a square is wide at least. Data: not recorded.
+    piece_width : int
+        Width, pixels, of the pieces that are compared where there are classes and no objects. Data: not recorded.
+    min_held_out : int
+        Objects, or for classes pieces, that have to lie in the held-out squares: on fewer nothing can be decided. Data:
+        not recorded.
+    max_held_out_share : float
+        Share of the supervised pixels above which nothing is held out. Data: not recorded.
+    min_left_share : float
+        Share of the supervised pixels outside the held-out squares that has to be left to learn from; the buffer
+        around the squares is halved until it is. Data: not recorded.
+    min_corrections_left_share : float
+        The same share where corrections are held out, and not squares. Data: not recorded.
+    min_corrections_to_hold_out : int
+        Corrections from which on some are held out for a while; all of fewer are learned from at once. Data: not
+        recorded (docs/decisions/0010-gate.md).
+    held_out_every : int
+        Of so many corrections one is held out. Data: not recorded.
+    held_out_until : float
+        Share of the learning, 0..1, after which held-out corrections are learned from as well. Data: not recorded.
+    seen_distance : int
+        Distance from a correction, pixels of the network, within which the user has seen whether objects are right.
+        Data: not recorded.
+    max_nearby_pixels : int
+        Pixels near corrections, with their surroundings, that a model is checked on at most, or those of one region: a
+        bound on time, about one second.
+    equal_share : float
+        Share of the patches that samples have in equal parts, however little was corrected in each; the rest goes by
+        how much there is to learn from. Data: not recorded.
+    """
+
+    square_width: int = Field(96, ge=1)
+    squares_per_object: float = Field(2.5, gt=0)
+    piece_width: int = Field(32, ge=1)
+    min_held_out: int = Field(4, ge=1)
+    max_held_out_share: float = Field(0.4, ge=0, le=1)
+    min_left_share: float = Field(0.5, ge=0, le=1)
+    min_corrections_left_share: float = Field(0.9, ge=0, le=1)
+    min_corrections_to_hold_out: int = Field(8, ge=1)
+    held_out_every: int = Field(4, ge=2)
+    held_out_until: float = Field(0.75, ge=0, le=1)
+    seen_distance: int = Field(64, ge=0)
+    max_nearby_pixels: int = Field(2**22, ge=1)
+    equal_share: float = Field(0.5, ge=0, le=1)
+
+
+class PromotionPolicy(_Numbers):
+    """How a new model is compared with the one in use, and when it replaces it.
+
+    Attributes
+    ----------
+    iou_thresholds : tuple of float
+        Intersections over union at which an object counts as found; the score is the mean over them.
+    resamples : int
+        Draws of the bootstrap.
+    confidence : float
+        That the gain is positive, 0..1.
+    max_forgetting : float
+        Score on the base data (0..1) that all learnings together may cost. Data: 13 patches of the base data of
+        `nuclei` (docs/decisions/0005-retention.md).
+    max_forgetting_at_once : float
+        Score that one learning may cost. Data: as above.
+    interpolation_shares : tuple of float
+        How far to go from the old weights to the new ones, tried in this order until no more is forgotten than allowed.
+        Data: five fields of the sample stack, and 25 images of fluorescence (docs/decisions/0005-retention.md).
+    correctable_iou : float
+        Intersection over union below which a person would correct an object; the simulated annotator does so.
+    found_iou : float
+        Intersection over union from which on an object counts as found in a regression check.
+    min_patch_pixels : int
+        Of classes, pixels within a piece from which on a patch is checked. Data: not recorded.
+    min_checked : int
+        Held-out corrections that the old model gets wrong, below which those that were learned from are counted
+        instead: by one alone nothing is told.
+    few_fixed_share : float
+        Share of the corrections of which a model that fixes less fixes few. Data: T98G (docs/decisions/0010-gate.md).
+    many_corrections : int
+        Corrections from which on it counts that a model fixes few of them: the images are then out of its reach. Data:
+        not recorded.
+    min_lost : int
+        Objects left alone of which the loss of all is held against a model that finds nothing else. Data: not recorded.
+    significance : float
+        Probability (Fisher's exact test) below which few fixed corrections beside many changes are held against a
+        model. Data: dark, noisy nuclei of the sample stack, and histology (docs/decisions/0010-gate.md).
+    patience : float
+        Seconds without a gain on the held-out regions after which learning ends. Data: not recorded.
+    check_interval : float
+        Least seconds between two checks or previews while a model learns.
+    max_check_share : float
+        Share of the time that they take at most: where one takes long, the interval is longer.
+    """
+
+    iou_thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
+    resamples: int = Field(2000, ge=1)
+    confidence: float = Field(0.95, ge=0.5, lt=1)
+    max_forgetting: float = Field(0.02, ge=0)
+    max_forgetting_at_once: float = Field(0.01, ge=0)
+    interpolation_shares: tuple[float, ...] = (1.0, 0.6, 0.3)
+    correctable_iou: float = Field(0.75, ge=0, le=1)
+    found_iou: float = Field(0.5, ge=0, le=1)
+    min_patch_pixels: int = Field(12, ge=1)
+    min_checked: int = Field(2, ge=1)
+    few_fixed_share: float = Field(0.25, ge=0, le=1)
+    many_corrections: int = Field(8, ge=1)
+    min_lost: int = Field(2, ge=1)
+    significance: float = Field(0.05, ge=0, le=1)
+    patience: float = Field(40.0, ge=0)
+    check_interval: float = Field(5.0, ge=0)
+    max_check_share: float = Field(0.15, gt=0)
+
+
+class DomainShiftPolicy(_Numbers):
+    """When a model is wrong about so many objects that it has to change much.
+
+    Attributes
+    ----------
+    min_objects : int
+        Objects that have to be wrong, or missed, to be many. Data: not recorded (docs/decisions/0005-retention.md).
+    min_share : float
+        The same as a share of all objects, where all are labelled. Data: not recorded.
+    min_area_share_near : float
+        Where objects are corrected one by one: share of the area of objects near corrections that was missed or
+        spurious. Data: 25 validation images of fluorescence, histology and brightfield (0.35 at most), three fields of
+        T98G (0.63 to 0.96), embryos (0.3 to 0.8).
+    min_area_share : float
+        The same as a share of the area of all objects. Data: as above.
+    outline_iou : float
+        Intersection over union from which on an outline is right. Data: not recorded.
+    max_pixels : int
+        Pixels of densely labelled images that are segmented to count errors: a bound on time, a few seconds.
+    max_region_width : int
+        Width along Y and X, pixels of the network, of one such region: a bound on memory.
+    """
+
+    min_objects: int = Field(5, ge=1)
+    min_share: float = Field(1 / 3, ge=0, le=1)
+    min_area_share_near: float = Field(2 / 5, ge=0, le=1)
+    min_area_share: float = Field(1 / 8, ge=0, le=1)
+    outline_iou: float = Field(0.75, ge=0, le=1)
+    max_pixels: int = Field(2**22, ge=1)
+    max_region_width: int = Field(1024, ge=1)
+
+
+class ScalePolicy(_Numbers):
+    """At which scale images are learned from.
+
+    Attributes
+    ----------
+    rescaling : RescalingPolicy
+        How images are brought to the scale of a model (`inference.policy`).
+    min_objects : int
+        Objects that it takes to tell how wide they are. Data: not recorded.
+    min_vouched_share : float
+        Share of an object's pixels that the user vouches for, from which on it is measured. Data: not recorded.
+    typical_to_corrected : float
+        Diameter of all objects as a multiple of that of corrected ones, which stand out. Data: T98G, where the median
+        of the six that stand out most is 1.2 to 1.4 times that of all (docs/decisions/0012-object-diameter.md).
+    untrained_diameter : float
+        Diameter, pixels of the network, to which far wider objects are brought for a model made from scratch. Data:
+        T98G (docs/decisions/0012-object-diameter.md).
+    """
+
+    rescaling: RescalingPolicy = RescalingPolicy()
+    min_objects: int = Field(3, ge=1)
+    min_vouched_share: float = Field(0.9, ge=0, le=1)
+    typical_to_corrected: float = Field(0.75, gt=0)
+    untrained_diameter: float = Field(30.0, gt=0)
+
+
+class Policy(_Numbers):
+    """All tuned numbers that learning decides by.
+
+    Attributes
+    ----------
+    split : SplitPolicy
+    promotion : PromotionPolicy
+    domain_shift : DomainShiftPolicy
+    scale : ScalePolicy
+    """
+
+    split: SplitPolicy = SplitPolicy()
+    promotion: PromotionPolicy = PromotionPolicy()
+    domain_shift: DomainShiftPolicy = DomainShiftPolicy()
+    scale: ScalePolicy = ScalePolicy()
+
+
+DEFAULT_POLICY: Final = Policy()
