@@ -79,7 +79,7 @@ def test_an_image_that_would_not_fit_in_memory_is_refused_before_any_work(bright
     part = (slice(0, 100), slice(0, 100))
     assert make_task(huge, model, field=part).zoom == (4.0, 4.0)
     as_it_is = Image(huge.data, "YX", diameter=32)
-    assert make_task(as_it_is, model).zoom == ()
+    assert make_task(as_it_is, model).zoom == (1.0, 1.0)
 
 
 def test_pixel_sizes_from_numbers():
