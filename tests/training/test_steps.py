@@ -186,3 +186,42 @@ def test_a_session_that_goes_on_draws_other_patches(tiny_net, sample):
         later.append(again._batch()[0])
     assert torch.equal(*later)
     assert not torch.equal(later[0], begun)
+
+
+@pytest.fixture
+def partly(blobs):
+    """Return a sample of which a part is supervised."""
+    image, labels = blobs()
+    part = np.zeros(labels.shape, bool)
+    part[20:60, 20:60] = True
+    return make_sample(image[None], labels, ("foreground", "distance"), part)
+
+
+def sure_net(tiny_net):
+    """Return a network that is sure of what it says; it is not held to the rest."""
+    net = tiny_net(out_channels=2)
+    net.head.weight *= 10
+    return net
+
+
+def test_the_network_is_held_to_what_it_said_only_where_nothing_is_supervised(tiny_net, partly):
+    losses = {}
+    for distillation in (0.0, 1.0):
+        for all_supervised in (True, False):
+            session = Trainer(sure_net(tiny_net), [partly], config(distillation=distillation))
+            images, targets, supervised = session._batch()
+            with torch.no_grad():
+                session.net.head.bias += 1.0  # it has moved
+            mask = torch.ones_like(supervised) if all_supervised else supervised
+            losses[distillation, all_supervised] = session._learn(images, targets, mask)
+    assert losses[1.0, True] == losses[0.0, True]
+    assert losses[1.0, False] > losses[0.0, False]
+
+
+def test_at_first_there_is_nothing_to_hold_it_back_from(tiny_net, partly):
+    """What it said is what it says in use: with the statistics of batch normalisation as they were."""
+    first = [
+        next(Trainer(sure_net(tiny_net), [partly], config(distillation=d, freeze_norm=True)).run()).loss
+        for d in (0.0, 1.0)
+    ]
+    assert first[1] == pytest.approx(first[0], rel=1e-6)
