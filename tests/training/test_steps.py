@@ -143,6 +143,17 @@ def test_a_failed_step_goes_back_to_the_last_copy_and_forgets_the_moments(tiny_n
     assert not session._optimizer.state
 
 
+def test_a_gradient_that_is_no_number_is_a_failed_step(tiny_net, sample, monkeypatch):
+    """The loss may be one all the same, as that of a root at zero."""
+    net, real = tiny_net(out_channels=2), module.segmentation_loss
+    monkeypatch.setattr(
+        module, "segmentation_loss", lambda logits, *a, **k: real(logits, *a, **k) + (0 * logits.sum()).sqrt()
+    )
+    session = Trainer(net, [sample], config())
+    assert "taken back" in next(session.run()).note
+    assert torch.equal(weights(session.net), weights(net))
+
+
 def test_after_a_failed_step_the_rate_is_halved(tiny_net, sample, loss_times):
     loss_times(1.0, math.nan, 1.0)
     session = Trainer(tiny_net(out_channels=2), [sample], config(steps=4))
