@@ -45,9 +45,9 @@ def test_documents_that_the_code_cites_exist(folder):
 
 def test_commands_in_the_documents_exist():
     typer_main = pytest.importorskip("typer.main")
-    from napari_unet.cli import common, main  # noqa: F401 - `main` registers the commands
+    from napari_unet.cli import app, main  # noqa: F401 - `main` registers the commands
 
-    commands = typer_main.get_command(common.app).commands
+    commands = typer_main.get_command(app).commands
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"napari-unet ([a-z][a-z_]*)", text):

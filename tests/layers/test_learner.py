@@ -160,7 +160,7 @@ def test_the_preview_is_seen_while_it_learns_and_gone_afterwards(viewer, later, 
     taught.events = [Preview(bright(threshold=0.2))]
     later.learn()
     runner.step()
-    assert taught.options["peek"]()
+    assert taught.options["preview_wanted"]()
     event = next(runner.jobs[-1].events)
     assert isinstance(event, FieldSegmented)
     runner.jobs[-1].tell(event)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hand_made import LaterRunner, bright, squares
-from napari_unet.inference import diameter
+from napari_unet.inference.diameter import find_diameter
+from napari_unet.inference.policy import RescalingPolicy
 from napari_unet.layers import learner as module
 from napari_unet.layers import segmenter as segmenter_module
 from napari_unet.layers.controller import Controller
@@ -29,7 +31,7 @@ def with_diameter(controller: Any) -> Any:
 def test_what_is_said_sets_the_scale(viewer: Any, with_diameter: Any) -> None:
     viewer.add_image(squares(), name="image")
     assert with_diameter.object_diameter.said is None
-    assert with_diameter.prepare()[1].zoom == ()
+    assert with_diameter.prepare()[1].zoom == (1.0, 1.0)
     with_diameter.object_diameter.say(10.0)
     assert with_diameter.object_diameter.said == 10
     assert with_diameter.session.image.diameter == 10, "what was corrected is learned at that scale"
@@ -57,7 +59,7 @@ def test_a_model_that_knows_none_is_not_told(viewer: Any, with_diameter: Any) ->
     with_diameter.choose_model("bright")
     assert not with_diameter.object_diameter.matters
     assert with_diameter.session.image.diameter is None
-    assert with_diameter.prepare()[1].zoom == ()
+    assert with_diameter.prepare()[1].zoom == (1.0, 1.0)
     with_diameter.choose_model("sized")
     assert with_diameter.session.image.diameter == 10
 
@@ -102,14 +104,14 @@ def test_where_nothing_is_known_it_is_found_before_the_first_tile(viewer: Any, w
     assert all("Looking" not in message.text for message in with_diameter.messages), "once is enough"
     with_diameter.object_diameter.say(5.0)
     assert with_diameter.object_diameter.found is None
-    assert with_diameter.prepare()[1].zoom == ()
+    assert with_diameter.prepare()[1].zoom == (1.0, 1.0)
     with_diameter.object_diameter.say(None)
-    assert with_diameter.prepare()[1].zoom != ()
+    assert with_diameter.prepare()[1].zoom != (1.0, 1.0)
     layer.data = squares((70, 70))
-    assert with_diameter.prepare()[1].zoom == (), "it is another image"
+    assert with_diameter.prepare()[1].zoom == (1.0, 1.0), "it is another image"
     assert with_diameter.segment()
     with_diameter.choose_model("sized")
-    assert with_diameter.prepare()[1].zoom == (), "another model may see it otherwise"
+    assert with_diameter.prepare()[1].zoom == (1.0, 1.0), "another model may see it otherwise"
 
 
 def test_what_is_learned_goes_before_what_was_found(viewer: Any, with_diameter: Any) -> None:
@@ -131,7 +133,8 @@ def test_a_model_that_learned_another_size_looks_again(
     viewer: Any, with_diameter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Squares of 11 pixels stay what they are, also for a model that has learned from objects of 90."""
-    monkeypatch.setattr(diameter, "SURE", 1.0)
+    sure = partial(find_diameter, policy=RescalingPolicy(max_disagreement=1.0))
+    monkeypatch.setattr(segmenter_module, "find_diameter", sure)
     viewer.add_image(squares(), name="image")
     with_diameter.use_model(
         Model(with_diameter.model.net, with_diameter.model.info.model_copy(update={"image_diameter": 90.0}))

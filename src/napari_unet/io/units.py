@@ -30,6 +30,8 @@ _MICROMETRES = {
     "metre": 1e6,
 }
 
+_NGFF_NAMES = ("picometer", "angstrom", "nanometer", "micrometer", "millimeter", "centimeter", "inch", "meter")
+
 
 def micrometres(unit: str) -> float | None:
     r"""Return a unit in micrometres; None if it is not a known unit of length (such as "pixel").
@@ -40,6 +42,12 @@ def micrometres(unit: str) -> float | None:
     text = text.replace("\u00b5", "u").replace("\u03bc", "u").lower()
     value = _MICROMETRES.get(text)
     return value if value is not None else _MICROMETRES.get(text.removesuffix("s"))
+
+
+def ngff_name(unit: str) -> str:
+    """Return a unit of length by the name that OME-Zarr (NGFF) has for it; one that is not known as it is."""
+    size = micrometres(unit)
+    return next((name for name in _NGFF_NAMES if _MICROMETRES[name] == size), unit)
 
 
 def length(value: object, unit: str) -> float | None:

@@ -16,7 +16,7 @@ from napari_unet.io import lazy
 from napari_unet.io.damage import Damage, missing_chunks
 from napari_unet.io.series import Series, chosen
 from napari_unet.io.tiffmeta import plausible
-from napari_unet.io.units import length
+from napari_unet.io.units import length, ngff_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -375,6 +375,8 @@ def _where(axes: str, pixel_size: PixelSize | None) -> list[tuple[float, float, 
 
 def _axis(letter: str, unit: str) -> dict[str, str]:
     kind = {"T": "time", "C": "channel"}.get(letter, "space")
+    if kind == "space":
+        unit = ngff_name(unit)
     return {"name": letter.lower(), "type": kind, **({"unit": unit} if unit else {})}
 
 
