@@ -1,0 +1,365 @@
+"""Size, shape, position, neighbours and grey values of every object, in micrometres where the pixel size is known."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.axes import Image
+from napari_unet.errors import ImageError, LabelsError
+from napari_unet.limits import is_number, times
+from napari_unet.objects.intensities import intensities, states
+from napari_unet.objects.label_images import label_image, sections
+from napari_unet.objects.neighbours import neighbour_counts
+from napari_unet.objects.regions import Regions
+from napari_unet.objects.table import Table, concatenate
+from napari_unet.progress import Progress, Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import PixelSize
+    from napari_unet.progress import CancelToken, ProgressCallback
+
+Task = Literal["instances", "semantic"]
+Columns = dict[str, Any]
+
+MAX_DISTANCE = 1000.0
+"""Pixels: objects further from each other are no neighbours in any sense."""
+
+SQUARE = 1e-3
+"""By how much of its width the height of a pixel may differ from it, and the pixel still count as a square."""
+
+SUMMARY_COLUMNS = (
+    "area_px", "area_um2", "volume_voxels", "volume_um3", "equivalent_diameter_px", "equivalent_diameter_um",
+    "eccentricity", "solidity", "circularity", "neighbours",
+)  # fmt: skip
+"""Columns that a summary describes, besides mean and sum of intensities."""
+
+
+def measure(
+    labels: Any,
+    image: Any = None,
+    *,
+    axes: str | None = None,
+    image_axes: str | None = None,
+    pixel_size: PixelSize | Sequence[float] | float | None = None,
+    channels: Sequence[str] = (),
+    name: str | None = None,
+    task: Task = "instances",
+    slices: bool = False,
+    neighbour_distance: float = 0.0,
+    provenance: Any = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Table:
+    """Measure every object of a label image.
+
+    One time point is held in memory at a time, or one slice with `slices`. Every column is described in
+    ``docs/measurements.md``; values are those of scikit-image's `regionprops`, in the units of the column's name.
+
+    Parameters
+    ----------
+    labels : array-like of int (numpy, dask, zarr) or Image
+        Object ids, 0 is background. Any order of the axes T, Z, Y and X. Whole numbers of a float type count as ids.
+    image : array-like of number or Image, optional
+        Grey values to measure in the objects, of the size of the labels, with or without a channel axis.
+    axes : str, optional
+        Of the labels, for example "TYX". None: those of the image if it says them, else YX, ZYX or TZYX.
+    image_axes : str, optional
+        Of an array given as `image`. None: those of the labels, and C for one more axis that is there.
+    pixel_size : PixelSize, or one (Y = X), two (Y, X) or three (Z, Y, X) numbers, optional
+        Micrometres. None: that of the labels or the image if they are `Image`; else no column is in micrometres.
+    channels : sequence of str, optional
+        Names of the channels. None given: what the image says, else ``channel0``, ``channel1``, ...
+    name : str, optional
+        For the column ``image``. None: the name of the image, else of the labels.
+    task : {"instances", "semantic"}
+        What labels are: ids of objects, or classes. Of classes, each connected piece is an object (pieces that meet in
+        a corner are one), numbered within its time point, and the column ``class`` holds the class.
+    slices : bool
+        Measure each slice along Z by itself, as a plane. False: an image with a Z axis is a volume.
+    neighbour_distance : float
+        Pixels along Y, 0 to 1000. 0: ``neighbours`` counts the objects that touch this one; more: also those with a gap
+        of up to so many pixels and no other object in between.
+    provenance : array-like of int, optional
+        Of the shape of the labels: where each pixel comes from, as `corrections.Provenance` numbers it (1 predicted, 2
+        corrected, 3 reviewed). Gives the column ``state``.
+    progress : callable, optional
+        Is told of each time point.
+    cancel : CancelToken, optional
+        Stops between time points, with `Cancelled`.
+
+    Returns
+    -------
+    Table
+        One row an object; without objects no rows, but all columns.
+
+    Raises
+    ------
+    LabelsError
+        If the labels are not whole numbers from 0, or not of the size of the image.
+    ImageError
+        If labels or image cannot be used as they are, or a parameter is out of its range.
+    """
+    if task not in ("instances", "semantic"):
+        raise LabelsError(f"The task {task!r} is not known; there is instances and semantic.")
+    if not is_number(neighbour_distance) or not 0 <= neighbour_distance <= MAX_DISTANCE:
+        raise ImageError(f"A neighbour distance is 0 to {MAX_DISTANCE:g} pixels; got {neighbour_distance!s:.40}.")
+    picture = _as_image(image, image_axes)
+    found = label_image(labels, axes, picture, pixel_size)
+    if picture is None and image is not None:
+        picture = _fitting(image, found)
+    origin = None if provenance is None else _of_shape(provenance, found)
+    names = () if picture is None else channel_columns(picture, channels)
+    is_volume = found.size("Z") > 1 and not slices
+    watch, tables, left_out = Stopwatch(), [], 0
+    for frame, z, ids in sections(found, slices=slices and "Z" in found.axes):
+        if cancel is not None:
+            cancel.check()
+        classes = None
+        if task == "semantic":
+            ids, classes = _pieces(ids)
+        regions = Regions.of(ids)
+        columns: Columns = {"image": np.full(len(regions), name or (picture or found).name)}
+        if "T" in found.axes:
+            columns["time"] = np.full(len(regions), frame)
+        if z is not None:
+            columns["slice"] = np.full(len(regions), z)
+        columns["label"] = regions.ids.astype(np.int64)
+        if classes is not None:
+            columns["class"] = classes
+        columns |= _volume_columns(regions, found) if is_volume else _plane_columns(regions, ids[0], found)
+        columns |= _position_columns(regions, found, is_volume=is_volume)
+        columns["neighbours"] = neighbour_counts(ids, regions.ids, neighbour_distance, _relative_spacing(found))
+        where = slice(None) if z is None else slice(z, z + 1)
+        if picture is not None:
+            block = picture.read(frame, z=where)
+            for channel, ending in enumerate(names):
+                told = intensities(regions, block[channel])
+                left_out += told.left_out
+                for what, values in (
+                    ("mean", told.mean), ("std", told.std), ("min", told.minimum), ("max", told.maximum),
+                    ("sum", told.total),
+                ):  # fmt: skip
+                    columns[f"intensity_{what}{ending}"] = values
+        if origin is not None:
+            columns["state"] = states(regions, origin.read(frame, z=where)[0])
+        tables.append(Table(columns))
+        if progress is not None and (z is None or z + 1 == found.size("Z")):
+            progress(Progress(frame + 1, found.n_frames, watch.seconds, "time points"))
+    table = concatenate(tables)
+    return Table(table.columns, tuple(_notes(found, picture, left_out, is_volume=is_volume)))
+
+
+def summary(table: Table, by: str = "image") -> Table:
+    """Return one row for each image: how many objects it has, and mean, median and standard deviation of measurements.
+
+    Parameters
+    ----------
+    table : Table
+        As from `measure`, of one or several images.
+    by : str
+        The column of which each value gets a row.
+
+    Returns
+    -------
+    Table
+        ``by``, ``objects``, and ``<column>_mean``, ``_median`` and ``_std`` (of a sample, n - 1; NaN of one object) of
+        the columns for area, diameter, shape and intensity that there are. Objects without a value do not count.
+    """
+    values = list(dict.fromkeys(table[by].tolist()))
+    described = [
+        column for column in table.names if column in SUMMARY_COLUMNS or re.match(r"intensity_(mean|sum)", column)
+    ]
+    rows = [table.where(table[by] == value) for value in values]
+    columns: Columns = {by: np.array(values), "objects": np.array([len(part) for part in rows], np.int64)}
+    for column in described:
+        known = [part[column][np.isfinite(part[column].astype(float))].astype(float) for part in rows]
+        columns[f"{column}_mean"] = np.array([v.mean() if len(v) else math.nan for v in known])
+        columns[f"{column}_median"] = np.array([np.median(v) if len(v) else math.nan for v in known])
+        columns[f"{column}_std"] = np.array([v.std(ddof=1) if len(v) > 1 else math.nan for v in known])
+    return Table(columns, table.notes)
+
+
+def channel_columns(image: Image, channels: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return how the names of columns end for each channel: "" for a single one without a name, else ``_<name>``.
+
+    Raises
+    ------
+    ImageError
+        If names are given, and not as many as there are channels.
+    """
+    count = image.n_channels
+    if channels and len(channels) != count:
+        raise ImageError(f"{image.name} has {count} channels; got {len(channels)} names for them.")
+    names = list(channels) or list(image.channel_names)
+    if len(names) != count:
+        names = ["red", "green", "blue"] if image.is_colour else [f"channel{number}" for number in range(count)]
+        if count == 1:
+            return ("",)
+    endings: list[str] = []
+    for number, name in enumerate(names):
+        ending = "_" + (re.sub(r"\W+", "_", name).strip("_") or f"channel{number}")
+        endings.append(f"{ending}_{number}" if ending in endings else ending)
+    return tuple(endings)
+
+
+def _as_image(image: Any, axes: str | None) -> Image | None:
+    """Return the image that is measured; None where its axes are to follow from those of the labels."""
+    if isinstance(image, Image):
+        return image if axes is None else Image(image.data, axes, image.pixel_size, image.channel_names, image.name)
+    return None if image is None or axes is None else Image(_array(image), axes)
+
+
+def _array(values: Any) -> Any:
+    return values if hasattr(values, "shape") and hasattr(values, "dtype") else np.asarray(values)
+
+
+def _fitting(image: Any, labels: Image) -> Image:
+    """Return an array as an image whose axes are those of the labels, and C for one more."""
+    data = _array(image)
+    shape, wanted = tuple(int(n) for n in data.shape), tuple(int(n) for n in labels.data.shape)
+    if shape == wanted:
+        return Image(data, labels.axes)
+    fits = [axis for axis in range(len(shape)) if shape[:axis] + shape[axis + 1 :] == wanted]
+    if len(fits) == 1:
+        return Image(data, labels.axes[: fits[0]] + "C" + labels.axes[fits[0] :])
+    if fits:
+        raise ImageError(
+            f"Which axis of the image (shape {shape}) is that of the channels? Say it by image_axes, for example "
+            f"{'C' + labels.axes!r}."
+        )
+    raise LabelsError(f"Labels and image are not of one size: labels have {times(wanted)}, the image {times(shape)}.")
+
+
+def _of_shape(provenance: Any, labels: Image) -> Image:
+    data = _array(provenance)
+    if tuple(data.shape) != tuple(labels.data.shape):
+        raise LabelsError(
+            f"The provenance has the shape {times(data.shape)}, and the labels {times(labels.data.shape)}; they have "
+            "one shape."
+        )
+    return Image(data, labels.axes, name="provenance")
+
+
+def _pieces(classes: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return numbered connected pieces of all classes (Z, Y, X), and the class of each number from 1."""
+    pieces, owners, last = np.zeros(classes.shape, np.int32), [], 0
+    for value in np.unique(classes[classes > 0]).tolist():
+        mask = classes == value
+        found, count = ndimage.label(mask, np.ones((3, 3, 3)))
+        pieces[mask] = found[mask] + last
+        owners += [value] * count
+        last += count
+    return pieces, np.array(owners, np.int64)
+
+
+def _plane_columns(regions: Regions, plane: NDArray[Any], image: Image) -> Columns:
+    """Return size and shape of the objects of a plane."""
+    size, pixel = regions.size, image.pixel_size
+    area = size.astype(float)
+    axes_px = 4 * np.sqrt(_variances(regions.covariances((1, 1, 1))[:, 1:, 1:]))
+    perimeter = regions.perimeters(plane)
+    columns: Columns = {"area_px": size}
+    lengths = {
+        "equivalent_diameter": 2 * np.sqrt(area / math.pi),
+        "major_axis": axes_px[:, 0],
+        "minor_axis": axes_px[:, 1],
+    }
+    covariances, square = regions.covariances((1, 1, 1)), True
+    if pixel is None:
+        columns |= {f"{key}_px": values for key, values in lengths.items()}
+    else:
+        covariances = regions.covariances((1, pixel.y, pixel.x))
+        columns["area_um2"] = area * pixel.y * pixel.x
+        axes_um = 4 * np.sqrt(_variances(covariances[:, 1:, 1:]))
+        for key, um in (
+            ("equivalent_diameter", 2 * np.sqrt(columns["area_um2"] / math.pi)), ("major_axis", axes_um[:, 0]),
+            ("minor_axis", axes_um[:, 1]),
+        ):  # fmt: skip
+            columns |= {f"{key}_px": lengths[key], f"{key}_um": um}
+        square = abs(pixel.y / pixel.x - 1) <= SQUARE
+    covariances = covariances[:, 1:, 1:]
+    major, minor = _variances(covariances).T
+    share = np.divide(minor, major, out=np.ones(len(major)), where=major > 0)
+    angle = np.degrees(0.5 * np.arctan2(-2 * covariances[:, 0, 1], covariances[:, 1, 1] - covariances[:, 0, 0]))
+    circularity = np.divide(4 * math.pi * area, perimeter**2, out=np.full(len(area), np.nan), where=perimeter > 0)
+    columns["eccentricity"] = np.sqrt(np.maximum(1 - share, 0))
+    columns["solidity"] = np.divide(area, regions.convex_sizes(), out=np.ones(len(area)), where=area > 0)
+    columns["perimeter_px"] = perimeter
+    if pixel is not None:
+        columns["perimeter_um"] = perimeter * math.sqrt(pixel.y * pixel.x) if square else np.full(len(area), np.nan)
+    columns["circularity"] = np.minimum(circularity, 1) if square else np.full(len(area), np.nan)
+    columns["orientation_deg"] = np.where(share < 1 - 1e-9, angle % 180, np.nan)
+    return columns
+
+
+def _volume_columns(regions: Regions, image: Image) -> Columns:
+    """Return size and shape of the objects of a volume."""
+    size, pixel = regions.size, image.pixel_size
+    columns: Columns = {"volume_voxels": size}
+    units = [("px", (1.0, 1.0, 1.0))]
+    if pixel is not None and pixel.z is not None:
+        units.append(("um", (pixel.z, pixel.y, pixel.x)))
+        columns["volume_um3"] = size * math.prod(units[1][1])
+    shapes: list[Columns] = []
+    for unit, spacing in units:
+        # An ellipsoid has the variance a^2 / 5 along a half axis a.
+        lengths = 2 * np.sqrt(5 * _variances(regions.covariances(spacing)))
+        shapes.append({
+            f"equivalent_diameter_{unit}": np.cbrt(6 * size * math.prod(spacing) / math.pi),
+            f"major_axis_{unit}": lengths[:, 0],
+            f"middle_axis_{unit}": lengths[:, 1],
+            f"minor_axis_{unit}": lengths[:, 2],
+        })  # fmt: skip
+    for names in zip(*shapes, strict=True):
+        columns |= {name: shape[name] for name, shape in zip(names, shapes, strict=True)}
+    return columns
+
+
+def _position_columns(regions: Regions, image: Image, *, is_volume: bool) -> Columns:
+    letters = "zyx" if is_volume else "yx"
+    axes = ["zyx".index(letter) for letter in letters]
+    centroids, (low, high) = regions.centroids(), regions.boxes()
+    columns: Columns = {f"centroid_{letter}_px": centroids[:, axis] for letter, axis in zip(letters, axes, strict=True)}
+    for letter, axis in zip(letters, axes, strict=True):
+        wide = None if image.pixel_size is None else image.pixel_size.along(letter.upper())
+        if wide is not None:
+            columns[f"centroid_{letter}_um"] = centroids[:, axis] * wide
+    for end, values in (("min", low), ("max", high)):
+        columns |= {f"bbox_{letter}_{end}_px": values[:, axis] for letter, axis in zip(letters, axes, strict=True)}
+    shape = np.array(regions.shape)
+    columns["touches_border"] = ((low == 0) | (high == shape))[:, axes].any(1)
+    return columns
+
+
+def _variances(covariances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the eigenvalues, none below 0, of each matrix in descending order."""
+    found: NDArray[np.float64] = np.maximum(np.linalg.eigvalsh(covariances)[:, ::-1], 0)
+    return found
+
+
+def _relative_spacing(image: Image) -> tuple[float, float, float]:
+    """Return the size of a pixel along Z, Y and X in units of that along Y."""
+    pixel = image.pixel_size
+    return (1.0, 1.0, 1.0) if pixel is None else ((pixel.z or pixel.y) / pixel.y, 1.0, pixel.x / pixel.y)
+
+
+def _notes(labels: Image, picture: Image | None, left_out: int, *, is_volume: bool) -> Iterator[str]:
+    pixel = labels.pixel_size
+    yield from labels.notes
+    if picture is not None:
+        yield from (note for note in picture.notes if note not in labels.notes)
+    if left_out:
+        yield f"{(picture or labels).name}: {left_out} values in objects are not finite numbers and were left out."
+    if pixel is not None and is_volume and pixel.z is None:
+        yield f"{labels.name}: the distance of slices is not known, so there is no volume in micrometres."
+    if pixel is not None and not is_volume and abs(pixel.y / pixel.x - 1) > SQUARE:
+        yield f"{labels.name}: pixels are not square, so there is no perimeter in micrometres and no circularity."
