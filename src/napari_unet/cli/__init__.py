@@ -6,10 +6,10 @@ Exit status: 0 all done; 1 some inputs failed, each named with its reason; 2 wro
 
 import sys
 
-from napari_unet.cli import benchmark, demo, segment, show, train
+from napari_unet.cli import benchmark, contours, demo, measure, segment, show, train
 from napari_unet.cli.common import INTERRUPTED, NAME, app, say
 
-__all__ = ["app", "benchmark", "demo", "main", "segment", "show", "train"]
+__all__ = ["app", "benchmark", "contours", "demo", "main", "measure", "segment", "show", "train"]
 
 
 def main() -> None:

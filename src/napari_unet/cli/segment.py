@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_unet.axes import PixelSize
 from napari_unet.cli.common import (
     INTERRUPTED,
     LARGEST,
@@ -26,6 +25,7 @@ from napari_unet.cli.common import (
     fail,
     open_model,
     path_of,
+    pixel_size_of,
     print_json,
     say,
     stoppable,
@@ -99,7 +99,7 @@ def segment(
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
-    sizes = _pixel_size(pixel_size)
+    sizes = pixel_size_of(pixel_size)
     network_file, info = describe_model(model)
     wide = _diameter(diameter, info)
     if mode is Mode.fast and info.fast is None:
@@ -272,14 +272,3 @@ def _seen(diameter: float | None, zoom: list[float]) -> str:
         return ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f" of about {diameter:.0f} pixels, looked at {times},"
-
-
-def _pixel_size(text: str | None) -> PixelSize | None:
-    if text is None:
-        return None
-    try:
-        return PixelSize.from_sequence([float(part) for part in text.split(",")])
-    except (ValueError, UNetError) as error:
-        fail(
-            f"--pixel-size takes micrometres, for example 0.65 or 0.65,0.65 or 2,0.65,0.65; got {text!r} ({error}).", 2
-        )

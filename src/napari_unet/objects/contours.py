@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_TOLERANCE = 100.0
 """Pixels by which a simplified outline may lie off the exact one."""
+
+_PAIRS = 2**18
+"""Of segments that are compared at a time."""
 
 _FORWARD = ((0, 1), (1, 0), (0, -1), (-1, 0))
 """Along the upper, right, lower and left side of a pixel, with the pixel on the right hand: steps in Y and X."""
@@ -75,8 +79,8 @@ def contours(
     axes : str, optional
         Of the labels, for example "TYX". None: what they say themselves, else YX, ZYX or TZYX.
     tolerance : float
-        Pixels, 0 to 100, by which an outline may lie off the exact one, for fewer corners (Douglas and Peucker 1973). 0:
-        exact. Outlines that would cross themselves are simplified less; those of neighbours may then overlap.
+        Pixels, 0 to 100, by which an outline may lie off the exact one, for fewer corners (Douglas and Peucker 1973).
+        0: exact. Outlines that would cross themselves are simplified less; those of neighbours may overlap.
     progress : callable, optional
         Is told of each plane.
     cancel : CancelToken, optional
@@ -134,7 +138,7 @@ def plane_contours(plane: NDArray[Any]) -> Iterator[tuple[int, list[list[NDArray
     y, x = np.divmod(pixels, plane.shape[1])
     corners = np.stack([y, x], 1) + np.array(_START)[sides]
     values = plane.ravel()[pixels]
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in itertools.pairwise(bounds):
         around = sides[begin:end]
         turns = np.flatnonzero(around != np.roll(around, 1))
         for ring in _without_touching(corners[begin:end][turns]):
@@ -245,35 +249,51 @@ def _simplified(rings: list[NDArray[Any]], tolerance: float) -> list[NDArray[Any
         for ring in rings:
             fewer = approximate_polygon(np.concatenate([ring, ring[:1]]), tolerance)[:-1]
             found.append(fewer if len(fewer) > 2 else ring)
-        if not _cross(found):
+        if not _cross(found) and _nested(found, rings):
             return found
         tolerance /= 2
     return rings
 
 
+def _nested(rings: list[NDArray[Any]], before: list[NDArray[Any]]) -> bool:
+    """Whether holes lie within the outer ring, and all run in the direction in which they ran before."""
+    from skimage.measure import points_in_poly
+
+    same = all(signed_area(ring) * signed_area(old) > 0 for ring, old in zip(rings, before, strict=True))
+    return same and all(points_in_poly(hole, rings[0]).any() for hole in rings[1:])
+
+
 def _cross(rings: list[NDArray[Any]]) -> bool:
-    """Whether any two segments of some rings meet elsewhere than at the corner that follows one of them."""
+    """Whether any two segments of some rings meet, other than two that begin or end in the same corner."""
     begin = np.concatenate(rings).astype(np.float64)
     end = np.concatenate([np.roll(ring, -1, 0) for ring in rings]).astype(np.float64)
-
-    def turn(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any]) -> NDArray[Any]:
-        return np.sign(
-            (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
-        )
-
-    a, b, c, d = begin[:, None], end[:, None], begin[None], end[None]
-    apart = turn(a, b, c) * turn(a, b, d), turn(c, d, a) * turn(c, d, b)
-    crossing = (apart[0] < 0) & (apart[1] < 0)
-    # A corner on another segment counts as well; exact outlines of this kind were taken apart before.
-    touching = (apart[0] <= 0) & (apart[1] <= 0) & ~_share_a_corner(begin, end) & _boxes_meet(begin, end)
-    return bool(crossing.any() or touching.any())
-
-
-def _share_a_corner(begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.bool_]:
-    same = [(p[:, None] == q[None]).all(-1) for p in (begin, end) for q in (begin, end)]
-    return np.any(same, axis=0)
-
-
-def _boxes_meet(begin: NDArray[Any], end: NDArray[Any]) -> NDArray[np.bool_]:
+    order = np.argsort(np.minimum(begin, end)[:, 0], kind="stable")
+    begin, end = begin[order], end[order]
     low, high = np.minimum(begin, end), np.maximum(begin, end)
-    return ((low[:, None] <= high[None]) & (low[None] <= high[:, None])).all(-1)
+    # Those that begin further down, or at the same height, and no lower than it ends.
+    counts = np.searchsorted(low[:, 0], high[:, 0], "right") - np.arange(len(low)) - 1
+    before = np.cumsum(counts) - counts
+    first = 0
+    while first < len(counts):
+        last = max(first + 1, int(np.searchsorted(before, before[first] + _PAIRS, "right")) - 1)
+        part = counts[first:last]
+        i = np.repeat(np.arange(first, last), part)
+        j = i + 1 + np.arange(len(i)) - np.repeat(before[first:last] - before[first], part)
+        near = (low[i, 1] <= high[j, 1]) & (low[j, 1] <= high[i, 1])
+        i, j = i[near], j[near]
+        if _meet(begin[i], end[i], begin[j], end[j]).any():
+            return True
+        first = last
+    return False
+
+
+def _meet(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], d: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether segments a-b meet c-d, whose boxes meet, elsewhere than at a shared corner."""
+
+    def turn(p: NDArray[Any], q: NDArray[Any], r: NDArray[Any]) -> NDArray[Any]:
+        pq, pr = q - p, r - p
+        return np.asarray(np.sign(pq[:, 0] * pr[:, 1] - pq[:, 1] * pr[:, 0]))
+
+    shared = [(p == q).all(1) for p in (a, b) for q in (c, d)]
+    meeting = (turn(a, b, c) * turn(a, b, d) <= 0) & (turn(c, d, a) * turn(c, d, b) <= 0)
+    return np.asarray(meeting & ~np.any(shared, axis=0))

@@ -158,33 +158,34 @@ def measure(
     return Table(table.columns, tuple(_notes(found, picture, left_out, is_volume=is_volume)))
 
 
-def summary(table: Table, by: str = "image") -> Table:
-    """Return one row for each image: how many objects it has, and mean, median and standard deviation of measurements.
+def summarize(table: Table, images: Sequence[str] = ()) -> Table:
+    """Return one row an image: how many objects it has, and mean, median and standard deviation of measurements.
 
     Parameters
     ----------
     table : Table
         As from `measure`, of one or several images.
-    by : str
-        The column of which each value gets a row.
+    images : sequence of str
+        Names of images that have a row also where they have no objects.
 
     Returns
     -------
     Table
-        ``by``, ``objects``, and ``<column>_mean``, ``_median`` and ``_std`` (of a sample, n - 1; NaN of one object) of
-        the columns for area, diameter, shape and intensity that there are. Objects without a value do not count.
+        ``image``, ``objects``, and ``<column>_mean``, ``_median`` and ``_std`` (of a sample, n - 1; NaN of one object)
+        of the columns for area, diameter, shape and intensity that there are. Values that are not known do not count.
     """
-    values = list(dict.fromkeys(table[by].tolist()))
+    names = list(dict.fromkeys([*images, *table["image"].tolist()]))
     described = [
         column for column in table.names if column in SUMMARY_COLUMNS or re.match(r"intensity_(mean|sum)", column)
     ]
-    rows = [table.where(table[by] == value) for value in values]
-    columns: Columns = {by: np.array(values), "objects": np.array([len(part) for part in rows], np.int64)}
+    parts = [table.where(table["image"] == name) for name in names]
+    columns: Columns = {"image": np.array(names, str), "objects": np.array([len(part) for part in parts], np.int64)}
     for column in described:
-        known = [part[column][np.isfinite(part[column].astype(float))].astype(float) for part in rows]
-        columns[f"{column}_mean"] = np.array([v.mean() if len(v) else math.nan for v in known])
-        columns[f"{column}_median"] = np.array([np.median(v) if len(v) else math.nan for v in known])
-        columns[f"{column}_std"] = np.array([v.std(ddof=1) if len(v) > 1 else math.nan for v in known])
+        values = [part[column].astype(np.float64) for part in parts]
+        known = [value[np.isfinite(value)] for value in values]
+        columns[f"{column}_mean"] = np.array([v.mean() if len(v) else math.nan for v in known], np.float64)
+        columns[f"{column}_median"] = np.array([np.median(v) if len(v) else math.nan for v in known], np.float64)
+        columns[f"{column}_std"] = np.array([v.std(ddof=1) if len(v) > 1 else math.nan for v in known], np.float64)
     return Table(columns, table.notes)
 
 

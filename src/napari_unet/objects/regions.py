@@ -87,7 +87,7 @@ class Regions:
         if len(self.ids) and int(self.ids[-1]) <= _TABLE:
             table = np.zeros(int(self.ids[-1]) + 1, np.intp)
             table[self.ids] = np.arange(len(self.ids))
-            return table[values]
+            return np.asarray(table[values], np.intp)
         return np.asarray(np.searchsorted(self.ids, values), np.intp)
 
     def boxes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
