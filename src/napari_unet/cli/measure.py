@@ -195,7 +195,7 @@ def _write(run: _Run, out: Path, summary: Path | None, record: Path | None, *, o
 
     from napari_unet.measuring.files import write_table
     from napari_unet.measuring.record import record_of, write_record
-    from napari_unet.objects.measurements import summarize
+    from napari_unet.objects.summary import summarize
     from napari_unet.objects.table import concatenate
 
     table = concatenate([table for _, table in run.tables])

@@ -216,6 +216,8 @@ def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Im
         If one cannot be read, or they are not of one size.
     """
     image = None if file.image is None else read_image(file.image, series=options.series)
+    if image is not None:
+        image = image.with_pixel_size(options.pixel_size)
     labels = read_image(file.labels, options.axes, indices=True)
     if "C" in labels.axes and labels.n_channels == 1:
         data = labels.data.squeeze(labels.axes.index("C"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from napari_unet.objects.intensities import intensities, states
 from napari_unet.objects.label_images import label_image, sections
 from napari_unet.objects.neighbours import neighbour_counts
 from napari_unet.objects.regions import Regions
+from napari_unet.objects.shape import Columns, has_square_pixels, plane_columns, position_columns, volume_columns
 from napari_unet.objects.table import Table, concatenate
 from napari_unet.progress import Progress, Stopwatch
 
@@ -28,19 +28,12 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, ProgressCallback
 
 Task = Literal["instances", "semantic"]
-Columns = dict[str, Any]
 
 MAX_DISTANCE = 1000.0
 """Pixels: objects further from each other are no neighbours in any sense."""
 
-SQUARE = 1e-3
-"""By how much of its width the height of a pixel may differ from it, and the pixel still count as a square."""
-
-SUMMARY_COLUMNS = (
-    "area_px", "area_um2", "volume_voxels", "volume_um3", "equivalent_diameter_px", "equivalent_diameter_um",
-    "eccentricity", "solidity", "circularity", "neighbours",
-)  # fmt: skip
-"""Columns that a summary describes, besides mean and sum of intensities."""
+PIXEL_SIZES_AGREE = 0.01
+"""By how much of itself the pixel size of labels may differ from that of their image, and nothing be said."""
 
 
 def measure(
@@ -116,6 +109,8 @@ def measure(
     found = label_image(labels, axes, picture, pixel_size)
     if picture is None and image is not None:
         picture = _fitting(image, found)
+    if picture is not None and pixel_size is not None:
+        picture = picture.with_pixel_size(found.pixel_size)
     origin = None if provenance is None else _of_shape(provenance, found)
     names = () if picture is None else channel_columns(picture, channels)
     is_volume = found.size("Z") > 1 and not slices
@@ -135,8 +130,8 @@ def measure(
         columns["label"] = regions.ids.astype(np.int64)
         if classes is not None:
             columns["class"] = classes
-        columns |= _volume_columns(regions, found) if is_volume else _plane_columns(regions, ids[0], found)
-        columns |= _position_columns(regions, found, is_volume=is_volume)
+        columns |= volume_columns(regions, ids, found) if is_volume else plane_columns(regions, ids[0], found)
+        columns |= position_columns(regions, found, is_volume=is_volume)
         columns["neighbours"] = neighbour_counts(ids, regions.ids, neighbour_distance, _relative_spacing(found))
         where = slice(None) if z is None else slice(z, z + 1)
         if picture is not None:
@@ -156,37 +151,6 @@ def measure(
             progress(Progress(frame + 1, found.n_frames, watch.seconds, "time points"))
     table = concatenate(tables)
     return Table(table.columns, tuple(_notes(found, picture, left_out, is_volume=is_volume)))
-
-
-def summarize(table: Table, images: Sequence[str] = ()) -> Table:
-    """Return one row an image: how many objects it has, and mean, median and standard deviation of measurements.
-
-    Parameters
-    ----------
-    table : Table
-        As from `measure`, of one or several images.
-    images : sequence of str
-        Names of images that have a row also where they have no objects.
-
-    Returns
-    -------
-    Table
-        ``image``, ``objects``, and ``<column>_mean``, ``_median`` and ``_std`` (of a sample, n - 1; NaN of one object)
-        of the columns for area, diameter, shape and intensity that there are. Values that are not known do not count.
-    """
-    names = list(dict.fromkeys([*images, *table["image"].tolist()]))
-    described = [
-        column for column in table.names if column in SUMMARY_COLUMNS or re.match(r"intensity_(mean|sum)", column)
-    ]
-    parts = [table.where(table["image"] == name) for name in names]
-    columns: Columns = {"image": np.array(names, str), "objects": np.array([len(part) for part in parts], np.int64)}
-    for column in described:
-        values = [part[column].astype(np.float64) for part in parts]
-        known = [value[np.isfinite(value)] for value in values]
-        columns[f"{column}_mean"] = np.array([v.mean() if len(v) else math.nan for v in known], np.float64)
-        columns[f"{column}_median"] = np.array([np.median(v) if len(v) else math.nan for v in known], np.float64)
-        columns[f"{column}_std"] = np.array([v.std(ddof=1) if len(v) > 1 else math.nan for v in known], np.float64)
-    return Table(columns, table.notes)
 
 
 def channel_columns(image: Image, channels: Sequence[str] = ()) -> tuple[str, ...]:
@@ -262,91 +226,6 @@ def _pieces(classes: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int64]
     return pieces, np.array(owners, np.int64)
 
 
-def _plane_columns(regions: Regions, plane: NDArray[Any], image: Image) -> Columns:
-    """Return size and shape of the objects of a plane."""
-    size, pixel = regions.size, image.pixel_size
-    area = size.astype(float)
-    axes_px = 4 * np.sqrt(_variances(regions.covariances((1, 1, 1))[:, 1:, 1:]))
-    perimeter = regions.perimeters(plane)
-    columns: Columns = {"area_px": size}
-    lengths = {
-        "equivalent_diameter": 2 * np.sqrt(area / math.pi),
-        "major_axis": axes_px[:, 0],
-        "minor_axis": axes_px[:, 1],
-    }
-    covariances, square = regions.covariances((1, 1, 1)), True
-    if pixel is None:
-        columns |= {f"{key}_px": values for key, values in lengths.items()}
-    else:
-        covariances = regions.covariances((1, pixel.y, pixel.x))
-        columns["area_um2"] = area * pixel.y * pixel.x
-        axes_um = 4 * np.sqrt(_variances(covariances[:, 1:, 1:]))
-        for key, um in (
-            ("equivalent_diameter", 2 * np.sqrt(columns["area_um2"] / math.pi)), ("major_axis", axes_um[:, 0]),
-            ("minor_axis", axes_um[:, 1]),
-        ):  # fmt: skip
-            columns |= {f"{key}_px": lengths[key], f"{key}_um": um}
-        square = abs(pixel.y / pixel.x - 1) <= SQUARE
-    covariances = covariances[:, 1:, 1:]
-    major, minor = _variances(covariances).T
-    share = np.divide(minor, major, out=np.ones(len(major)), where=major > 0)
-    angle = np.degrees(0.5 * np.arctan2(-2 * covariances[:, 0, 1], covariances[:, 1, 1] - covariances[:, 0, 0]))
-    circularity = np.divide(4 * math.pi * area, perimeter**2, out=np.full(len(area), np.nan), where=perimeter > 0)
-    columns["eccentricity"] = np.sqrt(np.maximum(1 - share, 0))
-    columns["solidity"] = np.divide(area, regions.convex_sizes(), out=np.ones(len(area)), where=area > 0)
-    columns["perimeter_px"] = perimeter
-    if pixel is not None:
-        columns["perimeter_um"] = perimeter * math.sqrt(pixel.y * pixel.x) if square else np.full(len(area), np.nan)
-    columns["circularity"] = np.minimum(circularity, 1) if square else np.full(len(area), np.nan)
-    columns["orientation_deg"] = np.where(share < 1 - 1e-9, angle % 180, np.nan)
-    return columns
-
-
-def _volume_columns(regions: Regions, image: Image) -> Columns:
-    """Return size and shape of the objects of a volume."""
-    size, pixel = regions.size, image.pixel_size
-    columns: Columns = {"volume_voxels": size}
-    units = [("px", (1.0, 1.0, 1.0))]
-    if pixel is not None and pixel.z is not None:
-        units.append(("um", (pixel.z, pixel.y, pixel.x)))
-        columns["volume_um3"] = size * math.prod(units[1][1])
-    shapes: list[Columns] = []
-    for unit, spacing in units:
-        # An ellipsoid has the variance a^2 / 5 along a half axis a.
-        lengths = 2 * np.sqrt(5 * _variances(regions.covariances(spacing)))
-        shapes.append({
-            f"equivalent_diameter_{unit}": np.cbrt(6 * size * math.prod(spacing) / math.pi),
-            f"major_axis_{unit}": lengths[:, 0],
-            f"middle_axis_{unit}": lengths[:, 1],
-            f"minor_axis_{unit}": lengths[:, 2],
-        })  # fmt: skip
-    for names in zip(*shapes, strict=True):
-        columns |= {name: shape[name] for name, shape in zip(names, shapes, strict=True)}
-    return columns
-
-
-def _position_columns(regions: Regions, image: Image, *, is_volume: bool) -> Columns:
-    letters = "zyx" if is_volume else "yx"
-    axes = ["zyx".index(letter) for letter in letters]
-    centroids, (low, high) = regions.centroids(), regions.boxes()
-    columns: Columns = {f"centroid_{letter}_px": centroids[:, axis] for letter, axis in zip(letters, axes, strict=True)}
-    for letter, axis in zip(letters, axes, strict=True):
-        wide = None if image.pixel_size is None else image.pixel_size.along(letter.upper())
-        if wide is not None:
-            columns[f"centroid_{letter}_um"] = centroids[:, axis] * wide
-    for end, values in (("min", low), ("max", high)):
-        columns |= {f"bbox_{letter}_{end}_px": values[:, axis] for letter, axis in zip(letters, axes, strict=True)}
-    shape = np.array(regions.shape)
-    columns["touches_border"] = ((low == 0) | (high == shape))[:, axes].any(1)
-    return columns
-
-
-def _variances(covariances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the eigenvalues, none below 0, of each matrix in descending order."""
-    found: NDArray[np.float64] = np.maximum(np.linalg.eigvalsh(covariances)[:, ::-1], 0)
-    return found
-
-
 def _relative_spacing(image: Image) -> tuple[float, float, float]:
     """Return the size of a pixel along Z, Y and X in units of that along Y."""
     pixel = image.pixel_size
@@ -358,9 +237,19 @@ def _notes(labels: Image, picture: Image | None, left_out: int, *, is_volume: bo
     yield from labels.notes
     if picture is not None:
         yield from (note for note in picture.notes if note not in labels.notes)
+    if picture is not None and _differ(pixel, picture.pixel_size):
+        yield f"{labels.name} and {picture.name} tell different pixel sizes; that of {labels.name} is used."
     if left_out:
         yield f"{(picture or labels).name}: {left_out} values in objects are not finite numbers and were left out."
     if pixel is not None and is_volume and pixel.z is None:
         yield f"{labels.name}: the distance of slices is not known, so there is no volume in micrometres."
-    if pixel is not None and not is_volume and abs(pixel.y / pixel.x - 1) > SQUARE:
+    if pixel is not None and not is_volume and not has_square_pixels(pixel):
         yield f"{labels.name}: pixels are not square, so there is no perimeter in micrometres and no circularity."
+
+
+def _differ(one: PixelSize | None, other: PixelSize | None) -> bool:
+    """Whether two pixel sizes are known, and are not the same."""
+    if one is None or other is None:
+        return False
+    pairs = [(one.along(letter), other.along(letter)) for letter in "ZYX"]
+    return any(a is not None and b is not None and abs(a / b - 1) > PIXEL_SIZES_AGREE for a, b in pairs)

@@ -13,23 +13,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def touching_pairs(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the pairs of ids of which a pixel of one is next to a pixel of the other, also across a corner.
+def touching_pairs(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the pairs of objects of which a pixel of one is next to a pixel of the other, also across a corner.
 
     Parameters
     ----------
     labels : ndarray of int, axes (Z, Y, X)
         0 is background.
+    ids : ndarray of int, shape (n,)
+        All that occur, in ascending order.
 
     Returns
     -------
     ndarray of int, shape (pairs, 2)
-        Each pair once, the smaller id first, in ascending order.
+        Places of the two in `ids`; each pair once, the smaller first, in ascending order.
     """
-    found = [_pairs(plane, plane, dy, dx) for plane in labels for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1))]
+    found = [_pairs(plane, plane, ids, dy, dx) for plane in labels for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1))]
     steps = list(itertools.product((-1, 0, 1), repeat=2))
-    found += [_pairs(a, b, dy, dx) for a, b in itertools.pairwise(labels) for dy, dx in steps]
-    return np.unique(np.concatenate([np.zeros((0, 2), labels.dtype), *found]), axis=0)
+    found += [_pairs(a, b, ids, dy, dx) for a, b in itertools.pairwise(labels) for dy, dx in steps]
+    return np.stack(np.divmod(np.unique(np.concatenate([np.zeros(0, np.int64), *found])), max(1, len(ids))), 1)
 
 
 def neighbour_counts(
@@ -57,17 +59,17 @@ def neighbour_counts(
         numbers[labels == 0] = 0
         flat = len(labels) == 1
         grown = expand_labels(numbers[0] if flat else numbers, distance / 2, tuple(spacing[1:] if flat else spacing))
-        pairs = touching_pairs(grown[None] if flat else grown) - 1
+        pairs = touching_pairs(grown[None] if flat else grown, np.arange(1, len(ids) + 1))
     else:
-        pairs = np.searchsorted(ids, touching_pairs(labels))
-    return np.bincount(pairs.ravel().astype(np.intp), minlength=len(ids))
+        pairs = touching_pairs(labels, ids)
+    return np.asarray(np.bincount(pairs.ravel(), minlength=len(ids)), np.int64)
 
 
-def _pairs(first: NDArray[Any], second: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
-    """Return the pairs of ids of each pixel of one plane and that of another which lies `dy`, `dx` further."""
+def _pairs(first: NDArray[Any], second: NDArray[Any], ids: NDArray[Any], dy: int, dx: int) -> NDArray[np.int64]:
+    """Return the pairs, as one number each, of all pixels of one plane and those `dy`, `dx` further of another."""
     height, width = first.shape
     a = first[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
     b = second[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
     both = (a != b) & (a > 0) & (b > 0)
-    pairs = np.sort(np.stack([a[both], b[both]], 1), axis=1)
-    return np.unique(pairs, axis=0) if len(pairs) else pairs
+    pairs = np.sort(np.searchsorted(ids, np.stack([a[both], b[both]])), axis=0)
+    return np.unique(pairs[0] * len(ids) + pairs[1])
