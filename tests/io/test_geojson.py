@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -45,7 +46,7 @@ def test_rings_are_closed_and_turn_as_the_standard_says(labels, tmp_path):
     outer, hole = json.loads((tmp_path / "a.geojson").read_text())["features"][0]["geometry"]["coordinates"]
     for ring, sign in ((outer, 1), (hole, -1)):
         assert ring[0] == ring[-1]
-        area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True)) / 2
+        area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in itertools.pairwise(ring)) / 2
         assert area == sign * (63 if sign > 0 else 4)
     assert all(isinstance(value, int) for corner in outer for value in corner)
     assert [3, 2] in outer  # x before y, at the corner of the pixel
