@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 import napari_unet as nu
 from napari_unet.axes import PixelSize
 from napari_unet.cli import app
+from napari_unet.errors import Cancelled, FileFormatError
 from napari_unet.io.writers import write_labels
+from napari_unet.measuring.record import sha256
 from napari_unet.objects.table import Table
 
 
@@ -294,6 +296,25 @@ def test_wrong_usage(run, data, monkeypatch, words):
     before = everything(data)
     run("measure", "--labels", "labels", *words, status=2)
     assert everything(data) == before
+
+
+@pytest.mark.parametrize(("command", "out"), [("measure", "t.csv"), ("contours", "out")])
+def test_stopping_is_told(run, data, monkeypatch, command, out):
+    from napari_unet.measuring import files
+
+    def stopped(*_, **__):
+        raise Cancelled("stop")
+
+    monkeypatch.setattr(files, "measure_file", stopped)
+    monkeypatch.setattr(files, "write_outlines", stopped)
+    assert "Stopped." in run(command, "--labels", data / "labels", "-o", data / out, status=130).stderr
+    assert not (data / out).exists()
+
+
+def test_a_file_that_goes_away_is_told(data):
+    with pytest.raises(FileFormatError, match=r"gone\.tif .* no longer there"):
+        sha256(data / "gone.tif")
+    assert sha256(data) is None
 
 
 # -- contours ----------------------------------------------------------------------------------------------------------

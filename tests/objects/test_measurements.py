@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -27,7 +29,6 @@ PLANE = {
     "solidity": "solidity",
     "perimeter_px": "perimeter",
     "intensity_mean": "intensity_mean",
-    "intensity_std": "intensity_std",
     "intensity_min": "intensity_min",
     "intensity_max": "intensity_max",
 }
@@ -65,8 +66,8 @@ def test_values_are_those_of_scikit_image(cells):
     )
     box = [table[f"bbox_{end}_px"] for end in ("y_min", "x_min", "y_max", "x_max")]
     assert np.array_equal(np.stack(box, 1), [p.bbox for p in props])
-    sums = [image[labels == p.label].sum() for p in props]
-    assert np.array_equal(table["intensity_sum"], sums)
+    assert np.array_equal(table["intensity_sum"], [image[labels == p.label].sum() for p in props])
+    np.testing.assert_allclose(table["intensity_std"], [image[labels == p.label].std() for p in props])
     known = np.isfinite(table["orientation_deg"])
     angles = 90 + np.degrees([p.orientation for p in props])
     assert np.abs((table["orientation_deg"] - angles + 90) % 180 - 90)[known].max() < 1e-6
@@ -425,3 +426,20 @@ def test_a_summary_has_a_row_an_image():
     np.testing.assert_allclose(found["area_px_std"], [np.std([4, 16, 12], ddof=1), np.nan, np.nan])
     assert "intensity_mean_median" in found
     assert "label_mean" not in found
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "measurements.md"
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="not run from the source tree")
+@pytest.mark.parametrize("shape", [(9, 9), (3, 9, 9)])
+def test_every_column_is_documented(shape):
+    labels = np.ones(shape, int)
+    table = nu.measure(labels, labels, pixel_size=(1, 1, 1), provenance=labels)
+    words = set(re.findall(r"\w+", DOCUMENT.read_text()))
+    for name in table.names:
+        base = re.sub(r"_(px|um|um2|um3|voxels|deg)$", "", name)
+        base = re.sub(r"^(middle|minor)_axis$", r"\1_axis_", base)
+        base = re.sub(r"^bbox_.*", "bbox_y_min", base)
+        base = re.sub(r"^intensity_(.*)", r"_\1", base).replace("_mean", "intensity_mean")
+        assert any(word == base or word.startswith(f"{base}_") for word in words), name

@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_unet._version import __version__
-from napari_unet.io.atomic import completed
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import completed, reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +55,19 @@ def write_record(path: Path, record: Mapping[str, Any], *, overwrite: bool = Fal
 
 
 def sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file; None of a folder."""
+    """Return the SHA-256 of a file; None of a folder.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
     if path.is_dir():
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise FileFormatError(f"{path.name} is no longer there ({path}).") from None
+    except OSError as error:
+        raise FileFormatError(f"{path.name} cannot be read: {reason(error)}.") from error
