@@ -118,9 +118,7 @@ def measure(
     for frame, z, ids in sections(found, slices=slices and "Z" in found.axes):
         if cancel is not None:
             cancel.check()
-        classes = None
-        if task == "semantic":
-            ids, classes = _pieces(ids)
+        ids, classes = (ids, None) if task == "instances" else _pieces(ids)
         regions = Regions.of(ids)
         columns: Columns = {"image": np.full(len(regions), name or (picture or found).name)}
         if "T" in found.axes:
@@ -135,15 +133,9 @@ def measure(
         columns["neighbours"] = neighbour_counts(ids, regions.ids, neighbour_distance, _relative_spacing(found))
         where = slice(None) if z is None else slice(z, z + 1)
         if picture is not None:
-            block = picture.read(frame, z=where)
-            for channel, ending in enumerate(names):
-                told = intensities(regions, block[channel])
-                left_out += told.left_out
-                for what, values in (
-                    ("mean", told.mean), ("std", told.std), ("min", told.minimum), ("max", told.maximum),
-                    ("sum", told.total),
-                ):  # fmt: skip
-                    columns[f"intensity_{what}{ending}"] = values
+            added, not_finite = _intensity_columns(regions, picture.read(frame, z=where), names)
+            columns |= added
+            left_out += not_finite
         if origin is not None:
             columns["state"] = states(regions, origin.read(frame, z=where)[0])
         tables.append(Table(columns))
@@ -174,6 +166,18 @@ def channel_columns(image: Image, channels: Sequence[str] = ()) -> tuple[str, ..
         ending = "_" + (re.sub(r"\W+", "_", name).strip("_") or f"channel{number}")
         endings.append(f"{ending}_{number}" if ending in endings else ending)
     return tuple(endings)
+
+
+def _intensity_columns(regions: Regions, block: NDArray[Any], names: Sequence[str]) -> tuple[Columns, int]:
+    """Return the grey values of objects in an image (C, Z, Y, X), and how many pixels were not finite."""
+    columns: Columns = {}
+    left_out = 0
+    for planes, ending in zip(block, names, strict=True):
+        told = intensities(regions, planes)
+        left_out += told.left_out
+        values = {"mean": told.mean, "std": told.std, "min": told.minimum, "max": told.maximum, "sum": told.total}
+        columns |= {f"intensity_{what}{ending}": column for what, column in values.items()}
+    return columns, left_out
 
 
 def _as_image(image: Any, axes: str | None) -> Image | None:
