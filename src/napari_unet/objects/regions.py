@@ -1,7 +1,7 @@
 """The objects of a plane or volume as runs of pixels, from which all that concerns their shape is counted at once.
 
 A run is a stretch of pixels of one object along X. There are far fewer runs than pixels, and no loop over objects is
-needed, so that ten thousand objects take about a second. Values are those of scikit-image's `regionprops`.
+needed, so that ten thousand objects take seconds. Values are those of scikit-image's `regionprops`.
 """
 
 from __future__ import annotations
