@@ -946,6 +946,8 @@ LIGHT = [
     ("train", "--images", "a", "--labels", "a", "-o", "m.pth", "--new", "unet2d"),
     ("train", "--images", "gone", "--labels", "gone", "-o", "m.safetensors", "--new", "unet2d"),
     ("evaluate", "--pred", "gone", "--truth", "gone"),
+    ("measure", "--labels", "gone", "-o", "t.csv"),
+    ("contours", "--labels", "gone", "-o", "t.geojson"),
     ("benchmark", "models", "no such", "--images", "a", "--labels", "a"),
 ]
 

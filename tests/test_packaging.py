@@ -25,11 +25,14 @@ LIGHT = [
     "napari_unet.layers.samples",
     "napari_unet.layers.writer",
     "napari_unet.training.samples",
+    "napari_unet.measuring.files",
     "napari_unet.models.info",
     "napari_unet.models.normalize",
     "napari_unet.nets.geometry",
     "napari_unet.nets.spec",
+    "napari_unet.objects.contours",
     "napari_unet.objects.decode",
+    "napari_unet.objects.measurements",
     "napari_unet.objects.stitch",
     "napari_unet.objects.targets",
     "napari_unet.progress",
@@ -202,5 +205,5 @@ main()
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for verb in ("segment", "train", "evaluate", "models", "info", "demo"):
+    for verb in ("segment", "train", "evaluate", "measure", "contours", "models", "info", "demo"):
         assert verb in done.stdout

@@ -15,18 +15,32 @@ if TYPE_CHECKING:
     from napari_unet.inference.in_memory import segment
     from napari_unet.learning.from_labels import finetune
     from napari_unet.models.store import load_model, save_model
+    from napari_unet.objects.contours import contours
+    from napari_unet.objects.measurements import measure
     from napari_unet.projects.project import Project
 
 _HOMES = {
     "Project": "napari_unet.projects.project",
+    "contours": "napari_unet.objects.contours",
     "evaluate": "napari_unet.evaluation.metrics",
     "finetune": "napari_unet.learning.from_labels",
     "load_model": "napari_unet.models.store",
+    "measure": "napari_unet.objects.measurements",
     "save_model": "napari_unet.models.store",
     "segment": "napari_unet.inference.in_memory",
 }
 
-__all__ = ["Project", "__version__", "evaluate", "finetune", "load_model", "save_model", "segment"]
+__all__ = [
+    "Project",
+    "__version__",
+    "contours",
+    "evaluate",
+    "finetune",
+    "load_model",
+    "measure",
+    "save_model",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

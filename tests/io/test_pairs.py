@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.pairs import is_labels_name, match_by_stem, split_results, stem
+from napari_unet.io.pairs import is_labels_name, label_files, match_by_stem, split_results, stem
 from napari_unet.io.readers import image_files
 from napari_unet.io.writers import write_labels, write_maps
 
@@ -110,3 +110,16 @@ def test_names(tmp_path):
     assert stem(tmp_path / "a.b.OME.tif") == "a.b"
     assert is_labels_name(tmp_path / "a_Labels.ome.tif")
     assert not is_labels_name(tmp_path / "labels.tif")
+
+
+def test_label_files_of_a_folder(make):
+    def found(path):
+        return [(name, file.name) for name, file in label_files(path)]
+
+    assert found(make("a", "a.tif", "a_labels.tif", "b.tif", "x.txt")) == [("a", "a_labels.tif")]
+    assert found(make("b", "n2.tif", "n10.tif")) == [("n2", "n2.tif"), ("n10", "n10.tif")]
+    assert found(make("c", "q_masks.png") / "q_masks.png") == [("q", "q_masks.png")]
+    with pytest.raises(FileFormatError, match=r"a_labels\.tif and a_masks\.png .* same stem"):
+        label_files(make("d", "a_masks.png", "a_labels.tif"))
+    with pytest.raises(FileFormatError, match="no image"):
+        label_files(make("e", "x.txt"))

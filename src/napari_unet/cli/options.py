@@ -8,6 +8,10 @@ from typing import Annotated
 
 import typer
 
+from napari_unet.axes import PixelSize
+from napari_unet.cli.messages import fail
+from napari_unet.errors import UNetError
+
 MAX_INTEGER = 10**9
 """Largest value of numbers on the command line that have no other limit."""
 
@@ -43,3 +47,15 @@ def path_of(text: str | Path) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("it is empty. Is the variable of the shell that it comes from not set?")
     return Path(text)
+
+
+def pixel_size_of(text: str | None) -> PixelSize | None:
+    """Return the pixel size that an option gives in words, or end with what is wrong with it."""
+    if text is None:
+        return None
+    try:
+        return PixelSize.from_sequence([float(part) for part in text.split(",")])
+    except (ValueError, UNetError) as error:
+        fail(
+            f"--pixel-size takes micrometres, for example 0.65 or 0.65,0.65 or 2,0.65,0.65; got {text!r} ({error}).", 2
+        )

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_unet.axes import PixelSize
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
@@ -84,7 +83,7 @@ def segment(
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
-    sizes = _pixel_size(pixel_size)
+    sizes = pixel_size_of(pixel_size)
     network_file, info = describe_model(model)
     wide = _diameter(diameter, info)
     if mode is Mode.fast and info.fast_mode is None:
@@ -259,14 +258,3 @@ def _scale_in_words(diameter: float | None, zoom: list[float]) -> str:
         return ""
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
     return f" of about {diameter:.0f} pixels, made {times},"
-
-
-def _pixel_size(text: str | None) -> PixelSize | None:
-    if text is None:
-        return None
-    try:
-        return PixelSize.from_sequence([float(part) for part in text.split(",")])
-    except (ValueError, UNetError) as error:
-        fail(
-            f"--pixel-size takes micrometres, for example 0.65 or 0.65,0.65 or 2,0.65,0.65; got {text!r} ({error}).", 2
-        )

@@ -43,8 +43,8 @@ def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
     alone_first, alone_second = _is_one(first), _is_one(second)
     if alone_first and alone_second:
         return [(first, second)]
-    ours = {_key(first): first} if alone_first else _by_key(first, prefer_labels=False)
-    theirs = {_key(second): second} if alone_second else _by_key(second, prefer_labels=True)
+    ours = {image_stem(first): first} if alone_first else _by_stem(first, prefer_labels=False)
+    theirs = {image_stem(second): second} if alone_second else _by_stem(second, prefer_labels=True)
     wanted = list(theirs) if alone_second else list(ours)
     if not (alone_first or alone_second):
         wanted += [key for key in theirs if key not in ours]
@@ -81,6 +81,32 @@ def split_results(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in files if path not in set(results)], results
 
 
+def label_files(path: Path) -> list[tuple[str, Path]]:
+    """Return the label files that a path names, each with the stem of its image.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder. Of a folder in which files are named as labels (``a_labels.tif``) those are taken, else all
+        its images.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, no image in the folder, or two have the same stem.
+    """
+    if _is_one(path):
+        return [(image_stem(path), path)]
+    found: dict[str, Path] = {}
+    files = image_files(path)
+    for file in [file for file in files if is_labels_name(file)] or files:
+        if image_stem(file) in found:
+            other = found[image_stem(file)].name
+            raise FileFormatError(f"{other} and {file.name} in {path} have the same stem; keep one of them.")
+        found[image_stem(file)] = file
+    return list(found.items())
+
+
 def _is_result_of(path: Path, stems: set[str]) -> bool:
     """Return whether a file has the name of a result of one of some images (or of labels)."""
     name = stem(path)
@@ -92,7 +118,8 @@ def _is_result_of(path: Path, stems: set[str]) -> bool:
     return False
 
 
-def _key(path: Path) -> str:
+def image_stem(path: Path) -> str:
+    """Return the stem of the image that a file is, or is the labels of: ``a`` for ``a.tif`` and ``a_labels.tif``."""
     name = stem(path)
     for ending in LABEL_ENDINGS:
         if name.lower().endswith(ending) and len(name) > len(ending):
@@ -106,15 +133,15 @@ def _is_one(path: Path) -> bool:
     return not path.is_dir() or is_zarr(path)
 
 
-def _by_key(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
-    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one that is preferred."""
+def _by_stem(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
+    """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one asked for."""
     chosen: dict[str, Path] = {}
     files = image_files(folder)
     stems = {stem(path) for path in files}
     for path in files:
         if not is_labels_name(path) and _is_result_of(path, stems):  # maps, or unfinished
             continue
-        key = _key(path)
+        key = image_stem(path)
         other = chosen.get(key)
         if other is None:
             chosen[key] = path

@@ -1,0 +1,199 @@
+"""`napari-unet measure`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unet.cli.app import app
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
+from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
+from napari_unet.errors import Cancelled, UNetError
+from napari_unet.progress import Stopwatch, counted, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.measuring.files import LabelFile, MeasureOptions
+    from napari_unet.objects.table import Table
+    from napari_unet.progress import CancelToken
+
+
+class LabelsTask(StrEnum):
+    """What labels are."""
+
+    instances = "instances"
+    semantic = "semantic"
+
+
+LabelsPath = Annotated[
+    Path, typer.Option(parser=path_of, metavar="PATH", help="Label file, or folder of label files (a_labels.tif).")
+]
+ImagePath = Annotated[
+    Path | None,
+    typer.Option(parser=path_of, metavar="PATH", help="Image, or folder of images of the same names, for grey values."),
+]
+Axes = Annotated[
+    str | None, typer.Option(help="Axes of the labels as stored, for example TYX. Default: what the files say.")
+]
+PixelSizes = Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X. Default: the files'.")]
+
+
+@app.command(epilog="Example: napari-unet measure --labels results --image images -o cells.csv")
+def measure(
+    labels: LabelsPath,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="FILE.csv", help="Table to write: one row an object.")
+    ],
+    image: ImagePath = None,
+    axes: Axes = None,
+    series: Series = None,
+    pixel_size: PixelSizes = None,
+    channels: Annotated[str | None, typer.Option(help="Names of the channels, for example DAPI,GFP.")] = None,
+    task: Annotated[
+        LabelsTask, typer.Option(help="instances: numbers are objects. semantic: they are classes.")
+    ] = LabelsTask.instances,
+    slices: Annotated[bool, typer.Option("--slices", help="Measure each slice of a volume by itself.")] = False,
+    neighbour_distance: Annotated[
+        float,
+        typer.Option(min=0, max=1000, callback=finite, metavar="PX", help="Count as neighbours what is so near."),
+    ] = 0.0,
+    summary: Annotated[
+        Path | None,
+        typer.Option(parser=path_of, metavar="FILE.csv", help="Also write mean, median and deviation of each image."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Also write FILE.json: version, settings, checksums of the files.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace earlier results, but never a file that is read.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure all objects of label files: size, shape, position, neighbours and grey values, in one table."""
+    for path in (out, *([] if summary is None else [summary])):
+        if path.suffix.lower() != ".csv":
+            fail(f"A table must end in .csv; got {path.name!r}, for example {path.stem or 'cells'}.csv.", 2)
+    sizes = pixel_size_of(pixel_size)
+    names = tuple(name.strip() for name in channels.split(",")) if channels is not None else ()
+    if names and (image is None or not all(names)):
+        fail("--channels takes the names of the channels of --image, for example DAPI,GFP.", 2)
+    from napari_unet.measuring.files import MeasureOptions, check_targets
+
+    options = MeasureOptions(axes, sizes, series, names, task.value, slices, neighbour_distance)
+    note = out.with_suffix(".json")
+    files = found_files(labels, image)
+    try:
+        targets = [out, *([summary] if summary is not None else []), *([note] if record else [])]
+        check_targets(targets, files, overwrite=overwrite)
+    except UNetError as error:
+        fail(str(error), 1)
+    run = _Run(files, options)
+    try:
+        with stoppable() as cancel:
+            run.do(cancel)
+        if run.tables:
+            _write(run, out, summary, note if record else None, overwrite=overwrite)
+    except KeyboardInterrupt:
+        fail("Stopped. Nothing was written.", INTERRUPTED)
+    except UNetError as error:
+        fail(str(error), 1)
+    if as_json:
+        n_objects = sum(len(table) for _, table in run.tables)
+        output = str(out) if run.tables else None
+        print_json({"output": output, "n_objects": n_objects, "results": run.results, "failed": run.failed})
+    if run.failed:
+        raise typer.Exit(1)
+
+
+def found_files(labels: Path, image: Path | None) -> list[LabelFile]:
+    """Return the files that are meant, or end with what is wrong with their names."""
+    from napari_unet.measuring.files import find_label_files
+
+    try:
+        return find_label_files(labels, image)
+    except UNetError as error:
+        fail(str(error), 1)
+
+
+class _Run:
+    """Label files that are measured one after the other.
+
+    Parameters
+    ----------
+    files : sequence of LabelFile
+    options : MeasureOptions
+
+    Attributes
+    ----------
+    tables : list of (LabelFile, Table)
+        Of each file that is done.
+    results, failed : list of dict
+        What `--json` tells of those that are done, and of the others.
+    """
+
+    def __init__(self, files: Sequence[LabelFile], options: MeasureOptions) -> None:
+        self._files, self.options = files, options
+        self.tables: list[tuple[LabelFile, Table]] = []
+        self.results: list[dict[str, Any]] = []
+        self.failed: list[dict[str, str]] = []
+
+    def do(self, cancel: CancelToken) -> None:
+        """Measure them; one that cannot be is named, and the others are done."""
+        for number, file in enumerate(self._files, 1):
+            cancel.check()
+            try:
+                self._do(number, file, cancel)
+            except Cancelled:
+                raise
+            except UNetError as error:
+                self.failed.append(told(file, error))
+
+    def _do(self, number: int, file: LabelFile, cancel: CancelToken) -> None:
+        from napari_unet.measuring.files import measure_file
+
+        watch = Stopwatch()
+        with Bar(f"[{number}/{len(self._files)}] {file.labels.name}") as bar:
+            table = measure_file(file, self.options, bar, cancel)
+            bar.end(f"{counted(len(table), 'object')} in {format_seconds(watch.seconds)}")
+        for note in table.notes:
+            say(note)
+        self.tables.append((file, table))
+        self.results.append(
+            {
+                "labels": str(file.labels),
+                "image": None if file.image is None else str(file.image),
+                "name": file.name,
+                "n_objects": len(table),
+                "seconds": round(watch.seconds, 3),
+                "notes": list(table.notes),
+            }
+        )
+
+
+def told(file: LabelFile, error: UNetError) -> dict[str, str]:
+    """Say what is wrong with a file, and return it for `--json`."""
+    text = str(error)
+    say(text if any(path.name in text for path in file.paths) else f"{file.labels}: {text}")
+    return {"input": str(file.labels), "error": text}
+
+
+def _write(run: _Run, out: Path, summary: Path | None, record: Path | None, *, overwrite: bool) -> None:
+    from dataclasses import asdict
+
+    from napari_unet.measuring.files import write_table
+    from napari_unet.measuring.record import record_of, write_record
+    from napari_unet.objects.summary import summarize
+    from napari_unet.objects.table import concatenate
+
+    table = concatenate([table for _, table in run.tables])
+    write_table(out, table, overwrite=overwrite)
+    say(f"{counted(len(table), 'object')} of {counted(len(run.tables), 'image')}, written to {out}")
+    if summary is not None:
+        write_table(summary, summarize(table, images=[file.name for file, _ in run.tables]), overwrite=overwrite)
+    if record is not None:
+        settings = {name: value for name, value in asdict(run.options).items() if value not in (None, ())}
+        write_record(
+            record, record_of("measure", [file.paths for file, _ in run.tables], settings), overwrite=overwrite
+        )
