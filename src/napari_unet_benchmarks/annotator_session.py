@@ -13,11 +13,12 @@ from napari_unet.errors import NothingToLearnError
 from napari_unet.inference.in_memory import segment
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.interactive import learning_steps
+from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.progress import Stopwatch, drive
 from napari_unet_benchmarks.annotator_model import Annotator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.interactive import Learned
@@ -51,9 +52,17 @@ class Checkpoint:
     figures: dict[str, Any]
 
 
-def learn(model: Model, crops: Sequence[AnnotatedCrop], steps: int, device: str) -> Learned:
-    """Return what the window's Learn makes of a model in so many steps."""
-    return drive(learning_steps(model, crops, None, device, settings={"steps": steps}), lambda event: None)
+def learn(
+    model: Model,
+    crops: Sequence[AnnotatedCrop],
+    steps: int,
+    device: str,
+    settings: Mapping[str, Any] | None = None,
+    policy: Policy = DEFAULT_POLICY,
+) -> Learned:
+    """Return what the window's Learn makes of a model in so many steps; see `learning_steps`."""
+    changes = {"steps": steps} | dict(settings or {})
+    return drive(learning_steps(model, crops, None, device, settings=changes, policy=policy), lambda event: None)
 
 
 class AnnotatorSession:
@@ -129,6 +138,9 @@ def annotate_and_learn(
     instances: bool,
     device: str = "cpu",
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    policy: Policy = DEFAULT_POLICY,
+    after: Callable[[Model], Model] | None = None,
 ) -> Iterator[Checkpoint]:
     """Correct and learn in turn, field after field; yield what each round came to.
 
@@ -150,6 +162,10 @@ def annotate_and_learn(
         Where the network runs.
     seed : int
         Seeds the annotator's hand.
+    settings, policy : optional
+        Of `learning_steps`, what is to be other than usual.
+    after : callable, optional
+        Changes a model that has learned, before it is used.
     """
     waiting = [AnnotatorSession(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
     done = [waiting.pop(0)]
@@ -166,10 +182,11 @@ def annotate_and_learn(
         watch = Stopwatch()
         crops = [part for session in done for part in session.crops(model)]
         try:
-            learned = learn(model, crops, steps, device)
+            learned = learn(model, crops, steps, device, settings, policy)
         except NothingToLearnError:  # one class alone teaches nothing: more is painted first, as the window asks for
             continue
-        model = learned.model if learned.verdict.should_promote() else model
+        if learned.verdict.should_promote():
+            model = learned.model if after is None else after(learned.model)
         done[-1].show(model, device)
         kinds = sum((session.kinds for session in done), Counter[str]())
         figures = {

@@ -31,6 +31,7 @@ SCRIPTS = {  # each says more with --help
     "object_size": "Measure what finding the object size gains and costs.",
     "other_programs": "Train other programs' networks on the same images for the same time.",
     "recovery": "Kill a window while somebody paints, and count what is lost.",
+    "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
