@@ -27,6 +27,10 @@ class LabelsError(UNetError):
     """Labels cannot be used: wrong shape, dtype or no usable object."""
 
 
+class EditError(UNetError):
+    """An edit of labels (merge, split, add, ...) cannot be made where it was asked for; the labels are as they were."""
+
+
 class NothingToLearnError(UNetError):
     """Learning was asked for with no supervised pixel."""
 
