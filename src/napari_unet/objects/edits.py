@@ -1,7 +1,7 @@
 """What one gesture changes in labels: a value that somebody writes, and undoes, in one step.
 
-The functions of `edits`, `splitting`, `adding`, `reshaping`, `between_slices` and `redecoding` change no array that they
-are given. They return an `Edit`, or raise `EditError` with a sentence for the person who made the gesture.
+The functions of `edits`, `splitting`, `adding`, `reshaping`, `between_slices` and `redecoding` change no array that
+they are given. They return an `Edit`, or raise `EditError` with a sentence for the person who made the gesture.
 
 Labels and maps have the axes (Z, Y, X) or (Y, X). What is to be done in one slice of a volume only is done on that
 slice, ``labels[z]`` and ``maps.plane(z)``, and lifted into the volume with `Edit.in_slice`.
@@ -82,9 +82,9 @@ class Edit:
         tight = found[0]
         outer = tuple(slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True))
         old, new = np.unique(before[changed]), np.unique(after[changed])
-        ids = np.union1d(old, new)
-        touched = tuple(int(i) for i in ids if i > 0 and int(i) not in made)
-        return cls(outer, after[tight].astype(labels.dtype), touched, tuple(int(i) for i in ids if int(i) in made))
+        ids, fresh = [i for i in np.union1d(old, new).tolist() if i > 0], set(made)
+        touched, new_ids = tuple(i for i in ids if i not in fresh), tuple(i for i in ids if i in fresh)
+        return cls(outer, after[tight].astype(labels.dtype), touched, new_ids)
 
     def changed(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which pixels of the box change, given the labels ([Z,] Y, X) before."""
@@ -309,14 +309,6 @@ def _groups(part: NDArray[Any], mask: NDArray[np.bool_], ids: Sequence[int]) -> 
         seen = [where.union(*(seen[k] for k in joined)), *(s for k, s in enumerate(seen) if k not in joined)]
     groups.sort(key=lambda group: ids[0] not in group)
     return groups
-
-
-def touching(labels: NDArray[Any], label: int) -> tuple[int, ...]:
-    """Return the ids of the objects that share a face of a pixel with an object."""
-    box = grown(box_of(labels, [label]), 1, labels.shape)
-    part = labels[box]
-    ring = ndimage.binary_dilation(part == label) & (part != label)
-    return tuple(int(i) for i in np.unique(part[ring]) if i > 0)
 
 
 def shifts(ndim: int) -> list[tuple[int, ...]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 200_000
-"""Pixels of an object that are divided one by one, in about 0.2 s; larger ones in blocks first, then along the border."""
+"""Pixels of an object that are divided one by one; larger ones in blocks first, and then along the border."""
 
 
 def divided(cost: NDArray[np.float32], mask: NDArray[np.bool_], seeds: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -93,9 +93,7 @@ def _by_blocks(
     return np.asarray(watershed(cost, sure, mask=mask), np.int32)
 
 
-def _hanging_together(
-    parts: NDArray[np.int32], mask: NDArray[np.bool_], seeds: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _hanging_together(parts: NDArray[np.int32], mask: NDArray[np.bool_], seeds: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the parts with what does not hang together with a seed of theirs given to the parts beside it."""
     from skimage.measure import label
     from skimage.segmentation import watershed
@@ -111,7 +109,7 @@ def _hanging_together(
 
 
 def joined(cost: NDArray[np.float32], mask: NDArray[np.bool_], seeds: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the seeds with pixels of the same id joined by the cheapest way that crosses no other seed, if there is one.
+    """Return the seeds, with pixels of one id joined by the cheapest way that crosses no other seed, if one does.
 
     Parameters and result as of `divided`.
     """

@@ -109,7 +109,7 @@ def crossing_cost(maps: Maps | None, mask: NDArray[np.bool_]) -> NDArray[np.floa
     cost = contrast * (1 - _smoothed(middles))
     if divergence is not None:
         cost = cost + CONTRAST_OF_FLOWS * _smoothed(divergence)
-    return np.exp(np.clip(cost, -20, 20)).astype(np.float32)
+    return np.asarray(np.exp(np.clip(cost, -20, 20)), np.float32)
 
 
 def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:

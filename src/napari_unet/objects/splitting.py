@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ LINE_BAND = 0.25
 """How far from a drawn line the cut may run, as a share of the width across it of the smaller part."""
 
 MIN_LINE_SHARE = 0.5
-"""A line cuts the objects that it crosses by this share of the way from side to side, or else the one it crosses most."""
+"""A line cuts the objects that it crosses by this share of the way from side to side, or else the one most crossed."""
 
 PROMINENCES = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
 """How much the middles of two objects stand out above the saddle between them: tried from the clearest on."""
@@ -45,8 +46,8 @@ def split_by_seeds(
 ) -> Edit:
     """Divide the object, or the objects, that seeds lie in, into one part for each seed.
 
-    A part keeps the id of the object that most of it comes from, the largest first; the others get new ids. Seeds of one
-    part that lie in several objects join what they need of them.
+    A part keeps the id of the object that most of it comes from, the largest first; the others get new ids. A part
+    with seeds in several objects takes what is nearest to them from each.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def cut_free(
 def _middles(
     heights: NDArray[np.float32], region: NDArray[np.bool_], wanted: int, min_size: int
 ) -> NDArray[np.int32] | None:
-    """Return the pixels around each middle, at the prominence that gives about as many as are wanted; None if it's one."""
+    """Return the pixels around each middle, at the prominence that gives about as many as wanted; None for one."""
     least = max(min_size, MIN_BASIN_SHARE * np.count_nonzero(region) * 2 / wanted)
     best: tuple[int, NDArray[np.int32]] | None = None
     for prominence in PROMINENCES:
@@ -256,7 +257,7 @@ def _line(points: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.intp]
     if len(points) < 2 or not np.isfinite(points).all():
         raise EditError("A line needs two points at least.")
     ends = np.floor(points + 0.5).astype(np.intp)
-    found = np.concatenate([line(*a, *b) for a, b in zip(ends[:-1], ends[1:], strict=True)], axis=1)
+    found = np.concatenate([line(*a, *b) for a, b in itertools.pairwise(ends)], axis=1)
     inside = ((found >= 0) & (found < np.reshape(shape, (2, 1)))).all(0)
     if not inside.any():
         raise EditError("The line lies outside the image.")
@@ -270,7 +271,7 @@ def _across(
 
     Seeds are what lies away from the line; 0 within the band beside it.
     """
-    flat = mask.any(tuple(range(mask.ndim - 2)))
+    flat = np.asarray(mask.any(tuple(range(mask.ndim - 2))))
     drawn = np.zeros(flat.shape, bool)
     try:
         drawn[tuple(_line(points, flat.shape))] = True
