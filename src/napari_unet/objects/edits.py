@@ -78,7 +78,8 @@ class Edit:
         found = ndimage.find_objects(changed.astype(np.uint8))
         if not found:
             raise EditError(nothing)
-        check_id(int(after.max()), labels.dtype)
+        if (most := int(after.max())) > 0:
+            check_id(most, labels.dtype)
         tight = found[0]
         outer = tuple(slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True))
         old, new = np.unique(before[changed]), np.unique(after[changed])
