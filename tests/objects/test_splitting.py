@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,8 +148,27 @@ def test_what_a_line_cannot_cut():
         split_by_line(labels, None, [(20, 6)])
     with pytest.raises(EditError, match="only a point|does not divide"):
         split_by_line(labels, None, [(20, 20), (20, 20)])
-    with pytest.raises(EditError, match="outside the image"):
-        split_by_line(labels, None, [(-20, 20), (-20, 20)])
+    for line in ([(-20, 20), (-20, 20)], [(0, 0), (np.nan, 3)], [(0, 0), (1e12, 3)]):
+        with pytest.raises(EditError, match="outside the image"):
+            split_by_line(labels, None, line)
+
+
+def test_a_line_may_begin_beyond_the_image():
+    true, labels = pair()
+    after = check(labels, split_by_line(labels, maps_of(true), [(-7, 37), (50, 35)]))
+    assert iou(after == 1, true == 1) > 0.95
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint32])
+def test_labels_of_any_data_type_keep_it(dtype):
+    true, labels = pair()
+    labels = (labels * 200).astype(dtype)
+    edit = split_by_seeds(labels, maps_of(true), (LEFT, RIGHT))
+    assert edit.labels.dtype == dtype
+    assert edit.made == (201,)
+    labels[labels > 0] = np.iinfo(dtype).max if dtype != np.uint32 else 2**31
+    with pytest.raises(EditError, match="Object ids go from 1 to") if dtype != np.uint32 else nullcontext():
+        split_by_seeds(labels, maps_of(true), (LEFT, RIGHT))
 
 
 @settings(max_examples=60)

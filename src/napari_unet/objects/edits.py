@@ -9,7 +9,6 @@ slice, ``labels[z]`` and ``maps.plane(z)``, and lifted into the volume with `Edi
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +74,11 @@ class Edit:
         """
         before = labels[box]
         changed = before != after
-        found = ndimage.find_objects(changed.astype(np.uint8))
-        if not found:
+        tight = box_around(changed)
+        if tight is None:
             raise EditError(nothing)
         if (most := int(after.max())) > 0:
             check_id(most, labels.dtype)
-        tight = found[0]
         outer = tuple(slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True))
         old, new = np.unique(before[changed]), np.unique(after[changed])
         ids, fresh = [i for i in np.union1d(old, new).tolist() if i > 0], set(made)
@@ -243,8 +241,14 @@ def grown(box: tuple[slice, ...], margin: int, shape: Sequence[int]) -> tuple[sl
 
 def box_around(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
     """Return the smallest box of a mask's pixels; None where it has none."""
-    found: list[tuple[slice, ...]] = ndimage.find_objects(mask.astype(np.uint8))
-    return found[0] if found else None
+    box: tuple[slice, ...] = ()
+    for axis in range(mask.ndim):
+        part = mask[box]  # of what has been found along the axes before
+        along = np.flatnonzero(part.any(tuple(a for a in range(mask.ndim) if a != axis)))
+        if not along.size:
+            return None
+        box = (*box, slice(int(along[0]), int(along[-1]) + 1))
+    return box
 
 
 def next_id(labels: NDArray[Any], new_id: int | None, count: int = 1) -> int:
@@ -310,8 +314,3 @@ def _groups(part: NDArray[Any], mask: NDArray[np.bool_], ids: Sequence[int]) -> 
         seen = [where.union(*(seen[k] for k in joined)), *(s for k, s in enumerate(seen) if k not in joined)]
     groups.sort(key=lambda group: ids[0] not in group)
     return groups
-
-
-def shifts(ndim: int) -> list[tuple[int, ...]]:
-    """Return the ways from a pixel to half of its neighbours, by faces, edges and corners; the others are opposite."""
-    return [s for s in itertools.product((-1, 0, 1), repeat=ndim) if s > (0,) * ndim]

@@ -7,14 +7,13 @@ Bai and Sapiro 2009, doi:10.1007/s11263-008-0191-z): clear borders are kept to, 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import dijkstra
-
-from napari_unet.objects.edits import shifts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +52,7 @@ def _by_pixels(cost: NDArray[np.float32], mask: NDArray[np.bool_], seeds: NDArra
     index = np.full(mask.shape, -1, np.int32)
     index[mask] = np.arange(count)
     rows, columns, weights = [], [], []
-    for shift in shifts(mask.ndim):
+    for shift in _shifts(mask.ndim):
         here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, mask.shape, strict=True))
         there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(shift, mask.shape, strict=True))
         both = mask[here] & mask[there]
@@ -130,3 +129,8 @@ def joined(cost: NDArray[np.float32], mask: NDArray[np.bool_], seeds: NDArray[np
                 continue
             seeds[tuple(np.transpose(way))] = seed
     return seeds
+
+
+def _shifts(ndim: int) -> list[tuple[int, ...]]:
+    """Return the ways from a pixel to half of its neighbours, by faces, edges and corners; the others are opposite."""
+    return [s for s in itertools.product((-1, 0, 1), repeat=ndim) if s > (0,) * ndim]

@@ -13,8 +13,8 @@ from napari_unet.objects.flows import FLOWS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SMOOTHING = 1.0
-"""Standard deviation, pixels, of the Gaussian that maps are smoothed with before objects are told apart by them."""
+SMOOTHING = 0.7
+"""Standard deviation, pixels of the network, of the Gaussian that smooths maps by which objects are told apart."""
 
 CONTRAST_OF_MIDDLES = (4.0, 8.0)
 """Logarithm of how many times as much a pixel costs at a border as in a middle: with a flow field, and without one."""
@@ -25,9 +25,9 @@ CONTRAST_OF_SHAPE = 2.0
 CONTRAST_OF_FLOWS = 4.0
 """The same, of a pixel that flows part at, for one where they are parallel.
 
-These three were chosen on 331 pairs of touching objects of training images (nuclei_bbbc039, nuclei_tissue_bsst265,
-cells_phase_t98g): the share of pairs, merged, split again by a click in each, of which both parts came to an
-intersection over union of 0.75 was 95, 93 and 91 %; by a watershed of the distance map 88, 83 and 78 %.
+These were chosen on 331 pairs of touching objects of training images (nuclei_bbbc039, nuclei_tissue_bsst265,
+cells_phase_t98g), made one and split again by a click in each: both parts came to an intersection over union of 0.75 in
+95, 93 and 89 % of them; by a watershed of the distance map in 88, 83 and 78 %.
 """
 
 
@@ -41,24 +41,32 @@ class Maps:
         Probabilities 0..1, of any data type and on any medium, as long as it can be sliced as NumPy's arrays can.
     outputs : tuple of str
         The names of the K maps, as in `ModelInfo.outputs`.
+    zoom : tuple of float
+        Of maps that were made at another scale and brought back: how many times as large they were, along each axis, as
+        for `decode.decode_instances`. A length that is the network's is 1 / zoom times as many pixels here.
     """
 
     values: Any
     outputs: tuple[str, ...]
+    zoom: tuple[float, ...] = ()
 
     def within(self, box: tuple[slice, ...]) -> Maps:
         """Return the maps of a box ([Z,] Y, X), as float32 in memory."""
-        return Maps(np.asarray(self.values[(slice(None), *box)], np.float32), self.outputs)
+        return Maps(np.asarray(self.values[(slice(None), *box)], np.float32), self.outputs, self.zoom)
 
     def plane(self, z: int) -> Maps:
         """Return the maps (K, Y, X) of one slice of a volume."""
-        return Maps(self.values[:, z], self.outputs)
+        return Maps(self.values[:, z], self.outputs, self.zoom[-2:])
 
     def named(self, name: str) -> NDArray[np.float32] | None:
         """Return one map ([Z,] Y, X); None if there is none of that name."""
         if name not in self.outputs:
             return None
         return np.asarray(self.values[self.outputs.index(name)], np.float32)
+
+    def in_pixels(self, length: float) -> tuple[float, ...]:
+        """Return how many pixels a length of the network's is along each axis ([Z,] Y, X)."""
+        return tuple(length / z for z in self.zoom) or (length,) * (np.ndim(self.values) - 1)
 
     def middles(self) -> NDArray[np.float32] | None:
         """Return what is high in the middles of objects and low at their borders ([Z,] Y, X), about 0..1.
@@ -74,13 +82,14 @@ class Maps:
         """Return how much the flow field parts at each pixel ([Z,] Y, X), -1..1; None if there is no flow field.
 
         It is positive on the border between two objects, from where flows lead to either middle, and negative in
-        middles. What a model of planes says of the slices of a volume is its divergence within the slices.
+        middles: how much flows change on a pixel of the network. What a model of planes says of the slices of a volume
+        is its divergence within the slices.
         """
         parts = []
         for axis, name in zip((-3, -2, -1), FLOWS[3], strict=True):
             flow = self.named(name)
             if flow is not None and flow.shape[axis] > 1:
-                parts.append(np.gradient(2 * flow - 1, axis=axis))
+                parts.append(self.in_pixels(1)[axis] * np.gradient(2 * flow - 1, axis=axis))
         return np.clip(np.sum(parts, axis=0), -1, 1).astype(np.float32) if parts else None
 
 
@@ -106,11 +115,8 @@ def crossing_cost(maps: Maps | None, mask: NDArray[np.bool_]) -> NDArray[np.floa
         depth = ndimage.distance_transform_edt(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
         middles = np.asarray(depth / max(float(depth.max()), 1.0), np.float32)
     contrast = CONTRAST_OF_MIDDLES[divergence is None] if shown else CONTRAST_OF_SHAPE
-    cost = contrast * (1 - _smoothed(middles))
+    smoothing = (SMOOTHING,) * mask.ndim if maps is None else maps.in_pixels(SMOOTHING)
+    cost = contrast * (1 - ndimage.gaussian_filter(middles, smoothing))
     if divergence is not None:
-        cost = cost + CONTRAST_OF_FLOWS * _smoothed(divergence)
+        cost = cost + CONTRAST_OF_FLOWS * ndimage.gaussian_filter(divergence, smoothing)
     return np.asarray(np.exp(np.clip(cost, -20, 20)), np.float32)
-
-
-def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(ndimage.gaussian_filter(values, SMOOTHING), np.float32)

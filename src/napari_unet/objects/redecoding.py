@@ -72,7 +72,6 @@ def redecoded(
     new_id: int | None = None,
     *,
     region: tuple[slice, ...] | None = None,
-    zoom: tuple[float, ...] = (),
     protected: NDArray[np.bool_] | None = None,
 ) -> Edit:
     """Return the edit that makes the objects of a region those that a decoding finds in the maps.
@@ -91,8 +90,6 @@ def redecoded(
         The next free id; None: one more than the largest.
     region : tuple of slice, optional
         What is decoded; None: all.
-    zoom : tuple of float
-        As for `decode.decode_instances`.
     protected : ndarray of bool, axes ([Z,] Y, X), optional
         Pixels that somebody has corrected or reviewed.
 
@@ -105,7 +102,7 @@ def redecoded(
     box = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box, labels.shape, strict=True))
     old = labels[box]
     near = maps.within(box)
-    found = decode_instances(near.values, near.outputs, decoding, zoom)
+    found = decode_instances(near.values, near.outputs, decoding, near.zoom)
     kept = np.zeros(old.shape, bool) if protected is None else protected[box].copy()
     reaching = _reaching_out(box, labels.shape)
     leaving = np.unique(found[reaching])

@@ -29,11 +29,13 @@ LINE_BAND = 0.25
 MIN_LINE_SHARE = 0.5
 """A line cuts the objects that it crosses by this share of the way from side to side, or else the one most crossed."""
 
-PROMINENCES = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
+PROMINENCES = (0.5, 0.3, 0.2, 0.12, 0.07, 0.04)
 """How much the middles of two objects stand out above the saddle between them: tried from the clearest on."""
 
 MIN_BASIN_SHARE = 0.1
 """Share of an object that a basin of the maps has at least, to be parted from the rest."""
+
+_FAR = 1e6  # pixels: no line is drawn as far as that
 
 
 def split_by_seeds(
@@ -203,8 +205,9 @@ def cut_free(
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[(slice(1, -1),) * region.ndim]
     shape = np.asarray(depth / depth.max(), np.float32)
     shown = None if near is None else near.middles()
+    smoothing = (SMOOTHING,) * region.ndim if near is None else near.in_pixels(SMOOTHING)
     for heights in ([shown] if shown is not None else []) + [shape]:
-        seeds = _middles(ndimage.gaussian_filter(heights, SMOOTHING), region, wanted, min_size)
+        seeds = _middles(ndimage.gaussian_filter(heights, smoothing), region, wanted, min_size)
         if seeds is not None:
             parts = divided(crossing_cost(near, region), region, seeds)
             if min(np.bincount(parts[parts > 0])[1:]) >= min_size:
@@ -242,7 +245,7 @@ def _crossed(labels: NDArray[Any], points: NDArray[np.float64]) -> list[int]:
     if labels.ndim == 2:
         values = labels[tuple(drawn)]
     elif points.shape[1] == labels.ndim:
-        z = pixels(points[:1], labels.shape)[0, 0]
+        z = pixels(points[:1, :1], labels.shape[:1])[0, 0]
         values = labels[(z, *drawn)]
     else:
         values = labels[(slice(None), *drawn)]
@@ -254,8 +257,10 @@ def _line(points: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.intp]
     """Return the pixels of an image that a line goes through, axes (2, n), in their order."""
     from skimage.draw import line
 
-    if len(points) < 2 or not np.isfinite(points).all():
+    if len(points) < 2:
         raise EditError("A line needs two points at least.")
+    if not (np.abs(points) < _FAR).all():  # nor are they numbers, perhaps
+        raise EditError("The line lies outside the image.")
     ends = np.floor(points + 0.5).astype(np.intp)
     found = np.concatenate([line(*a, *b) for a, b in itertools.pairwise(ends)], axis=1)
     inside = ((found >= 0) & (found < np.reshape(shape, (2, 1)))).all(0)
