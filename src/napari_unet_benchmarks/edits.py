@@ -3,7 +3,8 @@
     napari-unet benchmark edits --data DATA [--objects 100]
 
 DATA: see `recipes/README.md`. Models segment validation images, which nothing was chosen on, and the gestures get the
-maps that come of it. The labels are the true ones, so that each gesture has one error to mend:
+maps that come of it. The labels are the true ones, so that each gesture has one error to mend (pieces that lie apart
+are objects of their own: in one image of tissue an id stands for several nuclei):
 
 - *split*: two true objects that touch are made one, with the seam between them. A hand clicks in each, at random where
   a pixel lies at least 0.4 times as deep as the deepest; draws a line along the border, shifted by a tenth of the
@@ -30,6 +31,7 @@ import numpy as np
 import tifffile
 import torch
 from scipy import ndimage
+from skimage.measure import label
 from skimage.segmentation import expand_labels, watershed
 
 from napari_unet import load_model, segment
@@ -106,7 +108,7 @@ def segmented(model: Model, folder: Path, names: tuple[str, ...]) -> list[Segmen
             shape = image.shape[:2]
             values = result.maps.reshape(-1, *shape).astype(np.float16)
             maps = Maps(values, model.info.outputs, result.task.zoom)
-            truth = tifffile.imread(folder / "labels" / path.name).astype(np.int32)
+            truth = label(tifffile.imread(folder / "labels" / path.name), background=0, connectivity=2).astype(np.int32)
             found.append(Segmented(truth, result.labels.reshape(shape), maps))
     return found
 
@@ -155,7 +157,7 @@ class Pair:
     @classmethod
     def of(cls, image: Segmented, ids: tuple[int, int], hand: Hand) -> Pair:
         """Merge two objects and the seam between them."""
-        first, second = (image.truth == label for label in ids)
+        first, second = (image.truth == i for i in ids)
         seam = np.isin(expand_labels(image.truth, SEAM), ids) & (image.truth == 0)
         seam &= ndimage.binary_closing(first | second, np.ones((3, 3), bool), iterations=2)
         labels = np.where(first | second | seam, ids[0], image.truth)
@@ -165,7 +167,7 @@ class Pair:
 
     def score(self, after: NDArray[np.int32]) -> float:
         """Return the intersection over union of the worse of the two objects that are in the labels after an edit."""
-        parts = [after == label for label in (self.ids[0], *range(self.new_id, int(after.max()) + 1))]
+        parts = [after == i for i in (self.ids[0], *range(self.new_id, int(after.max()) + 1))]
         return min(max(_iou(part, mask) for part in parts) for mask in self.true)
 
     def by_clicks(self) -> NDArray[np.int32]:
@@ -240,13 +242,13 @@ def additions(images: list[Segmented], count: int, hand: Hand) -> dict[str, Any]
     for image in images:
         sizes = np.bincount(image.truth.ravel())
         matches = best_matches(image.truth, image.prediction)
-        every += [(image, label, share) for label, (share, _) in matches.items() if sizes[label] >= LEAST]
+        every += [(image, i, share) for i, (share, _) in matches.items() if sizes[i] >= LEAST]
     missed = [entry for entry in every if entry[2] < 0.5]
     table = Table()
     for group, wrong in ((every, False), (missed, True)):
         for index in hand.rng.permutation(len(group))[:count]:
-            image, label, share = group[index]
-            true = image.truth == label
+            image, true_id, share = group[index]
+            true = image.truth == true_id
             labels, point, size = np.where(true, 0, image.truth), hand.click(true), image.typical_size
             for name, steps in (("point", range(1)), ("point, scrolled", STEPS)):
                 begin = time.perf_counter()

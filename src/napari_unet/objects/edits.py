@@ -3,6 +3,9 @@
 The functions of `edits`, `splitting`, `adding`, `reshaping`, `between_slices` and `redecoding` change no array that
 they are given. They return an `Edit`, or raise `EditError` with a sentence for the person who made the gesture.
 
+Pixels that somebody has corrected or reviewed (`protected`) are kept from what an edit takes besides what the gesture
+names: the seam of a merge, a suggestion, objects decoded anew. Those of the objects it names may change.
+
 Labels and maps have the axes (Z, Y, X) or (Y, X). What is to be done in one slice of a volume only is done on that
 slice, ``labels[z]`` and ``maps.plane(z)``, and lifted into the volume with `Edit.in_slice`.
 """

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import EditError
-from napari_unet.objects.basins import prominent_basins
+from napari_unet.objects.basins import basins_by_prominence
 from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, grown, largest_piece, next_id, pixels
 from napari_unet.objects.geodesic import divided, joined
 from napari_unet.objects.maps import SMOOTHING, Maps, crossing_cost
@@ -221,8 +221,7 @@ def _middles(
     """Return the pixels around each middle, at the prominence that gives about as many as wanted; None for one."""
     least = max(min_size, MIN_BASIN_SHARE * np.count_nonzero(region) * 2 / wanted)
     best: tuple[int, NDArray[np.int32]] | None = None
-    for prominence in PROMINENCES:
-        basins = prominent_basins(heights, region, prominence)
+    for basins in basins_by_prominence(heights, region, PROMINENCES):
         sizes = np.bincount(basins.ravel())
         sizes[0] = 0
         large = np.flatnonzero(sizes >= least)
