@@ -138,6 +138,16 @@ def test_a_line_cuts_what_it_crosses_and_not_what_it_ends_in():
     check(labels, edit)
 
 
+def test_a_line_leaves_pieces_that_it_does_not_divide():
+    labels = np.zeros((30, 60), np.int32)
+    labels[5:25, 2:20] = labels[5:25, 40:58] = 1
+    edit = split_by_line(labels, None, [(0, 11), (29, 11)])
+    assert edit.made == (2,)
+    assert (edit.applied(labels)[:, 40:58] == labels[:, 40:58]).all()
+    with pytest.raises(EditError, match="does not divide"):
+        split_by_line(labels, None, [(4, 2), (6, 2)])
+
+
 def test_what_a_line_cannot_cut():
     _, labels = pair()
     with pytest.raises(EditError, match="crosses no object"):

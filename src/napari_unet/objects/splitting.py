@@ -35,6 +35,9 @@ PROMINENCES = (0.5, 0.3, 0.2, 0.12, 0.07, 0.04)
 MIN_BASIN_SHARE = 0.1
 """Share of an object that a basin of the maps has at least, to be parted from the rest."""
 
+TOP_SHARE = 0.3
+"""Share of a basin that says where its object is, in its middle."""
+
 _FAR = 1e6  # pixels: no line is drawn as far as that
 
 
@@ -231,7 +234,7 @@ def _middles(
             seeds = np.zeros(region.shape, np.int32)
             for number, basin in enumerate(large, start=1):
                 inside = basins == basin
-                seeds[inside & (heights >= np.quantile(heights[inside], 0.7))] = number
+                seeds[largest_piece(inside & (heights >= np.quantile(heights[inside], 1 - TOP_SHARE)))] = number
             best = len(large), seeds
         if len(large) >= wanted:
             break
@@ -290,8 +293,12 @@ def _across(
     pieces, count = ndimage.label(mask & ~whole)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     sizes[0] = 0
-    sides = [int(k) for k in np.flatnonzero(sizes >= min_size)]
-    if len(sides) < 2:
+    # Of an object that lies in several places, one that the line does not divide stays as it is.
+    place_of = np.zeros(count + 1, np.intp)
+    place_of[pieces.ravel()] = ndimage.label(mask)[0].ravel()
+    divided_there = np.bincount(place_of[sizes >= min_size], minlength=2) >= 2
+    sides = [int(k) for k in np.flatnonzero(sizes >= min_size) if divided_there[place_of[k]]]
+    if not sides:
         return None
     distance = np.broadcast_to(away, mask.shape)
     widths = [float(distance[pieces == side].max()) for side in sides]
@@ -333,7 +340,7 @@ def _shared_out(
     pieces = np.asarray(label(parts, background=0, connectivity=1), np.int32)  # seeds apart make objects apart
     sizes = np.bincount(pieces.ravel())
     if sizes[1:].min() < min_size:
-        raise EditError(f"A part would have {sizes[1:].min()} pixels; the least is {min_size}. Move the points apart.")
+        raise EditError(f"A part would have only {sizes[1:].min()} pixels; the least is {min_size}.")
     old, number, counts = overlaps(part, pieces)
     table = np.zeros(len(sizes), np.int64)
     for index in np.lexsort((number, -counts)):
