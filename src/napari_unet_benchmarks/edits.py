@@ -69,11 +69,12 @@ LEAST = 20
 
 @dataclass(frozen=True, eq=False)
 class Segmented:
-    """An image of a set: the truth and the prediction, axes (Y, X), and the maps (K, Y, X)."""
+    """An image of a set: the truth and the prediction, axes (Y, X), the maps (K, Y, X), and their threshold."""
 
     truth: NDArray[np.int32]
     prediction: NDArray[np.int32]
     maps: Maps
+    foreground: float = 0.5
 
     @property
     def typical_size(self) -> float:
@@ -109,7 +110,7 @@ def segmented(model: Model, folder: Path, names: tuple[str, ...]) -> list[Segmen
             values = result.maps.reshape(-1, *shape).astype(np.float16)
             maps = Maps(values, model.info.outputs, result.task.zoom)
             truth = label(tifffile.imread(folder / "labels" / path.name), background=0, connectivity=2).astype(np.int32)
-            found.append(Segmented(truth, result.labels.reshape(shape), maps))
+            found.append(Segmented(truth, result.labels.reshape(shape), maps, model.info.decoding.foreground))
     return found
 
 
@@ -252,7 +253,9 @@ def additions(images: list[Segmented], count: int, hand: Hand) -> dict[str, Any]
             labels, point, size = np.where(true, 0, image.truth), hand.click(true), image.typical_size
             for name, steps in (("point", range(1)), ("point, scrolled", STEPS)):
                 begin = time.perf_counter()
-                found = [suggested(image.maps, labels, point, size, grow=step) for step in steps]
+                found = [
+                    suggested(image.maps, labels, point, size, foreground=image.foreground, grow=step) for step in steps
+                ]
                 seconds = (time.perf_counter() - begin) / len(steps)
                 score = max((_iou_in(s.box, s.mask, true) for s in found if s is not None), default=0.0)
                 table.take(name, score, seconds, wrong, everyone=not wrong)

@@ -30,11 +30,12 @@ WINDOW = 3.0
 REACH = 0.4
 """How far from a point the clearest place of what it means may lie, in typical radii."""
 
-THRESHOLDS = np.geomspace(0.95, 0.15, 16)
-"""Possible outlines are where the foreground falls to these shares of what it is at its clearest place."""
+LEVELS, HIGHEST, LOWEST = 16, 0.95, 0.3
+"""How many outlines come into question, and the first and the last of them: where the foreground falls to these shares
+of what it is at its clearest place; the last is a share of the decoding's threshold besides."""
 
-TYPICAL_THRESHOLD = 0.6
-"""The share that is taken unless the size speaks against it."""
+TYPICAL_THRESHOLD = 1.2
+"""The threshold that is taken unless the size speaks against it, as a share of the decoding's."""
 
 SIZE_SPREAD = 0.7
 """Standard deviation of the logarithm of objects' sizes, against which half the threshold weighs as log 2."""
@@ -52,7 +53,7 @@ SMOOTHING = 0.7
 STEP = 1.08
 """How many times as large a suggestion becomes, at least, from step to step."""
 
-_FINE = 20.0  # typical radius, pixels, up to which outlines are sought in all pixels; of larger ones in blocks of them
+_FINE = {2: 20.0, 3: 8.0}  # typical radius, pixels, up to which outlines are sought in all pixels, else in blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +83,7 @@ def suggested(
     point: Sequence[float],
     typical_size: float,
     *,
+    foreground: float = 0.5,
     sensitivity: float = SENSITIVITY,
     grow: int = 0,
     protected: NDArray[np.bool_] | None = None,
@@ -99,6 +101,9 @@ def suggested(
         Coordinates ([z,] y, x).
     typical_size : float
         Pixels of the objects in the image, for instance the median of those corrected.
+    foreground : float
+        The threshold of the model's decoding (`decode.Decoding.foreground`): a model whose outlines are right at a low
+        one has them there for a faint object, too.
     sensitivity : float
         From 0 to 1: an object is suggested where the foreground is at least 1 less this.
     grow : int
@@ -128,15 +133,12 @@ def suggested(
     free = labels[box] == 0
     if protected is not None:
         free &= ~protected[box]
-    window = _Window(maps.within(box), free, place - [s.start for s in box], radius)
+    window = _Window(maps.within(box), free, place - [s.start for s in box], radius, foreground)
     if window.peak < max(1 - sensitivity, 1e-3):
         return None
-    outlines = window.outlines(typical_size, min_size)
-    if outlines is None:
-        return None
-    mask = _at_step(outlines, free, grow)
-    found = box_around(mask)
-    if found is None or np.count_nonzero(mask) < min_size:
+    mask = window.outlined(typical_size, min_size, grow)
+    found = None if mask is None else box_around(mask)
+    if mask is None or found is None or np.count_nonzero(mask) < min_size:
         return None
     return Suggestion(
         tuple(slice(b.start + f.start, b.start + f.stop) for b, f in zip(box, found, strict=True)), mask[found]
@@ -263,8 +265,11 @@ def added_box(
 class _Window:
     """The maps around a point, and the outlines that come into question there."""
 
-    def __init__(self, maps: Maps, free: NDArray[np.bool_], place: NDArray[np.intp], radius: float) -> None:
-        self.maps, self.free, self.radius = maps, free, radius
+    def __init__(
+        self, maps: Maps, free: NDArray[np.bool_], place: NDArray[np.intp], radius: float, threshold: float
+    ) -> None:
+        self.maps, self.free, self.radius, self.threshold = maps, free, radius, threshold
+        self.shares = np.geomspace(HIGHEST, min(LOWEST * threshold, HIGHEST / 2), LEVELS)
         foreground = maps.named("foreground")
         assert foreground is not None
         self.foreground = ndimage.gaussian_filter(foreground, maps.in_pixels(SMOOTHING))
@@ -277,28 +282,25 @@ class _Window:
         self.core = tuple(int(i) for i in core)
         self.peak = float(self.foreground[self.core]) if near.any() else 0.0
 
-    def outlines(self, typical_size: float, min_size: int) -> tuple[list[NDArray[np.bool_]], int] | None:
-        """Return masks, each within the next, and the index of the one that is most likely; None if there is none."""
-        factor = math.ceil(self.radius / _FINE)
+    def outlined(self, typical_size: float, min_size: int, grow: int) -> NDArray[np.bool_] | None:
+        """Return the mask so many steps from the most likely one, None if there is none.
+
+        Masks of lower thresholds contain those of higher ones. Beyond the last, each step is one pixel around.
+        """
+        factor = math.ceil(self.radius / _FINE[self.free.ndim])
         foreground, own, core = self._own(factor)
-        levels = self.peak * THRESHOLDS
+        levels = self.peak * self.shares
         masks = [_piece((foreground > level) & own, core) for level in levels]
         sizes = np.array([np.count_nonzero(mask) for mask in masks], float) * factor**foreground.ndim
-        there = sizes >= max(1, min_size)
-        if not there.any():
+        if not (sizes >= max(1, min_size)).any():
             return None
-        score = -np.abs(np.log(THRESHOLDS / TYPICAL_THRESHOLD))
-        score -= np.log(np.maximum(sizes, 1) / typical_size) ** 2 / (2 * SIZE_SPREAD**2)
-        best = int(np.where(there, score, -np.inf).argmax())
-        chosen = [best]
-        for direction, stop in ((1, len(masks)), (-1, -1)):
-            last = sizes[best]
-            for index in range(best + direction, stop, direction):
-                if there[index] and max(sizes[index], last) >= STEP * min(sizes[index], last):
-                    chosen.append(index)
-                    last = sizes[index]
-        chosen.sort()
-        return [self._fine(masks[k], levels[k], factor) for k in chosen], chosen.index(best)
+        steps, best = _steps(sizes, self.shares / (TYPICAL_THRESHOLD * self.threshold), typical_size, min_size)
+        index = best + grow
+        chosen = steps[min(max(index, 0), len(steps) - 1)]
+        mask = self._fine(masks[chosen], levels[chosen], factor)
+        if index >= len(steps):
+            return np.asarray(ndimage.binary_dilation(mask, iterations=index - len(steps) + 1, mask=self.free))
+        return mask if index >= 0 else _peeled(mask, -index)
 
     def _own(self, factor: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, ...]]:
         """Return the foreground, the pixels that are not a neighbour's, and the core, all in blocks of pixels."""
@@ -310,7 +312,7 @@ class _Window:
         foreground = np.asarray(coarse(self.foreground, np.mean), np.float32)
         free = np.asarray(coarse(self.free, np.max), bool)
         core = tuple(i // factor for i in self.core)
-        low = (foreground > self.peak * THRESHOLDS[-1]) & free
+        low = (foreground > self.peak * self.shares[-1]) & free
         low[core] = True
         flows = [self.maps.named(name) for name in FLOWS[foreground.ndim]]
         if all(flow is not None for flow in flows):
@@ -351,17 +353,33 @@ def _piece(mask: NDArray[np.bool_], core: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(pieces == pieces[core])
 
 
-def _at_step(outlines: tuple[list[NDArray[np.bool_]], int], free: NDArray[np.bool_], grow: int) -> NDArray[np.bool_]:
-    """Return the mask so many steps from the likely one; beyond the last, each step is one pixel around."""
-    masks, best = outlines
-    index = best + grow
-    if index >= len(masks):
-        return np.asarray(ndimage.binary_dilation(masks[-1], iterations=index - len(masks) + 1, mask=free))
-    if index >= 0:
-        return masks[index]
-    depth = ndimage.distance_transform_edt(np.pad(masks[0], 1))[(slice(1, -1),) * masks[0].ndim]
-    deepest = tuple(int(i) for i in np.unravel_index(int(depth.argmax()), depth.shape))
-    return _piece(depth > min(-index, depth.max() - 1e-6), deepest)
+def _steps(
+    sizes: NDArray[np.float64], shares: NDArray[np.float64], typical_size: float, min_size: int
+) -> tuple[list[int], int]:
+    """Return the thresholds that differ enough to be steps, by their index, and which of these steps is most likely.
+
+    `shares` are the thresholds as shares of the one that is taken where the size does not speak against it.
+    """
+    there = sizes >= max(1, min_size)
+    score = -np.abs(np.log(shares))
+    score -= np.log(np.maximum(sizes, 1) / typical_size) ** 2 / (2 * SIZE_SPREAD**2)
+    best = int(np.where(there, score, -np.inf).argmax())
+    steps = [best]
+    for others in (range(best + 1, len(sizes)), range(best - 1, -1, -1)):
+        last = sizes[best]
+        for index in others:
+            if there[index] and max(sizes[index], last) >= STEP * min(sizes[index], last):
+                steps.append(index)
+                last = sizes[index]
+    steps.sort()
+    return steps, steps.index(best)
+
+
+def _peeled(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return a mask without so many pixels around, but never without its innermost one."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
+    innermost = tuple(int(i) for i in np.unravel_index(int(depth.argmax()), depth.shape))
+    return _piece(depth > min(width, depth.max() - 1e-6), innermost)
 
 
 def _radius(size: float, ndim: int) -> float:
