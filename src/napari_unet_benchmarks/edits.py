@@ -299,8 +299,8 @@ def share_right(values: NDArray[np.float64]) -> dict[str, Any]:
     return {
         "objects": n,
         "right": round(share, 3),
-        "from": round(middle - half, 3),
-        "to": round(middle + half, 3),
+        "from": round(max(0.0, middle - half), 3),
+        "to": round(min(1.0, middle + half), 3),
         "mean iou": round(float(values.mean()), 3),
     }
 
