@@ -26,6 +26,10 @@ class LabelsError(UNetError):
     """Labels cannot be used: wrong shape, dtype or no usable object."""
 
 
+class EditError(UNetError):
+    """An edit of labels (merge, split, add, ...) cannot be made where it was asked for; the labels are as they were."""
+
+
 class NothingToLearnError(UNetError):
     """There is no supervised pixel to learn from."""
 

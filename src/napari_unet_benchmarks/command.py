@@ -25,6 +25,7 @@ benchmark = typer.Typer(
 
 SCRIPTS = {  # each says more with --help
     "decoding": "Compare four ways to tell touching objects apart.",
+    "edits": "Measure how well one gesture splits or adds an object.",
     "flips": "Measure what averaging over mirror images gains and costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "learning": "Measure what a few corrections do, here and elsewhere.",

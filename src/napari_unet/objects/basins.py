@@ -17,6 +17,8 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from napari_unet.objects.disjoint_sets import DisjointSets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
 
@@ -40,6 +42,14 @@ def prominent_basins(
     ndarray of int32, axes ([Z,] Y, X)
         Ids from 1, without gaps; 0 outside the mask.
     """
+    (basins,) = basins_by_prominence(heights, mask, (prominence,), least)
+    return basins
+
+
+def basins_by_prominence(
+    heights: NDArray[Any], mask: NDArray[np.bool_], prominences: Iterable[float], least: float = 0.0
+) -> Iterator[NDArray[np.int32]]:
+    """Yield what `prominent_basins` returns for each of several prominences; most of the work is done once."""
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
 
@@ -48,8 +58,10 @@ def prominent_basins(
     basins = watershed(-inside, tops, mask=mask)
     peaks = np.zeros(n_basins + 1, np.float32)
     peaks[tops[tops > 0]] = inside[tops > 0]
-    object_of = _joined(_saddles(inside, basins, n_basins), peaks.tolist(), prominence, least)
-    return np.asarray(object_of[basins], np.int32)
+    saddles = _saddles(inside, basins, n_basins)
+    for prominence in prominences:
+        object_of = _joined(saddles, peaks.tolist(), prominence, least)
+        yield np.asarray(object_of[basins], np.int32)
 
 
 def _saddles(heights: NDArray[np.float32], basins: NDArray[Any], n_basins: int) -> sparse.csr_array:
