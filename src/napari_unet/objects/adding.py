@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_unet.errors import EditError
 from napari_unet.objects.basins import prominent_basins
 from napari_unet.objects.edits import MIN_SIZE, Edit, box_around, grown, largest_piece, next_id, pixels
-from napari_unet.objects.flows import FLOWS, grouped
+from napari_unet.objects.flows import FLOWS, group_by_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -325,7 +325,7 @@ class _Window:
                 ]
             ).astype(np.float32)
             smoothing, meeting = ([length * p for p in pixels_of] for length in (FLOW_SMOOTHING, FLOW_MEETING))
-            groups = grouped(field, low, smoothing, meeting)
+            groups = group_by_flow(field, low, smoothing, meeting)
             return foreground, groups == groups[core], core
         middles = self.maps.middles()
         assert middles is not None
