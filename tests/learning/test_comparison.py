@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from napari_unet.learning.comparison import compare
-from napari_unet.learning.held_out import CELL, SQUARE, HeldOutRegion, apart, held_out, predict_regions, square_width
+from napari_unet.learning.held_out import (
+    HeldOutRegion,
+    held_out_squares,
+    outside_buffer,
+    predict_regions,
+    square_width,
+)
+from napari_unet.learning.policy import DEFAULT_POLICY
+
+SQUARE_WIDTH, PIECE_WIDTH = DEFAULT_POLICY.split.square_width, DEFAULT_POLICY.split.piece_width
 
 
 def region(labels, mask=None, **changes):
@@ -80,11 +89,11 @@ def test_what_the_old_model_did_not_find_either_is_not_broken():
 
 
 def test_classes_are_scored_by_the_mean_dice_of_those_that_occur():
-    labels = np.zeros((SQUARE, 2 * SQUARE), np.int32)
-    labels[:, SQUARE:] = 3
+    labels = np.zeros((PIECE_WIDTH, 2 * PIECE_WIDTH), np.int32)
+    labels[:, PIECE_WIDTH:] = 3
     found = np.zeros_like(labels)
-    found[:, : SQUARE // 2] = 3
-    found[:, SQUARE:] = 3
+    found[:, : PIECE_WIDTH // 2] = 3
+    found[:, PIECE_WIDTH:] = 3
     result = compare([region(labels)], [found], [labels], instances=False)
     dice = {0: 2 * 0.5 / (0.5 + 1), 3: 2 * 1 / (1.5 + 1)}
     assert result.before == pytest.approx(sum(dice.values()) / 2)
@@ -92,7 +101,7 @@ def test_classes_are_scored_by_the_mean_dice_of_those_that_occur():
 
 
 def test_a_square_of_a_volume_goes_through_all_its_slices():
-    labels = np.zeros((3 * SQUARE, SQUARE, 2 * SQUARE), np.int32)
+    labels = np.zeros((3 * PIECE_WIDTH, PIECE_WIDTH, 2 * PIECE_WIDTH), np.int32)
     assert compare([region(labels)], [labels], [labels], instances=False).n == 2
 
 
@@ -100,8 +109,8 @@ def test_a_square_of_a_volume_goes_through_all_its_slices():
 
 
 def test_a_part_of_the_image_has_the_squares_of_the_whole():
-    whole = held_out(np.ones((1, 500, 700), bool), CELL)
-    part = held_out(np.ones((1, 300, 400), bool), CELL, corner=(150, 250))
+    whole = held_out_squares(np.ones((1, 500, 700), bool), SQUARE_WIDTH)
+    part = held_out_squares(np.ones((1, 300, 400), bool), SQUARE_WIDTH, corner=(150, 250))
     assert np.array_equal(part, whole[:, 150:450, 250:650])
 
 
@@ -110,15 +119,15 @@ def test_the_width_of_squares_is_that_of_usual_reviewed_objects():
     labels = drawn((500, 1200), (0, 100, 0, 100), (0, 100, 150, 250), (200, 203, 0, 3), *large)[None]
     reviewed = np.zeros(labels.shape, bool)
     reviewed[:, :, :260] = True
-    assert square_width([labels], [reviewed]) == 4 * CELL  # 2.5 times 100 pixels
+    assert square_width([labels], [reviewed]) == 4 * SQUARE_WIDTH  # 2.5 times 100 pixels
 
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_learning_stays_away_in_both_directions(axis):
     held = np.zeros((1, 300, 300), bool)
     held.swapaxes(1, axis)[:, :50] = True
-    left, margin = apart(np.ones_like(held), held, 40)
-    assert margin == 40
+    left, buffer = outside_buffer(np.ones_like(held), held, 40, DEFAULT_POLICY.split.min_left_share)
+    assert buffer == 40
     assert np.array_equal(left.swapaxes(1, axis)[0].any(1), np.arange(300) >= 90)
 
 
@@ -126,8 +135,8 @@ def test_the_share_that_is_left_is_one_of_what_is_not_held_out():
     """Half of the rest is left at the full distance; it would be a third of all."""
     held = np.zeros((1, 10, 300), bool)
     held[..., :100] = True
-    left, margin = apart(np.ones_like(held), held, 100)
-    assert margin == 100
+    left, buffer = outside_buffer(np.ones_like(held), held, 100, DEFAULT_POLICY.split.min_left_share)
+    assert buffer == 100
     assert left.sum() == 1000
 
 
@@ -135,7 +144,7 @@ def test_the_model_that_learning_began_with_gets_the_scale_that_it_worked_at(bri
     labels = np.zeros((32, 32), np.int32)
     dark, bright = np.zeros((1, 32, 32), np.float32), np.zeros((1, 16, 16), np.float32)
     bright[:, 4:8, 6:12] = 1.0
-    held = HeldOutRegion(dark, labels, labels == 0, before=bright)
+    held = HeldOutRegion(dark, labels, labels == 0, image_before=bright)
     model, cpu = bright_model(), torch.device("cpu")
     assert not predict_regions([held], model, cpu)[0].any()
     (found,) = predict_regions([held], model, cpu, before=True)
