@@ -56,7 +56,7 @@ def bright(image: np.ndarray) -> np.ndarray:
 
 def threshold_or_network() -> plt.Figure:
     """Smoothed Otsu and watershed against the shipped network, on the same images."""
-    measured = json.loads((ROOT / "benchmarks" / "results" / "models-cpu.json").read_text())
+    measured = json.loads((ROOT / "benchmarks" / "results" / "shipped_models-cpu.json").read_text())
     tuned = measured["models"]["nuclei"]["kinds"]
     field, truth = sample("nuclei_stack")[4], sample("nuclei_stack_reference")[4].astype(int)
     kinds = (("bbbc039", field, "YX", truth), ("histology", sample("histology")[40:210, 60:272], "YXC", None))

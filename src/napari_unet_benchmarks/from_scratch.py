@@ -176,7 +176,7 @@ def main() -> None:
             )
             print(f"{name:<16}{amount:>9g}{mean['steps']:>7.0f}{cells}   {spread}", flush=True)
     if not arguments.dry:
-        write_result("from_nothing", {"limits": limits, "threads": 1, "summary": summary})
+        write_result("from_scratch", {"limits": limits, "threads": 1, "summary": summary})
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -250,12 +250,12 @@ def main() -> None:
         "phase contrast": partial(phase, fields, cells),
         "cost": partial(cost, (others or nuclei)[0].image, model, sizes, rounds),
     }
-    file = RESULTS / "size-cpu.json"
+    file = RESULTS / "object_size-cpu.json"
     before = json.loads(file.read_text()) if file.exists() else {}
     figures: dict[str, Any] = {"model": model.name, "sha256": model.sha256()}
     figures |= {part: work[part]() if part in arguments.only else before.get(part) for part in PARTS}
     if not arguments.smoke:
-        write_result("size", figures)
+        write_result("object_size", figures)
 
 
 if __name__ == "__main__":

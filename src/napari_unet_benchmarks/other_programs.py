@@ -291,7 +291,7 @@ def main() -> None:
         aps = "  ".join(f"{row['ap'][iou]:6.3f}" for iou in THRESHOLDS)
         print(f"  {name:<10} {aps}  {row['pq']:6.3f}  {row['steps']:6d}  {row['core_seconds_per_image']:7.2f}")
     if arguments.images is None and set(rows) == set(RIVALS):
-        write_result("rivals", {"core_minutes": arguments.minutes, "rows": rows})
+        write_result("other_programs", {"core_minutes": arguments.minutes, "rows": rows})
 
 
 if __name__ == "__main__":

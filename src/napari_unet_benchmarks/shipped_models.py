@@ -51,14 +51,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    path = RESULTS / "models-cpu.json"
+    path = RESULTS / "shipped_models-cpu.json"
     models = json.loads(path.read_text()).get("models", {}) if path.exists() else {}
     for name in arguments.only:
         print(f"\n== {name}", flush=True)
         found = run(load_model(name), *by_kind(name, arguments.data, arguments.images))
         models[name] = {key: report("", {})[key] for key in ("date", "commit")} | found
         if arguments.images is None:
-            write_result("models", {"models": models})
+            write_result("shipped_models", {"models": models})
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ def main() -> None:
         figures[name] = {"images": len(shown), "errors": count, "ways": rows}
     costs = {" x ".join(map(str, shape)): cost(shape) for shape in ((1, 4096, 4096), (64, 512, 512))}
     print(costs)
-    write_result("attention", {"places": PLACES, "seen": SEEN, "sets": figures, "seconds": costs})
+    write_result("where_next", {"places": PLACES, "seen": SEEN, "sets": figures, "seconds": costs})
 
 
 if __name__ == "__main__":
