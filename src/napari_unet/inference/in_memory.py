@@ -1,4 +1,4 @@
-"""Image + model -> labels in memory: what scripts call. `inference.segment_steps` does the work."""
+"""Image + model -> labels in memory: what scripts call. `inference.steps.segment_steps` does the work."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_unet.objects.regions import Regions
 
-_CORRECTED, _REVIEWED = 2, 3  # as in `corrections.Provenance`, which this room does not know
+_CORRECTED, _REVIEWED = 2, 3  # as in `corrections.corrections.Provenance`, which this room does not know
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ def states(regions: Regions, planes: Iterable[NDArray[Any]]) -> NDArray[np.str_]
     ----------
     regions : Regions
     planes : iterable of ndarray of int, axes (Y, X)
-        Where the label of each pixel comes from, a number of `corrections.Provenance`.
+        Where the label of each pixel comes from, a number of `corrections.corrections.Provenance`.
 
     Returns
     -------

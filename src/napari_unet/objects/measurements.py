@@ -82,7 +82,7 @@ def measure(
         Pixels along Y, 0 to 1000. 0: ``neighbours`` counts the objects that touch this one; more: also those with a gap
         of up to so many pixels and no other object in between.
     provenance : array-like of int, optional
-        Of the shape of the labels: where each pixel comes from, as `corrections.Provenance` numbers it (1 predicted, 2
+        Of the shape of the labels: where each pixel comes from, as `corrections.corrections.Provenance` numbers it (1 predicted, 2
         corrected, 3 reviewed). Gives the column ``state``.
     progress : callable, optional
         Is told of each time point.

@@ -156,7 +156,7 @@ class Project:
 
     @property
     def provenance(self) -> NDArray[np.uint8]:
-        """`corrections.Provenance` of every pixel, uint8, axes as `labels`.
+        """`corrections.corrections.Provenance` of every pixel, uint8, axes as `labels`.
 
         0 not segmented yet, 1 predicted, 2 corrected, 3 reviewed; a pixel that is corrected and reviewed is 2.
         """
