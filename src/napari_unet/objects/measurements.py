@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -82,8 +83,8 @@ def measure(
         Pixels along Y, 0 to 1000. 0: ``neighbours`` counts the objects that touch this one; more: also those with a gap
         of up to so many pixels and no other object in between.
     provenance : array-like of int, optional
-        Of the shape of the labels: where each pixel comes from, as `corrections.corrections.Provenance` numbers it (1 predicted, 2
-        corrected, 3 reviewed). Gives the column ``state``.
+        Of the shape of the labels: where each pixel comes from, as `corrections.corrections.Provenance` numbers it
+        (1 predicted, 2 corrected, 3 reviewed). Gives the column ``state``.
     progress : callable, optional
         Is told of each time point.
     cancel : CancelToken, optional
@@ -111,38 +112,70 @@ def measure(
         picture = _fitting(image, found)
     if picture is not None and pixel_size is not None:
         picture = picture.with_pixel_size(found.pixel_size)
-    origin = None if provenance is None else _of_shape(provenance, found)
-    names = () if picture is None else channel_columns(picture, channels)
-    is_volume = found.size("Z") > 1 and not slices
+    work = _Work(
+        labels=found,
+        picture=picture,
+        channels=() if picture is None else channel_columns(picture, channels),
+        origin=None if provenance is None else _of_shape(provenance, found),
+        name=name or (picture or found).name,
+        task=task,
+        neighbour_distance=neighbour_distance,
+        is_volume=found.size("Z") > 1 and not slices,
+    )
     watch, tables, left_out = Stopwatch(), [], 0
     for frame, z, ids in sections(found, slices=slices and "Z" in found.axes):
         if cancel is not None:
             cancel.check()
-        ids, classes = (ids, None) if task == "instances" else _pieces(ids)
+        columns, not_finite = work.columns(frame, z, ids)
+        tables.append(Table(columns))
+        left_out += not_finite
+        if progress is not None and (z is None or z + 1 == found.size("Z")):
+            progress(Progress(frame + 1, found.n_frames, watch.seconds, "time points"))
+    table = concatenate(tables)
+    return Table(table.columns, tuple(_notes(found, picture, left_out, is_volume=work.is_volume)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What is measured; see `measure`."""
+
+    labels: Image
+    picture: Image | None
+    channels: tuple[str, ...]
+    origin: Image | None
+    name: str
+    task: Task
+    neighbour_distance: float
+    is_volume: bool
+
+    def columns(self, frame: int, z: int | None, ids: NDArray[Any]) -> tuple[Columns, int]:
+        """Return the columns of a section (Z, Y, X), and how many pixels of the image in it were not finite."""
+        ids, classes = (ids, None) if self.task == "instances" else _pieces(ids)
         regions = Regions.of(ids)
-        columns: Columns = {"image": np.full(len(regions), name or (picture or found).name)}
-        if "T" in found.axes:
+        columns = self._identity(regions, frame, z)
+        if classes is not None:
+            columns["class"] = classes
+        shape = volume_columns if self.is_volume else plane_columns
+        columns |= shape(regions, ids if self.is_volume else ids[0], self.labels)
+        columns |= position_columns(regions, self.labels, is_volume=self.is_volume)
+        spacing = _relative_spacing(self.labels)
+        columns["neighbours"] = neighbour_counts(ids, regions.ids, self.neighbour_distance, spacing)
+        where, not_finite = slice(None) if z is None else slice(z, z + 1), 0
+        if self.picture is not None:
+            added, not_finite = _intensity_columns(regions, self.picture.read(frame, z=where), self.channels)
+            columns |= added
+        if self.origin is not None:
+            columns["state"] = states(regions, self.origin.read(frame, z=where)[0])
+        return columns, not_finite
+
+    def _identity(self, regions: Regions, frame: int, z: int | None) -> Columns:
+        columns: Columns = {"image": np.full(len(regions), self.name)}
+        if "T" in self.labels.axes:
             columns["time"] = np.full(len(regions), frame)
         if z is not None:
             columns["slice"] = np.full(len(regions), z)
         columns["label"] = regions.ids.astype(np.int64)
-        if classes is not None:
-            columns["class"] = classes
-        columns |= volume_columns(regions, ids, found) if is_volume else plane_columns(regions, ids[0], found)
-        columns |= position_columns(regions, found, is_volume=is_volume)
-        columns["neighbours"] = neighbour_counts(ids, regions.ids, neighbour_distance, _relative_spacing(found))
-        where = slice(None) if z is None else slice(z, z + 1)
-        if picture is not None:
-            added, not_finite = _intensity_columns(regions, picture.read(frame, z=where), names)
-            columns |= added
-            left_out += not_finite
-        if origin is not None:
-            columns["state"] = states(regions, origin.read(frame, z=where)[0])
-        tables.append(Table(columns))
-        if progress is not None and (z is None or z + 1 == found.size("Z")):
-            progress(Progress(frame + 1, found.n_frames, watch.seconds, "time points"))
-    table = concatenate(tables)
-    return Table(table.columns, tuple(_notes(found, picture, left_out, is_volume=is_volume)))
+        return columns
 
 
 def channel_columns(image: Image, channels: Sequence[str] = ()) -> tuple[str, ...]:
