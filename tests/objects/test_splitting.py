@@ -201,8 +201,8 @@ def test_a_line_in_a_slice_cuts_a_volume_through():
     line = np.array([(2, 0, 36), (2, 39, 36)])
     edit = split_by_line(volume, None, line)
     after = check(volume, edit)
-    assert (after[1] == after[2]).all()
-    assert iou(after[1] == 1, true == 1) > 0.85
+    for z in (1, 2):  # paths of equal cost may be taken in another order, by the version of scikit-image
+        assert iou(after[z] == 1, true == 1) > 0.85
     only = split_by_line(volume[2], None, line[:, 1:], 8).in_slice(2).applied(volume)
     assert np.array_equal(only[1], volume[1])
     assert set(np.unique(only[2])) == {0, 1, 8}
