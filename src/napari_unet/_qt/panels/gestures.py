@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMessageBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unet.layers.gestures import HELP
@@ -34,7 +34,7 @@ class GestureTools(QWidget):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller, self._gestures = controller, controller.gestures
-        self.buttons: dict[Tool, QToolButton] = {}
+        self.buttons: dict[Tool, QPushButton] = {}
         row = QHBoxLayout()
         row.setSpacing(2)
         for tool, tip in TOOLS.items():
@@ -44,6 +44,7 @@ class GestureTools(QWidget):
             row.addWidget(button, 1)
             self.buttons[tool] = button
         self.help = self._button("?", "What mouse and keys do to objects (H).")
+        self.help.setFixedWidth(28)
         self.help.clicked.connect(self.show_help)
         row.addWidget(self.help)
         self.slice_only = QCheckBox("In this slice only")
@@ -71,7 +72,7 @@ class GestureTools(QWidget):
             self._box.setWindowTitle("Merge, split, add and delete objects")
             self._box.setTextFormat(Qt.TextFormat.RichText)
             self._box.setText(
-                "In pan/zoom mode (key 6), on the labels layer of a result. Ctrl is Cmd on macOS."
+                "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
                 f"<table cellspacing='6'>{rows}</table>"
                 "Ctrl+Z takes a gesture back. Each is a correction to learn from."
             )
@@ -79,12 +80,11 @@ class GestureTools(QWidget):
         self._box.show()
 
     @staticmethod
-    def _button(text: str, tip: str) -> QToolButton:
-        button = QToolButton()
-        button.setText(text)
+    def _button(text: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
         button.setToolTip(tip)
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Esc, and the keys of gestures, are the canvas's
-        button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().verticalPolicy())
+        button.setStyleSheet("padding: 4px 2px;")  # else the row is wider than the panel
         return button
 
     def _show_tool(self) -> None:
