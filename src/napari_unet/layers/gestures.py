@@ -229,6 +229,8 @@ class Gestures:
         if event.button != 1 or layer.mode != "pan_zoom":
             return None
         held = frozenset(name for name in _MODIFIERS if name in event.modifiers)
+        if held and self._workspace.viewer.dims.ndisplay == 3:
+            return None  # there it is napari's camera that Shift moves
         if not held and self._tool is not None and self._held == layer:
             return _BY_TOOL[self._tool]
         return _BY_MODIFIERS.get(held)
