@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from hand_made import bright, squares
 from napari_unet.layers import gestures as module
+from napari_unet.layers.controller import Controller
+from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.kept_maps import KeptMaps, KeptPart
 from napari_unet.objects.maps import Maps
 
@@ -107,6 +110,60 @@ def test_what_is_added_is_what_the_maps_show(labels: Any, controller: Any) -> No
     found, true = labels.data == new, np.zeros((80, 80), bool)
     true[50:60, 55:65] = True
     assert (found & true).sum() / (found | true).sum() > 0.75
+
+
+def test_what_was_added_is_made_larger_and_smaller(open_image: Any, controller: Any) -> None:
+    image, (y, x) = dumbbell(), np.mgrid[:80, :80]
+    image = np.maximum(image, 0.47 * np.exp(-((y - 68) ** 2 + (x - 60) ** 2) / 800).astype(np.float32))
+    labels = open_image(image)
+    others = labels.data.copy()
+    assert not controller.gestures.make("smaller", [(68, 60)])
+    assert "added last" in said(controller)
+    assert controller.gestures.make("add", [(68, 60)])
+    label, sizes, states = int(labels.data[68, 60]), [], [labels.data.copy()]
+    for gesture in ("add", "add", "smaller", "smaller", "smaller"):
+        assert controller.gestures.make(gesture, [(68, 60)]), said(controller)
+        sizes.append(np.count_nonzero(labels.data == label))
+        states.append(labels.data.copy())
+        assert np.array_equal(
+            labels.data[labels.data != label], np.where(labels.data == label, 0, others)[labels.data != label]
+        )
+    first = np.count_nonzero(states[0] == label)
+    assert sizes[4] < first == sizes[3] < sizes[0] == sizes[2] < sizes[1]
+    for before in reversed(states[:-1]):
+        labels.undo()
+        assert np.array_equal(labels.data, before), "each is one step"
+    labels.undo()
+    assert np.array_equal(labels.data, others)
+    assert controller.gestures.make("add", [(68, 60)]), "it is gone, so another one is added"
+    assert labels.data[68, 60] > label
+    for _ in range(60):
+        controller.gestures.make("smaller", [(68, 60)])
+    assert np.count_nonzero(labels.data[60:76, 52:68]) >= 12
+    assert said(controller) == "It cannot be made larger or smaller here."
+    assert controller.gestures.make("delete", [(68, 60)])
+    assert not controller.gestures.make("smaller", [(68, 60)])
+
+
+def test_a_gesture_is_there_when_a_project_is_opened_again(labels: Any, controller: Any, tmp_path: Any) -> None:
+    assert controller.gestures.make("split", [(5, 26), (30, 26)])
+    assert controller.gestures.make("add", [(55, 60)])
+    assert controller.projects.save(tmp_path / "cells")
+    other = Controller(ViewerModel(), InlineRunner())
+    other.messages = []
+    other.workspace.said.connect(other.messages.append)
+    assert other.projects.open(tmp_path / "cells.unetproj")
+    again = other.session.labels_layer
+    assert np.array_equal(again.data, labels.data)
+    assert other.session.rescan() == controller.session.rescan()
+    before = again.data.copy()
+    assert not other.gestures.make("add", [(72, 40)])
+    assert said(other).startswith("The network has not looked here with this model.")
+    assert other.gestures.make("merge", [(17, 17), (17, 35)])
+    assert other.gestures.make("cut_free", [(17, 17)]), "by the shape, for maps are not saved"
+    again.undo()
+    again.undo()
+    assert np.array_equal(again.data, before)
 
 
 def test_ids_are_never_given_twice(labels: Any, controller: Any) -> None:

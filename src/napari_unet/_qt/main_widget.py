@@ -29,6 +29,7 @@ KEYS: dict[str, Callable[[Controller], object]] = {
     "N": lambda controller: controller.look_next(),
     "S": lambda controller: controller.gestures.at_cursor("cut_free"),
     "I": lambda controller: controller.gestures.at_cursor("add"),
+    "Shift-I": lambda controller: controller.gestures.at_cursor("smaller"),
     "D": lambda controller: controller.gestures.at_cursor("delete"),
     "H": lambda controller: controller.gestures.help_wanted.emit(),
 }

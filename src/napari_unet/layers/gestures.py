@@ -6,6 +6,7 @@ was chosen in the panel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.workspace import Workspace
 
 Tool = Literal["merge", "split", "add", "delete"]
-Gesture = Literal["merge", "split", "cut_free", "add", "delete"]
+Gesture = Literal["merge", "split", "cut_free", "add", "smaller", "delete"]
 
 MAX_CLICK = 4.0
 """Pixels of the screen that the mouse may move between press and release of a click."""
@@ -47,11 +48,23 @@ HELP: tuple[tuple[str, str, str], ...] = (
     ("Split", "Ctrl + drag", "a line across an object; the cut follows what the network saw"),
     ("Split", "Ctrl + click, or S", "an object in parts where the network saw several"),
     ("Add", "Shift + click, or I", "on the background: the object that the network saw there"),
+    ("Add", "I, Shift + I", "on the object just added: a little larger, smaller"),
     ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
 )
 """What the gestures are called, how each is made, and what it does. Ctrl is Cmd on macOS."""
 
 _UNDO = "Ctrl+Z takes it back."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Added:
+    """The object that was added last, which can be made larger or smaller."""
+
+    session: LayerSession
+    plane: tuple[int, int]
+    point: NDArray[np.float64]
+    label: int
+    grow: int = 0
 
 
 class Gestures:
@@ -75,6 +88,7 @@ class Gestures:
         self._workspace, self._segmenter = workspace, segmenter
         self.slice_only = False
         self._tool: Tool | None = None
+        self._added: _Added | None = None
         self._held: Any = None  # the layer that a tool was chosen for
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
@@ -144,7 +158,8 @@ class Gestures:
 
         Parameters
         ----------
-        gesture : {"merge", "split", "cut_free", "add", "delete"}
+        gesture : {"merge", "split", "cut_free", "add", "smaller", "delete"}
+            "add" on the object that was added last makes it larger, "smaller" makes it smaller.
         points : array-like, axes (n, 2)
             Pixels (y, x) along the way of the mouse; a click is one.
         """
@@ -155,7 +170,7 @@ class Gestures:
             self._check_finished(session, path)
             info = None if workspace.model is None else workspace.model.info
             objects = ObjectEdits(session, info, slice_only=self.slice_only)
-            done: str = getattr(objects, gesture)(path)
+            done = self._made(objects, session, gesture, path)
         except UNetError as error:
             workspace.say(str(error), "error")
             return False
@@ -169,6 +184,26 @@ class Gestures:
             return False  # a button of the mouse is down
         points = [(-1.0, -1.0)] if session is None else self._pixels(session, [self._workspace.viewer.cursor.position])
         return self.make(gesture, points)
+
+    def _made(self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]) -> str:
+        """Make a gesture and return what it did."""
+        before, self._added = self._added, None
+        if gesture not in ("add", "smaller"):
+            done: str = getattr(objects, gesture)(path)
+            return done
+        if before is not None and (before.session is not session or before.plane != session.plane):
+            before = None
+        if before is not None and objects.ids_along(path) == [before.label]:
+            self._added = before
+            grow = before.grow + (1 if gesture == "add" else -1)
+            done = objects.resize(before.point, before.label, grow)
+            self._added = replace(before, grow=grow)
+            return done
+        if gesture == "smaller":
+            raise UNetError("Point at the object that was added last, to make it smaller.")
+        done = objects.add(path)
+        self._added = _Added(session, session.plane, path[:1], objects.new_id)
+        return done
 
     def close(self) -> None:
         """Make no gestures any more."""
@@ -196,6 +231,8 @@ class Gestures:
     def _on_closing(self, session: LayerSession) -> None:
         if self._held is not None and self._held == session.labels_layer:
             self._end_tool()
+        if self._added is not None and self._added.session is session:
+            self._added = None
         callbacks = session.labels_layer.mouse_drag_callbacks
         if self._on_mouse in callbacks:
             callbacks.remove(self._on_mouse)

@@ -100,6 +100,11 @@ class ObjectEdits:
     slice_only : bool
         Whether only the slice in view of a volume is changed.
 
+    Attributes
+    ----------
+    new_id : int
+        The id of what is added, and the first of those that a split makes.
+
     Notes
     -----
     Each method returns what it did, as the beginning of a sentence, or raises `UNetError` and has changed nothing.
@@ -110,12 +115,12 @@ class ObjectEdits:
         self._frame, self._z = session.plane
         self._deep = session.joins_slices and not slice_only
         self._min_size = edits.MIN_SIZE if info is None else info.decoding.min_size
-        self._new_id = session.free_id()  # may give the layer another array: asked for before that is read
+        self.new_id = session.free_id()  # may give the layer another array: asked for before that is read
         self._labels = session.labels[self._frame]
 
     def merge(self, points: NDArray[np.float64]) -> str:
         """Make one object of those that a line of points (n, 2) goes through."""
-        ids = self._ids_along(points)
+        ids = self.ids_along(points)
         if len(ids) < 2:
             raise EditError("To merge, drag from one object into another.")
         part = self._part_around(ids, MERGE_GAP + 1)
@@ -125,7 +130,7 @@ class ObjectEdits:
 
     def delete(self, points: NDArray[np.float64]) -> str:
         """Make background of the objects that a line of points (n, 2), or a single one, goes through."""
-        ids = self._ids_along(points)
+        ids = self.ids_along(points)
         if not ids:
             raise EditError("There is no object here to delete.")
         part = self._part_around(ids, 0)
@@ -134,62 +139,86 @@ class ObjectEdits:
 
     def split(self, points: NDArray[np.float64]) -> str:
         """Divide the objects that a line of points (n, 2) is drawn across."""
-        ids = self._ids_along(points)
+        ids = self.ids_along(points)
         if not ids:
             raise EditError("The line crosses no object.")
         part = self._part_around(ids, splitting.MARGIN)
         line = part.points(points, self._z)
-        edit = splitting.split_by_line(part.labels, part.maps, line, self._new_id, min_size=self._min_size)
+        edit = splitting.split_by_line(part.labels, part.maps, line, self.new_id, min_size=self._min_size)
         return self._told_split(part, edit)
 
     def cut_free(self, points: NDArray[np.float64]) -> str:
         """Part the object at a point, (1, 2), from what was merged with it, where the maps or its shape show it."""
-        ids = self._ids_along(points)
+        ids = self.ids_along(points)
         if not ids:
             raise EditError("There is no object here to split.")
         part = self._part_around(ids, splitting.MARGIN)
         size = None if part.labels.ndim == 3 else self._typical_size(points[0], 2, ids)
         edit = splitting.cut_free(
-            part.labels, part.maps, ids[0], self._new_id, min_size=self._min_size, typical_size=size
+            part.labels, part.maps, ids[0], self.new_id, min_size=self._min_size, typical_size=size
         )
         return self._told_split(part, edit)
 
     def add(self, points: NDArray[np.float64]) -> str:
         """Make an object of what the maps suggest at a point, (1, 2)."""
-        if self._ids_along(points):
+        if self.ids_along(points):
             raise EditError("There is an object here already. Point at one that is missing.")
+        part, found = self._suggested(points)
+        if found is None:
+            raise EditError("The network sees no object here. Paint it with the brush.")
+        edit = self._added(part.labels, part, found, self.new_id)
+        self._write(part, edit)
+        return f"Added an object of {counted(found.size, 'pixel')}."
+
+    def resize(self, points: NDArray[np.float64], label: int, grow: int) -> str:
+        """Make an object that was added at a point, (1, 2), larger than it was suggested: `grow` steps, or smaller."""
+        self.ids_along(points)
+        part, found = self._suggested(points, grow, label)
+        without = np.where(part.labels == label, 0, part.labels)
+        if found is None or not (part.labels == label).any():
+            raise EditError("It cannot be made larger or smaller here.")
+        after = self._added(without, part, found, label).applied(without)
+        whole = tuple(slice(0, n) for n in after.shape)
+        edit = edits.Edit.of(part.labels, whole, after, "It cannot be made larger or smaller here.")
+        self._write(part, edit)
+        return f"It has {counted(found.size, 'pixel')} now."
+
+    def _suggested(
+        self, points: NDArray[np.float64], grow: int = 0, without: int = 0
+    ) -> tuple[_Part, adding.Suggestion | None]:
+        """Return what the maps suggest at a point, as if an object was not there, and the part of the labels around."""
         y, x = (int(p) for p in np.floor(points[0] + 0.5))
         kept = self._session.maps.part_at(self._frame, (self._z, y, x))
         if kept is None:
             raise EditError("The network has not looked here with this model. Press Segment, or paint it.")
         ndim = 3 if kept.volume and self._deep else 2
-        size = self._typical_size(points[0], ndim)
+        size = self._typical_size(points[0], ndim, [without])
         radius = math.sqrt(size / math.pi) if ndim == 2 else (0.75 * size / math.pi) ** (1 / 3)
         reach = math.ceil(adding.WINDOW * radius) + 5
-        around = (self._z, y, x)
         region = [
-            slice(max(s.start, p - reach), min(s.stop, p + reach + 1)) for s, p in zip(kept.region, around, strict=True)
+            slice(max(s.start, p - reach), min(s.stop, p + reach + 1))
+            for s, p in zip(kept.region, (self._z, y, x), strict=True)
         ]
         if ndim == 2:
             region[0] = slice(self._z, self._z + 1)
         part = self._part((region[0], region[1], region[2]))
-        threshold = 0.5 if self._info is None else self._info.decoding.foreground
+        own = part.labels == without if without else np.zeros(part.labels.shape, bool)
         found = adding.suggested(
             part.maps,
-            part.labels,
+            np.where(own, 0, part.labels),
             part.points(points[:1], self._z)[0].tolist(),
             size,
-            foreground=threshold,
-            protected=part.protected,
+            foreground=0.5 if self._info is None else self._info.decoding.foreground,
+            grow=grow,
+            protected=part.protected & ~own,
             min_size=self._min_size,
         )
-        if found is None:
-            raise EditError("The network sees no object here. Paint it with the brush.")
-        edit = adding.added(
-            part.labels, found.mask, self._new_id, box=found.box, protected=part.protected, min_size=self._min_size
-        )
-        self._write(part, edit)
-        return f"Added an object of {counted(found.size, 'pixel')}."
+        return part, found
+
+    def _added(self, labels: NDArray[Any], part: _Part, found: adding.Suggestion, label: int) -> Edit:
+        """Return the edit that adds what was suggested to labels of a part: those there are, or without an object."""
+        protected = part.protected & (labels == part.labels)
+        return adding.added(labels, found.mask, label, box=found.box, protected=protected, min_size=self._min_size)
 
     # -- what is changed -------------------------------------------------------------------------------------------
 
@@ -213,7 +242,7 @@ class ObjectEdits:
 
     # -- where -----------------------------------------------------------------------------------------------------
 
-    def _ids_along(self, points: NDArray[np.float64]) -> list[int]:
+    def ids_along(self, points: NDArray[np.float64]) -> list[int]:
         """Return the ids of the objects in this plane that a line goes through, in their order.
 
         Raises
