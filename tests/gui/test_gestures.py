@@ -107,6 +107,19 @@ def test_keys_where_the_mouse_points(key: Any, place: Any, more: int, labels: An
     assert np.array_equal(labels.data, before)
 
 
+def test_what_was_added_is_made_larger_by_the_key(segment: Any, canvas: Any, widget: Any) -> None:
+    y, x = np.mgrid[:80, :80]
+    layer = segment(np.maximum(dumbbell(), 0.47 * np.exp(-((y - 40) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32))
+    canvas.click(40, 60, modifiers=SHIFT)
+    label, sizes = layer.data[40, 60], [np.count_nonzero(layer.data == layer.data[40, 60])]
+    canvas.point_at(41, 61)
+    for modifier in (Qt.KeyboardModifier.NoModifier, SHIFT, SHIFT):
+        canvas.key(Qt.Key.Key_I, modifier)
+        assert layer.data[40, 60] == label > 0
+        sizes.append(np.count_nonzero(layer.data == label))
+    assert sizes[3] < sizes[0] == sizes[2] < sizes[1]
+
+
 def test_through_the_slices_of_a_volume_or_in_one(segment: Any, canvas: Any, widget: Any, viewer: Any) -> None:
     layer = segment(dumbbell((3, 80, 80)))
     viewer.dims.set_current_step(0, 1)

@@ -58,8 +58,10 @@ def check_editable(viewer: Any, session: LayerSession | None) -> LayerSession:
     canvas.check_on_canvas(viewer, session.geometry, "change objects")
     if not layer.visible:
         raise UNetError("The objects are hidden. Show their layer to change them.")
-    if layer.multiscale or not layer.editable:
+    writeable = isinstance(layer.data, np.ndarray) and layer.data.flags.writeable
+    if layer.multiscale or not layer.editable or not writeable:
         raise UNetError("This labels layer is read-only, so nothing was changed.")
+    session.geometry.canonical_labels(layer.data)  # says so if they do not fit the image any more
     return session
 
 
