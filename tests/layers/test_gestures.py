@@ -112,6 +112,17 @@ def test_what_is_added_is_what_the_maps_show(labels: Any, controller: Any) -> No
     assert (found & true).sum() / (found | true).sum() > 0.75
 
 
+def test_what_was_deleted_can_be_added_again(labels: Any, controller: Any) -> None:
+    before = labels.data.copy()
+    assert controller.gestures.make("delete", [(55, 14)])
+    assert controller.gestures.make("delete", [(55, 28)])
+    assert controller.gestures.make("add", [(55, 14)]), said(controller)
+    for gesture in ("smaller", "add"):
+        assert controller.gestures.make(gesture, [(55, 14)]), said(controller)
+    new = labels.data == labels.data[55, 14]
+    assert np.array_equal(new, before == before[55, 14]), "and not what was deleted beside it"
+
+
 def test_what_was_added_is_made_larger_and_smaller(open_image: Any, controller: Any) -> None:
     image, (y, x) = dumbbell(), np.mgrid[:80, :80]
     image = np.maximum(image, 0.47 * np.exp(-((y - 68) ** 2 + (x - 60) ** 2) / 800).astype(np.float32))

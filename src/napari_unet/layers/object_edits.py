@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from napari_unet.errors import EditError, UNetError
 from napari_unet.layers import canvas
@@ -205,22 +206,36 @@ class ObjectEdits:
             region[0] = slice(self._z, self._z + 1)
         part = self._part((region[0], region[1], region[2]))
         own = part.labels == without if without else np.zeros(part.labels.shape, bool)
+        point = part.points(points[:1], self._z)[0]
+        part = replace(part, protected=self._protected_beside(part, own, (self._z, y, x)))
         found = adding.suggested(
             part.maps,
             np.where(own, 0, part.labels),
-            part.points(points[:1], self._z)[0].tolist(),
+            point.tolist(),
             size,
             foreground=0.5 if self._info is None else self._info.decoding.foreground,
             grow=grow,
-            protected=part.protected & ~own,
+            protected=part.protected,
             min_size=self._min_size,
         )
         return part, found
 
+    def _protected_beside(self, part: _Part, own: NDArray[np.bool_], pixel: tuple[int, int, int]) -> NDArray[np.bool_]:
+        """Return what is protected of a part when an object (`own`, or a new one) is made at a pixel (Z, Y, X).
+
+        Where somebody has deleted or reviewed what is there, who adds there wants that changed: that piece is free.
+        """
+        corrections, where = self._session.corrections, (self._frame, *pixel)
+        protected = part.protected & ~own
+        if corrections.prediction[where] or corrections.reviewed[where]:
+            pieces, _ = ndimage.label(own | (protected & (part.labels == 0)))
+            inside = tuple(p - s.start for p, s in zip(pixel, part.region, strict=True))[-own.ndim :]
+            protected &= (pieces != pieces[inside]) | (pieces == 0)
+        return np.asarray(protected)
+
     def _added(self, labels: NDArray[Any], part: _Part, found: adding.Suggestion, label: int) -> Edit:
         """Return the edit that adds what was suggested to labels of a part: those there are, or without an object."""
-        protected = part.protected & (labels == part.labels)
-        return adding.added(labels, found.mask, label, box=found.box, protected=protected, min_size=self._min_size)
+        return adding.added(labels, found.mask, label, box=found.box, protected=part.protected, min_size=self._min_size)
 
     # -- what is changed -------------------------------------------------------------------------------------------
 
