@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 LEFT, NOTHING = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+NO_KEY = Qt.KeyboardModifier.NoModifier
 MOUSE = (
     QEvent.Type.MouseMove,
     QEvent.Type.MouseButtonPress,
@@ -279,37 +280,47 @@ class Canvas:
         place = (np.array([y, x]) - low) / (high - low)
         return QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
 
-    def press(self, y: float, x: float, button: Any = LEFT) -> None:
-        self._send(QEvent.Type.MouseMove, y, x)
-        self._send(QEvent.Type.MouseButtonPress, y, x, button, button)
+    def press(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        self._send(QEvent.Type.MouseMove, y, x, modifiers=modifiers)
+        self._send(QEvent.Type.MouseButtonPress, y, x, button, button, modifiers)
 
-    def move(self, y: float, x: float, button: Any = LEFT) -> None:
-        self._send(QEvent.Type.MouseMove, y, x, held=button)
+    def move(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        self._send(QEvent.Type.MouseMove, y, x, held=button, modifiers=modifiers)
         self._qtbot.wait(40)  # vispy and napari both thin out moves in quick succession
 
-    def release(self, y: float, x: float, button: Any = LEFT) -> None:
-        self._send(QEvent.Type.MouseButtonRelease, y, x, button)
+    def release(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        self._send(QEvent.Type.MouseButtonRelease, y, x, button, modifiers=modifiers)
 
-    def drag(self, *path: tuple[float, float]) -> None:
-        self.press(*path[0])
+    def drag(self, *path: tuple[float, float], modifiers: Any = NO_KEY) -> None:
+        self.press(*path[0], modifiers=modifiers)
         for place in path[1:]:
-            self.move(*place)
-        self.release(*path[-1])
+            self.move(*place, modifiers=modifiers)
+        self.release(*path[-1], modifiers=modifiers)
 
-    def click(self, y: float, x: float) -> None:
-        self.press(y, x)
-        self.release(y, x)
+    def click(self, y: float, x: float, modifiers: Any = NO_KEY) -> None:
+        self.press(y, x, modifiers=modifiers)
+        self.release(y, x, modifiers=modifiers)
+
+    def point_at(self, y: float, x: float) -> None:
+        self._send(QEvent.Type.MouseMove, y, x)
 
     def key(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         self._qtbot.keyClick(self._canvas.native, key, modifier)
 
-    def _send(self, kind: QEvent.Type, y: float, x: float, button: Any = NOTHING, held: Any = NOTHING) -> None:
-        """Send an event right away, with the button that changes and those that are held."""
+    def _send(
+        self,
+        kind: QEvent.Type,
+        y: float,
+        x: float,
+        button: Any = NOTHING,
+        held: Any = NOTHING,
+        modifiers: Any = NO_KEY,
+    ) -> None:
+        """Send an event right away, with the button that changes, and the buttons and keys that are held."""
         native, place = self._canvas.native, QPointF(self.at(y, x))
-        none = Qt.KeyboardModifier.NoModifier
         self._hand.sends = True
         try:
-            QApplication.sendEvent(native, QMouseEvent(kind, place, native.mapToGlobal(place), button, held, none))
+            QApplication.sendEvent(native, QMouseEvent(kind, place, native.mapToGlobal(place), button, held, modifiers))
         finally:
             self._hand.sends = False
 

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.workspace import Message
 
-KEYS: dict[str, Callable[[Controller], None]] = {
+KEYS: dict[str, Callable[[Controller], object]] = {
     "R": lambda controller: controller.toggle_reviewed("view"),
     "Shift-R": lambda controller: controller.toggle_reviewed("slice"),
     "T": lambda controller: controller.toggle_reviewed("object"),
     "N": lambda controller: controller.look_next(),
+    "S": lambda controller: controller.gestures.at_cursor("cut_free"),
+    "I": lambda controller: controller.gestures.at_cursor("add"),
+    "Shift-I": lambda controller: controller.gestures.at_cursor("smaller"),
+    "D": lambda controller: controller.gestures.at_cursor("delete"),
+    "H": lambda controller: controller.gestures.help_wanted.emit(),
 }
 """Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
 COUNT_AFTER = 150
@@ -166,7 +171,7 @@ class UNetWidget(QWidget):
         self.status.setStyleSheet(f"color: {colour};" if colour else "")
         self.status.setText(message.text)
 
-    def _on_key(self, verb: Callable[[Controller], None]) -> Callable[[Any], None]:
+    def _on_key(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
         """Return what napari calls on a key; it wants a function that has a name."""
 
         def pressed(viewer: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_switch import ModelSwitch
@@ -75,6 +76,7 @@ class Controller:
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
+        self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -217,6 +219,7 @@ class Controller:
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
+        self.gestures.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -13,6 +13,7 @@ from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.kept_maps import KeptPart, to_keep
 from napari_unet.layers.viewport import FollowedView, Piece, pieces
 from napari_unet.objects.stitch import count_ids
 
@@ -83,6 +84,10 @@ class Segmenter:
     def busy(self) -> bool:
         """Whether it segments."""
         return self._run is not None
+
+    def works_on(self, session: LayerSession) -> bool:
+        """Whether it segments the image of a session."""
+        return self._run is not None and self._run.session is session
 
     def start(self, lead: str = "", scope: Scope | None = None) -> bool:
         """Begin, or go on where it was stopped; return whether it began.
@@ -179,8 +184,10 @@ class Segmenter:
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _on_model(self) -> None:
-        """Let go of what is under way: it was begun with another model."""
+        """Let go of what is under way, and of maps: they are another model's."""
         self._generation += 1
+        for session in self._workspace.sessions:
+            session.maps.clear()
         if self._run is not None:
             self._run.job.cancel.cancel()
             self._run = None
@@ -191,11 +198,13 @@ class Segmenter:
         if self._run is not None and self._run.session is session:
             self.stop()
 
-    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty) -> None:
+    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty | KeptPart) -> None:
         if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
             run.session.attention.take(event, self._workspace.model)
+        elif isinstance(event, KeptPart):
+            run.session.maps.keep(event)
         elif isinstance(event, UnderWay) or self._write(run, event):
             self._tell(run, event.progress)
 
@@ -312,6 +321,9 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
             yield uncertainty_by_cell(
                 event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
             )
+            kept = to_keep(task, event)
+            if kept is not None:
+                yield kept
 
 
 def _scale(task: Task) -> str:

@@ -17,6 +17,7 @@ from napari_unet.layers import canvas
 from napari_unet.layers.deferred import DeferredChanges
 from napari_unet.layers.edits import EditTracker
 from napari_unet.layers.geometry import LayerGeometry
+from napari_unet.layers.kept_maps import KeptMaps
 from napari_unet.layers.labels_layers import add_labels, forget_undo, place_layer, widen
 from napari_unet.layers.slice_joining import joining_steps
 from napari_unet.layers.strokes import Strokes
@@ -68,6 +69,8 @@ class LayerSession:
         Of the corrections, as of the last comparison.
     attention : Attention
         Where a correction is worth most.
+    maps : KeptMaps
+        The maps of what was segmented with the model in use. They are not saved with a project.
     unwritten : UnwrittenBlocks
         What may have changed since it was written to the session's journal.
     unfinished : tuple of Task and Finished, or None
@@ -108,6 +111,7 @@ class LayerSession:
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
         self.summary = self.corrections.summary() if saved else Summary()
+        self.maps = KeptMaps()
         self.unfinished: tuple[Task, Finished] | None = None
         self.visibility = ChosenVisibility(self.labels_layer)
         self._edits = EditTracker(viewer, self.labels_layer, self.corrections, self.geometry)
@@ -209,6 +213,11 @@ class LayerSession:
         return self._deferred.stroke
 
     @property
+    def held(self) -> bool:
+        """Whether the labels are being saved, plane by plane: what changes many planes has to wait."""
+        return self._deferred.held
+
+    @property
     def joins_slices(self) -> bool:
         """Whether objects go on from slice to slice."""
         return self.corrections.instances and self.image.is_volume
@@ -300,6 +309,18 @@ class LayerSession:
         if self._strokes is not None and not self.painting:
             self._strokes.offer()
 
+    def free_id(self) -> int:
+        """Return an id that no object has or had; the layer is given a type that holds it.
+
+        Raises
+        ------
+        UNetError
+            If the labels are classes.
+        """
+        if self._strokes is None:
+            raise UNetError("These labels are classes, which have no ids of their own.")
+        return self._strokes.fresh_id()
+
     # -- corrections out -------------------------------------------------------------------------------------------
 
     def rescan(self, *, everything: bool = True) -> Summary:
@@ -387,6 +408,7 @@ class LayerSession:
         self.image_altered.emit(self)
 
     def _on_pixels(self, event: Any = None) -> None:
+        self.maps.clear()
         self.image_altered.emit(self)
 
     @contextmanager

@@ -70,7 +70,7 @@ class Strokes:
     def offer(self) -> None:
         """Select a fresh id if an object has the selected one, and the user did not choose it."""
         if not self._by_hand and self._before is None and self._used(self._layer.selected_label):
-            self._select(self._fresh())
+            self._select(self.fresh_id())
 
     def press(self, event: Any) -> None:
         """Select a fresh id if the stroke that begins is not one on the selected object."""
@@ -88,7 +88,7 @@ class Strokes:
                 return  # one object is made a part of another one
         elif self._touches(position, label):
             return
-        self._select(self._fresh())
+        self._select(self.fresh_id())
         if mode != "polygon":
             self._before, self._last = label, position
             self._note(position, whole=mode == "fill")
@@ -137,7 +137,7 @@ class Strokes:
         if self._layer.mode == "polygon":
             self._in_polygon = False
             if label not in (0, self._typed):
-                self._select(self._fresh())
+                self._select(self.fresh_id())
 
     def close(self) -> None:
         """Follow no longer."""
@@ -159,7 +159,7 @@ class Strokes:
             found = max(found, top if top < COUNTED_IDS else largest_id(np.asarray(shown)))
         return found
 
-    def _fresh(self) -> int:
+    def fresh_id(self) -> int:
         """Return an id that nothing has or had."""
         label = self._largest() + 1
         if label > np.iinfo(self._layer.data.dtype).max:

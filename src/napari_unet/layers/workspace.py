@@ -77,6 +77,7 @@ class Workspace:
     model_changed = Signal()  # another model is in use
     corrected = Signal(object)  # Summary
     edited = Signal()  # the labels may have changed; call `refresh_corrections` when there is time
+    session_opened = Signal(object)  # the session, of the chosen image
     session_moved = Signal(object)  # the session; its image was placed elsewhere, or has other pixels
     session_closing = Signal(object)  # the session, which is closed afterwards
 
@@ -194,6 +195,7 @@ class Workspace:
         session.edited.connect(self._on_edited)
         session.image_altered.connect(self._on_image_altered)
         self._sessions[session.layer.unique_id] = session
+        self.session_opened.emit(session)
         self.viewer.layers.selection.active = session.labels_layer
         return session
 

@@ -146,7 +146,7 @@ def merged(
     groups = _groups(part, filled, wanted)
     if len(groups) > 1:
         apart = min(i for i in wanted if i not in groups[0])
-        near = f" Those up to {allow_gap} pixels apart can be merged." if allow_gap else ""
+        near = f" Gaps up to {allow_gap} pixels wide are filled." if allow_gap else ""
         raise EditError(f"Object {apart} does not touch the others, so they are not merged.{near}")
     return Edit.of(labels, box, np.where(filled, keep, part), "There is nothing to merge.")
 

@@ -215,7 +215,7 @@ def cut_free(
             parts = divided(crossing_cost(near, region), region, seeds)
             if min(np.bincount(parts[parts > 0])[1:]) >= min_size:
                 return _shared_out(labels, box, parts, new_id, min_size)
-    raise EditError(f"Object {label} shows no second middle. Click into each part, or draw a line across.")
+    raise EditError(f"Object {label} shows no second middle. Draw a line across it to split it.")
 
 
 def _middles(

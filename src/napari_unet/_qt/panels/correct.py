@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
 from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
@@ -56,6 +57,7 @@ class CorrectPanel(QGroupBox):
         pair.addWidget(self.more)
         buttons.addLayout(pair, 1)
         buttons.addWidget(self.next, 1)
+        self.tools = GestureTools(controller)
         self.overlay = QCheckBox("Show")
         self.overlay.setToolTip("Show on the image what was corrected and what is reviewed, in the plane in view.")
         legend = QLabel(
@@ -75,6 +77,7 @@ class CorrectPanel(QGroupBox):
         layout = QVBoxLayout(self)
         layout.addWidget(hint)
         layout.addWidget(self.counts)
+        layout.addWidget(self.tools)
         layout.addLayout(buttons)
         layout.addLayout(shown)
         layout.addWidget(self.zero)

@@ -1,0 +1,101 @@
+"""A row of tools that merge, split, add and delete objects, and the page that says how the mouse does it by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
+
+from napari_unet.layers.gestures import HELP
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.gestures import Tool
+
+TOOLS: dict[Tool, str] = {
+    "merge": "Drag from one object into others: they become one. Without this button: Shift + drag.",
+    "split": "Draw a line across an object, or click it. Without this button: Ctrl + drag, Ctrl + click.",
+    "add": "Click where an object is missing. Without this button: Shift + click.",
+    "delete": "Click an object, or drag across several. Without this button: Ctrl + Shift + click.",
+}
+"""What the buttons say when pointed at."""
+
+
+class GestureTools(QWidget):
+    """Buttons that choose what the mouse does to objects, and one that shows the help.
+
+    Parameters
+    ----------
+    controller : Controller
+    """
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller, self._gestures = controller, controller.gestures
+        self.buttons: dict[Tool, QPushButton] = {}
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for tool, tip in TOOLS.items():
+            button = self._button(tool.capitalize(), f"{tip} Ctrl+Z takes it back.")
+            button.setCheckable(True)
+            button.clicked.connect(lambda checked, tool=tool: self._gestures.choose_tool(tool if checked else None))
+            row.addWidget(button, 1)
+            self.buttons[tool] = button
+        self.help = self._button("?", "What mouse and keys do to objects (H).")
+        self.help.setFixedWidth(28)
+        self.help.clicked.connect(self.show_help)
+        row.addWidget(self.help)
+        self.slice_only = QCheckBox("In this slice only")
+        self.slice_only.setToolTip("Merge, split, add and delete in the slice in view; else through all slices.")
+        self.slice_only.toggled.connect(self._on_slice_only)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.slice_only)
+        self._box: QMessageBox | None = None
+        self._gestures.tool_changed.connect(self._show_tool)
+        self._gestures.help_wanted.connect(self.show_help)
+        controller.workspace.image_changed.connect(self._show_slice_only)
+        controller.workspace.session_opened.connect(self._show_slice_only)
+        self._show_slice_only()
+
+    def show_help(self) -> None:
+        """Show what mouse and keys do, beside the work that goes on."""
+        if self._box is None:
+            rows = "".join(
+                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td>{keys}&nbsp;&nbsp;</td><td>{what}</td></tr>"
+                for name, keys, what in HELP
+            )
+            self._box = QMessageBox(self)
+            self._box.setWindowTitle("Merge, split, add and delete objects")
+            self._box.setTextFormat(Qt.TextFormat.RichText)
+            self._box.setText(
+                "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
+                f"<table cellspacing='6'>{rows}</table>"
+                "Ctrl+Z takes a gesture back. Each is a correction to learn from."
+            )
+            self._box.setModal(False)
+        self._box.show()
+
+    @staticmethod
+    def _button(text: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # Esc, and the keys of gestures, are the canvas's
+        button.setStyleSheet("padding: 4px 2px;")  # else the row is wider than the panel
+        return button
+
+    def _show_tool(self) -> None:
+        for tool, button in self.buttons.items():
+            button.setChecked(tool == self._gestures.tool)
+
+    def _show_slice_only(self, _: Any = None) -> None:
+        session = self._controller.session
+        self.slice_only.setVisible(session is not None and session.joins_slices)
+        with signals_blocked(self.slice_only):
+            self.slice_only.setChecked(self._gestures.slice_only)
+
+    def _on_slice_only(self, checked: bool) -> None:
+        self._gestures.slice_only = checked

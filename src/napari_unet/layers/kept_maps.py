@@ -1,0 +1,130 @@
+"""The maps of what was segmented, kept as float16: what is edited on them need not wait for the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from napari_unet.errors import UNetError
+from napari_unet.io import spill
+from napari_unet.objects.maps import Maps
+
+if TYPE_CHECKING:
+    from napari_unet.inference.steps import SubimageDone
+    from napari_unet.inference.task import Task
+    from napari_unet.layers.geometry import Region
+
+MAX_SHARE = 1 / 8
+"""Largest share of the free memory that the maps of one image may take. The last plane or volume is kept in any case:
+one that is large lies on the disk (`io.spill`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptPart:
+    """The maps of one plane or volume, or of the part of it that was segmented.
+
+    Attributes
+    ----------
+    frame : int
+        Time point.
+    region : tuple of slice
+        Where, (Z, Y, X).
+    maps : Maps
+        Of float16, axes (K, Z, Y, X).
+    volume : bool
+        Whether the network saw a volume, and not single planes.
+    """
+
+    frame: int
+    region: Region
+    maps: Maps
+    volume: bool
+
+
+class KeptMaps:
+    """The maps of an image, those that were made last.
+
+    Parameters
+    ----------
+    max_bytes : int, optional
+        What all of them together may take, but for the newest; None: `MAX_SHARE` of the memory that is free.
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._parts: list[KeptPart] = []  # the oldest first
+
+    def keep(self, part: KeptPart) -> None:
+        """Keep maps; older ones of the same pixels, or more than there is room for, are dropped."""
+        self._parts = [old for old in self._parts if not _within(old, part)]
+        self._parts.append(part)
+        most = self._max_bytes
+        if most is None:
+            most = int(MAX_SHARE * psutil.virtual_memory().available)
+        while len(self._parts) > 1 and sum(old.maps.values.nbytes for old in self._parts) > most:
+            del self._parts[0]
+
+    def clear(self) -> None:
+        """Drop all: they are of another model, or of other pixels."""
+        self._parts.clear()
+
+    def part_at(self, frame: int, pixel: tuple[int, int, int]) -> KeptPart | None:
+        """Return the newest maps that hold a pixel (Z, Y, X); None where nothing was segmented, or it was dropped."""
+        for part in reversed(self._parts):
+            if part.frame == frame and all(s.start <= p < s.stop for s, p in zip(part.region, pixel, strict=True)):
+                return part
+        return None
+
+    def within(self, frame: int, region: Region) -> Maps | None:
+        """Return the maps (K, Z, Y, X) of a region (Z, Y, X), put together; None unless all of it is there."""
+        missing = np.ones([s.stop - s.start for s in region], bool)
+        found: Maps | None = None
+        for part in reversed(self._parts):
+            common = [
+                slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(part.region, region, strict=True)
+            ]
+            if part.frame != frame or any(c.start >= c.stop for c in common):
+                continue
+            if found is None:
+                values = np.zeros((len(part.maps.outputs), *missing.shape), np.float16)
+                found = Maps(values, part.maps.outputs, part.maps.zoom)
+            elif (found.outputs, found.zoom) != (part.maps.outputs, part.maps.zoom):
+                continue
+            into, out = (
+                tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(common, whole, strict=True))
+                for whole in (region, part.region)
+            )
+            fresh = missing[into]
+            if fresh.any():
+                values = found.values[(slice(None), *into)]
+                np.copyto(values, part.maps.values[(slice(None), *out)], where=fresh)
+                missing[into] = False
+            if not missing.any():
+                return found
+        return None
+
+
+def to_keep(task: Task, done: SubimageDone) -> KeptPart | None:
+    """Return a copy of the maps of what is finished (worker); None where there is no room for them, or no objects."""
+    if not task.model.info.finds_objects:
+        return None
+    try:
+        values = spill.zeros(done.maps.shape, np.float16)
+    except UNetError:
+        return None
+    values[...] = done.maps
+    volume = task.model.info.spec.ndim == 3
+    zoom = tuple(task.zoom) if volume or not task.zoom else (1.0, *task.zoom)
+    if all(math.isclose(z, 1) for z in zoom):
+        zoom = ()
+    return KeptPart(done.subimage.frame, done.region, Maps(values, task.model.info.outputs, zoom), volume)
+
+
+def _within(part: KeptPart, other: KeptPart) -> bool:
+    return part.frame == other.frame and all(
+        b.start <= a.start and a.stop <= b.stop for a, b in zip(part.region, other.region, strict=True)
+    )
