@@ -211,9 +211,9 @@ class Controller:
         """Go back to the model before the last learning."""
         self.switch.revert()
 
-    def say(self, text: str, level: Level = "info") -> None:
-        """Tell the user something."""
-        self.workspace.say(text, level)
+    def say(self, text: str, level: Level = "info", details: str = "") -> None:
+        """Tell the user something; see `layers.workspace.Message`."""
+        self.workspace.say(text, level, details)
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
@@ -238,4 +238,6 @@ class Controller:
         elif self.session is not None:
             self.say(f"{layer.name}: correct the result, or press Learn.")
         else:
-            self.say(" ".join((f"{layer.name}: press Segment.", *adapter.notes_of(layer, self.axes))))
+            notes = adapter.notes_of(layer, self.axes)
+            todo = "see Details on how it was read, then press Segment" if notes else "press Segment"
+            self.say(f"{layer.name}: {todo}.", details="\n".join(notes))

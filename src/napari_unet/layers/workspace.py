@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
+from napari_unet.layers.jobs import in_words
 from napari_unet.layers.known_diameters import KnownDiameters
 from napari_unet.layers.model_history import ModelHistory
 from napari_unet.progress import Progress
@@ -30,10 +31,20 @@ Scope = Literal["stack", "slice", "view"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence for the status line."""
+    """What the status line says.
+
+    Attributes
+    ----------
+    text : str
+        What happened and what to do, in one line: about 100 characters.
+    level : {"info", "done", "error"}
+    details : str
+        Numbers and reasons, which are shown on demand; empty: none.
+    """
 
     text: str
     level: Level = "info"
+    details: str = ""
 
 
 class Workspace:
@@ -107,9 +118,14 @@ class Workspace:
         while self._sessions:
             self.close_session(self._sessions.popitem()[1])
 
-    def say(self, text: str, level: Level = "info") -> None:
-        """Tell the user something."""
-        self.said.emit(Message(text, level))
+    def say(self, text: str, level: Level = "info", details: str = "") -> None:
+        """Tell the user something; see `Message`."""
+        self.said.emit(Message(text, level, details))
+
+    def say_error(self, error: Exception) -> None:
+        """Tell the user of an error."""
+        text, details = in_words(error)
+        self.say(text, "error", details)
 
     # -- the chosen image ------------------------------------------------------------------------------------------
 
@@ -214,7 +230,7 @@ class Workspace:
             try:
                 self.corrected.emit(session.rescan(everything=everything))
             except UNetError as error:
-                self.say(str(error), "error")
+                self.say_error(error)
 
     # -- the model -------------------------------------------------------------------------------------------------
 
