@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,14 +32,20 @@ MAX_TIP = 160
 WINDOW = ("_qt", "layers", "learning", "guidance", "inference", "corrections")
 """Rooms that speak to the user of the window. What other rooms say reaches the window as errors."""
 
-NOT_SEEN = ("cli",)
+NOT_SEEN = ("cli", "cluster", "evaluation", "measuring")
 """Rooms whose errors do not reach the window."""
 
 FILLED_IN = "{…}"
 
 Kind = Literal["says", "error", "details", "label", "tip"]
 
-SIGNS: dict[Kind, str] = {"says": "", "error": "(error) ", "details": "(details) ", "label": "(label) ", "tip": "(tip) "}
+SIGNS: dict[Kind, str] = {
+    "says": "",
+    "error": "(error) ",
+    "details": "(details) ",
+    "label": "(label) ",
+    "tip": "(tip) ",
+}
 
 TIPS = {"setToolTip"}
 LABELS = {
@@ -101,13 +108,18 @@ def sentences(path: Path) -> Iterator[Said]:
             continue
         text = " ".join((template(node) or "").split())
         kind = kinds.get(id(node), "says")
-        if _is_sentence(text) or (kind in ("label", "tip") and re.search(r"[^\W\d_]{2}", text.replace(FILLED_IN, ""))):
+        if _is_sentence(text) or (kind in ("label", "tip") and _has_words(text)):
             yield Said(room, node.lineno, kind, text)
 
 
 def _is_sentence(text: str) -> bool:
     words = text.replace(FILLED_IN, "X").split(" ")
-    return len(words) > 1 and (text.endswith(_END) or words[0][:1].isupper()) and not text.startswith("--")
+    return len(words) > 1 and _has_words(text) and (text.endswith(_END) or words[0][:1].isupper())
+
+
+def _has_words(text: str) -> bool:
+    """Return whether anything is left of a text without what is filled in."""
+    return re.search(r"[^\W\d_]{2}", text.replace(FILLED_IN, "")) is not None
 
 
 def _kinds(tree: ast.Module) -> dict[int, Kind]:
@@ -169,14 +181,13 @@ def all_sentences() -> list[Said]:
 def page() -> str:
     """Return the page."""
     found = all_sentences()
-    lines = [
-        "# What the window can say",
-        "",
-        "Made from the code by `python docs/make_sentences.py` (`make figures`). Some words are filled in at `{…}`. What",
-        "has no sign is said by the status line or a part of what it says; *(label)* is on a button, in a menu or above a",
-        "dialog, *(tip)* is a tool tip, *(details)* is shown by *Details*. A sentence of the window has at most",
-        f"{MAX_SENTENCE} characters, a tool tip {MAX_TIP}.",
-    ]
+    intro = (
+        f"Made from the code by `python docs/make_sentences.py` (`make figures`). `{FILLED_IN}` is filled in. What has "
+        "no sign is said by the status line, or is a part of that; *(label)* is on a button, in a menu, or the title "
+        "of a dialog or a job; *(tip)* is a tool tip; *(details)* is behind *Details*. Without what is filled in, a "
+        f"sentence of the window has at most {MAX_SENTENCE} characters, a tool tip {MAX_TIP}."
+    )
+    lines = ["# What the window can say", "", *textwrap.wrap(intro, 120)]
     for room in dict.fromkeys(said.room for said in found):
         lines += ["", f"## `{room}`", ""]
         for said in (said for said in found if said.room == room):

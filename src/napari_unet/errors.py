@@ -14,12 +14,19 @@ class UNetError(Exception):
     message : str
         One sentence or two, about 100 characters: what was got, what is allowed, what to do.
     details : str
-        Numbers and reasons, for whoever wants to know more.
+        Numbers and reasons, for whoever wants to know more. A traceback shows them, too.
     """
 
     def __init__(self, message: str = "", details: str = "") -> None:
         super().__init__(message)
         self.details = details
+        if details:
+            self.add_note(details)
+
+    @property
+    def with_details(self) -> str:
+        """The message and the details on one line."""
+        return f"{self} {self.details}".rstrip()
 
 
 class ImageError(UNetError):

@@ -285,7 +285,7 @@ def test_only_the_view_is_segmented_again(widget, viewer, squares, click, qtbot,
     learn(widget, click, qtbot)
     click(widget.learn_panel.stop)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "1 of 1 tiles"
+    assert widget.segment_panel.bar.text() == "100%"
     assert widget.controller.workspace.scope == "stack", "that was for once"
     assert (labels.data[1] == 50).any()
 

@@ -46,8 +46,8 @@ def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAU
     """
     if image.diameter is not None and info.diameter is None and not info.is_untrained:
         raise ModelMismatchError(
-            f"The model {info.name!r} does not know how wide its objects are, so it cannot use an object diameter "
-            f"({image.diameter:g} pixels). Leave it out."
+            f"The model {info.name!r} does not know how wide its objects are. "
+            f"Leave the object diameter ({image.diameter:g} pixels) out."
         )
     unchanged = (1.0,) * info.spec.ndim
     tolerance, zoom = policy.pixel_size_tolerance, unchanged
@@ -93,7 +93,7 @@ def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
             f"Give a pixel size from {info.pixel_size[-1] * low:.3g} to {info.pixel_size[-1] * high:.3g} µm."
         )
     return (
-        f"{info.name!r} is used to objects of {info.image_diameter or 0:g} pixels and finds those of "
+        f"{info.name!r} learned objects of {info.image_diameter or 0:g} pixels and finds those of "
         f"{info.diameter or 0:g}: {comes_to}. Choose another model, or give an object diameter."
     )
 

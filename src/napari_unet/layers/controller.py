@@ -26,7 +26,7 @@ from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.where_next import WhereNext
-from napari_unet.layers.workspace import Workspace
+from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,6 +238,5 @@ class Controller:
         elif self.session is not None:
             self.say(f"{layer.name}: correct the result, or press Learn.")
         else:
-            notes = adapter.notes_of(layer, self.axes)
-            todo = "see Details on how it was read, then press Segment" if notes else "press Segment"
-            self.say(f"{layer.name}: {todo}.", details="\n".join(notes))
+            text, details = with_notes(f"{layer.name}: press Segment.", adapter.notes_of(layer, self.axes))
+            self.say(text, details=details)

@@ -74,7 +74,7 @@ class Preparation:
         session.rescan()
         if model.info.is_untrained:
             ready_to_paint(session)
-            raise UntrainedModelError(f"The model is untrained. {paint_next(model)}")
+            raise UntrainedModelError(f"Nothing is learned yet. {paint_next(model)}")
         return session, task
 
     def _field(self, scope: Scope, geometry: LayerGeometry) -> tuple[slice, slice] | None:

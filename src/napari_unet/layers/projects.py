@@ -14,6 +14,7 @@ from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
+from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.description import SUFFIX
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
@@ -180,8 +181,8 @@ class Projects:
                     self.recovered.emit(session, copy)
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
                 done = f"{lead}: {session.in_words(session.count())}{end}."
-                todo = " See Details on how it was read." if project.notes else ""
-                self._workspace.say(f"{done}{todo}", "done", "\n".join(project.notes))
+                text, details = with_notes(done, project.notes)
+                self._workspace.say(text, "done", details)
             except UNetError as error:
                 if copy is not None:
                     copy.release()

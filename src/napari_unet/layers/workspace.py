@@ -18,11 +18,14 @@ from napari_unet.layers.model_history import ModelHistory
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from napari_unet.axes import Image
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
+
+MAX_CHARACTERS = 110
+"""Of a message with all that is filled in, as far as that can be chosen: the status line has two lines."""
 
 Level = Literal["info", "done", "error"]
 Scope = Literal["stack", "slice", "view"]
@@ -45,6 +48,14 @@ class Message:
     text: str
     level: Level = "info"
     details: str = ""
+
+
+def with_notes(text: str, notes: Sequence[str]) -> tuple[str, str]:
+    """Return the text and the details of a message: notes are in the text if there is room, else in the details."""
+    whole = " ".join((text, *notes))
+    if not notes or len(whole) <= MAX_CHARACTERS:
+        return whole, ""
+    return f"{text} There is something to know: see Details.", "\n".join(notes)
 
 
 class Workspace:

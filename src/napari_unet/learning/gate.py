@@ -72,7 +72,7 @@ class Verdict:
         else:
             outcome = "In use. Review a field to know whether it is better."
         if self.out_of_reach():
-            return f"{outcome} It hardly learns such images: New model… starts from your corrections."
+            return f"{outcome} It hardly learns such images: choose New model… to start over from your corrections."
         if self.should_promote() and self.forgets():  # it was made for other images
             return f"{outcome} Save it under a new name: on other images it is worse."
         return outcome
@@ -84,7 +84,7 @@ class Verdict:
             return "Worse in what you reviewed"
         if self.reviewed is not None and not self.reviewed.better:
             return "Not clearly better"
-        if self.forgets():
+        if self.forgets() and not self.out_of_domain:
             return "Worse on the images that the first model was made for"
         return "It changes objects that you left alone more often than it fixes others"
 

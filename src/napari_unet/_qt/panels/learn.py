@@ -39,7 +39,6 @@ class LearnPanel(QGroupBox):
         self._controller = controller
         self._learner, self._history = controller.learner, controller.history
         self._switch, self._diff = controller.switch, controller.diff
-        self._pace = self._device = ""
         self.button = QPushButton("Learn")
         self.button.setToolTip("Train the network on your corrections, in the background. You can go on painting.")
         self.pause = QPushButton("Pause")
@@ -140,13 +139,11 @@ class LearnPanel(QGroupBox):
         self.news.setVisible(running)
         self.news.setText("Reading your corrections…")
         if running:
-            self._device = self._learner.device
+            self.news.setToolTip(f"On the device {self._learner.device}.")
             self.plot.clear()
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
-        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._device}"
-        self.news.setToolTip(self._pace)
         if not self.plot.scores:
             self.news.setText("Review a field to see here whether it gets better.")
 
@@ -159,7 +156,7 @@ class LearnPanel(QGroupBox):
         if stale > STALE:
             news = f"No better for {format_seconds(stale)}: correct something new. N shows where."
         self.news.setText(news)
-        self.news.setToolTip(f"{compared}\n{self._pace}")
+        self.news.setToolTip(str(compared))
 
     def _show_models(self) -> None:
         history = self._history
