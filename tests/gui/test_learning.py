@@ -77,7 +77,7 @@ def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, cl
     assert labels.data[16, 16] > 0
     assert not panel.decision.isVisible()
     assert "what changes" not in viewer.layers
-    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["tiny", "20 steps, 0.50 → 0.55"]
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["1: tiny", "2: learned, 50% → 55%"]
     assert panel.models.isVisible()
 
 
@@ -170,7 +170,7 @@ def test_the_score_and_advice(labels, widget, taught, click, qtbot, wait_idle):
     click(panel.button)
     qtbot.waitUntil(lambda: len(panel.plot.scores) > 1, timeout=20_000)
     assert panel.plot.scores[0] == 0.8
-    assert "No better for 40 s: correct something new; N shows where" in panel.news.text()
+    assert "No better for 40 s: correct something new. N shows where" in panel.news.text()
     panel.grab()
     click(panel.stop)
     wait_idle(widget)
