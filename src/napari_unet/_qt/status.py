@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette, QTextLayout, QTextOption
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from napari_unet.layers.workspace import Message
@@ -18,6 +18,8 @@ MAX_DETAILS_LINES = 6
 _COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
 """Of the sentence, on a dark and on a light theme."""
 _MARGIN = 8
+_NO_PADDING = "padding: 0px; margin: 0px;"
+"""Napari's theme gives labels some, which would take from the room of the text."""
 
 
 class StatusLine(QWidget):
@@ -30,7 +32,6 @@ class StatusLine(QWidget):
         super().__init__(parent)
         self._text = self._details = ""
         self.label = _label()
-        self.label.setFixedHeight(LINES * self.label.fontMetrics().lineSpacing() + 2)
         self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
         # As wide as the dock is, whatever the sentence: else a long word would widen it.
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -47,12 +48,14 @@ class StatusLine(QWidget):
         self.fold.setFrameShape(QFrame.Shape.NoFrame)
         self.fold.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.fold.setWidget(self.details)
-        line = QHBoxLayout()
-        line.addWidget(self.label, 1)
-        line.addWidget(self.more, 0, Qt.AlignmentFlag.AlignTop)
+        keeps_room = self.more.sizePolicy()
+        keeps_room.setRetainSizeWhenHidden(True)
+        self.more.setSizePolicy(keeps_room)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(_MARGIN, 4, _MARGIN, 4)
-        layout.addLayout(line)
+        layout.setSpacing(0)
+        layout.addWidget(self.label)
+        layout.addWidget(self.more)
         layout.addWidget(self.fold)
         self.more.toggled.connect(lambda _: self._refresh())
         self._say(text, "")
@@ -65,8 +68,13 @@ class StatusLine(QWidget):
         """Say something else; its details are folded."""
         light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
         colour = _COLOURS[message.level][light] if message.level in _COLOURS else ""
-        self.label.setStyleSheet(f"color: {colour};" if colour else "")
+        self.label.setStyleSheet(f"{_NO_PADDING} color: {colour};" if colour else _NO_PADDING)
         self._say(message.text, message.details)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Break the sentence in the font that it has now."""
+        super().showEvent(event)
+        self._refresh()
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Break the sentence anew."""
@@ -80,11 +88,10 @@ class StatusLine(QWidget):
 
     def _refresh(self) -> None:
         """Show as much of the sentence as there is room for, and the details if they are wanted."""
-        room = self.width() - 2 * _MARGIN
-        beside = room - self.more.sizeHint().width() - self.layout().spacing()
-        shown = _elided(self.label, self._text, beside if self._details else room)
-        if shown != self._text and not self._details:
-            shown = _elided(self.label, self._text, beside)
+        room = self.width() - 2 * _MARGIN - 2  # rounding
+        self.label.ensurePolished()  # by then it has the font of napari's theme
+        self.label.setFixedHeight(LINES * self.label.fontMetrics().lineSpacing() + 2)
+        shown = _elided(self.label, self._text, room)
         whole = "" if shown == self._text else self._text
         self.label.setText(shown)
         self.details.setText("\n".join(part for part in (whole, self._details) if part))
@@ -100,6 +107,7 @@ def _label() -> QLabel:
     label = QLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
+    label.setStyleSheet(_NO_PADDING)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 

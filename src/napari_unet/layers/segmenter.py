@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CORRECT = "Correct them with napari's brush, then Learn."
 _NOTHING_FOUND = "Try another model, set the object diameter, or paint some objects and press Learn."
-_AFTER_LEARNING = "Go back returns to the model before."
+_AFTER_LEARNING = "Go back undoes this."
 _DAMAGED = "Parts of the file are damaged and count as empty."
 
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet._qt.panels.parts import fill, row
+from napari_unet._qt.panels.parts import fill
 from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class SegmentPanel(QGroupBox):
         self.stop.setEnabled(False)
         self.scope = QComboBox()
         self.scope.setToolTip("How much is segmented. What is in view comes first.")
-        self.flips = QCheckBox("Average four views")
+        self.flips = QCheckBox("Average four views (slower, a little better)")
         self.flips.setToolTip(
             "Average the results of the image and its mirror images: a little better, up to four times slower."
         )
@@ -54,7 +54,8 @@ class SegmentPanel(QGroupBox):
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
-        layout.addWidget(row((self.scope, 1), (self.flips, 0)))
+        layout.addWidget(self.scope)
+        layout.addWidget(self.flips)
         layout.addWidget(self.bar)
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
