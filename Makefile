@@ -117,6 +117,7 @@ screenshots: $(VENV)/.demo
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py
 	$(BIN)/python docs/make_imports_picture.py
+	$(BIN)/python docs/make_sentences.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from importlib import resources
@@ -29,6 +30,9 @@ from napari_unet.nets.unet import UNet
 settings.register_profile("home", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("home"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "home"))
+
+MAX_MESSAGE = 160
+"""Characters of a message of the window, at most."""
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +164,19 @@ def timed_at_once(monkeypatch):
     monkeypatch.setattr(throughput, "WARM_UP", 0.0)
     monkeypatch.setattr(throughput, "MIN_SECONDS", 0.0)
     monkeypatch.setattr(progress, "MIN_ELAPSED", 0.0)
+
+
+@pytest.fixture
+def short_messages(monkeypatch):
+    """What the window says fits the status line, with all that is filled in; of a path, its name counts."""
+    from napari_unet.layers.workspace import Workspace
+
+    said, say = [], Workspace.say
+
+    def noted(self, text, level="info", details=""):
+        said.append(text)
+        say(self, text, level, details)
+
+    monkeypatch.setattr(Workspace, "say", noted)
+    yield
+    assert not [text for text in said if len(re.sub(r"(/[^/\s]+)+/", "", text)) > MAX_MESSAGE]

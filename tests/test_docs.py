@@ -1,6 +1,8 @@
 """The documents: every relative link leads somewhere, every file that the code cites exists, every command is one."""
 
 import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,36 @@ def test_commands_in_the_documents_exist():
             assert name in commands, f"{page.name}: napari-unet {name}"
         for name in re.findall(r"napari-unet benchmark ([a-z][a-z_0-9]*)", text):
             assert name in commands["benchmark"].commands, f"{page.name}: napari-unet benchmark {name}"
+
+
+@pytest.fixture(scope="module")
+def make_sentences():
+    spec = spec_from_file_location("make_sentences", ROOT / "docs" / "make_sentences.py")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks there for its annotations
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def test_the_page_of_sentences_is_the_one_that_the_script_makes_now(make_sentences):
+    assert make_sentences.PAGE.read_text(encoding="utf-8") == make_sentences.page(), "make figures"
+
+
+def test_sentences_of_the_window_are_short(make_sentences):
+    found = [said for said in make_sentences.all_sentences() if said.room.split("/")[0] in make_sentences.WINDOW]
+    assert len(found) > 200
+    assert not [said for said in found if said.too_long]
+
+
+@pytest.mark.parametrize(
+    "word", ["halo", "tile", "tiles", "mirrored", "loss", "base data", "step", "steps", "desk", "flips", "mends"]
+)
+def test_the_window_speaks_no_jargon(make_sentences, word):
+    """What is only for scripts, and for who reads details, may."""
+    for said in make_sentences.all_sentences():
+        if (
+            said.room.split("/")[0] in ("_qt", "layers", "learning", "guidance", "corrections")
+            and said.kind != "details"
+        ):
+            assert not re.search(rf"\b{word}\b", said.text, re.IGNORECASE), said

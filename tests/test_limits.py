@@ -48,7 +48,7 @@ def test_pixel_sizes_that_are_far_from_the_model_s(bright_model, pixel_size, sai
     assert said in text
     assert f"{pixel_size:g} µm" in text
     assert "expects 0.12 µm" in text
-    assert "Give the right pixel size" in text
+    assert "Give a pixel size from" in text
 
 
 @pytest.mark.parametrize(("diameter", "said"), [(1.2, "27 times larger, 5120×5120"), (3000, "94 times smaller, 2×2")])
@@ -65,7 +65,7 @@ def test_diameters_that_are_far_from_the_model_s(bright_model, diameter, said):
 def test_a_model_that_is_used_to_an_absurd_diameter(bright_model):
     model = bright_model(info={"diameter": 10_000.0, "image_diameter": 1.0})
     with pytest.raises(
-        ModelMismatchError, match=r"used to objects of 1 pixels.*10,000 times larger.*Choose another model"
+        ModelMismatchError, match=r"learned objects of 1 pixels.*10,000 times larger.*Choose another model"
     ):
         make_task(plane(), model)
 
@@ -74,7 +74,7 @@ def test_an_image_that_would_not_fit_in_memory_is_refused_before_any_work(bright
     model = bright_model(info={"diameter": 32.0})
     monkeypatch.setattr(task, "free_memory", lambda device: 10**9)
     huge = Image(np.broadcast_to(np.uint8(0), (20_000, 20_000)), "YX", name="a.tif", diameter=8)
-    with pytest.raises(ImageError, match=r"80000×80000 pixels, which takes about 76\.8 GB of memory; 1 GB are free"):
+    with pytest.raises(ImageError, match=r"80000×80000 pixels\) takes 76\.8 GB of memory; 1 GB are free"):
         make_task(huge, model)
     part = (slice(0, 100), slice(0, 100))
     assert make_task(huge, model, field=part).zoom == (4.0, 4.0)

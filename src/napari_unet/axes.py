@@ -125,8 +125,7 @@ def guess_axes(shape: tuple[int, ...], rgb: bool = False) -> str:
     guesses = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
     if len(space) not in guesses or len(shape) > 5:
         raise ImageError(
-            "An image has two to five axes (time, channel, depth, height, width); "
-            f"got {len(shape)} axes with the shape {shape}."
+            f"An image has two to five axes (T, C, Z, Y, X); got {len(shape)} axes with the shape {shape}."
         )
     return guesses[len(space)] + ("C" if rgb else "")
 

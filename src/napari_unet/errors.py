@@ -7,7 +7,26 @@ from __future__ import annotations
 
 
 class UNetError(Exception):
-    """Base class of these errors; the message is meant for the user."""
+    """Base class of these errors; the message is meant for the user.
+
+    Parameters
+    ----------
+    message : str
+        One sentence or two, about 100 characters: what was got, what is allowed, what to do.
+    details : str
+        Numbers and reasons, for whoever wants to know more. A traceback shows them, too.
+    """
+
+    def __init__(self, message: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+        if details:
+            self.add_note(details)
+
+    @property
+    def with_details(self) -> str:
+        """The message and the details on one line."""
+        return f"{self} {self.details}".rstrip()
 
 
 class ImageError(UNetError):

@@ -62,6 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _short_messages(short_messages: None) -> None:
+    """No test makes the window say more than it has room for."""
+
+
+@pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
@@ -144,7 +149,7 @@ def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget
     for widget in made:
         widget.close_down()
         qtbot.waitUntil(lambda widget=widget: not widget.runner.busy, timeout=PATIENCE)
-        faults = [message.text for message in widget.messages if "fault of this program" in message.text]
+        faults = [message.text for message in widget.messages if "error in the plugin" in message.text]
         assert not faults
     assert QThreadPool.globalInstance().waitForDone(5000)
 

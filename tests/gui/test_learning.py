@@ -68,7 +68,7 @@ def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, cl
     wait_idle(widget)
     assert panel.decision.isVisible()
     assert not panel.changes.isVisible()
-    assert "Not in use yet" in widget.status.text()
+    assert "not in use yet" in widget.status.text()
     assert viewer.layers["what changes"].data.any()
     assert viewer.layers.selection.active == labels, "the brush stays where it was"
     assert labels.data[16, 16] == 0
@@ -77,7 +77,7 @@ def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, cl
     assert labels.data[16, 16] > 0
     assert not panel.decision.isVisible()
     assert "what changes" not in viewer.layers
-    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["tiny", "20 steps, 0.50 → 0.55"]
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["1: tiny", "2: learned, 50% → 55%"]
     assert panel.models.isVisible()
 
 
@@ -86,7 +86,7 @@ def test_a_model_that_waits_is_dropped(labels, widget, viewer, taught, click, wa
     click(widget.learn_panel.button)
     wait_idle(widget)
     click(widget.learn_panel.drop)
-    assert widget.status.text() == "Dropped. The model in use is as it was."
+    assert widget.status.text() == "Dropped. The model in use is unchanged."
     assert not widget.learn_panel.decision.isVisible()
     assert not widget.learn_panel.models.isVisible()
     assert "what changes" not in viewer.layers
@@ -132,15 +132,15 @@ def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
     wait_idle(widget)
     assert widget.controller.choose_model("nuclei")
     assert [panel.models.itemText(i) for i in range(panel.models.count())] == [
-        "tiny",
-        "20 steps, 0.50 → 0.80",
-        "20 steps, 0.50 → 0.55, from tiny, not used yet",
-        "nuclei",
+        "1: tiny",
+        "2: learned, 50% → 80%",
+        "3: learned, 50% → 55%, from 1, not used yet",
+        "4: nuclei",
     ]
     assert panel.models.currentIndex() == 3
     panel.models.activated.emit(2)
     wait_idle(widget)
-    assert panel.models.itemText(2) == "20 steps, 0.50 → 0.55, from tiny"
+    assert panel.models.itemText(2) == "3: learned, 50% → 55%, from 1"
 
 
 def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):
@@ -170,7 +170,7 @@ def test_the_score_and_advice(labels, widget, taught, click, qtbot, wait_idle):
     click(panel.button)
     qtbot.waitUntil(lambda: len(panel.plot.scores) > 1, timeout=20_000)
     assert panel.plot.scores[0] == 0.8
-    assert "No better for 40 s: correct something new; N shows where" in panel.news.text()
+    assert "No better for 40 s: correct something new. N shows where" in panel.news.text()
     panel.grab()
     click(panel.stop)
     wait_idle(widget)

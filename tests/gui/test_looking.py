@@ -59,7 +59,7 @@ def test_reviewed_by_keys(look, segment, widget, viewer, squares, canvas, wait_i
     canvas.press(16, 16)
     canvas.release(16, 16)
     canvas.key(Qt.Key.Key_T)
-    assert widget.status.text() == "Reviewed: this object counts as right now, as it is."
+    assert widget.status.text() == "Reviewed: this object counts as right."
     assert reviewed(widget)[0, 1][labels.data[1] == labels.data[1, 16, 16]].all()
     assert not reviewed(widget)[0, 1, 40:].any()
     canvas.press(30, 30)
@@ -208,7 +208,7 @@ def test_class_0_is_asked_of_classes_only(segment, widget, squares, make_model, 
 
 def test_where_next_by_key_and_button(segment, widget, viewer, squares, canvas, click, errors):
     click(widget.correct_panel.next)
-    assert errors(widget)[-1].startswith("There is nothing to look at yet.")
+    assert errors(widget)[-1].startswith("Nothing is segmented yet.")
     image = squares((5, 256, 256)).astype(np.float32)
     image[4, 200:212, 40:52] = 50  # half as bright: it may be something
     image[0, 100:110, 220:230] = 50

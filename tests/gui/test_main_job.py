@@ -81,7 +81,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     assert widget.learn_panel.stop.isEnabled()
     wait_idle(widget)
     assert len(widget.learn_panel.plot.losses) >= 2
-    assert widget.status.text().startswith("Learned in ")
+    assert "Learned for " in widget.messages[-1].details
     if widget.controller.history.waiting is not None:  # whether so few steps are a gain is not what is tested here
         click(widget.learn_panel.use)
         wait_idle(widget)
@@ -270,7 +270,7 @@ def test_stop_uses_what_was_learned(segmented, widget, click, qtbot, wait_idle):
     wait_idle(widget)
     steps = len(widget.learn_panel.plot.losses)
     assert widget.controller.model.info.recipe["steps"] == steps
-    assert f"Learned in {steps} steps" in widget.status.text()
+    assert "Learned for " in widget.messages[-1].details
     assert widget.learn_panel.button.isEnabled()
     assert not widget.learn_panel.stop.isEnabled()
 
@@ -285,7 +285,7 @@ def test_only_the_view_is_segmented_again(widget, viewer, squares, click, qtbot,
     learn(widget, click, qtbot)
     click(widget.learn_panel.stop)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "1 of 1 tiles"
+    assert widget.segment_panel.bar.text() == "100%"
     assert widget.controller.workspace.scope == "stack", "that was for once"
     assert (labels.data[1] == 50).any()
 

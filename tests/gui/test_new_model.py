@@ -50,7 +50,7 @@ def test_from_nothing_to_a_segmented_image(
     viewer.add_image(squares(), name="image")
     answer(lambda dialog: dialog.name.setText("spots"))
     assert widget.image_panel.model.currentText() == "spots"
-    assert widget.status.text().startswith("Paint a few objects")
+    assert widget.status.text().startswith("Paint a few whole objects")
     labels = viewer.layers["image objects"]
     look()
     labels.brush_size = 10
@@ -60,7 +60,7 @@ def test_from_nothing_to_a_segmented_image(
     assert set(np.unique(labels.data)) == {0, 1, 2}
     click(widget.learn_panel.button)
     wait_idle(widget)
-    assert "Learned in 150 steps" in widget.status.text()
+    assert "In use. Review a field" in widget.status.text()
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert len(np.unique(labels.data)) - 1 == 9
@@ -74,7 +74,7 @@ def test_segment_before_anything_is_painted(widget, viewer, squares, answer, cli
     answer()
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert widget.status.text().startswith("This model has learned nothing yet. Paint")
+    assert widget.status.text().startswith("Nothing is learned yet. Paint")
     assert not viewer.layers["image objects"].data.any()
 
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_made_cannot_be_accepted(widget, viewer, squares, qtbot):
     assert dialog.pixel_size.text() == "not known"
     assert not dialog.dimensions.isVisible()
     assert accept.isEnabled()
-    for name, said in (("  ", "Give the model a name."), ("tiny", "There is a model of this name already.")):
+    for name, said in (("  ", "Give the model a name."), ("tiny", "There is a model with this name already.")):
         dialog.name.setText(name)
         assert not accept.isEnabled()
         assert dialog.hint.text() == said

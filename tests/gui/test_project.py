@@ -51,7 +51,7 @@ def test_save_and_take_up_again(
     chosen["save"] = str(tmp_path / "monday.unetproj")
     click(row.save)
     wait_idle(widget)
-    assert widget.status.text() == "Saved as monday.unetproj. Open… takes it up again another day."
+    assert widget.status.text() == "Saved as monday.unetproj. Use Open… to continue another day."
     assert row.save.text() == "Save"
     chosen["save"] = ""
     row.save_as.trigger()  # and the user has second thoughts

@@ -20,6 +20,11 @@ from napari_unet.training.config import StepReport
 
 
 @pytest.fixture(autouse=True)
+def _short_messages(short_messages: None) -> None:
+    """No test makes the window say more than it has room for."""
+
+
+@pytest.fixture(autouse=True)
 def own_home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
 

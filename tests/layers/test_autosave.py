@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.M
         assert controller.autosave.tick()
     texts = [message.text for message in controller.messages[said:]]
     assert len(texts) == 1
-    assert "could not be kept by itself" in texts[0]
+    assert "could not be written. Save the project" in texts[0]
     assert copies() == []
     monkeypatch.setattr(recovery, "MIN_FREE_BYTES", 0)
     assert controller.autosave.tick(), "it is tried again"

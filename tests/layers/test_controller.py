@@ -16,7 +16,7 @@ from napari_unet.inference import task, tile_runner
 from napari_unet.io import spill
 from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
-from napari_unet.layers.jobs import InlineRunner, sentence
+from napari_unet.layers.jobs import InlineRunner, in_words
 from napari_unet.layers.viewport import ordered_subimages
 from napari_unet.models.store import load_model, save_model
 from napari_unet.tiling import budget, throughput
@@ -72,7 +72,7 @@ def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monk
     viewer.add_image(squares((400, 400)), name="image")
     for _ in range(2):
         controller.segment()
-    said = [message.text for message in controller.messages if message.text.startswith("Segmenting: ")]
+    said = [message.text for message in controller.messages if message.text.startswith("Segmenting")]
     assert ["about" in text for text in said] == [False, True, True], said
 
 
@@ -225,7 +225,7 @@ def test_learning_stopped_before_its_first_step_changes_nothing(viewer, later):
     later.stop_learning()
     runner.finish()
     assert later.model is model
-    assert later.messages[-1].text == "Stopped before the first step; the model is as it was."
+    assert later.messages[-1].text == "Stopped before anything was learned. The model is unchanged."
 
 
 def test_corrections_made_while_it_learns_are_not_in_its_material(viewer, later):
@@ -284,16 +284,18 @@ def test_fault_in_a_worker_is_said_and_the_next_job_runs(viewer, controller, mon
     with monkeypatch.context() as patch:
         patch.setattr(tile_runner, "measure", lambda *args: 1 / 0)
         controller.segment()
-    assert "by a fault of this program (ZeroDivisionError: division by zero)" in controller.messages[-1].text
+    assert controller.messages[-1].text.startswith("An error in the plugin stopped this;")
+    assert controller.messages[-1].details == "ZeroDivisionError: division by zero"
     assert not controller.busy
     assert controller.segment()
     assert controller.messages[-1].text.startswith("Found 3 objects")
 
 
 def test_sentences():
-    assert sentence(UNetError("Do this.")) == "Do this."
-    assert "memory" in sentence(MemoryError())
-    assert "ValueError: x" in sentence(ValueError("x"))
+    assert in_words(UNetError("Do this.", "Reasons.")) == ("Do this.", "Reasons.")
+    assert "memory" in in_words(MemoryError())[0]
+    assert "error in the plugin" in in_words(ValueError("x"))[0]
+    assert in_words(ValueError("x"))[1] == "ValueError: x"
 
 
 # -- which image -----------------------------------------------------------------------------------------------------
@@ -327,10 +329,12 @@ def test_what_was_said_of_one_image_does_not_stay_for_another(viewer, controller
     assert controller.messages[-1].text == "first: correct the result, or press Learn."
     controller.new_model("mine", "instances")
     viewer.add_image(squares(), name="third")
-    assert controller.messages[-1].text.startswith("Paint a few objects")
+    assert controller.messages[-1].text.startswith("Paint a few whole objects")
     viewer.layers.selection.active = first
     assert controller.session is not None
-    assert controller.messages[-1].text.startswith("Paint a few objects"), "there is a layer, and nothing learned yet"
+    assert controller.messages[-1].text.startswith("Paint a few whole objects"), (
+        "there is a layer, and nothing learned yet"
+    )
 
 
 def test_image_that_was_there_before(viewer):

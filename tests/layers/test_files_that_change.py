@@ -58,7 +58,7 @@ def stopped(viewer: Any, later: Any, path: Any) -> Any:
 
 def test_it_goes_on_where_nothing_changed(stopped):
     assert stopped.segment()
-    assert stopped.messages[-1].text == "Going on where it stopped: 2 tiles left."
+    assert stopped.messages[-1].text == "Segmenting the rest: 67%."
     finish(stopped)
     assert stopped.messages[-1].text.startswith("Found 3 objects")
 
@@ -69,7 +69,7 @@ def test_what_was_finished_is_not_used_where_the_file_changed_before_going_on(st
     finish(stopped)
     assert not stopped.session.labels.any(), "all of it is of the image as it is now"
     assert stopped.messages[-1].text.startswith("Found 0 objects")
-    assert "The image changed since it was stopped, so it is segmented anew." in stopped.messages[-1].text
+    assert "The image has changed since Stop, so all of it is segmented again." in stopped.messages[-1].details
 
 
 def test_a_file_that_changes_meanwhile_is_told_and_what_was_found_stays(stopped, path):

@@ -211,7 +211,7 @@ def test_no_room_for_the_weights(viewer, controller, taught, tmp_path):
     (tmp_path / "home" / "learned").touch()
     mine = learned(viewer, controller, taught, (0.2, 0.3))
     controller.history.parking.settle()
-    assert "save it" in controller.history.parking.problem
+    assert "cannot be written to" in controller.history.parking.problem
     assert all(generation.in_memory is not None for generation in controller.history.generations)
     assert hashes(controller)[1:] == mine
 

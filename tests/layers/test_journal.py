@@ -255,7 +255,7 @@ def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.M
     for value in (51, 52):
         paint(controller, value, 1)
         noted(controller)
-    texts = [message.text for message in controller.messages[said:]]
+    texts = [message.details for message in controller.messages[said:]]
     assert len(texts) == 1
     assert "the disk is full" in texts[0]
     monkeypatch.setattr(records, "MIN_FREE_BYTES", 0)
@@ -273,7 +273,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(controller: Any) -> Non
         noted(controller)
         controller.autosave._tried.leave_out(-3600)
     assert [message.level for message in controller.messages[said:]] == ["error"]
-    assert "could not be kept by itself" in controller.messages[-1].text
+    assert "could not be written. Save the project" in controller.messages[-1].text
     recovery_folder().unlink()
     controller.autosave._tried.leave_out(-3600)
     noted(controller)

@@ -45,8 +45,9 @@ def test_a_better_model_is_used_at_once(viewer, controller, taught):
     assert controller.model.name == "bright, corrected"
     assert labels.data[15, 15] > 0, "what it finds is there"
     assert labels.data[45, 45] == 0, "and what was erased is not"
-    assert [str(generation) for generation in controller.history.generations] == ["bright", "10 steps, 0.50 → 0.80"]
-    assert "0.50 before, 0.80 now" in controller.messages[-1].text
+    assert [str(generation) for generation in controller.history.generations] == ["bright", "learned, 50% → 80%"]
+    assert controller.messages[-1].text.startswith("Better: 80% right in what you reviewed, 50% before.")
+    assert "50% right before, 80% now" in controller.messages[-1].details
     assert controller.history.waiting is None
 
 
@@ -56,7 +57,7 @@ def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
     controller.learn()
     assert controller.model.name == "bright"
     assert controller.history.waiting is not None
-    assert "Not in use yet" in controller.messages[-1].text
+    assert controller.messages[-1].text.startswith("Not clearly better, so not in use yet.")
     assert labels.data[15, 15] == 0
     shown = viewer.layers["what changes"]
     assert np.asarray(shown.data)[15, 15] == ADDED
@@ -74,7 +75,7 @@ def test_it_can_be_dropped(viewer, controller, taught):
     labels = corrected(viewer, controller)
     taught.verdict = Verdict(None, Comparison(0.8, 0.7, -0.2, -0.01, 30))
     controller.learn()
-    assert "It forgets" in controller.messages[-1].text
+    assert controller.messages[-1].text.startswith("Worse on the images that the first model was made for")
     controller.switch.drop()
     assert controller.model.name == "bright"
     assert "what changes" not in names(viewer)

@@ -56,13 +56,13 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
     assert not labels.data.any()
     assert controller.said_so_far[-1] == (
         "info",
-        "Paint a few objects, each whole and with a label of its own (M takes the next), then press Learn.",
+        "Paint a few whole objects, each with its own label (M: next label), then press Learn.",
     )
     labels.data[10:22, 10:22], labels.data[42:54, 42:54] = 1, 2
     assert controller.learn()
     assert controller.model.name == "mine"
     assert not controller.model.info.is_untrained
-    assert controller.said_so_far[-1][1].startswith("Learned in 150 steps")
+    assert controller.said_so_far[-1][1].startswith("In use. Review a field")
     assert controller.segment()
     assert len(np.unique(labels.data)) - 1 == 9
     assert [level for level, _ in controller.said_so_far].count("error") == 0
@@ -90,7 +90,7 @@ def test_what_was_corrected_before_is_kept(viewer, controller, short):
     assert supervised[46:50, 46:50].all(), "what was erased is known to be background"
     assert not supervised[76, 46], "and what was not looked at is not"
     assert controller.session.summary.reviewed_share > 0
-    assert controller.said_so_far[-1] == ("info", "Kept of what you corrected: 2 objects. Press Learn.")
+    assert controller.said_so_far[-1] == ("info", "Your corrections were kept (2 objects). Press Learn.")
     assert controller.learn()
     assert not controller.model.info.is_untrained
 
@@ -103,7 +103,7 @@ def test_strokes_of_the_same_classes_are_kept(viewer, controller, classes, kept)
     controller.refresh_corrections(everything=True)
     assert controller.new_model("second", "semantic", classes=classes)
     assert (controller.session.labels_layer.data[14, 14] == 2) == kept
-    assert ("1 class." in controller.said_so_far[-1][1]) == kept
+    assert ("1 class)" in controller.said_so_far[-1][1]) == kept
 
 
 def test_segment_with_an_untrained_model_paints_nothing_and_says_so(viewer, controller):
@@ -111,7 +111,7 @@ def test_segment_with_an_untrained_model_paints_nothing_and_says_so(viewer, cont
     controller.new_model("mine", "instances")
     viewer.layers.remove("image objects")
     assert not controller.segment()
-    assert controller.said_so_far[-1][1].startswith("This model has learned nothing yet. Paint a few objects")
+    assert controller.said_so_far[-1][1].startswith("Nothing is learned yet. Paint a few whole objects")
     assert not controller.busy
     labels = viewer.layers["image objects"]
     assert not labels.data.any()
@@ -180,7 +180,7 @@ def test_going_back_to_nothing_paints_nothing(viewer, controller, short):
     controller.revert()
     assert controller.model.info.is_untrained
     assert np.array_equal(labels.data, found)
-    assert controller.said_so_far[-1][1].startswith("This model has learned nothing yet.")
+    assert controller.said_so_far[-1][1].startswith("Nothing is learned yet.")
 
 
 def test_what_cannot_be_made_is_told(viewer, controller):

@@ -80,8 +80,7 @@ def test_a_new_scale_is_told_and_kept(viewer: Any, with_diameter: Any, monkeypat
     assert with_diameter.learn()
     said = [message.text for message in with_diameter.messages if "20 pixels wide" in message.text]
     assert said == [
-        "The objects are about 20 pixels wide, so it learns on the image made 4.0 times smaller. "
-        "Object diameter, in the panel, changes that."
+        "Objects are about 20 pixels wide; learning on a smaller image. You can change the object diameter above."
     ]
     assert with_diameter.object_diameter.learned == 20
     assert with_diameter.prepare()[1].zoom == (0.25, 0.25)
@@ -94,14 +93,15 @@ def test_where_nothing_is_known_it_is_found_before_the_first_tile(viewer: Any, w
     with_diameter.messages.clear()
     assert with_diameter.segment()
     told = [message.text for message in with_diameter.messages]
-    assert told[0] == "Looking how wide the objects are."
-    assert told[1].startswith("The objects are about 11 pixels wide, so the image is looked at 2.3 times smaller. Segm")
+    assert told[0] == "Measuring how wide the objects are."
+    assert told[1].startswith("Objects are about 11 pixels wide. Segmenting")
+    assert "2.3 times smaller" in with_diameter.messages[1].details
     assert "Found 3 objects" in told[-1]
     assert shown[-1] == with_diameter.object_diameter.found == pytest.approx(11.3, abs=0.1)
     assert with_diameter.prepare()[1].zoom == pytest.approx((5 / with_diameter.object_diameter.found,) * 2)
     with_diameter.messages.clear()
     assert with_diameter.segment()
-    assert all("Looking" not in message.text for message in with_diameter.messages), "once is enough"
+    assert all("Measuring" not in message.text for message in with_diameter.messages), "once is enough"
     with_diameter.object_diameter.say(5.0)
     assert with_diameter.object_diameter.found is None
     assert with_diameter.prepare()[1].zoom == (1.0, 1.0)
@@ -147,7 +147,7 @@ def test_a_model_that_learned_another_size_looks_again(
     assert with_diameter.prepare()[1].zoom == pytest.approx((5 / with_diameter.object_diameter.found,) * 2)
     with_diameter.messages.clear()
     assert with_diameter.segment()
-    assert all("Looking" not in message.text for message in with_diameter.messages), "once is enough"
+    assert all("Measuring" not in message.text for message in with_diameter.messages), "once is enough"
     with_diameter.use_model(
         Model(with_diameter.model.net, with_diameter.model.info.model_copy(update={"image_diameter": 50.0}))
     )
@@ -222,4 +222,4 @@ def test_flips_are_a_choice(viewer: Any, with_diameter: Any) -> None:
     with_diameter.workspace.flips = True
     assert with_diameter.prepare()[1].flips
     assert with_diameter.segment()
-    assert "averaged over 4 flips" in with_diameter.messages[-2].text
+    assert "averaged over 4 flips" in with_diameter.messages[-2].details

@@ -64,7 +64,7 @@ def test_a_plane_that_is_turned_over_is_in_view(stack: Any, viewer: Any, order: 
 def test_what_is_about_a_plane_waits_for_one(stack: Any, viewer: Any) -> None:
     viewer.dims.order = (1, 0, 2)
     stack.look_next()
-    assert said(stack) == f"{ROLL}be shown where to look next."
+    assert said(stack) == f"{ROLL}go to the next place."
     before = stack.session.labels.copy()
     for scope in ("view", "slice"):
         assert not stack.segment(scope)
@@ -191,10 +191,10 @@ def test_an_image_beside_the_canvas(viewer: Any, controller: Any, center: Any) -
     before = controller.session.labels.copy()
     drawn(viewer, center=center, zoom=5)
     controller.toggle_reviewed()
-    assert said(controller) == "Nothing of this image is on the canvas. Move it there to mark a field as reviewed."
+    assert said(controller) == "The image is not on the canvas. Move it there to mark a field as reviewed."
     assert not reviewed(controller).any()
     assert not controller.segment("view")
-    assert said(controller) == "Nothing of this image is on the canvas. Move it there to segment what is in view."
+    assert said(controller) == "The image is not on the canvas. Move it there to segment what is in view."
     assert np.array_equal(controller.session.labels, before)
 
 
@@ -280,7 +280,7 @@ def test_after_learning_it_is_told_where_nothing_is_in_view(stack: Any, viewer: 
     viewer.dims.order = (1, 0, 2)
     before = stack.session.labels.copy()
     assert stack.learn()
-    assert said(stack).startswith("Learned in 10 steps")
+    assert said(stack).startswith("Better: ")
     assert said(stack).endswith("Press Segment to see what it finds.")
     assert np.array_equal(stack.session.labels, before)
 

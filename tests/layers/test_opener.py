@@ -76,10 +76,10 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_opened(controller, viewer, 
     assert controller.open([*paths, write(tmp_path / "a.tif")])
     assert [layer.name for layer in viewer.layers] == ["a"]
     (text,) = said(controller)
-    assert text.startswith("1 of 4 files were opened. ")
-    assert "bad.tif" in text.removeprefix("1 of 4 files were opened. ")
-    assert text.endswith("Nor could be read: cells.czi, not there.tif.")
+    assert text == "Opened 1 of 4 files. bad.tif and 2 more could not be read: see Details."
     assert controller.messages[-1].text == text
+    details = controller.messages[-1].details.splitlines()
+    assert all(path.name in line for path, line in zip(paths, details, strict=True))
     for path in paths:
         controller.open(path)
         assert path.name in said(controller)[-1]
@@ -169,7 +169,7 @@ def test_one_at_a_time_and_nothing_after_the_end(viewer, tmp_path):
     assert controller.open(write(tmp_path / "a.tif"))
     assert controller.opener.busy
     assert not controller.open(tmp_path / "a.tif")
-    assert "wait until that is done" in said(controller)[-1]
+    assert "Wait until that is done" in said(controller)[-1]
     assert not viewer.layers
     controller.close()
     runner.finish()

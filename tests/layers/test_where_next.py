@@ -56,7 +56,7 @@ def test_reviewed_slice(viewer, controller):
     reviewed = controller.session.corrections.reviewed[:, :].reshape(3, -1)
     assert reviewed.all(axis=1).tolist() == [False, False, True]
     assert not reviewed[:2].any()
-    assert said(controller) == "Reviewed: all of this slice counts as right now, as it is."
+    assert said(controller) == "Reviewed: all of this slice counts as right."
     controller.toggle_reviewed("slice")
     assert not controller.session.corrections.reviewed.any()
     assert said(controller) == "No longer reviewed."
@@ -70,7 +70,7 @@ def test_reviewed_object_under_the_cursor(viewer, controller):
     reviewed = controller.session.corrections.reviewed
     assert reviewed.sum() == reviewed[0, 1].sum() == reviewed[0, 1, 38:52, 8:22].sum() > 100
     assert (labels.data[1][reviewed[0, 1]] > 0).sum() == 100
-    assert said(controller) == "Reviewed: this object counts as right now, as it is."
+    assert said(controller) == "Reviewed: this object counts as right."
 
 
 @pytest.mark.parametrize("position", [(0, 30, 30), (0, -5, 3), (0, 3, 200)])
@@ -281,16 +281,16 @@ def test_overlay_of_a_result_that_is_let_go_of(viewer, controller):
 
 def test_nothing_to_look_at_yet(viewer, controller):
     controller.look_next()
-    assert said(controller).startswith("There is nothing to look at yet. Press Segment first")
+    assert said(controller).startswith("Nothing is segmented yet. Press Segment")
     viewer.add_image(bright_squares(), name="image")
     controller.look_next()
-    assert said(controller).startswith("There is nothing to look at yet. Press Segment first")
+    assert said(controller).startswith("Nothing is segmented yet. Press Segment")
 
 
 def test_the_network_is_sure(viewer, controller):
     segmented(viewer, controller, bright_squares())
     controller.look_next()
-    assert said(controller) == "The network is sure of everything that you have not looked at yet."
+    assert said(controller) == "No place is left that is likely to be wrong."
 
 
 def test_look_next_in_a_stack(viewer, controller):
@@ -301,14 +301,14 @@ def test_look_next_in_a_stack(viewer, controller):
     controller.look_next()
     assert session.plane == (0, 1)
     assert np.allclose(session.middle, (3.5 * CELL - 0.5, 6.5 * CELL - 0.5))
-    assert said(controller) == "An object may be missed in the middle of the view; 1 more place after this one."
+    assert said(controller) == "An object may be missed in the middle of the view. 1 more place after this one."
     controller.look_next()
     assert session.plane == (0, 6)
     assert np.allclose(session.middle, (1.5 * CELL - 0.5, 2.5 * CELL - 0.5))
     assert said(controller).endswith("This is the last place.")
     controller.look_next()
     assert session.plane == (0, 1)
-    assert said(controller).startswith("All places were shown; it begins anew.")
+    assert said(controller).startswith("All places were shown; starting again.")
 
 
 @pytest.mark.parametrize("axes", ["TZYX", "TCYX", "ZTYX"])
@@ -342,7 +342,7 @@ def test_look_next_in_3d(viewer, controller):
     segmented(viewer, controller, with_faint((3, 96, 96), (1, 1, 1)))
     viewer.dims.ndisplay = 3
     controller.look_next()
-    assert said(controller) == "Switch to the 2D view to be shown where to look next."
+    assert said(controller) == "Switch to the 2D view to go to the next place."
 
 
 def test_uncertainty_of_an_older_generation_is_dropped(viewer, controller):

@@ -75,7 +75,7 @@ def test_an_accepted_object_that_is_lost_speaks_against_it():
     assert found.low > 0
     assert found.broken == 1
     assert not found.better
-    assert "loses 1 object that you had accepted" in str(Verdict(found))
+    assert "loses 1 object that you accepted" in str(Verdict(found))
     mended = compare([region(labels, corrected=frozenset({36}))], [before], [after], instances=True)
     assert mended.broken == 0
     assert mended.better

@@ -247,7 +247,7 @@ def test_without_review_it_is_checked_on_corrections_only(field, model):
     assert learned.verdict.reviewed is None
     assert learned.verdict.should_promote()
     assert learned.verdict.regression.corrections == 1
-    assert "Checked on little" in str(learned.verdict)
+    assert "1 correction that it learned from" in learned.verdict.details
     assert learned.model.info.recipe["steps"] == 6
     assert learned.model.name == "tiny, corrected"
 

@@ -201,13 +201,13 @@ def test_a_model_that_changes_more_than_it_mends_does_harm(corrections, fixed, l
     assert found.regresses() is regresses
     verdict = Verdict(None, regression=found)
     assert verdict.should_promote() is not regresses
-    assert ("Not checked" in str(verdict)) == (corrections + left == 0)
+    assert bool(verdict.details) == (corrections + left > 0)
+    assert str(verdict).startswith("It changes objects that you left alone" if regresses else "In use.")
 
 
 def test_where_no_correction_was_a_mistake_none_is_said_to_be_fixed():
     said = str(RegressionCheck(corrections=0, fixed=0, left_alone=17, lost=1, added=2))
-    assert said.endswith("of 17 objects near corrections that you left alone, it loses 1, and it finds 2 new.")
-    assert "mends" not in said
+    assert said == "Of 17 objects near corrections that you left alone, it loses 1. It finds 2 new."
 
 
 def test_what_is_left_alone_says_nothing_on_images_of_another_kind():
@@ -247,7 +247,7 @@ def test_what_was_reviewed_says_more_than_corrections():
 
 
 def test_where_it_hardly_learns_the_advice_is_to_begin_anew():
-    advice = "New model… begins anew"
+    advice = "choose New model… to start over"
     assert advice in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(16, 2, 3, 1)))
     assert advice not in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(16, 8, 3, 1)))
     assert advice not in str(Verdict(None, out_of_domain=True, regression=RegressionCheck(4, 0, 3, 1))), (
@@ -261,12 +261,12 @@ def test_where_it_hardly_learns_the_advice_is_to_begin_anew():
 def test_the_sentence_says_what_was_checked():
     found = RegressionCheck(4, 2, 35, 1, 3, held_out=True)
     assert str(found) == (
-        "Checked on little: it mends 2 of 4 corrections that were kept aside; "
-        "of 35 objects near them that you left alone, it loses 1, and it finds 3 new."
+        "It fixes 2 of 4 corrections kept for the comparison. "
+        "Of 35 objects near corrections that you left alone, it loses 1. It finds 3 new."
     )
-    assert str(Verdict(None, regression=found)).endswith(
-        "Review a field, with objects that are right, for a firm answer."
-    )
+    verdict = Verdict(None, regression=found)
+    assert str(verdict) == "In use. Review a field to know whether it is better."
+    assert verdict.details == str(found)
     assert "2 of 4 corrections that it learned from" in str(replace(found, held_out=False))
 
 
@@ -416,4 +416,4 @@ def test_a_model_that_was_ruined_is_not(nuclei, corrected, monkeypatch):
     verdict = learned(nuclei, corrected(6), steps=2).verdict
     assert verdict.regresses()
     assert not Verdict(None, regression=verdict.regression).should_promote()
-    assert f"it loses {verdict.regression.lost}, " in str(verdict)
+    assert f"it loses {verdict.regression.lost}." in verdict.details

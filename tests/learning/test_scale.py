@@ -145,9 +145,7 @@ def test_learning_says_so_and_the_new_model_knows():
             learned = end.value
             break
     said = [event for event in events if isinstance(event, Rescaled)]
-    assert [str(event) for event in said] == [
-        "The objects are about 34 pixels wide, so it learns on the image made 3.4 times smaller."
-    ]
+    assert [str(event) for event in said] == ["Objects are about 34 pixels wide; learning on a smaller image."]
     assert learned.model.info.image_diameter == pytest.approx(TYPICAL * disc(40))
 
 

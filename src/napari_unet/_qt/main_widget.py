@@ -6,12 +6,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
+from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-
-    from napari_unet.layers.workspace import Message
 
 KEYS: dict[str, Callable[[Controller], object]] = {
     "R": lambda controller: controller.toggle_reviewed("view"),
@@ -40,8 +38,6 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
-_COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
-"""Of the status line, on a dark and on a light theme."""
 
 
 class UNetWidget(QWidget):
@@ -62,11 +58,7 @@ class UNetWidget(QWidget):
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
-        self.status = QLabel("Open an image and press Segment.")
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        self.status.setContentsMargins(8, 4, 8, 4)
+        self.status = StatusLine("Open an image and press Segment.")
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -83,7 +75,7 @@ class UNetWidget(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.status)  # not scrolled away: on a small screen too it has to be read
         self.setMinimumWidth(300)
-        self.controller.workspace.said.connect(self._on_message)
+        self.controller.workspace.said.connect(self.status.show_message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
         self._count_soon = QSignalDebouncer(parent=self)
         self._count_soon.setTimeout(COUNT_AFTER)
@@ -164,12 +156,6 @@ class UNetWidget(QWidget):
 
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()
-
-    def _on_message(self, message: Message) -> None:
-        light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
-        colour = _COLOURS[message.level][light] if message.level in _COLOURS else ""
-        self.status.setStyleSheet(f"color: {colour};" if colour else "")
-        self.status.setText(message.text)
 
     def _on_key(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
         """Return what napari calls on a key; it wants a function that has a name."""

@@ -108,7 +108,7 @@ class NewModelDialog(QDialog):
         if not name:
             problem = "Give the model a name."
         elif name in self._taken:
-            problem = "There is a model of this name already."
+            problem = "There is a model with this name already."
         elif task == "semantic" and not 2 <= len(classes) <= MAX_CLASSES:
             problem = f"Name two classes or more, at most {MAX_CLASSES}."
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not problem)
@@ -118,9 +118,9 @@ class NewModelDialog(QDialog):
 
 def _what_comes_next(classes: tuple[str, ...]) -> str:
     if not classes:
-        return "You then paint a few objects in an empty layer, and press Learn."
+        return "Next, paint a few objects in an empty layer and press Learn."
     labels = ", ".join(f"{label} {name}" for label, name in enumerate(classes, start=1))
-    return f"You then paint some of each class with its label ({labels}) in an empty layer, and press Learn."
+    return f"Next, paint some of each class with its label ({labels}) in an empty layer and press Learn."
 
 
 def _pixel_size(controller: "Controller") -> str:

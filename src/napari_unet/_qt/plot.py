@@ -8,8 +8,6 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_unet.progress import counted
-
 ACCENT = "#4a9eda"
 """Colour of the curve: seen well on napari's dark theme and on its light one."""
 
@@ -35,9 +33,8 @@ class LearningPlot(QWidget):
         self._before: float | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Blue: loss on the corrected pixels; the lower, the better the network agrees with you. "
-            "Green: score on reviewed places that it does not learn from, 0 to 1, with the range that it surely is in; "
-            "dashed: that of the model before."
+            "Blue: error on your corrections; lower is better. "
+            "Green: share right in what you reviewed, with its range; dashed: before learning."
         )
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -97,7 +94,7 @@ class LearningPlot(QWidget):
         text.setAlphaF(0.8)
         painter.setPen(text)
         if not self._losses:
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "the loss appears here")
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "the error on your corrections")
             return
         top = max(self._losses) * 1.05 or 1.0
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -105,10 +102,9 @@ class LearningPlot(QWidget):
             painter.drawText(QRectF(0, y - 7, left - 5, 14), right, number)
             if self._scores:
                 painter.drawText(QPointF(box.right() + 5, y + 4), "1" if number != "0" else "0")
-        n = len(self._losses)
-        caption = f"loss {self._means[-1]:.3f} after {counted(n, 'step')}"
+        caption = f"error {self._means[-1]:.3f}"
         if self._scores:
-            caption = f"loss {self._means[-1]:.3f}, score {self._scores[-1][1]:.2f}, {counted(n, 'step')}"
+            caption = f"{caption}, {self._scores[-1][1]:.0%} right"
         painter.drawText(QRectF(0, box.bottom(), self.width() - 6, bottom), right, caption)
         for values, alpha, width in ((self._losses, 0.35, 1.0), (self._means, 1.0, 2.0)):
             line = [self._point(box, step, value / top) for step, value in enumerate(values, start=1)]

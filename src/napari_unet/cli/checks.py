@@ -24,7 +24,7 @@ def describe_model(name: str) -> tuple[Path, ModelInfo]:
         path = find_model(name)
         return path, read_model_info(path)
     except ModelFileError as error:
-        fail(str(error), 2)
+        fail(error, 2)
 
 
 def open_model(name: str) -> Model:
@@ -35,7 +35,7 @@ def open_model(name: str) -> Model:
     try:
         return load_model(name)
     except ModelFileError as error:
-        fail(str(error), 2)
+        fail(error, 2)
 
 
 def check_device_name(name: str) -> None:
@@ -52,4 +52,4 @@ def check_device(name: str) -> None:
     try:
         resolve_device(name)
     except UNetError as error:
-        fail(str(error), 2)
+        fail(error, 2)

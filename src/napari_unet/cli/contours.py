@@ -95,7 +95,7 @@ def contours(
     except KeyboardInterrupt:
         fail(f"Stopped. {counted(len(run.results), 'file')} written.", INTERRUPTED)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     if as_json:
         print_json({"results": run.results, "failed": run.failed})
     if run.failed:

@@ -30,7 +30,7 @@ def demo(
             _take_folder(out)
         report = run_demo(out, headless=headless, say=say)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     if report is not None:
         print_json(report)
 

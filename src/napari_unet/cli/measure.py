@@ -88,7 +88,7 @@ def measure(
         targets = [out, *([summary] if summary is not None else []), *([note] if record else [])]
         check_targets(targets, files, overwrite=overwrite)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     run = _Run(files, options)
     try:
         with stoppable() as cancel:
@@ -98,7 +98,7 @@ def measure(
     except KeyboardInterrupt:
         fail("Stopped. Nothing was written.", INTERRUPTED)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     if as_json:
         n_objects = sum(len(table) for _, table in run.tables)
         output = str(out) if run.tables else None
@@ -114,7 +114,7 @@ def found_files(labels: Path, image: Path | None) -> list[LabelFile]:
     try:
         return find_label_files(labels, image)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
 
 
 class _Run:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from napari_unet.errors import Cancelled
+from napari_unet.errors import Cancelled, UNetError
 from napari_unet.progress import CancelToken
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value))
 
 
-def fail(text: str, status: int) -> NoReturn:
-    """Exit with a message and a status."""
-    say(text)
+def fail(reason: str | UNetError, status: int) -> NoReturn:
+    """Exit with a message, or that of an error, and a status."""
+    say(reason if isinstance(reason, str) else reason.with_details)
     raise typer.Exit(status)

@@ -191,11 +191,11 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
     try:
         check_ending(out, asked, several=is_several(inputs))
     except FileFormatError as error:
-        fail(str(error), 2)
+        fail(error, 2)
     try:
         return plan_files(inputs, out, asked, keep=[network], tell=say)
     except FileFormatError as error:
-        fail(str(error), 1)
+        fail(error, 1)
 
 
 def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[int, str]:
@@ -212,8 +212,9 @@ def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[in
 
 
 def _reported(job: FileJob, error: UNetError) -> str:
-    say(str(error) if job.source.name in str(error) else f"{job.source}: {error}")
-    return str(error)
+    text = error.with_details
+    say(text if job.source.name in text else f"{job.source}: {text}")
+    return text
 
 
 def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | None:

@@ -46,7 +46,7 @@ def evaluate(
                 raise UNetError(f"{path.name}: the truth has the shape {a.shape}, the prediction {b.shape}.")
         scores = score([a.squeeze() for a in truths], [b.squeeze() for b in predicted], task=task.value).to_dict()
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     notes = list(dict.fromkeys(note for pair in read for _, each in pair for note in each))
     for note in notes:
         say(note)
@@ -95,7 +95,7 @@ def info(
     try:
         card = info_as_json(about) | {"sha256": weights_sha256(path), "axes": about.axes}
     except ModelFileError as error:
-        fail(str(error), 2)
+        fail(error, 2)
     if as_json:
         print_json(card)
         return

@@ -98,7 +98,7 @@ def train(
                 minutes=minutes, steps=steps, border=border, seed=seed, device=device,
             )  # fmt: skip
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     except KeyboardInterrupt:
         before = f"; {out} is as it was before" if out.exists() else ""
         fail(f"Stopped. No model was written{before}.", INTERRUPTED)
@@ -135,7 +135,7 @@ def _matched(
         protected.check(out)
         check_writable(out)
     except UNetError as error:
-        fail(str(error), 1)
+        fail(error, 1)
     return pairs, val_pairs
 
 

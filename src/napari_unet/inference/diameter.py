@@ -89,8 +89,9 @@ def with_diameter(
     """
     if always and not finds_diameter(model):
         raise ModelMismatchError(
-            f"The model {model.name!r} cannot find out how wide objects are: that takes one for objects in planes that "
-            "knows at which size it finds them. Leave the object diameter out, or give a number."
+            f"The model {model.name!r} cannot find out how wide objects are. Leave the object diameter out, "
+            "or give a number.",
+            "That takes a 2D model of objects that knows at which size it finds them.",
         )
     if not always and not needs_diameter(image, model):
         return image, model

@@ -46,8 +46,8 @@ def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAU
     """
     if image.diameter is not None and info.diameter is None and not info.is_untrained:
         raise ModelMismatchError(
-            f"The model {info.name!r} does not know how wide the objects are that it finds, so an object diameter "
-            f"({image.diameter:g} pixels) says nothing. Leave it out, or give the pixel size."
+            f"The model {info.name!r} does not know how wide its objects are. "
+            f"Leave the object diameter ({image.diameter:g} pixels) out."
         )
     unchanged = (1.0,) * info.spec.ndim
     tolerance, zoom = policy.pixel_size_tolerance, unchanged
@@ -89,12 +89,11 @@ def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
         )
     if image.pixel_size is not None and info.pixel_size is not None:
         return (
-            f"The pixels are said to be {image.pixel_size.x:g} µm wide, and {info.name!r} expects "
-            f"{info.pixel_size[-1]:g} µm: {comes_to}. Give the right pixel size (at most {high:g} times larger, or "
-            f"{1 / low:g} times smaller)."
+            f"With pixels of {image.pixel_size.x:g} µm {comes_to}: {info.name!r} expects {info.pixel_size[-1]:g} µm. "
+            f"Give a pixel size from {info.pixel_size[-1] * low:.3g} to {info.pixel_size[-1] * high:.3g} µm."
         )
     return (
-        f"The model {info.name!r} is used to objects of {info.image_diameter or 0:g} pixels and finds those of "
+        f"{info.name!r} learned objects of {info.image_diameter or 0:g} pixels and finds those of "
         f"{info.diameter or 0:g}: {comes_to}. Choose another model, or give an object diameter."
     )
 

@@ -93,7 +93,7 @@ class Finished:
             self.subimages.clear()
             self.tiles.clear()
         self.source = source
-        return "The image changed since it was stopped, so it is segmented anew." if changed else ""
+        return "The image has changed since Stop, so all of it is segmented again." if changed else ""
 
     def waiting(self, task: Task) -> dict[Subimage, Remaining]:
         """Return the tiles of a task that are not done, by plane or volume; one without any is still to be decoded."""

@@ -66,14 +66,23 @@ class Task:
     flips: bool = False
 
     def __str__(self) -> str:
+        times = f"{self.extent}, each " if self.extent else ""
+        total = f"; about {format_seconds(max(1.0, self.seconds))} in all" if self.seconds and times else ""
+        flips = f"; averaged over {self.passes} flips" if self.flips else ""
+        return f"{times}{self.plan}{total}{flips}"
+
+    @property
+    def extent(self) -> str:
+        """How many planes or volumes there are, in words: ``24 slices``; empty if there is one."""
         n = len(self.subimages)
         frames, slices = {subimage.frame for subimage in self.subimages}, {subimage.z for subimage in self.subimages}
         what = "volumes" if self.subimages[0].z is None else "time points" if len(slices) == 1 else "slices"
-        times = "" if n == 1 else f"{n} {what}, each " if len(frames) in (1, n) else f"{n} planes, each "
-        each = self.plan.seconds
-        total = f"; about {format_seconds(max(1.0, n * each))} in all" if each and n > 1 else ""
-        flips = f"; averaged over {self.passes} flips" if self.flips else ""
-        return f"{times}{self.plan}{total}{flips}"
+        return "" if n == 1 else f"{n} {what if len(frames) in (1, n) else 'planes'}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it takes in all; None: not known."""
+        return self.plan.seconds and len(self.subimages) * self.plan.seconds
 
     def timed(self, device: str) -> Task:
         """Return the task with what is known by now of how long it takes on a device."""
@@ -232,7 +241,6 @@ def _check_memory(image: Image, info: ModelInfo, work: Sequence[int], extent: Se
     needed, free = 4 * (info.spec.out_channels + 1) * math.prod(extent), free_memory(resolve_device("cpu"))
     if needed > free:
         raise ImageError(
-            f"{image.name} would be made larger, {limits.times(work)} pixels, which takes about "
-            f"{limits.bytes_in_words(needed)} of memory; {limits.bytes_in_words(free)} are free. "
-            "Give another object diameter or pixel size, or a part of the image."
+            f"{image.name} made larger ({limits.times(work)} pixels) takes {limits.bytes_in_words(needed)} of memory; "
+            f"{limits.bytes_in_words(free)} are free. Give another object diameter or pixel size."
         )

@@ -202,7 +202,7 @@ def _held(root: ElementTree.Element, pixels: list[ElementTree.Element], path: Pa
         return [bool(blocks) for blocks in stored]
     names = sorted(file for _, file in files if file)
     raise ImageError(
-        f"{path.name} is one of a set of files, but was renamed, and its description does not tell which of them. "
+        f"{path.name} is one of a set of files and was renamed, so it is not known which of them it is. "
         f"Give it its old name back{f', such as {names[0]}' if names else ''}."
     )
 

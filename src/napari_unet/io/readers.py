@@ -141,8 +141,8 @@ def _kind(path: Path) -> Literal["zarr", "tiff", "raster"]:
     if suffix in RASTER_SUFFIXES:
         return "raster"
     raise FileFormatError(
-        f"{path.name} is of a kind that is not read here; those that are: {', '.join(SUFFIXES)}. "
-        "Save it as OME-TIFF, for example with Fiji."
+        f"{path.name} is of a kind that is not read here. Save it as OME-TIFF, for example with Fiji.",
+        f"Files that are read end in {', '.join(SUFFIXES)}.",
     )
 
 

@@ -86,6 +86,6 @@ def _kind_of_disk(folder: Path) -> str:
 
 def _no_room(size: int) -> UNetError:
     return UNetError(
-        f"The labels of this image need {size / 1e9:.1f} GB: more than is free in memory, or as room for temporary "
-        "files. Free some, open a part of the image, or let `napari-unet segment` write to a disk of your choice."
+        f"The labels need {size / 1e9:.1f} GB, more than is free in memory and for temporary files. Open a part of it.",
+        "Or free some room, or let `napari-unet segment` write the labels to a disk of your choice.",
     )

@@ -255,8 +255,8 @@ def _resolve_axes(data: Any, stored: str, asked: str | None, name: str, movie: b
         elif letter not in CANONICAL + "S":
             if not free:
                 raise ImageError(
-                    f"{name} has more axes than time, channel, depth, height and width: "
-                    f"{stored} with the shape {tuple(data.shape)}. Save one position or series of it."
+                    f"{name} has more axes than T, C, Z, Y and X: {stored} with the shape {tuple(data.shape)}. "
+                    "Save one position or series of it."
                 )
             letters.append(free.pop(0))
             if letter in _WHAT:

@@ -129,7 +129,7 @@ def notes_of(layer: Any, axes: str | None) -> tuple[str, ...]:
     for letter, size in _lengths(layer, space).items() if axes else ():
         if letter in "ZYX" and size and not limits.within(size, limits.PIXEL_SIZE):
             allowed = limits.in_words(limits.PIXEL_SIZE)
-            return (*notes, f"Its scale of {size:.3g} µm along {letter} is not used: it is not from {allowed}.")
+            return (*notes, f"The pixel size of {size:.3g} µm along {letter} is not used: it is not from {allowed} µm.")
     return notes
 
 
@@ -142,7 +142,7 @@ def layer_image(layer: Any, axes: str | None = None) -> Image:
         If the layer is no image, or one that cannot be segmented.
     """
     if not is_image_layer(layer):
-        hint = " If it holds an image, right-click it in the layer list and choose Convert to Image."
+        hint = " If it is an image, right-click it in the layer list and choose Convert to Image."
         raise ImageError(
             f"{layer.name!r} is no image layer. Open an image and select it."
             + (hint if layer.__class__.__name__ == "Labels" else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.jobs import Job, Runner, in_words, once
 from napari_unet.layers.journal import MAX_BYTES, WRITE_DELAY, Writer, about_blocks
 from napari_unet.layers.old_copies import ignore
 from napari_unet.layers.session_copy import SessionCopy
@@ -36,7 +36,9 @@ MAX_TIME_SHARE = 0.05
 MAX_FIRST_BLOCKS = 8
 """Blocks that are written with the beginning of a copy, at most: those in which somebody paints just now."""
 
-_FAILED = "Unsaved work could not be kept by itself:"
+_FAILED = "The recovery copy of unsaved work could not be written. Save the project."
+
+_IN_MEMORY = "A learned model could not be written to disk. Keep it with Save model…"
 
 
 class Autosave:
@@ -131,12 +133,12 @@ class Autosave:
                 recorder.note_models(history.generations, history.current, history.waiting)
             recorder.tick()
             if recorder.problem:
-                self._say_once(_FAILED, f"{_FAILED} {recorder.problem}", "error")
+                self._say_once(_FAILED, "error", recorder.problem)
             if recorder.size > MAX_BYTES and session not in self._round:
                 self._round.append(session)
         problem = history.parking.problem
         if problem:
-            self._say_once(problem, problem, "error")
+            self._say_once(_IN_MEMORY, "error", problem)
 
     def _begin(self, session: LayerSession) -> None:
         """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
@@ -201,7 +203,7 @@ class Autosave:
             return False
         refusal = why_not(project)
         if refusal:
-            self._say_once(refusal, refusal, "info")
+            self._say_once(refusal, "info")
             kept.refused = True
             return False
         job, watch, before = Job(f"Keep a copy of {session.image.name}", 0, quiet=True), Stopwatch(), kept.target
@@ -243,7 +245,7 @@ class Autosave:
             session.unwritten.urgent = begun | session.unwritten.urgent
             self._failed, self._tried = True, Stopwatch()
             if ended() and not isinstance(error, Cancelled):
-                self._say_once(_FAILED, f"{_FAILED} {sentence(error)}", "error")
+                self._say_once(_FAILED, "error", "\n".join(filter(None, in_words(error))))
 
         self._job = job, session
         self._old_copies.workers += 1
@@ -306,7 +308,7 @@ class Autosave:
                 has_journal = self.copy_of(session).recorder is not None
                 session.unwritten.models |= has_journal or session is self._workspace.session
 
-    def _say_once(self, what: str, text: str, level: Level) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            self._workspace.say(text, level)
+    def _say_once(self, text: str, level: Level, details: str = "") -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._workspace.say(text, level, details)

@@ -27,7 +27,7 @@ from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.where_next import WhereNext
-from napari_unet.layers.workspace import Workspace
+from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,9 +213,9 @@ class Controller:
         """Go back to the model before the last learning."""
         self.switch.revert()
 
-    def say(self, text: str, level: Level = "info") -> None:
-        """Tell the user something."""
-        self.workspace.say(text, level)
+    def say(self, text: str, level: Level = "info", details: str = "") -> None:
+        """Tell the user something; see `layers.workspace.Message`."""
+        self.workspace.say(text, level, details)
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
@@ -241,4 +241,5 @@ class Controller:
         elif self.session is not None:
             self.say(f"{layer.name}: correct the result, or press Learn.")
         else:
-            self.say(" ".join((f"{layer.name}: press Segment.", *adapter.notes_of(layer, self.axes))))
+            text, details = with_notes(f"{layer.name}: press Segment.", adapter.notes_of(layer, self.axes))
+            self.say(text, details=details)

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from napari_unet.errors import UNetError
 from napari_unet.progress import CancelToken
 
+_FAULT = "An error in the plugin stopped this; nothing else was changed. Please report it, with the details."
+
 Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator of a job; it is called, and run, in the worker."""
 
@@ -91,10 +93,10 @@ class InlineRunner:
             on_event(event)
 
 
-def sentence(error: Exception) -> str:
-    """Return what to tell the user of an error."""
+def in_words(error: Exception) -> tuple[str, str]:
+    """Return what to tell the user of an error: a sentence, and details, which may be empty."""
     if isinstance(error, UNetError):
-        return str(error)
+        return str(error), error.details
     if isinstance(error, MemoryError):
-        return "There is not enough memory for this. Segment only what is in view, or close other programs."
-    return f"That did not work, by a fault of this program ({type(error).__name__}: {error}). Nothing else was changed."
+        return "There is not enough memory. Segment only what is in view, or close other programs.", ""
+    return _FAULT, f"{type(error).__name__}: {error}"

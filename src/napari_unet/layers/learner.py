@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.correction_search import CorrectionSearch
-from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.jobs import Job, Runner
 from napari_unet.layers.model_diff import FieldInView, FieldSegmented, preview_steps, view_of
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
@@ -83,14 +83,14 @@ class Learner:
         """Begin to learn; return False if there is nothing to learn from, as far as is known by then."""
         workspace = self._workspace
         if self._job is not None:
-            workspace.say("Learning already; press Stop first to begin anew.", "error")
+            workspace.say("Learning is under way. Press Stop first to start again.", "error")
             return False
         try:
             if workspace.model is None or not workspace.sessions:
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             search = CorrectionSearch(workspace.sessions)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
         model, self._search, self._refused = workspace.model, search, False
         self._job = search.job
@@ -132,7 +132,7 @@ class Learner:
         """Pause, or go on."""
         if self._job is not None:
             self.pause.set(paused)
-            self._workspace.say("Learning pauses." if paused else "Learning goes on.")
+            self._workspace.say("Learning is paused. Press Go on to continue." if paused else "Learning continues.")
 
     def stop(self) -> None:
         """Stop after the step under way; what was learned until then is used."""
@@ -211,7 +211,7 @@ class Learner:
             self._view = view_of(workspace) if self.preview else None
             workspace.stepped.emit(event)
         elif isinstance(event, Rescaled):
-            workspace.say(f"{event} Object diameter, in the panel, changes that.")
+            workspace.say(f"{event} You can change the object diameter above.", details=event.details)
         elif isinstance(event, Checked):
             workspace.checked.emit(event)
         elif isinstance(event, FieldSegmented):
@@ -252,7 +252,7 @@ class Learner:
         if job is self._job:
             self._refused = self._search is not None and job is self._search.job
             self._ended()
-            self._workspace.say(sentence(error), "error")
+            self._workspace.say_error(error)
 
     def _on_learned(self, job: Job, before: Generation | None, learned: Learned) -> None:
         if job is not self._job:
@@ -261,18 +261,16 @@ class Learner:
         workspace, history = self._workspace, self._workspace.history
         recipe = learned.model.info.recipe
         if not recipe.get("steps"):
-            workspace.say("Stopped before the first step; the model is as it was.")
+            workspace.say("Stopped before anything was learned. The model is unchanged.")
             return
         generation = Generation(learned.model, learned.verdict, before)
         if before is not history.in_use:
             history.add_unused(generation)
-            workspace.say(
-                "Another model was chosen meanwhile. What was learned is in the list of the Learn panel.", "done"
-            )
+            workspace.say("You chose another model meanwhile. The new one is in the list of the Learn panel.", "done")
             return
-        lead = f"Learned in {recipe['steps']} steps ({format_seconds(float(recipe.get('seconds') or 0))})."
+        took = f"Learned for {format_seconds(float(recipe.get('seconds') or 0))}."
+        details = "\n".join(filter(None, (learned.verdict.details, took)))
         if learned.verdict.should_promote():
-            self._switch.use_new(generation, f"{lead} {learned.verdict}")
+            self._switch.use_new(generation, str(learned.verdict), details)
         else:
-            advice = "Look at what it would change, then use it or drop it."
-            self._switch.propose(generation, f"{lead} Not in use yet: {learned.verdict} {advice}")
+            self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use or drop it.", details)

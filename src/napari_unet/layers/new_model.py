@@ -42,7 +42,7 @@ class NewModel:
                 raise UNetError(f"There is a model called {name!r} already; choose another name.")
             model = model_for_image(workspace.image(), task, ndim=ndim, classes=classes, name=name)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
         before, known = workspace.take_session(), workspace.model
         workspace.history.choose(model)
@@ -51,5 +51,5 @@ class NewModel:
         session = workspace.session
         kept = carry_over(before, known, session, model) if before and known and session else ""
         workspace.close_session(before)
-        workspace.say(f"Kept of what you corrected: {kept}. Press Learn." if kept else paint_next(model))
+        workspace.say(f"Your corrections were kept ({kept}). Press Learn." if kept else paint_next(model))
         return True

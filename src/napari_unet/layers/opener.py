@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
-from napari_unet.layers.jobs import Job, Runner, sentence
+from napari_unet.layers.jobs import Job, Runner, in_words
 from napari_unet.layers.reader import as_list, as_project, read_layers
 
 if TYPE_CHECKING:
@@ -71,12 +71,12 @@ class Opener:
         """
         say = self._workspace.say
         if self._job is not None:
-            say("Files are being opened; wait until that is done.", "error")
+            say("Files are still being opened. Wait until that is done.", "error")
             return False
         try:
             images, projects = _sorted_out([Path(path) for path in as_list(paths)])
         except UNetError as error:
-            say(str(error), "error")
+            self._workspace.say_error(error)
             return False
         self._waiting.extend(projects)
         if images:
@@ -111,7 +111,7 @@ class Opener:
 
         def failed(error: Exception) -> None:
             if self._end(job):
-                self._workspace.say(sentence(error), "error")
+                self._workspace.say_error(error)
 
         self._workspace.say(f"Opening {what}.")
         self.changed.emit()
@@ -136,14 +136,13 @@ class Opener:
     def _tell(self, number: int) -> None:
         """Say what came of it; for one image that was opened, all is said already."""
         if self._failed:
-            first = self._failed[0]
-            text = _in_words(first)
+            (text, details), *others = [_in_words(read) for read in self._failed]
+            if others:
+                details = "\n".join([text, *(other for other, _ in others)])
+                text = f"{self._failed[0].path.name} and {len(others)} more could not be read: see Details."
             if number > 1:
-                text = f"{number - len(self._failed)} of {number} files were opened. {text}"
-            if len(self._failed) > 1:
-                text += f" Nor could be read: {', '.join(other.path.name for other in self._failed[1:4])}"
-                text += "." if len(self._failed) <= 4 else f" and {len(self._failed) - 4} more."
-            self._workspace.say(text, "error")
+                text = f"Opened {number - len(self._failed)} of {number} files. {text}"
+            self._workspace.say(text, "error", details)
         elif number > 1:
             self._workspace.say(f"Opened {number} files. Choose the image to segment, and press Segment.", "done")
 
@@ -184,8 +183,8 @@ def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
             raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
     if len(images) > MAX_FILES:
         raise UNetError(
-            f"These are {len(images)} images; at most {MAX_FILES} are opened at once. Choose fewer, or make one "
-            "stack of them by napari's File menu."
+            f"These are {len(images)} images; at most {MAX_FILES} are opened at once. Choose fewer.",
+            "To open them as one stack, use napari's own File menu: Open Files as Stack.",
         )
     return images, projects
 
@@ -198,9 +197,10 @@ def _read(path: Path) -> _Read:
         return _Read(path, [], error)
 
 
-def _in_words(read: _Read) -> str:
+def _in_words(read: _Read) -> tuple[str, str]:
+    """Return what to tell of a file that could not be read: a sentence, and details."""
     error = read.error
     assert error is not None
     if isinstance(error, OSError) and not isinstance(error, UNetError):
-        return f"{read.path.name} cannot be read: {error.strerror or error}."
-    return sentence(error)
+        return f"{read.path.name} cannot be read: {error.strerror or error}.", ""
+    return in_words(error)

@@ -58,4 +58,4 @@ def paint_next(model: Model) -> str:
         names = ", ".join(f"{label} for {name}" for label, name in enumerate(model.info.classes) if label)
         return f"Paint some strokes of each class (label {names}), then press Learn."
     whole = " in all its slices" if model.info.spec.ndim == 3 else ""
-    return f"Paint a few objects, each whole{whole} and with a label of its own (M takes the next), then press Learn."
+    return f"Paint a few whole objects{whole}, each with its own label (M: next label), then press Learn."

@@ -48,7 +48,7 @@ class Preparation:
         workspace = self._workspace
         image, layer = workspace.image(), workspace.layer
         if workspace.model is None and not self._saved_models.choose_default():
-            raise UNetError("There is no model to segment with; choose one.")
+            raise UNetError("There is no model to segment with. Choose one.")
         model = workspace.model
         assert model is not None  # just loaded
         session = workspace.session
@@ -74,7 +74,7 @@ class Preparation:
         session.rescan()
         if model.info.is_untrained:
             ready_to_paint(session)
-            raise UntrainedModelError(f"This model has learned nothing yet. {paint_next(model)}")
+            raise UntrainedModelError(f"Nothing is learned yet. {paint_next(model)}")
         return session, task
 
     def _field(self, scope: Scope, geometry: LayerGeometry) -> tuple[slice, slice] | None:
@@ -93,5 +93,5 @@ class Preparation:
             return None
         field = canvas.field_in_view(viewer, geometry)
         if field[0].stop == 0:
-            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+            raise UNetError(f"The image is not on the canvas. Move it there to {purpose}.")
         return field

@@ -11,9 +11,10 @@ from psygnal import Signal
 from napari_unet.errors import Cancelled, ImageMissingError, UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.geometry import LayerGeometry
-from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
+from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.description import SUFFIX
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
@@ -83,11 +84,11 @@ class Projects:
                 raise UNetError("There is nothing to save yet. Press Segment first.")
             path = path or session.saved_as
             if path is None:
-                raise UNetError("Say where to save the project.")
+                raise UNetError("Choose where to save the project.")
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
             project = self.present(session)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
         job = self._begin(f"Save {folder.name}")
         if job is None:
@@ -108,11 +109,11 @@ class Projects:
                 session.saved_digest = project.saved_digest.digest if project.saved_digest else ""
                 self.saved.emit(session)
                 self.changed.emit()
-                workspace.say(f"Saved as {folder.name}. Open… takes it up again another day.", "done")
+                workspace.say(f"Saved as {folder.name}. Use Open… to continue another day.", "done")
 
         def failed(error: Exception) -> None:
             if self._end(job, session) and not isinstance(error, Cancelled):
-                workspace.say(sentence(error), "error")
+                workspace.say_error(error)
 
         steps = partial(project.save_steps, folder, overwrite=True, cancel=job.cancel)
         self._runner.start(job, steps, take, saved, failed)
@@ -159,7 +160,7 @@ class Projects:
         copy = Copy.claim(path) if is_copy(path) else None
         if copy is None and is_copy(path):
             self._end(job)
-            self._workspace.say(f"{path.stem} is not there any more, or open in another window.", "error")
+            self._workspace.say(f"{path.stem} is gone, or open in another window.", "error")
             return False
 
         def read() -> tuple[Project, list[LayerData], str]:
@@ -180,11 +181,12 @@ class Projects:
                     self.recovered.emit(session, copy)
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
                 done = f"{lead}: {session.in_words(session.count())}{end}."
-                self._workspace.say(" ".join((done, *project.notes)), "done")
+                text, details = with_notes(done, project.notes)
+                self._workspace.say(text, "done", details)
             except UNetError as error:
                 if copy is not None:
                     copy.release()
-                self._workspace.say(str(error), "error")
+                self._workspace.say_error(error)
             self._end(job)
 
         def failed(error: Exception) -> None:
@@ -192,7 +194,7 @@ class Projects:
                 copy.release()
             if not self._end(job):
                 return
-            self._workspace.say(sentence(error), "error")
+            self._workspace.say_error(error)
             if isinstance(error, ImageMissingError):
                 self.missing.emit(path, error.path)
 
@@ -274,7 +276,7 @@ class Projects:
     def _begin(self, title: str) -> Job | None:
         """Return a new job, if there is none yet."""
         if self._job is not None:
-            self._workspace.say("A project is being saved or opened; wait until that is done.", "error")
+            self._workspace.say("A project is being saved or opened. Wait until that is done.", "error")
             return None
         self._job = Job(title, 0)
         self.changed.emit()

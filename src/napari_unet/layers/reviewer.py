@@ -44,7 +44,7 @@ class Reviewer:
             session.note_reviewed(in_view=what == "view")
             summary = session.rescan(everything=False)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return
         workspace.corrected.emit(summary)
         named = {
@@ -52,7 +52,7 @@ class Reviewer:
             "slice": "all of this slice",
             "object": "this object" if session.corrections.instances else "this patch",
         }
-        workspace.say(f"Reviewed: {named[what]} counts as right now, as it is." if now else "No longer reviewed.")
+        workspace.say(f"Reviewed: {named[what]} counts as right." if now else "No longer reviewed.")
 
     @property
     def zero_is_background(self) -> bool | None:

@@ -45,7 +45,7 @@ class SavedModels:
         try:
             model = load_model(name)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
         workspace.diameters.forget_found()
         workspace.history.choose(model)
@@ -64,9 +64,9 @@ class SavedModels:
         try:
             save_model(workspace.model, name)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
-        workspace.say(f"Saved. {name.strip()!r} stands in the list of models from now on.", "done")
+        workspace.say(f"Saved as {name.strip()!r}. It is now in the list of models.", "done")
         self.changed.emit()
         self._measure(workspace.model, name)
         return True

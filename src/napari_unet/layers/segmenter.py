@@ -12,10 +12,11 @@ from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
 from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
-from napari_unet.layers.jobs import Job, Runner, once, sentence
+from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.kept_maps import KeptPart, to_keep
 from napari_unet.layers.viewport import FollowedView, Piece, pieces
 from napari_unet.objects.stitch import count_ids
+from napari_unet.progress import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from napari_unet.layers.preparation import Preparation
     from napari_unet.layers.session import LayerSession
     from napari_unet.layers.slice_joining import Renaming
-    from napari_unet.layers.workspace import Scope, Workspace
+    from napari_unet.layers.workspace import Level, Scope, Workspace
     from napari_unet.progress import Progress
 
 _CORRECT = "Correct them with napari's brush, then Learn."
-_NOTHING_FOUND = "Try another model, set the object diameter, or paint some with napari's brush, then Learn."
-_AFTER_LEARNING = "Go back returns to the model before."
+_NOTHING_FOUND = "Try another model, set the object diameter, or paint some objects and press Learn."
+_AFTER_LEARNING = "Go back undoes this."
+_DAMAGED = "Parts of the file are damaged and count as empty."
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,8 @@ class _Run:
     session : LayerSession
     lead : str
         Said before the closing sentence; empty where the user asked for it.
+    details : str
+        Of the closing message.
     view : FollowedView or None
         Followed while it segments.
     untimed : Task or None
@@ -52,6 +56,7 @@ class _Run:
     job: Job
     session: LayerSession
     lead: str
+    details: str = ""
     view: FollowedView | None = None
     untimed: Task | None = None
 
@@ -89,7 +94,7 @@ class Segmenter:
         """Whether it segments the image of a session."""
         return self._run is not None and self._run.session is session
 
-    def start(self, lead: str = "", scope: Scope | None = None) -> bool:
+    def start(self, lead: str = "", scope: Scope | None = None, details: str = "") -> bool:
         """Begin, or go on where it was stopped; return whether it began.
 
         Parameters
@@ -98,13 +103,15 @@ class Segmenter:
             Said before the closing sentence: why this was done, where the user did not ask for it.
         scope : {"stack", "slice", "view"}, optional
             How much is segmented; None: as much as the user has chosen.
+        details : str
+            Of the closing message.
         """
         if self._run is not None:
-            self._workspace.say("Segmenting already; press Stop first to begin anew.", "error")
+            self._workspace.say("Segmenting is under way. Press Stop first to start again.", "error")
             return False
-        return self._start(lead, scope or self._workspace.scope, find_diameter_first=True)
+        return self._start(lead, scope or self._workspace.scope, details, find_diameter_first=True)
 
-    def _start(self, lead: str, scope: Scope, *, find_diameter_first: bool) -> bool:
+    def _start(self, lead: str, scope: Scope, details: str, *, find_diameter_first: bool) -> bool:
         """Begin.
 
         Whether the object diameter is found before is asked once: the pixels of a live image are others each time.
@@ -113,10 +120,10 @@ class Segmenter:
         try:
             session, task = self._preparation.prepare(scope)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return False
         if find_diameter_first and self._object_diameter.to_be_found(session.layer, session.image):
-            self._find_diameter(session, task, lead, scope)
+            self._find_diameter(session, task, lead, scope, details)
             return True
         self._generation += 1
         task, finished = _done_before(session, task)
@@ -125,10 +132,9 @@ class Segmenter:
         name = str(session.layer.name)
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(job, session, lead, FollowedView(session), untimed)
+        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed)
         workspace.segmenting.emit(True)
-        what = f"Segmenting: {task}." if tiles == task.n_tiles else f"Going on where it stopped: {tiles} tiles left."
-        workspace.say(f"{_scale(task)}{what}")
+        workspace.say(*_begun(task, tiles / task.n_tiles))
         self._runner.start(
             job,
             partial(_steps, run, task, finished, workspace.device),
@@ -138,12 +144,12 @@ class Segmenter:
         )
         return True
 
-    def _find_diameter(self, session: LayerSession, task: Task, lead: str, scope: Scope) -> None:
+    def _find_diameter(self, session: LayerSession, task: Task, lead: str, scope: Scope, details: str) -> None:
         """Find out how wide the objects are, then begin with what was to be segmented."""
         workspace, image, channel = self._workspace, session.image, self._workspace.channel
         self._generation += 1
-        job = Job("Look how wide objects are", 0, self._generation)
-        run = self._run = _Run(job, session, lead)
+        job = Job("Measure the objects", 0, self._generation)
+        run = self._run = _Run(job, session, lead, details)
         find = partial(find_diameter, image, task.model, channel=channel, device=workspace.device, cancel=job.cancel)
 
         def found(diameter: float | None) -> None:
@@ -155,7 +161,7 @@ class Segmenter:
             against = task.model.info.image_diameter
             self._object_diameter.note_found(session.layer, image, channel, diameter, against)
             self._run = None
-            if not self._start(lead, scope, find_diameter_first=False):
+            if not self._start(lead, scope, details, find_diameter_first=False):
                 workspace.segmenting.emit(False)
 
         def failed(error: Exception) -> None:
@@ -165,7 +171,7 @@ class Segmenter:
                 found(None)  # what is wrong shows when it is segmented
 
         workspace.segmenting.emit(True)
-        workspace.say("Looking how wide the objects are.")
+        workspace.say("Measuring how wide the objects are.")
         self._runner.start(job, once(find), lambda _: None, found, failed)
 
     def stop(self) -> None:
@@ -224,7 +230,7 @@ class Segmenter:
             task = run.untimed.timed(workspace.device)
             if task.plan.throughput is not None:
                 run.untimed = None
-                workspace.say(f"{_scale(task)}Segmenting: {task}.")
+                workspace.say(*_begun(task))
         if progress.note not in ("", run.job.note):
             run.job.note = progress.note
             workspace.say(run.job.note)
@@ -286,16 +292,18 @@ class Segmenter:
         if not session.alive():
             workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
         elif isinstance(error, Cancelled):
-            workspace.say("Stopped. What was finished stays; Segment goes on from there.")
+            workspace.say("Stopped. Press Segment to do the rest.")
         elif error is not None:
-            workspace.say(sentence(error), "error")
+            workspace.say_error(error)
         else:
             session.rescan()
-            note = " ".join(filter(None, (run.job.note, str(session.image.damage or ""))))
+            damage = str(session.image.damage or "")
+            details = "\n".join(filter(None, (run.details, run.job.note, damage)))
             count = session.count(in_view=bool(run.lead)) if count is None else count
             advice = _AFTER_LEARNING if run.lead else _CORRECT if count else _NOTHING_FOUND
             found = f"{run.lead} In view:" if run.lead else "Found"
-            workspace.say(f"{found} {session.in_words(count)}. {advice}{' ' * bool(note)}{note}", "done")
+            advice = _DAMAGED if damage else advice
+            workspace.say(f"{found} {session.in_words(count)}. {advice}", "done", details)
         if session.alive():
             session.show_thumbnail()
             session.offer_id()
@@ -326,16 +334,29 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
                 yield kept
 
 
-def _scale(task: Task) -> str:
-    """Return what to say of a scale that was found on the image; nothing where it is seen as it is."""
+def _begun(task: Task, left: float = 1.0) -> tuple[str, Level, str]:
+    """Return what to say of a segmentation that begins, of which a share is left to do: text, level and details."""
+    scale, reason = _scale(task)
+    details = "\n".join(filter(None, (reason, f"Plan: {task}.")))
+    if left < 1:
+        return f"{scale}Segmenting the rest: {left:.0%}.", "info", details
+    extent, seconds = task.extent, task.seconds
+    what = f" {extent}" if extent else ""
+    time = f", about {format_seconds(max(1.0, seconds))}" if seconds else ""
+    return f"{scale}Segmenting{what}{time}.", "info", details
+
+
+def _scale(task: Task) -> tuple[str, str]:
+    """Return what to say, and in the details, of a scale that was found on the image; nothing if there is none."""
     image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
     found = image.found_diameter
     if found is None or image.diameter is not None or image.found_against != against:
-        return ""
+        return "", ""
+    text = f"Objects are about {found:.0f} pixels wide. "
     if not is_rescaled(zoom):
-        return f"The objects are about {found:.0f} pixels wide, not {against:.0f}. " if against else ""
+        return (text, f"The model learned objects of {against:.0f} pixels.") if against else ("", "")
     times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
-    return f"The objects are about {found:.0f} pixels wide, so the image is looked at {times}. "
+    return text, f"The network gets the image {times}. If the objects have another width, set Object diameter."
 
 
 def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:

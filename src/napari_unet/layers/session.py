@@ -191,7 +191,7 @@ class LayerSession:
         field = self.field
         where = canvas.pixels_in_view(self.viewer, self.geometry, field)
         if field[0].stop == 0 or not (where is None or where.any()):
-            raise UNetError(f"Nothing of this image is on the canvas. Move it there to {purpose}.")
+            raise UNetError(f"The image is not on the canvas. Move it there to {purpose}.")
         return self.plane, field, where
 
     def alive(self) -> bool:

@@ -20,7 +20,7 @@ MAX_PIXELS_ACROSS = 512
 """Most pixels across that are shown around a position: of more, nobody sees which one is meant."""
 
 _SUSPICIONS = {
-    Suspicion.UNSURE: "The network is unsure",
+    Suspicion.UNSURE: "The result may be wrong",
     Suspicion.MERGED: "Several objects may be one",
     Suspicion.SPLIT: "One object may be in pieces",
     Suspicion.MISSED: "An object may be missed",
@@ -43,20 +43,20 @@ class WhereNext:
         workspace = self._workspace
         session = workspace.session
         if session is None or not session.alive() or not session.attention.anything:
-            workspace.say("There is nothing to look at yet. Press Segment first, and let it finish a slice.", "error")
+            workspace.say("Nothing is segmented yet. Press Segment and let it finish a slice.", "error")
             return
         if workspace.viewer.dims.ndisplay == 3:
-            workspace.say("Switch to the 2D view to be shown where to look next.", "error")
+            workspace.say("Switch to the 2D view to go to the next place.", "error")
             return
         try:
-            canvas.check_on_canvas(workspace.viewer, session.geometry, "be shown where to look next", sliders=False)
+            canvas.check_on_canvas(workspace.viewer, session.geometry, "go to the next place", sliders=False)
             settled = partial(checked_squares, session.corrections, session.labels, width=CELL)
         except UNetError as error:
-            workspace.say(str(error), "error")
+            workspace.say_error(error)
             return
         suggestion = session.attention.next_suggestion(session.plane, settled)
         if suggestion is None:
-            workspace.say("The network is sure of everything that you have not looked at yet.", "done")
+            workspace.say("No place is left that is likely to be wrong.", "done")
             return
         wide = max(part.stop - part.start for part in session.field)
         if wide > MAX_PIXELS_ACROSS:
@@ -67,14 +67,14 @@ class WhereNext:
 
 def _why(suggestion: Suggestion) -> str:
     """Return what to tell the user of a position."""
-    again = "All places were shown; it begins anew. " if suggestion.again else ""
-    what = f"{again}{_SUSPICIONS[suggestion.what]} in the middle of the view"
+    again = "All places were shown; starting again. " if suggestion.again else ""
+    what = f"{again}{_SUSPICIONS[suggestion.what]} in the middle of the view."
     if not suggestion.left:
-        return f"{what}. This is the last place."
+        return f"{what} This is the last place."
     number = (
         f"{MAX_SUGGESTIONS} or more places"
         if suggestion.left >= MAX_SUGGESTIONS - 1
         else f"{suggestion.left} more place"
     )
     plural = "s" if 1 < suggestion.left < MAX_SUGGESTIONS - 1 else ""
-    return f"{what}; {number}{plural} after this one."
+    return f"{what} {number}{plural} after this one."

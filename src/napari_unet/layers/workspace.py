@@ -12,16 +12,20 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.layers import adapter
+from napari_unet.layers.jobs import in_words
 from napari_unet.layers.known_diameters import KnownDiameters
 from napari_unet.layers.model_history import ModelHistory
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from napari_unet.axes import Image
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
+
+MAX_CHARACTERS = 110
+"""Of a message with all that is filled in, as far as that can be chosen: the status line has two lines."""
 
 Level = Literal["info", "done", "error"]
 Scope = Literal["stack", "slice", "view"]
@@ -30,10 +34,28 @@ Scope = Literal["stack", "slice", "view"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence for the status line."""
+    """What the status line says.
+
+    Attributes
+    ----------
+    text : str
+        What happened and what to do, in one line: about 100 characters.
+    level : {"info", "done", "error"}
+    details : str
+        Numbers and reasons, which are shown on demand; empty: none.
+    """
 
     text: str
     level: Level = "info"
+    details: str = ""
+
+
+def with_notes(text: str, notes: Sequence[str]) -> tuple[str, str]:
+    """Return the text and the details of a message: notes are in the text if there is room, else in the details."""
+    whole = " ".join((text, *notes))
+    if not notes or len(whole) <= MAX_CHARACTERS:
+        return whole, ""
+    return f"{text} There is something to know: see Details.", "\n".join(notes)
 
 
 class Workspace:
@@ -108,9 +130,14 @@ class Workspace:
         while self._sessions:
             self.close_session(self._sessions.popitem()[1])
 
-    def say(self, text: str, level: Level = "info") -> None:
-        """Tell the user something."""
-        self.said.emit(Message(text, level))
+    def say(self, text: str, level: Level = "info", details: str = "") -> None:
+        """Tell the user something; see `Message`."""
+        self.said.emit(Message(text, level, details))
+
+    def say_error(self, error: Exception) -> None:
+        """Tell the user of an error."""
+        text, details = in_words(error)
+        self.say(text, "error", details)
 
     # -- the chosen image ------------------------------------------------------------------------------------------
 
@@ -216,7 +243,7 @@ class Workspace:
             try:
                 self.corrected.emit(session.rescan(everything=everything))
             except UNetError as error:
-                self.say(str(error), "error")
+                self.say_error(error)
 
     # -- the model -------------------------------------------------------------------------------------------------
 

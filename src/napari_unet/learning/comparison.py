@@ -10,6 +10,7 @@ from scipy import sparse
 
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.objects.stitch import best_matches, overlaps
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,14 @@ class Comparison:
     def better(self) -> bool:
         """Whether the new model is better beyond the noise, and loses nothing that was accepted."""
         return self.low > 0 and not self.broken
+
+    def __str__(self) -> str:
+        lost = f" It no longer finds {counted(self.broken, 'object')} that you accepted." if self.broken else ""
+        return (
+            f"On {counted(self.n, 'reviewed place')} kept for the comparison: {self.before:.0%} right before, "
+            f"{self.after:.0%} now; the difference is {100 * self.low:+.0f} to {100 * self.high:+.0f} points "
+            f"(95% confidence).{lost}"
+        )
 
 
 def compare(

@@ -61,30 +61,45 @@ class Verdict:
         return better and (self.out_of_domain or not self.forgets(policy.promotion))
 
     def __str__(self) -> str:
-        return " ".join([*self._about_these_images(), *self._about_others()])
-
-    def _about_these_images(self) -> list[str]:
-        checked, reviewed = self.regression, self.reviewed
-        if reviewed is None and checked is not None and checked.left_alone + checked.corrections:
-            return [f"{checked} Review a field, with objects that are right, for a firm answer."]
-        if reviewed is None:
-            return ["Not checked: review a field, with objects that are right, and it can be."]
-        said = [
-            f"On {counted(reviewed.n, 'reviewed place')} kept aside: {reviewed.before:.2f} before, "
-            f"{reviewed.after:.2f} now ({reviewed.low:+.2f} to {reviewed.high:+.2f})."
-        ]
-        if reviewed.broken:
-            said.append(f"It loses {counted(reviewed.broken, 'object')} that you had accepted.")
-        return said
-
-    def _about_others(self) -> list[str]:
+        """Return what came of it in a sentence, and what to do."""
+        if not self.should_promote():
+            outcome = f"{self._reason_against()}, so not in use yet."
+        elif self.reviewed is not None:
+            after, before = self.reviewed.after, self.reviewed.before
+            outcome = f"Better: {after:.0%} right in what you reviewed, {before:.0%} before."
+        elif self.out_of_reach():
+            outcome = "In use."
+        else:
+            outcome = "In use. Review a field to know whether it is better."
         if self.out_of_reach():
-            return ["It hardly learns this kind of image. New model… begins anew, with what you corrected."]
-        if self.retention is None or not self.forgets():
-            return []
-        if self.out_of_domain:
-            return ["It is one for this kind of image now: keep it under a name of its own."]
-        return [
-            f"It forgets: {self.retention.before:.2f} before and {self.retention.after:.2f} now on the images that the "
-            "first model was made for."
-        ]
+            return f"{outcome} It hardly learns such images: choose New model… to start over from your corrections."
+        if self.should_promote() and self.forgets():  # it was made for other images
+            return f"{outcome} Save it under a new name: on other images it is worse."
+        return outcome
+
+    def _reason_against(self) -> str:
+        if self.reviewed is not None and self.reviewed.broken:
+            return f"It loses {counted(self.reviewed.broken, 'object')} that you accepted"
+        if self.reviewed is not None and self.reviewed.high < 0:
+            return "Worse in what you reviewed"
+        if self.reviewed is not None and not self.reviewed.better:
+            return "Not clearly better"
+        if self.forgets() and not self.out_of_domain:
+            return "Worse on the images that the first model was made for"
+        return "It changes objects that you left alone more often than it fixes others"
+
+    @property
+    def details(self) -> str:
+        """What the sentence rests on, in lines: scores with their interval, and counts."""
+        lines = []
+        if self.reviewed is not None:
+            lines.append(str(self.reviewed))
+        checked = self.regression
+        if self.reviewed is None and checked is not None and checked.left_alone + checked.corrections:
+            lines.append(str(checked))
+        if self.retention is not None:
+            lines.append(
+                "On images like those of the first model: "
+                f"{self.retention.before:.0%} right before, {self.retention.after:.0%} now."
+            )
+        return "\n".join(lines)

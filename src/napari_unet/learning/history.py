@@ -95,9 +95,9 @@ class Generation:
     def __str__(self) -> str:
         if self.verdict is None:
             return self.info.name
-        steps, compared = self.info.recipe.get("steps"), self.verdict.reviewed
+        compared, checked = self.verdict.reviewed, self.verdict.regression
         if compared is not None:
-            return f"{steps} steps, {compared.before:.2f} → {compared.after:.2f}"
-        checked = self.verdict.regression
-        fixed = f"mends {checked.fixed} of {checked.corrections}" if checked and checked.corrections else "not checked"
-        return f"{steps} steps, {fixed}"
+            return f"learned, {compared.before:.0%} → {compared.after:.0%}"
+        return (
+            f"learned, fixes {checked.fixed} of {checked.corrections}" if checked and checked.corrections else "learned"
+        )

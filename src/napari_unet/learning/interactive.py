@@ -45,10 +45,15 @@ class Rescaled:
     before: Model
 
     def __str__(self) -> str:
+        return (
+            f"Objects are about {self.model.info.image_diameter or 0.0:.0f} pixels wide; learning on a smaller image."
+        )
+
+    @property
+    def details(self) -> str:
+        """By how much the image is made smaller, in words."""
         info = self.model.info
-        wide = info.image_diameter or 0.0
-        times = f"{wide / (info.diameter or 1.0):.1f} times smaller"
-        return f"The objects are about {wide:.0f} pixels wide, so it learns on the image made {times}."
+        return f"The network gets the image {(info.image_diameter or 0.0) / (info.diameter or 1.0):.1f} times smaller."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -87,7 +87,7 @@ def model_for_image(
     channels, size = 3 if image.is_colour else 1, common_pixel_size([image], ndim)
     return _untrained(
         [image], task, _small_spec(ndim, channels, len(outputs), INITIAL_LEVELS, size), outputs, names, seed,
-        name=name, description=f"Made from nothing for {image.name}",
+        name=name, description=f"Made from scratch for {image.name}",
         recipe={"method": FROM_SCRATCH, "steps": 0, "seed": seed},
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from napari_unet.learning.comparison import MAX_CLASSES, piece_numbers
 from napari_unet.learning.held_out import widened
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.objects.stitch import best_matches, mostly_within
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,12 +109,12 @@ class RegressionCheck:
         return _chance(self.fixed, self.corrections, changed, there) < policy.promotion.significance
 
     def __str__(self) -> str:
-        loses = f"it loses {self.lost}, and it finds {self.added} new"
+        near = f"Of {counted(self.left_alone, 'object')} near corrections that you left alone, it loses {self.lost}."
+        changes = f"{near} It finds {self.added} new."
         if not self.corrections:  # the model was right, and the user saw it otherwise
-            return f"Checked on little: of {self.left_alone} objects near corrections that you left alone, {loses}."
-        kept = "that were kept aside" if self.held_out else "that it learned from"
-        mends = f"it mends {self.fixed} of {self.corrections} corrections {kept}"
-        return f"Checked on little: {mends}; of {self.left_alone} objects near them that you left alone, {loses}."
+            return changes
+        kept = "kept for the comparison" if self.held_out else "that it learned from"
+        return f"It fixes {self.fixed} of {counted(self.corrections, 'correction')} {kept}. {changes}"
 
 
 def _chance(fixed: int, corrections: int, changed: int, there: int) -> float:

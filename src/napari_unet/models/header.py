@@ -64,8 +64,8 @@ def read_model_info(path: Path) -> ModelInfo:
         version = _version(text)
         if version > VERSION:
             raise ModelFileError(
-                f"{path.name} was saved by a newer version of this program (format {version}; this one reads up to "
-                f"{VERSION}). Update napari-unet-interactive to use it."
+                f"{path.name} was saved by a newer version of this program. Update napari-unet-interactive to use it.",
+                f"Its format is {version}; this version reads up to {VERSION}.",
             )
         if version < VERSION:
             document = up_to_date(from_json(text), version, RENAMED)
@@ -114,8 +114,7 @@ def check_header(path: Path) -> None:
     # Only if no JSON header follows: a safetensors file begins with a length, which may be any bytes.
     if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
-            f"{path.name} looks like a pickled PyTorch file. Such files can run any code when they are opened, "
-            "so they are not loaded here."
+            f"{path.name} looks like a pickled PyTorch file. Such files can run code, so they are not loaded here."
         )
     if len(start) < 9 or start[8:9] != b"{":
         raise ModelFileError(f"{path.name} is not a model file (safetensors).")

@@ -83,9 +83,9 @@ class DiskOffload:
             folder = self._made(home)
             save_model_file(model, folder / name)
         except ModelFileError as error:
-            self.problem = f"A learned model is in memory only, save it: {error}"
+            self.problem = str(error)
         except OSError as error:
-            self.problem = f"A learned model is in memory only, save it: {home} cannot be written to: {reason(error)}."
+            self.problem = f"{home} cannot be written to: {reason(error)}."
         else:
             self.problem = ""
             done(folder / name)

@@ -251,8 +251,9 @@ def read_description(folder: Path) -> Description:
             raise FileFormatError(f"{file} is not that of a project of this program.")
         if head.version > VERSION:
             raise FileFormatError(
-                f"{folder.name} was saved by a newer version of this program (format {head.version}; this one reads "
-                f"up to {VERSION}). Update napari-unet-interactive to open it."
+                f"{folder.name} was saved by a newer version of this program. Update napari-unet-interactive to "
+                "open it.",
+                f"Its format is {head.version}; this version reads up to {VERSION}.",
             )
         if head.version < VERSION:
             return Description.model_validate(up_to_date(from_json(text), head.version, RENAMED) | {"version": VERSION})

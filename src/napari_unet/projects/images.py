@@ -139,7 +139,7 @@ def load(reference: ImageReference, folder: Path, given: Any = None) -> tuple[Im
     )
     if unchanged or sampled_sha256(image) == reference.sampled_sha256:
         return image, path, ""
-    return image, path, f"{name} has changed since {folder.name} was saved: look whether the labels still fit."
+    return image, path, f"{name} has changed since {folder.name} was saved: check the labels."
 
 
 def _find(reference: ImageReference, folder: Path) -> Path:
@@ -150,8 +150,8 @@ def _find(reference: ImageReference, folder: Path) -> Path:
             return candidate.resolve()
     last = os.path.normpath(candidates[-1])
     raise ImageMissingError(
-        f"The image of {folder.name} is not there any more: {last}. Put it back, or say where it is now (in Python: "
-        "Project.open(path, image=...)).",
+        f"The image of {folder.name} is not there any more: {last}. Put it back, or say where it is "
+        "(Python: Project.open(path, image=...)).",
         last,
     )
 

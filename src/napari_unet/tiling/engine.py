@@ -128,8 +128,8 @@ class Predictor:
             raise self._short(block) from error
         if not np.isfinite(maps).all():
             raise ModelOutputError(
-                "The network gave values that are not numbers: its weights are damaged, or the image's intensities "
-                "are out of its range. Choose another model, or go back to the one before."
+                "The network gave values that are not numbers. Choose another model, or go back to the one before.",
+                "Its weights are damaged, or the intensities of the image are out of its range.",
             )
         return maps
 

@@ -183,14 +183,14 @@ class Trainer:
         self._slowed /= 2
         if self._slowed < 2**-MAX_ROLL_BACKS:
             raise LearningError(
-                "Learning failed again and again: the network returns no numbers. The model is as it was. "
-                "Look at the corrections: is an image or a label damaged?"
+                "Learning failed; the model is unchanged. Check the corrections: is an image or a label damaged?",
+                "The network returned values that are not numbers, however slowly it learned.",
             )
         self.net.load_state_dict(self._good)
         if self._mean is not None:
             self._mean.load_state_dict(self._good)
         self._optimizer = self._new_optimizer()
-        return "A step of learning failed; it was taken back, and learning goes on more slowly."
+        return "Something went wrong while learning. It was taken back, and learning goes on more slowly."
 
     def _rate_factor(self, seconds: float) -> float:
         """Factor on the learning rate at this step; a falling one reaches zero when the steps or the time run out."""
@@ -227,8 +227,9 @@ class Trainer:
             if self.device.type == "cpu":
                 raise
             raise DeviceError(
-                f"Learning stopped, because the device {self.device} failed ({str(error).splitlines()[0]}). "
-                "The model is as it was; choose another device, such as cpu."
+                f"Learning stopped: the device {self.device} failed. The model is unchanged; choose another "
+                "device, such as cpu.",
+                str(error).splitlines()[0],
             ) from error
 
     def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class CorrectPanel(QGroupBox):
     """What was corrected, what is marked as reviewed, and where to look next."""
 
-    HINT = "Paint, erase, fill or undo on the result as in any napari labels layer. Every edit is a correction."
+    HINT = "Paint, erase, fill or undo on the result as in any labels layer. Every edit is a correction."
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__("Correct", parent)
@@ -39,16 +39,15 @@ class CorrectPanel(QGroupBox):
         self.counts.setWordWrap(True)
         self.reviewed = QPushButton("Reviewed  (R)")
         self.reviewed.setToolTip(
-            "Everything in view is right as it is now: what agrees counts for learning too, and no later segmentation "
-            "changes it. Press again to take it back."
+            "All that is in view is right: it is learned from, and no longer changed by Segment. Press again to undo."
         )
         self.more = QPushButton()
-        self.more.setToolTip("What else can be marked as reviewed.")
+        self.more.setToolTip("Mark the slice or one object as reviewed.")
         self.more.setFixedWidth(28)
         self.more.setMenu(self._reviewed_menu())
         self.next = QPushButton("Where next  (N)")
         self.next.setToolTip(
-            "Go to where mending is worth most: objects that may be missed, merged, in pieces or none, not yet seen."
+            "Go to the next place that is likely to be wrong: an object missed, merged, in pieces, or where none is."
         )
         buttons = QHBoxLayout()
         pair = QHBoxLayout()
@@ -59,7 +58,7 @@ class CorrectPanel(QGroupBox):
         buttons.addWidget(self.next, 1)
         self.tools = GestureTools(controller)
         self.overlay = QCheckBox("Show")
-        self.overlay.setToolTip("Show on the image what was corrected and what is reviewed, in the plane in view.")
+        self.overlay.setToolTip("Show on the image what is corrected and what is reviewed.")
         legend = QLabel(
             f"<span style='color:{CORRECTED}'>■</span> corrected &nbsp; "
             f"<span style='color:{REVIEWED}'>■</span> reviewed"
@@ -71,8 +70,7 @@ class CorrectPanel(QGroupBox):
         self.zero = QComboBox()
         self.zero.addItems(["Class 0 is background", "Class 0 is not labelled"])
         self.zero.setToolTip(
-            "What the pixels of class 0 say where you have erased or reviewed: that there is nothing, which is learned "
-            "too, or nothing at all."
+            "Whether class 0, where you erased or reviewed, is learned as background, or is not learned from."
         )
         layout = QVBoxLayout(self)
         layout.addWidget(hint)

@@ -39,17 +39,17 @@ class ImagePanel(QGroupBox):
         super().__init__("Image and model", parent)
         self._controller = controller
         self.image = QComboBox()
-        self.image.setToolTip("The image to be segmented. It follows the layer that you select in the layer list.")
+        self.image.setToolTip("The image to segment: the layer that you select in the layer list.")
         self.axes = QComboBox()
         self.axes.setToolTip("What the image's axes mean: T time, C channel, Z depth, Y height, X width.")
         self.channel = QComboBox()
-        self.channel.setToolTip("The channel to be segmented.")
+        self.channel.setToolTip("The channel to segment.")
         self.diameter = _Diameter()
         self.diameter.setRange(0, 9999)
         self.diameter.setSuffix(" px")
         self.diameter.setKeyboardTracking(False)  # a number is meant when it is typed to its end
         self.model = QComboBox()
-        self.model.setToolTip("The network to segment with: one that came with the program, or one of your own.")
+        self.model.setToolTip("The network to segment with: a shipped one, or one of your own.")
         self.device = QComboBox()
         self.device.setToolTip("Where to compute. 'auto' takes a graphics card if there is one.")
         self._form = QFormLayout(self)
@@ -126,12 +126,8 @@ class ImagePanel(QGroupBox):
             self.diameter.taken = round(found or known or 0)
             self.diameter.setValue(round(diameter.said or 0))
         self._form.setRowVisible(self.diameter, diameter.matters)
-        finds = "" if best is None else f"This model finds those of about {best:.0f} pixels best. "
-        self.diameter.setToolTip(
-            f"How wide the objects are in this image, in pixels. {finds}For far wider or smaller ones the network sees "
-            "the image smaller or larger. 'auto' goes by the pixel size, by what was learned, or else by what is found "
-            "on the image itself."
-        )
+        finds = "" if best is None else f" This model finds those of about {best:.0f} pixels best."
+        self.diameter.setToolTip(f"How wide the objects are in this image. 'auto': the plugin finds out.{finds}")
 
     def _layer_events(self) -> tuple[Any, ...]:
         events = self._controller.viewer.layers.events

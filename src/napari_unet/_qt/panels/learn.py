@@ -39,22 +39,21 @@ class LearnPanel(QGroupBox):
         self._controller = controller
         self._learner, self._history = controller.learner, controller.history
         self._switch, self._diff = controller.switch, controller.diff
-        self._pace = self._device = ""
         self.button = QPushButton("Learn")
-        self.button.setToolTip("Train the network on your corrections, in the background; go on painting meanwhile.")
+        self.button.setToolTip("Train the network on your corrections, in the background. You can go on painting.")
         self.pause = QPushButton("Pause")
         self.pause.setCheckable(True)
-        self.pause.setToolTip("Hold learning up, and go on with it later.")
+        self.pause.setToolTip("Pause learning, and continue later.")
         self.stop = QPushButton("Stop")
-        self.stop.setToolTip("Stop after this step, and use what was learned so far.")
+        self.stop.setToolTip("Stop now, and use what was learned so far.")
         self.seconds = QSpinBox()
         self.seconds.setRange(5, 3600)
         self.seconds.setSingleStep(15)
         self.seconds.setValue(round(controller.workspace.learning_seconds))
         self.seconds.setSuffix(" s")
-        self.seconds.setToolTip("How long one learning may take. It stops by itself when it gets no better.")
+        self.seconds.setToolTip("The longest time for learning. It stops earlier if it gets no better.")
         self.preview = QCheckBox("Preview")
-        self.preview.setToolTip("Show every few seconds what the network makes of the part in view by now.")
+        self.preview.setToolTip("Show every few seconds what the network now finds in view.")
         self.plot = LearningPlot()
         self.news = QLabel()
         self.news.setWordWrap(True)
@@ -62,15 +61,14 @@ class LearnPanel(QGroupBox):
         self.changes = self._make_changes()
         self.models = QComboBox()
         self.models.setToolTip(
-            "All models that were learned, with their score before and after, and what they were learned from. Choose "
-            f"one to use it. None is lost: their files are kept in {learned_folder()} (over "
-            f"{MAX_BYTES / 2**30:.0f} GB, those of a month ago are removed)."
+            "All models so far, with the share that was right before and after. Choose one to use it. "
+            f"They are kept in {learned_folder()} (at most {MAX_BYTES / 2**30:.0f} GB)."
         )
         self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.back = QPushButton("Go back")
-        self.back.setToolTip("Return to the model before the last learning. The one in use stays in the list.")
+        self.back.setToolTip("Use the model from before the last learning. The present one stays in the list.")
         self.save = QPushButton("Save model…")
-        self.save.setToolTip("Keep the model in use under a name; it then stands in the list of models.")
+        self.save.setToolTip("Save the model in use under a name; it is then in the list of models.")
         layout = QVBoxLayout(self)
         layout.addWidget(row((self.button, 3), (self.pause, 1), (self.stop, 1)))
         layout.addWidget(row((QLabel("for at most"), 0), (self.seconds, 1), (self.preview, 0)))
@@ -83,20 +81,20 @@ class LearnPanel(QGroupBox):
 
     def _make_decision(self) -> QWidget:
         self.use = QPushButton("Use it anyway")
-        self.use.setToolTip("Use the new model, though nothing shows that it is better.")
+        self.use.setToolTip("Use the new model, although it is not known to be better.")
         self.drop = QPushButton("Drop it")
-        self.drop.setToolTip("Let go of the new model; the one in use stays.")
+        self.drop.setToolTip("Discard the new model. The one in use stays.")
         return row((self.use, 1), (self.drop, 1))
 
     def _make_changes(self) -> QWidget:
         self.show_changes = QCheckBox("Changes")
         self.show_changes.setToolTip(
-            "Show what the new model makes different in view: green is added, red is gone, amber is another object's."
+            "Show what the new model changes in view. Green: added. Red: gone. Amber: now another object."
         )
         self.keep = QPushButton("Keep")
-        self.keep.setToolTip("What has changed in view is right: mark it as reviewed.")
+        self.keep.setToolTip("The changes in view are right: mark them as reviewed.")
         self.refuse = QPushButton("Take back")
-        self.refuse.setToolTip("What has changed in view is wrong: put back what was there, as corrections of yours.")
+        self.refuse.setToolTip("The changes in view are wrong: restore what was there, as corrections.")
         return row((self.show_changes, 2), (self.keep, 1), (self.refuse, 1))
 
     def _connect(self) -> None:
@@ -139,26 +137,26 @@ class LearnPanel(QGroupBox):
         self.stop.setEnabled(running)
         self.seconds.setEnabled(not running)
         self.news.setVisible(running)
-        self.news.setText("Looking at your corrections…")
+        self.news.setText("Reading your corrections…")
         if running:
-            self._device = self._learner.device
+            self.news.setToolTip(f"On the device {self._learner.device}.")
             self.plot.clear()
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
-        self._pace = f"{report.step / max(report.seconds, 1e-3):.1f} steps a second on {self._device}"
         if not self.plot.scores:
-            self.news.setText(f"{self._pace}. Review a field and it can be seen whether it gets better.")
+            self.news.setText("Review a field to see here whether it gets better.")
 
     def _on_checked(self, checked: Checked) -> None:
         compared, stale = checked.comparison, checked.stale_seconds
         self.plot.add_score(
             compared.before, compared.after, compared.before + compared.low, compared.before + compared.high
         )
-        news = f"{compared.before:.2f} before, {compared.after:.2f} now on {compared.n} reviewed places kept aside"
+        news = f"{compared.after:.0%} right in what you reviewed, {compared.before:.0%} before."
         if stale > STALE:
-            news = f"No better for {format_seconds(stale)}: correct something new; N shows where"
-        self.news.setText(f"{news}. {self._pace}.")
+            news = f"No better for {format_seconds(stale)}: correct something new. N shows where."
+        self.news.setText(news)
+        self.news.setToolTip(str(compared))
 
     def _show_models(self) -> None:
         history = self._history
@@ -187,13 +185,8 @@ class LearnPanel(QGroupBox):
 
 
 def _names(history: list[Generation]) -> list[str]:
-    """Return how the models are listed: each with where it comes from, unless that is the one above it."""
-    counts: dict[str, int] = {}
-    names: list[str] = []
-    for generation in history:
-        name = str(generation)
-        counts[name] = counts.get(name, 0) + 1
-        names.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    """Return how the models are listed: numbered, each with where it comes from unless that is the one above it."""
+    names = [f"{number}: {generation}" for number, generation in enumerate(history, start=1)]
     for index, generation in enumerate(history):
         before = generation.before
         if (
@@ -202,11 +195,7 @@ def _names(history: list[Generation]) -> list[str]:
             and before in history
             and (index == 0 or before is not history[index - 1])
         ):
-            names[index] += f", from {_short(before)}"
+            names[index] += f", from {history.index(before) + 1}"
         if not generation.used:
             names[index] += ", not used yet"
     return names
-
-
-def _short(generation: Generation) -> str:
-    return str(generation).split(",", maxsplit=1)[0]

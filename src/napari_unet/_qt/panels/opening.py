@@ -28,17 +28,14 @@ class OpenButton(QPushButton):
         super().__init__("Open…", parent)
         self._controller = controller
         self.setToolTip(
-            "Open images with their axes, pixel size and channels, or a project that was saved. Files and folders can "
-            "also be dropped on this panel."
+            "Open images, with their axes, pixel size and channels, or a saved project. You can also drop them here."
         )
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self.files = menu.addAction("Images…")
-        self.files.setToolTip("One or several files; each becomes a layer, or one for each of its channels.")
+        self.files.setToolTip("One or several files. Each becomes a layer, or one layer for each channel.")
         self.folder = menu.addAction("Folder: OME-Zarr or project…")
-        self.folder.setToolTip(
-            f"An OME-Zarr folder, a project ({SUFFIX}), or a folder of images, which are all opened."
-        )
+        self.folder.setToolTip(f"An OME-Zarr folder, a project ({SUFFIX}), or a folder of which all images are opened.")
         self.setMenu(menu)
         self.files.triggered.connect(self._on_files)
         self.folder.triggered.connect(self._on_folder)

@@ -59,8 +59,8 @@ class ProjectRow(QWidget):
         self.more.setEnabled(idle and there)
         self.save.setText("Save" if path else "Save…")
         self.save.setToolTip(
-            "Keep labels, corrections, what is reviewed, and the models, to go on another day. Until then they are put "
-            "aside within seconds, and offered here if napari ends unsaved." + (f" Saves to {path}." if path else "")
+            "Save labels, corrections, reviewed areas and models, to continue another day."
+            + (f" Saves to {path}." if path else "")
         )
 
     def _on_save(self) -> None:

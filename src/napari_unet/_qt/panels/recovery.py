@@ -22,11 +22,10 @@ class RecoveryBox(QWidget):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.recover = QPushButton("Recover")
-        self.recover.setToolTip("Open it as it was within a few seconds of the end, with all its models. Then save it.")
+        self.recover.setToolTip("Open it as it was a few seconds before the end, with its models. Then save it.")
         self.discard = QPushButton("Discard")
         self.discard.setToolTip(
-            "Let go of it for good. A project that was saved is not changed by that. "
-            f"After {DAYS_KEPT} days only the newest {MIN_KEPT} are kept."
+            f"Delete it. Saved projects are not changed. After {DAYS_KEPT} days only the newest {MIN_KEPT} are kept."
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
@@ -43,7 +42,7 @@ class RecoveryBox(QWidget):
         left = self._recovery.left
         self.setVisible(bool(left))
         if left:
-            more = f" There is {len(left) - 1} more." if len(left) > 1 else ""
+            more = f" And {len(left) - 1} more." if len(left) > 1 else ""
             self.text.setText(f"Not saved when napari ended: <b>{_plain(str(left[0]))}</b>.{more}")
         for button in (self.recover, self.discard):
             button.setEnabled(not self._projects.busy)

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet._qt.panels.parts import fill, row
-from napari_unet.progress import Progress
+from napari_unet._qt.panels.parts import fill
+from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -35,18 +35,18 @@ class SegmentPanel(QGroupBox):
         self._controller = controller
         self._told = Progress(0, 0)
         self.button = QPushButton("Segment")
-        self.button.setToolTip("Find the objects in the image. What you have corrected or reviewed is never changed.")
+        self.button.setToolTip("Find the objects in the image. What you corrected or reviewed is never changed.")
         self.stop = QPushButton("Stop")
-        self.stop.setToolTip("Stop at once. What is finished stays.")
+        self.stop.setToolTip("Stop now. What is finished stays.")
         self.stop.setEnabled(False)
         self.scope = QComboBox()
-        self.scope.setToolTip("How much is segmented. What you look at always comes first.")
-        self.flips = QCheckBox("Flips")
+        self.scope.setToolTip("How much is segmented. What is in view comes first.")
+        self.flips = QCheckBox("Average four views (slower, a little better)")
         self.flips.setToolTip(
-            "Also look at the mirror images, and take the mean: often a little better, up to four times as long."
+            "Average the results of the image and its mirror images: a little better, up to four times slower."
         )
         self.bar = QProgressBar()
-        self.bar.setFormat("not begun")
+        self.bar.setFormat("not started")
         self.bar.setRange(0, TICKS)
         self.bar.setValue(0)  # without a value it shows no text
         buttons = QHBoxLayout()
@@ -54,7 +54,8 @@ class SegmentPanel(QGroupBox):
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
-        layout.addWidget(row((self.scope, 1), (self.flips, 0)))
+        layout.addWidget(self.scope)
+        layout.addWidget(self.flips)
         layout.addWidget(self.bar)
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
@@ -93,7 +94,7 @@ class SegmentPanel(QGroupBox):
         if not told.done:
             self.bar.setFormat("stopped")
         elif told.done < told.total:
-            self.bar.setFormat(f"stopped after {told.done} of {told.total} tiles")
+            self.bar.setFormat(f"stopped at {told.fraction:.0%}")
 
     def _on_progress(self, progress: Progress) -> None:
         if self._told.total and progress.fraction < self._told.fraction:
@@ -101,4 +102,12 @@ class SegmentPanel(QGroupBox):
         self._told = progress
         self.bar.setRange(0, TICKS)
         self.bar.setValue(round(TICKS * progress.fraction))
-        self.bar.setFormat(progress.count)
+        self.bar.setFormat(_in_words(progress))
+
+
+def _in_words(progress: Progress) -> str:
+    """Return how much is done, and the time left."""
+    done = f"{progress.fraction:.0%}"
+    return (
+        f"{done}, {format_seconds(progress.remaining)} left" if progress.remaining and progress.fraction < 1 else done
+    )
