@@ -257,7 +257,7 @@ def test_pickles_are_never_opened(tmp_path, how):
         torch.save({"weights": Bomb(fuse)}, buffer, _use_new_zipfile_serialization=how == "zip")
     path = tmp_path / "model.safetensors"
     path.write_bytes(buffer.getvalue())
-    assert "can run any code" in refusal(path)
+    assert "can run code" in refusal(path)
     assert not fuse.exists()
     pickle.loads(pickle.dumps(Bomb(fuse))).close()  # and it would have gone off
     assert fuse.exists()

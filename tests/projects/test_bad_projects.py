@@ -81,7 +81,7 @@ def test_a_description_that_is_too_large(path):
 
 def test_of_a_newer_version(path):
     changed(path, version=3, state={"an": "object"})
-    refused(path, "a.unetproj was saved by a newer version of this program (format 3; this one reads up to 2). Update")
+    refused(path, "a.unetproj was saved by a newer version of this program. Update")
 
 
 def test_keys_that_are_not_known_are_ignored(path, session):
