@@ -71,11 +71,9 @@ class GestureTools(QWidget):
             self._box = QMessageBox(self)
             self._box.setWindowTitle("Merge, split, add and delete objects")
             self._box.setTextFormat(Qt.TextFormat.RichText)
-            self._box.setText(
-                "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
-                f"<table cellspacing='6'>{rows}</table>"
-                "Ctrl+Z takes a gesture back. Each is a correction to learn from."
-            )
+            where = "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
+            also = "Ctrl+Z takes a gesture back. Each is a correction to learn from."
+            self._box.setText(f"{where}<table cellspacing='6'>{rows}</table>{also}")
             self._box.setModal(False)
         self._box.show()
 
