@@ -22,7 +22,7 @@ NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
 endif
 
 LOWEST_TESTS := tests/inference tests/io tests/layers tests/models tests/nets tests/objects tests/projects tests/tiling \
-	tests/test_api.py tests/test_cli.py tests/test_packaging.py tests/gui/test_main_job.py
+	tests/cli tests/test_api.py tests/test_packaging.py tests/gui/test_main_job.py
 
 SHIPPED := nuclei cells_phase nuclei3d axons
 

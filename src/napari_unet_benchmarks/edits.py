@@ -63,7 +63,7 @@ DEEP, SHIFT, TURN = 0.4, 0.1, 10.0
 """The hand: how deep it clicks, and how far off it draws, by the width of an object and in degrees."""
 
 STEPS = range(-4, 5)
-LEAST = 20
+MIN_PIXELS = 20
 """Pixels of the smallest objects that are taken."""
 
 
@@ -94,7 +94,7 @@ class Segmented:
         return [
             (int(a), int(b))
             for (a, b), n in zip(pairs.T, counts, strict=True)
-            if n >= 4 and min(sizes[[a, b]]) >= LEAST
+            if n >= 4 and min(sizes[[a, b]]) >= MIN_PIXELS
         ]
 
 
@@ -243,7 +243,7 @@ def additions(images: list[Segmented], count: int, hand: Hand) -> dict[str, Any]
     for image in images:
         sizes = np.bincount(image.truth.ravel())
         matches = best_matches(image.truth, image.prediction)
-        every += [(image, i, share) for i, (share, _) in matches.items() if sizes[i] >= LEAST]
+        every += [(image, i, share) for i, (share, _) in matches.items() if sizes[i] >= MIN_PIXELS]
     missed = [entry for entry in every if entry[2] < 0.5]
     table = Table()
     for group, wrong in ((every, False), (missed, True)):

@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+LEFT, NO_BUTTON = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+NO_KEY = Qt.KeyboardModifier.NoModifier
+
+
 class Hand:
-    """Sends mouse events to the canvas of a viewer, at positions (Y, X) of the world."""
+    """Sends mouse events to the canvas of a viewer, at positions (Y, X) of the world.
+
+    The keys that are held meanwhile are `modifiers`, and the button that is meant is `button`.
+    """
 
     def __init__(self, viewer: Any) -> None:
         self._canvas = viewer.window._qt_viewer.canvas
+
+    @property
+    def native(self) -> Any:
+        """The widget that gets the events."""
+        return self._canvas.native
 
     @property
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
@@ -26,30 +38,35 @@ class Hand:
         low, high = (np.asarray(corner, float)[-2:] for corner in self._canvas._viewbox_corners_in_world)
         return low, high
 
-    def press(self, y: float, x: float) -> None:
-        """Press the left button."""
-        self._send(QEvent.Type.MouseMove, y, x, Qt.MouseButton.NoButton)
-        self._send(QEvent.Type.MouseButtonPress, y, x, Qt.MouseButton.LeftButton)
-
-    def move(self, y: float, x: float) -> None:
-        """Move with the button down."""
-        self._send(QEvent.Type.MouseMove, y, x, Qt.MouseButton.LeftButton)
-
-    def release(self, y: float, x: float) -> None:
-        """Let go of it."""
-        self._send(QEvent.Type.MouseButtonRelease, y, x, Qt.MouseButton.NoButton)
-
-    def _send(self, kind: QEvent.Type, y: float, x: float, held: Qt.MouseButton) -> None:
+    def at(self, y: float, x: float) -> QPoint:
+        """Return where on the canvas a position is."""
         low, high = self.corners
-        size = self._canvas.native.size()
-        place = (np.array([y, x]) - low) / (high - low)
-        point = QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
-        button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
-        where = QPointF(point)
-        event = QMouseEvent(
-            kind, where, self._canvas.native.mapToGlobal(where), button, held, Qt.KeyboardModifier.NoModifier
-        )
-        QApplication.sendEvent(self._canvas.native, event)
+        size = self.native.size()
+        share = (np.array([y, x]) - low) / (high - low)
+        return QPoint(round(share[1] * size.width()), round(share[0] * size.height()))
+
+    def point_at(self, y: float, x: float, modifiers: Any = NO_KEY) -> None:
+        """Move without a button."""
+        self.send(QEvent.Type.MouseMove, y, x, NO_BUTTON, NO_BUTTON, modifiers)
+
+    def press(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        """Go there, and press a button."""
+        self.point_at(y, x, modifiers)
+        self.send(QEvent.Type.MouseButtonPress, y, x, button, button, modifiers)
+
+    def move(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        """Move with the button down."""
+        self.send(QEvent.Type.MouseMove, y, x, NO_BUTTON, button, modifiers)
+
+    def release(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
+        """Let go of it."""
+        self.send(QEvent.Type.MouseButtonRelease, y, x, button, NO_BUTTON, modifiers)
+
+    def send(self, kind: QEvent.Type, y: float, x: float, button: Any, held: Any, modifiers: Any) -> None:
+        """Send an event right away, with the button that changes, and the buttons and keys that are held."""
+        where = QPointF(self.at(y, x))
+        event = QMouseEvent(kind, where, self.native.mapToGlobal(where), button, held, modifiers)
+        QApplication.sendEvent(self.native, event)
 
 
 def strokes(

@@ -18,7 +18,7 @@ import tifffile
 from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QThreadPool, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 
 from hand_made import bright
@@ -26,6 +26,7 @@ from napari_unet.layers.geometry import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor
+from napari_unet_benchmarks.hand import LEFT, NO_KEY, Hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.controller import Message
     from napari_unet.models.model import Model
 
-LEFT, NOTHING = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-NO_KEY = Qt.KeyboardModifier.NoModifier
 MOUSE = (
     QEvent.Type.MouseMove,
     QEvent.Type.MouseButtonPress,
@@ -267,34 +266,17 @@ class _OwnHand(QObject):
         return not self.sends and event.type() in MOUSE
 
 
-class Canvas:
+class Canvas(Hand):
     """The mouse and the keys on the canvas, at positions in data pixels."""
 
     def __init__(self, viewer: Any, qtbot: Any) -> None:
-        self._viewer, self._qtbot = viewer, qtbot
-        self._hand = _OwnHand(self._canvas.native)
-
-    @property
-    def _canvas(self) -> Any:
-        return self._viewer.window._qt_viewer.canvas
-
-    def at(self, y: float, x: float) -> QPoint:
-        """Where on the canvas a place (in world coordinates) is."""
-        low, high = (np.asarray(corner)[-2:] for corner in self._canvas._viewbox_corners_in_world)
-        size = self._canvas.native.size()
-        place = (np.array([y, x]) - low) / (high - low)
-        return QPoint(round(place[1] * size.width()), round(place[0] * size.height()))
-
-    def press(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
-        self._send(QEvent.Type.MouseMove, y, x, modifiers=modifiers)
-        self._send(QEvent.Type.MouseButtonPress, y, x, button, button, modifiers)
+        super().__init__(viewer)
+        self._qtbot = qtbot
+        self._own = _OwnHand(self.native)
 
     def move(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
-        self._send(QEvent.Type.MouseMove, y, x, held=button, modifiers=modifiers)
+        super().move(y, x, button, modifiers)
         self._qtbot.wait(40)  # vispy and napari both thin out moves in quick succession
-
-    def release(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
-        self._send(QEvent.Type.MouseButtonRelease, y, x, button, modifiers=modifiers)
 
     def drag(self, *path: tuple[float, float], modifiers: Any = NO_KEY) -> None:
         self.press(*path[0], modifiers=modifiers)
@@ -306,28 +288,15 @@ class Canvas:
         self.press(y, x, modifiers=modifiers)
         self.release(y, x, modifiers=modifiers)
 
-    def point_at(self, y: float, x: float) -> None:
-        self._send(QEvent.Type.MouseMove, y, x)
-
     def key(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
-        self._qtbot.keyClick(self._canvas.native, key, modifier)
+        self._qtbot.keyClick(self.native, key, modifier)
 
-    def _send(
-        self,
-        kind: QEvent.Type,
-        y: float,
-        x: float,
-        button: Any = NOTHING,
-        held: Any = NOTHING,
-        modifiers: Any = NO_KEY,
-    ) -> None:
-        """Send an event right away, with the button that changes, and the buttons and keys that are held."""
-        native, place = self._canvas.native, QPointF(self.at(y, x))
-        self._hand.sends = True
+    def send(self, kind: QEvent.Type, y: float, x: float, button: Any, held: Any, modifiers: Any) -> None:
+        self._own.sends = True
         try:
-            QApplication.sendEvent(native, QMouseEvent(kind, place, native.mapToGlobal(place), button, held, modifiers))
+            super().send(kind, y, x, button, held, modifiers)
         finally:
-            self._hand.sends = False
+            self._own.sends = False
 
 
 @pytest.fixture

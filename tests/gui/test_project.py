@@ -1,4 +1,4 @@
-"""Saving and taking up a sitting in a real viewer, with the mouse."""
+"""Saving and taking up a session in a real viewer, with the mouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saving and taking up a sitting in a viewer without a window."""
+"""Saving and taking up a session in a viewer without a window."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     controller.revert()
     controller.history.let_wait(Generation(bright("waits", threshold=0.1), Verdict(None)))
     assert controller.projects.path is None
-    assert controller.projects.save(tmp_path / "a sitting")
-    assert controller.messages[-1].text.startswith("Saved as a sitting.unetproj.")
-    assert controller.projects.path == tmp_path / "a sitting.unetproj"
+    assert controller.projects.save(tmp_path / "a session")
+    assert controller.messages[-1].text.startswith("Saved as a session.unetproj.")
+    assert controller.projects.path == tmp_path / "a session.unetproj"
 
     other = fresh()
-    assert other.projects.open(tmp_path / "a sitting.unetproj")
+    assert other.projects.open(tmp_path / "a session.unetproj")
     assert [message.level for message in other.messages].count("error") == 0
-    assert other.messages[-1].text == f"Opened a sitting.unetproj: {session.count()} objects."
+    assert other.messages[-1].text == f"Opened a session.unetproj: {session.count()} objects."
     assert [layer.name for layer in other.viewer.layers] == ["cells", "cells objects", "cells reviewed"]
     same(other.session, session)
     one, two = session.labels_layer, other.session.labels_layer
@@ -92,7 +92,7 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert other.history.waiting.model.name == "waits"
     assert other.object_diameter.said == 12
     assert other.axes == "ZYX"
-    assert other.projects.path == tmp_path / "a sitting.unetproj"
+    assert other.projects.path == tmp_path / "a session.unetproj"
     assert len(material(other)) == len(material(controller)) > 0
 
     two.data[2, 0:5, 0:5] = 44

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.measure import Axes, ImagePath, LabelsPath, PixelSizes, found_files, told
-from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
+from napari_unet.cli.label_files import Axes, ImagePath, LabelFileRun, LabelsPath, PixelSizes, found_files
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, stoppable
 from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
-from napari_unet.errors import Cancelled, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
 if TYPE_CHECKING:
@@ -129,42 +129,24 @@ def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineForm
     return asked or OutlineFormat.geojson
 
 
-class _Run:
-    """Label files of which outlines are written, one after the other.
-
-    Attributes
-    ----------
-    results, failed : list of dict
-        What `--json` tells of those that are done, and of the others.
-    """
+class _Run(LabelFileRun):
+    """Writes the outlines of label files."""
 
     def __init__(
         self, files: Sequence[LabelFile], targets: Sequence[Path], options: OutlineOptions, *, overwrite: bool
     ) -> None:
-        self._files, self._targets, self._options, self._overwrite = files, targets, options, overwrite
-        self.results: list[dict[str, Any]] = []
-        self.failed: list[dict[str, str]] = []
+        from napari_unet.measuring.files import inputs_of
 
-    def do(self, cancel: CancelToken) -> None:
-        """Write them; one that cannot be is named, and the others are done."""
-        for number, (file, target) in enumerate(zip(self._files, self._targets, strict=True), 1):
-            cancel.check()
-            try:
-                self._do(number, file, target, cancel)
-            except Cancelled:
-                raise
-            except UNetError as error:
-                self.failed.append(told(file, error))
+        super().__init__(files)
+        self._targets, self._options, self._overwrite = targets, options, overwrite
+        self._inputs = inputs_of(files)
 
-    def _do(self, number: int, file: LabelFile, target: Path, cancel: CancelToken) -> None:
-        from napari_unet.measuring.files import check_targets, write_outlines
+    def _do(self, number: int, bar: Bar, cancel: CancelToken) -> dict[str, Any]:
+        from napari_unet.measuring.files import check_target, write_outlines
 
-        check_targets([target], self._files, overwrite=self._overwrite)
-        watch = Stopwatch()
-        with Bar(f"[{number}/{len(self._files)}] {file.labels.name}") as bar:
-            report = write_outlines(file, target, self._options, overwrite=self._overwrite, progress=bar, cancel=cancel)
-            took = format_seconds(watch.seconds)
-            bar.end(f"{counted(report['n_outlines'], 'outline')} in {took}, written to {target}")
-        for note in report["notes"]:
-            say(note)
-        self.results.append(report | {"seconds": round(watch.seconds, 3)})
+        file, target, watch = self._files[number], self._targets[number], Stopwatch()
+        check_target(target, self._inputs, overwrite=self._overwrite)
+        report = write_outlines(file, target, self._options, overwrite=self._overwrite, progress=bar, cancel=cancel)
+        took = format_seconds(watch.seconds)
+        bar.end(f"{counted(report['n_outlines'], 'outline')} in {took}, written to {target}")
+        return report | {"seconds": round(watch.seconds, 3)}

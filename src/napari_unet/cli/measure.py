@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
+from napari_unet.cli.label_files import Axes, ImagePath, LabelFileRun, LabelsPath, PixelSizes, found_files
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
 from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
-from napari_unet.errors import Cancelled, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
 if TYPE_CHECKING:
@@ -27,19 +28,6 @@ class LabelsTask(StrEnum):
 
     instances = "instances"
     semantic = "semantic"
-
-
-LabelsPath = Annotated[
-    Path, typer.Option(parser=path_of, metavar="PATH", help="Label file, or folder of label files (a_labels.tif).")
-]
-ImagePath = Annotated[
-    Path | None,
-    typer.Option(parser=path_of, metavar="PATH", help="Image, or folder of images of the same names, for grey values."),
-]
-Axes = Annotated[
-    str | None, typer.Option(help="Axes of the labels as stored, for example TYX. Default: what the files say.")
-]
-PixelSizes = Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X. Default: the files'.")]
 
 
 @app.command(epilog="Example: napari-unet measure --labels results --image images -o cells.csv")
@@ -107,76 +95,35 @@ def measure(
         raise typer.Exit(1)
 
 
-def found_files(labels: Path, image: Path | None) -> list[LabelFile]:
-    """Return the files that are meant, or end with what is wrong with their names."""
-    from napari_unet.measuring.files import find_label_files
-
-    try:
-        return find_label_files(labels, image)
-    except UNetError as error:
-        fail(error, 1)
-
-
-class _Run:
-    """Label files that are measured one after the other.
-
-    Parameters
-    ----------
-    files : sequence of LabelFile
-    options : MeasureOptions
+class _Run(LabelFileRun):
+    """Measures label files.
 
     Attributes
     ----------
     tables : list of (LabelFile, Table)
         Of each file that is done.
-    results, failed : list of dict
-        What `--json` tells of those that are done, and of the others.
     """
 
     def __init__(self, files: Sequence[LabelFile], options: MeasureOptions) -> None:
-        self._files, self.options = files, options
+        super().__init__(files)
+        self.options = options
         self.tables: list[tuple[LabelFile, Table]] = []
-        self.results: list[dict[str, Any]] = []
-        self.failed: list[dict[str, str]] = []
 
-    def do(self, cancel: CancelToken) -> None:
-        """Measure them; one that cannot be is named, and the others are done."""
-        for number, file in enumerate(self._files, 1):
-            cancel.check()
-            try:
-                self._do(number, file, cancel)
-            except Cancelled:
-                raise
-            except UNetError as error:
-                self.failed.append(told(file, error))
-
-    def _do(self, number: int, file: LabelFile, cancel: CancelToken) -> None:
+    def _do(self, number: int, bar: Bar, cancel: CancelToken) -> dict[str, Any]:
         from napari_unet.measuring.files import measure_file
 
-        watch = Stopwatch()
-        with Bar(f"[{number}/{len(self._files)}] {file.labels.name}") as bar:
-            table = measure_file(file, self.options, bar, cancel)
-            bar.end(f"{counted(len(table), 'object')} in {format_seconds(watch.seconds)}")
-        for note in table.notes:
-            say(note)
+        file, watch = self._files[number], Stopwatch()
+        table = measure_file(file, self.options, bar, cancel)
+        bar.end(f"{counted(len(table), 'object')} in {format_seconds(watch.seconds)}")
         self.tables.append((file, table))
-        self.results.append(
-            {
-                "labels": str(file.labels),
-                "image": None if file.image is None else str(file.image),
-                "name": file.name,
-                "n_objects": len(table),
-                "seconds": round(watch.seconds, 3),
-                "notes": list(table.notes),
-            }
-        )
-
-
-def told(file: LabelFile, error: UNetError) -> dict[str, str]:
-    """Say what is wrong with a file, and return it for `--json`."""
-    text = str(error)
-    say(text if any(path.name in text for path in file.paths) else f"{file.labels}: {text}")
-    return {"input": str(file.labels), "error": text}
+        return {
+            "labels": str(file.labels),
+            "image": None if file.image is None else str(file.image),
+            "name": file.name,
+            "n_objects": len(table),
+            "seconds": round(watch.seconds, 3),
+            "notes": list(table.notes),
+        }
 
 
 def _write(run: _Run, out: Path, summary: Path | None, record: Path | None, *, overwrite: bool) -> None:

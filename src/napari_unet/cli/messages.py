@@ -17,6 +17,7 @@ from napari_unet.progress import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import FrameType, TracebackType
 
     from rich.progress import Progress as RichProgress
@@ -142,3 +143,10 @@ def fail(reason: str | UNetError, status: int) -> NoReturn:
     """Exit with a message, or that of an error, and a status."""
     say(reason if isinstance(reason, str) else reason.with_details)
     raise typer.Exit(status)
+
+
+def say_failed(error: UNetError, *paths: Path) -> str:
+    """Say why a file could not be done, with the name of the first if none is in the text; return the text."""
+    text = error.with_details
+    say(text if any(path.name in text for path in paths) else f"{paths[0]}: {text}")
+    return text

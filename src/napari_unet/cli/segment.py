@@ -12,7 +12,7 @@ import typer
 
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
-from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, say_failed, stoppable
 from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
@@ -147,7 +147,7 @@ class _Run:
             except Cancelled:
                 raise
             except UNetError as error:
-                self._failed[number] = _reported(job, error)
+                self._failed[number] = say_failed(error, job.source)
 
     def _do(self, number: int, job: FileJob, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
         from napari_unet.inference.files import segment_file
@@ -207,14 +207,8 @@ def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[in
                 raise FileFormatError(f"{job.source} does not exist.")
             job.check(maps=maps, overwrite=overwrite)
         except FileFormatError as error:
-            failed[number] = _reported(job, error)
+            failed[number] = say_failed(error, job.source)
     return failed
-
-
-def _reported(job: FileJob, error: UNetError) -> str:
-    text = error.with_details
-    say(text if job.source.name in text else f"{job.source}: {text}")
-    return text
 
 
 def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | None:

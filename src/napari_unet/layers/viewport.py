@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference.steps import SubimageDone, TileDone
     from napari_unet.inference.tile_runner import Position
+    from napari_unet.layers.geometry import Region
     from napari_unet.layers.session import LayerSession
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
@@ -105,7 +106,7 @@ class Piece:
     """
 
     frame: int
-    region: tuple[slice, slice, slice]
+    region: Region
     labels: NDArray[np.int32]
     known: dict[int, int]
     progress: Progress

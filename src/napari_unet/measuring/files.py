@@ -125,14 +125,24 @@ def check_targets(targets: Sequence[Path], files: Sequence[LabelFile], *, overwr
     FileFormatError
         If one of them is an input, lies in a Zarr, is there already and may not be replaced, or two are one file.
     """
-    inputs = Protected([path for file in files for path in file.paths])
+    inputs = inputs_of(files)
     for target in targets:
-        inputs.check(target)
-        around = next((parent for parent in target.parents if is_zarr(parent)), None)
-        if around is not None:
-            raise FileFormatError(f"{target} lies in the Zarr {around}; choose a name outside of it.")
-        check_free(target, overwrite=overwrite)
-        inputs.add(target, "another result of this run")
+        check_target(target, inputs, overwrite=overwrite)
+
+
+def inputs_of(files: Sequence[LabelFile]) -> Protected:
+    """Return what no result may replace: all files that are read."""
+    return Protected([path for file in files for path in file.paths])
+
+
+def check_target(target: Path, inputs: Protected, *, overwrite: bool = False) -> None:
+    """Do for one result what `check_targets` does; from then on it is protected, too."""
+    inputs.check(target)
+    around = next((parent for parent in target.parents if is_zarr(parent)), None)
+    if around is not None:
+        raise FileFormatError(f"{target} lies in the Zarr {around}; choose a name outside of it.")
+    check_free(target, overwrite=overwrite)
+    inputs.add(target, "another result of this run")
 
 
 def measure_file(

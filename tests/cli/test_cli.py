@@ -18,7 +18,6 @@ import pytest
 import tifffile
 import typer
 import zarr
-from typer.testing import CliRunner
 
 import napari_unet
 from napari_unet.cli import app
@@ -27,22 +26,6 @@ from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.store import save_model
-
-
-@pytest.fixture
-def run():
-    """Run the command line here; a traceback or a status other than the wanted one fails."""
-
-    def call(*arguments, status=0):
-        result = CliRunner().invoke(app, [str(a) for a in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        assert result.exit_code == status, result.output
-        assert "Traceback" not in result.output
-        if status:
-            assert result.stderr.strip()
-        return result
-
-    return call
 
 
 def report(result):

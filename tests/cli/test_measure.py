@@ -12,31 +12,13 @@ import zipfile
 import numpy as np
 import pytest
 import tifffile
-from typer.testing import CliRunner
 
 import napari_unet as nu
 from napari_unet.axes import PixelSize
-from napari_unet.cli import app
 from napari_unet.errors import Cancelled, FileFormatError
 from napari_unet.io.writers import write_labels
 from napari_unet.measuring.record import sha256
 from napari_unet.objects.table import Table
-
-
-@pytest.fixture
-def run():
-    """Run the command line here; a traceback or a status other than the wanted one fails."""
-
-    def call(*arguments, status=0):
-        result = CliRunner().invoke(app, [str(a) for a in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        assert result.exit_code == status, result.output
-        assert "Traceback" not in result.output
-        if status:
-            assert result.stderr.strip()
-        return result
-
-    return call
 
 
 def squares(n):
