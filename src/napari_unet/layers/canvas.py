@@ -67,6 +67,30 @@ def cut_on_canvas(viewer: Any, geometry: LayerGeometry) -> tuple[slice, slice, s
     return cut["T"], cut["Z"], cut["Y"], cut["X"]
 
 
+def field_on_canvas(viewer: Any, geometry: LayerGeometry, purpose: str) -> tuple[slice, slice]:
+    """Return `field_in_view`, or raise as `check_on_canvas` does; where it is empty, too."""
+    check_on_canvas(viewer, geometry, purpose)
+    field = field_in_view(viewer, geometry)
+    if field[0].stop == 0:
+        raise _nothing_on_canvas(purpose)
+    return field
+
+
+def part_on_canvas(
+    viewer: Any, geometry: LayerGeometry, purpose: str
+) -> tuple[tuple[slice, slice], NDArray[np.bool_] | None]:
+    """Return `field_on_canvas`, and which pixels of it are on the canvas (None: all), or raise if none is."""
+    field = field_on_canvas(viewer, geometry, purpose)
+    where = pixels_in_view(viewer, geometry, field)
+    if where is not None and not where.any():
+        raise _nothing_on_canvas(purpose)
+    return field, where
+
+
+def _nothing_on_canvas(purpose: str) -> UNetError:
+    return UNetError(f"The image is not on the canvas. Move it there to {purpose}.")
+
+
 def field_in_view(viewer: Any, geometry: LayerGeometry) -> tuple[slice, slice]:
     """Return the smallest field (Y, X) that holds all pixels of an image that are on the canvas, if only in part.
 

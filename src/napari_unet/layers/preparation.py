@@ -88,10 +88,7 @@ class Preparation:
         if scope == "stack":
             return None
         viewer, purpose = self._workspace.viewer, "segment what is in view"
-        canvas.check_on_canvas(viewer, geometry, purpose)
         if scope == "slice" or viewer.dims.ndisplay == 3:
+            canvas.check_on_canvas(viewer, geometry, purpose)
             return None
-        field = canvas.field_in_view(viewer, geometry)
-        if field[0].stop == 0:
-            raise UNetError(f"The image is not on the canvas. Move it there to {purpose}.")
-        return field
+        return canvas.field_on_canvas(viewer, geometry, purpose)

@@ -187,11 +187,7 @@ class LayerSession:
         UNetError
             If there are none; the sentence says what to do for the `purpose`.
         """
-        canvas.check_on_canvas(self.viewer, self.geometry, purpose)
-        field = self.field
-        where = canvas.pixels_in_view(self.viewer, self.geometry, field)
-        if field[0].stop == 0 or not (where is None or where.any()):
-            raise UNetError(f"The image is not on the canvas. Move it there to {purpose}.")
+        field, where = canvas.part_on_canvas(self.viewer, self.geometry, purpose)
         return self.plane, field, where
 
     def alive(self) -> bool:
