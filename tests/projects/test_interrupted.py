@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from zarr.core.sync import sync
 
 from hand_made import bright
 from napari_unet.axes import Image
@@ -75,8 +77,15 @@ def dies(disk, folder, step, save):
     except UNetError:
         return False
     finally:
+        sync(others_done())
         disk.folder = None
     return True
+
+
+async def others_done():
+    """Wait for what zarr still writes after one write has failed: of a process that is killed, nothing goes on."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 @pytest.mark.slow
