@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.gestures import Gestures
+from napari_unet.layers.given_labels import GivenLabels
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_switch import ModelSwitch
@@ -77,6 +78,7 @@ class Controller:
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
+        self.given_labels = GivenLabels(workspace, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -181,6 +183,10 @@ class Controller:
         """Segment as much of the chosen image as the user has chosen, or as is said; return whether it began."""
         return self.segmenter.start(scope=scope)
 
+    def correct_labels(self, layer: Any = None) -> bool:
+        """Correct labels that are in the viewer already (None: the selected layer's). See `GivenLabels.start`."""
+        return self.given_labels.start(layer)
+
     def stop_segmenting(self) -> None:
         """Stop at once; what is finished stays."""
         self.segmenter.stop()
@@ -220,6 +226,7 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.given_labels.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.layers.adapter import FOR_INFORMATION
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,8 +49,8 @@ def add_read_only_labels(
     from napari.utils.colormaps import DirectLabelColormap
 
     selected = set(viewer.layers.selection)
-    colormap = DirectLabelColormap(color_dict=colours)
-    layer = viewer.add_labels(data, name=name, colormap=colormap, opacity=opacity, visible=visible, **placement)
+    options = {"colormap": DirectLabelColormap(color_dict=colours), "metadata": FOR_INFORMATION} | placement
+    layer = viewer.add_labels(data, name=name, opacity=opacity, visible=visible, **options)
     layer.editable = False
     viewer.layers.selection = selected
     return layer
