@@ -80,6 +80,13 @@ def test_pieces_of_a_series_are_other_objects_at_each_time():
     assert np.unique(project_from_labels(image, mask).labels).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_one_object_that_is_missing_in_some_planes_is_no_mask():
+    labels = np.zeros((5, 32, 32), np.uint8)
+    labels[[0, 1, 4], 5:9, 5:9] = 1
+    for axes in ("ZYX", "TYX"):
+        assert np.array_equal(project_from_labels(Image(np.zeros((5, 32, 32), np.uint8), axes), labels).labels, labels)
+
+
 def test_one_object_of_one_piece_keeps_its_id():
     labels = two(np.uint8, 9, 0)
     assert np.array_equal(project_from_labels(plane(), labels).labels, labels)

@@ -150,6 +150,11 @@ class Corrections:
         """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
         return sorted(self._planes)
 
+    def corrected_in(self, plane: tuple[int, int]) -> frozenset[int]:
+        """Return the ids of the objects that were corrected in a plane (T, Z), as of its last `update`."""
+        state = self._planes.get(plane)
+        return frozenset() if state is None else state.touched
+
     def box(self, plane: tuple[int, int]) -> Field:
         """Return the bounding box of all in such a plane that is corrected or reviewed, with whole objects."""
         return self._planes[plane].box

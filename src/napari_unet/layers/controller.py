@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.frame_links import FrameLinks
 from napari_unet.layers.gestures import Gestures
+from napari_unet.layers.ghosts import Ghosts
 from napari_unet.layers.given_labels import GivenLabels
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
@@ -23,6 +25,7 @@ from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import paint_next
 from napari_unet.layers.preparation import Preparation
 from napari_unet.layers.projects import Projects
+from napari_unet.layers.propagation import Propagation
 from napari_unet.layers.recovery import Recovery
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
@@ -79,6 +82,9 @@ class Controller:
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.given_labels = GivenLabels(workspace, runner)
+        self.ghosts = Ghosts(workspace, runner)
+        self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
+        self.frame_links = FrameLinks(workspace, self.segmenter, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -227,6 +233,8 @@ class Controller:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
         self.given_labels.close()
+        self.ghosts.close()
+        self.frame_links.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -19,7 +19,7 @@ from napari_unet.layers.edits import EditTracker
 from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.kept_maps import KeptMaps
 from napari_unet.layers.labels_layers import add_labels, forget_undo, place_layer, widen
-from napari_unet.layers.slice_joining import joining_steps
+from napari_unet.layers.slice_joining import joining_steps, linking_steps
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
@@ -271,12 +271,19 @@ class LayerSession:
         self.rescan()
         return joining_steps(self.labels, self.corrections, by_plane=self.is_large)
 
+    def steps_to_link(self) -> Steps:
+        """Return a job that finds which objects of a time series are one (worker); it yields where, for `rename_in`."""
+        self.rescan()
+        return linking_steps(self.labels, self.corrections)
+
     def rename_in(self, part: Renaming) -> None:
         """Give objects other ids in one plane; what was changed meanwhile stays so."""
         if self._deferred.defer(partial(self.rename_in, part), everywhere=True):
             return
         for array, indices in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
             rename_at(array[part.plane], indices, part.ids)
+        frame, z = part.plane
+        self.unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), *self._whole_plane)
         with self._quietly():
             forget_undo(self.labels_layer)
             if part.plane == self.plane:
@@ -350,9 +357,17 @@ class LayerSession:
 
     def edit(self, frame: int, region: Region, where: Sequence[NDArray[np.intp]], values: NDArray[Any]) -> None:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
-        if len(values):
-            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, where), values)
-            self.rescan_slices(frame, region[0])
+        self.edit_frames([(frame, region, where, values)])
+
+    def edit_frames(self, edits: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]]) -> None:
+        """Do what `edit` does, in several time points, in one step of undo."""
+        edits = [edit for edit in edits if len(edit[3])]
+        if edits:
+            parts = [self.geometry.layer_indices(frame, region, where) for frame, region, where, _ in edits]
+            indices = tuple(np.concatenate(axis) for axis in zip(*parts, strict=True))
+            self.labels_layer.data_setitem(indices, np.concatenate([values for *_, values in edits]))
+            for frame, region, _, _ in edits:
+                self.rescan_slices(frame, region[0])
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""

@@ -41,7 +41,7 @@ def project_from_labels(
     labels : array-like of int
         Axes as `image.label_axes`; axes of length one may be missing, or more than there are. It is read part by part
         and never changed, so it may be lazy. An id is kept. Of objects, ids above `LARGEST_ID` get new ones; and if
-        there is but one id, in several pieces, it is taken for a mask, and each piece becomes an object.
+        there is but one id, in several pieces in a plane, it is taken for a mask, and each piece becomes an object.
     instances : bool
         Whether they are ids of objects, or classes.
     cancel : CancelToken, optional
@@ -156,13 +156,16 @@ def _is_one_id(labels: NDArray[np.int32]) -> bool:
 
 
 def _numbered_pieces(image: Image, labels: NDArray[np.int32], cancel: CancelToken) -> int:
-    """Give each connected piece of a mask an id of its own, in place, if there are several; return how many."""
-    pieces, total = spill.zeros(labels.shape, np.int32), 0
-    for mask, numbers in zip(image.canonical_labels(labels), image.canonical_labels(pieces), strict=True):
+    """Give each connected piece of a mask an id of its own, in place; return how many there are.
+
+    What is in one piece in every plane is one object, which may be missing in some planes; then that is 1.
+    """
+    view, total = image.canonical_labels(labels), 0
+    if all(ndimage.label(view[plane] > 0)[1] <= 1 for plane in np.ndindex(*view.shape[:2])):
+        return 1
+    for volume in view:
         cancel.check()
-        found, count = ndimage.label(mask > 0)
-        numbers[...] = np.where(found > 0, found + total, 0)
+        found, count = ndimage.label(volume > 0)
+        volume[...] = np.where(found > 0, found + total, 0)
         total += count
-    if total > 1:
-        labels[...] = pieces
     return total
