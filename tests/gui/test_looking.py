@@ -191,12 +191,12 @@ def test_overlay_stays_when_the_dock_is_closed(segment, widget, viewer, squares,
 def test_class_0_is_asked_of_classes_only(segment, widget, squares, make_model, click, wait_idle):
     zero = widget.correct_panel.zero
     segment(squares())
-    assert not zero.isVisible()
+    assert zero.isHidden()
     save_model(make_model(task="semantic", outputs=("class_0", "class_1")), "classes")
     assert widget.controller.choose_model("classes")
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert zero.isVisible()
+    assert not zero.isHidden()
     assert zero.currentText() == "Class 0 is background"
     zero.setCurrentIndex(1)
     zero.activated.emit(1)
