@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
@@ -16,22 +17,8 @@ from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
 
-KEYS: dict[str, Callable[[Controller], object]] = {
-    "R": lambda controller: controller.toggle_reviewed("view"),
-    "Shift-R": lambda controller: controller.toggle_reviewed("slice"),
-    "T": lambda controller: controller.toggle_reviewed("object"),
-    "N": lambda controller: controller.look_next(),
-    "S": lambda controller: controller.gestures.at_cursor("cut_free"),
-    "I": lambda controller: controller.gestures.at_cursor("add"),
-    "Shift-I": lambda controller: controller.gestures.at_cursor("smaller"),
-    "D": lambda controller: controller.gestures.at_cursor("delete"),
-    "H": lambda controller: controller.gestures.help_wanted.emit(),
-}
-"""Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
 COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
 KEEP_TICK = 10_000
@@ -92,8 +79,7 @@ class UNetWidget(QWidget):
         self.controller.autosave.on = True
         self.controller.recovery.search()
         self._keep_unsaved.start()
-        for key, verb in KEYS.items():
-            self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
+        self._keys = BoundKeys(self.viewer, self.controller)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
@@ -121,8 +107,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
-        for key in KEYS:
-            self.viewer.bind_key(key, None, overwrite=True)
+        self._keys.release()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Stop all work when the widget is closed as a window of its own."""
@@ -157,14 +142,6 @@ class UNetWidget(QWidget):
 
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()
-
-    def _on_key(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
-        """Return what napari calls on a key; it wants a function that has a name."""
-
-        def pressed(viewer: Any) -> None:
-            verb(self.controller)
-
-        return pressed
 
 
 class _Page(QScrollArea):
