@@ -39,6 +39,11 @@ KEYS = (
     Key("add", "I", lambda controller: controller.gestures.at_cursor("add")),
     Key("smaller", "Shift-I", lambda controller: controller.gestures.at_cursor("smaller")),
     Key("delete", "D", lambda controller: controller.gestures.at_cursor("delete")),
+    Key("carry", "K", lambda controller: controller.propagation.carry_at_cursor()),
+    Key("carry_back", "Shift-K", lambda controller: controller.propagation.carry_at_cursor(-1)),
+    Key("suggest_between", "J", lambda controller: controller.propagation.suggest_at_cursor()),
+    Key("take_suggestion", "G", lambda controller: controller.propagation.take_at_cursor()),
+    Key("take_suggestions", "Shift-G", lambda controller: controller.propagation.take_at_cursor(everywhere=True)),
     Key("help", "H", lambda controller: controller.gestures.help_wanted.emit()),
 )
 

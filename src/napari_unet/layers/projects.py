@@ -16,6 +16,7 @@ from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.ownership import Ownership
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
 
@@ -53,6 +54,8 @@ class Projects:
     def __init__(self, workspace: Workspace, object_diameter: ObjectDiameter, runner: Runner) -> None:
         self._workspace, self._object_diameter, self._runner = workspace, object_diameter, runner
         self._job: Job | None = None
+        self._owned: dict[LayerSession, Ownership] = {}  # of what was saved or opened
+        workspace.session_closing.connect(self._on_closing)
         self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
         workspace.viewer.layers.events.inserted.connect(self.look_around)
 
@@ -66,6 +69,21 @@ class Projects:
         """Where the session of the chosen image was saved to or opened from; None: nowhere yet."""
         session = self._workspace.session
         return None if session is None else session.saved_as
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the chosen image's project belongs to another window: it can be saved under another name only."""
+        session = self._workspace.session
+        own = self._owned.get(session) if session is not None else None
+        return own is not None and not own.owned
+
+    def claim(self) -> bool:
+        """Ask again for the chosen image's project: the other window may be closed; return whether it is ours."""
+        session = self._workspace.session
+        own = self._owned.get(session) if session is not None else None
+        ours = own is None or own.claim()
+        self.changed.emit()
+        return ours
 
     # -- save ------------------------------------------------------------------------------------------------------
 
@@ -87,11 +105,13 @@ class Projects:
                 raise UNetError("Choose where to save the project.")
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
             project = self.present(session)
+            own = self._to_own(session, folder)
         except UNetError as error:
             workspace.say_error(error)
             return False
         job = self._begin(f"Save {folder.name}")
         if job is None:
+            self._let_go(session, own)
             return False
         session.hold(True)
 
@@ -100,18 +120,22 @@ class Projects:
                 block.take(session.labels, session.corrections)
             except UNetError as error:  # its array was replaced meanwhile
                 job.cancel.cancel()
+                self._let_go(session, own)
                 self._end(job, session)
                 workspace.say(f"{error} Nothing was saved.", "error")
 
         def saved(_: Path) -> None:
             if self._end(job, session):
                 session.saved_as = folder
+                own.saved()
+                self._own(session, own)
                 session.saved_digest = project.saved_digest.digest if project.saved_digest else ""
                 self.saved.emit(session)
                 self.changed.emit()
                 workspace.say(f"Saved as {folder.name}. Use Open… to continue another day.", "done")
 
         def failed(error: Exception) -> None:
+            self._let_go(session, own)
             if self._end(job, session) and not isinstance(error, Cancelled):
                 workspace.say_error(error)
 
@@ -180,8 +204,11 @@ class Projects:
                 if copy is not None:
                     self.recovered.emit(session, copy)
                 lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
-                done = f"{lead}: {session.in_words(session.count())}{end}."
-                text, details = with_notes(done, project.notes)
+                done, notes = f"{lead}: {session.in_words(session.count())}{end}.", project.notes
+                if self.read_only:
+                    notes = (done, *notes) if notes else ()
+                    done = f"{path.stem} is open in another window: it is read-only here. Use Save as… to keep changes."
+                text, details = with_notes(done, notes)
                 self._workspace.say(text, "done", details)
             except UNetError as error:
                 if copy is not None:
@@ -238,9 +265,45 @@ class Projects:
             LayerSession(workspace.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
         )
         session.offer_id()
+        if session.saved_as is not None:
+            own = Ownership(session.saved_as)
+            own.claim()
+            self._own(session, own)
         workspace.image_changed.emit()
         workspace.refresh_corrections()
         return session
+
+    # -- whose project it is ---------------------------------------------------------------------------------------
+
+    def _to_own(self, session: LayerSession, folder: Path) -> Ownership:
+        """Return the ownership of what a session is saved to.
+
+        Raises
+        ------
+        FileFormatError
+            If another window has it, or has saved it since.
+        """
+        own = self._owned.get(session)
+        if own is None or own.path != folder.absolute():
+            own = Ownership(folder.absolute())
+        own.check()
+        return own
+
+    def _own(self, session: LayerSession, own: Ownership) -> None:
+        before = self._owned.get(session)
+        if before is not None and before is not own:
+            before.release()
+        self._owned[session] = own
+
+    def _let_go(self, session: LayerSession, own: Ownership) -> None:
+        """Own what could not be saved no longer, unless it is where the session was saved before."""
+        if self._owned.get(session) is not own:
+            own.release()
+
+    def _on_closing(self, session: LayerSession) -> None:
+        own = self._owned.pop(session, None)
+        if own is not None:
+            own.release()
 
     def _image_layer(self, project: Project) -> Any:
         """Return the layer of a project's image, if it is open already and nothing was made of it yet."""

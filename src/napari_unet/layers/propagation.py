@@ -78,6 +78,15 @@ class Propagation:
     def __init__(self, workspace: Workspace, segmenter: Segmenter, ghosts: Ghosts) -> None:
         self._workspace, self._segmenter, self._ghosts = workspace, segmenter, ghosts
 
+    @property
+    def word(self) -> str | None:
+        """What corrections of the chosen image go on through: "slice" or "frame"; None: there is nothing of that."""
+        session = self._workspace.session
+        if session is None or not session.alive() or not session.corrections.instances:
+            return None
+        frames, slices = session.corrections.shape[:2]
+        return "slice" if session.image.is_volume and slices > 1 else "frame" if frames > 1 else None
+
     # -- what keys do ----------------------------------------------------------------------------------------------
 
     def carry_at_cursor(self, step: int = 1) -> bool:

@@ -28,6 +28,7 @@ from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
 from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
 from napari_unet.projects.journal import Journal, journals
+from napari_unet.projects.ownership import state_of
 from napari_unet.projects.project import Project
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Copy:
                     lock = Lock.acquire(folder / _LOCK)
                     if lock is not None:
                         break
-            saved = "" if saved_as is None else _saved(saved_as)
+            saved = "" if saved_as is None else state_of(saved_as)
             note = _Note(saved_as=None if saved_as is None else str(saved_as), saved=saved)
             (folder / _NOTE).write_text(note.model_dump_json(), encoding="utf-8")
         except OSError as error:
@@ -222,7 +223,7 @@ class Copy:
         with suppress(OSError, ValidationError):
             file = self.folder / _NOTE
             note = _Note.model_validate_json((file if file.exists() else self.folder / _NOTE_BEFORE).read_bytes())
-            if note.saved_as is not None and note.saved and note.saved == _saved(Path(note.saved_as)):
+            if note.saved_as is not None and note.saved and note.saved == state_of(Path(note.saved_as)):
                 return Path(note.saved_as)
         return None
 
@@ -362,14 +363,6 @@ def _loaded(image: Image, cancel: CancelToken) -> Image:
         cancel.check()
         pixels[index] = np.asarray(image.data[index])
     return replace(image, data=pixels, source=None)
-
-
-def _saved(path: Path) -> str:
-    """Return time and state of a saved project, by which to recognise it; empty: it cannot be read."""
-    with suppress(FileFormatError):
-        said = read_description(path)
-        return f"{said.saved} {said.state}"
-    return ""
 
 
 def _when(path: Path) -> datetime.datetime | None:

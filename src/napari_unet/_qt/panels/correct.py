@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
+from napari_unet._qt.panels.propagation import GivenLabelsButton, SlicesAndFrames
 from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ class CorrectPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(hint)
+        layout.addWidget(GivenLabelsButton(controller))
         layout.addWidget(self.counts)
         layout.addWidget(self.tools)
         layout.addLayout(buttons)
         layout.addLayout(shown)
         layout.addWidget(self.zero)
+        layout.addWidget(SlicesAndFrames(controller))
         self.reviewed.clicked.connect(lambda: controller.toggle_reviewed())
         self.next.clicked.connect(lambda: controller.look_next())
         self.overlay.toggled.connect(controller.overlays.show)

@@ -57,14 +57,14 @@ class ProjectRow(QWidget):
         there = self._controller.session is not None
         self.save.setEnabled(idle and there)
         self.more.setEnabled(idle and there)
-        self.save.setText("Save" if path else "Save…")
-        self.save.setToolTip(
-            "Save labels, corrections, reviewed areas and models, to continue another day."
-            + (f" Saves to {path}." if path else "")
-        )
+        read_only = self._projects.read_only
+        self.save.setText("Save as…" if read_only else "Save" if path else "Save…")
+        where = f" Saves to {path}." if path else ""
+        where = f" {path} is open in another window, so it is saved under another name." if read_only else where
+        self.save.setToolTip(f"Save labels, corrections, reviewed areas and models, to continue another day.{where}")
 
     def _on_save(self) -> None:
-        if self._projects.path is None:
+        if self._projects.path is None or not self._projects.claim():
             self._on_save_as()
         else:
             self._projects.save()
