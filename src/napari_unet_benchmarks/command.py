@@ -26,6 +26,7 @@ benchmark = typer.Typer(
 SCRIPTS = {  # each says more with --help
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
+    "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
     "flips": "Measure what averaging over mirror images gains and costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
@@ -196,7 +197,7 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("recovery", "window_memory") else " --data DATA"
+    _data = "" if _name in ("faults", "recovery", "window_memory") else " --data DATA"
     benchmark.command(
         _name,
         help=_help,

@@ -135,7 +135,8 @@ class Ghosts:
 
     def _look_for_lost(self) -> None:
         session = self._workspace.session
-        if not self._show_lost or session is None or not session.alive() or not session.corrections.instances:
+        wanted = self._show_lost and session is not None and session.alive() and session.corrections.instances
+        if session is None or not wanted or not _has_its_axes(session):
             self._lost = None
             return
         plane = session.plane
@@ -197,7 +198,7 @@ class Ghosts:
 
     def _shown(self, session: LayerSession) -> list[Outline]:
         viewer = self._workspace.viewer
-        if viewer.dims.ndisplay == 3:
+        if viewer.dims.ndisplay == 3 or not (self.suggested or self._lost) or not _has_its_axes(session):
             return []
         try:
             canvas.check_on_canvas(viewer, session.geometry, "see what is suggested")
@@ -263,6 +264,11 @@ class Ghosts:
     def _on_dims(self, *_: Any) -> None:
         if self._session is not None and (self.suggested or self._show_lost):
             self.refresh()
+
+
+def _has_its_axes(session: LayerSession) -> bool:
+    """Whether the image layer was not replaced by one of another number of axes."""
+    return len(session.geometry.letters) == int(session.layer.ndim)
 
 
 def _lost(labels: NDArray[Any], frame: int, z: int) -> list[Outline]:
