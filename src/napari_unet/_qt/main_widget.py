@@ -96,6 +96,11 @@ class UNetWidget(QWidget):
         this = weakref.ref(self)
         self.destroyed.connect(lambda: _close_down(this()))
 
+    def show_tab(self, title: str) -> None:
+        """Bring the tab of that title to the front."""
+        titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
+        self.tabs.setCurrentIndex(titles.index(title))
+
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
         if self._closed:
