@@ -122,9 +122,10 @@ class FrameLinks:
                 raise UNetError("Wait until what is under way is done, then try again.")
             if session.corrections.shape[0] * session.corrections.shape[1] < 2:
                 raise UNetError("This image has one plane only: there is nothing to link.")
-            if session.held:
-                raise UNetError("The labels are being saved. Try again in a moment.")
-            return session if session.labels is not None else None
+            session.geometry.canonical_labels(
+                session.labels_layer.data
+            )  # says so if they do not fit the image any more
+            return session
         except UNetError as error:
             self._workspace.say_error(error)
             return None
