@@ -223,8 +223,7 @@ def run(data: Path, half: str, most: int = MOST) -> dict[str, Any]:
             "doubted": [name for name, (_, doubted) in found.items() if doubted],
             "judged": judged(scores, found),
         }  # fmt: skip
-        print(f"  {case.kind:>24} {case.name:34} " + "  ".join(
-            f"{name} {scores[name]:.2f} ({found[name][0]:.2f}{"?" if found[name][1] else ""})" for name in scores), flush=True)  # fmt: skip
+        _tell(row)
         rows.append(row)
     kinds = {row["kind"] for row in rows}
     figures = {kind: summed([row for row in rows if row["kind"] == kind]) for kind in sorted(kinds)}
@@ -234,6 +233,15 @@ def run(data: Path, half: str, most: int = MOST) -> dict[str, Any]:
     for row in rows:
         del row["judged"]
     return {"half": half, "policy": DEFAULT_MODEL_CHOICE.model_dump(), "kinds": figures, "each": rows}
+
+
+def _tell(row: Mapping[str, Any]) -> None:
+    """Print a field: of each model the estimate, the AP, and "?" where the result is doubted."""
+    each = [
+        f"{name} {value:.2f} ({row['AP'][name]:.2f}{'?' * (name in row['doubted'])})"
+        for name, value in row["estimated"].items()
+    ]
+    print(f"  {row['kind']:>24} {row['name']:34} {'  '.join(each)}", flush=True)
 
 
 def main() -> None:
