@@ -47,8 +47,7 @@ class Field:
     @property
     def is_blank(self) -> bool:
         """Whether there is nothing to be seen: one value everywhere, or none that is a number."""
-        values = self.pixels if self.channel is None else self.pixels[self.channel]
-        return is_blank(values)
+        return bool(blankness(self.pixels if self.channel is None else self.pixels[self.channel]))
 
     @property
     def is_colourful(self) -> bool:
@@ -59,10 +58,14 @@ class Field:
         return bool(np.ptp(pixels, axis=0).mean() > _COLOUR * max(float(np.ptp(pixels)), 1e-6))
 
 
-def is_blank(pixels: NDArray[Any]) -> bool:
-    """Return whether pixels have one value everywhere, or none that is a number."""
+def blankness(pixels: NDArray[Any]) -> str:
+    """Return why there is nothing to be seen in some pixels, in a sentence; empty: there is something."""
     values = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
-    return not values.size or bool((values == values.flat[0]).all())
+    if not values.size:
+        return "No pixel in view is a number: look at another slice, or open the image anew."
+    if (values == values.flat[0]).all():
+        return "All pixels in view have the same value: look at another slice or channel."
+    return ""
 
 
 def field_of(

@@ -51,6 +51,8 @@ class Trial:
         Of the plane that is looked at.
     n_objects : int
         Objects in it (for a model of classes: classes other than 0).
+    of_classes : bool
+        Whether it is a model of classes.
     problem : str
         Why it could not be tried; empty: it could.
     """
@@ -59,6 +61,7 @@ class Trial:
     score: float
     labels: NDArray[np.int32]
     n_objects: int = 0
+    of_classes: bool = False
     problem: str = ""
 
 
@@ -122,12 +125,13 @@ def try_model(
         score *= policy.one_of_colours
     plane = labels if info.spec.ndim == 2 else _slice_of(labels, field)
     shown = plane[nearest_indices(plane.shape, image.space[1:])]
-    return Trial(name or model.name, score, shown, int(np.count_nonzero(np.unique(shown))))
+    n_objects = int(np.count_nonzero(np.unique(shown)))
+    return Trial(name or model.name, score, shown, n_objects, of_classes=not info.finds_objects)
 
 
 def try_models(
     field: Field,
-    names: Sequence[str],
+    models: Sequence[str | Model],
     *,
     device: str = "auto",
     cancel: CancelToken | None = None,
@@ -138,8 +142,8 @@ def try_models(
     Parameters
     ----------
     field : Field
-    names : sequence of str
-        As `models_for` gives them.
+    models : sequence of str or Model
+        Names as `models_for` gives them, or models.
     device, cancel, policy
         As for `try_model`.
 
@@ -148,11 +152,13 @@ def try_models(
     Cancelled
         If `cancel` is set.
     """
-    for name in names:
+    for which in models:
+        name = which if isinstance(which, str) else which.name
         if cancel is not None:
             cancel.check()
         try:
-            yield try_model(field, load_model(name), name=name, device=device, cancel=cancel, policy=policy)
+            model = load_model(which) if isinstance(which, str) else which
+            yield try_model(field, model, name=name, device=device, cancel=cancel, policy=policy)
         except Cancelled:
             raise
         except UNetError as error:

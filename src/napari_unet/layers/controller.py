@@ -13,6 +13,7 @@ from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
+from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
@@ -70,6 +71,7 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
@@ -220,6 +222,7 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.gallery.stop()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()
