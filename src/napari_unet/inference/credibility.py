@@ -33,6 +33,14 @@ _LIKENESS_WIDTH = {2: 320, 3: 128}
 """Width of what batch norms are compared on, pixels of the network, by dimensions."""
 
 
+def can_be_judged(info: ModelInfo) -> bool:
+    """Return whether the figures hold for a model of objects: it knows how wide they are, and no user has taught it.
+
+    What a user has taught a model is judged when it is learned, on what is reviewed (`learning.gate`).
+    """
+    return info.finds_objects and info.diameter is not None and info.parent is None and not info.is_from_scratch
+
+
 def estimated_ap(
     maps: NDArray[np.float32],
     labels: NDArray[Any],

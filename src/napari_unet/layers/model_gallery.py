@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
+from napari_unet.inference.credibility import can_be_judged
 from napari_unet.inference.field import Field, field_of
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.inference.which_model import Trial, models_for, ranked, try_models
@@ -160,7 +161,7 @@ class ModelGallery:
         model = workspace.model
         if self.busy or self._segmenter.busy or workspace.session is not None or workspace.layer is None:
             return False
-        if model is not None and (model.info.is_from_scratch or model.info.parent is not None):
+        if model is not None and model.info.finds_objects and not can_be_judged(model.info):
             return False
         try:
             image, position = self._in_view()

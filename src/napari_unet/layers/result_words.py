@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.inference.credibility import seems_right
+from napari_unet.inference.credibility import can_be_judged, seems_right
 from napari_unet.inference.field import blankness, field_of
 
 if TYPE_CHECKING:
@@ -38,12 +38,9 @@ class Judged:
 
 
 def judged_result(task: Task, event: SubimageDone) -> Judged | None:
-    """Return what is to be told of a plane or volume; None where no object is in it, or nothing can be said (worker).
-
-    What a user has taught a model is not doubted: it was judged when it was learned.
-    """
+    """Return what is to be told of a plane or volume; None where no object is in it, or nothing can be said (worker)."""
     info = task.model.info
-    if not info.finds_objects or info.is_from_scratch or info.parent is not None or not event.labels.any():
+    if not can_be_judged(info) or not event.labels.any():
         return None
     flat = info.spec.ndim == 2
     maps, labels = (event.maps[:, 0], event.labels[0]) if flat else (event.maps, event.labels)
