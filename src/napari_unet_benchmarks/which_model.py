@@ -189,7 +189,7 @@ def interval(right: int, n: int) -> list[float]:
         return [0.0, 1.0]
     z, share = 1.96, right / n
     middle, half = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return [round((middle + sign * half) / (1 + z * z / n), 3) for sign in (-1, 1)]
+    return [round(max(0.0, (middle + sign * half) / (1 + z * z / n)), 3) for sign in (-1, 1)]
 
 
 def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:

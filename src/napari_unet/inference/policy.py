@@ -79,7 +79,7 @@ class ModelChoicePolicy(BaseModel):
     """Numbers by which a model's fit to an image is estimated (`inference.which_model`).
 
     "Images for choosing" below are the half of the images of `napari_unet_benchmarks.which_model` that is called
-    "choose": 153 fields of thirteen kinds. The weights were fitted to the AP at IoU 0.50 that models had on these.
+    "choose": 142 fields of thirteen kinds. The weights were fitted to the AP at IoU 0.50 that models had on these.
 
     Attributes
     ----------

@@ -53,6 +53,8 @@ class Trial:
         Objects in it (for a model of classes: classes other than 0).
     of_classes : bool
         Whether it is a model of classes.
+    about : str
+        The description of the model.
     problem : str
         Why it could not be tried; empty: it could.
     """
@@ -62,6 +64,7 @@ class Trial:
     labels: NDArray[np.int32]
     n_objects: int = 0
     of_classes: bool = False
+    about: str = ""
     problem: str = ""
 
 
@@ -126,7 +129,7 @@ def try_model(
     plane = labels if info.spec.ndim == 2 else _slice_of(labels, field)
     shown = plane[nearest_indices(plane.shape, image.space[1:])]
     n_objects = int(np.count_nonzero(np.unique(shown)))
-    return Trial(name or model.name, score, shown, n_objects, of_classes=not info.finds_objects)
+    return Trial(name or model.name, score, shown, n_objects, not info.finds_objects, info.description)
 
 
 def try_models(

@@ -51,12 +51,15 @@ class Card:
         What it found, and how well it seems to fit.
     picture : ndarray of uint8, axes (Y, X, colour)
         The field with the outlines of what was found.
+    tip : str
+        What the model is for.
     trial : Trial
     """
 
     name: str
     words: str
     picture: NDArray[np.uint8]
+    tip: str
     trial: Trial
 
 
@@ -103,6 +106,21 @@ class ModelGallery:
     def busy(self) -> bool:
         """Whether models are being tried."""
         return self._job is not None
+
+    @property
+    def in_words(self) -> str:
+        """What the pictures are, or how far it is."""
+        if self.problem:
+            return self.problem
+        if self.waiting and self._job is not None:
+            number, total = len(self.cards) + 1, len(self.cards) + len(self.waiting)
+            return f"Trying {self.waiting[0]} on what is in view ({number} of {total})."
+        if not self.cards:
+            return "Nothing was tried."
+        fits = any(card.trial.score >= DEFAULT_MODEL_CHOICE.doubtful for card in self.cards)
+        if fits:
+            return "What each model finds in the middle of the view, the best guess first. Choose by what you see."
+        return "No model seems to fit this image. If you see none that does, make one with New model…."
 
     def start(self) -> bool:
         """Try all models that can be used on the chosen image, on what is in view; return whether it began."""
@@ -271,7 +289,7 @@ def _cards(
     field = field_of(image, position, channel)
     picture = grey_picture(field)
     for trial in try_models(field, models, device=device, cancel=job.cancel):
-        yield Card(trial.name, in_words(trial), outlined(picture, trial.labels), trial)
+        yield Card(trial.name, trial_in_words(trial), outlined(picture, trial.labels), trial.about, trial)
 
 
 def _guess(
@@ -308,7 +326,7 @@ def _advice(own: str, trials: Sequence[Trial]) -> str:
     return ""
 
 
-def in_words(trial: Trial) -> str:
+def trial_in_words(trial: Trial) -> str:
     """Return what a model found, and how well it seems to fit."""
     if trial.problem:
         return trial.problem
@@ -336,5 +354,5 @@ def outlined(picture: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[n
     from napari_unet.objects.targets import boundaries
 
     drawn = picture.copy()
-    drawn[boundaries(labels) & (labels > 0)] = OUTLINE
+    drawn[boundaries(labels)] = OUTLINE
     return drawn

@@ -38,7 +38,7 @@ class Judged:
 
 
 def judged_result(task: Task, event: SubimageDone) -> Judged | None:
-    """Return what is to be told of a plane or volume; None where no object is in it, or nothing can be said (worker)."""
+    """Return what is to be told of a plane or volume; None where nothing is in it, or can be said of it (worker)."""
     info = task.model.info
     if not can_be_judged(info) or not event.labels.any():
         return None
