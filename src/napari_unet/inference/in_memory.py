@@ -10,9 +10,9 @@ import numpy as np
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Mode, Task, as_image, make_task
-from napari_unet.inference.which_model import AUTO, choose_model
+from napari_unet.inference.which_model import choose_model
 from napari_unet.models.model import Model, resolve_device
-from napari_unet.models.store import load_model
+from napari_unet.models.store import AUTO, load_model
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import Stopwatch
 

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken
 
-AUTO = "auto"
-"""Name by which the model that fits best is asked for."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
