@@ -31,6 +31,8 @@ PICTURE = 232
 _ROOM = QSize(PICTURE + 20, PICTURE + 64)
 """Of a picture with three lines of words below."""
 _COLUMNS = 3
+_SELECTED = "#4b7bec"
+"""Colour of the frame around the picture that is selected: seen on light and on dark."""
 _NAME = Qt.ItemDataRole.UserRole
 
 
@@ -57,6 +59,7 @@ class ModelGallery(QDialog):
         self.list.setIconSize(QSize(PICTURE, PICTURE))
         self.list.setGridSize(_ROOM)
         self.list.setWordWrap(True)
+        self.list.setStyleSheet(f"QListWidget::item:selected {{ border: 2px solid {_SELECTED}; }}")
         self.use_and_segment = QPushButton("Use and segment")
         self.use_and_segment.setToolTip("Segment the image with the model that is selected.")
         self.use_and_segment.setDefault(True)
