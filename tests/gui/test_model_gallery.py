@@ -104,3 +104,15 @@ def test_a_nan_image_is_no_success(widget, viewer, gallery, click, wait_idle):
     assert widget.messages[-1].level == "warning"
     assert widget.messages[-1].text.startswith("Found 0 objects. No pixel in view is a number")
     assert "#6abf69" not in widget.status.label.styleSheet()
+
+
+def test_one_click_says_what_the_planes_are(widget, viewer, squares, click):
+    row = widget.image_panel.question
+    assert not row.isVisible()
+    viewer.add_image(squares((8, 96, 96)), name="stack")
+    assert row.isVisible()
+    assert not row.buttons["CYX"].isVisible(), "nobody has eight channels"
+    click(row.buttons["TYX"])
+    assert not row.isVisible()
+    assert widget.controller.axes == "TYX"
+    assert widget.image_panel.axes.currentText() == "TYX"

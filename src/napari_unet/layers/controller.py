@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
@@ -78,6 +79,7 @@ class Controller:
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QPushButton, QWi
 
 from napari_unet._qt.model_gallery import ModelGallery
 from napari_unet._qt.new_model import NewModelDialog
+from napari_unet._qt.panels.axes_question import AxesQuestionRow
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.panels.project import ProjectRow
 from napari_unet.layers import adapter
@@ -48,6 +49,8 @@ class ImagePanel(QWidget):
             widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             widget.setMinimumContentsLength(8)
             self._form.addRow(label, row((widget, 1), (self.which, 0)) if widget is self.model else widget)
+        self.question = AxesQuestionRow(controller)
+        self._form.insertRow(self._form.getWidgetPosition(self.axes)[0] + 1, self.question)
         self.project = ProjectRow(controller)
         self._form.insertRow(0, "Files", self.project)
         self.image.activated.connect(self._on_image)
