@@ -27,7 +27,7 @@ def stack(tmp_path, name, axes=None, n=8):
 
 def test_it_is_asked_where_nothing_says_and_answered_with_one_call(viewer, controller, question):
     viewer.add_image(squares((8, 64, 64)), name="stack")
-    assert question.text == "What are the 8 planes? Nothing says."
+    assert question.text == "What are the 8 planes? The image does not say."
     assert question.choices == {"Depth (Z)": "ZYX", "Time (T)": "TYX"}
     question.answer("TYX")
     assert controller.axes == "TYX"

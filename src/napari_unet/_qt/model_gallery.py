@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QDialog,
     QHBoxLayout,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PICTURE = 232
 """Width of a picture on the screen, pixels."""
+FRAME = 4
+"""Width of the frame around the one that is selected, pixels."""
 _ROOM = QSize(PICTURE + 20, PICTURE + 64)
 """Of a picture with three lines of words below."""
 _COLUMNS = 3
@@ -59,7 +61,6 @@ class ModelGallery(QDialog):
         self.list.setIconSize(QSize(PICTURE, PICTURE))
         self.list.setGridSize(_ROOM)
         self.list.setWordWrap(True)
-        self.list.setStyleSheet(f"QListWidget::item:selected {{ border: 2px solid {_SELECTED}; }}")
         self.use_and_segment = QPushButton("Use and segment")
         self.use_and_segment.setToolTip("Segment the image with the model that is selected.")
         self.use_and_segment.setDefault(True)
@@ -167,7 +168,12 @@ def _icon(picture: NDArray[np.uint8]) -> QIcon:
     scaled = QPixmap.fromImage(image).scaled(
         PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
     )
+    framed = scaled.copy()
+    painter = QPainter(framed)
+    painter.setPen(QPen(QColor(_SELECTED), 2 * FRAME))
+    painter.drawRect(framed.rect())
+    painter.end()
     icon = QIcon()
-    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Disabled):
-        icon.addPixmap(scaled, mode)  # not tinted where it is selected
+    for mode, shown in ((QIcon.Mode.Normal, scaled), (QIcon.Mode.Selected, framed), (QIcon.Mode.Disabled, scaled)):
+        icon.addPixmap(shown, mode)  # Qt would tint what is selected
     return icon

@@ -46,7 +46,7 @@ class AxesQuestion:
     def text(self) -> str:
         """The question; empty: there is none."""
         layer = self._asked()
-        return "" if layer is None else f"What are the {layer.data.shape[0]} planes? Nothing says."
+        return "" if layer is None else f"What are the {layer.data.shape[0]} planes? The image does not say."
 
     @property
     def choices(self) -> dict[str, str]:

@@ -120,7 +120,7 @@ class ModelGallery:
         fits = any(card.trial.score >= DEFAULT_MODEL_CHOICE.doubtful for card in self.cards)
         if fits:
             return "What each model finds in the middle of the view, the best guess first. Choose by what you see."
-        return "No model seems to fit this image. If you see none that does, make one with New model…."
+        return "No model seems to fit this image. If you see none that does, make one: New model…"
 
     def start(self) -> bool:
         """Try all models that can be used on the chosen image, on what is in view; return whether it began."""
