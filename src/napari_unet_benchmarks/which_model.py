@@ -225,7 +225,7 @@ def run(data: Path, half: str, most: int = MOST) -> dict[str, Any]:
         }  # fmt: skip
         _tell(row)
         rows.append(row)
-    kinds = {row["kind"] for row in rows}
+    kinds = {str(row["kind"]) for row in rows}
     figures = {kind: summed([row for row in rows if row["kind"] == kind]) for kind in sorted(kinds)}
     figures["all"] = summed(rows)
     for kind, row in figures.items():
