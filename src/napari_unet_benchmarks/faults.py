@@ -63,7 +63,9 @@ def work(kind: str, log: str, project: str) -> None:
         viewer.add_image(data, **options)
     assert controller.segment()
     live_until(lambda: not controller.busy, PATIENCE)
-    layer = controller.session.labels_layer
+    session = controller.session
+    assert session is not None
+    layer = session.labels_layer
     viewer.layers.selection.active = layer
     controller.autosave.on = True
     live_until(lambda: False, 2.0)
@@ -110,7 +112,7 @@ def _meanwhile(kind: str, controller: Any, project: Path, learned: Callable[[int
 
 def _models(known: Any) -> int:
     """Return how many models were learned, of a history or a project."""
-    return sum(one.learned for one in known.generations) + (known.waiting is not None)
+    return int(sum(one.learned for one in known.generations)) + (known.waiting is not None)
 
 
 def _gestures(viewer: Any, layer: Any, wait: Callable[[float], None], note: Callable[..., None]) -> None:

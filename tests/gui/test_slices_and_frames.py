@@ -31,6 +31,7 @@ def begin(widget: Any, viewer: Any, click: Any, qtbot: Any, look: Any) -> Any:
         assert not button.isVisible()
         fold = widget.findChild(SlicesAndFrames)
         fold.expand(animate=False)
+        qtbot.waitUntil(lambda: not fold.link.visibleRegion().isEmpty())
         look()
         return viewer.layers["image objects"], fold
 

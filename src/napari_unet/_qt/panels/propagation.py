@@ -98,10 +98,9 @@ class SlicesAndFrames(QCollapsible):
         if session is None or propagation.word is None:
             return
         word, frames = propagation.word, session.corrections.shape[0] > 1
-        self.keys.setText(
-            f"Point at an object: <b>K</b> carries it to the next {word}, <b>J</b> suggests it between {word}s that "
-            f"you corrected. <span style='color:{COLOUR}'>■</span> <b>G</b> takes a suggestion, <b>Shift+G</b> in all."
-        )
+        point = f"Point at an object: <b>K</b> next {word}, <b>J</b> between corrected ones."
+        take = f"<span style='color:{COLOUR}'>■</span> suggested: <b>G</b> takes it."
+        self.keys.setText(f"{point}<br>{take}")
         number = controller.ghosts.count
         self.offers.setVisible(number > 0)
         self.suggested.setText(f"{count(number, 'outline')} suggested")
