@@ -11,7 +11,7 @@ from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers import adapter
 from napari_unet.projects.description import SUFFIX
-from napari_unet.projects.recovery import file_name
+from napari_unet.projects.names import file_name
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
