@@ -39,6 +39,8 @@ KEYS = (
     Key("add", "I", lambda controller: controller.gestures.at_cursor("add")),
     Key("smaller", "Shift-I", lambda controller: controller.gestures.at_cursor("smaller")),
     Key("delete", "D", lambda controller: controller.gestures.at_cursor("delete")),
+    Key("next_image", "PageDown", lambda controller: controller.image_switch.next()),
+    Key("previous_image", "PageUp", lambda controller: controller.image_switch.previous()),
     Key("help", "H", lambda controller: controller.gestures.help_wanted.emit()),
 )
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
@@ -85,6 +86,8 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self.images = ImagesDock(self.viewer, self.controller)
+        self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
@@ -107,6 +110,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.images.release()
         self._keys.release()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

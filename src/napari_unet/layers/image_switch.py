@@ -104,6 +104,20 @@ class ImageSwitch:
         self._leave()
         return True
 
+    def set_done(self, done: bool) -> None:
+        """Say that the image in view is done, or is not."""
+        index, session = self._list.in_view, self.session
+        if index is not None:
+            self._list.set_done(index, done)
+            if session is not None:
+                self._note(session, index)
+
+    @property
+    def shows_chosen(self) -> bool:
+        """Whether the image that is worked on is one of the list."""
+        layer = self._workspace.layer
+        return layer is not None and layer.unique_id in self._layers
+
     def store(self, then: Callable[[], object]) -> None:
         """Store the image in view as it is now, and call `then`; if it cannot be stored, that is told."""
         session, index = self.session, self._list.in_view

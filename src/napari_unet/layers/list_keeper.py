@@ -37,6 +37,22 @@ class ListKeeper:
         self._workspace, self._list = workspace, work_list
         self._switch, self._segment_all = image_switch, segment_all
 
+    @property
+    def saved_as(self) -> Path | None:
+        """Where the user has saved the list; None: nowhere yet."""
+        return self._list.saved_as
+
+    @property
+    def name(self) -> str:
+        """What the list is called."""
+        return self._list.folder.stem if self._list.folder is not None else "images"
+
+    def beside_images(self) -> Path | None:
+        """Return the folder to save a list in, as proposed: where it is saved, or beside the folder of its images."""
+        if self._list.saved_as is not None:
+            return self._list.saved_as.parent
+        return self._list.file(0).parent.parent if self._list.images else None
+
     def add(self, paths: Sequence[Path]) -> bool:
         """Add images to the list, or begin one; return whether it began. See `WorkList.add`."""
         return self._list.add(paths)

@@ -195,6 +195,7 @@ class SegmentAll:
         segmenter.ended.connect(self._on_segmented)
         workspace.learning.connect(self._on_learning)
         workspace.model_changed.connect(self._on_model)
+        image_switch.changed.connect(self._wait_for_others)
         image_switch.arriving.connect(self._on_arriving)
         work_list.moved.connect(self._on_moved)
         work_list.changed.connect(self._on_list)
@@ -391,7 +392,7 @@ class SegmentAll:
 
     def _wait_for_others(self, _: bool = False) -> None:
         """Wait while the user waits for something else."""
-        self._pause.set(self._segmenter.busy or self._learning)
+        self._pause.set(self._segmenter.busy or self._learning or (self._switch.busy and self._list.claimed is None))
 
     def _on_model(self) -> None:
         """Go on with another model; the image under way is begun anew."""
@@ -403,6 +404,7 @@ class SegmentAll:
         """Let go of an image that is about to be opened."""
         if self._queue.come_near(index):
             self._list.claimed = index
+        self._wait_for_others()
 
     def _on_moved(self) -> None:
         if self._list.in_view is not None:
