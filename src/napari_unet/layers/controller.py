@@ -84,7 +84,7 @@ class Controller:
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)
-        self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, runner)
+        self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
         self.segment_all = SegmentAll(
             workspace, self.work_list, self.image_switch, self.segmenter, self.saved_models, runner
         )

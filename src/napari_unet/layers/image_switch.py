@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -18,6 +19,7 @@ from napari_unet.projects.work_list import ImageState, state, state_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from napari_unet.layers.overlay import Overlays
     from napari_unet.layers.projects import Projects
     from napari_unet.layers.reader import LayerData
     from napari_unet.layers.segmenter import Segmenter
@@ -37,6 +39,8 @@ class ImageSwitch:
         Store and open what was done with an image.
     segmenter : Segmenter
         Is stopped where it works on an image that is left.
+    overlays : Overlays
+        Go with the image.
     runner : Runner
         Where images are read.
 
@@ -50,10 +54,16 @@ class ImageSwitch:
     changed = Signal()  # whether it is under way
 
     def __init__(
-        self, workspace: Workspace, work_list: WorkList, projects: Projects, segmenter: Segmenter, runner: Runner
+        self,
+        workspace: Workspace,
+        work_list: WorkList,
+        projects: Projects,
+        segmenter: Segmenter,
+        overlays: Overlays,
+        runner: Runner,
     ) -> None:
         self._workspace, self._list, self._projects = workspace, work_list, projects
-        self._segmenter, self._runner = segmenter, runner
+        self._segmenter, self._overlays, self._runner = segmenter, overlays, runner
         self._target: int | None = None
         self._last: int | None = None  # that was gone to, whether it could be shown or not
         self._job: Job | None = None
@@ -217,9 +227,12 @@ class ImageSwitch:
         own = [layer for layer in layers if layer in labels or layer.unique_id in self._layers]
         self._list.set_in_view(None)
         self._layers = set()
-        for layer in own:
-            if layer in layers:
-                layers.remove(layer)
+        # napari collects garbage, which takes half a second, after each layer, or once after a batch.
+        with getattr(layers, "batched_update", nullcontext)():
+            for layer in own:
+                if layer in layers:
+                    layers.remove(layer)
+            self._overlays.tidy()
 
     # -- to the next one -------------------------------------------------------------------------------------------
 
