@@ -11,10 +11,11 @@ import tifffile
 from napari.components import ViewerModel
 
 from hand_made import bright, squares
+from napari_unet.layers import autosave
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.projects.project import Project
-from napari_unet.projects.recovery import left_behind
+from napari_unet.projects.recovery import left_behind, recovery_folder
 from napari_unet.projects.work_list import read_list
 
 if TYPE_CHECKING:
@@ -422,3 +423,86 @@ def test_a_model_of_another_kind_leaves_corrected_objects(controller, folder):
     controller.segment_all.start()
     assert kinds(controller) == ["corrected", *["segmented"] * 4]
     assert "cells0 has corrected objects" in controller.messages[-1].details
+
+
+# -- what nobody has saved, with recovery copies switched on -----------------------------------------------------------
+
+
+@pytest.fixture
+def keeping(controller, monkeypatch):
+    """A controller that keeps copies of what is not saved whenever it is asked."""
+    monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
+    controller.autosave.on = True
+    return controller
+
+
+def copies() -> list[str]:
+    return sorted(path.name for path in recovery_folder().glob("*/*.unetproj"))
+
+
+def test_an_image_that_is_left_needs_no_copy_of_its_own(keeping, folder):
+    keeping.open(folder)
+    painted(keeping)
+    keeping.autosave.tick()
+    assert copies() == ["cells0.unetproj"]
+    keeping.image_switch.next()
+    assert copies() == []
+    keeping.image_switch.previous()
+    keeping.image_switch.next()
+    assert copies() == []
+    assert keeping.recovery.left == []
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_unsaved_work_on_the_image_in_view_comes_back_with_the_list(keeping, folder, tmp_path, saved):
+    keeping.open(folder)
+    painted(keeping)
+    if saved:
+        assert keeping.list_keeper.save(tmp_path / "a")
+    keeping.image_switch.next()
+    painted(keeping)
+    keeping.image_switch.previous()
+    keeping.session.labels_layer.data_setitem((np.array([5, 5]), np.array([3, 4])), 77)
+    keeping.refresh_corrections(everything=True)
+    before = kept(keeping.session)
+    keeping.close()
+    assert copies() == ["cells0.unetproj"]
+
+    other = restarted()
+    other.recovery.search()
+    if saved:
+        assert other.open(tmp_path / "a.unetlist")
+    else:
+        assert len(other.recovery.left) == 1, "the copy comes with the list"
+        other.recovery.recover(other.recovery.left[0])
+    assert other.work_list.in_view == 0
+    assert_same(before, kept(other.session))
+    other.image_switch.next()
+    assert copies() == [], "it is in the list now"
+    other.image_switch.previous()
+    assert_same(before, kept(other.session))
+    other.close()
+
+
+def test_layers_that_somebody_deletes_come_back_from_the_copy(keeping, folder):
+    keeping.open(folder)
+    before = painted(keeping)
+    keeping.viewer.layers.remove(keeping.session.labels_layer)
+    keeping.viewer.layers.remove(keeping.layer)
+    keeping.image_switch.go_to(1)
+    keeping.image_switch.go_to(0)
+    assert_same(before, kept(keeping.session))
+
+
+def test_a_discarded_list_is_gone(keeping, folder):
+    keeping.open(folder)
+    painted(keeping)
+    keeping.image_switch.next()
+    keeping.close()
+    other = restarted()
+    other.recovery.search()
+    other.recovery.discard(other.recovery.left[0])
+    assert other.recovery.left == []
+    assert not [path for path in recovery_folder().iterdir() if not path.name.endswith(".gone")]
+    other.close()

@@ -67,7 +67,7 @@ class ImageSwitch:
         self._target: int | None = None
         self._last: int | None = None  # that was gone to, whether it could be shown or not
         self._job: Job | None = None
-        self._waiting: Callable[[], None] | None = None  # for others to be done
+        self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
         self._edited = False
         workspace.session_opened.connect(self._on_session)
@@ -135,7 +135,7 @@ class ImageSwitch:
             then()
             return
         if self._projects.busy:
-            self._waiting = lambda: self.store(then)
+            self._waiting.append(lambda: self.store(then))
             return
         self._projects.store(session, self._list.project(index), then, self._workspace.say_error)
 
@@ -153,7 +153,8 @@ class ImageSwitch:
 
     def close(self) -> None:
         """Follow no longer."""
-        self._target = self._waiting = None
+        self._target = None
+        self._waiting.clear()
         if self._job is not None:
             self._job.cancel.cancel()
             self._job = None
@@ -179,7 +180,7 @@ class ImageSwitch:
         """Store and remove the image in view, then bring the other."""
         session, index = self.session, self._list.in_view
         if self._projects.busy:
-            self._waiting = self._leave
+            self._waiting.append(self._leave)
             return
         if session is None or index is None:
             self._remove()
@@ -195,7 +196,7 @@ class ImageSwitch:
             )
             return
         if self._segmenter.works_on(session):
-            self._waiting = self._leave
+            self._waiting.append(self._leave)
             self._segmenter.stop()
             return
         self._edited = False
@@ -244,12 +245,12 @@ class ImageSwitch:
             self.changed.emit()
             return
         if self._projects.busy:
-            self._waiting = self._arrive
+            self._waiting.append(self._arrive)
             return
         self._last = index
         self.arriving.emit(index)
         if self._list.claimed == index:
-            self._waiting = self._arrive
+            self._waiting.append(self._arrive)
             return
         here = self._open_already(index)
         if here:
@@ -410,6 +411,7 @@ class ImageSwitch:
 
     def _go_on(self, _: Any = None) -> None:
         """Go on when those that were waited for are done."""
-        if self._waiting is not None and not self._projects.busy:
-            waiting, self._waiting = self._waiting, None
-            waiting()
+        if not self._projects.busy:
+            waiting, self._waiting = self._waiting, []
+            for go_on in waiting:
+                go_on()  # what has to wait once more says so

@@ -195,9 +195,8 @@ class SegmentAll:
         segmenter.ended.connect(self._on_segmented)
         workspace.learning.connect(self._on_learning)
         workspace.model_changed.connect(self._on_model)
-        image_switch.changed.connect(self._wait_for_others)
+        image_switch.changed.connect(self._on_switch)
         image_switch.arriving.connect(self._on_arriving)
-        work_list.moved.connect(self._on_moved)
         work_list.changed.connect(self._on_list)
 
     @property
@@ -379,6 +378,8 @@ class SegmentAll:
             return
         if not self._list.states[index].needs(self._list.model_in_use):
             self.done += 1
+            if not self._switch.busy:
+                self._switch.store(lambda: None)
         elif self._switch.busy:
             return  # it was left before the end, and is done in the background
         else:
@@ -406,8 +407,9 @@ class SegmentAll:
             self._list.claimed = index
         self._wait_for_others()
 
-    def _on_moved(self) -> None:
-        if self._list.in_view is not None:
+    def _on_switch(self) -> None:
+        self._wait_for_others()
+        if not self._switch.busy and self._list.in_view is not None:
             self._queue.come_near(self._list.in_view)
             self._go_on()
 

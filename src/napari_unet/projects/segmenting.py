@@ -99,8 +99,9 @@ def segment_project_steps(
         if pause is not None:
             pause.wait(cancel)
         yield event.progress
-    if model.info.spec.ndim == 2 and project.image.is_volume and corrections.instances:
-        ids = corrections.joins(labels)
+    joined = model.info.spec.ndim == 2 and project.image.is_volume and corrections.instances
+    ids = corrections.joins(labels) if joined else {}
+    if ids:
         rename(labels, ids)
         corrections.rename(ids)
     corrections.update(labels)
