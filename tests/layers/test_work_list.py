@@ -379,6 +379,30 @@ def test_channels_and_segment_all_with_the_channel_in_view(controller, tmp_path)
     assert_same(before, kept(controller.session))
 
 
+def test_results_of_two_channels_are_not_lost(controller, tmp_path):
+    where = tmp_path / "two"
+    where.mkdir()
+    for number in range(2):
+        pixels = np.stack([200 * squares(), 200 * squares()[::-1]]).astype(np.uint8)
+        tifffile.imwrite(where / f"c{number}.tif", pixels, imagej=True, metadata={"axes": "CYX"})
+    controller.open(where)
+    controller.choose_layer(controller.viewer.layers["c0 channel 1"])
+    before = painted(controller)
+    controller.choose_layer(controller.viewer.layers["c0 channel 2"])
+    painted(controller, 44)
+    assert controller.image_switch.next()
+    assert last(controller).startswith("This image has results of two channels, and a list keeps one.")
+    assert controller.work_list.in_view == 0
+    assert controller.projects.save(tmp_path / "other")
+    controller.viewer.layers.remove(controller.session.labels_layer)
+    assert controller.image_switch.next()
+    controller.image_switch.previous()
+    assert controller.layer.name == "c0 channel 1"
+    assert_same(before, kept(controller.session))
+    alone = Project.open(tmp_path / "other.unetproj")
+    assert (alone.labels[2, 3:5] == 44).all()
+
+
 def test_layers_of_somebody_else_stay(controller, folder):
     points = controller.viewer.add_points(np.zeros((1, 2)), name="mine")
     controller.open(folder)

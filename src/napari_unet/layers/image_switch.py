@@ -87,10 +87,8 @@ class ImageSwitch:
 
     @property
     def session(self) -> LayerSession | None:
-        """The session of the image in view; None: there is none, or no image of the list is in view."""
-        found = self._sessions()
-        chosen = self._workspace.session
-        return chosen if chosen in found else found[0] if found else None
+        """The session of the image in view that the list keeps; None: there is none."""
+        return next((one for one in self._sessions() if one.listed), None)
 
     def next(self) -> bool:
         """Go to the next image; return whether there is one."""
@@ -124,9 +122,9 @@ class ImageSwitch:
 
     @property
     def shows_chosen(self) -> bool:
-        """Whether the image that is worked on is one of the list."""
-        layer = self._workspace.layer
-        return layer is not None and layer.unique_id in self._layers
+        """Whether what is worked on is kept by the list."""
+        layer, session = self._workspace.layer, self._workspace.session
+        return layer is not None and layer.unique_id in self._layers and (session is None or session.listed)
 
     def store(self, then: Callable[[], object]) -> None:
         """Store the image in view as it is now, and call `then`; if it cannot be stored, that is told."""
@@ -317,8 +315,10 @@ class ImageSwitch:
         viewer = self._workspace.viewer
         self._layers = {layer.unique_id for layer in layers}
         self._list.set_in_view(index)
-        session = self.session
-        if session is not None:
+        open_before = self._sessions()
+        if open_before:
+            chosen = self._workspace.session
+            session = self.session or (chosen if chosen in open_before else open_before[0])
             self._mark(session, index)
             self._note(session, index)
         else:
@@ -380,13 +380,13 @@ class ImageSwitch:
 
     def _on_session(self, session: LayerSession) -> None:
         index = self._list.in_view
-        if index is not None and session.layer.unique_id in self._layers:
+        if index is not None and session.layer.unique_id in self._layers and self.session is None:
             self._mark(session, index)
             self._list.set_channel(adapter.channel_of(session.layer))
 
     def _on_corrected(self, _: Any = None) -> None:
         index, session = self._list.in_view, self._workspace.session
-        if index is not None and session is not None and session.layer.unique_id in self._layers:
+        if index is not None and session is not None and session is self.session:
             self._note(session, index)
 
     def _on_edited(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
+from napari_unet.layers.image_queue import ImageQueue
 from napari_unet.layers.jobs import Job, Runner, in_words
-from napari_unet.progress import CancelToken, PauseToken, Progress, Stopwatch, counted, format_seconds
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.projects.project import Project
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import ImageState, state_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.work_list import WorkList
     from napari_unet.layers.workspace import Workspace
     from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, Progress
     from napari_unet.projects.work_list import ListedImage
 
 MIN_DONE = 2
@@ -81,70 +82,6 @@ class _Plan:
         )
 
 
-class _Queue:
-    """Which images wait, shared by the window and the worker: the nearest to the one in view is next."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: set[int] = set()
-        self._near: int | None = None  # in view: the window sees to it
-        self._current: tuple[int, CancelToken] | None = None
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._waiting)
-
-    def __contains__(self, index: object) -> bool:
-        with self._lock:
-            return index in self._waiting
-
-    def fill(self, indices: set[int]) -> None:
-        """Let these wait, and no others."""
-        with self._lock:
-            self._waiting = set(indices)
-
-    def put_back(self, index: int) -> None:
-        """Let an image wait that was taken."""
-        with self._lock:
-            self._waiting.add(index)
-
-    def discard(self, index: int) -> None:
-        """Let an image wait no longer."""
-        with self._lock:
-            self._waiting.discard(index)
-
-    def come_near(self, index: int | None) -> bool:
-        """Do next what is near an image, and leave that one out; return whether it is under way just now."""
-        with self._lock:
-            self._near = index
-            if self._current is not None and self._current[0] == index:
-                self._current[1].cancel()
-                return True
-            return False
-
-    def take(self) -> tuple[int, CancelToken] | None:
-        """Return the next image, and what stops it; None: there is none (worker)."""
-        with self._lock:
-            near = self._near if self._near is not None else 0
-            waiting = sorted(self._waiting - {self._near}, key=lambda index: (abs(index - near), -index))
-            if not waiting:
-                return None
-            self._waiting.discard(waiting[0])
-            self._current = waiting[0], CancelToken()
-            return self._current
-
-    def ended(self) -> None:
-        """Take note that the image under way is not any more (worker)."""
-        with self._lock:
-            self._current = None
-
-    def stop_current(self) -> None:
-        """Stop the image under way, which is not saved then."""
-        with self._lock:
-            if self._current is not None:
-                self._current[1].cancel()
-
-
 class SegmentAll:
     """Works through the list with the model in use: the image in view first, then its neighbours.
 
@@ -183,7 +120,7 @@ class SegmentAll:
     ) -> None:
         self._workspace, self._list, self._switch = workspace, work_list, image_switch
         self._segmenter, self._saved_models, self._runner = segmenter, saved_models, runner
-        self._queue, self._pause = _Queue(), PauseToken()
+        self._queue, self._pause = ImageQueue(), PauseToken()
         self._job: Job | None = None
         self._running = self._in_view = False  # `_in_view`: whether the segmenter works for it
         self._learning = False

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.io.atomic import reason, remove
+from napari_unet.errors import UNetError
+from napari_unet.io.atomic import remove
 from napari_unet.io.finding import FoundImage, LeftOut, find_images
-from napari_unet.io.lock import Lock
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers.jobs import Job, Runner, in_words, once
+from napari_unet.layers.list_models import ListedModels, ModelWriter
+from napari_unet.layers.list_place import ListPlace, begun, claimed
 from napari_unet.layers.old_copies import ignore
 from napari_unet.progress import counted
-from napari_unet.projects.models import read_models, write_model
-from napari_unet.projects.recovery import Copy, is_copy
+from napari_unet.projects.models import read_models
 from napari_unet.projects.work_list import (
     FILE,
     MODELS,
@@ -38,32 +37,10 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.history import Generation
-    from napari_unet.projects.description import ModelReference
     from napari_unet.projects.work_list import ListedImage
 
 _AT_ONCE = 200
 """So many images are added to the list at a time: the window draws in between."""
-
-_LOCK = "in-use.lock"
-
-
-@dataclass(slots=True, eq=False)
-class _Place:
-    """The folder of a list, and what keeps other windows out of it."""
-
-    folder: Path
-    copy: Copy | None = None  # of a list that nobody has saved
-    lock: Lock | None = None  # of one that somebody has
-
-    def release(self) -> None:
-        """Let go of it: a list that nobody has saved counts as left behind, and one without any work is removed."""
-        if self.lock is not None:
-            self.lock.release()
-        if self.copy is not None:
-            if any(self.folder.glob("*.unetproj")):
-                self.copy.release()
-            else:
-                remove(self.copy.discard())
 
 
 class WorkList:
@@ -108,11 +85,11 @@ class WorkList:
         self.in_view: int | None = None
         self.channel: int | None = None
         self.claimed: int | None = None
-        self._place: _Place | None = None
+        self._place: ListPlace | None = None
         self._job: Job | None = None
         self._writing = self._dirty = self._closed = False
         self._told = ""
-        self._references: dict[Generation, ModelReference] = {}
+        self._models = ModelWriter()
         workspace.history.changed.connect(self._on_models)
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -203,10 +180,9 @@ class WorkList:
         name = paths[0].stem if len(paths) == 1 else paths[0].parent.name if paths else ""
         left_out: list[LeftOut] = []
 
-        def steps() -> Generator[_Place | list[FoundImage] | LeftOut, None, None]:
+        def steps() -> Generator[ListPlace | list[FoundImage] | LeftOut, None, None]:
             if self._place is None:
-                copy = Copy.begin(name or "images", None)
-                yield _Place(copy.folder / f"{copy.path.stem}{SUFFIX}", copy=copy)
+                yield begun(name or "images")
             batch: list[FoundImage] = []
             for found in find_images(paths):
                 job.cancel.check()
@@ -219,10 +195,10 @@ class WorkList:
                     batch = []
             yield batch
 
-        def found(event: _Place | list[FoundImage] | LeftOut) -> None:
+        def found(event: ListPlace | list[FoundImage] | LeftOut) -> None:
             if job is not self._job:
                 return
-            if isinstance(event, _Place):
+            if isinstance(event, ListPlace):
                 self._place = event
             elif isinstance(event, LeftOut):
                 left_out.append(event)
@@ -283,23 +259,20 @@ class WorkList:
         if job is None:
             return False
 
-        def read() -> tuple[_Place, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]]:
-            place = _claimed(folder)
+        def read() -> tuple[ListPlace, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]]:
+            place = claimed(folder)
             try:
                 said = read_list(folder)
                 states = [state_of(image, folder) for image in said.images]
                 references = (*said.models, *([said.waiting] if said.waiting else []))
                 generations, notes = read_models(references, folder / MODELS)
             except BaseException:
-                if place.copy is not None:
-                    place.copy.release()
-                elif place.lock is not None:
-                    place.lock.release()
+                place.let_go()
                 raise
             return place, said, states, generations, notes
 
         def opened(
-            found: tuple[_Place, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]],
+            found: tuple[ListPlace, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]],
         ) -> None:
             if not self._end(job):
                 return
@@ -339,11 +312,11 @@ class WorkList:
             return False
         made = self._snapshot()
 
-        def copied() -> tuple[_Place, WorkListDescription]:
+        def copied() -> tuple[ListPlace, WorkListDescription]:
             said = copy_list(place.folder, target, made(place.folder), job.cancel)
-            return _claimed(target), said
+            return claimed(target), said
 
-        def done(found: tuple[_Place, WorkListDescription]) -> None:
+        def done(found: tuple[ListPlace, WorkListDescription]) -> None:
             if not self._end(job):
                 return
             self._place, said = found
@@ -407,36 +380,7 @@ class WorkList:
     def _snapshot(self) -> Callable[[Path], WorkListDescription]:
         """Return what makes the description of the list as it is now; it also writes models, in a worker."""
         said = WorkListDescription(images=tuple(self.images), in_view=self.in_view, channel=self.channel)
-        history = self._workspace.history
-        generations, current, waiting = history.generations, history.current, history.waiting
-        learned = any(one.learned for one in generations) or waiting is not None
-
-        def made(folder: Path) -> WorkListDescription:
-            if not learned:
-                return said
-            models = folder / MODELS
-            try:
-                models.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise FileFormatError(f"{folder} could not be written: {reason(error)}.") from error
-            number = {generation: index for index, generation in enumerate(generations)}
-            references = tuple(
-                self._reference(one, models).model_copy(
-                    update={"before": number.get(one.before) if one.before is not None else None}
-                )
-                for one in generations
-            )
-            waits = self._reference(waiting, models) if waiting is not None else None
-            return said.model_copy(update={"models": references, "current": current, "waiting": waits})
-
-        return made
-
-    def _reference(self, generation: Generation, folder: Path) -> ModelReference:
-        known = self._references.get(generation)
-        if known is None or (known.file is not None and not (folder / known.file).is_file()):
-            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
-            known = self._references[generation] = write_model(generation, folder, number)
-        return known
+        return partial(self._models.noted, ListedModels.of(self._workspace.history), said)
 
     def _on_models(self) -> None:
         self.outdated.emit()
@@ -465,35 +409,11 @@ class WorkList:
         """Let go of the present list."""
         place, self._place = self._place, None
         self.images, self.states, self.in_view, self.claimed = [], [], None, None
-        self._references.clear()
+        self._models.forget()
         if place is not None:
             place.release()
             if not self._closed:
                 self.changed.emit()
-
-
-def _claimed(folder: Path) -> _Place:
-    """Return the folder of a list, which no other window has open.
-
-    Raises
-    ------
-    FileFormatError
-        If another one has, or it cannot be looked into.
-    """
-    if is_copy(folder):
-        copy = Copy.claim(folder)
-        if copy is None:
-            raise FileFormatError(f"{folder.stem} is gone, or open in another window.")
-        return _Place(folder, copy=copy)
-    try:
-        lock = Lock.acquire(folder / _LOCK)
-    except PermissionError:  # it can be looked at; that nothing can be written is told when something is
-        return _Place(folder)
-    except OSError as error:
-        raise FileFormatError(f"{folder} cannot be read: {reason(error)}.") from error
-    if lock is None:
-        raise FileFormatError(f"{folder.name} is open in another window. Close it there first.")
-    return _Place(folder, lock=lock)
 
 
 def holds_many(path: Path) -> bool:
