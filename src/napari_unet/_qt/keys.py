@@ -28,6 +28,8 @@ VERBS: dict[str, Callable[[Controller], object]] = {
     "suggest_between": lambda controller: controller.propagation.suggest_at_cursor(),
     "take_suggestion": lambda controller: controller.propagation.take_at_cursor(),
     "take_everywhere": lambda controller: controller.propagation.take_at_cursor(everywhere=True),
+    "next_image": lambda controller: controller.image_switch.next(),
+    "previous_image": lambda controller: controller.image_switch.previous(),
     "show_help": lambda controller: controller.gestures.help_wanted.emit(),
 }
 """What each key does, by its name in the preferences."""

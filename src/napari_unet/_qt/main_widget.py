@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
@@ -105,6 +106,8 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self.images = ImagesDock(self.viewer, self.controller)
+        self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
@@ -148,6 +151,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.images.release()
         self.preferences.release()
         self._keys.release()
 

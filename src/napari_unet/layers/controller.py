@@ -16,7 +16,9 @@ from napari_unet.layers.frame_links import FrameLinks
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.ghosts import Ghosts
 from napari_unet.layers.given_labels import GivenLabels
+from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.list_keeper import ListKeeper
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
@@ -32,8 +34,11 @@ from napari_unet.layers.propagation import Propagation
 from napari_unet.layers.recovery import Recovery
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
+from napari_unet.layers.segment_all import SegmentAll
 from napari_unet.layers.segmenter import Segmenter
+from napari_unet.layers.stored_corrections import StoredCorrections
 from napari_unet.layers.where_next import WhereNext
+from napari_unet.layers.work_list import WorkList
 from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
@@ -80,7 +85,8 @@ class Controller:
         self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
-        self.learner = Learner(workspace, self.switch, self.diff, runner)
+        self.work_list = WorkList(workspace, runner)
+        self.learner = Learner(workspace, self.switch, self.diff, StoredCorrections(self.work_list), runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
         self.axes_question = AxesQuestion(workspace)
@@ -91,10 +97,15 @@ class Controller:
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
         self.frame_links = FrameLinks(workspace, self.segmenter, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
-        self.opener = Opener(workspace, self.projects, runner)
+        self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
+        self.segment_all = SegmentAll(
+            workspace, self.work_list, self.image_switch, self.segmenter, self.saved_models, runner
+        )
+        self.list_keeper = ListKeeper(workspace, self.work_list, self.image_switch, self.segment_all)
+        self.opener = Opener(workspace, self.projects, self.list_keeper, runner)
         old_copies = OldCopies(runner)
         self.autosave = Autosave(workspace, self.projects, old_copies, runner)
-        self.recovery = Recovery(self.projects, old_copies)
+        self.recovery = Recovery(self.projects, self.list_keeper, old_copies)
         workspace.layer_chosen.connect(self._introduce)
         workspace.follow_viewer()
         self.projects.look_around()
@@ -258,10 +269,13 @@ class Controller:
         self.history.close()
         self.overlays.close()
         self.opener.close()
+        self.segment_all.close()
+        self.image_switch.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()
         self.autosave.close()
+        self.work_list.close()
 
     def _introduce(self) -> None:
         """Say what to do with the chosen image: what was said last was about another."""

@@ -26,6 +26,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "suggest_between": "J",
         "take_suggestion": "G",
         "take_everywhere": "Shift-G",
+        "next_image": "PageDown",
+        "previous_image": "PageUp",
         "show_help": "H",
     },
 }

@@ -56,7 +56,7 @@ class SlicesAndFrames(QCollapsible):
         self.keys.setTextFormat(Qt.TextFormat.RichText)
         self.link = self._button("Link frames", "Give each object one id in all frames, by how much it overlaps.")
         self.tracks = self._button("Draw tracks", "Add a layer with the track of each object, by its id.")
-        self.lost = QCheckBox("Show what was lost since the previous frame")
+        self.lost = QCheckBox("Show lost objects")
         self.lost.setToolTip("Outline the objects of the previous frame that are not in this one. G takes one.")
         self.take_all = self._button("Take all", "Make objects of all that is suggested: corrections to learn from.")
         self.discard = self._button("Discard", "Suggest nothing any more.")
