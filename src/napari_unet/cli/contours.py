@@ -11,7 +11,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.label_files import Axes, ImagePath, LabelFileRun, LabelsPath, PixelSizes, found_files
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, stoppable
-from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
+from napari_unet.cli.options import MAX_INTEGER, Json, Series, finite, path_of, pixel_size_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
@@ -70,6 +70,7 @@ def contours(
     plane: Annotated[
         str | None, typer.Option(metavar="[T,]Z", help="Slice, or time point and slice, of a picture, from 0.")
     ] = None,
+    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel that a picture shows.")] = None,
     axes: Axes = None,
     series: Series = None,
     pixel_size: PixelSizes = None,
@@ -92,7 +93,7 @@ def contours(
     sizes = pixel_size_of(pixel_size)
     if classification is not None and not classification.strip():
         fail("--classification takes a name, for example Nucleus; leave it out for none.", 2)
-    shown = _shown(plane, kind, image)
+    shown = _shown(plane, channel, kind, image)
     from napari_unet.io.imagej_rois import check_roifile
     from napari_unet.measuring.kinds import ENDINGS, MeasureOptions, OutlineOptions
 
@@ -153,20 +154,22 @@ def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineForm
     return asked or OutlineFormat.geojson
 
 
-def _shown(plane: str | None, kind: OutlineFormat, image: Path | None) -> Shown:
+def _shown(plane: str | None, channel: int | None, kind: OutlineFormat, image: Path | None) -> Shown:
     """Return what of an image a picture shows, or end with what is wrong with what was asked for."""
     from napari_unet.measuring.labelled import Shown
 
     pictures = (OutlineFormat.png, OutlineFormat.svg)
     if kind in pictures and image is None:
         fail("A picture shows the outlines on the image; name it by --image.", 2)
+    if channel is not None and kind not in pictures:
+        fail("--channel says what a picture shows, and goes with .png and .svg only.", 2)
     if plane is None:
-        return Shown()
+        return Shown(channel=channel)
     parts = plane.split(",")
     if kind not in pictures or len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
         fail(f"--plane takes the slice of a picture, or time point and slice, for example 3 or 0,3; got {plane!r}.", 2)
     *frame, z = (int(part) for part in parts)
-    return Shown(frame[0] if frame else None, z)
+    return Shown(frame[0] if frame else None, z, channel)
 
 
 class _Run(LabelFileRun):

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.exporter import Exporter
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.made_by import MadeBy
+from napari_unet.layers.marked_objects import MarkedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
@@ -23,6 +26,7 @@ from napari_unet.layers.painting import paint_next
 from napari_unet.layers.preparation import Preparation
 from napari_unet.layers.projects import Projects
 from napari_unet.layers.recovery import Recovery
+from napari_unet.layers.results import Results
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
@@ -77,6 +81,9 @@ class Controller:
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
+        made_by = MadeBy(workspace)
+        self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
+        self.exporter = Exporter(workspace, made_by, self.results, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -226,6 +233,8 @@ class Controller:
         self.history.close()
         self.overlays.close()
         self.opener.close()
+        self.results.close()
+        self.exporter.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()

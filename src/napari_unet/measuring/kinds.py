@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_unet.objects.table import Table
     from napari_unet.progress import CancelToken, ProgressCallback
 
+CONTRAST = (0.2, 99.8)
+"""Percentiles of a plane that are black and white in a picture."""
+
 _KEYS = ("image", "time", "slice", "label", "class", "state")
 """Columns of a table of measurements that are no measurements."""
 
@@ -286,8 +289,7 @@ def _settings(kind: Kind, options: OutlineOptions, shown: Shown) -> dict[str, An
     if kind in (Kind.rois, Kind.coco):
         return outlines | read
     if kind in (Kind.png, Kind.svg):
-        contrast = None if shown.contrast is None else list(shown.contrast)
-        return {"time": shown.frame, "slice": shown.z, "channel": shown.channel, "contrast": contrast} | read
+        return {"time": shown.frame, "slice": shown.z, "channel": shown.channel} | read
     return read
 
 
@@ -365,7 +367,7 @@ def _grey_or_colour(image: Image, frame: int, z: int, shown: Shown, step: int) -
         return np.ascontiguousarray(values.transpose(1, 2, 0))
     values = values.astype(np.float64)
     finite = values[np.isfinite(values)]
-    low, high = shown.contrast or (np.percentile(finite, [0.2, 99.8]) if len(finite) else (0.0, 1.0))
+    low, high = np.percentile(finite, CONTRAST) if len(finite) else (0.0, 1.0)
     with np.errstate(invalid="ignore"):
         scaled = np.nan_to_num(np.clip((values - low) / max(high - low, 1e-12), 0, 1))
     drawn = np.round(255 * scaled).astype(np.uint8).transpose(1, 2, 0)

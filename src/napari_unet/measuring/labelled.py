@@ -27,14 +27,11 @@ class Shown:
         Time point and slice, from 0; None: the middle one.
     channel : int, optional
         Of an image that is not one of colours; None: the first.
-    contrast : (float, float), optional
-        Values that are black and white; None: the 0.2nd and the 99.8th percentile.
     """
 
     frame: int | None = None
     z: int | None = None
     channel: int | None = None
-    contrast: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +83,7 @@ def labelled(
     name: str = "",
     task: Task = "instances",
     classes: Sequence[str] = (),
+    shown: Shown | None = None,
 ) -> Labelled:
     """Return labels, with or without their image, for `export`.
 
@@ -105,6 +103,8 @@ def labelled(
         What labels are: ids of objects, or classes.
     classes : sequence of str
         Names of the classes from 0 on, or of the objects.
+    shown : Shown, optional
+        What pictures show.
 
     Raises
     ------
@@ -120,4 +120,4 @@ def labelled(
     if picture is not None and pixel_size is not None:
         picture = picture.with_pixel_size(found.pixel_size)
     name = name or (picture or found).name
-    return Labelled(name, found, picture, task, tuple(classes), origin=Origin({}, name))
+    return Labelled(name, found, picture, task, tuple(classes), origin=Origin({}, name), shown=shown or Shown())

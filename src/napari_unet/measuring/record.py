@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from napari_unet._version import __version__
@@ -39,7 +40,9 @@ class Segmentation:
     channel : int, optional
         Channel of the file that was segmented; None: as the model takes them.
     diameter : float, optional
-        Width of the objects in pixels, said or found on the image, by which it was rescaled; None: not used.
+        Width of the objects in pixels, as the user said; None: nothing was said.
+    found_diameter : float, optional
+        The same, as it was found on the image; None: it was not needed.
     flips : bool
         Whether maps were averaged over mirror images.
     file : Path, optional
@@ -54,6 +57,7 @@ class Segmentation:
     pixel_size: tuple[float, ...] | None = None
     channel: int | None = None
     diameter: float | None = None
+    found_diameter: float | None = None
     flips: bool = False
     file: Path | None = None
 
@@ -65,6 +69,7 @@ class Segmentation:
             "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
             "channel": self.channel,
             "diameter_px": self.diameter,
+            "found_diameter_px": self.found_diameter,
         }
         return {
             "model": {name: value for name, value in model.items() if value is not None},
@@ -186,9 +191,16 @@ def sha256(path: Path) -> str | None:
     if path.is_dir():
         return None
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        about = path.stat()
+        return _sha256(path, about.st_mtime_ns, about.st_size)
     except FileNotFoundError:
         raise FileFormatError(f"{path.name} is no longer there ({path}).") from None
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {reason(error)}.") from error
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:
+    """Return the SHA-256 of a file as of a time: each of several results asks for it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
