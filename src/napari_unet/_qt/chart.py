@@ -46,7 +46,7 @@ class MeasurementChart(QWidget):
         self._press: QPointF | None = None
         self._drag: QRectF | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(190)
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.setToolTip(
             "Drag over the chart: these objects are outlined on the image. Click a point to go to its object."
@@ -61,7 +61,7 @@ class MeasurementChart(QWidget):
         """The rows that are brushed."""
         return self._chosen
 
-    def show_columns(self, x: NDArray[Any], name: str, y: NDArray[Any] | None = None, other: str = "number") -> None:
+    def show_columns(self, x: NDArray[Any], name: str, y: NDArray[Any] | None = None, other: str = "count") -> None:
         """Chart a column, or two."""
         self._x = np.asarray(x, np.float64)
         self._y = None if y is None else np.asarray(y, np.float64)

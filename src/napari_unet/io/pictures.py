@@ -131,8 +131,23 @@ def _draw_bar(draw: ImageDraw.ImageDraw, length: float, text: str, width: int, h
     letter, margin = max(11, round(max(width, height) / 36)), round(max(width, height) / 40)
     right, bottom, thick = width - margin, height - margin, max(3, round(letter / 4))
     draw.rectangle((right - length, bottom - thick, right, bottom), "white", "black")
-    where = (right - length / 2, bottom - thick - letter * 0.25)
-    draw.text(where, text, "white", _font(letter), anchor="ms", stroke_width=max(1, letter // 14), stroke_fill="black")
+    _draw_text(draw, right - length / 2, bottom - thick - letter * 0.3, text, letter)
+
+
+def _draw_text(draw: ImageDraw.ImageDraw, middle: float, base: float, text: str, size: int) -> None:
+    """Draw a length above the scale bar; Pillow's font has no µ, which is a u whose left stem goes on down."""
+    font, stroke = _font(size), max(1, size // 14)
+    before, _, after = text.partition("µ")
+    left = middle - draw.textlength(before + "u" + after, font) / 2
+    x = left + draw.textlength(before, font)
+    _, top, _, bottom = font.getbbox("u", anchor="ls")
+    stem = max(1.0, size / 11)
+    inset = font.getbbox("u", anchor="ls")[0]
+    for grow, colour in ((stroke, "black"), (0, "white")):
+        draw.text((left, base), before + "u" + after, colour, font, anchor="ls", stroke_width=grow, stroke_fill=colour)
+        if after:
+            tail = (x + inset - grow, base + top - grow, x + inset + stem + grow, base + (bottom - top) * 0.38 + grow)
+            draw.rectangle(tail, colour)
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -155,7 +155,10 @@ class Exporter:
         """
         sessions = self.sessions("all")
         counts = [count for session in sessions if (count := self._results.count(session)) is not None]
-        return methods([self._snapshot(session).origin() for session in sessions], sum(counts) if counts else None)
+        exported = any(Kind.measurements in request.kinds for request in self._done.values())
+        known = sum(counts) if len(counts) == len(sessions) else None
+        origins = [self._snapshot(session).origin() for session in sessions]
+        return methods(origins, known, measured=bool(counts) or exported)
 
     def _recipe(self) -> Recipe:
         (session,) = self.sessions("this")
@@ -168,7 +171,8 @@ class Exporter:
         labels = next((path for path in written if path.exists()), None)
         origin = snapshot.origin()
         by_hand = bool(snapshot.by_hand.corrected_pixels)
-        return Recipe(snapshot.source, origin.segmentations, by_hand, kinds, folder, labels, snapshot.shown)
+        again = folder.with_name(f"{folder.name}_again")  # nothing that is there is written over
+        return Recipe(snapshot.source, origin.segmentations, by_hand, kinds, again, labels, snapshot.shown)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

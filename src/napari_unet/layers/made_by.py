@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import UNetError
+from napari_unet.layers import adapter
 from napari_unet.measuring.record import Segmentation
-from napari_unet.models.store import find_model, load_model
+from napari_unet.models.store import find_model, list_models, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -42,8 +43,6 @@ class Made:
         ModelFileError
             If the model was put into a file that is gone.
         """
-        from dataclasses import replace
-
         digest = self.generation.sha256()
         return replace(self.said, sha256=digest, file=_file_of(self.generation, digest))
 
@@ -89,12 +88,10 @@ class MadeBy:
 
 
 def _said(session: LayerSession, generation: Generation, task: Task | None = None, *, whole: bool) -> Segmentation:
-    from napari_unet.layers import adapter
-
     image = session.image if task is None else task.image
     info, size = generation.info, image.pixel_size
     in_file = adapter.channel_of(session.layer)  # of a file whose channels are layers
-    channel = in_file if in_file is not None else None
+    channel = in_file
     if channel is None and task is not None and image.n_channels > 1 and len(task.channels) == 1:
         channel = task.channels[0]
     used = image.found_against == info.image_diameter
@@ -104,12 +101,17 @@ def _said(session: LayerSession, generation: Generation, task: Task | None = Non
         parent=info.parent or "",
         whole=whole,
         axes=axes,
-        pixel_size=None if size is None else tuple(s for s in (size.z, size.y, size.x) if s is not None),
+        pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
         channel=channel,
         diameter=image.diameter,
         found_diameter=image.found_diameter if used and image.diameter is None else None,
         flips=task is not None and task.flips,
     )
+
+
+def _plain(value: float) -> float:
+    """Return a number without rounding errors in its last digits: 0.65, where a resolution gave 0.6499999999999999."""
+    return float(f"{value:.12g}")
 
 
 def _file_of(generation: Generation, digest: str) -> Path | None:
@@ -124,8 +126,6 @@ def _file_of(generation: Generation, digest: str) -> Path | None:
 
 def _named_otherwise(digest: str) -> Path | None:
     """Return a model of the user's that has the same weights; None: there is none."""
-    from napari_unet.models.store import list_models
-
     for entry in list_models():
         try:
             if not entry.shipped and load_model(entry.name).sha256() == digest:

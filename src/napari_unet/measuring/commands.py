@@ -42,7 +42,7 @@ class Recipe:
     kinds : sequence of Kind
         What was exported; empty: it was only measured.
     folder : Path
-        Where to.
+        Where results go: not where those are that were made, which stay.
     labels : Path or None
         The labels that were exported; None: none were.
     shown : Shown
@@ -72,7 +72,10 @@ class Recipe:
     def label_file(self) -> Path:
         """The labels that the commands go on with."""
         assert self.image is not None
-        return self.labels or self.folder / f"{image_stem(self.image)}{ENDINGS[Kind.imagej_tiff]}"
+        if self.by_hand and self.labels is not None:
+            return self.labels
+        kind = next((kind for kind in LABEL_KINDS if kind in self.kinds), Kind.imagej_tiff)
+        return self.target(kind)
 
     @property
     def outlines(self) -> list[Kind]:

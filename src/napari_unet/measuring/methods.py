@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet._version import __version__
@@ -22,7 +23,7 @@ REFERENCES = {
 }
 
 
-def methods(origins: Sequence[Origin], n_objects: int | None = None) -> str:
+def methods(origins: Sequence[Origin], n_objects: int | None = None, *, measured: bool = False) -> str:
     """Return a paragraph that says how labels and measurements were made, and the references that it cites.
 
     Parameters
@@ -30,35 +31,43 @@ def methods(origins: Sequence[Origin], n_objects: int | None = None) -> str:
     origins : sequence of Origin
         Of the label images.
     n_objects : int, optional
-        How many objects were measured; None: nothing was.
+        How many objects were measured; None: not known.
+    measured : bool
+        Whether any were.
     """
     images = f"{len(origins)} image" + ("" if len(origins) == 1 else "s")
-    distinct = list(dict.fromkeys(one for origin in origins for one in origin.segmentations))
+    all_made = [one for origin in origins for one in origin.segmentations]
+    alike: dict[Segmentation, list[float]] = {}  # the width of objects is found on each image by itself
+    for one in all_made:
+        alike.setdefault(replace(one, found_diameter=None), []).extend(filter(None, [one.found_diameter]))
     parts = [
         f"Objects in {images} were segmented with {PROGRAM} version {__version__}, which uses U-Nets (Ronneberger et "
         "al. 2015), in napari (napari contributors 2019)."
     ]
-    parts += [_model(one) for one in distinct] or ["The model is not on record."]
+    parts += [_model(one, found) for one, found in alike.items()] or ["The model is not on record."]
     parts.append(_by_hand(origins))
-    if n_objects is not None:
+    measured = measured or n_objects is not None
+    if measured:
+        objects = "objects" if n_objects is None else f"{n_objects} object{'' if n_objects == 1 else 's'}"
         parts.append(
-            f"Size, shape, position and intensity of {n_objects} objects were measured with the same program, by the "
+            f"Size, shape, position and intensity of {objects} were measured with the same program, by the "
             "definitions of scikit-image (van der Walt et al. 2014)."
         )
-    cited = [text for name, text in REFERENCES.items() if n_objects is not None or name != "scikit-image"]
+    cited = [text for name, text in REFERENCES.items() if measured or name != "scikit-image"]
     program = f"{PROGRAM} {__version__}. https://pypi.org/project/{PROGRAM}/"
     return " ".join(part for part in parts if part) + "\n\nReferences\n" + "\n".join([*cited, program]) + "\n"
 
 
-def _model(one: Segmentation) -> str:
+def _model(one: Segmentation, found: Sequence[float]) -> str:
     """Return a sentence about a model, and how it was used."""
     digest = f", SHA-256 of the weights {one.sha256}" if one.sha256 else ""
     parent = f", fine-tuned from {one.parent}" if one.parent else ""
     said = [f"The model was {one.model!r}{parent}{digest}"]
     if one.diameter is not None:
         said.append(f"objects were taken to be {one.diameter:.4g} pixels wide")
-    elif one.found_diameter is not None:
-        said.append(f"objects were found to be {one.found_diameter:.4g} pixels wide")
+    elif found:
+        widths = sorted({f"{width:.3g}" for width in (min(found), max(found))}, key=float)
+        said.append(f"objects were found to be {' to '.join(widths)} pixels wide")
     if one.pixel_size is not None:
         said.append(f"pixels were {' x '.join(f'{size:g}' for size in one.pixel_size)} µm")
     if one.channel is not None:

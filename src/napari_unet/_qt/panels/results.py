@@ -8,7 +8,6 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
     from napari_unet.objects.table import Table
 
-COUNT = "number of objects"
+COUNT = "count"
 """What the upright axis of a histogram shows."""
 
 
-class ResultsPanel(QGroupBox):
+class ResultsPanel(QWidget):
     """Measure, look at the numbers, and take them out of the window."""
 
     HINT = "Measure the objects, then drag over the chart to see which ones these are."
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Results", parent)
+        super().__init__(parent)
         self._controller, self._results = controller, controller.results
         self._exporter = controller.exporter
         self._shown: Table | None = None
@@ -62,6 +61,7 @@ class ResultsPanel(QGroupBox):
         for button in (self.measure, self.export, self.more):
             buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
         layout.addWidget(self.summary)
         self.axes = row((self.across, 1), (QLabel("against"), 0), (self.up, 1))
