@@ -120,10 +120,9 @@ class Exporter:
                 self._done[_key(session)] = request
             workspace.say(*_in_words(report, request.folder))
 
-        began = self.jobs.start(job, sessions, steps, done)
-        if began:
+        if not self.jobs.busy:
             workspace.say(f"Exporting {counted(len(items), 'image')} to {_short(request.folder)}.")
-        return began
+        return self.jobs.start(job, sessions, steps, done)
 
     def close(self) -> None:
         """Stop, and tell nobody; files that are complete stay."""

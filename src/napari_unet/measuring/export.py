@@ -6,7 +6,7 @@ What cannot be done is named, and the rest is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,13 +201,16 @@ def export_steps(
         except UNetError as error:
             refused.add(one.path)
             report.failed.append(str(error))
+    names = _apart([item.name for item in items])
     for number, item in enumerate(items):
         cancel.check()
         own = [one for one in outputs if one.item == number and one.path not in refused]
         measures = any(one.kind is Kind.measurements and one.path not in refused for one in outputs)
         if own or measures:
             yield Progress(number, len(items), watch.seconds, "images", f"Exporting {item.name}")
-            yield from _export_one(item, own, options, report, tables if measures else None, overwrite, cancel)
+            yield from _export_one(
+                replace(item, name=names[number]), own, options, report, tables if measures else None, overwrite, cancel
+            )
     _write_tables([one for one in outputs if one.item is None and one.path not in refused], tables, report, overwrite)
     yield Progress(len(items), len(items), watch.seconds, "images")
     return report
@@ -233,7 +236,8 @@ def _export_one(
 ) -> Generator[Any, None, None]:
     """Write the results of one image; what cannot be written is named in the report."""
     try:
-        source = yield from item.load()
+        found = yield from item.load()
+        source = replace(found, name=item.name)
     except Cancelled:
         raise
     except (UNetError, OSError, MemoryError) as error:
