@@ -51,7 +51,7 @@ def dialogs() -> list[Any]:
 
 def test_there_is_nothing_to_measure_before_segmenting(widget: Any) -> None:
     panel = widget.results_panel
-    assert not (panel.measure.isEnabled() or panel.export.isEnabled() or panel.more.isEnabled())
+    assert not any(button.isEnabled() for button in (panel.measure, panel.export, panel.more))
     assert panel.summary.text() == panel.HINT
 
 
@@ -96,7 +96,8 @@ def test_a_click_on_a_point_goes_to_its_object(measured: Any, viewer: Any, qtbot
 
 def test_editing_makes_it_say_so(measured: Any, widget: Any, viewer: Any, wait_idle: Any) -> None:
     layer = viewer.layers["cells objects"]
-    layer.data_setitem((np.array([0]), np.array([1]), np.array([1])), np.array([99]))
+    z = measured._controller.session.plane[1]
+    layer.data_setitem((np.array([z]), np.array([1]), np.array([1])), np.array([99]))
     wait_idle(widget)
     assert "changed since" in measured.summary.text()
     assert measured.measure.text() == "Measure again"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 COLOUR = "#ffd400"
 """Of the outlines: yellow, which the colours of corrected and reviewed are not."""
 
-WIDTH = 2
-"""Pixels of the canvas' data."""
+PIXELS_ACROSS = 400
+"""Pixels of an image for each of which an outline is one pixel wide: it is seen when all of the image is in view."""
 
 
 class MarkedObjects:
@@ -60,7 +60,7 @@ class MarkedObjects:
             name = f"{session.layer.name} selected"
             placement = session.geometry.placement()
             self._layer = add_read_only_labels(session.viewer, _data(session), name, colours, 1.0, placement)
-            self._layer.contour = WIDTH
+            self._layer.contour = max(1, round(max(session.corrections.shape[2:]) / PIXELS_ACROSS))
             self._session = session
         else:
             self._layer.colormap = DirectLabelColormap(color_dict=colours)

@@ -35,7 +35,7 @@ COUNT = "count"
 class ResultsPanel(QWidget):
     """Measure, look at the numbers, and take them out of the window."""
 
-    HINT = "Measure the objects, then drag over the chart to see which ones these are."
+    HINT = "Measure the objects to see their numbers here; export what you need."
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,6 +57,8 @@ class ResultsPanel(QWidget):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
         self.chart = MeasurementChart()
+        self.brushing = QLabel("Drag: outline these objects on the image. Click a point: go there.")
+        self.brushing.setWordWrap(True)
         buttons = QHBoxLayout()
         for button in (self.measure, self.export, self.more):
             buttons.addWidget(button, 1)
@@ -67,6 +69,7 @@ class ResultsPanel(QWidget):
         self.axes = row((self.across, 1), (QLabel("against"), 0), (self.up, 1))
         layout.addWidget(self.axes)
         layout.addWidget(self.chart, 1)
+        layout.addWidget(self.brushing)
         self.measure.clicked.connect(self._on_measure)
         self.export.clicked.connect(self._on_export)
         self.across.activated.connect(self._draw)
@@ -104,6 +107,7 @@ class ResultsPanel(QWidget):
         choices = [COUNT, *names]
         fill(self.up, choices if names else [], choices.index(up) if up in choices else 0)
         self.axes.setVisible(bool(names))
+        self.brushing.setVisible(bool(names))
         self._draw()
 
     def _draw(self) -> None:
