@@ -49,7 +49,7 @@ class MeasurementChart(QWidget):
         self.setMinimumHeight(190)
         self.setCursor(Qt.CursorShape.CrossCursor)
         self.setToolTip(
-            "Drag over the chart: these objects are outlined on the image. Click a point to go to its object."
+            "Drag over the chart: these objects are shown in yellow on the image. Click a point to go to its object."
         )
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name

@@ -24,6 +24,14 @@ PIXELS_ACROSS = 400
 """Pixels of an image for each of which an outline is one pixel wide: it is seen when all of the image is in view."""
 
 
+MAX_OUTLINED = 1500
+"""Pixels of the longer side of an image in which objects are outlined; in a larger one they are filled. napari takes
+seconds to outline what is in 4096 x 4096 pixels."""
+
+MAX_TABLE = 2**24
+"""Largest id that is looked up in a table; larger ones are searched for."""
+
+
 class Picked:
     """An array that is 1 where another one has one of some values; what is shown of it is computed when it is shown.
 
@@ -56,7 +64,13 @@ class Picked:
         return int(np.prod(self.shape))
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        return np.asarray(np.isin(np.asarray(self.labels[key]), self.ids), np.uint8)
+        labels = np.asarray(self.labels[key])
+        highest = int(labels.max(initial=0))
+        if highest > MAX_TABLE:
+            return np.asarray(np.isin(labels, self.ids), np.uint8)
+        table = np.zeros(highest + 1, np.uint8)
+        table[self.ids[self.ids <= highest]] = 1
+        return np.asarray(table[labels])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[...].astype(dtype or self.dtype, copy=False)
@@ -108,8 +122,11 @@ class MarkedObjects:
             self._picked.ids = wanted
             colours: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: COLOUR}
             name, placement = f"{session.layer.name} selected", session.geometry.placement()
-            self._layer = add_read_only_labels(session.viewer, self._picked, name, colours, 1.0, placement)
-            self._layer.contour = max(1, round(max(session.corrections.shape[2:]) / PIXELS_ACROSS))
+            wide = max(session.corrections.shape[2:])
+            opacity = 1.0 if wide <= MAX_OUTLINED else 0.7
+            self._layer = add_read_only_labels(session.viewer, self._picked, name, colours, opacity, placement)
+            if wide <= MAX_OUTLINED:
+                self._layer.contour = max(1, round(wide / PIXELS_ACROSS))
 
     def clear(self) -> None:
         """Outline none."""

@@ -145,7 +145,7 @@ class Results:
             return
         self.marks.show(session, labels)
         if labels:
-            self._workspace.say(f"{counted(len(labels), 'object')} selected, outlined in yellow on the image.")
+            self._workspace.say(f"{counted(len(labels), 'object')} selected, shown in yellow on the image.")
 
     def go_to(self, row: int) -> None:
         """Move the view to the object of a row of the table."""

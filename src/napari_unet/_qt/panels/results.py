@@ -57,7 +57,7 @@ class ResultsPanel(QWidget):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
         self.chart = MeasurementChart()
-        self.brushing = QLabel("Drag: outline these objects on the image. Click a point: go there.")
+        self.brushing = QLabel("Drag: show these objects on the image, in yellow. Click a point: go there.")
         self.brushing.setWordWrap(True)
         buttons = QHBoxLayout()
         for button in (self.measure, self.export, self.more):
