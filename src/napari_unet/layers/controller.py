@@ -12,6 +12,7 @@ from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.axes_question import AxesQuestion
+from napari_unet.layers.exporter import Exporter
 from napari_unet.layers.frame_links import FrameLinks
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.ghosts import Ghosts
@@ -19,6 +20,8 @@ from napari_unet.layers.given_labels import GivenLabels
 from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.list_keeper import ListKeeper
+from napari_unet.layers.made_by import MadeBy
+from napari_unet.layers.marked_objects import MarkedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
@@ -32,6 +35,7 @@ from napari_unet.layers.preparation import Preparation
 from napari_unet.layers.projects import Projects
 from napari_unet.layers.propagation import Propagation
 from napari_unet.layers.recovery import Recovery
+from napari_unet.layers.results import Results
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segment_all import SegmentAll
@@ -96,6 +100,9 @@ class Controller:
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
         self.frame_links = FrameLinks(workspace, self.segmenter, runner)
+        made_by = MadeBy(workspace)
+        self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
+        self.exporter = Exporter(workspace, made_by, self.results, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
         self.segment_all = SegmentAll(
@@ -271,6 +278,8 @@ class Controller:
         self.opener.close()
         self.segment_all.close()
         self.image_switch.close()
+        self.results.close()
+        self.exporter.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()
