@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,20 @@ class Suspects:
     def likely(self, policy: WalkPolicy = POLICY) -> int:
         """Return how many of them, from the first, are suspects: so likely to be wrong that they are worth a look."""
         return int(np.count_nonzero(self.probabilities >= policy.min_probability))
+
+    def shifted(self, y: int, x: int) -> Suspects:
+        """Return the same in a larger plane, in which the first pixel is at (y, x)."""
+        corner = np.array([y, x, y, x])
+        return replace(self, places=self.places + corner[:2], boxes=self.boxes + corner)
+
+
+def joined(some: Suspects, others: Suspects) -> Suspects:
+    """Return the suspects of two together; of an object that is in both, what `some` says of it."""
+    new = (others.ids == 0) | ~np.isin(others.ids, some.ids)
+    columns = ("ids", "places", "boxes", "probabilities", "reasons")
+    found = [np.concatenate([getattr(some, name), getattr(others, name)[new]]) for name in columns]
+    order = np.argsort(-found[3], kind="stable")
+    return Suspects(*(values[order] for values in found))
 
 
 def find_suspects(

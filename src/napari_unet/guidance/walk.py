@@ -65,7 +65,7 @@ class Walk:
 
     Notes
     -----
-    It holds no labels. Whether something was corrected or reviewed meanwhile is asked for each stop when its turn comes.
+    It holds no labels. Whether something was corrected or reviewed is asked for each stop when its turn comes.
     """
 
     def __init__(self, *, joins_slices: bool = False, policy: WalkPolicy = POLICY) -> None:
