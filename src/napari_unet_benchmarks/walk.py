@@ -171,7 +171,11 @@ def share(found: NDArray[Any], numbers: NDArray[Any]) -> dict[str, Any]:
     draws = rng.integers(len(found), size=(RESAMPLED, len(found)))
     shares = found[draws].sum(axis=1) / np.maximum(numbers[draws].sum(axis=1), 1)
     low, high = np.percentile(shares, [2.5, 97.5])
-    return {"share": round(float(found.sum() / numbers.sum()), 3), "from": round(low, 3), "to": round(high, 3)}
+    return {
+        "share": round(float(found.sum() / numbers.sum()), 3),
+        "from": round(float(low), 3),
+        "to": round(float(high), 3),
+    }
 
 
 # -- fitting ---------------------------------------------------------------------------------------------------------

@@ -34,7 +34,10 @@ KEYS = (
     Key("review_view", "R", lambda controller: controller.toggle_reviewed("view")),
     Key("review_slice", "Shift-R", lambda controller: controller.toggle_reviewed("slice")),
     Key("review_object", "T", lambda controller: controller.toggle_reviewed("object")),
-    Key("where_next", "N", lambda controller: controller.look_next()),
+    Key("next_suspect", "N", lambda controller: controller.walk.next()),
+    Key("next_object", "Shift-N", lambda controller: controller.walk.next(everything=True)),
+    Key("previous_object", "Shift-P", lambda controller: controller.walk.previous()),  # P paints in napari
+    Key("accept_object", "A", lambda controller: controller.walk.accept()),
     Key("cut_free", "S", lambda controller: controller.gestures.at_cursor("cut_free")),
     Key("add", "I", lambda controller: controller.gestures.at_cursor("add")),
     Key("smaller", "Shift-I", lambda controller: controller.gestures.at_cursor("smaller")),

@@ -10,7 +10,15 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt.keys import BoundKeys
-from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
+from napari_unet._qt.panels import (
+    CorrectPanel,
+    DecisionBar,
+    ImagePanel,
+    LearnPanel,
+    SegmentPanel,
+    SegmentProgress,
+    WalkPanel,
+)
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
@@ -44,6 +52,7 @@ class UNetWidget(QWidget):
         self.image_panel = ImagePanel(self.controller)
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
+        self.walk_panel = WalkPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
         self.progress = SegmentProgress(self.controller)
         self.decision = DecisionBar(self.controller)
@@ -52,7 +61,7 @@ class UNetWidget(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.addTab(_Page(self.segment_panel), "Segment")
-        self.tabs.addTab(_Page(self.correct_panel), "Correct")
+        self.tabs.addTab(_Page(self.walk_panel, self.correct_panel), "Correct")
         self.tabs.addTab(_Page(self.learn_panel), "Learn")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -82,6 +91,7 @@ class UNetWidget(QWidget):
         self._keys = BoundKeys(self.viewer, self.controller)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
+        self.controller.walk.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.walk.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None

@@ -93,7 +93,7 @@ def object_features(labels: NDArray[Any], maps: Maps | None) -> ObjectFeatures:
     numbers[inside] = regions.number(labels[inside]) + 1
     edges = _Edges.of(numbers, len(regions))
     values = dict(zip(OF_SHAPE, _shape(regions, edges), strict=True))
-    if maps is not None and maps.named("foreground") is not None:
+    if maps is not None and "foreground" in maps.outputs:
         values |= dict(zip(OF_MAPS, _from_maps(maps, numbers, regions, edges), strict=True))
     unknown = np.full(len(regions), np.nan)
     table = [values.get(name, unknown) for name in FEATURES]
@@ -155,15 +155,9 @@ def _shape(regions: Regions, edges: _Edges) -> tuple[NDArray[np.float64], ...]:
     share = np.clip(spread[:, 0] / np.maximum(spread[:, 1], 1e-9), 0, 1)
     solidity = _deviation(regions.size / regions.convex_sizes(), "solidity", ~cut)
     eccentricity = _deviation(np.sqrt(1 - share), "eccentricity", ~cut)
-    small, elongated = np.maximum(-area, 0), np.maximum(eccentricity, 0)
-    small[cut] = elongated[cut] = 0  # the border of the image makes them so
-    return (
-        np.maximum(area, 0),
-        small,
-        np.maximum(-solidity, 0),
-        elongated,
-        edges.touching / np.maximum(edges.outline, 1),
-    )
+    small, dented, elongated = (np.maximum(values, 0) for values in (-area, -solidity, eccentricity))
+    small[cut] = dented[cut] = elongated[cut] = 0  # the border of the image makes them so
+    return np.maximum(area, 0), small, dented, elongated, edges.touching / np.maximum(edges.outline, 1)
 
 
 def _deviation(values: NDArray[np.float64], name: str, whole: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -185,25 +179,33 @@ def _from_maps(
     def mean(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(np.bincount(owner, values, count) / size)
 
-    foreground, middles = maps.named("foreground"), maps.named("distance")
+    def at(name: str, pixels: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return some pixels of a map; all of a large one would take seconds to convert."""
+        if name not in maps.outputs:
+            return None
+        return np.asarray(maps.values[maps.outputs.index(name)].reshape(-1)[pixels], np.float32)
+
+    foreground, middles, flow_error = at("foreground", where), at("distance", where), none
     assert foreground is not None
-    uncertainty = mean(1 - np.abs(2 * foreground.ravel()[where] - 1))
-    flow_error = none
-    flows = [maps.named(name) for name in FLOWS[2]]
+    uncertainty = mean(1 - np.abs(2 * foreground - 1))
+    flows = [at(name, where) for name in FLOWS[2]]
     if flows[0] is not None and flows[1] is not None:
         y, x = np.divmod(where, numbers.shape[1])
-        to_middle = regions.centroids()[owner, 1:] - np.stack([y, x], 1)
-        along = np.stack([2 * flow.ravel()[where] - 1 for flow in flows if flow is not None], 1)
-        lengths = np.linalg.norm(to_middle, axis=1) * np.linalg.norm(along, axis=1)
-        flow_error = (1 - mean((to_middle * along).sum(1) / np.maximum(lengths, 1e-6))) / 2
+        centre = regions.centroids()[:, 1:].astype(np.float32)
+        to_y, to_x = centre[owner, 0] - y, centre[owner, 1] - x
+        flow_y, flow_x = (2 * flow - 1 for flow in flows if flow is not None)
+        lengths = np.sqrt((to_y**2 + to_x**2) * (flow_y**2 + flow_x**2))
+        flow_error = (1 - mean((to_y * flow_y + to_x * flow_x) / np.maximum(lengths, 1e-6))) / 2
     if middles is None:
         return uncertainty, flow_error, none, none
-    peak = np.zeros(count)
-    np.maximum.at(peak, owner, middles.ravel()[where])
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, owner, middles)
     contact = edges.contact
-    height = np.minimum(middles.ravel()[edges.first[contact]], middles.ravel()[edges.second[contact]])
-    low_border = np.bincount(edges.owner[contact], height, count) / np.maximum(edges.outline, 1)
-    return uncertainty, flow_error, 1 - np.minimum(peak, 1), low_border
+    sides = [at("distance", pixels[contact]) for pixels in (edges.first, edges.second)]
+    assert sides[0] is not None
+    assert sides[1] is not None
+    height = np.bincount(edges.owner[contact], np.minimum(sides[0], sides[1]), count)
+    return uncertainty, flow_error, 1 - np.minimum(peak, 1).astype(float), height / np.maximum(edges.outline, 1)
 
 
 def _places(regions: Regions) -> NDArray[np.int64]:

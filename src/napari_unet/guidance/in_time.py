@@ -36,6 +36,9 @@ def compared_in_time(
     An object goes on as the one that shares most pixels with it, whatever their ids. A frame in which few objects go on
     says nothing: they move further than they are wide, or the scene is another.
     """
+    none = np.zeros(len(features), bool)
+    if not len(features):
+        return InTime(none, none)
     ratios = [
         ratio
         for plane in (before, after)
@@ -43,8 +46,7 @@ def compared_in_time(
         for ratio in [_ratios(labels, features, plane)]
         if np.mean(ratio > 0) >= policy.min_continued
     ]
-    none = np.zeros(len(features), bool)
-    if not ratios or not len(features):
+    if not ratios:
         return InTime(none, none)
     table = np.stack(ratios)
     low, high = table.min(axis=0), table.max(axis=0)

@@ -26,6 +26,7 @@ from napari_unet.layers.recovery import Recovery
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segmenter import Segmenter
+from napari_unet.layers.walk import ObjectWalk
 from napari_unet.layers.where_next import WhereNext
 from napari_unet.layers.workspace import Workspace, with_notes
 
@@ -75,6 +76,7 @@ class Controller:
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)
@@ -220,6 +222,7 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.walk.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

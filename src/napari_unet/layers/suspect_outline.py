@@ -52,7 +52,7 @@ class SuspectOutline:
         values = ring(mask, width)[None]
         data, placement = session.geometry.part_as_layer(values, frame, region)
         if self._there and self._layer.ndim != data.ndim:
-            self.hide()
+            self.remove()
         if self._there:
             layer = self._layer
             layer.visible = False  # napari would draw it at each of these steps
@@ -65,7 +65,12 @@ class SuspectOutline:
             self._layer = add_read_only_labels(self._viewer, data, self.NAME, colours, 1.0, placement)
 
     def hide(self) -> None:
-        """Take the line away."""
+        """Show no line; the layer stays, for adding one takes napari a fifth of a second."""
+        if self._there:
+            self._layer.visible = False
+
+    def remove(self) -> None:
+        """Take the layer away; not while napari removes another one."""
         if self._there:
             self._viewer.layers.remove(self._layer)
         self._layer = None

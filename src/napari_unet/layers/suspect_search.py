@@ -39,6 +39,8 @@ class SuspectSearch:
     ----------
     job : Job
         Its own; cancelled, it finds no more.
+    first : Plane
+        The plane that it begins with.
 
     Raises
     ------
@@ -47,12 +49,13 @@ class SuspectSearch:
 
     Notes
     -----
-    The worker reads the labels while the user may be painting on them; what is found wrong in what was painted just then
-    is left out when its turn comes, as all that is corrected.
+    The worker reads the labels while the user may be painting on them; what was painted just then is left out when its
+    turn comes, as all that is corrected.
     """
 
     def __init__(self, session: LayerSession, planes: Sequence[Plane], enough: int = AHEAD) -> None:
         self.job = Job("Look for suspects", 0, quiet=True)
+        self.first = planes[0]
         self._work = partial(
             _steps,
             self.job,
@@ -117,10 +120,9 @@ def _of_plane(
     if kept is None:
         return find_suspects(here, beside=beside, before=near[0], after=near[1])
     rows, columns = box = kept.region[1:]
-    values = kept.maps.plane(z - kept.region[0].start)
     part = find_suspects(
         here[box],
-        values.within((slice(None), slice(None))),
+        kept.maps.plane(z - kept.region[0].start),
         beside=[other[box] for other in beside],
         before=None if near[0] is None else near[0][box],
         after=None if near[1] is None else near[1][box],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from napari_unet.layers.suspect_outline import SuspectOutline
 from napari_unet.layers.suspect_search import SuspectSearch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 REASONS = {
     Reason.UNSURE: "the network is unsure of it",
-    Reason.OTHER_SHAPE: "the network saw another shape",
+    Reason.OTHER_SHAPE: "may be several, or a part of one",
     Reason.NO_MIDDLE: "the network saw no clear middle",
     Reason.OPEN_BORDER: "may belong to its neighbour",
     Reason.LARGE: "much larger than the others",
@@ -62,6 +63,9 @@ LINE_SHARE = 1 / 250
 _MISSING_DIAMETER = 20.0
 """Pixels of the circle where something may be missing, if its size is not known."""
 
+_QUICK_PIXELS = 2**21
+"""Pixels of a plane up to which its suspects are found before anybody could read that they are looked for."""
+
 _PURPOSE = "walk through the objects"
 
 
@@ -79,24 +83,26 @@ class ObjectWalk:
     """
 
     changed = Signal()  # where it is, or how many there are: ask `stop` and `progress`
+    orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, where_next: WhereNext, runner: Runner) -> None:
         self._workspace, self._segmenter, self._where_next, self._runner = workspace, segmenter, where_next, runner
         self._outline = SuspectOutline(workspace.viewer)
         self._walks: dict[Hashable, Walk] = {}
         self._search: SuspectSearch | None = None
-        self._everything = self._ended = False
+        self._everything = self._ended = self._waiting = self._shown = False
         self._segmented: LayerSession | None = None
         workspace.segmenting.connect(self._on_segmenting)
         workspace.session_closing.connect(self._on_closing)
         workspace.session_moved.connect(self._on_moved)
         workspace.layer_chosen.connect(self._on_layer)
+        workspace.corrected.connect(self._on_corrected)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     @property
     def stop(self) -> Stop | None:
-        """The object that was shown last in the chosen image."""
+        """The object that was shown last in the chosen image; of another image, or after the end, none is outlined."""
         walk = self._walk
         return None if walk is None else walk.current
 
@@ -134,14 +140,15 @@ class ObjectWalk:
         session = self._checked()
         if session is None:
             return
-        walk = self._walks.setdefault(session.labels_layer.unique_id, Walk(joins_slices=session.joins_slices))
+        walk = self._walk_of(session)
         if self._ended:
             walk.begin_again()
             self._ended = False
-        if not walk.knows(session.plane):
+        self._waiting = False
+        if walk.knows(session.plane):
+            self._advance(session, walk)
+        else:
             self._look(session, walk)
-            return
-        self._advance(session, walk)
 
     def previous(self) -> None:
         """Go back to the object before, or to the one shown last if it is out of view."""
@@ -152,7 +159,7 @@ class ObjectWalk:
         if walk is None or walk.current is None:
             self._workspace.say("Nothing was shown yet. Press N for the first suspect.", "error")
             return
-        stop = walk.current if not self._in_view(session, walk.current) else walk.previous()
+        stop = walk.previous() if self._shown and self._in_view(session, walk.current) else walk.current
         if stop is None:
             self._workspace.say("This was the first one.")
             return
@@ -163,11 +170,11 @@ class ObjectWalk:
         session, stop = self._checked(), self.stop
         if session is None:
             return
-        if stop is None:
-            self._workspace.say("Nothing was shown yet. Press N for the first suspect.", "error")
+        if stop is None or not self._shown:
+            self._workspace.say("No object is shown. Press N to go to one.", "error")
             return
         if not self._in_view(session, stop):
-            self._workspace.say("That object is out of view. Press P to go back to it.", "error")
+            self._workspace.say("That object is out of view. Press Shift+P to go back to it.", "error")
             return
         try:
             now = self._toggle(session, stop)
@@ -184,8 +191,13 @@ class ObjectWalk:
     def close(self) -> None:
         """Look for nothing more, and take the outline away."""
         self._stop_looking()
-        self._outline.hide()
+        self._outline.remove()
         self._walks.clear()
+
+    def tidy(self) -> None:
+        """Remove the outline if nothing is walked through."""
+        if not self._walks:
+            self._outline.remove()
 
     # -- going on --------------------------------------------------------------------------------------------------
 
@@ -193,6 +205,9 @@ class ObjectWalk:
     def _walk(self) -> Walk | None:
         session = self._workspace.session
         return None if session is None else self._walks.get(session.labels_layer.unique_id)
+
+    def _walk_of(self, session: LayerSession) -> Walk:
+        return self._walks.setdefault(session.labels_layer.unique_id, Walk(joins_slices=session.joins_slices))
 
     def _checked(self) -> LayerSession | None:
         """Return the session if there are objects on the canvas; else say what to do."""
@@ -216,7 +231,7 @@ class ObjectWalk:
 
     def _advance(self, session: LayerSession, walk: Walk) -> None:
         """Show the next one, look for more, or say that there is none."""
-        stop = walk.next(session.plane, lambda stop: is_settled(session, stop), everything=self._everything)
+        stop = walk.next(session.plane, partial(is_settled, session), everything=self._everything)
         if stop is not None:
             self._show(session, walk, stop)
         elif self._unknown(session, walk):
@@ -234,35 +249,31 @@ class ObjectWalk:
 
     def _look(self, session: LayerSession, walk: Walk) -> None:
         """Look for suspects in planes that were not looked at, and go on with the first."""
-        self._stop_looking()
-        search = self._search = SuspectSearch(session, self._unknown(session, walk))
-        if math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS:
+        self._waiting = True
+        if _is_large(session):
             self._workspace.say("Looking for suspects.")
-        waiting = True
+        planes = self._unknown(session, walk)
+        if self._search is None or self._search.first != planes[0]:  # else it is being looked at
+            self._start(session, walk, planes)
+
+    def _start(self, session: LayerSession, walk: Walk, planes: Sequence[Plane]) -> None:
+        """Look for suspects in some planes."""
+        self._stop_looking()
+        search = self._search = SuspectSearch(session, planes)
 
         def current() -> bool:
             return search is self._search and session.alive() and self._workspace.session is session
 
         def found(plane: Plane, suspects: Suspects) -> None:
-            nonlocal waiting
-            if not current():
-                search.job.cancel.cancel()
-                return
-            walk.take(plane, suspects)
-            if waiting and (walk.waiting() or (self._everything and walk.objects)):
-                stop = walk.next(session.plane, lambda stop: is_settled(session, stop), everything=self._everything)
-                waiting = stop is None
-                if stop is not None:
-                    self._show(session, walk, stop)
-                    return
-            self.changed.emit()
+            if current():
+                walk.take(plane, suspects)
+                self._go_on(session, walk)
 
         def done() -> None:
             if current():
                 self._search = None
-                if waiting:
+                if self._waiting:
                     self._advance(session, walk)
-                self.changed.emit()
 
         def failed(error: Exception) -> None:
             if current():
@@ -271,12 +282,21 @@ class ObjectWalk:
 
         search.start(self._runner, found, done, failed)
 
+    def _go_on(self, session: LayerSession, walk: Walk) -> None:
+        """Show the next one if somebody waits for it and it was found; else tell that there are more."""
+        settled, everything = partial(is_settled, session), self._everything
+        stop = walk.next(session.plane, settled, everything=everything) if self._waiting else None
+        if stop is None:
+            self.changed.emit()
+        else:
+            self._show(session, walk, stop)
+
     def _end(self, session: LayerSession, walk: Walk) -> None:
         """Say that there is nothing more."""
         say = self._workspace.say
-        self._outline.hide()
+        self._hide()
         if self._segmenter.works_on(session):
-            say("No suspect is left in this slice. It is still being segmented.")
+            say("No suspect is left in this slice. The image is still being segmented.")
         elif not walk.objects and not walk.waiting() and walk.current is None:
             say("There are no objects here. Paint some, or try another model.", "error")
         elif self._everything:
@@ -291,7 +311,7 @@ class ObjectWalk:
 
     def _show(self, session: LayerSession, walk: Walk, stop: Stop) -> None:
         """Move the view to an object, outline it, and say why."""
-        viewer = self._workspace.viewer
+        viewer, self._waiting = self._workspace.viewer, False
         (y, x), box = _middle(stop.box), stop.box
         wide = max(part.stop - part.start for part in box)
         session.geometry.move_view_to(viewer, (*stop.plane, y, x))
@@ -302,8 +322,14 @@ class ObjectWalk:
         line = max(1, round(LINE_SHARE * across))
         region, mask = _shown_pixels(session, stop, margin=3 * line + 2)
         self._outline.show(session, stop.plane[0], region, mask, line)
+        self._shown = True
         self._workspace.say(f"{_named(stop)} A accepts, a gesture mends, N goes on.", details=_details(stop))
         self.changed.emit()
+
+    def _hide(self) -> None:
+        """Show no object any more."""
+        self._outline.hide()
+        self._shown = False
 
     def _in_view(self, session: LayerSession, stop: Stop) -> bool:
         """Whether a stop is on the canvas."""
@@ -345,7 +371,7 @@ class ObjectWalk:
         """Forget the walk through a session: its objects are others now, or gone."""
         if self._walks.pop(session.labels_layer.unique_id, None) is not None:
             self._stop_looking()
-            self._outline.hide()
+            self._hide()
             self._ended = False
             self.changed.emit()
 
@@ -353,30 +379,41 @@ class ObjectWalk:
         if running:
             self._segmented = self._workspace.session
         elif self._segmented is not None:
-            self._forget(self._segmented)
-            self._segmented = None
+            session, self._segmented = self._segmented, None
+            self._forget(session)
+            if session is self._workspace.session and session.alive() and _is_large(session):
+                self._prepare(session)
+
+    def _prepare(self, session: LayerSession) -> None:
+        """Look for suspects in the plane in view before somebody asks for them: of a large one it takes seconds."""
+        if session.corrections.instances:
+            self._waiting = False
+            self._start(session, self._walk_of(session), [session.plane])
 
     def _on_closing(self, session: LayerSession) -> None:
-        """Let go of a session; the outline is removed by `tidy`, when there is time."""
-        self._walks.pop(session.labels_layer.unique_id, None)
-        self._stop_looking()
+        """Let go of a session, while its layers may be being removed."""
+        if self._walks.pop(session.labels_layer.unique_id, None) is not None:
+            self._stop_looking()
+            self.orphaned.emit()
         self.changed.emit()
 
     def _on_moved(self, session: LayerSession) -> None:
         if session is self._workspace.session:
-            self._outline.hide()
+            self._hide()
 
     def _on_layer(self) -> None:
         """Another image was chosen: the outline is about one that is not in view."""
         self._stop_looking()
         self._ended = False
-        if self._workspace.layer is not None:
-            self._outline.hide()
+        self._hide()
+        self.changed.emit()
+
+    def _on_corrected(self, summary: object) -> None:
         self.changed.emit()
 
 
-_QUICK_PIXELS = 2**21
-"""Pixels of a plane up to which its suspects are found at once."""
+def _is_large(session: LayerSession) -> bool:
+    return math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS
 
 
 def is_settled(session: LayerSession, stop: Stop) -> bool:

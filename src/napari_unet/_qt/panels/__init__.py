@@ -6,5 +6,6 @@ from napari_unet._qt.panels.image import ImagePanel
 from napari_unet._qt.panels.learn import LearnPanel
 from napari_unet._qt.panels.progress import SegmentProgress
 from napari_unet._qt.panels.segment import SegmentPanel
+from napari_unet._qt.panels.walk import WalkPanel
 
-__all__ = ["CorrectPanel", "DecisionBar", "ImagePanel", "LearnPanel", "SegmentPanel", "SegmentProgress"]
+__all__ = ["CorrectPanel", "DecisionBar", "ImagePanel", "LearnPanel", "SegmentPanel", "SegmentProgress", "WalkPanel"]
