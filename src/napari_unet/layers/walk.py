@@ -6,23 +6,19 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
-from napari_unet.corrections.corrections import RING
-from napari_unet.corrections.reviewing import toggle_object
 from napari_unet.errors import UNetError
 from napari_unet.guidance.suspects import Reason
 from napari_unet.guidance.walk import Walk
 from napari_unet.layers import canvas
 from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.stops import is_settled, middle_of, pixels_of, toggle_reviewed
 from napari_unet.layers.suspect_outline import SuspectOutline
 from napari_unet.layers.suspect_search import SuspectSearch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_unet.guidance.suspects import Suspects
     from napari_unet.guidance.walk import Plane, Progress, Stop
@@ -59,9 +55,6 @@ MIN_ACROSS = 40
 
 LINE_SHARE = 1 / 250
 """Width of the outline, as a share of the view."""
-
-_MISSING_DIAMETER = 20.0
-"""Pixels of the circle where something may be missing, if its size is not known."""
 
 _QUICK_PIXELS = 2**21
 """Pixels of a plane up to which its suspects are found before anybody could read that they are looked for."""
@@ -177,7 +170,7 @@ class ObjectWalk:
             self._workspace.say("That object is out of view. Press Shift+P to go back to it.", "error")
             return
         try:
-            now = self._toggle(session, stop)
+            now = toggle_reviewed(session, stop)
         except UNetError as error:
             self._workspace.say_error(error)
             return
@@ -312,15 +305,15 @@ class ObjectWalk:
     def _show(self, session: LayerSession, walk: Walk, stop: Stop) -> None:
         """Move the view to an object, outline it, and say why."""
         viewer, self._waiting = self._workspace.viewer, False
-        (y, x), box = _middle(stop.box), stop.box
-        wide = max(part.stop - part.start for part in box)
+        y, x = middle_of(stop)
+        wide = max(part.stop - part.start for part in stop.box)
         session.geometry.move_view_to(viewer, (*stop.plane, y, x))
         across = canvas.pixels_across(viewer, session.geometry)
         if not AROUND[0] * wide <= across <= max(AROUND[1] * wide, MIN_ACROSS):
             camera_of(viewer).zoom *= across / max(GOOD_AROUND * wide, MIN_ACROSS)
             across = canvas.pixels_across(viewer, session.geometry)
         line = max(1, round(LINE_SHARE * across))
-        region, mask = _shown_pixels(session, stop, margin=3 * line + 2)
+        region, mask = pixels_of(session, stop, margin=3 * line + 2)
         self._outline.show(session, stop.plane[0], region, mask, line)
         self._shown = True
         self._workspace.say(f"{_named(stop)} A accepts, a gesture mends, N goes on.", details=_details(stop))
@@ -333,32 +326,9 @@ class ObjectWalk:
 
     def _in_view(self, session: LayerSession, stop: Stop) -> bool:
         """Whether a stop is on the canvas."""
-        y, x = _middle(stop.box)
+        y, x = middle_of(stop)
         rows, columns = session.field
         return session.plane == stop.plane and rows.start <= y < rows.stop and columns.start <= x < columns.stop
-
-    @staticmethod
-    def _toggle(session: LayerSession, stop: Stop) -> bool:
-        """Mark what is shown as reviewed, or as not reviewed if it is; return whether it now is."""
-        (frame, z), labels, corrections = stop.plane, session.labels, session.corrections
-        region, mask = _shown_pixels(session, stop, margin=RING)
-        where = (frame, z, *region[1:])
-        if stop.id:
-            inside = np.argwhere(labels[where] == stop.id)
-            if not len(inside):
-                raise UNetError("This object is gone. Press N to go on.")
-            y, x = (int(at) + part.start for at, part in zip(inside[0], region[1:], strict=True))
-            now = toggle_object(corrections, labels, stop.plane, (y, x))
-        else:
-            free = mask & (labels[where] == 0)
-            if not free.any():
-                raise UNetError("There is an object here now. Press N to go on.")
-            now = not bool(corrections.reviewed[where][free].all())
-            corrections.reviewed[where][free] = now
-        session.unwritten.add(slice(frame, frame + 1), *region)
-        session.unwritten.note_correction()
-        session.rescan_slices(frame, slice(z, z + 1))
-        return now
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -414,63 +384,6 @@ class ObjectWalk:
 
 def _is_large(session: LayerSession) -> bool:
     return math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS
-
-
-def is_settled(session: LayerSession, stop: Stop) -> bool:
-    """Return whether a user has corrected or reviewed what a stop is about, or it is gone."""
-    corrections = session.corrections
-    where = (*stop.plane, *stop.box)
-    labels, prediction, reviewed = session.labels[where], corrections.prediction[where], corrections.reviewed[where]
-    if not stop.id:
-        y, x = (at - part.start for at, part in zip(stop.place, stop.box, strict=True))
-        return bool(labels[y, x] != 0 or prediction[y, x] != 0 or reviewed[y, x])
-    own = labels == stop.id
-    if not own.any():
-        return True
-    touched = (labels != prediction) & (own | (prediction == stop.id))
-    return bool(touched.any() or reviewed[own].all())
-
-
-def _shown_pixels(
-    session: LayerSession, stop: Stop, margin: int
-) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
-    """Return the pixels (Y, X) of a stop as they are now, and the region (Z, Y, X) around them, with a margin."""
-    z, size = stop.plane[1], session.corrections.shape[2:]
-    grow = margin
-    while True:
-        rows, columns = (
-            slice(max(0, part.start - grow), min(n, part.stop + grow)) for part, n in zip(stop.box, size, strict=True)
-        )
-        mask = session.labels[(*stop.plane, rows, columns)] == stop.id
-        if not stop.id:
-            mask = _missing(stop, rows, columns)
-        elif _leaves(mask, (rows, columns), size) and grow < max(size):  # it was painted on since
-            grow *= 2
-            continue
-        return (slice(z, z + 1), rows, columns), np.asarray(mask)
-
-
-def _leaves(mask: NDArray[np.bool_], field: tuple[slice, slice], size: tuple[int, ...]) -> bool:
-    """Whether an object may go on beyond a field that is not the border of the image."""
-    (rows, columns), (height, width) = field, size
-    edges = [(rows.start > 0, mask[:1]), (rows.stop < height, mask[-1:])]
-    edges += [(columns.start > 0, mask[:, :1]), (columns.stop < width, mask[:, -1:])]
-    return any(inner and bool(line.any()) for inner, line in edges)
-
-
-def _missing(stop: Stop, rows: slice, columns: slice) -> NDArray[np.bool_]:
-    """Return the ellipse within the box of a place where something may be missing, at least a small circle."""
-    y, x = np.ogrid[rows, columns]
-    away = 0.0
-    for axis, part in zip((y, x), stop.box, strict=True):
-        half = max(part.stop - part.start, _MISSING_DIAMETER / 2) / 2
-        away = away + ((axis - (part.start + part.stop - 1) / 2) / half) ** 2
-    return np.asarray(away <= 1)
-
-
-def _middle(box: tuple[slice, slice]) -> tuple[float, float]:
-    y, x = ((part.start + part.stop - 1) / 2 for part in box)
-    return y, x
 
 
 def _named(stop: Stop) -> str:
