@@ -43,25 +43,25 @@ class WalkPolicy:
 
     with_maps: Mapping[str, float] = field(
         default_factory=lambda: {
-            "": -5.45,
-            "uncertainty": 6.19,
-            "flow_error": 5.85,
-            "low_peak": 7.94,
-            "low_border": 13.27,
-            "large": 1.06,
-            "small": 0.35,
-            "dented": 0.28,
-            "elongated": 0.35,
+            "": -5.44,
+            "uncertainty": 6.15,
+            "flow_error": 6.4,
+            "low_peak": 7.99,
+            "low_border": 13.17,
+            "large": 1.04,
+            "small": 0.34,
+            "dented": 0.25,
+            "elongated": 0.33,
         }
     )
     without_maps: Mapping[str, float] = field(
         default_factory=lambda: {
-            "": -2.87,
-            "large": 0.91,
-            "small": 0.56,
-            "dented": 0.61,
-            "elongated": 0.33,
-            "touching": 3.0,
+            "": -2.76,
+            "large": 0.93,
+            "small": 0.54,
+            "dented": 0.49,
+            "elongated": 0.35,
+            "touching": 3.05,
         }
     )
     missed: tuple[float, float] = (-3.1, 3.1)
