@@ -23,6 +23,20 @@ def with_large(shape: tuple[int, ...] = (160, 160)) -> np.ndarray:
 
 
 @pytest.fixture
+def segment(widget: Any, viewer: Any, click: Any, wait_idle: Any, look: Any) -> Any:
+    """Segments a new image, shows all of it, and returns its labels layer."""
+
+    def made(data: Any) -> Any:
+        viewer.add_image(data, name="image")
+        click(widget.segment_panel.button)
+        wait_idle(widget)
+        look()
+        return widget.controller.session.labels_layer
+
+    return made
+
+
+@pytest.fixture
 def press(canvas: Any, widget: Any, wait_idle: Any) -> Any:
     """Presses a key on the canvas and waits until what it started is done."""
 
