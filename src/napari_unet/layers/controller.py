@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
+from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
@@ -72,12 +74,14 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
         self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
+        self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)
@@ -235,6 +239,7 @@ class Controller:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
         self.walk.close()
+        self.gallery.stop()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

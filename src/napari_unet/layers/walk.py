@@ -50,8 +50,8 @@ AROUND = (4.0, 12.0)
 
 GOOD_AROUND = 7.0
 
-MIN_ACROSS = 40
-"""Pixels that the view is wide at least: of fewer, nobody sees what they are."""
+MIN_ACROSS = 120
+"""Pixels that the view is wide at least: of fewer, nobody sees what is around a small object."""
 
 LINE_SHARE = 1 / 250
 """Width of the outline, as a share of the view."""
