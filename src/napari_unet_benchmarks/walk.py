@@ -157,9 +157,9 @@ def marks(images: Sequence[Shown]) -> dict[str, Any]:
     ends = [walk.likely() for walk in walks]
     found = np.array([(i.found_at(walk) <= end).sum() for i, walk, end in zip(images, walks, ends, strict=True)])
     figures["walk"]["to the last suspect"] = share(found, numbers) | {"stops": int(sum(ends))}
-    when = [image.found_at(walk) for image, walk in zip(images, walks, strict=True)]
+    firsts = [image.found_at(walk) for image, walk in zip(images, walks, strict=True)]
     kinds, first = Counter(e.kind.value for i in images for e in i.errors), Counter[str]()
-    for image, at in zip(images, when, strict=True):
+    for image, at in zip(images, firsts, strict=True):
         first.update(e.kind.value for e, n in zip(image.errors, at, strict=True) if n <= len(image.errors))
     figures["walk"]["1 x errors, by kind"] = {kind: [first[kind], kinds[kind]] for kind in sorted(kinds)}
     return figures
@@ -229,7 +229,7 @@ def fit(kinds: dict[str, list[Shown]]) -> None:
 
 
 def _report(images: dict[str, list[Shown]], say: Callable[[str], None]) -> dict[str, Any]:
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, shown in images.items():
         objects, errors = sum(len(np.unique(i.labels)) - 1 for i in shown), sum(len(i.errors) for i in shown)
         figures[name] = {"images": len(shown), "objects": objects, "errors": errors, "orders": marks(shown)}

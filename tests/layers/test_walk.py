@@ -53,7 +53,9 @@ def test_next_shows_the_suspect_and_says_why(viewer, controller):
     stop = controller.walk.stop
     assert labels.data[stop.place] == stop.id
     assert (labels.data == stop.id).sum() == (3 * SIZE) ** 2
-    assert said(controller) == f"Object {stop.id}: much larger than the others. A accepts, a gesture mends, N goes on."
+    assert (
+        said(controller) == f"Object {stop.id}: much larger than the others. A accepts, a gesture corrects, N goes on."
+    )
     assert controller.walk.reason == "much larger than the others"
     y, x = controller.session.middle
     assert abs(y - 64.5) < 1

@@ -316,7 +316,7 @@ class ObjectWalk:
         region, mask = pixels_of(session, stop, margin=3 * line + 2)
         self._outline.show(session, stop.plane[0], region, mask, line)
         self._shown = True
-        self._workspace.say(f"{_named(stop)} A accepts, a gesture mends, N goes on.", details=_details(stop))
+        self._workspace.say(f"{_named(stop)} A accepts, a gesture corrects, N goes on.", details=_details(stop))
         self.changed.emit()
 
     def _hide(self) -> None:
