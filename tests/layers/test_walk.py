@@ -56,7 +56,7 @@ def test_next_shows_the_suspect_and_says_why(viewer, controller):
     assert (
         said(controller) == f"Object {stop.id}: much larger than the others. A accepts, a gesture corrects, N goes on."
     )
-    assert controller.walk.reason == reason
+    assert controller.walk.reason == "much larger than the others"
     y, x = controller.session.middle
     assert abs(y - 64.5) < 1
     assert abs(x - 104.5) < 1

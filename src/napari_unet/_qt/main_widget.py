@@ -10,12 +10,14 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import (
     CorrectPanel,
     DecisionBar,
     ImagePanel,
     LearnPanel,
+    ResultsPanel,
     SegmentPanel,
     SegmentProgress,
     WalkPanel,
@@ -69,6 +71,7 @@ class UNetWidget(QWidget):
         self.correct_panel = CorrectPanel(self.controller)
         self.walk_panel = WalkPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
+        self.results_panel = ResultsPanel(self.controller)
         self.progress = SegmentProgress(self.controller)
         self.decision = DecisionBar(self.controller)
         self.status = StatusLine("Open an image and press Segment.")
@@ -78,6 +81,7 @@ class UNetWidget(QWidget):
         self.tabs.addTab(_Page(self.segment_panel), "Segment")
         self.tabs.addTab(_Page(self.walk_panel, self.correct_panel), "Correct")
         self.tabs.addTab(_Page(self.learn_panel), "Learn")
+        self.tabs.addTab(_Page(self.results_panel), "Results")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)
@@ -115,6 +119,8 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self.images = ImagesDock(self.viewer, self.controller)
+        self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
@@ -158,6 +164,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.images.release()
         self.preferences.release()
         self._keys.release()
 
