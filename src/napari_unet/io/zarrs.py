@@ -103,7 +103,7 @@ def plate_fields(path: Path) -> list[str] | None:
         node = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             return None
-        metadata = _ngff(node)
+        metadata = ngff_of(node)
         if "plate" in metadata:
             wells = [str(well["path"]) for well in metadata["plate"]["wells"]]
             return [f"{well}/{field}" for well in wells for field in _fields_of(node[well])]
@@ -114,7 +114,7 @@ def plate_fields(path: Path) -> list[str] | None:
 
 def _fields_of(well: Any) -> list[str]:
     """Return the names of the fields of a well, as it lists them, else all groups in it."""
-    images = _ngff(well).get("well", {}).get("images")
+    images = ngff_of(well).get("well", {}).get("images")
     return [str(image["path"]) for image in images] if images else sorted(well.group_keys())
 
 
