@@ -20,6 +20,7 @@ from napari_unet._qt.panels import (
     ResultsPanel,
     SegmentPanel,
     SegmentProgress,
+    WalkPanel,
 )
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
@@ -68,6 +69,7 @@ class UNetWidget(QWidget):
         self.image_panel = ImagePanel(self.controller)
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
+        self.walk_panel = WalkPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
         self.results_panel = ResultsPanel(self.controller)
         self.progress = SegmentProgress(self.controller)
@@ -77,7 +79,7 @@ class UNetWidget(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.addTab(_Page(self.segment_panel), "Segment")
-        self.tabs.addTab(_Page(self.correct_panel), "Correct")
+        self.tabs.addTab(_Page(self.walk_panel, self.correct_panel), "Correct")
         self.tabs.addTab(_Page(self.learn_panel), "Learn")
         self.tabs.addTab(_Page(self.results_panel), "Results")
         outer = QVBoxLayout(self)
@@ -113,6 +115,7 @@ class UNetWidget(QWidget):
         self._keys = BoundKeys(self.viewer, self.controller, self.preferences)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
+        self.controller.walk.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.walk.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None

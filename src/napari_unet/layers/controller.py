@@ -41,6 +41,7 @@ from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segment_all import SegmentAll
 from napari_unet.layers.segmenter import Segmenter
 from napari_unet.layers.stored_corrections import StoredCorrections
+from napari_unet.layers.walk import ObjectWalk
 from napari_unet.layers.where_next import WhereNext
 from napari_unet.layers.work_list import WorkList
 from napari_unet.layers.workspace import Workspace, with_notes
@@ -93,6 +94,7 @@ class Controller:
         self.learner = Learner(workspace, self.switch, self.diff, StoredCorrections(self.work_list), runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
@@ -269,6 +271,7 @@ class Controller:
         self.given_labels.close()
         self.ghosts.close()
         self.frame_links.close()
+        self.walk.close()
         self.gallery.stop()
         self.segmenter.close()
         self.learner.close()

@@ -7,5 +7,15 @@ from napari_unet._qt.panels.learn import LearnPanel
 from napari_unet._qt.panels.progress import SegmentProgress
 from napari_unet._qt.panels.results import ResultsPanel
 from napari_unet._qt.panels.segment import SegmentPanel
+from napari_unet._qt.panels.walk import WalkPanel
 
-__all__ = ["CorrectPanel", "DecisionBar", "ImagePanel", "LearnPanel", "ResultsPanel", "SegmentPanel", "SegmentProgress"]
+__all__ = [
+    "CorrectPanel",
+    "DecisionBar",
+    "ImagePanel",
+    "LearnPanel",
+    "ResultsPanel",
+    "SegmentPanel",
+    "SegmentProgress",
+    "WalkPanel",
+]
