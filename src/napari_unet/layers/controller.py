@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.decoding_sliders import DecodingSliders
+from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.maps_in_view import MapsInView
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
@@ -70,6 +73,9 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.maps_in_view = MapsInView(workspace, runner)
+        self.sliders = DecodingSliders(workspace, self.segmenter, self.maps_in_view, runner)
+        self.fit = FitToCorrections(workspace, self.sliders, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
@@ -220,6 +226,9 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.fit.close()
+        self.sliders.close()
+        self.maps_in_view.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -195,6 +195,44 @@ class ScalePolicy(_Numbers):
     untrained_diameter: float = Field(30.0, gt=0)
 
 
+class FittingPolicy(_Numbers):
+    """How a model's thresholds are fitted to corrections (`learning.fitting`).
+
+    Attributes
+    ----------
+    iou_thresholds : tuple of float
+        Intersections over union at which an object counts as right; the score is the mean over them.
+    sensitivities, separations : tuple of float
+        Where the sliders are tried, 0..1.
+    size_shares : tuple of float
+        Smallest objects that are tried, as shares of the median size of objects that somebody vouches for.
+    seen_weight : float
+        How much an object counts that was left alone near a correction; one that is vouched for counts 1.
+    min_objects : int
+        Objects that somebody vouches for, below which nothing is changed.
+    size_to_smallest : float
+        Largest such size, as a multiple of the smallest object near a correction.
+    tolerance : float
+        Objects by which settings may be worse than the best to count as good as these: of all that do, the nearest to
+        the present ones are taken.
+    rounds : int
+        How often sensitivity and separation are changed in turn, at most.
+    max_pixels : int
+        Pixels of the network that are looked at: a bound on time.
+    """
+
+    iou_thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)
+    sensitivities: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    separations: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
+    size_shares: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.2)
+    seen_weight: float = Field(0.5, ge=0, le=1)
+    min_objects: int = Field(3, ge=1)
+    size_to_smallest: float = Field(0.5, ge=0, le=1)
+    tolerance: float = Field(1.0, ge=0)
+    rounds: int = Field(3, ge=1)
+    max_pixels: int = Field(2**21, ge=1)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -204,12 +242,14 @@ class Policy(_Numbers):
     promotion : PromotionPolicy
     domain_shift : DomainShiftPolicy
     scale : ScalePolicy
+    fitting : FittingPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
     promotion: PromotionPolicy = PromotionPolicy()
     domain_shift: DomainShiftPolicy = DomainShiftPolicy()
     scale: ScalePolicy = ScalePolicy()
+    fitting: FittingPolicy = FittingPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()
