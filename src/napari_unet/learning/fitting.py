@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
+from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.regression import connected_parts, near_corrections
 from napari_unet.models.model import Model, resolve_device
@@ -124,7 +125,8 @@ def fit_to_corrections(
         pixels += region.labels.size
         if pixels >= policy.fitting.max_pixels:
             break
-    return fit_decoding(regions, model.info.decoding, cancel, policy=policy.fitting)
+    new_domain = has_new_domain(model.info)
+    return fit_decoding(regions, model.info.decoding, cancel, new_domain=new_domain, policy=policy.fitting)
 
 
 def fit_decoding(
@@ -132,13 +134,14 @@ def fit_decoding(
     decoding: Decoding,
     cancel: CancelToken | None = None,
     *,
+    new_domain: bool = False,
     policy: FittingPolicy = DEFAULT_POLICY.fitting,
 ) -> Fitted:
     """Return the decoding that gets most objects right in some regions.
 
-    Sensitivity and separation are changed in turn, each to the best of some values, until neither changes any more; the
-    smallest object is chosen anew with each. Of all settings that are nearly as good as the best, by less than chance
-    makes, the one nearest to the present one is taken.
+    Sensitivity and separation are changed in turn, each to the best of some values near the present one, until neither
+    changes any more; the smallest object is chosen anew with each. Of all settings that are nearly as good as the best,
+    by less than chance makes, the one nearest to the present one is taken.
 
     Parameters
     ----------
@@ -146,14 +149,19 @@ def fit_decoding(
     decoding : Decoding
         The present one.
     cancel : CancelToken, optional
+    new_domain : bool
+        Whether the model has learned images of another domain. The present smallest object is then of other objects,
+        and is raised to a share of those that somebody vouches for: pieces far smaller than these are noise, which is
+        mostly where nobody has corrected anything.
     policy : FittingPolicy
     """
     search = _Search(regions, decoding, cancel, policy)
-    now = Sliders.of(decoding)
-    before = search.score(now)
+    before = search.score(Sliders.of(decoding))
     n_objects = search.vouched
     if n_objects < policy.min_objects:
         return Fitted(decoding, n_objects, before, before, enough=False)
+    if new_domain:
+        search.raise_smallest()
     best = search.nearest(search.best())
     return Fitted(best.applied(decoding), n_objects, before, search.score(best))
 
@@ -179,19 +187,25 @@ class _Search:
         self.vouched = int((tally.true_weights >= 1).sum())
         self.weight = float(tally.true_weights.sum())
         true = tally.true_sizes[tally.true_weights >= 1]
-        middle = float(np.median(true)) if len(true) else 0.0
-        least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=middle))
-        sizes = {round(min(share * middle, least)) for share in policy.size_shares}
-        self._sizes = sorted({self._present.smallest, *sizes})
+        self._middle, self._small = np.quantile(true, [0.5, 0.1]).tolist() if len(true) else (0.0, 0.0)
+        least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=self._middle))
+        self._sizes = {round(min(share * self._middle, least)) for share in policy.size_shares}
+
+    def raise_smallest(self) -> None:
+        """Have the search begin with a smallest object that goes by those that somebody vouches for."""
+        policy, now = self._policy, self._present
+        size = round(min(policy.noise_share * self._middle, policy.size_to_smallest * self._small))
+        self._present = replace(now, smallest=max(now.smallest, size))
 
     def best(self) -> Sliders:
         """Return the best settings found."""
         at = self._with_best_size(self._present)
+        now = self._present
         for _ in range(self._policy.rounds):
             before = at
-            tried = [replace(at, sensitivity=value) for value in self._policy.sensitivities]
+            tried = [replace(at, sensitivity=value) for value in self._near(now.sensitivity)]
             at = self._first_best([at, *map(self._with_best_size, tried)])
-            tried = [replace(at, separation=value) for value in self._policy.separations]
+            tried = [replace(at, separation=value) for value in self._near(now.separation)]
             at = self._first_best([at, *map(self._with_best_size, tried)])
             if at == before:
                 break
@@ -203,13 +217,16 @@ class _Search:
         at = [
             Sliders(sensitivity, separation, size)
             for sensitivity, separation in self._tallies
-            for size in {*self._sizes, best.smallest}
+            for size in {*self._sizes, self._present.smallest}
         ]
         return min([best, *(one for one in at if self.score(one) >= least)], key=self._distance)
 
     def score(self, sliders: Sliders) -> float:
         """Return how much is right with these settings, 0..1."""
         return self._tally(sliders).score(sliders.smallest, self._policy.iou_thresholds)
+
+    def _near(self, value: float) -> list[float]:
+        return [round(min(0.98, max(0.02, value + step)), 3) for step in self._policy.steps]
 
     def _with_best_size(self, sliders: Sliders) -> Sliders:
         return self._first_best([sliders, *(replace(sliders, smallest=size) for size in self._sizes)])

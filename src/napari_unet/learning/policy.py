@@ -202,8 +202,8 @@ class FittingPolicy(_Numbers):
     ----------
     iou_thresholds : tuple of float
         Intersections over union at which an object counts as right; the score is the mean over them.
-    sensitivities, separations : tuple of float
-        Where the sliders are tried, 0..1.
+    steps : tuple of float
+        How far from where they stand sensitivity and separation (0..1) are tried.
     size_shares : tuple of float
         Smallest objects that are tried, as shares of the median size of objects that somebody vouches for.
     seen_weight : float
@@ -212,6 +212,9 @@ class FittingPolicy(_Numbers):
         Objects that somebody vouches for, below which nothing is changed.
     size_to_smallest : float
         Largest such size, as a multiple of the smallest object near a correction.
+    noise_share : float
+        Share of the median size of objects that somebody vouches for, below which a model that learned images of
+        another domain finds noise.
     tolerance : float
         Objects by which settings may be worse than the best to count as good as these: of all that do, the nearest to
         the present ones are taken.
@@ -222,12 +225,12 @@ class FittingPolicy(_Numbers):
     """
 
     iou_thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)
-    sensitivities: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    separations: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
+    steps: tuple[float, ...] = (-0.2, -0.1, 0.1, 0.2)
     size_shares: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.2)
     seen_weight: float = Field(0.5, ge=0, le=1)
     min_objects: int = Field(3, ge=1)
     size_to_smallest: float = Field(0.5, ge=0, le=1)
+    noise_share: float = Field(0.1, ge=0, le=1)
     tolerance: float = Field(1.0, ge=0)
     rounds: int = Field(3, ge=1)
     max_pixels: int = Field(2**21, ge=1)
