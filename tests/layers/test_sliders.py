@@ -1,4 +1,4 @@
-"""Sliders: objects read anew out of maps that are kept, in view at once and then everywhere; never what is corrected."""
+"""Sliders: objects read anew out of maps that are kept, in view and then everywhere; never what is corrected."""
 
 from __future__ import annotations
 
