@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_unet.errors import EditError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
-from napari_unet.layers.viewport import MAX_PIECE_PIXELS
 from napari_unet.objects.redecoding import redecoded
 from napari_unet.objects.stitch import count_ids
 
@@ -25,6 +24,11 @@ if TYPE_CHECKING:
     from napari_unet.objects.decode import Decoding
     from napari_unet.objects.edits import Edit
     from napari_unet.progress import CancelToken
+
+
+PIECE_PIXELS = 2**19
+"""Pixels that are gone through at a time in the main thread. Of them few change: the outlines of objects, and some
+objects. Not more for that reason than of a new prediction (`viewport.MAX_PIECE_PIXELS`) are painted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +164,7 @@ def _pieces(
 ) -> Generator[DecodedPiece, None, None]:
     depth, height, width = before.shape
     z, y, x = one.part.region
-    rows = max(1, MAX_PIECE_PIXELS // width)
+    rows = max(1, PIECE_PIXELS // width)
     for plane in range(depth):
         for top in range(0, height, rows):
             where = slice(plane, plane + 1), slice(top, min(height, top + rows))

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 Slider = Literal["sensitivity", "separation", "smallest"]
 
-LIVE_SECONDS = 0.06
-"""Seconds that reading objects anew may take while a slider moves. With painting them it is then less than a tenth of a
-second, which a hand feels as at once."""
+LIVE_SECONDS = 0.04
+"""Seconds that reading objects anew may take while a slider moves: with counting and painting them it is then less than
+a tenth of a second, which a hand feels as at once. Where the view is too large for that, its middle is done."""
 
 FIRST_PACE = 2.0e6
 """Pixels per second that are assumed before it was measured: those of flows, the slower way, on one core."""
@@ -198,19 +198,22 @@ class DecodingSliders:
         except UNetError as error:
             workspace.say_error(error)
             return
-        if shown:
+        if shown == "view":
             workspace.say(f"{self._lead} {session.in_words(session.count(in_view=True))} in view.")
+            return
+        if shown == "middle":
+            workspace.say(f"{self._lead} shown in the middle of the view; the rest follows when you let go.")
             return
         workspace.say(f"{self._lead} looking at the image again; the objects follow in a moment.")
         if not self._maps_in_view.make(session):
             workspace.say(f"{self._lead} press Segment to see what it changes.")
 
-    def _show(self, session: LayerSession, decoding: Decoding) -> bool:
-        """Read the objects anew in the middle of the view, as many as can be in an instant; False: no maps there."""
+    def _show(self, session: LayerSession, decoding: Decoding) -> Literal["view", "middle", ""]:
+        """Read the objects anew in the view, or in as much of its middle as can be in an instant; empty: no maps."""
         found = self._window(session)
         if found is None:
-            return False
-        part, region = found
+            return ""
+        part, region, shown = found
         watch, frame = Stopwatch(), session.plane[0]
         new_id = session.free_id()  # may give the layer another array: asked for before that is read
         labels = session.labels
@@ -226,17 +229,20 @@ class DecodingSliders:
                     plane, maps.plane(0), decoding, new_id, region=region[1:], protected=protected[0]
                 ).in_slice(region[0].start)
         except EditError:  # nothing changes
-            return True
+            return shown
         finally:
             pixels = math.prod(s.stop - s.start for s in region)
             self._pace = 0.5 * self._pace + 0.5 * pixels / max(watch.seconds, 1e-4)
         changed = edit.box[0], edit.box[1], edit.box[2]
         session.write_again(frame, changed, volume[changed].copy(), edit.labels)
         part.decoding = decoding if region == part.region else part.decoding
-        return True
+        return shown
 
-    def _window(self, session: LayerSession) -> tuple[KeptPart, Region] | None:
-        """Return the newest maps in the middle of the view, and which part (Z, Y, X) is read anew; None: no maps."""
+    def _window(self, session: LayerSession) -> tuple[KeptPart, Region, Literal["view", "middle"]] | None:
+        """Return the newest maps in the middle of the view, what is read anew (Z, Y, X), and how much that is.
+
+        None where there are no maps.
+        """
         (frame, z), field, _ = session.in_view("see what the sliders do")
         middle = [(part.start + part.stop - 1) // 2 for part in field]
         part = session.maps.part_at(frame, (z, middle[0], middle[1]))
@@ -248,7 +254,9 @@ class DecodingSliders:
             for f, r in zip(field, part.region[1:], strict=True)
         )
         most = max(1, int(LIVE_SECONDS * self._pace) // (slices.stop - slices.start))
-        return part, (slices, *middle_of((rows, columns), most))
+        window = middle_of((rows, columns), most)
+        whole = all(w.start <= f.start and f.stop <= w.stop for w, f in zip(window, field, strict=True))
+        return part, (slices, *window), "view" if whole else "middle"
 
     # -- everywhere else -------------------------------------------------------------------------------------------
 

@@ -187,7 +187,7 @@ class _Search:
         self.vouched = int((tally.true_weights >= 1).sum())
         self.weight = float(tally.true_weights.sum())
         true = tally.true_sizes[tally.true_weights >= 1]
-        self._middle, self._small = np.quantile(true, [0.5, 0.1]).tolist() if len(true) else (0.0, 0.0)
+        self._middle, self._small = (float(np.quantile(true, q)) if len(true) else 0.0 for q in (0.5, 0.1))
         least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=self._middle))
         self._sizes = {round(min(share * self._middle, least)) for share in policy.size_shares}
 

@@ -45,6 +45,8 @@ class Split:
         Regions around corrections, where `held_out` is empty.
     holds_out_corrections : bool
         Whether some of the corrections are not among the samples.
+    held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
+        The pixels of `held_out` in each crop; empty where there are none.
     """
 
     samples: list[Sample]
@@ -53,6 +55,7 @@ class Split:
     out_of_domain: bool = False
     nearby: Sequence[NearbyRegion] = ()
     holds_out_corrections: bool = False
+    held_out_masks: Sequence[NDArray[np.bool_]] = ()
 
 
 def split_annotations(
@@ -111,6 +114,7 @@ def split_annotations(
         out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
         nearby=_first(nearby, policy.split.max_nearby_pixels),
         holds_out_corrections=not by_review and any(mask.any() for mask in held_out.masks),
+        held_out_masks=held_out.masks if by_review else (),
     )
 
 
