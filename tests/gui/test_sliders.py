@@ -69,8 +69,7 @@ def test_a_slider_is_dragged_and_reset(labels: Any, widget: Any, qtbot: Any, cli
     drag(qtbot, panel.sliders["sensitivity"], 0.95)
     at_rest(qtbot, widget, wait_idle)
     assert n_objects(labels) == 16
-    assert any(message.text.endswith("16 objects in view.") for message in widget.messages)
-    assert widget.messages[-1].text.endswith(": 16 objects.")
+    assert ": 16 objects" in widget.messages[-1].text
     assert widget.controller.model.info.decoding.foreground < 0.15
     click(panel.reset)
     at_rest(qtbot, widget, wait_idle)
@@ -84,7 +83,7 @@ def test_the_smallest_object_is_typed(labels: Any, widget: Any, qtbot: Any, wait
     slider.setValue(30)
     at_rest(qtbot, widget, wait_idle)
     assert n_objects(labels) == 0
-    assert widget.messages[-1].text == "Smallest object 30 pixels wide: 0 objects."
+    assert widget.messages[-1].text.startswith("Smallest object 30 pixels wide: 0 objects")
 
 
 def test_a_stroke_stays_and_is_fitted_to(

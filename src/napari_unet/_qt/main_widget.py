@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt import tour
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
+TOUR_AFTER = 500
+"""Milliseconds after which the tour begins, where it was not seen yet: by then the window has its layout."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
@@ -35,7 +38,14 @@ class UNetWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         Injected by napari.
+
+    Attributes
+    ----------
+    attended : bool
+        Whether a person sits before it, and not a program: there is no tour for that.
     """
+
+    attended = True
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -88,6 +98,7 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
@@ -101,6 +112,18 @@ class UNetWidget(QWidget):
         titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
         self.tabs.setCurrentIndex(titles.index(title))
 
+    def greet(self) -> None:
+        """Begin the tour soon, for whoever sees the panel for the first time."""
+        if not tour.seen():
+            tour.note_seen()
+            QTimer.singleShot(TOUR_AFTER, self.show_tour)
+
+    def show_tour(self) -> None:
+        """Show what is where, in a few bubbles."""
+        if not self._closed and self.tour is None:
+            self.tour = tour.Tour(self)
+            self.tour.destroyed.connect(self._on_tour_ended)
+
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
         if self._closed:
@@ -108,6 +131,8 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._count_soon.cancel()
+        if self.tour is not None:
+            self.tour.end()
         if self._project_drops is not None:
             self._project_drops.release()
         self._note_changes.stop()
@@ -133,6 +158,8 @@ class UNetWidget(QWidget):
         """Take over the projects that are dropped on the canvas, now that there is a window around."""
         if self._project_drops is None and not self._closed and self.window() is not self:
             self._project_drops = ProjectDrops(self.controller, self.window())
+            if self.attended:
+                self.greet()
         super().showEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
@@ -148,6 +175,9 @@ class UNetWidget(QWidget):
             self.controller.open(paths)
         else:
             self.controller.say("Only files and folders on this computer can be dropped here.", "error")
+
+    def _on_tour_ended(self) -> None:
+        self.tour = None
 
     def _prefer(self) -> None:
         """Do as the preferences say."""

@@ -140,6 +140,9 @@ class DecodingSliders:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             self._workspace.history.adjust(wanted)
+            session = self._workspace.session
+            if session is not None and session.alive():
+                session.offer_id()  # the ids of what was found are taken
             self._catch_up()
             self.changed.emit()
 

@@ -25,7 +25,11 @@ WIDEST = 60.0
 SLIDERS: dict[Slider, tuple[str, float, str]] = {
     "sensitivity": ("Sensitivity", 1.0, "Higher: fainter objects are found, and objects become larger."),
     "separation": ("Separation", 1.0, "Higher: touching objects are told apart more often."),
-    "smallest": ("Smallest object", WIDEST, "Pixels of the image that an object is wide at least; smaller ones go."),
+    "smallest": (
+        "Smallest object, px",
+        WIDEST,
+        "Pixels of the image that an object is wide at least; smaller ones go.",
+    ),
 }
 
 
