@@ -34,7 +34,7 @@ SCRIPTS = {  # each says more with --help
     "recovery": "Kill a window while somebody paints, and count what is lost.",
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
-    "sliders": "Measure what Fit to my corrections gains, and how soon a slider shows.",
+    "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
     "window_memory": "Measure whether a window's memory grows from round to round.",
