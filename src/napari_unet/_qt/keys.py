@@ -23,6 +23,8 @@ VERBS: dict[str, Callable[[Controller], object]] = {
     "add_object": lambda controller: controller.gestures.at_cursor("add"),
     "shrink_object": lambda controller: controller.gestures.at_cursor("smaller"),
     "delete_object": lambda controller: controller.gestures.at_cursor("delete"),
+    "next_image": lambda controller: controller.image_switch.next(),
+    "previous_image": lambda controller: controller.image_switch.previous(),
     "show_help": lambda controller: controller.gestures.help_wanted.emit(),
 }
 """What each key does, by its name in the preferences."""

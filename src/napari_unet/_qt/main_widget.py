@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
@@ -29,6 +30,8 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+GUESS_AFTER = 2000
+"""Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
 
 class UNetWidget(QWidget):
@@ -85,6 +88,11 @@ class UNetWidget(QWidget):
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self._guess_model = QSignalDebouncer(parent=self)
+        self._guess_model.setTimeout(GUESS_AFTER)
+        self._guess_model.triggered.connect(self.controller.gallery.guess)
+        self.controller.workspace.layer_chosen.connect(lambda: self._guess_model.throttle())
+        self._guess_model.throttle()  # of the image that is there already
         self._note_changes = QTimer(self)
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
@@ -98,6 +106,8 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self.images = ImagesDock(self.viewer, self.controller)
+        self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
@@ -131,6 +141,7 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._count_soon.cancel()
+        self._guess_model.cancel()
         if self.tour is not None:
             self.tour.end()
         if self._project_drops is not None:
@@ -140,6 +151,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.images.release()
         self.preferences.release()
         self._keys.release()
 

@@ -88,6 +88,35 @@ def list_zarr_series(path: Path) -> list[Series]:
     return [_as_series(*each) for each in enumerate(_found(path))]
 
 
+def plate_fields(path: Path) -> list[str] | None:
+    """Return the fields of an OME-Zarr plate, or of a well, as paths within it; None: it is neither.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
+    import zarr
+
+    try:
+        node = zarr.open(path, mode="r")
+        if isinstance(node, zarr.Array):
+            return None
+        metadata = _ngff(node)
+        if "plate" in metadata:
+            wells = [str(well["path"]) for well in metadata["plate"]["wells"]]
+            return [f"{well}/{field}" for well in wells for field in _fields_of(node[well])]
+        return _fields_of(node) if "well" in metadata else None
+    except Exception as error:  # zarr has many ways to say that a folder is not what it should be
+        raise lazy.unreadable(path.name, error) from error
+
+
+def _fields_of(well: Any) -> list[str]:
+    """Return the names of the fields of a well, as it lists them, else all groups in it."""
+    images = _ngff(well).get("well", {}).get("images")
+    return [str(image["path"]) for image in images] if images else sorted(well.group_keys())
+
+
 def open_large_labels(path: Path) -> zarr.Array[Any] | None:
     """Open an OME-Zarr label image that is too large for memory, to be read and painted where it is.
 

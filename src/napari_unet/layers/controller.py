@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.decoding_sliders import DecodingSliders
 from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.gestures import Gestures
+from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.list_keeper import ListKeeper
 from napari_unet.layers.maps_in_view import MapsInView
 from napari_unet.layers.model_diff import ModelDiff
+from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
@@ -29,8 +33,11 @@ from napari_unet.layers.projects import Projects
 from napari_unet.layers.recovery import Recovery
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
+from napari_unet.layers.segment_all import SegmentAll
 from napari_unet.layers.segmenter import Segmenter
+from napari_unet.layers.stored_corrections import StoredCorrections
 from napari_unet.layers.where_next import WhereNext
+from napari_unet.layers.work_list import WorkList
 from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
@@ -77,18 +84,26 @@ class Controller:
         self.maps_in_view = MapsInView(workspace, runner)
         self.sliders = DecodingSliders(workspace, self.segmenter, self.maps_in_view, runner)
         self.fit = FitToCorrections(workspace, self.sliders, runner)
+        self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
-        self.learner = Learner(workspace, self.switch, self.diff, runner)
+        self.work_list = WorkList(workspace, runner)
+        self.learner = Learner(workspace, self.switch, self.diff, StoredCorrections(self.work_list), runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
         self.projects = Projects(workspace, self.object_diameter, runner)
-        self.opener = Opener(workspace, self.projects, runner)
+        self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
+        self.segment_all = SegmentAll(
+            workspace, self.work_list, self.image_switch, self.segmenter, self.saved_models, runner
+        )
+        self.list_keeper = ListKeeper(workspace, self.work_list, self.image_switch, self.segment_all)
+        self.opener = Opener(workspace, self.projects, self.list_keeper, runner)
         old_copies = OldCopies(runner)
         self.autosave = Autosave(workspace, self.projects, old_copies, runner)
-        self.recovery = Recovery(self.projects, old_copies)
+        self.recovery = Recovery(self.projects, self.list_keeper, old_copies)
         workspace.layer_chosen.connect(self._introduce)
         workspace.follow_viewer()
         self.projects.look_around()
@@ -241,16 +256,20 @@ class Controller:
         self.fit.close()
         self.sliders.close()
         self.maps_in_view.close()
+        self.gallery.stop()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()
         self.history.close()
         self.overlays.close()
         self.opener.close()
+        self.segment_all.close()
+        self.image_switch.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()
         self.autosave.close()
+        self.work_list.close()
 
     def _introduce(self) -> None:
         """Say what to do with the chosen image: what was said last was about another."""

@@ -21,6 +21,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "add_object": "I",
         "shrink_object": "Shift-I",
         "delete_object": "D",
+        "next_image": "PageDown",
+        "previous_image": "PageUp",
         "show_help": "H",
     },
 }

@@ -81,6 +81,10 @@ class LayerSession:
         Digest of what lies there; empty: nothing was saved.
     channel : int or None
         The channel that was chosen when it was worked on last.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    listed : bool
+        Whether its image is one of a work list, which keeps the models, and in which its project lies.
 
     Notes
     -----
@@ -107,6 +111,8 @@ class LayerSession:
         self.saved_as = saved.path if saved else None
         self.saved_digest = ""
         self.channel: int | None = None
+        self.segmented_by = saved.segmented_by if saved else ""
+        self.listed = False
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)

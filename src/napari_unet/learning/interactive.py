@@ -17,6 +17,7 @@ from napari_unet.learning.finetune import finetune_config, finetuned, training_s
 from napari_unet.learning.fitting import fit_to_corrections
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
+from napari_unet.learning.held_out_images import with_images_noted
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
@@ -182,7 +183,7 @@ class _Annotations:
         self._model, self._before, self._border, self._more, self._policy = model, before, border, more, policy
         self._hold_out_corrections = not model.info.is_from_scratch
         self.crops = crops
-        self.split = self._divided()
+        self.split = self._divided(None)
 
     def join(self) -> bool:
         """Take up corrections that were made meanwhile; return whether there are any."""
@@ -190,18 +191,18 @@ class _Annotations:
         if not added:
             return False
         self.crops = added
-        self.split = self._divided()
+        self.split = self._divided(self.split)
         return True
 
     def release_corrections(self) -> None:
         """Learn from the corrections, too, that were held out so far."""
         self._hold_out_corrections = False
-        self.split = self._divided()
+        self.split = self._divided(self.split)
 
-    def _divided(self) -> Split:
+    def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
             self._model, self.crops, self._border, self._before,
-            hold_out_corrections=self._hold_out_corrections, policy=self._policy,
+            hold_out_corrections=self._hold_out_corrections, earlier=earlier, policy=self._policy,
         )  # fmt: skip
 
 
@@ -215,12 +216,14 @@ def _learn_from_scratch(
         more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,
         policy=run.policy,
     )  # fmt: skip
+    split = annotations.split
+    better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
         return Learned(better, Verdict(None))  # there was nothing before
-    split = annotations.split
     reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
     regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
-    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression))
+    aside = tuple(split.held_out_images.values())
+    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression, held_out_images=aside))
 
 
 def _finetune(
@@ -241,10 +244,13 @@ def _finetune(
         return Learned(better, Verdict(None))
     images = [(one.image, one.channels) for one in annotations.crops]
     better = with_style(better, images, run.policy.scale.rescaling)
+    better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
     better, fitted = _fitted(better, annotations, run)
     reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
-    return Learned(better, Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression), fitted)
+    aside = tuple(split.held_out_images.values())
+    verdict = Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression, held_out_images=aside)
+    return Learned(better, verdict, fitted)
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:

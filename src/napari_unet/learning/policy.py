@@ -27,6 +27,9 @@ class SplitPolicy(_Numbers):
         Data: not recorded.
     squares_per_object : float
         Widths of a reviewed object that a square is wide at least. Data: not recorded.
+    images_per_held_out : int
+        Of so many images in which something is reviewed one is held out as a whole, instead of squares of all. Not
+        tuned: the share is that of the squares.
     piece_width : int
         Width, pixels, of the pieces that are compared where there are classes and no objects. Data: not recorded.
     min_held_out : int
@@ -59,6 +62,7 @@ class SplitPolicy(_Numbers):
 
     square_width: int = Field(96, ge=1)
     squares_per_object: float = Field(2.5, gt=0)
+    images_per_held_out: int = Field(4, ge=2)
     piece_width: int = Field(32, ge=1)
     min_held_out: int = Field(4, ge=1)
     max_held_out_share: float = Field(0.4, ge=0, le=1)

@@ -189,6 +189,8 @@ class Description(_Part):
     first_journal : int, optional
         Number of the first journal (`projects.journal`), beside the project, that continues this state. None: there
         is none.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of the image last; empty: none has.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -208,6 +210,7 @@ class Description(_Part):
     current: Count = 0
     waiting: ModelReference | None = None
     first_journal: Count | None = None
+    segmented_by: str = Field("", max_length=64)
 
 
 class JournalModels(_Part):
