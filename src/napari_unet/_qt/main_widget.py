@@ -12,7 +12,15 @@ from superqt.utils import QSignalDebouncer
 from napari_unet._qt import tour
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
-from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
+from napari_unet._qt.panels import (
+    CorrectPanel,
+    DecisionBar,
+    ImagePanel,
+    LearnPanel,
+    ResultsPanel,
+    SegmentPanel,
+    SegmentProgress,
+)
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
@@ -61,6 +69,7 @@ class UNetWidget(QWidget):
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
+        self.results_panel = ResultsPanel(self.controller)
         self.progress = SegmentProgress(self.controller)
         self.decision = DecisionBar(self.controller)
         self.status = StatusLine("Open an image and press Segment.")
@@ -70,6 +79,7 @@ class UNetWidget(QWidget):
         self.tabs.addTab(_Page(self.segment_panel), "Segment")
         self.tabs.addTab(_Page(self.correct_panel), "Correct")
         self.tabs.addTab(_Page(self.learn_panel), "Learn")
+        self.tabs.addTab(_Page(self.results_panel), "Results")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)

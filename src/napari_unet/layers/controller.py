@@ -13,12 +13,15 @@ from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.decoding_sliders import DecodingSliders
+from napari_unet.layers.exporter import Exporter
 from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.list_keeper import ListKeeper
+from napari_unet.layers.made_by import MadeBy
 from napari_unet.layers.maps_in_view import MapsInView
+from napari_unet.layers.marked_objects import MarkedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
@@ -31,6 +34,7 @@ from napari_unet.layers.painting import paint_next
 from napari_unet.layers.preparation import Preparation
 from napari_unet.layers.projects import Projects
 from napari_unet.layers.recovery import Recovery
+from napari_unet.layers.results import Results
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
 from napari_unet.layers.segment_all import SegmentAll
@@ -94,6 +98,9 @@ class Controller:
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
+        made_by = MadeBy(workspace)
+        self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
+        self.exporter = Exporter(workspace, made_by, self.results, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
         self.segment_all = SegmentAll(
@@ -265,6 +272,8 @@ class Controller:
         self.opener.close()
         self.segment_all.close()
         self.image_switch.close()
+        self.results.close()
+        self.exporter.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def place_layer(layer: Any, placement: dict[str, Any]) -> None:
@@ -35,7 +32,7 @@ def add_labels(viewer: Any, data: Any, name: str, placement: dict[str, Any]) -> 
 
 def add_read_only_labels(
     viewer: Any,
-    data: NDArray[Any],
+    data: Any,
     name: str,
     colours: dict[int | None, str],
     opacity: float,

@@ -254,6 +254,8 @@ class Segmenter:
         run.view.close()
         if isinstance(error, Cancelled | FileFormatError):
             run.session.unfinished = task, finished
+        if run is self._run and run.session.alive():
+            self._workspace.segmented.emit(run.session, task, error is None)
         if error is not None:
             self._end(run, error)
         elif run is self._run and task.subimages[0].z is not None and run.session.joins_slices:

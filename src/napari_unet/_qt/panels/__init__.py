@@ -6,6 +6,7 @@ from napari_unet._qt.panels.decoding import DecodingSlidersPanel
 from napari_unet._qt.panels.image import ImagePanel
 from napari_unet._qt.panels.learn import LearnPanel
 from napari_unet._qt.panels.progress import SegmentProgress
+from napari_unet._qt.panels.results import ResultsPanel
 from napari_unet._qt.panels.segment import SegmentPanel
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DecodingSlidersPanel",
     "ImagePanel",
     "LearnPanel",
+    "ResultsPanel",
     "SegmentPanel",
     "SegmentProgress",
 ]
