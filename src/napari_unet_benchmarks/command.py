@@ -35,6 +35,7 @@ SCRIPTS = {  # each says more with --help
     "recovery": "Kill a window while somebody paints, and count what is lost.",
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
+    "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
     "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",

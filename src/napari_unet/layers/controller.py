@@ -12,7 +12,9 @@ from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.axes_question import AxesQuestion
+from napari_unet.layers.decoding_sliders import DecodingSliders
 from napari_unet.layers.exporter import Exporter
+from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.frame_links import FrameLinks
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.ghosts import Ghosts
@@ -21,6 +23,7 @@ from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.list_keeper import ListKeeper
 from napari_unet.layers.made_by import MadeBy
+from napari_unet.layers.maps_in_view import MapsInView
 from napari_unet.layers.marked_objects import MarkedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_gallery import ModelGallery
@@ -87,6 +90,9 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.maps_in_view = MapsInView(workspace, runner)
+        self.sliders = DecodingSliders(workspace, self.segmenter, self.maps_in_view, runner)
+        self.fit = FitToCorrections(workspace, self.sliders, runner)
         self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
@@ -272,6 +278,9 @@ class Controller:
         self.ghosts.close()
         self.frame_links.close()
         self.walk.close()
+        self.fit.close()
+        self.sliders.close()
+        self.maps_in_view.close()
         self.gallery.stop()
         self.segmenter.close()
         self.learner.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
-from napari_unet.models.model import resolve_device
+from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Countdown, PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.training.config import StepReport
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.stored_corrections import StoredCorrections
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.models.model import Model
 
 MIN_JOIN_INTERVAL = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
@@ -159,7 +158,7 @@ class Learner:
             job,
             partial(self._steps, job, model, given, workspace.device, workspace.learning_seconds),
             lambda event: self._on_event(job, event),
-            lambda learned: self._on_learned(job, generation, learned),
+            lambda learned: self._on_learned(job, generation, _with_sliders(learned, model, generation)),
             lambda error: self._on_failed(job, error),
         )
         return True
@@ -331,8 +330,18 @@ class Learner:
             workspace.say("You chose another model meanwhile. The new one is in the list of the Learn panel.", "done")
             return
         took = f"Learned for {format_seconds(float(recipe.get('seconds') or 0))}."
-        details = "\n".join(filter(None, (learned.verdict.details, took)))
+        fitted = f"The settings under Adjust were fitted. {learned.fitted}" if learned.fitted is not None else ""
+        details = "\n".join(filter(None, (learned.verdict.details, fitted, took)))
         if learned.verdict.should_promote():
             self._switch.use_new(generation, str(learned.verdict), details)
         else:
             self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use or drop it.", details)
+
+
+def _with_sliders(learned: Learned, model: Model, generation: Generation | None) -> Learned:
+    """Return what was learned from a model, with the sliders where they were moved to meanwhile."""
+    before = model.info.decoding
+    if generation is None or generation.info.decoding == before or learned.model.info.decoding != before:
+        return learned
+    better = learned.model
+    return replace(learned, model=Model(better.net, better.info.with_decoding(generation.info.decoding)))

@@ -216,7 +216,8 @@ class Segmenter:
         if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
-            run.session.attention.take(event, self._workspace.model)
+            model = self._workspace.model  # of which only the network counts: with other settings it is the same
+            run.session.attention.take(event, model and model.net)
         elif isinstance(event, KeptPart):
             run.session.maps.keep(event)
         elif isinstance(event, Judged):
@@ -347,7 +348,7 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
             yield uncertainty_by_cell(
                 event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
             )
-            kept = to_keep(task, event)
+            kept = to_keep(task, event, run.session.maps.memory_left)
             if kept is not None:
                 yield kept
             if judged is None:  # by what is in view, or the next of which something can be said
@@ -394,7 +395,7 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
     before, finished = session.unfinished
     going_on = replace(task, plan=before.plan)
     same = (
-        before.model is task.model
+        before.model.net is task.model.net
         and before.image.same_pixels(task.image)
         and (before.image.axes, before.channels) == (task.image.axes, task.channels)
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)

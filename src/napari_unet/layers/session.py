@@ -259,13 +259,43 @@ class LayerSession:
         labels = self.labels
         merged = self.corrections.merge(labels, frame, region, predicted, known)
         changed = np.nonzero(merged != labels[(frame, *region)])
-        if not len(changed[0]):
+        self._write(frame, region, changed, merged[changed])
+
+    def write_again(self, frame: int, region: Region, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Replace a prediction by one made of the same maps, wherever it is still as it was when that was made.
+
+        At once, or when the brush stroke under way ends; never what the user has corrected or reviewed by then.
+
+        Parameters
+        ----------
+        frame : int
+        region : tuple of slice, (Z, Y, X)
+        before, after : ndarray of int, axes (Z, Y, X)
+        """
+        if self._deferred.defer(partial(self.write_again, frame, region, before, after)):
             return
-        if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
+        if self._edited:
+            self.rescan(everything=False)
+        labels, corrections = self.labels, self.corrections
+        changes = (labels[(frame, *region)] == before) & (before != after)
+        for index, z in enumerate(range(region[0].start, region[0].stop)):
+            if changes[index].any():
+                changes[index] &= ~corrections.protected(labels, (frame, z), region[1:])
+        changed = np.nonzero(changes)
+        corrections.repredict(frame, region, changed, after[changed])
+        self._write(frame, region, changed, after[changed])
+
+    def _write(
+        self, frame: int, region: Region, changed: Sequence[NDArray[np.intp]], values: NDArray[np.int32]
+    ) -> None:
+        """Write what the program has predicted into the layer, pixels of a region (Z, Y, X)."""
+        if not len(values):
+            return
+        if values.max() > np.iinfo(self.labels.dtype).max:  # the user made it a smaller type
             self._widen()
         self.unwritten.suspect(slice(frame, frame + 1), *region)
         with self._quietly():
-            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), merged[changed])
+            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), values)
             forget_undo(self.labels_layer)
 
     def steps_to_join(self) -> Steps:

@@ -1,7 +1,8 @@
 """From what a user corrected to a better model: what the window does when Learn is pressed, without a window.
 
-Learning goes through six stages: the scale is chosen, annotations are split, settings are chosen, the network is
-trained, what it was trained on at first is retained, and the new model is judged.
+Learning goes through seven stages: the scale is chosen, annotations are split, settings are chosen, the network is
+trained, what it was trained on at first is retained, how objects are read out of its maps is fitted where the images
+are of another domain, and the new model is judged.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck, NearbyCheck
+from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
+from napari_unet.learning.fitting import fit_to_corrections
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out_images import with_images_noted
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
+    from napari_unet.learning.fitting import Fitted
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -59,10 +63,11 @@ class Rescaled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """A new model, and what is known of it."""
+    """A new model, what is known of it, and how its settings were fitted to the corrections, if they were."""
 
     model: Model
     verdict: Verdict
+    fitted: Fitted | None = None
 
 
 def learning_steps(
@@ -241,10 +246,25 @@ def _finetune(
     better = with_style(better, images, run.policy.scale.rescaling)
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
+    better, fitted = _fitted(better, annotations, run)
     reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
     aside = tuple(split.held_out_images.values())
     verdict = Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression, held_out_images=aside)
-    return Learned(better, verdict)
+    return Learned(better, verdict, fitted)
+
+
+def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
+    """Return a model whose settings fit what is learned from, where these were chosen on images of another domain.
+
+    Elsewhere they were chosen on far more objects than a user corrects.
+    """
+    if not (model.info.finds_objects and has_new_domain(model.info)):
+        return model, None
+    masks = annotations.split.held_out_masks or None
+    fitted = fit_to_corrections(model, annotations.crops, str(run.device), held_out=masks, policy=run.policy)
+    if fitted.decoding == model.info.decoding:
+        return model, None
+    return Model(model.net, model.info.with_decoding(fitted.decoding)), fitted
 
 
 def _retained(model: Model, better: Model, split: Split, run: _Run) -> tuple[Model, Comparison | None]:

@@ -47,6 +47,9 @@ class Split:
         Regions around corrections, where `held_out` is empty.
     holds_out_corrections : bool
         Whether some of the corrections are not among the samples.
+    held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
+        The pixels of each crop that are held out, all of an image that is held out as a whole; empty where there are
+        none.
     learned_images : frozenset of str
         Digests of the images that samples are of.
     held_out_images : dict
@@ -59,6 +62,7 @@ class Split:
     out_of_domain: bool = False
     nearby: Sequence[NearbyRegion] = ()
     holds_out_corrections: bool = False
+    held_out_masks: Sequence[NDArray[np.bool_]] = ()
     learned_images: frozenset[str] = frozenset()
     held_out_images: Mapping[str, str] = field(default_factory=dict)
 
@@ -123,6 +127,7 @@ def split_annotations(
         out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
         nearby=_first(nearby, policy.split.max_nearby_pixels),
         holds_out_corrections=not by_review and any(mask.any() for mask in held_out.masks),
+        held_out_masks=held_out.with_whole_images([view.crop for view in views]) if by_review else (),
         learned_images=frozenset(digest_of(one.image) for one in crops) - frozenset(held_out.images),
         held_out_images=held_out.images,
     )
@@ -231,6 +236,13 @@ class _HeldOut:
     masks: list[NDArray[np.bool_]]
     buffer: int
     images: Mapping[str, str] = field(default_factory=dict)
+
+    def with_whole_images(self, crops: Sequence[AnnotatedCrop]) -> list[NDArray[np.bool_]]:
+        """Return the masks, of an image that is held out as a whole with all of its pixels."""
+        return [
+            np.ones_like(mask) if digest_of(crop.image) in self.images else mask
+            for crop, mask in zip(crops, self.masks, strict=True)
+        ]
 
 
 def _held_out_images(model: Model, views: Sequence[_View], earlier: Split | None, policy: Policy) -> _HeldOut | None:

@@ -131,6 +131,9 @@ class ModelReference(_Part):
         How it compares with the one before it: see `learning.gate.Verdict`.
     before : int, optional
         Index, in `Description.models`, of the model that was in use before it.
+    decoding : dict, optional
+        How objects are read out of its maps (`objects.decode.Decoding`), where a user has set that. None: as its file
+        says.
     """
 
     name: str = Field(min_length=1, max_length=120)
@@ -139,6 +142,7 @@ class ModelReference(_Part):
     file: str | None = Field(None, pattern=r"^model-\d{1,6}\.safetensors$")
     verdict: dict[str, Any] | None = None
     before: Count | None = None
+    decoding: dict[str, Any] | None = None
 
 
 class Counts(_Part):

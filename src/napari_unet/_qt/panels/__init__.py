@@ -2,6 +2,7 @@
 
 from napari_unet._qt.panels.correct import CorrectPanel
 from napari_unet._qt.panels.decision import DecisionBar
+from napari_unet._qt.panels.decoding import DecodingSlidersPanel
 from napari_unet._qt.panels.image import ImagePanel
 from napari_unet._qt.panels.learn import LearnPanel
 from napari_unet._qt.panels.progress import SegmentProgress
@@ -12,6 +13,7 @@ from napari_unet._qt.panels.walk import WalkPanel
 __all__ = [
     "CorrectPanel",
     "DecisionBar",
+    "DecodingSlidersPanel",
     "ImagePanel",
     "LearnPanel",
     "ResultsPanel",
