@@ -200,7 +200,8 @@ def killed(kind: str, folder: Path, seconds: float) -> dict[str, Any]:
         (float(t), int(n), int(label), (int(y), int(x))) for t, n, label, y, x in (li for li in lines if len(li) == 5)
     ]
     models = [(float(t), int(n)) for t, _, n in (li for li in lines if len(li) == 3)]
-    opened, unreadable = _opened([*(home / "recovery").glob("*/*.unetproj"), project])
+    copies = [path for path in (home / "recovery").glob("*/*.unetproj") if path.parent.suffix != ".gone"]
+    opened, unreadable = _opened([*copies, project])
     lost = missing(told, None if opened is None else opened.labels)
     since = [*lost.values()]
     n_models = 0 if opened is None else _models(opened)

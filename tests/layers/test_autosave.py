@@ -284,8 +284,8 @@ def test_a_disk_that_is_full_is_told_once(controller: Any, monkeypatch: pytest.M
 def test_labels_that_are_replaced_meanwhile(controller: Any) -> None:
     paint(controller, 50)
     controller.autosave.tick()
-    before = kept(controller)
     paint(controller, 51)
+    before = controller.session.labels_layer.data.copy()
     runner = by_hand(controller)
     controller.autosave.tick()
     runner.step()

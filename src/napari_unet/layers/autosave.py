@@ -13,19 +13,21 @@ from napari_unet.layers import adapter
 from napari_unet.layers.jobs import Job, Runner, in_words, once
 from napari_unet.layers.journal import MAX_BYTES, WRITE_DELAY, Writer, about_blocks
 from napari_unet.layers.old_copies import ignore
-from napari_unet.layers.session_copy import SessionCopy
+from napari_unet.layers.session_copy import SessionCopy, UnderWay
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.journal import Content
-from napari_unet.projects.recovery import Copy, begin_steps, keep_steps, why_not
+from napari_unet.projects.recovery import Copy, FirstRecords, begin_steps, keep_steps, why_not
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_unet.layers.jobs import Steps
+    from napari_unet.layers.journal import Recorder
     from napari_unet.layers.old_copies import OldCopies
     from napari_unet.layers.projects import Projects
     from napari_unet.layers.session import LayerSession
     from napari_unet.layers.workspace import Level, Workspace
-    from napari_unet.projects.arrays import Block
-    from napari_unet.projects.journal import Key
+    from napari_unet.projects.project import Project
 
 MIN_INTERVAL = 120.0
 """Seconds from one round of copies to the next, at least."""
@@ -62,7 +64,10 @@ class Autosave:
     Notes
     -----
     Signals are hints that something may have changed; what did is found by difference, in the worker. A copy of all
-    takes long, so it is made now and then; what changes in between is appended to a journal beside it (`note`).
+    takes long, so it is made now and then, and saving stops it; what changes in between is appended to a journal beside
+    it (`note`). The first thing that is written is small, for the journal to go on from, and nothing stops it. When the
+    project is saved, a new journal is begun before its first block is copied; the copy goes when all is saved, and
+    stays with all of its journals where somebody has painted meanwhile.
     """
 
     def __init__(self, workspace: Workspace, projects: Projects, old_copies: OldCopies, runner: Runner) -> None:
@@ -73,7 +78,7 @@ class Autosave:
         self._hints = 0
         self._round: list[LayerSession] = []  # sessions to be copied
         self._since, self._took = Stopwatch(), 0.0  # since a round began, and what the copies of it took
-        self._job: tuple[Job, LayerSession] | None = None
+        self._under_way: list[UnderWay] = []
         self._tried, self._failed = Stopwatch(), False  # whether the last copy came to nothing, and since when
         self._told: set[str] = set()  # what was said, which is not said again every two minutes
         history = workspace.history
@@ -108,55 +113,54 @@ class Autosave:
 
     def tick(self) -> bool:
         """Begin to copy the next session, if it is time; return whether it did. To be called every few seconds."""
-        if not self.on or self._old_copies.workers or self._projects.busy:
+        if not self.on:
             return False
         if not self._round and self._since.seconds >= max(MIN_INTERVAL, self._took / MAX_TIME_SHARE):
             self._round = [session for session in self._workspace.sessions if self._may_have_changed(session)]
             self._since, self._took = Stopwatch(), 0.0
-        while self._round and not self._round[0].painting:
-            if self._keep(self._round.pop(0)):
-                return True
-        return False
+        return self._copy_next()
 
     def note(self) -> None:
         """Append what has changed to the journals; to be called several times a second: it takes a few milliseconds."""
         if not self.on:
             return
-        history = self._workspace.history
         for session in self._workspace.sessions:
-            recorder = self.copy_of(session).recorder
-            if recorder is None:
+            if self.copy_of(session).recorder is None:
                 self._begin(session)
-                continue
-            if session.unwritten.models:
-                session.unwritten.models = False
-                recorder.note_models(history.generations, history.current, history.waiting)
-            recorder.tick()
-            if recorder.problem:
-                self._say_once(_FAILED, "error", recorder.problem)
-            if recorder.size > MAX_BYTES and session not in self._round:
-                self._round.append(session)
-        problem = history.parking.problem
+            else:
+                self._append(session)
+        problem = self._workspace.history.parking.problem
         if problem:
             self._say_once(_IN_MEMORY, "error", problem)
 
+    def _append(self, session: LayerSession) -> None:
+        """Append to the journal of a session."""
+        recorder = self.copy_of(session).recorder
+        assert recorder is not None
+        self._append_models(session, recorder)
+        recorder.tick()
+        if recorder.problem:
+            self._say_once(_FAILED, "error", recorder.problem)
+        if recorder.size > MAX_BYTES and session not in self._round:
+            self._round.append(session)
+
+    def _append_models(self, session: LayerSession, recorder: Recorder) -> None:
+        if session.unwritten.models:
+            session.unwritten.models, history = False, self._workspace.history
+            recorder.note_models(history.generations, history.current, history.waiting)
+
     def _begin(self, session: LayerSession) -> None:
-        """Begin a copy of a session, if there is something to keep: whole if that is quick, else for a journal."""
+        """Begin the copy of a session for its journal, if there is something to keep: saving does not stop that."""
         kept, unwritten = self.copy_of(session), session.unwritten
         failed_just_now = self._failed and self._tried.seconds < 10 * WRITE_DELAY
-        if kept.refused or self._old_copies.workers or self._projects.busy or failed_just_now:
+        if kept.refused or failed_just_now or any(one.first for one in self._under_way_of(session)):
             return
-        quick = kept.is_quick
-        if unwritten.models or (unwritten.anything and (unwritten.waiting >= WRITE_DELAY or not quick)):
-            if unwritten.models or (quick and not session.painting):
-                unwritten.models = False
-                self._keep(session, dict(unwritten.urgent))
-            else:
-                first = itertools.islice(unwritten.urgent.items(), MAX_FIRST_BLOCKS)
-                self._keep(session, dict(first), begin=True)
-                if session not in self._round:
-                    self._round.insert(0, session)
-        elif kept.target is None:
+        if unwritten.models or unwritten.anything:
+            if not kept.workers or adapter.source_of(session.layer) is not None:
+                self._write_first(session)
+            elif unwritten.waiting >= WRITE_DELAY:  # both would write to where the pixels of the image are
+                self._give_way(session)
+        elif kept.target is None and not self._old_copies.workers and not self._projects.busy:
             self._prepare(session)
 
     def _may_have_changed(self, session: LayerSession) -> bool:
@@ -176,90 +180,145 @@ class Autosave:
                 return
             job = Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
 
+            def ended() -> None:
+                kept.workers -= 1
+                self._old_copies.worker_ended()
+
             def prepared(copy: Copy) -> None:
                 if kept.copy is None and session in self._workspace.sessions:
                     kept.spare = copy
                 else:
                     self._old_copies.discard(copy)
-                self._old_copies.worker_ended()
+                ended()
 
             def failed(_: Exception) -> None:  # it is tried again, and told, when there is something to keep
-                self._old_copies.worker_ended()
+                ended()
 
+            kept.workers += 1
             self._old_copies.workers += 1
             steps = once(lambda: Copy.begin(project.image.name, project.path).prepare(project))
             self._runner.start(job, steps, ignore, prepared, failed)
 
-    def _keep(self, session: LayerSession, begun: dict[Key, Stopwatch] | None = None, *, begin: bool = False) -> bool:
-        """Copy a session; `begun`: changes that need no journal then. `begin`: only what a journal can go on from."""
-        if not session.alive():
+    def _copy_next(self) -> bool:
+        """Begin to copy all of the next session of this round; return whether it did."""
+        if self._old_copies.workers or self._projects.busy:
             return False
-        kept, begun = self.copy_of(session), begun or {}
-        if not begin:
-            kept.compared = self._hints
+        while self._round and not self._round[0].painting:
+            if self._write_all(self._round.pop(0)):
+                return True
+        return False
+
+    def _write_all(self, session: LayerSession) -> bool:
+        """Copy all of a session, unless it is saved or copied as it is; return whether that has begun."""
+        kept = self.copy_of(session)
+        kept.compared = self._hints
+        project = self._to_keep(session)
+        if project is None:
+            return False
+        one = UnderWay(session, kept, kept.target, first=False)
+        project.journal = kept.next_journal()
+        session.hold(True)
+        self._start(one, partial(keep_steps, project, one.before, session.saved_digest, one.job.cancel))
+        return True
+
+    def _write_first(self, session: LayerSession) -> None:
+        """Write the beginning of a copy, which its journal goes on from, with what is urgent as its first records."""
+        kept, unwritten = self.copy_of(session), session.unwritten
+        project = self._to_keep(session)
+        if project is None:
+            return
+        one = UnderWay(session, kept, kept.target, first=True)
+        one.take_over(dict(itertools.islice(unwritten.urgent.items(), MAX_FIRST_BLOCKS)))
+        project.journal = kept.next_journal()
+        contents = {key: Content.of(key, session.labels, session.corrections) for key in one.begun}
+        records = FirstRecords(contents, kept.earlier_blocks(), about_blocks(session.corrections))
+        self._start(one, partial(begin_steps, project, one.before, one.job.cancel, records))
+
+    def _to_keep(self, session: LayerSession) -> Project | None:
+        """Return a session as it is now; None: it is not to be kept."""
+        if not session.alive():
+            return None
         try:
             project = self._projects.present(session)
         except UNetError:  # labels that no longer fit their image; it is told when the user asks for something
-            return False
+            return None
         refusal = why_not(project)
         if refusal:
             self._say_once(refusal, "info")
-            kept.refused = True
-            return False
-        job, watch, before = Job(f"Keep a copy of {session.image.name}", 0, quiet=True), Stopwatch(), kept.target
-        project.journal = kept.next_journal()
-        steps: Steps = partial(keep_steps, project, before, session.saved_digest, job.cancel)
-        if begin:
-            contents = {key: Content.of(key, session.labels, session.corrections) for key in begun}
-            steps = partial(begin_steps, project, before, job.cancel, contents, about_blocks(session.corrections))
-        for key in begun:
-            session.unwritten.urgent.pop(key, None)
-        session.unwritten.since = None
+            self.copy_of(session).refused = True
+            return None
+        return project
 
-        def take(block: Block) -> None:
-            if not job.cancel.cancelled:  # else the worker waits in vain, and ends
-                try:
-                    block.take(session.labels, session.corrections)
-                except UNetError:  # its array was replaced meanwhile
-                    job.cancel.cancel()
+    # -- a copy under way ------------------------------------------------------------------------------------------
 
-        def ended() -> bool:
-            self._took += watch.seconds
-            present = self._job is not None and self._job[0] is job
-            if present:
-                self._job = None
-                session.hold(False)
-            self._old_copies.worker_ended()
-            return present
-
-        def done(copy: Copy | None) -> None:
-            self._told.discard(_FAILED)
-            self._failed = False
-            if ended():
-                self._old_copies.discard(kept.take(copy, before))
-            elif copy is None or copy is not before:
-                self._old_copies.discard(copy)
-
-        def failed(error: Exception) -> None:
-            kept.compared = -1
-            session.unwritten.urgent = begun | session.unwritten.urgent
-            self._failed, self._tried = True, Stopwatch()
-            if ended() and not isinstance(error, Cancelled):
-                self._say_once(_FAILED, "error", "\n".join(filter(None, in_words(error))))
-
-        self._job = job, session
+    def _start(self, one: UnderWay, steps: Steps) -> None:
+        self._under_way.append(one)
         self._old_copies.workers += 1
-        session.hold(True)
-        self._runner.start(job, steps, take, done, failed)
-        return True
+        one.kept.workers += 1
+        self._runner.start(one.job, steps, one.take, partial(self._on_done, one), partial(self._on_failed, one))
 
-    def _give_way(self) -> None:
-        """Stop what is under way; what was copied before stays."""
-        if self._job is not None:
-            (job, session), self._job = self._job, None
-            job.cancel.cancel()
-            session.hold(False)
-            self.copy_of(session).compared = -1
+    def _under_way_of(self, session: LayerSession) -> list[UnderWay]:
+        return [one for one in self._under_way if one.session is session]
+
+    def _ended(self, one: UnderWay) -> bool:
+        """Note that a worker has ended; return whether its copy is wanted still."""
+        self._took += one.watch.seconds
+        wanted = one in self._under_way
+        if wanted:
+            self._forget(one)
+        one.kept.workers -= 1
+        self._old_copies.worker_ended()
+        return wanted
+
+    def _forget(self, one: UnderWay) -> None:
+        self._under_way.remove(one)
+        if not one.first:
+            one.session.hold(False)
+
+    def _give_way(self, session: LayerSession | None = None) -> None:
+        """Stop to copy all of a session, or of any: what was copied before stays, and its journal goes on."""
+        for one in list(self._under_way):
+            if not one.first and session in (None, one.session):
+                self._stop(one)
+
+    def _stop(self, one: UnderWay) -> None:
+        self._forget(one)
+        one.job.cancel.cancel()
+        one.kept.compared = -1
+        one.give_back()
+
+    def _on_done(self, one: UnderWay, copy: Copy | None) -> None:
+        self._told.discard(_FAILED)
+        self._failed = False
+        if not self._ended(one):
+            self._old_copies.discard(None if copy is one.before else copy)
+        elif not one.first:
+            self._old_copies.discard(one.kept.take(copy, one.before))
+        elif copy is not None:
+            self._on_begun(one, copy)
+
+    def _on_begun(self, one: UnderWay, copy: Copy) -> None:
+        """Go on with the journal of a copy that was begun, and have all copied as soon as that may be."""
+        session, kept = one.session, one.kept
+        if kept.copy is not None:  # one of all was done first; its journal has what is urgent
+            one.give_back()
+            self._old_copies.discard(copy)
+            return
+        self._give_way(session)  # one of all, from before this journal
+        self._old_copies.discard(kept.take(copy, one.before))
+        kept.note_saved(session.saved_as)  # it may have been saved for the first time meanwhile
+        if session not in self._round:
+            self._round.insert(0, session)
+        if kept.is_quick:
+            self._copy_next()
+
+    def _on_failed(self, one: UnderWay, error: Exception) -> None:
+        one.kept.compared = -1
+        self._failed, self._tried = True, Stopwatch()
+        if self._ended(one):
+            one.give_back()
+            if not isinstance(error, Cancelled):
+                self._say_once(_FAILED, "error", "\n".join(filter(None, in_words(error))))
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -271,31 +330,30 @@ class Autosave:
 
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of a session; what is not saved is copied once more, if that takes but a moment."""
-        if self._job is not None and self._job[1] is session:
-            self._give_way()
+        for one in self._under_way_of(session):
+            self._stop(one)
         kept = self.copy_of(session)
         if self.on and not sys.is_finalizing():
-            changed, workers = self._may_have_changed(session), bool(self._old_copies.workers)
+            changed, workers = self._may_have_changed(session), bool(kept.workers)
             kept.finish(self._projects.present, changed=changed, workers=workers)
         self._round = [other for other in self._round if other is not session]
         kept.release()
         del self._copies[session]
 
     def _on_projects(self) -> None:
-        """Give way to what the user asks for."""
+        """Give way to what the user asks for, and begin new journals: what is in those may not be saved."""
         if self._projects.busy:
             self._give_way()
-            session = self._workspace.session
-            recorder = self.copy_of(session).recorder if session is not None else None
-            if recorder is not None:  # what is painted from now on may not be saved
-                recorder.tick(0.05, 0.0)
-                recorder.rotate()
+            for session, kept in self._copies.items():
+                if kept.recorder is not None:
+                    self._append_models(session, kept.recorder)
+                    kept.next_journal()
 
-    def _on_saved(self, session: LayerSession) -> None:
+    def _on_saved(self, session: LayerSession, folder: Path) -> None:
+        """Remove the copy of what is saved now, unless its journal has what was painted meanwhile."""
         kept = self.copy_of(session)
-        copy, kept.copy = kept.copy, None
-        kept.end_journal()  # what was painted while it was saved is in there
-        self._old_copies.discard(copy)
+        self._old_copies.discard(kept.let_go())
+        kept.note_saved(folder)
 
     def _on_recovered(self, session: LayerSession, copy: Copy) -> None:
         self.copy_of(session).go_on(copy)

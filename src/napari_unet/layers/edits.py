@@ -16,8 +16,6 @@ from napari_unet.progress import Stopwatch
 from napari_unet.projects.journal import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from napari_unet.corrections.corrections import Corrections
@@ -63,11 +61,6 @@ class UnwrittenBlocks:
         now = Stopwatch()
         for key in blocks_of(self._shape, frames, z, y, x):
             self.urgent.setdefault(key, now)
-
-    def add_again(self, keys: Iterable[Key]) -> None:
-        """Note that blocks have to be written once more: the journal that had them is gone."""
-        for key in keys:
-            self.urgent.setdefault(key, Stopwatch())
 
     def suspect(self, frames: slice, z: slice, y: slice, x: slice) -> None:
         """Note that something may have changed in a part of the labels."""

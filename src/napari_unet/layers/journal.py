@@ -50,6 +50,13 @@ class Recorder:
     copy : Copy
         Beside which the journal lies.
     writer : Writer
+
+    Attributes
+    ----------
+    noted : bool
+        Whether anything was handed to the worker since the present journal was begun.
+    problem : str
+        Why the last record could not be written; empty: it was.
     """
 
     def __init__(self, session: LayerSession, copy: Copy, writer: Writer) -> None:
@@ -60,6 +67,7 @@ class Recorder:
         self._found: list[Key] = []  # by the worker, to be copied
         self._scanning: Future[None] | None = None
         self._references: dict[int, tuple[Generation, ModelReference]] = {}
+        self.noted = False
         self.problem = ""
         self._since_problem = Stopwatch()
 
@@ -77,17 +85,13 @@ class Recorder:
         """Begin a new journal, since a state is about to be written; return its number."""
         before, self._journal = self._journal, Journal(self.copy.folder, self._journal.number + 1)
         self._before |= self._written
-        self._written = {}
+        self._written, self.noted = {}, False
         self._writer.put(before.close)
         return self._journal.number
 
     def rebased(self, copy: Copy) -> None:
         """Go on from a state that was written."""
         self._before = dict(copy.blocks)
-
-    def written(self) -> list[Key]:
-        """Return the blocks in the present journal."""
-        return list(self._written)
 
     def tick(self, budget: float = MAX_TICK_SECONDS, wait: float = WRITE_DELAY) -> None:
         """Copy what it is time for, and have it written (main thread)."""
@@ -111,6 +115,7 @@ class Recorder:
             del unwritten.urgent[key]
             content = Content.of(key, labels, session.corrections)
             about = about_blocks(session.corrections)
+            self.noted = True
             self._writer.put(partial(self._write, self._journal, key, content, about))
         self._scan(session, labels)
 
@@ -118,6 +123,7 @@ class Recorder:
         """Have it noted which models there are (main thread)."""
         session = self._session()
         channel = session.channel if session is not None else None
+        self.noted = True
         self._writer.put(partial(self._write_models, self._journal, list(history), current, waiting, channel))
 
     def close(self) -> None:
@@ -151,8 +157,7 @@ class Recorder:
         if self._written.get(key) == digest and journal is self._journal:
             return
         if self._tried(journal, partial(journal.append_block, key, content, about)):
-            if journal is self._journal:
-                self._written[key] = digest
+            (self._written if journal is self._journal else self._before)[key] = digest
         else:
             self._found.append(key)
 

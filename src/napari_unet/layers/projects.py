@@ -47,7 +47,7 @@ class Projects:
     """
 
     changed = Signal()  # whether it is busy, or where the chosen image is saved
-    saved = Signal(object)  # the session that was
+    saved = Signal(object, object)  # a session, and where it is saved now
     recovered = Signal(object, object)  # a session, and the copy of unsaved work that it was opened from
     missing = Signal(object, str)  # a project, and where its image was, which is not there
 
@@ -174,7 +174,7 @@ class Projects:
                 own.saved()
                 self._own(session, own)
                 session.saved_digest = project.saved_digest.digest if project.saved_digest else unless
-                self.saved.emit(session)
+                self.saved.emit(session, folder)
                 stored()
                 self.changed.emit()
 

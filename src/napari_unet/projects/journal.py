@@ -209,6 +209,12 @@ class Journal:
             self._file.close()
             self._file = None
 
+    def remove(self) -> None:
+        """Close the file, and remove it."""
+        self.close()
+        with suppress(OSError):
+            (self._folder / f"journal-{self.number}.bin").unlink()
+
 
 @dataclass(slots=True)
 class JournalContent:

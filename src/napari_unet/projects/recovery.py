@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from napari_unet.io.lock import Lock
 from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
 from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
-from napari_unet.projects.journal import Journal, journals
+from napari_unet.projects.journal import Content, Journal, journals
 from napari_unet.projects.names import file_name
 from napari_unet.projects.ownership import state_of
 from napari_unet.projects.project import Project
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken
     from napari_unet.projects.arrays import Block
-    from napari_unet.projects.journal import Content, Key
+    from napari_unet.projects.journal import Key
 
 MIN_KEPT = 5
 """Number of copies that were left behind, the newest ones, that are kept whatever their age."""
@@ -98,7 +98,7 @@ class Copy:
     digest : str
         Digest of the state that it holds; empty: it holds none yet.
     blocks : dict
-        Digests of the blocks with the user's work, in that state.
+        Digests of the blocks with the user's work, in that state or the first records of its journal.
     journal : int
         Number of the first journal that continues that state.
     """
@@ -155,9 +155,7 @@ class Copy:
                     lock = Lock.acquire(folder / _LOCK)
                     if lock is not None:
                         break
-            saved = "" if saved_as is None else state_of(saved_as)
-            note = _Note(saved_as=None if saved_as is None else str(saved_as), saved=saved)
-            (folder / _NOTE).write_text(note.model_dump_json(), encoding="utf-8")
+            _write_note(folder, saved_as)
         except OSError as error:
             raise FileFormatError(f"{base} cannot be written to: {reason(error)}.") from error
         return cls(folder / f"{file_name(name)}{SUFFIX}", lock)
@@ -202,6 +200,11 @@ class Copy:
         self.digest, project.path = project.state_digest(cancel).digest, self._saved_as()
         self.journal = read_description(self.path).first_journal or 0
         return project
+
+    def note_saved(self, saved_as: Path) -> None:
+        """Note where the session is saved now. Without that the copy is as good, and is saved anew."""
+        with suppress(OSError):
+            _write_note(self.folder, saved_as)
 
     def release(self) -> None:
         """Unlock it, so that it counts as left behind."""
@@ -289,39 +292,78 @@ def keep_steps(
     return (yield from _saved_steps(project, copy, cancel))
 
 
-def begin_steps(
-    project: Project,
-    copy: Copy | None,
-    cancel: CancelToken,
-    blocks: Mapping[Key, Content] | None = None,
-    about: Mapping[str, Any] | None = None,
-) -> Generator[Block, None, Copy]:
-    """Make a copy with empty labels, which a journal continues.
+@dataclass(frozen=True, slots=True)
+class FirstRecords:
+    """What the journal of a copy begins with, so that the copy has all work of the user from its first moment.
 
-    `blocks` are the first records of that journal, with `about` in their heads. For errors see `keep_steps`.
+    Attributes
+    ----------
+    contents : mapping
+        Blocks that were copied.
+    earlier : sequence
+        Other blocks, which are read by the worker. What is changed in them meanwhile has to be written once more.
+    about : mapping
+        What is added to the head of each record.
     """
-    target = yield from _saved_steps(project, copy, cancel, empty=True)
+
+    contents: Mapping[Key, Content] = field(default_factory=dict)
+    earlier: Sequence[Key] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, project: Project, journal: Journal, cancel: CancelToken) -> dict[Key, bytes]:
+        """Write them; return their digests.
+
+        Raises
+        ------
+        FileFormatError
+            If they cannot be written.
+        Cancelled
+            If it was stopped.
+        """
+        labels, digests = project.image.canonical_labels(project.labels), {}
+        try:
+            for key, content in self.contents.items():
+                journal.append_block(key, content, dict(self.about))
+                digests[key] = content.digest()
+            for key in self.earlier:
+                cancel.check()
+                if key not in digests and (content := Content.of(key, labels, project.corrections)).by_user:
+                    journal.append_block(key, content, dict(self.about))
+                    digests[key] = content.digest()
+            journal.sync()
+        except OSError as error:
+            raise FileFormatError(f"{recovery_folder()} cannot be written to: {reason(error)}.") from error
+        finally:
+            journal.close()
+        return digests
+
+
+def begin_steps(
+    project: Project, copy: Copy | None, cancel: CancelToken, records: FirstRecords | None = None
+) -> Generator[Block, None, Copy]:
+    """Make a copy with empty labels, which a journal continues: that is written first.
+
+    For errors see `keep_steps`.
+    """
+    target = copy or Copy.begin(project.image.name, project.path)
     journal = Journal(target.folder, target.next_journal())
     try:
-        for key, content in (blocks or {}).items():
-            journal.append_block(key, content, dict(about or {}))
-        journal.sync()
-    except (OSError, FileFormatError) as error:
-        if target is not copy:
+        digests = (records or FirstRecords()).write(project, journal, cancel)
+        yield from target.save_steps(project, cancel, empty=True)
+    except BaseException:
+        if target is copy:
+            journal.remove()
+        else:
             remove(target.discard())
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        raise FileFormatError(f"{recovery_folder()} cannot be written to: {why}.") from error
-    finally:
-        journal.close()
+        raise
+    target.blocks = digests
     return target
 
 
-def _saved_steps(
-    project: Project, copy: Copy | None, cancel: CancelToken, *, empty: bool = False
-) -> Generator[Block, None, Copy]:
+def _saved_steps(project: Project, copy: Copy | None, cancel: CancelToken) -> Generator[Block, None, Copy]:
     target = copy or Copy.begin(project.image.name, project.path)
     try:
-        yield from target.save_steps(project, cancel, empty=empty)
+        yield from target.save_steps(project, cancel)
     except BaseException:
         if target is not copy:
             remove(target.discard())
@@ -379,6 +421,14 @@ def _loaded(image: Image, cancel: CancelToken) -> Image:
         cancel.check()
         pixels[index] = np.asarray(image.data[index])
     return replace(image, data=pixels, source=None)
+
+
+def _write_note(folder: Path, saved_as: Path | None) -> None:
+    saved = "" if saved_as is None else state_of(saved_as)
+    note = _Note(saved_as=None if saved_as is None else str(saved_as), saved=saved)
+    partial = folder / f"{_NOTE}.partial"
+    partial.write_text(note.model_dump_json(), encoding="utf-8")
+    os.replace(partial, folder / _NOTE)
 
 
 def _read_note(folder: Path) -> _Note | None:
