@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hand_made import LaterRunner
 from napari_unet.objects.between_slices import outlines_between
 from napari_unet.objects.carrying import carried
 from napari_unet.objects.outline import Outline
@@ -327,3 +328,47 @@ def test_what_cannot_be_linked_is_said(viewer, controller, opened):
     opened(stack(_1=(range(9), 5, 5, 8)))
     assert not controller.frame_links.draw_tracks()
     assert "Tracks need a time series" in controller.messages[-1].text
+
+
+# -- looked for in a worker ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looking(viewer, controller, opened):
+    """Two drawings of an object, between which it is suggested when the test says so; return what runs that."""
+    session = opened(np.zeros(SHAPE, np.int32))
+    draw(session, 1, 5, 10, 10, 6)
+    draw(session, 7, 5, 10, 10, 18)
+    at(viewer, 7)
+    runner = controller.propagation._runner = LaterRunner()
+    return runner
+
+
+def test_slices_are_looked_through_while_one_goes_on(controller, looking):
+    said = len(controller.messages)
+    assert controller.propagation.suggest((12, 12))
+    assert controller.propagation.suggest((12, 12)), "it is begun anew"
+    looking.finish(0)
+    assert (controller.ghosts.count, len(controller.messages)) == (0, said), "that one was stopped"
+    draw(controller.session, 4, 9, 30, 30, 4)
+    looking.finish(1)
+    assert controller.ghosts.count == 5
+    assert controller.messages[-1].text.startswith("Suggested in 5 slices")
+
+
+@pytest.mark.parametrize("what", ["chosen", "discarded", "erased"])
+def test_what_happens_while_slices_are_looked_through(viewer, controller, looking, what):
+    session = controller.session
+    draw(session, 7, 8, 11, 11, 10)  # of the drawing in view a part has another id, which is drawn in this slice alone
+    pixel = (15, 15) if what == "erased" else (27, 27)
+    assert controller.propagation.suggest(pixel)
+    if what == "chosen":
+        controller.workspace.choose_layer(viewer.add_image(np.zeros(SHAPE, np.float32), name="other"))
+    elif what == "discarded":
+        controller.propagation.discard()
+    else:
+        session.labels_layer.data_setitem(tuple(np.nonzero(session.labels_layer.data == 8)), 0)
+    before = session.labels_layer.data.copy()
+    looking.finish()
+    assert controller.ghosts.count == 0
+    assert np.array_equal(session.labels_layer.data, before)

@@ -15,6 +15,7 @@ from napari_unet.layers.journal import MAX_BYTES, WRITE_DELAY, Writer, about_blo
 from napari_unet.layers.old_copies import ignore
 from napari_unet.layers.session_copy import SessionCopy, UnderWay
 from napari_unet.progress import Stopwatch
+from napari_unet.projects.images import read_ahead
 from napari_unet.projects.journal import Content
 from napari_unet.projects.recovery import Copy, FirstRecords, begin_steps, keep_steps, why_not
 
@@ -169,35 +170,44 @@ class Autosave:
     # -- copying ---------------------------------------------------------------------------------------------------
 
     def _prepare(self, session: LayerSession) -> None:
-        """Copy an image that no file has, before there is anything to keep: that takes long."""
-        kept = self.copy_of(session)
-        if adapter.source_of(session.layer) is not None or kept.prepared:
+        """Read or copy what takes long of the image, before there is anything to keep."""
+        kept, source = self.copy_of(session), adapter.source_of(session.layer)
+        if kept.prepared:
             return
         kept.prepared = True
+        project = None
         with suppress(UNetError):
             project = self._projects.present(session)
-            if why_not(project):
-                return
-            job = Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
+        if project is None or why_not(project):
+            return
+        if source is None:
+            self._copy_pixels(session, project)
+        else:
+            job = Job(f"Look at the file of {session.image.name}", 0, quiet=True)
+            self._runner.start(job, once(partial(read_ahead, project.image, source)), ignore, ignore, ignore)
 
-            def ended() -> None:
-                kept.workers -= 1
-                self._old_copies.worker_ended()
+    def _copy_pixels(self, session: LayerSession, project: Project) -> None:
+        """Copy an image that no file has: that takes long."""
+        kept, job = self.copy_of(session), Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
 
-            def prepared(copy: Copy) -> None:
-                if kept.copy is None and session in self._workspace.sessions:
-                    kept.spare = copy
-                else:
-                    self._old_copies.discard(copy)
-                ended()
+        def ended() -> None:
+            kept.workers -= 1
+            self._old_copies.worker_ended()
 
-            def failed(_: Exception) -> None:  # it is tried again, and told, when there is something to keep
-                ended()
+        def prepared(copy: Copy) -> None:
+            if kept.copy is None and session in self._workspace.sessions:
+                kept.spare = copy
+            else:
+                self._old_copies.discard(copy)
+            ended()
 
-            kept.workers += 1
-            self._old_copies.workers += 1
-            steps = once(lambda: Copy.begin(project.image.name, project.path).prepare(project))
-            self._runner.start(job, steps, ignore, prepared, failed)
+        def failed(_: Exception) -> None:  # it is tried again, and told, when there is something to keep
+            ended()
+
+        kept.workers += 1
+        self._old_copies.workers += 1
+        steps = once(lambda: Copy.begin(project.image.name, project.path).prepare(project))
+        self._runner.start(job, steps, ignore, prepared, failed)
 
     def _copy_next(self) -> bool:
         """Begin to copy all of the next session of this round; return whether it did."""

@@ -106,7 +106,7 @@ class Controller:
         self.gestures = Gestures(workspace, self.segmenter)
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
-        self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
+        self.propagation = Propagation(workspace, self.segmenter, self.ghosts, runner)
         self.frame_links = FrameLinks(workspace, self.segmenter, runner)
         made_by = MadeBy(workspace)
         self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
@@ -275,6 +275,7 @@ class Controller:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
         self.given_labels.close()
+        self.propagation.close()
         self.ghosts.close()
         self.frame_links.close()
         self.walk.close()

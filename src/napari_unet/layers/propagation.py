@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import EditError, UNetError
+from napari_unet.layers.jobs import Job, once
 from napari_unet.layers.object_edits import check_editable
-from napari_unet.objects.between_slices import outlines_between
+from napari_unet.layers.old_copies import ignore
+from napari_unet.layers.suggestion_search import MAX_REACH, SuggestionSearch
 from napari_unet.objects.carrying import carried
-from napari_unet.objects.edits import Edit
+from napari_unet.objects.edits import Edit, box_of
 from napari_unet.objects.linking import MIN_FRAME_IOU
-from napari_unet.objects.stitch import MIN_SLICE_IOU, overlaps
+from napari_unet.objects.stitch import MIN_SLICE_IOU
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
@@ -26,13 +28,12 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.edit_events import Plane
     from napari_unet.layers.ghosts import Ghosts
+    from napari_unet.layers.jobs import Runner
     from napari_unet.layers.segmenter import Segmenter
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.suggestion_search import Suggestions
     from napari_unet.layers.workspace import Workspace
     from napari_unet.objects.outline import Outline
-
-MAX_REACH = 50
-"""Slices in which another corrected one is looked for, to each side."""
 
 _UNDO = "Ctrl+Z takes it back."
 
@@ -42,7 +43,9 @@ class _Axis:
 
     Attributes
     ----------
+    session : LayerSession
     labels : ndarray of int, axes (N, Y, X)
+    reviewed : ndarray of bool, axes (N, Y, X)
     index : int
         Of the plane in view.
     word : str
@@ -51,9 +54,11 @@ class _Axis:
 
     def __init__(self, session: LayerSession) -> None:
         self._frame, z = session.plane
-        labels = session.labels
+        self.session, labels, reviewed = session, session.labels, session.corrections.reviewed
         self._along_z = session.image.is_volume
-        self.labels: NDArray[Any] = labels[self._frame] if self._along_z else labels[:, 0]
+        part = self._frame if self._along_z else (slice(None), 0)
+        self.labels: NDArray[Any] = labels[part]
+        self.reviewed: NDArray[Any] = reviewed[part]
         self.index = z if self._along_z else self._frame
         self.word = "slice" if self._along_z else "frame"
         if len(self.labels) < 2:
@@ -73,10 +78,13 @@ class Propagation:
     segmenter : Segmenter
     ghosts : Ghosts
         Has what is suggested.
+    runner : Runner
+        Where slices are looked through.
     """
 
-    def __init__(self, workspace: Workspace, segmenter: Segmenter, ghosts: Ghosts) -> None:
-        self._workspace, self._segmenter, self._ghosts = workspace, segmenter, ghosts
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, ghosts: Ghosts, runner: Runner) -> None:
+        self._workspace, self._segmenter, self._ghosts, self._runner = workspace, segmenter, ghosts, runner
+        self._job: Job | None = None
 
     @property
     def word(self) -> str | None:
@@ -132,8 +140,9 @@ class Propagation:
     def suggest(self, pixel: tuple[int, int]) -> bool:
         """Suggest an object's shape in the slices, or frames, between this one and others where it was corrected.
 
-        To each side the nearest of these is taken; or the nearest that has it, where it is missing between them.
-        Returns whether there is something to suggest.
+        To each side the nearest of these is taken; or the nearest that has it, where it is missing between them. A
+        worker looks for them. Returns whether that has begun and, of a runner that is done at once, whether there is
+        something to suggest.
         """
         return self._told(self._suggest, pixel)
 
@@ -145,14 +154,23 @@ class Propagation:
         """Make objects of all that is suggested."""
         return self._told(self._take_all)
 
+    def close(self) -> None:
+        """Look for nothing any more."""
+        self._stop()
+
     def discard(self) -> None:
         """Suggest nothing any more; the labels stay as they are."""
+        self._stop()
         self._ghosts.forget()
         self._workspace.say("Nothing is suggested any more. The objects are as they were.")
 
     # -- how -------------------------------------------------------------------------------------------------------
 
     def _told(self, do: Any, *arguments: Any) -> bool:
+        """Do something with the chosen image, and say what was done; return whether something was.
+
+        `do` returns a sentence, or whether it has begun something of which it tells itself.
+        """
         workspace = self._workspace
         try:
             session = check_editable(workspace.viewer, workspace.session)
@@ -162,8 +180,9 @@ class Propagation:
         except UNetError as error:
             workspace.say(str(error), "error")
             return False
-        workspace.say(done, "done")
-        return True
+        if isinstance(done, str):
+            workspace.say(done, "done")
+        return bool(done)
 
     def _carry(self, session: LayerSession, pixel: tuple[int, int], step: int) -> str:
         axis = _Axis(session)
@@ -184,75 +203,58 @@ class Propagation:
         how = "copied" if edit.made else "found, and has its id now"
         return f"Object {label}: {how}. {_UNDO}"
 
-    def _suggest(self, session: LayerSession, pixel: tuple[int, int]) -> str:
+    def _suggest(self, session: LayerSession, pixel: tuple[int, int]) -> bool:
+        """Have it looked for where an object can be suggested; return whether that has begun, or came to something."""
         axis = _Axis(session)
         session.rescan()
         label = _label_at(axis.labels[axis.index], pixel)
-        ends = [self._end(session, axis, label, step) for step in (-1, 1)]
-        if ends == [None, None]:
-            label, ends = self._joined(session, axis, label)
-        found: dict[Plane, list[Outline]] = {}
-        for end in ends:
-            if end is not None:
-                between = outlines_between(axis.labels, axis.index, end, label)
-                found |= {axis.plane(index): [outline] for index, outline in between.items()}
-        if not found:
+        self._stop()
+        job = self._job = Job("Suggest in other slices", 0, quiet=True)
+        near = range(max(0, axis.index - MAX_REACH), min(len(axis.labels), axis.index + MAX_REACH + 1))
+        corrected = {index: session.corrections.corrected_in(axis.plane(index)) for index in near}
+        search = SuggestionSearch(axis.labels, axis.reviewed, corrected, axis.index, label, job.cancel)
+        outcome = [True]
+
+        def found(suggestions: Suggestions) -> None:
+            if job is self._job:
+                self._job = None
+                outcome[0] = self._told(self._suggested, axis, label, suggestions)
+
+        def failed(error: Exception) -> None:
+            if job is self._job:
+                self._job, outcome[0] = None, False
+                self._workspace.say_error(error)
+
+        self._runner.start(job, once(search.run), ignore, found, failed)
+        return outcome[0]
+
+    def _stop(self) -> None:
+        """Look for nothing any more."""
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+
+    def _suggested(self, session: LayerSession, axis: _Axis, label: int, suggestions: Suggestions) -> str:
+        """Suggest what was found, for an object that was at that place; return what was done."""
+        if session is not axis.session:
+            raise UNetError("Another image was chosen meanwhile. Press the key again.")
+        outlines = {axis.plane(index): [outline] for index, outline in suggestions.outlines.items()}
+        if not outlines:
             raise UNetError(f"Correct this object in another {axis.word} too, then press the key again.")
-        self._ghosts.suggest(found)
-        return f"Suggested in {counted(len(found), axis.word)}. Look through them; G takes one, Shift+G all."
+        if suggestions.label != label:
+            self._join(session, axis, label, suggestions.label)
+        self._ghosts.suggest(outlines)
+        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; G takes one, Shift+G all."
 
-    @staticmethod
-    def _end(session: LayerSession, axis: _Axis, label: int, step: int) -> int | None:
-        """Return the nearest plane to one side between which and that in view an object can be suggested."""
-        gap = False
-        last = axis.index + step * MAX_REACH
-        for index in range(axis.index + step, last + step, step):
-            if not 0 <= index < len(axis.labels):
-                return None
-            mask = axis.labels[index] == label
-            if not mask.any():
-                gap = True
-                continue
-            if gap or label in session.corrections.corrected_in(axis.plane(index)):
-                return index if abs(index - axis.index) > 1 else None
-            if session.corrections.reviewed[axis.plane(index)][mask].all():
-                return index if abs(index - axis.index) > 1 else None
-        return None
+    def _join(self, session: LayerSession, axis: _Axis, label: int, other: int) -> None:
+        """Give an object that was drawn in one plane alone the id of one that was corrected further away.
 
-    def _joined(self, session: LayerSession, axis: _Axis, label: int) -> tuple[int, list[int | None]]:
-        """Give an object that was drawn in this plane alone the id of one that was corrected further away.
-
-        Returns that id and, to each side, the plane that has it. Who draws a missing object in two slices has got two
-        ids for it.
+        Who draws a missing object in two slices has got two ids for it.
         """
-        here = axis.labels[axis.index] == label
-        beside = [i for i in (axis.index - 1, axis.index + 1) if 0 <= i < len(axis.labels)]
-        if any((axis.labels[index] == label).any() for index in beside):
-            return label, [None, None]
-        for distance in range(2, MAX_REACH + 1):
-            for index in (axis.index - distance, axis.index + distance):
-                if not 0 <= index < len(axis.labels):
-                    continue
-                other = self._corrected_there(session, axis, here, index)
-                if other is not None:
-                    box = (slice(0, here.shape[0]), slice(0, here.shape[1]))
-                    now = axis.labels[axis.index]
-                    after = np.where(here, now.dtype.type(other), now)
-                    self._write(session, [(axis.plane(axis.index), Edit.of(now, box, after, ""))])
-                    return other, [index, None]
-        return label, [None, None]
-
-    @staticmethod
-    def _corrected_there(session: LayerSession, axis: _Axis, here: NDArray[np.bool_], index: int) -> int | None:
-        """Return the object that overlaps most of those that were corrected in a plane, and are not in that in view."""
-        corrected = session.corrections.corrected_in(axis.plane(index))
-        if not corrected:
-            return None
-        _, ids, counts = overlaps(here, axis.labels[index])
-        for _, other in sorted(zip(counts.tolist(), ids.tolist(), strict=True), reverse=True):
-            if other in corrected and not (axis.labels[axis.index] == other).any():
-                return int(other)
-        return None
+        now = session.labels[axis.plane(axis.index)]
+        box = box_of(now, [label])
+        after = np.where(now[box] == label, now.dtype.type(other), now[box])
+        self._write(session, [(axis.plane(axis.index), Edit.of(now, box, after, ""))])
 
     def _take(self, session: LayerSession, pixel: tuple[int, int], everywhere: bool) -> str:
         there = [one for one in self._ghosts.in_plane(session.plane) if one.holds(*pixel)]

@@ -16,7 +16,7 @@ from napari_unet.objects.edits import Edit, box_around
 from napari_unet.objects.outline import Outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -122,13 +122,15 @@ def _signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(np.where(mask, inside - 0.5, 0.5 - outside), np.float32)
 
 
-def outlines_between(labels: NDArray[Any], first: int, last: int, label: int) -> dict[int, Outline]:
+def outlines_between(
+    labels: NDArray[Any] | Mapping[int, NDArray[Any]], first: int, last: int, label: int
+) -> dict[int, Outline]:
     """Return the shape of an object in each slice between two of its slices, by slice.
 
     Parameters
     ----------
     labels : ndarray of int, axes (Z, Y, X)
-        Or (T, Y, X): frames between two others.
+        Or (T, Y, X): frames between two others; or these two, by number.
     first, last : int
         Slices that have the object, in either order.
     label : int

@@ -19,13 +19,16 @@ from napari_unet.io.zarrs import write_zarr
 from napari_unet.projects.description import SUFFIX, ImageReference, PixelSizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
 COPY = re.compile(r"image-\d{1,9}\.zarr")
 """Name of a copy in the folder of a project; its axes are in the order T, C, Z, Y, X."""
 
 _WINDOW = 512
 """Most pixels across of the windows that are hashed to tell whether two images are the same."""
+
+_MAX_KNOWN = 256
+_known: dict[Hashable, str] = {}  # hashes of sampled pixels, by what says that they are the same ones
 
 
 def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Path | None = None) -> ImageReference:
@@ -49,7 +52,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
     FileFormatError
         If the pixels cannot be read or written.
     """
-    sampled = sampled_sha256(image)
+    sampled = _sampled(image, _key_of(image))
     found = _found_in(image, sampled, source, folder)
     if found is None:
         if ready is not None and ready.is_dir():
@@ -78,6 +81,11 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
         found_diameter=image.found_diameter,
         found_against=image.found_against,
     )
+
+
+def read_ahead(image: Image, source: Path) -> None:
+    """Read what `refer` has to read of an image and its file, and then knows: of a large one that takes seconds."""
+    _found_in(image, _sampled(image, _key_of(image)), source, source.parent)
 
 
 def copy_pixels(image: Image, copy: Path) -> None:
@@ -178,23 +186,41 @@ def _found_in(image: Image, sampled: str, source: Path | None, folder: Path) -> 
     if any(parent.suffix.lower() == SUFFIX and parent != folder.resolve() for parent in source.parents):
         return None  # in another project, which may change or be removed
     try:
-        stored = read_image(source, tolerant=True)
+        stored, key = read_image(source, tolerant=True), (source, Fingerprint.of(source))
         if source.parent == folder.resolve() and COPY.fullmatch(source.name):
             fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, sampled)
             return (source, None) if fits else None
-        if _same(stored.data, image, sampled):
+        if _same(stored.data, image, sampled, key):
             return source, None
         for channel in range(stored.n_channels if "C" in stored.axes else 0):
-            if _same(_channel(stored, channel), image, sampled):
+            if _same(_channel(stored, channel), image, sampled, (*key, channel)):
                 return source, channel
     except (UNetError, OSError, ValueError):  # of a format that is not read here, or gone
         return None
     return None
 
 
-def _same(data: Any, image: Image, sampled: str) -> bool:
-    """Return whether some pixels are those of an image, as far as `sampled_sha256` tells."""
-    return tuple(data.shape) == tuple(image.data.shape) and sampled_sha256(Image(data, image.axes)) == sampled
+def _same(data: Any, image: Image, sampled: str, key: Hashable | None = None) -> bool:
+    """Return whether some pixels are those of an image, as far as `sampled_sha256` tells; for `key` see `_sampled`."""
+    same_shape = tuple(data.shape) == tuple(image.data.shape)
+    return same_shape and _sampled(Image(data, image.axes), (key, image.axes) if key else None) == sampled
+
+
+def _key_of(image: Image) -> Hashable | None:
+    """Return by what to know the pixels of an image again; None: they are in memory, where anybody can change them."""
+    return None if image.identity is None or isinstance(image.data, np.ndarray) else (image.identity, image.axes)
+
+
+def _sampled(image: Image, key: Hashable | None) -> str:
+    """Return `sampled_sha256` of an image, which is computed once for all with the same key (None: each time)."""
+    found = _known.get(key) if key is not None else None
+    if found is None:
+        found = sampled_sha256(image)
+        if key is not None:
+            _known[key] = found
+            for old in list(_known)[:-_MAX_KNOWN]:
+                _known.pop(old, None)
+    return found
 
 
 def _channel(image: Image, channel: int) -> Any:
