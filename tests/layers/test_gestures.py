@@ -427,7 +427,7 @@ def test_while_it_is_segmented_only_what_is_finished_can_be_changed(viewer: Any,
 
 
 def test_help_names_every_gesture() -> None:
-    assert {name for name, _, _ in module.HELP} == {"Merge", "Split", "Add", "Delete"}
+    assert {name for name, _, _ in module.HELP} == {"Merge", "Split", "Add", "Outline", "Delete"}
 
 
 def test_a_tool_ends_with_the_layer_the_mode_and_by_esc(labels: Any, controller: Any, viewer: Any) -> None:
@@ -450,6 +450,10 @@ def test_a_tool_ends_with_the_layer_the_mode_and_by_esc(labels: Any, controller:
 
 
 def test_a_session_that_is_closed_makes_no_gestures(labels: Any, controller: Any) -> None:
-    assert controller.gestures._on_mouse in labels.mouse_drag_callbacks
+    callbacks = labels.mouse_drag_callbacks, labels.mouse_move_callbacks, labels.mouse_wheel_callbacks
+    mouse = controller.gesture_mouse
+    assert all(
+        own in each for own, each in zip((mouse._on_drag, mouse._on_move, mouse._on_wheel), callbacks, strict=True)
+    )
     controller.close()
-    assert not labels.mouse_drag_callbacks
+    assert not any(callbacks)

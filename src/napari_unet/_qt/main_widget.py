@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
@@ -29,6 +30,9 @@ KEYS: dict[str, Callable[[Controller], object]] = {
     "I": lambda controller: controller.gestures.at_cursor("add"),
     "Shift-I": lambda controller: controller.gestures.at_cursor("smaller"),
     "D": lambda controller: controller.gestures.at_cursor("delete"),
+    "U": lambda controller: controller.gestures.switch_tool("outline"),
+    "G": lambda controller: controller.gestures.at_cursor("fill_holes"),
+    "Shift-G": lambda controller: controller.gestures.at_cursor("smooth"),
     "H": lambda controller: controller.gestures.help_wanted.emit(),
 }
 """Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
@@ -98,6 +102,7 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self._sketch: CanvasSketch | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
@@ -115,6 +120,8 @@ class UNetWidget(QWidget):
         self._count_soon.cancel()
         if self._project_drops is not None:
             self._project_drops.release()
+        if self._sketch is not None:
+            self._sketch.release()
         self._note_changes.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.controller.close()
@@ -138,6 +145,8 @@ class UNetWidget(QWidget):
         """Take over the projects that are dropped on the canvas, now that there is a window around."""
         if self._project_drops is None and not self._closed and self.window() is not self:
             self._project_drops = ProjectDrops(self.controller, self.window())
+        if self._sketch is None and not self._closed and (canvas := canvas_of(self)) is not None:
+            self._sketch = CanvasSketch(self.controller, canvas)
         super().showEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.gesture_mouse import GestureMouse
+from napari_unet.layers.gesture_tool import GestureTool
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
@@ -76,7 +78,9 @@ class Controller:
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
-        self.gestures = Gestures(workspace, self.segmenter)
+        tool = GestureTool(workspace)
+        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -220,6 +224,7 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.gesture_mouse.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -350,8 +350,17 @@ class LayerSession:
 
     def edit(self, frame: int, region: Region, where: Sequence[NDArray[np.intp]], values: NDArray[Any]) -> None:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
-        if len(values):
-            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, where), values)
+        self.edit_all([(frame, region, where, values)])
+
+    def edit_all(self, changes: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]]) -> None:
+        """Do several edits (frame, region, where, values), see `edit`, as one step of undo."""
+        changes = [change for change in changes if len(change[-1])]
+        if not changes:
+            return
+        indices = [self.geometry.layer_indices(*change[:-1]) for change in changes]
+        where = tuple(np.concatenate(axis) for axis in zip(*indices, strict=True))
+        self.labels_layer.data_setitem(where, np.concatenate([values for *_, values in changes]))
+        for frame, region, *_ in changes:
             self.rescan_slices(frame, region[0])
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
