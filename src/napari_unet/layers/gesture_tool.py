@@ -17,7 +17,7 @@ Tool = Literal["merge", "split", "add", "outline", "delete"]
 HINTS: dict[Tool, str] = {
     "merge": "Drag from one object into others.",
     "split": "Draw a line across an object, or click once in each of its parts.",
-    "add": "Click where an object is missing, or draw around it. Shift + wheel: larger, smaller.",
+    "add": "Click where an object is missing, or draw around it.",
     "outline": "Draw out of an object and back to add to it, across it to cut a piece off.",
     "delete": "Click an object, or drag across several.",
 }

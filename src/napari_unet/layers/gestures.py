@@ -31,11 +31,11 @@ HELP: tuple[tuple[str, str, str], ...] = (
     ("Merge", "Shift + drag", "from one object into others"),
     ("Split", "Ctrl + drag", "a line across an object; the cut follows what the network saw"),
     ("Split", "Ctrl + click, or S", "an object in parts where the network saw several"),
-    ("Split", "tool: click, click, …", "once in each part; Esc forgets the dots"),
+    ("Split", "button, then clicks", "once in each part; Esc forgets the dots"),
     ("Add", "Shift + click, or I", "on the background: the object that the network saw there"),
     ("Add", "Shift + wheel, or I, Shift + I", "on the object just added: a little larger, smaller"),
-    ("Add", "tool: drag", "around an object that the network did not see"),
-    ("Outline", "U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
+    ("Add", "button, then drag", "around an object that the network does not see"),
+    ("Outline", "button or U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
     ("Outline", "G, Shift + G", "fill the holes of an object; smooth its outline"),
     ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
 )
@@ -298,9 +298,9 @@ class Gestures:
         if len(points) == 1:
             self._seeds = _Seeds(session, session.plane, points, frozenset(ids))
             return None
-        done = objects.split_by_points(points)
+        objects.split_by_points(points)
         self._seeds = _Seeds(session, session.plane, points, frozenset((*objects.touched, *objects.made)))
-        return done
+        return f"Split into {len(points)} parts."
 
     def forget(self, _: Any = None) -> None:
         """Forget the points that a split waits for, and what is suggested."""
