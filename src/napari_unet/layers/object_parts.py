@@ -208,8 +208,8 @@ def write(session: LayerSession, changes: Sequence[Change]) -> None:
         changed = edit.changed(session.labels[frame])
         written.append((frame, (edit.box[0], edit.box[1], edit.box[2]), np.nonzero(changed), edit.labels[changed]))
     session.edit_all(written)
-    if any(edit.made for *_, edit in changes):
-        session.offer_id()
+    if made := [label for *_, edit in changes for label in edit.made]:
+        session.offer_id(max(made))  # new ids are the largest
 
 
 def along(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -300,10 +300,16 @@ class LayerSession:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
         self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
-    def offer_id(self) -> None:
-        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
+    def offer_id(self, largest: int | None = None) -> None:
+        """Select an id that nothing has, to paint the next object with, unless the user has chosen one.
+
+        Parameters
+        ----------
+        largest : int, optional
+            The largest id that there is, where the caller knows it.
+        """
         if self._strokes is not None and not self.painting:
-            self._strokes.offer()
+            self._strokes.offer(largest)
 
     def free_id(self) -> int:
         """Return an id that no object has or had; the layer is given a type that holds it.
@@ -351,17 +357,19 @@ class LayerSession:
     def edit(self, frame: int, region: Region, where: Sequence[NDArray[np.intp]], values: NDArray[Any]) -> None:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
         self.edit_all([(frame, region, where, values)])
+        self.rescan_slices(frame, region[0])
 
     def edit_all(self, changes: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]]) -> None:
-        """Do several edits (frame, region, where, values), see `edit`, as one step of undo."""
+        """Do several edits (frame, region, where, values) as one step of undo.
+
+        What that means for the corrections is found out when there is time, as after a stroke of the brush.
+        """
         changes = [change for change in changes if len(change[-1])]
         if not changes:
             return
         indices = [self.geometry.layer_indices(*change[:-1]) for change in changes]
         where = tuple(np.concatenate(axis) for axis in zip(*indices, strict=True))
         self.labels_layer.data_setitem(where, np.concatenate([values for *_, values in changes]))
-        for frame, region, *_ in changes:
-            self.rescan_slices(frame, region[0])
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""

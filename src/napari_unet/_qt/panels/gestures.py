@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOOLS: dict[Tool, str] = {
     "merge": "Drag from one object into others: they become one. Without this button: Shift + drag.",
     "split": "Draw a line across an object, or click once in each of its parts. Without this button: Ctrl + drag, S.",
-    "add": "Click where an object is missing, or draw around it. Shift + wheel: larger, smaller. Shift + click adds too.",
+    "add": "Click where an object is missing, or draw around it. Shift + wheel: larger, smaller.",
     "outline": "Draw out of an object and back to add to it, across it to cut a piece off (U).",
     "delete": "Click an object, or drag across several. Without this button: Ctrl + Shift + click.",
 }
@@ -70,7 +70,8 @@ class GestureTools(QWidget):
         """Show what mouse and keys do, beside the work that goes on."""
         if self._box is None:
             rows = "".join(
-                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td style='white-space:nowrap'>{keys}&nbsp;&nbsp;</td><td>{what}</td></tr>"
+                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td style='white-space:nowrap'>{keys}&nbsp;&nbsp;</td>"
+                f"<td>{what}</td></tr>"
                 for name, keys, what in HELP
             )
             self._box = QMessageBox(self)
