@@ -152,7 +152,9 @@ class GestureMouse:
         self._draw()
         if gone or own.cancelled or self._workspace.session is not session:
             return
-        if way > MAX_CLICK:
+        if session.alive() and session.plane != own.plane:
+            self._workspace.say("Another slice came into view meanwhile, so nothing was changed.", "error")
+        elif way > MAX_CLICK:
             self._gestures.make(drag, own.pixels)
         else:
             self._gestures.make(click, own.pixels[:1])

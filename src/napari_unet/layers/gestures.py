@@ -295,11 +295,11 @@ class Gestures:
         if seeds is not None and (seeds.session, seeds.plane) == (session, session.plane) and ids[0] in seeds.ids:
             there = [p for p in seeds.points if seeds.ids.intersection(objects.ids_along(p[None]))]
             points = np.concatenate([*(p[None] for p in there), point])
-        if len(points) == 1:
+        if seeds is None or len(points) == 1:
             self._seeds = _Seeds(session, session.plane, points, frozenset(ids))
             return None
         objects.split_by_points(points)
-        self._seeds = _Seeds(session, session.plane, points, frozenset((*objects.touched, *objects.made)))
+        self._seeds = replace(seeds, points=points, ids=seeds.ids.union(ids, objects.touched, objects.made))
         return f"Split into {len(points)} parts."
 
     def forget(self, _: Any = None) -> None:
