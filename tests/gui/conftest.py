@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+os.environ["NAPARI_CONFIG"] = ""  # the preferences of whoever runs the tests are neither read nor written
 
 import numpy as np
 import pytest

@@ -16,6 +16,7 @@ from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
+from napari_unet.layers.preferences import Preferences
 
 if TYPE_CHECKING:
     import napari
@@ -42,6 +43,8 @@ class UNetWidget(QWidget):
         self.viewer: Any = napari_viewer
         self.runner = QtRunner()
         self.controller = Controller(napari_viewer, self.runner)
+        self.preferences = Preferences()
+        self._prefer()
         self.image_panel = ImagePanel(self.controller)
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
@@ -77,10 +80,10 @@ class UNetWidget(QWidget):
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
         self._note_changes.start()
-        self.controller.autosave.on = True
+        self.preferences.changed.connect(self._prefer)
         self.controller.recovery.search()
         self._keep_unsaved.start()
-        self._keys = BoundKeys(self.viewer, self.controller)
+        self._keys = BoundKeys(self.viewer, self.controller, self.preferences)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
@@ -94,6 +97,11 @@ class UNetWidget(QWidget):
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
         self.destroyed.connect(lambda: _close_down(this()))
+
+    def show_tab(self, title: str) -> None:
+        """Bring the tab of that title to the front."""
+        titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
+        self.tabs.setCurrentIndex(titles.index(title))
 
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
@@ -111,6 +119,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.preferences.release()
         self._keys.release()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
@@ -145,6 +154,13 @@ class UNetWidget(QWidget):
             self.controller.open(paths)
         else:
             self.controller.say("Only files and folders on this computer can be dropped here.", "error")
+
+    def _prefer(self) -> None:
+        """Do as the preferences say."""
+        preferences, controller = self.preferences, self.controller
+        self.runner.threads = preferences["computing", "threads"]
+        controller.choose_device(preferences["computing", "device"])
+        controller.autosave.on = preferences["saving", "recovery"]
 
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()
