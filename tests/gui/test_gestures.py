@@ -463,3 +463,16 @@ def test_the_layer_goes_while_the_button_is_down(labels: Any, canvas: Any, widge
     canvas.release(55, 28, modifiers=SHIFT)
     QApplication.processEvents()
     assert widget.controller.session is None
+
+
+def test_the_labels_are_replaced_while_the_button_is_down(labels: Any, canvas: Any, widget: Any) -> None:
+    canvas.press(55, 14, modifiers=SHIFT)
+    canvas._qtbot.wait(60)
+    canvas.move(55, 20, modifiers=SHIFT)
+    labels.data = labels.data[:60].copy()
+    before = labels.data.copy()
+    canvas.move(55, 28, modifiers=SHIFT)
+    canvas.release(55, 28, modifiers=SHIFT)
+    assert "Press Segment to make new ones" in widget.status.text()
+    assert np.array_equal(labels.data, before)
+    assert not widget._sketch.isVisible()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
@@ -62,11 +63,13 @@ class CanvasSketch(QWidget):
 
     def release(self) -> None:
         """Draw nothing any more."""
-        self._suggest_soon.cancel()
         self._mouse.pointed.disconnect(self._on_pointed)
         self._mouse.sketched.disconnect(self._on_sketched)
         for emitter in self._emitters:
             emitter.disconnect(self._on_view)
+        if not isalive(self):
+            return  # the canvas is gone, and this with it
+        self._suggest_soon.cancel()
         self._canvas.removeEventFilter(self)
         self.hide()
         self.deleteLater()

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.errors import UNetError
 from napari_unet.layers.gesture_sketch import Sketch, outline_of, rings
 from napari_unet.layers.gestures import pixels_of
 from napari_unet.layers.object_parts import along
+from napari_unet.objects.edits import id_at
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -211,13 +213,10 @@ class GestureMouse:
         """Take note of the objects between the last two positions of a drag, where it is about all that it touches."""
         if drag.gesture not in ("merge", "delete") or drag.session.plane != drag.plane:
             return
-        labels = drag.session.labels[drag.plane]
         for point in along(np.array(drag.pixels[-2:])):
-            y, x = np.floor(point + 0.5).astype(int).tolist()
-            if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]:
-                label = int(labels[y, x])
-                if label and label not in drag.outlines:
-                    drag.outlines[label] = outline_of(drag.session, drag.plane, label, (y, x))
+            label = _id_at(drag.session, point)
+            if label and label not in drag.outlines:
+                drag.outlines[label] = outline_of(drag.session, drag.plane, label, point.tolist())
 
     def _draw(self, _: Any = None) -> None:
         """Tell that something else is to be drawn, if it is."""
@@ -227,8 +226,10 @@ class GestureMouse:
             self.sketched.emit()
 
     def _now(self) -> Sketch:
+        drag, session, viewer = self._drag, self._workspace.session, self._workspace.viewer
+        if getattr(viewer, "canvas", viewer).grid.enabled:
+            return Sketch()  # there are several canvases in one
         dots = tuple((y, x) for y, x in self._gestures.seeds.tolist())
-        drag, session = self._drag, self._workspace.session
         if drag is not None and not drag.cancelled:
             outlines = tuple(ring for found in drag.outlines.values() for ring in found)
             sketch = Sketch(tuple(drag.pixels), closed=drag.gesture == "draw", dots=dots, outlines=outlines)
@@ -247,7 +248,8 @@ def _held(event: Any) -> frozenset[str]:
 
 
 def _id_at(session: LayerSession, pixel: NDArray[np.float64]) -> int:
-    """Return the object at a pixel (y, x) of the plane in view; 0 beyond the image."""
-    labels = session.labels[session.plane]
-    y, x = np.floor(pixel + 0.5).astype(int).tolist()
-    return int(labels[y, x]) if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1] else 0
+    """Return the object at a pixel (y, x) of the plane in view; 0 beyond the image, or if labels do not fit it."""
+    try:
+        return id_at(session.labels[session.plane], pixel.tolist())
+    except UNetError:
+        return 0

@@ -333,6 +333,7 @@ class Gestures:
         if not self._segmenter.works_on(session):
             return
         frame, z = session.plane
+        path = path[np.isfinite(path).all(1)]
         if any(session.maps.part_at(frame, (z, round(y), round(x))) is None for y, x in path.tolist()):
             raise UNetError("This part is being segmented. Wait until it is done, or press Stop.")
 
