@@ -23,6 +23,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget
 
 from hand_made import bright
+from napari_unet._qt.tour import note_seen
 from napari_unet.layers.geometry import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
@@ -69,6 +70,7 @@ def _short_messages(short_messages: None) -> None:
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
+    note_seen()  # the tour is for whoever sees the window for the first time
     return tmp_path / "home"
 
 
@@ -364,3 +366,9 @@ def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut planes of 96 pixels into several tiles."""
     monkeypatch.setitem(budget.MAX_PIXELS, 2, 3_000)
     monkeypatch.setattr(budget, "MIN_PIXELS", 3_000)
+
+
+@pytest.fixture(autouse=True)
+def _no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is guessed unasked: whether that comes before a test's next step would be luck."""
+    monkeypatch.setattr("napari_unet._qt.main_widget.GUESS_AFTER", 10**9)

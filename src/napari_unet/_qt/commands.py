@@ -27,6 +27,11 @@ def correct(viewer: napari.viewer.Viewer) -> None:
     _panel(viewer, "Correct").correct_panel.tools.show_help()
 
 
+def show_tour(viewer: napari.viewer.Viewer) -> None:
+    """Show what is where in the panel, in a few bubbles."""
+    _panel(viewer, "Segment").show_tour()
+
+
 def _panel(viewer: Any, tab: str) -> UNetWidget:
     """Return the docked panel, with a tab in front."""
     widget: UNetWidget

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt import tour
 from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
+TOUR_AFTER = 500
+"""Milliseconds after which the tour begins, where it was not seen yet: by then the window has its layout."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+GUESS_AFTER = 2000
+"""Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
 
 class UNetWidget(QWidget):
@@ -36,7 +41,14 @@ class UNetWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         Injected by napari.
+
+    Attributes
+    ----------
+    attended : bool
+        Whether a person sits before it, and not a program: there is no tour for that.
     """
+
+    attended = True
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,6 +88,11 @@ class UNetWidget(QWidget):
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self._guess_model = QSignalDebouncer(parent=self)
+        self._guess_model.setTimeout(GUESS_AFTER)
+        self._guess_model.triggered.connect(self.controller.gallery.guess)
+        self.controller.workspace.layer_chosen.connect(lambda: self._guess_model.throttle())
+        self._guess_model.throttle()  # of the image that is there already
         self._note_changes = QTimer(self)
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
@@ -90,6 +107,7 @@ class UNetWidget(QWidget):
         self._closed = False
         self._project_drops: ProjectDrops | None = None
         self._sketch: CanvasSketch | None = None
+        self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
@@ -103,6 +121,18 @@ class UNetWidget(QWidget):
         titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
         self.tabs.setCurrentIndex(titles.index(title))
 
+    def greet(self) -> None:
+        """Begin the tour soon, for whoever sees the panel for the first time."""
+        if not tour.seen():
+            tour.note_seen()
+            QTimer.singleShot(TOUR_AFTER, self.show_tour)
+
+    def show_tour(self) -> None:
+        """Show what is where, in a few bubbles."""
+        if not self._closed and self.tour is None:
+            self.tour = tour.Tour(self)
+            self.tour.destroyed.connect(self._on_tour_ended)
+
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
         if self._closed:
@@ -110,6 +140,9 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._count_soon.cancel()
+        self._guess_model.cancel()
+        if self.tour is not None:
+            self.tour.end()
         if self._project_drops is not None:
             self._project_drops.release()
         if self._sketch is not None:
@@ -137,6 +170,8 @@ class UNetWidget(QWidget):
         """Take over the projects that are dropped on the canvas, now that there is a window around."""
         if self._project_drops is None and not self._closed and self.window() is not self:
             self._project_drops = ProjectDrops(self.controller, self.window())
+            if self.attended:
+                self.greet()
         if self._sketch is None and not self._closed and (canvas := canvas_of(self)) is not None:
             self._sketch = CanvasSketch(self.controller, canvas)
         super().showEvent(event)
@@ -154,6 +189,9 @@ class UNetWidget(QWidget):
             self.controller.open(paths)
         else:
             self.controller.say("Only files and folders on this computer can be dropped here.", "error")
+
+    def _on_tour_ended(self) -> None:
+        self.tour = None
 
     def _prefer(self) -> None:
         """Do as the preferences say."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.gesture_mouse import GestureMouse
 from napari_unet.layers.gesture_tool import GestureTool
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.model_diff import ModelDiff
+from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
@@ -73,11 +75,13 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         tool = GestureTool(workspace)
         self.gestures = Gestures(workspace, self.segmenter, tool)
@@ -236,6 +240,7 @@ class Controller:
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
         self.gestures.close()
+        self.gallery.stop()
         self.gesture_mouse.close()
         self.segmenter.close()
         self.learner.close()
