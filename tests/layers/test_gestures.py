@@ -377,9 +377,12 @@ def test_the_size_of_what_was_added_is_known_after_undo(open_image: Any, control
 def test_a_band_around_an_object_is_no_object() -> None:
     y, x = np.mgrid[:120, :120]
     away = np.hypot(y - 60, x - 60)
-    assert _is_rim((away >= 30) & (away < 34))
-    assert not _is_rim(away < 30)
-    assert not _is_rim((abs(y - 60) < 3) & (abs(x - 60) < 40)), "a long cell"
+    rim = (away >= 30) & (away < 34)
+    assert _is_rim(rim, away < 30)
+    assert _is_rim(rim & (y < 70), away < 30), "most of the way around"
+    assert not _is_rim(rim, np.zeros_like(rim)), "a ring by itself"
+    assert not _is_rim(rim & (y < 30), away < 30), "a crescent"
+    assert not _is_rim((abs(y - 92) < 3) & (abs(x - 60) < 40), away < 30), "a long cell beside it"
 
 
 # -- later time points -----------------------------------------------------------------------------------------------

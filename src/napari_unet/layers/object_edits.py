@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.objects.edits import Edit
 
-MIN_DEPTH = 0.2
-"""How deep the innermost pixel of a new object lies at least, by the radius of a disc or ball of its size. Less have
-bands 20 times as long as wide: the blurred rim of an object beside, which is none by itself."""
+MAX_WRAPPED = 0.5
+"""Share of the convex hull of a new object that it leaves free at most, if most of that belongs to objects that are
+there: what wraps around an object is its blurred rim, and none by itself."""
 
 MERGE_GAP = 3
 """Pixels of background that may lie between two objects that are merged."""
@@ -314,7 +314,9 @@ class ObjectEdits:
             protected=part.protected,
             min_size=self._min_size,
         )
-        return part, None if found is not None and not without and _is_rim(found.mask) else found
+        if found is not None and not without and _is_rim(found.mask, part.labels[found.box] > 0):
+            return part, None
+        return part, found
 
     def _protected_beside(self, part: Part, own: NDArray[np.bool_], pixel: tuple[int, int, int]) -> NDArray[np.bool_]:
         """Return what is protected of a part when an object (`own`, or a new one) is made at a pixel (Z, Y, X).
@@ -344,12 +346,15 @@ def _named(labels: NDArray[Any], ids: Sequence[int], keep: int, protected: NDArr
     return edits.Edit.of(labels, whole, np.where(labels == ids[0], keep, labels), "There is nothing to merge.")
 
 
-def _is_rim(mask: NDArray[np.bool_]) -> bool:
-    """Whether a mask is too narrow to be an object."""
-    depth = float(ndimage.distance_transform_edt(np.pad(mask, 1)).max())
-    size = np.count_nonzero(mask)
-    radius = math.sqrt(size / math.pi) if mask.ndim == 2 else (0.75 * size / math.pi) ** (1 / 3)
-    return depth < MIN_DEPTH * radius
+def _is_rim(mask: NDArray[np.bool_], objects: NDArray[np.bool_]) -> bool:
+    """Whether a mask (Y, X) wraps around objects that are there; of volumes it is not asked."""
+    if mask.ndim != 2:
+        return False
+    from skimage.morphology import convex_hull_image
+
+    rest = convex_hull_image(mask, offset_coordinates=False) & ~mask
+    free = np.count_nonzero(rest) / (np.count_nonzero(rest) + np.count_nonzero(mask))
+    return bool(free > MAX_WRAPPED and np.count_nonzero(rest & objects) > np.count_nonzero(rest) / 2)
 
 
 def _frames(changes: Sequence[Change]) -> str:
