@@ -36,7 +36,7 @@ HELP: tuple[tuple[str, str, str], ...] = (
     ("Add", "Shift + wheel, or I, Shift + I", "on the object just added: a little larger, smaller"),
     ("Add", "button, then drag", "around an object that the network does not see"),
     ("Outline", "button or U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
-    ("Outline", "G, Shift + G", "fill the holes of an object; smooth its outline"),
+    ("Outline", "W, Shift + W", "fill the holes of an object; smooth its outline"),
     ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
 )
 """What the gestures are called, how each is made, and what it does. Ctrl is Cmd on macOS."""

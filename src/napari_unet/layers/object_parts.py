@@ -207,7 +207,7 @@ def write(session: LayerSession, changes: Sequence[Change]) -> None:
         edit = edit.shifted([s.start for s in part.region])
         changed = edit.changed(session.labels[frame])
         written.append((frame, (edit.box[0], edit.box[1], edit.box[2]), np.nonzero(changed), edit.labels[changed]))
-    session.edit_all(written)
+    session.edit_frames(written, compare=False)
     if made := [label for *_, edit in changes for label in edit.made]:
         session.offer_id(max(made))  # new ids are the largest
 
