@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.panels import (
@@ -119,6 +120,7 @@ class UNetWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._project_drops: ProjectDrops | None = None
+        self._sketch: CanvasSketch | None = None
         self.images = ImagesDock(self.viewer, self.controller)
         self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
@@ -159,6 +161,8 @@ class UNetWidget(QWidget):
             self.tour.end()
         if self._project_drops is not None:
             self._project_drops.release()
+        if self._sketch is not None:
+            self._sketch.release()
         self._note_changes.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.controller.close()
@@ -185,6 +189,8 @@ class UNetWidget(QWidget):
             self._project_drops = ProjectDrops(self.controller, self.window())
             if self.attended:
                 self.greet()
+        if self._sketch is None and not self._closed and (canvas := canvas_of(self)) is not None:
+            self._sketch = CanvasSketch(self.controller, canvas)
         super().showEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -16,6 +16,8 @@ from napari_unet.layers.decoding_sliders import DecodingSliders
 from napari_unet.layers.exporter import Exporter
 from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.frame_links import FrameLinks
+from napari_unet.layers.gesture_mouse import GestureMouse
+from napari_unet.layers.gesture_tool import GestureTool
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.ghosts import Ghosts
 from napari_unet.layers.given_labels import GivenLabels
@@ -103,7 +105,9 @@ class Controller:
         self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
-        self.gestures = Gestures(workspace, self.segmenter)
+        tool = GestureTool(workspace)
+        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
@@ -282,6 +286,7 @@ class Controller:
         self.sliders.close()
         self.maps_in_view.close()
         self.gallery.stop()
+        self.gesture_mouse.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()
