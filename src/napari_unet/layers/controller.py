@@ -12,10 +12,12 @@ from napari_unet.layers import adapter
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.listed_objects import ListedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
+from napari_unet.layers.object_table import ObjectTable
 from napari_unet.layers.old_copies import OldCopies
 from napari_unet.layers.opener import Opener
 from napari_unet.layers.overlay import Overlays
@@ -77,6 +79,8 @@ class Controller:
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
         self.gestures = Gestures(workspace, self.segmenter)
+        self.object_table = ObjectTable(workspace, runner)
+        self.listed_objects = ListedObjects(workspace, self.object_table, self.segmenter, self.gestures, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -219,6 +223,8 @@ class Controller:
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
+        self.listed_objects.close()
+        self.object_table.close()
         self.gestures.close()
         self.segmenter.close()
         self.learner.close()
