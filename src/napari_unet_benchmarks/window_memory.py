@@ -75,7 +75,7 @@ def work(viewer: Any, widget: Any, live: Any, until: Any, *, learn: bool) -> Non
         widget.learn_panel.button.click()
         until(lambda: not controller.busy)
         if controller.history.waiting is not None:
-            widget.learn_panel.use.click()
+            widget.decision.use.click()
             until(lambda: not controller.busy)
         layer.undo()
         live(0.2)

@@ -19,7 +19,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from napari.utils.notifications import NotificationSeverity, notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QThreadPool, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget
 
 from hand_made import bright
 from napari_unet.layers.geometry import camera_of
@@ -223,9 +223,14 @@ def drop() -> Callable[..., bool]:
 
 @pytest.fixture
 def click(qtbot: Any) -> Callable[[Any], None]:
-    """Presses a button with the mouse."""
+    """Presses a button with the mouse, in its tab if it is in one."""
 
     def press(button: Any) -> None:
+        page = button
+        while (above := page.parentWidget()) is not None:
+            if isinstance(above, QStackedWidget) and isinstance(tabs := above.parentWidget(), QTabWidget):
+                tabs.setCurrentWidget(page)
+            page = above
         assert button.isEnabled(), f"{button.text()!r} cannot be pressed"
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 

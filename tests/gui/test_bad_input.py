@@ -290,7 +290,7 @@ def test_layer_deleted_while_it_is_segmented(
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(2)
-    qtbot.waitUntil(lambda: widget.segment_panel.bar.text().startswith("22%"), timeout=20_000)
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("22%"), timeout=20_000)
     for name in ("image", "image objects") if which == "both" else (which,):
         viewer.layers.remove(name)
     gate.let(1)
@@ -375,7 +375,7 @@ def test_labels_of_another_shape_while_it_is_segmented(
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: widget.segment_panel.bar.text().startswith("11%"), timeout=20_000)
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("11%"), timeout=20_000)
     viewer.layers["image objects"].data = np.zeros((50, 50), np.int32)
     gate.let(9)
     wait_idle(widget)

@@ -62,20 +62,20 @@ def labels(widget: Any, viewer: Any, squares: Any, click: Any, wait_idle: Any) -
 
 def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, click, wait_idle):
     panel = widget.learn_panel
-    assert not panel.decision.isVisible()
+    assert not widget.decision.waiting.isVisible()
     taught.verdict = Verdict(CHANCE)
     click(panel.button)
     wait_idle(widget)
-    assert panel.decision.isVisible()
-    assert not panel.changes.isVisible()
+    assert widget.decision.waiting.isVisible()
+    assert not widget.decision.changes.isVisible()
     assert "not in use yet" in widget.status.text()
     assert viewer.layers["what changes"].data.any()
     assert viewer.layers.selection.active == labels, "the brush stays where it was"
     assert labels.data[16, 16] == 0
-    click(panel.use)
+    click(widget.decision.use)
     wait_idle(widget)
     assert labels.data[16, 16] > 0
-    assert not panel.decision.isVisible()
+    assert not widget.decision.waiting.isVisible()
     assert "what changes" not in viewer.layers
     assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["1: tiny", "2: learned, 50% → 55%"]
     assert panel.models.isVisible()
@@ -85,9 +85,9 @@ def test_a_model_that_waits_is_dropped(labels, widget, viewer, taught, click, wa
     taught.verdict = Verdict(CHANCE)
     click(widget.learn_panel.button)
     wait_idle(widget)
-    click(widget.learn_panel.drop)
+    click(widget.decision.drop)
     assert widget.status.text() == "Dropped. The model in use is unchanged."
-    assert not widget.learn_panel.decision.isVisible()
+    assert not widget.decision.waiting.isVisible()
     assert not widget.learn_panel.models.isVisible()
     assert "what changes" not in viewer.layers
 
@@ -96,16 +96,16 @@ def test_what_changed_is_shown_kept_and_taken_back(labels, widget, viewer, taugh
     panel = widget.learn_panel
     click(panel.button)
     wait_idle(widget)
-    assert panel.changes.isVisible()
-    assert not panel.show_changes.isChecked()
-    panel.show_changes.click()
+    assert widget.decision.changes.isVisible()
+    assert not widget.decision.show_changes.isChecked()
+    widget.decision.show_changes.click()
     assert viewer.layers["what changes"].data[16, 16]
-    panel.show_changes.click()
+    widget.decision.show_changes.click()
     assert "what changes" not in viewer.layers
-    click(panel.refuse)
+    click(widget.decision.refuse)
     assert labels.data[16, 16] == 0
     assert "put back" in widget.status.text()
-    assert not panel.changes.isVisible(), "nothing is left to decide on"
+    assert not widget.decision.changes.isVisible(), "nothing is left to decide on"
 
 
 def test_another_model_of_the_history_by_choosing_it(labels, widget, taught, click, wait_idle):

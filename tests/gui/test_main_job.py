@@ -83,7 +83,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     assert len(widget.learn_panel.plot.losses) >= 2
     assert "Learned for " in widget.messages[-1].details
     if widget.controller.history.waiting is not None:  # whether so few steps are a gain is not what is tested here
-        click(widget.learn_panel.use)
+        click(widget.decision.use)
         wait_idle(widget)
     assert widget.controller.model.name == f"{SHIPPED}, corrected"
     assert widget.image_panel.model.currentText() == f"{SHIPPED}, corrected"
@@ -285,7 +285,7 @@ def test_only_the_view_is_segmented_again(widget, viewer, squares, click, qtbot,
     learn(widget, click, qtbot)
     click(widget.learn_panel.stop)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
     assert widget.controller.workspace.scope == "stack", "that was for once"
     assert (labels.data[1] == 50).any()
 

@@ -88,7 +88,7 @@ def test_rounds_of_work_leave_nothing(widget, viewer, taught, click, wait_idle, 
             labels.data_setitem(np.nonzero(labels.data == label), 0)
         click(widget.learn_panel.button)
         wait_idle(widget)
-        widget.learn_panel.show_changes.setChecked(True)
+        widget.decision.show_changes.setChecked(True)
         labels.undo()
         widget.controller.toggle_reviewed()
         widget.controller.revert()

@@ -10,7 +10,7 @@ from napari_unet.models.model import Model
 
 def test_it_is_shown_where_it_matters_and_can_be_said(widget, viewer):
     viewer.add_image(squares(), name="image")
-    controller, panel = widget.controller, widget.image_panel
+    controller, panel = widget.controller, widget.segment_panel
     controller.use_model(bright())
     assert panel.diameter.isHidden()
     controller.use_model(bright(diameter=5))
@@ -27,7 +27,7 @@ def test_it_is_shown_where_it_matters_and_can_be_said(widget, viewer):
 def test_what_was_learned_is_shown_and_each_image_has_its_own(widget, viewer):
     model = bright(diameter=5)
     first = viewer.add_image(squares(), name="image")
-    controller, panel = widget.controller, widget.image_panel
+    controller, panel = widget.controller, widget.segment_panel
     controller.use_model(replace(model, info=model.info.model_copy(update={"image_diameter": 61.4})))
     assert isinstance(controller.model, Model)
     assert panel.diameter.text() == "auto: 61 px"
@@ -40,7 +40,7 @@ def test_what_was_learned_is_shown_and_each_image_has_its_own(widget, viewer):
 
 def test_what_was_found_is_shown_and_can_be_changed(widget, viewer, click, wait_idle):
     viewer.add_image(squares(), name="image")
-    controller, panel = widget.controller, widget.image_panel
+    controller, panel = widget.controller, widget.segment_panel
     controller.use_model(bright(diameter=5))
     assert panel.diameter.text() == "auto"
     click(widget.segment_panel.flips)

@@ -176,7 +176,7 @@ def test_dropped_on_the_panel(widget, viewer, tmp_path, drop, wait_idle, errors)
     assert not errors(widget)
     assert drop(widget, "https://example.org/a.tif")
     assert errors(widget) == ["Only files and folders on this computer can be dropped here."]
-    assert not widget.image_panel.diameter.lineEdit().acceptDrops(), "else the name is pasted there"
+    assert not widget.segment_panel.diameter.lineEdit().acceptDrops(), "else the name is pasted there"
 
 
 @pytest.fixture

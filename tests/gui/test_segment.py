@@ -95,14 +95,14 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     assert panel.stop.isEnabled()
     assert [bar.desc for bar in progress._all_instances] == ["Segment image"]
     gate.let(3)
-    qtbot.waitUntil(lambda: panel.bar.text().startswith("33%"), timeout=20_000)
-    assert panel.bar.text().startswith("33%")
-    assert "left" in panel.bar.text()
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("33%"), timeout=20_000)
+    assert widget.progress.text().startswith("33%")
+    assert "left" in widget.progress.text()
     (bar,) = progress._all_instances
     assert (bar.n, bar.total) == (3, 9)
     gate.let(6)
     wait_idle(widget)
-    assert panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
     assert not progress._all_instances
     assert panel.button.isEnabled()
     assert not panel.stop.isEnabled()
@@ -113,14 +113,16 @@ def test_the_bar_moves_within_one_large_tile(
 ):
     viewer.add_image(squares((384, 384)), name="image")
     panel, texts = widget.segment_panel, []
-    widget.controller.workspace.progressed.connect(lambda _: texts.append((panel.bar.value(), panel.bar.text())))
+    widget.controller.workspace.progressed.connect(
+        lambda _: texts.append((widget.progress.value(), widget.progress.text()))
+    )
     click(panel.button)
     wait_idle(widget)
     values, said = zip(*texts, strict=True)
     assert len(set(values)) > 3
     assert list(values) == sorted(values)
     assert re.fullmatch(r"\d+%, .+ left", said[0])
-    assert panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
 
 
 def test_stop_keeps_finished_tiles_and_segment_goes_on(
@@ -129,7 +131,7 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(4)
-    qtbot.waitUntil(lambda: widget.segment_panel.bar.text().startswith("44%"), timeout=20_000)
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("44%"), timeout=20_000)
     partly = result_of(viewer).data.copy()
     assert partly.any()
     click(widget.segment_panel.stop)
@@ -140,14 +142,14 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert np.array_equal(kept[partly > 0], partly[partly > 0])
     assert len(np.unique(kept)) < 10
     assert widget.status.text().startswith("Stopped")
-    assert widget.segment_panel.bar.text() == "stopped at 44%", "it did not wait for the one under way"
+    assert widget.progress.text() == "stopped at 44%", "it did not wait for the one under way"
     assert not progress._all_instances
     passed = gate.passed
     gate.let(9)
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert gate.passed == passed + 5, "it goes on with the tiles that were left"
-    assert widget.segment_panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
     assert len(np.unique(result_of(viewer).data)) == 10
     assert "Found 9 objects" in widget.status.text()
     assert errors(widget) == []
@@ -173,7 +175,7 @@ def test_what_was_stopped_begins_anew_where_something_changed(
     gate.let(9)
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
     assert gate.passed >= passed + 9 - 1  # one may have been let through before
 
 
@@ -214,13 +216,13 @@ def test_no_device_no_tile(widget, viewer, squares, click, wait_idle, errors):
     widget.controller.workspace.device = "cuda:99"
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "not started"
-    assert widget.segment_panel.bar.maximum() > 0, "a bar without an end looks as if something still ran"
+    assert widget.progress.text() == "not started"
+    assert widget.progress.maximum() > 0, "a bar without an end looks as if something still ran"
     assert errors(widget) == ["There is no device 'cuda:99' on this machine; there is cpu (or auto)."]
     widget.controller.workspace.device = "cpu"
     click(widget.segment_panel.button)
     wait_idle(widget)
-    assert widget.segment_panel.bar.text() == "100%"
+    assert widget.progress.text() == "100%"
 
 
 def choose(box, text):

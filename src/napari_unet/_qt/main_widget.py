@@ -1,37 +1,24 @@
-"""The dock widget "U-Net": four panels and a status line over one controller."""
+"""The dock widget "U-Net": files, image and model, a tab for each job, and a status line, over one controller."""
 
 from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
-from napari_unet._qt.panels import CorrectPanel, ImagePanel, LearnPanel, SegmentPanel
+from napari_unet._qt.keys import BoundKeys
+from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
 
-KEYS: dict[str, Callable[[Controller], object]] = {
-    "R": lambda controller: controller.toggle_reviewed("view"),
-    "Shift-R": lambda controller: controller.toggle_reviewed("slice"),
-    "T": lambda controller: controller.toggle_reviewed("object"),
-    "N": lambda controller: controller.look_next(),
-    "S": lambda controller: controller.gestures.at_cursor("cut_free"),
-    "I": lambda controller: controller.gestures.at_cursor("add"),
-    "Shift-I": lambda controller: controller.gestures.at_cursor("smaller"),
-    "D": lambda controller: controller.gestures.at_cursor("delete"),
-    "H": lambda controller: controller.gestures.help_wanted.emit(),
-}
-"""Keys on the canvas. napari 0.9 has none of them for the viewer, labels or images."""
 COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
 KEEP_TICK = 10_000
@@ -58,22 +45,23 @@ class UNetWidget(QWidget):
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
+        self.progress = SegmentProgress(self.controller)
+        self.decision = DecisionBar(self.controller)
         self.status = StatusLine("Open an image and press Segment.")
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setContentsMargins(4, 4, 4, 4)
-        for panel in (self.image_panel, self.segment_panel, self.correct_panel, self.learn_panel):
-            layout.addWidget(panel)
-        layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
+        self.tabs.addTab(_Page(self.segment_panel), "Segment")
+        self.tabs.addTab(_Page(self.correct_panel), "Correct")
+        self.tabs.addTab(_Page(self.learn_panel), "Learn")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll, 1)
-        outer.addWidget(self.status)  # not scrolled away: on a small screen too it has to be read
+        outer.setSpacing(4)
+        outer.addWidget(self.image_panel)
+        outer.addWidget(self.tabs, 1)
+        # Below the tabs: whichever is open, and on a small screen too, these are seen.
+        for widget in (self.progress, self.decision, self.status):
+            outer.addWidget(widget)
         self.setMinimumWidth(300)
         self.controller.workspace.said.connect(self.status.show_message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
@@ -91,8 +79,7 @@ class UNetWidget(QWidget):
         self.controller.autosave.on = True
         self.controller.recovery.search()
         self._keep_unsaved.start()
-        for key, verb in KEYS.items():
-            self.viewer.bind_key(key, self._on_key(verb), overwrite=True)
+        self._keys = BoundKeys(self.viewer, self.controller)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
@@ -120,8 +107,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
-        for key in KEYS:
-            self.viewer.bind_key(key, None, overwrite=True)
+        self._keys.release()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Stop all work when the widget is closed as a window of its own."""
@@ -157,13 +143,26 @@ class UNetWidget(QWidget):
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()
 
-    def _on_key(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
-        """Return what napari calls on a key; it wants a function that has a name."""
 
-        def pressed(viewer: Any) -> None:
-            verb(self.controller)
+class _Page(QScrollArea):
+    """Panels one below the other, scrolled up and down where there is no room for all."""
 
-        return pressed
+    def __init__(self, *panels: QWidget) -> None:
+        super().__init__()
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 4)
+        for panel in panels:
+            layout.addWidget(panel)
+        layout.addStretch(1)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(inner)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return a size at which nothing is cut off at the sides."""
+        return QSize(self.widget().minimumSizeHint().width(), super().minimumSizeHint().height())
 
 
 def _close_down(widget: UNetWidget | None) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
 
 
-class CorrectPanel(QGroupBox):
+class CorrectPanel(QWidget):
     """What was corrected, what is marked as reviewed, and where to look next."""
 
     HINT = "Paint, erase, fill or undo on the result as in any labels layer. Every edit is a correction."
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Correct", parent)
+        super().__init__(parent)
         self._controller = controller
         hint = QLabel(self.HINT)
         hint.setWordWrap(True)
@@ -73,6 +72,7 @@ class CorrectPanel(QGroupBox):
             "Whether class 0, where you erased or reviewed, is learned as background, or is not learned from."
         )
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(hint)
         layout.addWidget(self.counts)
         layout.addWidget(self.tools)

@@ -1,11 +1,10 @@
-"""Which image, which model, where to compute, and where it is saved."""
+"""Which image, which model, and where both are saved."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGroupBox, QSpinBox, QWidget
-from superqt.utils import signals_blocked
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
 
 from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.parts import fill
@@ -19,24 +18,11 @@ NEW_MODEL = "New model…"
 FROM_FILE = "From a file…"
 
 
-class _Diameter(QSpinBox):
-    """A diameter in pixels, or 0 for "auto"; its arrows go on from what "auto" comes to."""
-
-    taken = 0
-
-    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
-        """Step up or down."""
-        if self.value() == 0 and self.taken:
-            self.setValue(max(1, self.taken + steps))
-        else:
-            super().stepBy(steps)
-
-
-class ImagePanel(QGroupBox):
-    """Which image, which model, where to compute, and where it is saved."""
+class ImagePanel(QWidget):
+    """Which image, which model, and where both are saved."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Image and model", parent)
+        super().__init__(parent)
         self._controller = controller
         self.image = QComboBox()
         self.image.setToolTip("The image to segment: the layer that you select in the layer list.")
@@ -44,36 +30,26 @@ class ImagePanel(QGroupBox):
         self.axes.setToolTip("What the image's axes mean: T time, C channel, Z depth, Y height, X width.")
         self.channel = QComboBox()
         self.channel.setToolTip("The channel to segment.")
-        self.diameter = _Diameter()
-        self.diameter.setRange(0, 9999)
-        self.diameter.setSuffix(" px")
-        self.diameter.setKeyboardTracking(False)  # a number is meant when it is typed to its end
         self.model = QComboBox()
         self.model.setToolTip("The network to segment with: a shipped one, or one of your own.")
-        self.device = QComboBox()
-        self.device.setToolTip("Where to compute. 'auto' takes a graphics card if there is one.")
         self._form = QFormLayout(self)
+        self._form.setContentsMargins(4, 4, 4, 4)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for label, widget in (
             ("Image", self.image),
             ("Axes", self.axes),
             ("Channel", self.channel),
             ("Model", self.model),
-            ("Device", self.device),
         ):
             widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             widget.setMinimumContentsLength(8)
             self._form.addRow(label, widget)
-        self._form.insertRow(self._form.rowCount() - 1, "Object diameter", self.diameter)
         self.project = ProjectRow(controller)
         self._form.insertRow(0, "Files", self.project)
-        self._fill_devices()
         self.image.activated.connect(self._on_image)
         self.axes.textActivated.connect(controller.set_axes)
         self.channel.activated.connect(self._on_channel)
-        self.diameter.valueChanged.connect(self._on_diameter)
         self.model.textActivated.connect(self._on_model)
-        self.device.textActivated.connect(self._on_device)
         controller.workspace.image_changed.connect(self.show_image)
         controller.workspace.model_changed.connect(self.show_models)
         controller.saved_models.changed.connect(self.show_models)
@@ -102,7 +78,6 @@ class ImagePanel(QGroupBox):
         n_channels = self._channels(layer, axes)
         fill(self.channel, [f"Channel {i}" for i in range(n_channels)], controller.workspace.channel or 0)
         self._form.setRowVisible(self.channel, n_channels > 1)
-        self._show_diameter()
 
     def show_models(self) -> None:
         """Show the models that can be chosen, and the one in use."""
@@ -114,20 +89,6 @@ class ImagePanel(QGroupBox):
         fill(self.model, [*names, NEW_MODEL, FROM_FILE], current)
         if model is not None:
             self.model.setToolTip(model.info.description or model.name)
-        self._show_diameter()
-
-    def _show_diameter(self) -> None:
-        """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
-        diameter = self._controller.object_diameter
-        known, found, best = diameter.learned, diameter.found, diameter.best
-        auto = "auto" if known is None else f"auto: {known:.0f} px"
-        with signals_blocked(self.diameter):
-            self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
-            self.diameter.taken = round(found or known or 0)
-            self.diameter.setValue(round(diameter.said or 0))
-        self._form.setRowVisible(self.diameter, diameter.matters)
-        finds = "" if best is None else f" This model finds those of about {best:.0f} pixels best."
-        self.diameter.setToolTip(f"How wide the objects are in this image. 'auto': the plugin finds out.{finds}")
 
     def _layer_events(self) -> tuple[Any, ...]:
         events = self._controller.viewer.layers.events
@@ -139,11 +100,6 @@ class ImagePanel(QGroupBox):
             return 1
         return int(adapter.level_zero(layer).shape[axes.index("C")])
 
-    def _fill_devices(self) -> None:
-        from napari_unet.models.model import available_devices
-
-        fill(self.device, ["auto", *available_devices()], 0)
-
     def _on_image(self, index: int) -> None:
         images = [layer for layer in self._controller.viewer.layers if adapter.is_image_layer(layer)]
         if index < len(images):
@@ -151,12 +107,6 @@ class ImagePanel(QGroupBox):
 
     def _on_channel(self, index: int) -> None:
         self._controller.workspace.channel = index
-
-    def _on_diameter(self, value: int) -> None:
-        self._controller.object_diameter.say(float(value) or None)
-
-    def _on_device(self, name: str) -> None:
-        self._controller.workspace.device = name
 
     def _on_model(self, name: str) -> None:
         if name == NEW_MODEL:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QGroupBox,
     QInputDialog,
     QLabel,
     QPushButton,
@@ -31,11 +30,11 @@ STALE = 15.0
 """Seconds without any gain after which the user is told that there is none."""
 
 
-class LearnPanel(QGroupBox):
-    """Learn, pause and stop; the loss and the score; what the new model changes; all models so far."""
+class LearnPanel(QWidget):
+    """Learn, pause and stop; the loss and the score; all models so far."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Learn", parent)
+        super().__init__(parent)
         self._controller = controller
         self._learner, self._history = controller.learner, controller.history
         self._switch, self._diff = controller.switch, controller.diff
@@ -57,8 +56,6 @@ class LearnPanel(QGroupBox):
         self.plot = LearningPlot()
         self.news = QLabel()
         self.news.setWordWrap(True)
-        self.decision = self._make_decision()
-        self.changes = self._make_changes()
         self.models = QComboBox()
         self.models.setToolTip(
             "All models so far, with the share that was right before and after. Choose one to use it. "
@@ -70,32 +67,15 @@ class LearnPanel(QGroupBox):
         self.save = QPushButton("Save model…")
         self.save.setToolTip("Save the model in use under a name; it is then in the list of models.")
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(row((self.button, 3), (self.pause, 1), (self.stop, 1)))
         layout.addWidget(row((QLabel("for at most"), 0), (self.seconds, 1), (self.preview, 0)))
-        for widget in (self.plot, self.news, self.decision, self.changes, self.models):
+        for widget in (self.plot, self.news, self.models):
             layout.addWidget(widget)
         layout.addWidget(row((self.back, 1), (self.save, 1)))
         self._connect()
         self._on_learning(False)
         self._show_models()
-
-    def _make_decision(self) -> QWidget:
-        self.use = QPushButton("Use it anyway")
-        self.use.setToolTip("Use the new model, although it is not known to be better.")
-        self.drop = QPushButton("Drop it")
-        self.drop.setToolTip("Discard the new model. The one in use stays.")
-        return row((self.use, 1), (self.drop, 1))
-
-    def _make_changes(self) -> QWidget:
-        self.show_changes = QCheckBox("Changes")
-        self.show_changes.setToolTip(
-            "Show what the new model changes in view. Green: added. Red: gone. Amber: now another object."
-        )
-        self.keep = QPushButton("Keep")
-        self.keep.setToolTip("The changes in view are right: mark them as reviewed.")
-        self.refuse = QPushButton("Take back")
-        self.refuse.setToolTip("The changes in view are wrong: restore what was there, as corrections.")
-        return row((self.show_changes, 2), (self.keep, 1), (self.refuse, 1))
 
     def _connect(self) -> None:
         controller, switch = self._controller, self._switch
@@ -104,19 +84,13 @@ class LearnPanel(QGroupBox):
         self.stop.clicked.connect(lambda: controller.stop_learning())
         self.back.clicked.connect(lambda: controller.revert())
         self.save.clicked.connect(self._on_save)
-        self.use.clicked.connect(lambda: switch.use())
-        self.drop.clicked.connect(lambda: switch.drop())
-        self.keep.clicked.connect(lambda: switch.keep_changes())
-        self.refuse.clicked.connect(lambda: switch.refuse_changes())
         self.models.activated.connect(switch.go_to)
         self.seconds.valueChanged.connect(self._on_seconds)
         self.preview.toggled.connect(self._on_preview)
-        self.show_changes.toggled.connect(self._on_show_changes)
         controller.workspace.learning.connect(self._on_learning)
         controller.workspace.stepped.connect(self._on_step)
         controller.workspace.checked.connect(self._on_checked)
         self._history.changed.connect(self._show_models)
-        self._diff.changed.connect(self._on_changes)
 
     def _on_seconds(self, value: int) -> None:
         self._controller.workspace.learning_seconds = float(value)
@@ -165,18 +139,6 @@ class LearnPanel(QGroupBox):
         self.models.setVisible(len(names) > 1)
         self.back.setEnabled(history.earlier is not None)
         self.save.setEnabled(self._controller.model is not None)
-        self.decision.setVisible(history.waiting is not None)
-        self._on_changes()
-
-    def _on_changes(self) -> None:
-        diff = self._diff
-        in_use = diff.any and not self._learner.busy and self._history.waiting is None
-        self.changes.setVisible(in_use)
-        self.show_changes.setChecked(diff.visible)
-
-    def _on_show_changes(self, wanted: bool) -> None:
-        if wanted != self._diff.visible:
-            self._diff.visible = wanted
 
     def _on_save(self) -> None:
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")

@@ -1,4 +1,4 @@
-"""Segment, stop, and how far it has come."""
+"""Segment and stop: how much, where to compute, and how wide the objects are."""
 
 from __future__ import annotations
 
@@ -7,33 +7,41 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QGroupBox,
+    QFormLayout,
     QHBoxLayout,
-    QProgressBar,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_unet._qt.panels.parts import fill
-from napari_unet.progress import Progress, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
     from napari_unet.layers.workspace import Scope
 
 
-TICKS = 1000
-"""Of the whole bar."""
+class _Diameter(QSpinBox):
+    """A diameter in pixels, or 0 for "auto"; its arrows go on from what "auto" comes to."""
+
+    taken = 0
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
+        """Step up or down."""
+        if self.value() == 0 and self.taken:
+            self.setValue(max(1, self.taken + steps))
+        else:
+            super().stepBy(steps)
 
 
-class SegmentPanel(QGroupBox):
-    """Segment, stop, and how far it has come."""
+class SegmentPanel(QWidget):
+    """Segment and stop: how much, where to compute, and how wide the objects are."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Segment", parent)
+        super().__init__(parent)
         self._controller = controller
-        self._told = Progress(0, 0)
         self.button = QPushButton("Segment")
         self.button.setToolTip("Find the objects in the image. What you corrected or reviewed is never changed.")
         self.stop = QPushButton("Stop")
@@ -45,26 +53,39 @@ class SegmentPanel(QGroupBox):
         self.flips.setToolTip(
             "Average the results of the image and its mirror images: a little better, up to four times slower."
         )
-        self.bar = QProgressBar()
-        self.bar.setFormat("not started")
-        self.bar.setRange(0, TICKS)
-        self.bar.setValue(0)  # without a value it shows no text
+        self.diameter = _Diameter()
+        self.diameter.setRange(0, 9999)
+        self.diameter.setSuffix(" px")
+        self.diameter.setKeyboardTracking(False)  # a number is meant when it is typed to its end
+        self.device = QComboBox()
+        self.device.setToolTip("Where to compute. 'auto' takes a graphics card if there is one.")
         buttons = QHBoxLayout()
         buttons.addWidget(self.button, 3)
         buttons.addWidget(self.stop, 1)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._form = QFormLayout()
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.addRow("How much", self.scope)
+        self._form.addRow("Object diameter", self.diameter)
+        self._form.addRow("Device", self.device)
         layout.addLayout(buttons)
-        layout.addWidget(self.scope)
+        layout.addLayout(self._form)
         layout.addWidget(self.flips)
-        layout.addWidget(self.bar)
+        self._fill_devices()
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
         self.scope.activated.connect(self._on_scope)
         self.flips.toggled.connect(self._on_flips)
+        self.diameter.valueChanged.connect(self._on_diameter)
+        self.device.textActivated.connect(self._on_device)
         controller.workspace.segmenting.connect(self._on_segmenting)
-        controller.workspace.progressed.connect(self._on_progress)
         controller.workspace.image_changed.connect(self._show_scope)
+        controller.workspace.image_changed.connect(self._show_diameter)
+        controller.workspace.model_changed.connect(self._show_diameter)
+        controller.saved_models.changed.connect(self._show_diameter)
         self._show_scope()
+        self._show_diameter()
 
     def _show_scope(self) -> None:
         stack = bool(set(self._controller.axes or "") & {"T", "Z"})
@@ -80,34 +101,30 @@ class SegmentPanel(QGroupBox):
     def _on_flips(self, on: bool) -> None:
         self._controller.workspace.flips = on
 
+    def _on_diameter(self, value: int) -> None:
+        self._controller.object_diameter.say(float(value) or None)
+
+    def _on_device(self, name: str) -> None:
+        self._controller.workspace.device = name
+
+    def _show_diameter(self) -> None:
+        """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
+        diameter = self._controller.object_diameter
+        known, found, best = diameter.learned, diameter.found, diameter.best
+        auto = "auto" if known is None else f"auto: {known:.0f} px"
+        with signals_blocked(self.diameter):
+            self.diameter.setSpecialValueText(auto if found is None else f"auto: ~{found:.0f} px")
+            self.diameter.taken = round(found or known or 0)
+            self.diameter.setValue(round(diameter.said or 0))
+        self._form.setRowVisible(self.diameter, diameter.matters)
+        finds = "" if best is None else f" This model finds those of about {best:.0f} pixels best."
+        self.diameter.setToolTip(f"How wide the objects are in this image. 'auto': the plugin finds out.{finds}")
+
+    def _fill_devices(self) -> None:
+        from napari_unet.models.model import available_devices
+
+        fill(self.device, ["auto", *available_devices()], 0)
+
     def _on_segmenting(self, running: bool) -> None:
         self.button.setEnabled(not running)
         self.stop.setEnabled(running)
-        if running:
-            self._told = Progress(0, 0)
-            self.bar.setRange(0, 0)
-            self.bar.setFormat("")
-            return
-        told = self._told
-        self.bar.setRange(0, TICKS)
-        self.bar.setValue(round(TICKS * told.done / max(1, told.total)))
-        if not told.done:
-            self.bar.setFormat("stopped")
-        elif told.done < told.total:
-            self.bar.setFormat(f"stopped at {told.fraction:.0%}")
-
-    def _on_progress(self, progress: Progress) -> None:
-        if self._told.total and progress.fraction < self._told.fraction:
-            return  # a tile whose objects were looked for while the next one was under way
-        self._told = progress
-        self.bar.setRange(0, TICKS)
-        self.bar.setValue(round(TICKS * progress.fraction))
-        self.bar.setFormat(_in_words(progress))
-
-
-def _in_words(progress: Progress) -> str:
-    """Return how much is done, and the time left."""
-    done = f"{progress.fraction:.0%}"
-    return (
-        f"{done}, {format_seconds(progress.remaining)} left" if progress.remaining and progress.fraction < 1 else done
-    )

@@ -1,0 +1,65 @@
+"""What a new model changes, and whether it is kept: buttons that are there when there is something to decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
+
+from napari_unet._qt.panels.parts import row
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+
+
+class DecisionBar(QWidget):
+    """Whether a learned model that waits is used; and of one in use, whether its changes in view are right.
+
+    Parameters
+    ----------
+    controller : Controller
+    """
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._learner, self._history, self._diff = controller.learner, controller.history, controller.diff
+        self.use = QPushButton("Use it anyway")
+        self.use.setToolTip("Use the new model, although it is not known to be better.")
+        self.drop = QPushButton("Drop it")
+        self.drop.setToolTip("Discard the new model. The one in use stays.")
+        self.waiting = row((self.use, 1), (self.drop, 1))
+        self.show_changes = QCheckBox("Changes")
+        self.show_changes.setToolTip(
+            "Show what the new model changes in view. Green: added. Red: gone. Amber: now another object."
+        )
+        self.keep = QPushButton("Keep")
+        self.keep.setToolTip("The changes in view are right: mark them as reviewed.")
+        self.refuse = QPushButton("Take back")
+        self.refuse.setToolTip("The changes in view are wrong: restore what was there, as corrections.")
+        self.changes = row((self.show_changes, 2), (self.keep, 1), (self.refuse, 1))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 6, 0)
+        layout.addWidget(self.waiting)
+        layout.addWidget(self.changes)
+        switch = controller.switch
+        self.use.clicked.connect(lambda: switch.use())
+        self.drop.clicked.connect(lambda: switch.drop())
+        self.keep.clicked.connect(lambda: switch.keep_changes())
+        self.refuse.clicked.connect(lambda: switch.refuse_changes())
+        self.show_changes.toggled.connect(self._on_show_changes)
+        controller.workspace.learning.connect(self._show)
+        self._history.changed.connect(self._show)
+        self._diff.changed.connect(self._show)
+        self._show()
+
+    def _show(self, _: object = None) -> None:
+        waits = self._history.waiting is not None
+        changed = self._diff.any and not self._learner.busy and not waits
+        self.waiting.setVisible(waits)
+        self.changes.setVisible(changed)
+        self.setVisible(waits or changed)
+        self.show_changes.setChecked(self._diff.visible)
+
+    def _on_show_changes(self, wanted: bool) -> None:
+        if wanted != self._diff.visible:
+            self._diff.visible = wanted
