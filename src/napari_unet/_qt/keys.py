@@ -39,6 +39,7 @@ KEYS = (
     Key("add", "I", lambda controller: controller.gestures.at_cursor("add")),
     Key("smaller", "Shift-I", lambda controller: controller.gestures.at_cursor("smaller")),
     Key("delete", "D", lambda controller: controller.gestures.at_cursor("delete")),
+    Key("outlines", "U", lambda controller: controller.appearance.toggle()),
     Key("help", "H", lambda controller: controller.gestures.help_wanted.emit()),
 )
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt.keys import BoundKeys
+from napari_unet._qt.objects_table import ObjectsTable
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
@@ -84,6 +85,9 @@ class UNetWidget(QWidget):
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
+        self._objects: ObjectsTable | None = None
+        self._objects_dock: Any = None
+        self.controller.object_table.wanted.connect(self.show_objects_table)
         self._project_drops: ProjectDrops | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
@@ -92,6 +96,14 @@ class UNetWidget(QWidget):
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
         self.destroyed.connect(lambda: _close_down(this()))
+
+    def show_objects_table(self) -> None:
+        """Show the list of objects, in a dock of its own below the canvas."""
+        if self._objects is None:
+            self._objects = ObjectsTable(self.controller)
+            self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
+        self._objects_dock.show()
+        self._objects_dock.raise_()
 
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.layers import adapter
+from napari_unet.layers.appearance import Appearance
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
@@ -78,9 +79,12 @@ class Controller:
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
         self.overlays = Overlays(workspace)
+        self.appearance = Appearance(workspace, runner)
         self.gestures = Gestures(workspace, self.segmenter)
         self.object_table = ObjectTable(workspace, runner)
-        self.listed_objects = ListedObjects(workspace, self.object_table, self.segmenter, self.gestures, runner)
+        self.listed_objects = ListedObjects(
+            workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
+        )
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.opener = Opener(workspace, self.projects, runner)
         old_copies = OldCopies(runner)
@@ -230,6 +234,7 @@ class Controller:
         self.learner.close()
         self.diff.close()
         self.history.close()
+        self.appearance.close()
         self.overlays.close()
         self.opener.close()
         self.projects.close()

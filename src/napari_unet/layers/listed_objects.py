@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.gestures import Gestures
     from napari_unet.layers.jobs import Runner
     from napari_unet.layers.object_table import Key, ObjectTable
+    from napari_unet.layers.overlay import Overlays
     from napari_unet.layers.segmenter import Segmenter
     from napari_unet.layers.session import LayerSession
     from napari_unet.layers.workspace import Workspace
@@ -55,17 +56,26 @@ class ListedObjects:
         While it works on an image, its objects are not changed from here.
     gestures : Gestures
         While one of its tools is chosen, a click is not for the list.
+    overlays : Overlays
+        Outlines the selected objects.
     runner : Runner
         Where files are written.
     """
 
     def __init__(
-        self, workspace: Workspace, table: ObjectTable, segmenter: Segmenter, gestures: Gestures, runner: Runner
+        self,
+        workspace: Workspace,
+        table: ObjectTable,
+        segmenter: Segmenter,
+        gestures: Gestures,
+        overlays: Overlays,
+        runner: Runner,
     ) -> None:
         self._workspace, self._table, self._runner = workspace, table, runner
-        self._segmenter, self._gestures = segmenter, gestures
+        self._segmenter, self._gestures, self._overlays = segmenter, gestures, overlays
         self._layer: Any = None
         table.changed.connect(self._follow)
+        table.selected.connect(self._mark)
 
     # -- what is done ----------------------------------------------------------------------------------------------
 
@@ -216,6 +226,12 @@ class ListedObjects:
         return inputs
 
     # -- the canvas ------------------------------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """Outline the selected objects."""
+        session, table = self._table.session, self._table
+        if session is not None and session.alive():
+            self._overlays.mark(session, table.rows.where(table.numbers(table.selection)))
 
     def _follow(self) -> None:
         """Follow clicks on the labels that are listed."""

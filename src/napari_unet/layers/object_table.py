@@ -68,6 +68,7 @@ class ObjectTable:
 
     changed = Signal()  # rows, or which of them are shown
     selected = Signal()  # other objects, or none
+    wanted = Signal()  # somebody wants to see it
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self._workspace, self._runner = workspace, runner

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
+from napari_unet._qt.panels.seeing import SeeingRow
 from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class CorrectPanel(QWidget):
         shown.addWidget(self.overlay)
         shown.addWidget(legend)
         shown.addStretch(1)
+        self.seeing = SeeingRow(controller)
         self.zero = QComboBox()
         self.zero.addItems(["Class 0 is background", "Class 0 is not labelled"])
         self.zero.setToolTip(
@@ -78,6 +80,7 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.tools)
         layout.addLayout(buttons)
         layout.addLayout(shown)
+        layout.addWidget(self.seeing)
         layout.addWidget(self.zero)
         self.reviewed.clicked.connect(lambda: controller.toggle_reviewed())
         self.next.clicked.connect(lambda: controller.look_next())
