@@ -124,7 +124,6 @@ class ObjectsTable(QWidget):
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        view.setAlternatingRowColors(True)
         view.setShowGrid(False)
         view.setWordWrap(False)
         view.verticalHeader().hide()
@@ -212,7 +211,7 @@ class ObjectsTable(QWidget):
         self._table.select(self._table.key(int(self._table.shown[place])) for place in places)
 
     def _on_current(self, index: Any, _: Any = None) -> None:
-        if index.isValid() and self.view.hasFocus():
+        if index.isValid():
             self._verbs.go_to(self._table.key(int(self._table.shown[index.row()])))
 
     def _on_export(self) -> None:

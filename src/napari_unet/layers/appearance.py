@@ -32,8 +32,11 @@ MAX_OUTLINED_PIXELS = 2**22
 """Pixels of a plane up to which results are outlined at first: napari finds all outlines anew at each undo and slice,
 which takes it about 0.03 s for a million pixels, while the window waits."""
 
-MAX_WIDTH = 4
-"""Pixels of the image that an outline is wide at most."""
+WIDTH, MAX_WIDTH = 2.0, 4
+"""Pixels of the screen that an outline is wide, as near as may be; pixels of the image that it is wide at most."""
+
+OUTLINE_OPACITY, FILL_OPACITY = 1.0, 0.7
+"""Unless the user has chosen another one; 0.7 is napari's own."""
 
 
 class Appearance:
@@ -58,10 +61,12 @@ class Appearance:
         self._workspace, self._runner = workspace, runner
         self._chosen: bool | None = None
         self._job: Job | None = None
+        self._flat: list[LayerSession] = []  # those whose outlines are to come back in the 2D view
         self._colours: dict[Hashable, NDArray[np.uint8]] = {}  # number in `COLOURS`, by id
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
-        workspace.segmenting.connect(self._on_segmenting)
+        # First, for napari warns of outlines as soon as it draws them in 3D.
+        workspace.viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="first")
 
     @property
     def outlined(self) -> bool:
@@ -85,7 +90,8 @@ class Appearance:
         workspace.say("Outlines. U fills them." if self._chosen else "Filled. U shows outlines.")
 
     def close(self) -> None:
-        """Colour nothing any more; layers stay as they are."""
+        """Follow nothing any more; layers stay as they are."""
+        self._workspace.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         if self._job is not None:
             self._job.cancel.cancel()
         self._job = None
@@ -94,14 +100,23 @@ class Appearance:
         _colour(session.labels_layer, np.arange(len(COLOURS), dtype=np.uint8))
         _outline(session, self._by_default(session) if self._chosen is None else self._chosen)
         self.changed.emit()
-        self._part_neighbours()
 
     def _on_closing(self, session: LayerSession) -> None:
         self._colours.pop(session.labels_layer.unique_id, None)
+        if session in self._flat:
+            self._flat.remove(session)
 
-    def _on_segmenting(self, running: bool) -> None:
-        if not running:
-            self._part_neighbours()
+    def _on_ndisplay(self, event: Any = None) -> None:
+        """Fill labels in the 3D view, which has no outlines, and outline them again afterwards."""
+        for session in self._workspace.sessions:
+            outlined = session.labels_layer.contour > 0
+            if self._workspace.viewer.dims.ndisplay == 3 and outlined:
+                self._flat.append(session)
+                _outline(session, False)
+            elif self._workspace.viewer.dims.ndisplay == 2 and session in self._flat:
+                self._flat.remove(session)
+                _outline(session, True)
+        self.changed.emit()
 
     def _by_default(self, session: LayerSession) -> bool:
         model = self._workspace.model
@@ -109,7 +124,7 @@ class Appearance:
         height, width = session.corrections.shape[2:]
         return session.corrections.instances and not untrained and height * width <= MAX_OUTLINED_PIXELS
 
-    def _part_neighbours(self) -> None:
+    def part_neighbours(self) -> None:
         """Give neighbours in the chosen image different colours, in the background."""
         session = self._workspace.session
         if session is None or not session.alive() or not session.corrections.instances or session.is_large:
@@ -169,8 +184,11 @@ def _outline(session: LayerSession, outlined: bool) -> None:
     width = width_at(camera_of(session.viewer).zoom * float(np.min(np.abs(layer.scale[-2:])))) if outlined else 0
     if layer.contour != width:
         layer.contour = width
+    before, after = (FILL_OPACITY, OUTLINE_OPACITY) if outlined else (OUTLINE_OPACITY, FILL_OPACITY)
+    if layer.opacity == before:
+        layer.opacity = after
 
 
 def width_at(zoom: float) -> int:
     """Return the width of outlines, in pixels of the image, of which the screen shows one as `zoom` of its own."""
-    return int(np.clip(round(1.25 / zoom), 1, MAX_WIDTH)) if zoom > 0 else 1
+    return int(np.clip(round(WIDTH / zoom), 1, MAX_WIDTH)) if zoom > 0 else 1

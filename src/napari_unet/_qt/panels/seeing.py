@@ -35,7 +35,12 @@ class SeeingRow(QWidget):
         self.table.clicked.connect(lambda: controller.object_table.wanted.emit())
         self._appearance.changed.connect(self.refresh)
         controller.workspace.image_changed.connect(self.refresh)
+        controller.workspace.segmenting.connect(self._on_segmenting)
         self.refresh()
+
+    def _on_segmenting(self, running: bool) -> None:
+        if not running:
+            self._appearance.part_neighbours()
 
     def refresh(self) -> None:
         """Show how the chosen image's objects are shown."""
