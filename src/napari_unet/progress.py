@@ -147,6 +147,34 @@ class Stopwatch:
         self._start += seconds
 
 
+class Countdown:
+    """Seconds that are left of a limit, pauses left out.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit, self._watch = limit, Stopwatch()
+        self._pause: Stopwatch | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that are left; 0 when they are used up."""
+        paused = self._pause.seconds if self._pause is not None else 0.0
+        return max(0.0, self._limit - self._watch.seconds + paused)
+
+    def hold(self, paused: bool) -> None:
+        """Stand still, or go on."""
+        if paused:
+            self._pause = self._pause or Stopwatch()
+        elif self._pause is not None:
+            self._watch.leave_out(self._pause.seconds)
+            self._pause = None
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with a noun: "1 object", "3 objects", "2 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"

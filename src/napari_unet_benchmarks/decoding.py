@@ -22,6 +22,7 @@ import argparse
 import itertools
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +213,7 @@ def compared(nets: dict[str, UNet], arguments: argparse.Namespace) -> dict[str, 
         for index in small:
             WAYS[name].decode(maps[name][index], choices[name])
 
-    seconds = in_turn({name: lambda name=name: decoding(name) for name in nets}, ROUNDS)
+    seconds = in_turn({name: partial(decoding, name) for name in nets}, ROUNDS)
     rows = {}
     for name in nets:
         scores = evaluate(truths, found[name]).to_dict()

@@ -70,7 +70,11 @@ class Hand:
 
 
 def strokes(
-    viewer: Any, layer: Any, seconds: float, wait: Callable[[float], None], tell: Callable[[int, tuple[int, int]], None]
+    viewer: Any,
+    layer: Any,
+    seconds: float,
+    wait: Callable[[float], object],
+    tell: Callable[[int, tuple[int, int]], object],
 ) -> None:
     """Paint stroke after stroke in the middle of the view, none over another; `tell` gets label and pixel of each move.
 

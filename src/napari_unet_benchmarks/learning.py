@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
@@ -74,7 +74,7 @@ def learn(
     corrections.update(labels)
     image = Image(pixels, "YX")
     crops = annotated_crops(image, labels, corrections, model)
-    settings = {"steps": steps} | WAYS[way]
+    settings: dict[str, Any] = {"steps": steps} | WAYS[way]
     if not way.startswith("all the way"):
         return drive(learning_steps(model, crops, None, "cpu", settings=settings), lambda _: None).model
     config = finetune_config(model, max_seconds=None, **settings)
@@ -105,7 +105,7 @@ def main() -> None:
     known = [tifffile.imread(path) for path in paths]
     known_truths = [tifffile.imread(path.parents[1] / "labels" / path.name) for path in paths]
     predicted = [segment(image, model, axes="YX", device="cpu").labels for image in stack]
-    rows: dict[str, list[dict[str, object]]] = {way: [] for way in arguments.ways}
+    rows: dict[str, list[dict[str, Any]]] = {way: [] for way in arguments.ways}
     base_known = score(model, known, known_truths)
     for index in range(len(stack)):
         others = [i for i in range(len(stack)) if i != index]

@@ -24,7 +24,7 @@ import statistics
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tifffile
@@ -39,6 +39,8 @@ from napari_unet_benchmarks.report import in_turn, ratio
 from napari_unet_benchmarks.results import RESULTS, write_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.models.model import Model
 
 FACTORS = (0.5, 1.0, 2.0, 3.0, 4.0)
@@ -94,7 +96,7 @@ def rescaled(one: Sample, factor: float, most: int) -> Sample | None:
     return sample(one.kind, image, labels)
 
 
-def segmented(one: Sample, model: Model, diameter: float | str | None) -> tuple[np.ndarray, float | None]:
+def segmented(one: Sample, model: Model, diameter: float | Literal["auto"] | None) -> tuple[np.ndarray, float | None]:
     """Labels of an image, and the diameter that was found on it."""
     axes = "YXC" if one.image.ndim == 3 else "YX"
     result = segment(one.image, model, axes=axes, diameter=diameter, device="cpu")
@@ -193,7 +195,7 @@ def phase(fields: dict[str, list[Sample]], model: Model) -> dict[str, Any]:
         for original, factor in itertools.product(samples, (0.5, 1.0, 2.0) if split == "val" else (1.0,)):
             one = rescaled(original, factor, round(max(original.labels.shape) * factor))
             if one is not None:
-                ways = {"60 px": None, "found": "auto", "given": one.wide}
+                ways: dict[str, float | Literal["auto"] | None] = {"60 px": None, "found": "auto", "given": one.wide}
                 table.add(f"{split}, {factor:g} times as large", one.labels,
                           {way: segmented(one, model, diameter)[0] for way, diameter in ways.items()})  # fmt: skip
     print("phase contrast, AP at 0.50/0.75")
@@ -214,7 +216,9 @@ def cost(image: np.ndarray, model: Model, sizes: tuple[int, ...], rounds: int) -
         one = Image(np.tile(part, [-(-size // n) for n in part.shape])[:size, :size], "YX")
         find, whole = partial(find_diameter, one, model, device="cpu"), partial(segment, one, model, device="cpu")
         wide = find()
-        calls = {"find": find} | ({} if size == HUGE else {"segment": partial(whole, diameter=model.info.diameter)})
+        calls: dict[str, Callable[[], Any]] = {"find": find} | (
+            {} if size == HUGE else {"segment": partial(whole, diameter=model.info.diameter)}
+        )
         seconds = in_turn(calls, rounds)
         row: dict[str, Any] = {"size": size, "found": None if wide is None else round(wide, 1)}
         row["find_seconds"] = round(statistics.median(seconds["find"]), 3)
@@ -240,11 +244,13 @@ def main() -> None:
     fields = {} if arguments.smoke else {split: phase_fields(data, names) for split, names in PHASE.items()}
     some = [one for one in nuclei if one.kind != "fluorescence"]
     some += [one for one in nuclei if one.kind == "fluorescence"][::2]
-    factors, sizes, rounds = FACTORS, SIZES, 5
+    factors: tuple[float, ...] = FACTORS
+    sizes: tuple[int, ...] = SIZES
+    rounds = 5
     if arguments.smoke:
         nuclei, some, others = nuclei[:2], nuclei[:2], []
         factors, sizes, rounds = FACTORS[1:3], SIZES[:1], 1
-    work = {
+    work: dict[str, Callable[[], Any]] = {
         "rescaled": partial(rescalings, some, model, factors, SCORED_WIDTH),
         "as they come": partial(originals, nuclei + others, model),
         "phase contrast": partial(phase, fields, cells),

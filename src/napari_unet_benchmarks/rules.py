@@ -1,12 +1,12 @@
 """What each rule of learning is worth: the same corrections learned with a rule, and without it.
 
     napari-unet benchmark rules --data DATA [--only KIND ...] [--ways WAY ...] [--seeds 3] [--rounds 2] [--objects 6]
-                                [--steps 80] [--keep FILE]
+                                [--steps 80] [--enlarge 1] [--keep FILE]
 
 DATA: see `recipes/nuclei.py`. A simulated annotator mends the worst objects of one image after the other, and the
 program learns in between, as in the window. Scored are other images of the kind, and fluorescence that the model knew
-before. A rule is worth what the mean over kinds falls by without it. These kinds choose which rules stay, so that no
-figure of quality is reported on them.
+before. With `--enlarge 3` the objects are far wider than those that the model finds best. A rule is worth what the mean
+over kinds falls by without it. These kinds choose which rules stay, so that no figure of quality is reported on them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from scipy import ndimage
 
+from napari_unet.axes import Image
 from napari_unet.inference.in_memory import segment
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
 from napari_unet_benchmarks.annotator import Evaluator
 from napari_unet_benchmarks.annotator_session import annotate_and_learn
-from napari_unet_benchmarks.fields import KNOWN, KNOWN_SIZE, DataSet, read_fields
+from napari_unet_benchmarks.fields import KNOWN, KNOWN_SIZE, DataSet, Field, read_fields
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ WAYS = {
     "one rate for all levels": Way(settings={"depth_rate": 1.0}),
     "no interpolation": Way(policy=_policy("promotion", interpolation_shares=(1.0,))),
     "two interpolation shares": Way(policy=_policy("promotion", interpolation_shares=(1.0, 0.5))),
+    "one rate, two interpolation shares": Way(
+        settings={"depth_rate": 1.0}, policy=_policy("promotion", interpolation_shares=(1.0, 0.5))
+    ),
     "outlines and objects elsewhere left aside": Way(
         policy=_policy("domain_shift", outline_iou=DEFAULT_POLICY.promotion.found_iou, min_area_share=0.0)
     ),
@@ -83,9 +89,22 @@ def free_of_scale(model: Model) -> Model:
     return Model(model.net, model.info.model_copy(update={"image_diameter": None, "styles": ()}))
 
 
+def enlarged(field: Field, factor: int) -> Field:
+    """Return a field with so many times larger objects, as a stronger objective shows them."""
+    if factor == 1:
+        return field
+    image = field.image
+    axes = [axis for axis, letter in enumerate(image.axes) if letter in "YX"]
+    zoom = [factor if axis in axes else 1 for axis in range(len(image.axes))]
+    pixels = ndimage.zoom(np.asarray(image.data, np.float32), zoom, order=1, grid_mode=True, mode="nearest")
+    truth = field.truth.repeat(factor, -2).repeat(factor, -1)
+    return replace(field, image=Image(pixels, image.axes, name=image.name), truth=truth)
+
+
 def run_once(kind: str, way: Way, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the scores before learning, and after each round."""
-    fields, held_out = read_fields(arguments.data, KINDS[kind], FIELD_WIDTH, 99, HELD_OUT_FIELDS)
+    cut = read_fields(arguments.data, KINDS[kind], FIELD_WIDTH, 99, HELD_OUT_FIELDS)
+    fields, held_out = ([enlarged(one, arguments.enlarge) for one in part] for part in cut)
     known = read_fields(arguments.data, KNOWN, KNOWN_SIZE, KNOWN_FIELDS)[0]
     first = 3 * seed % len(fields)  # with every seed other images
     evaluator = Evaluator(held_out, known, instances=True)
@@ -148,6 +167,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--objects", type=int, default=6, help="corrections before each learning")
     parser.add_argument("--steps", type=int, default=80, help="training steps of each")
+    parser.add_argument("--enlarge", type=int, default=1, help="how many times larger the objects are made")
     parser.add_argument("--keep", type=Path, default=Path("rules.jsonl"), help="where finished runs are kept")
     parser.add_argument("--only-sum", action="store_true", help="write the result of the runs that are finished")
     arguments = parser.parse_args()
@@ -158,7 +178,7 @@ def main() -> None:
     for seed in range(0 if arguments.only_sum else arguments.seeds):
         for way in arguments.ways:
             for kind in arguments.only:
-                key = f"{kind}|{way}|{seed}"
+                key = f"{kind}|{way}|{seed}"  # the file is of one choice of the other options
                 if key in runs:
                     continue
                 runs[key] = run_once(kind, WAYS[way], seed, arguments)
@@ -168,8 +188,11 @@ def main() -> None:
     found = summary(runs, arguments.ways)
     for way, figures in found.items():
         print(way, figures)
-    limits = {name: getattr(arguments, name) for name in ("seeds", "rounds", "objects", "steps")}
-    write_result("rules", {"limits": limits, "threads": 1, "summary": found, "runs": runs})
+    limits = {name: getattr(arguments, name) for name in ("seeds", "rounds", "objects", "steps", "enlarge")}
+    write_result(
+        "rules" if arguments.enlarge == 1 else "rules_enlarged",
+        {"limits": limits, "threads": 1, "summary": found, "runs": runs},
+    )
 
 
 if __name__ == "__main__":

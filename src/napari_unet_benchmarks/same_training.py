@@ -145,7 +145,7 @@ def learn(
             loss = loss + way.hold(logits, before, 1 - known)
         loss = loss.mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         losses.append(float(loss.detach()))

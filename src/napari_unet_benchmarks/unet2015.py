@@ -52,12 +52,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.evaluation.metrics import Scores
+    from napari_unet.learning.new_model import Kind
 
 HELD_OUT = 6
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 PROMINENCES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 SIGMAS = (1.0, 2.0, 3.0, 4.0)
-KINDS = {"2015": "unet2015", "modern": "unet2d"}
+KINDS: dict[str, Kind] = {"2015": "unet2015", "modern": "unet2d"}
 DATA = DataSource(name="ISBI 2012 EM membranes", licence="non-commercial use and testing")
 GREY_VALUES = {"contrast": 0.2, "brightness": 0.1, "gamma": 1.3, "noise": 0.0, "blur": 0.0}
 PAPER = {
@@ -86,7 +87,8 @@ def parted(inside: np.ndarray, prominence: float) -> np.ndarray:
     """Cells in a map of what is inside one, told apart by middles that stand out; membranes (False) as lines."""
     heights = ndimage.gaussian_filter(inside.astype(np.float32), 1.0)
     cells = prominent_basins(heights, np.ones(inside.shape, bool), prominence)
-    return (np.diff(cells, axis=0, append=cells[-1:]) == 0) & (np.diff(cells, axis=1, append=cells[:, -1:]) == 0)
+    below, beside = np.diff(cells, axis=0, append=cells[-1:]), np.diff(cells, axis=1, append=cells[:, -1:])
+    return np.asarray((below == 0) & (beside == 0))
 
 
 WAYS: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], tuple[float, ...]]] = {

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SEEN, PLACES, FIRST, DRAWS = 48, 40, 10, 20
 PHASE = ("06", "23", "37")
-SETS = {
+SETS: dict[str, tuple[str, str, str | tuple[str, ...]]] = {
     "nuclei, fluorescence": ("nuclei", "nuclei_dsb2018/val", "fluorescence"),
     "nuclei, histology": ("nuclei", "nuclei_dsb2018/val", "histology"),
     "nuclei, brightfield": ("nuclei", "nuclei_dsb2018/val", "brightfield"),
@@ -93,6 +93,7 @@ def segmented(model: Model, folder: Path, names: str | tuple[str, ...]) -> tuple
     for path, image, corner in zip(paths, images, corners, strict=True):
         axes = "YXC" if image.ndim == 3 else "YX"
         result = segment(image, model, axes=axes, device="cpu", keep_maps=True)
+        assert result.maps is not None  # they were asked for
         maps, labels = (part.reshape(*part.shape[:-4], *image.shape[:2]) for part in (result.maps, result.labels))
         edits = Annotator(tifffile.imread(folder / "labels" / path.name).astype(np.int32)).edits(labels)
         errors = [(*np.argwhere(edit.pixels).mean(0) + corner, edit.seconds) for edit in edits]
@@ -111,6 +112,11 @@ def program(shown: list[Shown], size: tuple[int, int]) -> Iterator[tuple[float, 
         yield place.y, place.x
 
 
+def at_random(rng: np.random.Generator, image: Shown) -> np.ndarray:
+    """Return a score of each cell that tells nothing."""
+    return rng.uniform(0.1, 1, per_cell(image.maps[0]).shape)
+
+
 def by_cells(
     shown: list[Shown], size: tuple[int, int], score: Callable[[Shown], np.ndarray]
 ) -> Iterator[tuple[float, float]]:
@@ -121,9 +127,9 @@ def by_cells(
         row, column = (first // CELL for first in image.corner)
         scores[row : row + len(cells), column : column + cells.shape[1]] = cells
     while np.isfinite(best := scores.max()) and best > 0:
-        row, column = np.unravel_index(int(scores.argmax()), scores.shape)
+        row, column = map(int, np.unravel_index(int(scores.argmax()), scores.shape))
         yield CELL * row + (CELL - 1) / 2, CELL * column + (CELL - 1) / 2
-        scores[cells_around((0, 0, int(row), int(column)), MIN_SPACING)[2:]] = -np.inf
+        scores[cells_around((0, 0, row, column), MIN_SPACING)[2:]] = -np.inf
 
 
 def per_cell(pixels: np.ndarray, width: int = CELL) -> np.ndarray:
@@ -187,10 +193,12 @@ def cost(shape: tuple[int, int, int]) -> dict[str, float]:
     attention, corrections = Attention((1, *shape)), Corrections((1, *shape))
     corrections.prediction[0] = labels
     settled = partial(checked_squares, corrections, labels[None], width=CELL)
+    depth, height, width = shape
+    whole = slice(0, depth), slice(0, height), slice(0, width)
     seconds: dict[str, list[float]] = {"cells of a result": [], "next place": [], "next place, all reviewed": []}
     for _ in range(5):
         begin = time.perf_counter()
-        found = uncertainty_by_cell(maps, labels, ("foreground", "distance"), 0, tuple(slice(0, n) for n in shape))
+        found = uncertainty_by_cell(maps, labels, ("foreground", "distance"), 0, whole)
         seconds["cells of a result"].append(time.perf_counter() - begin)
         attention.take(found, cost)
         for name in ("next place", "next place, all reviewed"):
@@ -218,10 +226,7 @@ def main() -> None:
         ranked = {"program": [program(shown, size)]}
         ranked |= {f.__name__: [by_cells(shown, size, f)] for f in (patches, uncertainty, objects)}
         seeds = map(np.random.default_rng, range(DRAWS))
-        ranked["random"] = [
-            by_cells(shown, size, lambda image, rng=rng: rng.uniform(0.1, 1, per_cell(image.maps[0]).shape))
-            for rng in seeds
-        ]
+        ranked["random"] = [by_cells(shown, size, partial(at_random, rng)) for rng in seeds]
         rows = {way: mean([marks(places, shown) for places in orders]) for way, orders in ranked.items()}
         for way, row in rows.items():
             print(f"  {way:<12} {row}")

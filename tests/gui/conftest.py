@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+os.environ["NAPARI_CONFIG"] = ""  # the preferences of whoever runs the tests are neither read nor written
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget
 
 from hand_made import bright
+from napari_unet._qt.tour import note_seen
 from napari_unet.layers.geometry import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
@@ -68,6 +70,7 @@ def _short_messages(short_messages: None) -> None:
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path / "home"))
+    note_seen()  # the tour is for whoever sees the window for the first time
     return tmp_path / "home"
 
 

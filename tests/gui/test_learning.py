@@ -189,3 +189,20 @@ def test_the_preview(labels, widget, viewer, taught, click, qtbot, wait_idle):
     click(panel.stop)
     wait_idle(widget)
     assert "what changes" not in viewer.layers
+
+
+def test_the_time_that_is_left_is_shown(labels, widget, taught, click, qtbot, wait_idle):
+    panel = widget.learn_panel
+    taught.steps = 10_000
+    click(panel.button)
+    qtbot.waitUntil(lambda: panel.button.text().startswith("Learning: "), timeout=20_000)
+    assert panel.button.text() in {f"Learning: {seconds} s left" for seconds in range(61)} | {"Learning: 1 min left"}
+    click(panel.pause)
+    left = widget.controller.learner.seconds_left
+    qtbot.wait(300)
+    assert widget.controller.learner.seconds_left == pytest.approx(left, abs=0.05), "it stands still while paused"
+    click(panel.pause)
+    click(panel.stop)
+    wait_idle(widget)
+    assert panel.button.text() == "Learn"
+    assert widget.controller.learner.seconds_left is None

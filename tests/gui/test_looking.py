@@ -11,7 +11,7 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet._qt.keys import KEYS
+from napari_unet.layers.preferences import DEFAULTS
 from napari_unet.models.store import save_model
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -43,7 +43,7 @@ def reviewed(widget: Any) -> Any:
 
 def test_keys_are_free_in_napari(viewer):
     assert str(default_shortcuts["napari:reset_view"][0]) == "Ctrl+R", "that is how napari writes keys"
-    ours = {key.default.replace("-", "+") for key in KEYS}
+    ours = {key.replace("-", "+") for key in DEFAULTS["keys"].values()}
     for keymap in (viewer.keymap, viewer.class_keymap, Labels.class_keymap, Image.class_keymap):
         assert not ours & {str(key) for key in keymap}
 

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_unet._qt.objects_table import open_objects_table
+from napari_unet._qt.commands import show_objects_table
 from napari_unet.layers.model_diff import FieldSegmented, view_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_export(table: Any, widget: Any, click: Any, wait_idle: Any, tmp_path: P
 def test_the_table_is_closed_and_opened_again(table: Any, widget: Any, viewer: Any, click: Any, wait_idle: Any) -> None:
     widget._objects_dock.hide()
     assert len(widget.controller.object_table.rows) == 0, "nothing is counted while nobody looks"
-    open_objects_table(viewer)
+    show_objects_table(viewer)
     wait_idle(widget)
     assert table.summary.text() == "9 objects"
     viewer.layers.remove("image objects")

@@ -14,6 +14,7 @@ from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Checked
 from napari_unet.learning.preview import Preview
 from napari_unet.objects.differences import ADDED, GONE
+from napari_unet.training.config import StepReport
 
 CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
 
@@ -211,3 +212,22 @@ def test_corrections_made_while_it_learns_join(viewer, later, taught, monkeypatc
     (joined,) = taught.joined
     assert joined.part.mask("supervised")[0, 60, 60]
     assert not taught.material[0].part.mask("supervised")[0, 60, 60]
+
+
+def told(controller: Any, taught: Any, seconds: float, each: float) -> list[str]:
+    """Return what is said while it learns for a time, with steps of so many seconds."""
+    controller.workspace.learning_seconds = seconds
+    taught.events = [StepReport(step, 200, 0.5, step * each) for step in (2, 3, 4)]
+    assert controller.learn()
+    return [message.text for message in controller.messages if "computer" in message.text]
+
+
+def test_a_time_that_is_short_for_the_computer_is_told_of_once(viewer, controller, taught):
+    corrected(viewer, controller)
+    said = "15 s is short on this computer. 1 min 15 s or more teaches it better."
+    assert told(controller, taught, 15, 1.5) == [said]
+
+
+def test_a_time_that_is_enough_is_not(viewer, controller, taught):
+    corrected(viewer, controller)
+    assert told(controller, taught, 60, 1.0) == []

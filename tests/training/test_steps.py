@@ -119,6 +119,26 @@ def test_a_falling_rate_falls_with_the_time_where_that_runs_out_first(tiny_net, 
     assert found == pytest.approx([RATE * (1 + math.cos(math.pi * i / 10)) / 2 for i in range(11)])
 
 
+def test_no_step_is_begun_that_would_end_after_the_time(tiny_net, sample, monkeypatch):
+    """Steps of 4 s in 10 s: two, not three."""
+    clock = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(module, "Stopwatch", lambda: clock)
+    session = Trainer(tiny_net(out_channels=2), [sample], config(steps=1000, max_seconds=10))
+    step = session._train_step
+
+    def slow(*batch):
+        clock.seconds += 4
+        return step(*batch)
+
+    monkeypatch.setattr(session, "_train_step", slow)
+    assert [report.step for report in session.run()] == [1, 2]
+
+
+def test_one_step_is_made_in_any_time(tiny_net, sample, monkeypatch):
+    monkeypatch.setattr(module, "Stopwatch", lambda: SimpleNamespace(seconds=0.0))
+    assert len(list(Trainer(tiny_net(out_channels=2), [sample], config(steps=1, max_seconds=0.001)).run())) == 1
+
+
 def test_deep_levels_learn_at_the_full_rate_and_early_ones_at_less(tiny_net, sample):
     session = Trainer(tiny_net(out_channels=2, levels=3), [sample], config(depth_rate=0.5))
     next(session.run())

@@ -59,6 +59,7 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
         viewer.add_image(data, **kwargs)
     if not headless:
         widget.controller.autosave.on = True
+        widget.greet()
         widget.controller.segment()
         napari.run()
         return None

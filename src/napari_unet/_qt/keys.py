@@ -1,67 +1,79 @@
-"""The keys of the canvas: what each does, and which it is unless somebody wants another."""
+"""The keys of the canvas: what each does, and which it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from napari.utils.key_bindings import coerce_keybinding
+
+from napari_unet.layers.preferences import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.layers.controller import Controller
+    from napari_unet.layers.preferences import Preferences
 
-
-@dataclass(frozen=True)
-class Key:
-    """One key of the canvas.
-
-    Attributes
-    ----------
-    name : str
-        What it is called in the preferences.
-    default : str
-        The key, as napari writes it ("Shift-R"). napari 0.9 has none of ours for the viewer, labels or images.
-    verb : callable
-        What it does.
-    """
-
-    name: str
-    default: str
-    verb: Callable[[Controller], object]
-
-
-KEYS = (
-    Key("review_view", "R", lambda controller: controller.toggle_reviewed("view")),
-    Key("review_slice", "Shift-R", lambda controller: controller.toggle_reviewed("slice")),
-    Key("review_object", "T", lambda controller: controller.toggle_reviewed("object")),
-    Key("where_next", "N", lambda controller: controller.look_next()),
-    Key("cut_free", "S", lambda controller: controller.gestures.at_cursor("cut_free")),
-    Key("add", "I", lambda controller: controller.gestures.at_cursor("add")),
-    Key("smaller", "Shift-I", lambda controller: controller.gestures.at_cursor("smaller")),
-    Key("delete", "D", lambda controller: controller.gestures.at_cursor("delete")),
-    Key("outlines", "U", lambda controller: controller.appearance.toggle()),
-    Key("help", "H", lambda controller: controller.gestures.help_wanted.emit()),
-)
+VERBS: dict[str, Callable[[Controller], object]] = {
+    "review_view": lambda controller: controller.toggle_reviewed("view"),
+    "review_slice": lambda controller: controller.toggle_reviewed("slice"),
+    "review_object": lambda controller: controller.toggle_reviewed("object"),
+    "where_next": lambda controller: controller.look_next(),
+    "cut_free": lambda controller: controller.gestures.at_cursor("cut_free"),
+    "add_object": lambda controller: controller.gestures.at_cursor("add"),
+    "shrink_object": lambda controller: controller.gestures.at_cursor("smaller"),
+    "delete_object": lambda controller: controller.gestures.at_cursor("delete"),
+    "toggle_outlines": lambda controller: controller.appearance.toggle(),
+    "show_help": lambda controller: controller.gestures.help_wanted.emit(),
+}
+"""What each key does, by its name in the preferences."""
 
 
 class BoundKeys:
-    """Binds the keys to a viewer, and lets go of them.
+    """Binds the keys of the preferences to a viewer, again whenever they are changed there.
 
     Parameters
     ----------
     viewer : napari.Viewer
     controller : Controller
+    preferences : Preferences
     """
 
-    def __init__(self, viewer: Any, controller: Controller) -> None:
-        self._viewer, self._controller = viewer, controller
-        for key in KEYS:
-            viewer.bind_key(key.default, self._pressed(key.verb), overwrite=True)
+    def __init__(self, viewer: Any, controller: Controller, preferences: Preferences) -> None:
+        self._viewer, self._controller, self._preferences = viewer, controller, preferences
+        self._bound: dict[str, str] = {}
+        preferences.changed.connect(self._on_changed)
+        self._bind()
+
+    def of(self, name: str) -> str:
+        """Return the key of a verb, as napari writes it; "" if it has none."""
+        return next((key for key, bound in self._bound.items() if bound == name), "")
 
     def release(self) -> None:
         """Let go of the keys."""
-        for key in KEYS:
-            self._viewer.bind_key(key.default, None, overwrite=True)
+        for key in self._bound:
+            self._viewer.bind_key(key, None, overwrite=True)
+        self._bound.clear()
+
+    def _on_changed(self, section: str, _: str) -> None:
+        if section == "keys":
+            self.release()
+            self._bind()
+
+    def _bind(self) -> None:
+        """Bind the keys. One that is no key, or that another verb has, is left out and told of; an empty one is not."""
+        for name, verb in VERBS.items():
+            wanted = self._preferences["keys", name].strip()
+            if not wanted:
+                continue
+            key = str(coerce_keybinding(wanted))
+            if not key or key.endswith("+") or key in self._bound:
+                why = "has another job" if key in self._bound else "is no key"
+                what, usual = name.replace("_", " "), DEFAULTS["keys"][name]
+                self._controller.say(f"{wanted!r} {why}: {what!r} has no key now. Its usual key is {usual}.", "error")
+                continue
+            self._viewer.bind_key(key, self._pressed(verb), overwrite=True)
+            self._bound[key] = name
 
     def _pressed(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
         """Return what napari calls on a key; it wants a function that has a name."""

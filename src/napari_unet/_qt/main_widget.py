@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
+from napari_unet._qt import tour
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.objects_table import ObjectsTable
 from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
@@ -16,12 +17,15 @@ from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
+from napari_unet.layers.preferences import Preferences
 
 if TYPE_CHECKING:
     import napari
 
 COUNT_AFTER = 150
 """Milliseconds without an edit after which the corrections are counted."""
+TOUR_AFTER = 500
+"""Milliseconds after which the tour begins, where it was not seen yet: by then the window has its layout."""
 KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
@@ -35,13 +39,22 @@ class UNetWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         Injected by napari.
+
+    Attributes
+    ----------
+    attended : bool
+        Whether a person sits before it, and not a program: there is no tour for that.
     """
+
+    attended = True
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer: Any = napari_viewer
         self.runner = QtRunner()
         self.controller = Controller(napari_viewer, self.runner)
+        self.preferences = Preferences()
+        self._prefer()
         self.image_panel = ImagePanel(self.controller)
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
@@ -77,10 +90,10 @@ class UNetWidget(QWidget):
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
         self._note_changes.start()
-        self.controller.autosave.on = True
+        self.preferences.changed.connect(self._prefer)
         self.controller.recovery.search()
         self._keep_unsaved.start()
-        self._keys = BoundKeys(self.viewer, self.controller)
+        self._keys = BoundKeys(self.viewer, self.controller, self.preferences)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
@@ -89,6 +102,7 @@ class UNetWidget(QWidget):
         self._objects_dock: Any = None
         self.controller.object_table.wanted.connect(self.show_objects_table)
         self._project_drops: ProjectDrops | None = None
+        self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
@@ -105,6 +119,23 @@ class UNetWidget(QWidget):
         self._objects_dock.show()
         self._objects_dock.raise_()
 
+    def show_tab(self, title: str) -> None:
+        """Bring the tab of that title to the front."""
+        titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
+        self.tabs.setCurrentIndex(titles.index(title))
+
+    def greet(self) -> None:
+        """Begin the tour soon, for whoever sees the panel for the first time."""
+        if not tour.seen():
+            tour.note_seen()
+            QTimer.singleShot(TOUR_AFTER, self.show_tour)
+
+    def show_tour(self) -> None:
+        """Show what is where, in a few bubbles."""
+        if not self._closed and self.tour is None:
+            self.tour = tour.Tour(self)
+            self.tour.destroyed.connect(self._on_tour_ended)
+
     def close_down(self) -> None:
         """Stop all work and let go of the viewer; the layers stay."""
         if self._closed:
@@ -112,6 +143,8 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._count_soon.cancel()
+        if self.tour is not None:
+            self.tour.end()
         if self._project_drops is not None:
             self._project_drops.release()
         self._note_changes.stop()
@@ -119,6 +152,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.preferences.release()
         self._keys.release()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
@@ -136,6 +170,8 @@ class UNetWidget(QWidget):
         """Take over the projects that are dropped on the canvas, now that there is a window around."""
         if self._project_drops is None and not self._closed and self.window() is not self:
             self._project_drops = ProjectDrops(self.controller, self.window())
+            if self.attended:
+                self.greet()
         super().showEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
@@ -151,6 +187,16 @@ class UNetWidget(QWidget):
             self.controller.open(paths)
         else:
             self.controller.say("Only files and folders on this computer can be dropped here.", "error")
+
+    def _on_tour_ended(self) -> None:
+        self.tour = None
+
+    def _prefer(self) -> None:
+        """Do as the preferences say."""
+        preferences, controller = self.preferences, self.controller
+        self.runner.threads = preferences["computing", "threads"]
+        controller.choose_device(preferences["computing", "device"])
+        controller.autosave.on = preferences["saving", "recovery"]
 
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()

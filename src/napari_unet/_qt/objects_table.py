@@ -222,12 +222,6 @@ class ObjectsTable(QWidget):
             self._verbs.export(Path(chosen))
 
 
-def open_objects_table(napari_viewer: Any) -> None:
-    """Show the list of objects, with the U-Net panel that it belongs to (a command of napari's menu)."""
-    _, widget = napari_viewer.window.add_plugin_dock_widget("napari-unet-interactive", "U-Net")
-    widget.show_objects_table()
-
-
 def _button(text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tip)

@@ -18,7 +18,7 @@ def open_window() -> tuple[Any, UNetWidget]:
     """Return a new viewer on the screen and the widget docked in it, which keeps no copies: nobody works in it."""
     viewer = napari.Viewer(title="napari-unet-interactive", show=True)
     widget = UNetWidget(viewer)
-    widget.controller.autosave.on = False
+    widget.controller.autosave.on = widget.attended = False
     viewer.window.add_dock_widget(widget, name="U-Net", area="right")
     viewer.window.resize(1500, 1000)
     return viewer, widget

@@ -65,9 +65,16 @@ class _Task:
 
 
 class QtRunner:
-    """Runs a job's generator in napari's thread pool; callbacks are called in the main thread."""
+    """Runs a job's generator in napari's thread pool; callbacks are called in the main thread.
+
+    Attributes
+    ----------
+    threads : int
+        How many threads torch takes; 0: all cores but one.
+    """
 
     def __init__(self) -> None:
+        self.threads = 0
         self._workers: list[Any] = []
         self._closed = threading.Event()
         few_heaps()
@@ -93,7 +100,7 @@ class QtRunner:
 
         # The outcome travels as the last event: two different signals of a worker may overtake each other.
         def work() -> Generator[Any, None, None]:
-            _leave_a_core_to_the_window()
+            _set_threads(self.threads)
             try:
                 value = yield from self._paced(task.begin(), room)
             except Exception as error:  # noqa: BLE001 - the controller says it in the window, whatever it is
@@ -208,8 +215,8 @@ def _load_libraries() -> None:
         torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
-def _leave_a_core_to_the_window() -> None:
+def _set_threads(threads: int) -> None:
     """Keep torch off one core: oversubscription, not the interpreter lock, is what makes windows stutter."""
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.appearance import Appearance
 from napari_unet.layers.autosave import Autosave
@@ -151,6 +152,17 @@ class Controller:
     def set_axes(self, axes: str) -> None:
         """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
         self.workspace.set_axes(axes)
+
+    def choose_device(self, name: str) -> None:
+        """Compute there from now on: "auto", "cpu", "cuda" or "mps"; say so and take "auto" if it is not there."""
+        from napari_unet.models.model import resolve_device
+
+        try:
+            device = "auto" if name == "auto" else str(resolve_device(name))
+        except DeviceError as error:
+            device = "auto"
+            self.say(str(error), "error")
+        self.workspace.choose_device(device)
 
     def choose_model(self, name: str | Path) -> bool:
         """Load a model by name or path and use it from now on; return whether that went well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
 from napari_unet.models.model import resolve_device
-from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
+from napari_unet.progress import Countdown, PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.training.config import StepReport
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 MIN_JOIN_INTERVAL = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
+
+MIN_STEPS = 40
+"""Training steps below which the user is told that the time is short: half of those of decision 22."""
+
+TOLD_AT = 3
+"""After so many steps it is known how long one takes."""
 
 
 class Learner:
@@ -63,6 +70,7 @@ class Learner:
         self._refused = False  # whether it found nothing to learn from
         self.preview = False
         self.pause = PauseToken()
+        self._countdown: Countdown | None = None
         self._view: FieldInView | None = None  # as of the last step, for the worker
         self._joined: tuple[Summary | None, Stopwatch] = (None, Stopwatch())
         self._more: list[AnnotatedCrop] = []
@@ -73,6 +81,11 @@ class Learner:
     def busy(self) -> bool:
         """Whether it learns."""
         return self._job is not None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until it ends by itself, at most; None while it does not learn."""
+        return None if self._job is None or self._countdown is None else self._countdown.seconds_left
 
     @property
     def device(self) -> str:
@@ -114,6 +127,7 @@ class Learner:
         self._job = job = Job(f"Learn from {counted(planes, 'plane')}", 0)
         workspace.history.set_aside()
         self.pause.set(False)
+        self._countdown = Countdown(workspace.learning_seconds)
         session = workspace.session
         self._more, self._joined = [], (session.summary if session else None, Stopwatch())
         if session is not None:
@@ -132,6 +146,8 @@ class Learner:
         """Pause, or go on."""
         if self._job is not None:
             self.pause.set(paused)
+            if self._countdown is not None:
+                self._countdown.hold(paused)
             self._workspace.say("Learning is paused. Press Go on to continue." if paused else "Learning continues.")
 
     def stop(self) -> None:
@@ -208,6 +224,8 @@ class Learner:
         if isinstance(event, StepReport):
             if event.note:
                 workspace.say(event.note)
+            elif event.step == TOLD_AT:
+                self._tell_if_slow(event)
             self._view = view_of(workspace) if self.preview else None
             workspace.stepped.emit(event)
         elif isinstance(event, Rescaled):
@@ -216,6 +234,16 @@ class Learner:
             workspace.checked.emit(event)
         elif isinstance(event, FieldSegmented):
             self._diff.show(event)
+
+    def _tell_if_slow(self, report: StepReport) -> None:
+        """Say so where the time is too short for this machine: few steps teach little."""
+        workspace = self._workspace
+        limit, each = workspace.learning_seconds, report.seconds / report.step
+        if report.seconds + (self.seconds_left or 0.0) < MIN_STEPS * each:
+            enough = format_seconds(
+                15 * math.ceil((limit + MIN_STEPS * each) / 15)
+            )  # in steps of the field beside Learn
+            workspace.say(f"{format_seconds(limit)} is short on this computer. {enough} or more teaches it better.")
 
     def _join(self, summary: Summary | None) -> None:
         """Hand corrections that were made meanwhile to the worker, now and then."""

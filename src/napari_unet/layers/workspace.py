@@ -97,6 +97,7 @@ class Workspace:
     layer_chosen = Signal()  # another image layer, or none
     image_changed = Signal()  # the chosen image, or what is known of it
     model_changed = Signal()  # another model is in use
+    device_changed = Signal()
     corrected = Signal(object)  # Summary
     edited = Signal()  # the labels may have changed; call `refresh_corrections` when there is time
     session_opened = Signal(object)  # the session, of the chosen image
@@ -116,6 +117,12 @@ class Workspace:
         self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
         self.history.replaced.connect(self._on_replaced)
+
+    def choose_device(self, name: str) -> None:
+        """Compute on that device from now on."""
+        if name != self.device:
+            self.device = name
+            self.device_changed.emit()
 
     def follow_viewer(self) -> None:
         """Choose the selected image from now on; to be called when all who have to be told are connected."""

@@ -113,19 +113,21 @@ class Trainer:
     def _steps(
         self, watch: Stopwatch, drawn: OrderedThreadPool[Batch], cancel: CancelToken | None, pause: PauseToken | None
     ) -> Iterator[StepReport]:
-        config = self.config
+        config, step_seconds = self.config, 0.0
         while self.step < config.steps:
             if pause is not None:
                 watch.leave_out(pause.wait(cancel))
             if cancel is not None and cancel.cancelled:
                 break
-            if config.max_seconds is not None and watch.seconds > config.max_seconds:
-                break
+            began = watch.seconds
+            if config.max_seconds is not None and began + step_seconds > config.max_seconds:
+                break  # the next step would end too late
             for group in self._optimizer.param_groups:
                 group["lr"] = group["rate"] * self._slowed * self._rate_factor(watch.seconds)
             while len(drawn) <= DRAWING_THREADS:  # the next one is drawn while the network learns from this
                 drawn.put(self._batch)
             loss = self._train_step(*next(drawn.take(len(drawn) - 1)))
+            step_seconds = watch.seconds - began
             note = ""
             if not math.isfinite(loss):
                 note = self._roll_back()

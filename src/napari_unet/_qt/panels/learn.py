@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 STALE = 15.0
 """Seconds without any gain after which the user is told that there is none."""
+
+CLOCK = 500
+"""Milliseconds after which the time that is left is shown again."""
 
 
 class LearnPanel(QWidget):
@@ -73,6 +77,9 @@ class LearnPanel(QWidget):
         for widget in (self.plot, self.news, self.models):
             layout.addWidget(widget)
         layout.addWidget(row((self.back, 1), (self.save, 1)))
+        self._clock = QTimer(self)
+        self._clock.setInterval(CLOCK)
+        self._clock.timeout.connect(self._on_clock)
         self._connect()
         self._on_learning(False)
         self._show_models()
@@ -115,6 +122,14 @@ class LearnPanel(QWidget):
         if running:
             self.news.setToolTip(f"On the device {self._learner.device}.")
             self.plot.clear()
+            self._clock.start()
+        else:
+            self._clock.stop()
+            self.button.setText("Learn")
+
+    def _on_clock(self) -> None:
+        left = self._learner.seconds_left
+        self.button.setText(f"Learning: {format_seconds(left)} left" if left else "Checking…")
 
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)

@@ -72,7 +72,6 @@ class SegmentPanel(QWidget):
         layout.addLayout(buttons)
         layout.addLayout(self._form)
         layout.addWidget(self.flips)
-        self._fill_devices()
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
         self.scope.activated.connect(self._on_scope)
@@ -84,8 +83,10 @@ class SegmentPanel(QWidget):
         controller.workspace.image_changed.connect(self._show_diameter)
         controller.workspace.model_changed.connect(self._show_diameter)
         controller.saved_models.changed.connect(self._show_diameter)
+        controller.workspace.device_changed.connect(self._show_device)
         self._show_scope()
         self._show_diameter()
+        self._show_device()
 
     def _show_scope(self) -> None:
         stack = bool(set(self._controller.axes or "") & {"T", "Z"})
@@ -105,7 +106,7 @@ class SegmentPanel(QWidget):
         self._controller.object_diameter.say(float(value) or None)
 
     def _on_device(self, name: str) -> None:
-        self._controller.workspace.device = name
+        self._controller.choose_device(name)
 
     def _show_diameter(self) -> None:
         """Show how wide the objects are said to be, or what is taken for it where nothing is said."""
@@ -120,10 +121,11 @@ class SegmentPanel(QWidget):
         finds = "" if best is None else f" This model finds those of about {best:.0f} pixels best."
         self.diameter.setToolTip(f"How wide the objects are in this image. 'auto': the plugin finds out.{finds}")
 
-    def _fill_devices(self) -> None:
+    def _show_device(self) -> None:
         from napari_unet.models.model import available_devices
 
-        fill(self.device, ["auto", *available_devices()], 0)
+        names = ["auto", *available_devices()]
+        fill(self.device, names, names.index(self._controller.workspace.device))
 
     def _on_segmenting(self, running: bool) -> None:
         self.button.setEnabled(not running)
