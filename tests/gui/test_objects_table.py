@@ -11,6 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unet._qt.commands import show_objects_table
+from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.model_diff import FieldSegmented, view_of
 
 if TYPE_CHECKING:
@@ -179,8 +180,11 @@ def test_outlines_by_key_and_box(segment: Any, widget: Any, viewer: Any, canvas:
     assert (labels.contour, box.isChecked(), labels.opacity) == (0, False, 0.7)
     canvas.key(Qt.Key.Key_U)
     assert labels.contour >= 1
-    viewer.dims.ndisplay = 3
-    assert labels.contour == 0
+    camera_of(viewer).zoom = 0.5
+    assert labels.contour == 3
+    camera_of(viewer).zoom = 10
+    assert labels.contour == 1
+    viewer.dims.ndisplay = 3  # napari fills them there, and would warn
     canvas.key(Qt.Key.Key_U)
     assert "2D view" in widget.status.text()
     viewer.dims.ndisplay = 2
@@ -203,7 +207,7 @@ def test_neighbours_have_different_colours(segment: Any, viewer: Any) -> None:
 
 def test_what_changes_and_compare(segment: Any, widget: Any, viewer: Any, qtbot: Any) -> None:
     labels = segment()
-    view = view_of(widget.controller.workspace)
+    view, full = view_of(widget.controller.workspace), labels.opacity
     new = np.where(labels.data == 1, 0, labels.data)[None].astype(np.int32)
     new[0, 40:56, 20:30] = 77
     widget.controller.diff.show(FieldSegmented(view, new[(slice(None), *view.field)]))
@@ -211,9 +215,10 @@ def test_what_changes_and_compare(segment: Any, widget: Any, viewer: Any, qtbot:
     assert not bar.isHidden()
     assert "1 new, 1 gone" in bar.legend.text()
     before = labels.opacity
+    assert before == pytest.approx(0.3 * full), "it does not compete with what changes"
     qtbot.mousePress(bar.compare, Qt.MouseButton.LeftButton)
     other = viewer.layers["other model"]
-    assert labels.opacity == 0
+    assert (labels.opacity, other.opacity) == (0, full)
     assert (np.asarray(other.data) == 0)[np.nonzero(labels.data[view.field] == 1)].all()
     assert not viewer.layers["what changes"].visible
     qtbot.mouseRelease(bar.compare, Qt.MouseButton.LeftButton)
@@ -222,3 +227,4 @@ def test_what_changes_and_compare(segment: Any, widget: Any, viewer: Any, qtbot:
     assert viewer.layers["what changes"].visible
     widget.controller.diff.hide()
     assert bar.isHidden()
+    assert labels.opacity == full

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ MAX_OUTLINED_PIXELS = 2**22
 """Pixels of a plane up to which results are outlined at first: napari finds all outlines anew at each undo and slice,
 which takes it about 0.03 s for a million pixels, while the window waits."""
 
-WIDTH, MAX_WIDTH = 2.0, 4
+WIDTH, MAX_WIDTH = 2.0, 3
 """Pixels of the screen that an outline is wide, as near as may be; pixels of the image that it is wide at most."""
 
 OUTLINE_OPACITY, FILL_OPACITY = 1.0, 0.7
@@ -61,12 +62,12 @@ class Appearance:
         self._workspace, self._runner = workspace, runner
         self._chosen: bool | None = None
         self._job: Job | None = None
-        self._flat: list[LayerSession] = []  # those whose outlines are to come back in the 2D view
         self._colours: dict[Hashable, NDArray[np.uint8]] = {}  # number in `COLOURS`, by id
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
-        # First, for napari warns of outlines as soon as it draws them in 3D.
-        workspace.viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="first")
+        camera_of(workspace.viewer).events.zoom.connect(self._on_zoom)
+        # In 3D napari fills what is outlined, which is right, and warns each time, which nobody can do anything about.
+        warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
 
     @property
     def outlined(self) -> bool:
@@ -91,7 +92,7 @@ class Appearance:
 
     def close(self) -> None:
         """Follow nothing any more; layers stay as they are."""
-        self._workspace.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        camera_of(self._workspace.viewer).events.zoom.disconnect(self._on_zoom)
         if self._job is not None:
             self._job.cancel.cancel()
         self._job = None
@@ -103,26 +104,17 @@ class Appearance:
 
     def _on_closing(self, session: LayerSession) -> None:
         self._colours.pop(session.labels_layer.unique_id, None)
-        if session in self._flat:
-            self._flat.remove(session)
 
-    def _on_ndisplay(self, event: Any = None) -> None:
-        """Fill labels in the 3D view, which has no outlines, and outline them again afterwards."""
-        for session in self._workspace.sessions:
-            outlined = session.labels_layer.contour > 0
-            if self._workspace.viewer.dims.ndisplay == 3 and outlined:
-                self._flat.append(session)
-                _outline(session, False)
-            elif self._workspace.viewer.dims.ndisplay == 2 and session in self._flat:
-                self._flat.remove(session)
-                _outline(session, True)
-        self.changed.emit()
+    def _on_zoom(self, event: Any = None) -> None:
+        """Keep outlines as wide on the screen, where that does not take long."""
+        session = self._workspace.session
+        if session is not None and session.alive() and session.labels_layer.contour and _is_quick(session):
+            _outline(session, True)
 
     def _by_default(self, session: LayerSession) -> bool:
         model = self._workspace.model
         untrained = model is not None and model.info.is_untrained
-        height, width = session.corrections.shape[2:]
-        return session.corrections.instances and not untrained and height * width <= MAX_OUTLINED_PIXELS
+        return session.corrections.instances and not untrained and _is_quick(session)
 
     def part_neighbours(self) -> None:
         """Give neighbours in the chosen image different colours, in the background."""
@@ -177,6 +169,11 @@ def _colour(layer: Any, numbers: NDArray[np.uint8]) -> None:
     rgba = np.array([[*(int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1] for code in COLOURS], np.float32)
     table = np.concatenate([np.zeros((1, 4), np.float32), rgba[numbers]])
     layer.colormap = CyclicLabelColormap(name="objects", display_name="objects", colors=table)
+
+
+def _is_quick(session: LayerSession) -> bool:
+    height, width = session.corrections.shape[2:]
+    return height * width <= MAX_OUTLINED_PIXELS
 
 
 def _outline(session: LayerSession, outlined: bool) -> None:

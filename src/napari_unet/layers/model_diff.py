@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "#ff5ca8", "#c8ff3c"
 """Colours of what was there and of what is new; people who cannot tell red from green can tell these."""
 
+FADED = 0.3
+"""By what the opacity of the labels is multiplied while what changes is outlined over them."""
+
 _COLOURS: dict[int | None, str] = {
     differences.BEFORE_LINE: BEFORE,
     differences.AFTER_LINE: AFTER,
@@ -136,6 +139,7 @@ class ModelDiff:
         self._shown: tuple[FieldInView, NDArray[Any], NDArray[Any]] | None = None
         self._followed: tuple[FieldInView, NDArray[Any]] | None = None
         self._differences: differences.Differences | None = None
+        self._faded: tuple[Any, float] | None = None  # the labels' layer, and its own opacity
         self._other: Any = None  # the layer that shows the other labels while they are compared
         workspace.segmenting.connect(self._on_segmenting)
         workspace.layer_chosen.connect(self._on_layer)
@@ -190,7 +194,8 @@ class ModelDiff:
         other = before if np.array_equal(view.labels(), after) else after
         data, placement = view.session.geometry.part_as_layer(other.copy(), view.frame, view.region)
         selected = set(self._viewer.layers.selection)
-        made = self._viewer.add_labels(data, name="other model", opacity=layer.opacity, visible=False, **placement)
+        opacity = layer.opacity if self._faded is None else self._faded[1]
+        made = self._viewer.add_labels(data, name="other model", opacity=opacity, visible=False, **placement)
         made.colormap, made.contour, made.editable = layer.colormap, layer.contour, False
         made.visible = True
         self._viewer.layers.selection = selected
@@ -266,7 +271,7 @@ class ModelDiff:
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
         if self._shown is not None and self._shown[0].session is session:
-            self._shown = self._other = None
+            self._shown = self._other = self._faded = None
         if self._followed is not None and self._followed[0].session is session:
             self._followed = None
 
@@ -278,6 +283,10 @@ class ModelDiff:
     # -- the layer -------------------------------------------------------------------------------------------------
 
     def _remove(self) -> None:
+        if self._faded is not None:
+            (layer, opacity), self._faded = self._faded, None
+            if layer.opacity == opacity * FADED:  # else the user has chosen another one
+                layer.opacity = opacity
         if self._there:
             self._viewer.layers.remove(self._layer)
         self._layer = self._visibility = None
@@ -318,6 +327,9 @@ class ModelDiff:
         self._remove()
         self._layer = add_read_only_labels(self._viewer, data, self.NAME, _COLOURS, 1.0, placement)
         self._visibility = ChosenVisibility(self._layer)
+        layer = view.session.labels_layer
+        self._faded = layer, layer.opacity
+        layer.opacity *= FADED
 
 
 def _zoom_of(session: LayerSession) -> float:
