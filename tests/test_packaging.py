@@ -84,7 +84,7 @@ def test_menus_and_contributions_name_commands_that_exist(manifest: PluginManife
         for group in (found.widgets, found.readers, found.writers, found.sample_data, items)
         for entry in group or ()
     }
-    assert used == ids
+    assert used <= ids, "the others stand in the command palette alone"
 
 
 def test_menus_are_ones_that_napari_lets_plugins_add_to(manifest: PluginManifest) -> None:

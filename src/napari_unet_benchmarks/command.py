@@ -35,6 +35,7 @@ SCRIPTS = {  # each says more with --help
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
+    "which_model": "Measure how often the right model is guessed, and doubted.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
     "window_memory": "Measure whether a window's memory grows from round to round.",
 }

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -1092,3 +1094,49 @@ def test_no_bar_where_colours_are_forced_and_there_is_no_terminal(folder, model,
     )
     assert "\x1b" not in done.stderr
     assert done.stderr.count("objects in") + done.stderr.count("object in") == 3
+
+
+# -- segment --model auto ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """A part of the shipped sample of nuclei, and an image on which nothing fits."""
+    source = Path(str(resources.files("napari_unet") / "samples" / "nuclei.tif"))
+    inside = tmp_path / "samples"
+    inside.mkdir()
+    tifffile.imwrite(inside / "nuclei.tif", tifffile.imread(source)[:200, :260])
+    tifffile.imwrite(inside / "flat.tif", np.full((64, 64), 3, np.uint8))
+    return inside
+
+
+def test_auto_takes_for_each_image_the_model_that_fits(run, samples, tmp_path):
+    out = tmp_path / "out"
+    result = run("segment", samples, "-o", out, "--model", "auto", "--device", "cpu", "--json")
+    card = report(result)
+    assert card["model"] == "auto"
+    by_name = {Path(one["input"]).name: one for one in card["results"]}
+    assert by_name["nuclei.tif"]["model"] == "nuclei"
+    assert by_name["nuclei.tif"]["notes"] == []
+    assert by_name["nuclei.tif"]["n_objects"] == int(read_labels(out / "nuclei_labels.tif").max()) > 10
+    assert "by nuclei" in result.stderr
+    assert "No model seems to fit flat.tif; the best guess is" in by_name["flat.tif"]["notes"][0]
+    assert "No model seems to fit flat.tif" in result.stderr
+
+
+def test_auto_with_a_diameter(run, samples, tmp_path):
+    out = tmp_path / "a.tif"
+    auto = ("segment", samples / "nuclei.tif", "-o", out, "--model", "auto", "--device", "cpu")
+    assert "give --diameter a number" in run(*auto, "--diameter", "auto", status=2).stderr
+    assert "positive number" in run(*auto, "--diameter", "-3", status=2).stderr
+    assert report(run(*auto, "--diameter", "20", "--json"))["results"][0]["diameter"] == 20
+
+
+def test_auto_never_writes_over_a_model(run, samples, bright_model, tmp_path):
+    saved = save_model(bright_model(), "mine")
+    before = saved.read_bytes()
+    link = tmp_path / "labels.tif"
+    link.symlink_to(saved)
+    refused = run("segment", samples / "nuclei.tif", "-o", link, "--model", "auto", "--overwrite", status=1)
+    assert saved.read_bytes() == before
+    assert "mine.safetensors" in refused.stderr

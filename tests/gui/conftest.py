@@ -366,3 +366,9 @@ def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut planes of 96 pixels into several tiles."""
     monkeypatch.setitem(budget.MAX_PIXELS, 2, 3_000)
     monkeypatch.setattr(budget, "MIN_PIXELS", 3_000)
+
+
+@pytest.fixture(autouse=True)
+def _no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is guessed unasked: whether that comes before a test's next step would be luck."""
+    monkeypatch.setattr("napari_unet._qt.main_widget.GUESS_AFTER", 10**9)

@@ -124,13 +124,18 @@ def test_numbers_of_axes(viewer, controller, shape):
 def test_constant_images(viewer, controller, value):
     viewer.add_image(np.full((64, 64), value, np.float32), name="flat", contrast_limits=(0, 255))
     assert controller.segment()
-    assert controller.messages[-1].text.startswith("Found ")
+    why = "All pixels in view have the same value" if np.isfinite(value) else "No pixel in view is a number"
+    assert controller.messages[-1].text.startswith(f"Found 0 objects. {why}")
+    assert controller.messages[-1].level == "warning"
 
 
 def test_nothing_found_is_told_with_what_may_help(viewer, controller):
-    viewer.add_image(np.zeros((64, 64), np.float32), name="empty", contrast_limits=(0, 1))
+    save_model(bright(threshold=9.0), "blind")
+    controller.choose_model("blind")
+    viewer.add_image(squares(), name="image")
     assert controller.segment()
-    assert controller.messages[-1].text.startswith("Found 0 objects. Try another model, set the object diameter, or")
+    assert controller.messages[-1].text.startswith("Found 0 objects. If there are some, try Which model?, or")
+    assert controller.messages[-1].level == "warning"
 
 
 def test_how_napari_shows_an_image_does_not_matter(viewer, controller):

@@ -30,6 +30,8 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+GUESS_AFTER = 2000
+"""Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
 
 class UNetWidget(QWidget):
@@ -86,6 +88,11 @@ class UNetWidget(QWidget):
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
         self._keep_unsaved.timeout.connect(self.controller.autosave.tick)
+        self._guess_model = QSignalDebouncer(parent=self)
+        self._guess_model.setTimeout(GUESS_AFTER)
+        self._guess_model.triggered.connect(self.controller.gallery.guess)
+        self.controller.workspace.layer_chosen.connect(lambda: self._guess_model.throttle())
+        self._guess_model.throttle()  # of the image that is there already
         self._note_changes = QTimer(self)
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
@@ -143,6 +150,7 @@ class UNetWidget(QWidget):
         self._closed = True
         self._keep_unsaved.stop()
         self._count_soon.cancel()
+        self._guess_model.cancel()
         if self.tour is not None:
             self.tour.end()
         if self._project_drops is not None:

@@ -15,7 +15,7 @@ LINES = 2
 """Lines of the sentence: there is always room for so many, so that nothing moves when the sentence changes."""
 MAX_DETAILS_LINES = 6
 """Lines of details that are seen at once; more are scrolled."""
-_COLOURS = {"done": ("#6abf69", "#2e7d32"), "error": ("#ff8a65", "#c62828")}
+_COLOURS = {"done": ("#6abf69", "#2e7d32"), "warning": ("#ffca28", "#8a5a00"), "error": ("#ff8a65", "#c62828")}
 """Of the sentence, on a dark and on a light theme."""
 _MARGIN = 8
 _NO_PADDING = "padding: 0px; margin: 0px;"

@@ -14,17 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet._qt.main_widget import UNetWidget
 
 WIDTH = 260
 """Of a bubble, pixels."""
-STYLE = """
-QFrame#tour { background: #1f5f99; border-radius: 6px; }
-QFrame#tour QLabel { background: transparent; color: white; }
-"""
-"""Seen well on napari's dark theme and on its light one."""
 GAP = 10
 """Between a bubble and what it is about, pixels."""
+
+
+_STYLE = "QFrame#tour{background:#1f5f99;border-radius:6px}QFrame#tour QLabel{color:white;background:transparent}"
+"""White on blue is seen well on napari's dark theme and on its light one."""
 
 
 class Stop(NamedTuple):
@@ -75,14 +73,14 @@ class Tour(QFrame):
     Parameters
     ----------
     panel : UNetWidget
-        The docked panel; the bubbles lie in its window.
+        Docked; the bubbles lie in its window.
     """
 
-    def __init__(self, panel: UNetWidget) -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel.window())
         self._panel, self._number = panel, 0
         self.setObjectName("tour")
-        self.setStyleSheet(STYLE)
+        self.setStyleSheet(_STYLE)
         self.setFixedWidth(WIDTH)
         self.text = QLabel()
         self.text.setWordWrap(True)

@@ -57,7 +57,10 @@ def segment(
             help="File for one input; folder for several or for a folder.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="Name or file of a model.", autocompletion=complete_model)] = "nuclei",
+    model: Annotated[
+        str,
+        typer.Option(help="Name or file of a model; auto: what fits each image best.", autocompletion=complete_model),
+    ] = "nuclei",
     axes: Annotated[
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
@@ -84,9 +87,10 @@ def segment(
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
     sizes = pixel_size_of(pixel_size)
-    network_file, info = describe_model(model)
+    guesses = model == "auto"
+    network_file, info = (None, None) if guesses else describe_model(model)
     wide = _diameter(diameter, info)
-    if mode is Mode.fast and info.fast_mode is None:
+    if mode is Mode.fast and info is not None and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     jobs = _plan(inputs, out, file_format, network_file)
     failed = _refused(jobs, maps=maps, overwrite=overwrite)
@@ -95,7 +99,7 @@ def segment(
     if len(failed) < len(jobs):
         try:
             check_device(device)
-            network = open_model(model)
+            network: Model | Literal["auto"] = "auto" if guesses else open_model(model)
             from napari_unet.inference.files import SegmentOptions
 
             options = SegmentOptions(
@@ -107,7 +111,7 @@ def segment(
             stopped = run.kept()
     if as_json:
         reasons = [{"input": str(jobs[number].source), "error": failed[number]} for number in sorted(failed)]
-        report = {"results": run.results, "failed": reasons, "model": info.name, "mode": mode.value}
+        report = {"results": run.results, "failed": reasons, "model": info.name if info else model, "mode": mode.value}
         print_json(report | {"stopped": True} if stopped else report)
     if stopped:
         fail(f"Stopped. {stopped}", INTERRUPTED)
@@ -135,7 +139,7 @@ class _Run:
         self._begun: list[tuple[FileJob, tuple[int, int] | None]] = []
         self.results: list[dict[str, Any]] = []
 
-    def do(self, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
+    def do(self, network: Model | Literal["auto"], options: SegmentOptions, cancel: CancelToken) -> None:
         """Segment all files that have not failed before."""
         for number, job in enumerate(self._jobs):
             if number in self._failed:
@@ -149,14 +153,17 @@ class _Run:
             except UNetError as error:
                 self._failed[number] = say_failed(error, job.source)
 
-    def _do(self, number: int, job: FileJob, network: Model, options: SegmentOptions, cancel: CancelToken) -> None:
+    def _do(
+        self, number: int, job: FileJob, network: Model | Literal["auto"], options: SegmentOptions, cancel: CancelToken
+    ) -> None:
         from napari_unet.inference.files import segment_file
 
         with Bar(f"[{number + 1}/{len(self._jobs)}] {job.source.name}") as bar:
             report = segment_file(job, network, options, bar, cancel)
             seen = _scale_in_words(report["diameter"], report["zoom"])
             found = counted(report["n_objects"], "object")
-            bar.end(f"{found}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
+            by = f" by {report['model']}" if network == "auto" else ""
+            bar.end(f"{found}{by}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
         job.inputs.add(job.target, "a result of this run")
         self.results.append(report)
         for note in [*report["notes"], *([report["note"]] if report["note"] else [])]:
@@ -183,7 +190,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return about.st_ino, about.st_mtime_ns
 
 
-def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path) -> list[FileJob]:
+def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path | None) -> list[FileJob]:
     """Return which file is segmented into which, or exit with a message about names."""
     from napari_unet.io.jobs import check_ending, is_several, plan_files
 
@@ -193,9 +200,16 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
     except FileFormatError as error:
         fail(error, 2)
     try:
-        return plan_files(inputs, out, asked, keep=[network], tell=say)
+        return plan_files(inputs, out, asked, keep=_models_kept(network), tell=say)
     except FileFormatError as error:
         fail(error, 1)
+
+
+def _models_kept(network: Path | None) -> list[Path]:
+    """Return the model files that no result may be written over."""
+    from napari_unet.models.store import list_models
+
+    return [entry.path for entry in list_models()] if network is None else [network]
 
 
 def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[int, str]:
@@ -211,7 +225,7 @@ def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[in
     return failed
 
 
-def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | None:
+def _diameter(text: str | None, info: ModelInfo | None) -> float | Literal["auto"] | None:
     if text is None:
         return None
     try:
@@ -220,7 +234,7 @@ def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | No
         diameter = 0.0
     if diameter is not None and not 0 < diameter < math.inf:
         fail(f"--diameter takes a positive number of pixels, for example 30, or auto; got {text}.", 2)
-    if info.diameter is None:
+    if info is not None and info.diameter is None:
         fail(
             f"The model {info.name!r} does not know how wide the objects are that it finds, so --diameter says "
             "nothing. Leave it out, or give --pixel-size.",
@@ -229,6 +243,8 @@ def _diameter(text: str | None, info: ModelInfo) -> float | Literal["auto"] | No
     if diameter is not None:
         _check_as_image(diameter)
         return diameter
+    if info is None:
+        fail("With --model auto give --diameter a number, or leave it out: it is found where a model can.", 2)
     if not info.finds_diameter:
         fail(f"The model {info.name!r} cannot find out how wide objects are. Give --diameter a number.", 2)
     return "auto"

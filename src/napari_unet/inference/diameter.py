@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import ImageError, ModelMismatchError
+from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
 from napari_unet.inference.scale import is_rescaled, magnification, scale_is_known
 from napari_unet.inference.style import box_around, position_of_contrast, resembles_learned
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.size import diameters
-from napari_unet.objects.targets import target_maps
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.scaled import resized
@@ -255,14 +255,9 @@ class _ScaleTrials:
             block = resized(block, [max(1, round(n * scale)) for n in block.shape[1:]])
         plan = make_plan(self._model.info.spec, block.shape[1:], budget=2**62)
         maps = gather(plan, ArraySource(block), self._predictor)
-        labels, info = self._model.decode(maps), self._model.info
+        labels = self._model.decode(maps)
         if labels.max(initial=0) < self._policy.min_objects:
             return None
-        names = info.decoding.needs(info.spec.ndim)
-        neutral = 0.5 if info.decoding.seeds == "flows" else 0.0  # value of the map where there is no object
-        predicted = maps[[info.outputs.index(name) for name in names]] - neutral
-        expected = target_maps(labels, names).astype(np.float32) - neutral
-        lengths = (np.sqrt((vectors**2).sum(0)) for vectors in (predicted - expected, predicted, expected))
-        difference, *both = (np.bincount(labels.ravel(), length.ravel())[1:] for length in lengths)
-        shares = difference / np.maximum(sum(both), 1e-6)
-        return _ScaleTrial(float(np.median(shares)), float(np.median(diameters(labels))) / scale)
+        return _ScaleTrial(
+            float(np.median(disagreements(maps, labels, self._model.info))), float(np.median(diameters(labels))) / scale
+        )

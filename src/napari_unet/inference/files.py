@@ -14,7 +14,9 @@ import numpy as np
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
+from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.inference.task import Mode, Task, make_task
+from napari_unet.inference.which_model import choose_model
 from napari_unet.io.atomic import check_writable, completed
 from napari_unet.io.damage import Damage
 from napari_unet.io.fingerprint import Fingerprint
@@ -22,12 +24,11 @@ from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarrs import create_zarr
-from napari_unet.models.model import resolve_device
+from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image, PixelSize
-    from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
 __all__ = ["FileJob", "SegmentOptions", "peak_memory_mb", "plan_files", "segment_file"]
@@ -59,12 +60,14 @@ class SegmentOptions:
 
 def segment_file(
     job: FileJob,
-    model: Model,
+    model: Model | Literal["auto"],
     options: SegmentOptions,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> dict[str, Any]:
     """Segment one file, write its labels (and maps), and return the report of `napari-unet segment --json`.
+
+    With "auto" for the model, the one that seems to fit the image best is taken (`inference.which_model`).
 
     Raises
     ------
@@ -77,6 +80,8 @@ def segment_file(
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
     image = _told_of_its_place(image, job)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
+    if not isinstance(model, Model):
+        model, image = _chosen(image, options, cancel)
     image, model = with_diameter(
         image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel
     )
@@ -92,6 +97,7 @@ def segment_file(
     return {
         "input": str(job.source),
         "output": str(job.target),
+        "model": model.name,
         "n_objects": done.n_objects,
         "seconds": round(finding + done.seconds, 3),
         "device": str(resolve_device(options.device)),
@@ -106,6 +112,15 @@ def segment_file(
         "notes": list(image.notes),
         "peak_rss_mb": peak_memory_mb(),
     }
+
+
+def _chosen(image: Image, options: SegmentOptions, cancel: CancelToken | None) -> tuple[Model, Image]:
+    """Return the model that seems to fit an image best, and the image with a note where none does."""
+    model, trials = choose_model(image, channel=options.channel, device=options.device, cancel=cancel)
+    if trials[0].score >= DEFAULT_MODEL_CHOICE.doubtful:
+        return model, image
+    note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."
+    return model, replace(image, notes=(*image.notes, note))
 
 
 def _told_of_its_place(image: Image, job: FileJob) -> Image:

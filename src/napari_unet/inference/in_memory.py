@@ -10,8 +10,9 @@ import numpy as np
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Mode, Task, as_image, make_task
+from napari_unet.inference.which_model import choose_model
 from napari_unet.models.model import Model, resolve_device
-from napari_unet.models.store import load_model
+from napari_unet.models.store import AUTO, load_model
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import Stopwatch
 
@@ -78,7 +79,8 @@ def segment(
     image : array-like (numpy, dask, zarr) or Image
         Two to five axes.
     model : Model or str
-        A model, or the name or path of one.
+        A model, or the name or path of one; "auto": the one that seems to fit the image best, which is then
+        `result.task.model` (`inference.which_model.choose_model`).
     axes : str, optional
         Meaning of the image's axes, of T, C, Z, Y and X; None: guessed from their number.
     pixel_size : sequence of float or PixelSize, optional
@@ -131,9 +133,11 @@ def segment(
     watch = Stopwatch()
     auto = isinstance(diameter, str)
     image = as_image(image, axes, pixel_size, diameter=said_diameter(diameter))
+    device = str(resolve_device(device))
+    if model == AUTO:
+        model, _ = choose_model(image, channel=channel, device=device, cancel=cancel)
     if not isinstance(model, Model):
         model = load_model(model)
-    device = str(resolve_device(device))
     image, model = with_diameter(image, model, channel=channel, always=auto, device=device, cancel=cancel)
     task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode, flips=flips)
     result = segment_task(task, device=device, keep_maps=keep_maps, progress=progress, cancel=cancel)

@@ -73,3 +73,74 @@ class RescalingPolicy(BaseModel):
 
 
 DEFAULT_RESCALING: Final = RescalingPolicy()
+
+
+class ModelChoicePolicy(BaseModel):
+    """Numbers by which a model's fit to an image is estimated (`inference.which_model`).
+
+    "Images for choosing" below are the half of the images of `napari_unet_benchmarks.which_model` that is called
+    "choose": 142 fields of thirteen kinds. The weights were fitted to the AP at IoU 0.50 that models had on these.
+
+    Attributes
+    ----------
+    field_width : int
+        Width of the field that models are tried on, pixels of the image. A bound on time, not measured.
+    volume_width : int
+        The same for a volume.
+    volume_depth : int
+        Slices of a volume that models are tried on.
+    max_pixels : int
+        Pixels or voxels that a network is given of a field at most, after rescaling. A bound on time.
+    judged_shape : tuple of int
+        Pixels (Z, Y, X) of the part by which a whole result is judged. A bound on time, not measured.
+    likeness_shape : tuple of int
+        Pixels of the network, (Z, Y, X), of the part that batch norms are compared on. Not varied.
+    offset : float
+        Of the estimate, on the scale of the logistic function, as are the weights that follow.
+    disagreement_weight : float
+        For each unit by which a model's distance map disagrees with the objects found (0..1, median over objects).
+    certainty_weight : float
+        For each unit of soft Dice (0..1) between the map of the foreground and the objects.
+    size_weight : float
+        For each factor of e between the width of the objects and that which the model learned.
+    volume_bonus : float
+        For a model of volumes: at their few voxels across, objects in volumes disagree more.
+    flat_in_volume : float
+        Factor on the estimate of a 2D model, where the image is a volume. Fitted on 12 volumes of one kind only.
+    one_of_colours : float
+        Factor on the estimate of a model that takes one channel of an image in colour.
+    usual_deviation : float
+        Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`.
+    deviation_weight : float
+        For each unit of that deviation.
+    most_for_classes : float
+        Largest estimate of a model of classes, of which less can be told than of one of objects.
+    doubtful : float
+        Estimate below which a model is taken not to fit.
+    clearly_better : float
+        Difference of two estimates from which on a user is told that another model fits better.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field_width: int = Field(512, ge=16)
+    volume_width: int = Field(192, ge=16)
+    volume_depth: int = Field(48, ge=1)
+    max_pixels: int = Field(2**21, ge=1)
+    judged_shape: tuple[int, int, int] = (64, 512, 512)
+    likeness_shape: tuple[int, int, int] = (128, 320, 320)
+    offset: float = -4.2
+    disagreement_weight: float = -19.0
+    certainty_weight: float = 7.5
+    size_weight: float = -1.4
+    volume_bonus: float = 2.1
+    flat_in_volume: float = Field(0.5, ge=0, le=1)
+    one_of_colours: float = Field(0.6, ge=0, le=1)
+    usual_deviation: float = Field(0.24, ge=0)
+    deviation_weight: float = -40.0
+    most_for_classes: float = Field(0.5, ge=0, le=1)
+    doubtful: float = Field(0.25, ge=0, le=1)
+    clearly_better: float = Field(0.2, ge=0, le=1)
+
+
+DEFAULT_MODEL_CHOICE: Final = ModelChoicePolicy()

@@ -46,6 +46,21 @@ def layer_axes(layer: Any) -> str:
         raise ImageError(f"{error} Right-click {layer.name!r} in the layer list and choose Split Stack.") from error
 
 
+def axes_are_guessed(layer: Any) -> bool:
+    """Return whether a layer is a stack of planes, and neither it nor its file says what these are."""
+    shape = tuple(level_zero(layer).shape)
+    if len(shape) != 3 or layer.rgb or layer.multiscale:
+        return False
+    source = source_of(layer)
+    if "axes" in _metadata(layer):  # the labels of its axes were made of these
+        return source is not None and _axes_in_file(str(source), shape) is None
+    try:
+        normalize_axes("".join(str(label) for label in layer.axis_labels), shape)
+    except ImageError:
+        return source is None or _axes_in_file(str(source), shape) is None
+    return False
+
+
 def _metadata(layer: Any) -> dict[str, Any]:
     """Return what `layers.reader` wrote into the metadata of a layer; nothing if it was opened otherwise."""
     metadata: dict[str, Any] = layer.metadata.get(METADATA_KEY, {}) if isinstance(layer.metadata, dict) else {}

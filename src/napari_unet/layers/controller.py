@@ -12,10 +12,12 @@ from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
 from napari_unet.layers.appearance import Appearance
 from napari_unet.layers.autosave import Autosave
+from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.listed_objects import ListedObjects
 from napari_unet.layers.model_diff import ModelDiff
+from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
@@ -74,11 +76,13 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
         self.learner = Learner(workspace, self.switch, self.diff, runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.appearance = Appearance(workspace, runner)
         self.gestures = Gestures(workspace, self.segmenter)
@@ -242,6 +246,7 @@ class Controller:
         self.listed_objects.close()
         self.object_table.close()
         self.gestures.close()
+        self.gallery.stop()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.kept_maps import KeptPart, to_keep
+from napari_unet.layers.result_words import Judged, closing_words, judged_empty, judged_result
 from napari_unet.layers.viewport import FollowedView, Piece, pieces
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import format_seconds
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.slice_joining import Renaming
     from napari_unet.layers.workspace import Level, Scope, Workspace
     from napari_unet.progress import Progress
-
-_CORRECT = "Correct them with napari's brush, then Learn."
-_NOTHING_FOUND = "Try another model, set the object diameter, or paint some objects and press Learn."
-_AFTER_LEARNING = "Go back undoes this."
-_DAMAGED = "Parts of the file are damaged and count as empty."
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +47,8 @@ class _Run:
         Followed while it segments.
     untimed : Task or None
         Its task, until it is known how long that takes.
+    judged : Judged
+        Whether what it finds is credible.
     """
 
     job: Job
@@ -59,6 +57,7 @@ class _Run:
     details: str = ""
     view: FollowedView | None = None
     untimed: Task | None = None
+    judged: Judged = field(default_factory=Judged)
 
 
 class Segmenter:
@@ -204,13 +203,15 @@ class Segmenter:
         if self._run is not None and self._run.session is session:
             self.stop()
 
-    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty | KeptPart) -> None:
+    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty | KeptPart | Judged) -> None:
         if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
             run.session.attention.take(event, self._workspace.model)
         elif isinstance(event, KeptPart):
             run.session.maps.keep(event)
+        elif isinstance(event, Judged):
+            run.judged = event
         elif isinstance(event, UnderWay) or self._write(run, event):
             self._tell(run, event.progress)
 
@@ -300,10 +301,10 @@ class Segmenter:
             damage = str(session.image.damage or "")
             details = "\n".join(filter(None, (run.details, run.job.note, damage)))
             count = session.count(in_view=bool(run.lead)) if count is None else count
-            advice = _AFTER_LEARNING if run.lead else _CORRECT if count else _NOTHING_FOUND
-            found = f"{run.lead} In view:" if run.lead else "Found"
-            advice = _DAMAGED if damage else advice
-            workspace.say(f"{found} {session.in_words(count)}. {advice}", "done", details)
+            model = workspace.model.name if workspace.model is not None else ""
+            found = session.in_words(count)
+            text, level = closing_words(found, count, run.judged, model, run.lead, damage)
+            workspace.say(text, level, details)
         if session.alive():
             session.show_thumbnail()
             session.offer_id()
@@ -313,6 +314,8 @@ class Segmenter:
 def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[Any, None, None]:
     """Segment, and yield the result in pieces that are small enough to be written at once (worker)."""
     assert run.view is not None
+    judged: Judged | None = None
+    anything = False
     overlap = (os.cpu_count() or 1) > 2  # of two cores one is the window's
     events = segment_steps(
         task,
@@ -332,6 +335,13 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
             kept = to_keep(task, event)
             if kept is not None:
                 yield kept
+            if judged is None:  # by what is in view, or the next of which something can be said
+                judged = judged_result(task, event)
+                anything = anything or bool(event.labels.any())
+                if judged is not None:
+                    yield judged
+    if not anything:
+        yield judged_empty(task, run.view.position())
 
 
 def _begun(task: Task, left: float = 1.0) -> tuple[str, Level, str]:

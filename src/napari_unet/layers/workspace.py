@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 110
 """Of a message with all that is filled in, as far as that can be chosen: the status line has two lines."""
 
-Level = Literal["info", "done", "error"]
+Level = Literal["info", "done", "warning", "error"]
 Scope = Literal["stack", "slice", "view"]
 """What is segmented: everything, the slice in view, or the part of it that the canvas shows."""
 
@@ -40,7 +40,7 @@ class Message:
     ----------
     text : str
         What happened and what to do, in one line: about 100 characters.
-    level : {"info", "done", "error"}
+    level : {"info", "done", "warning", "error"}
     details : str
         Numbers and reasons, which are shown on demand; empty: none.
     """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "nuclei"
 """The shipped model that is used if none is named."""
+AUTO = "auto"
+"""Stands, in place of a name, for the model that fits an image best (`inference.which_model`)."""
 HOME_VARIABLE = "NAPARI_UNET_HOME"
 """Environment variable with another folder for the user's models, and for recovery copies."""
 
@@ -133,6 +135,8 @@ def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
             f"{name!r} cannot be a model's name: use up to 80 letters, digits, spaces and . + - _, "
             "beginning with a letter or digit."
         )
+    if name == AUTO:
+        raise ModelFileError(f"{AUTO!r} stands for the model that fits best; choose another name.")
     taken = {entry.name: entry for entry in list_models()}.get(name)
     if taken is not None and taken.shipped:
         raise ModelFileError(f"{name!r} is the name of a model that came with the program; choose another.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QPushButton, QWidget
 
+from napari_unet._qt.model_gallery import ModelGallery
 from napari_unet._qt.new_model import NewModelDialog
-from napari_unet._qt.panels.parts import fill
+from napari_unet._qt.panels.axes_question import AxesQuestionRow
+from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.panels.project import ProjectRow
 from napari_unet.layers import adapter
 
@@ -32,6 +34,9 @@ class ImagePanel(QWidget):
         self.channel.setToolTip("The channel to segment.")
         self.model = QComboBox()
         self.model.setToolTip("The network to segment with: a shipped one, or one of your own.")
+        self.which = QPushButton("Which model?")
+        self.which.setToolTip("Try all models on what is in view, and choose by what they find.")
+        self.gallery = ModelGallery(controller, self._make_model, self)
         self._form = QFormLayout(self)
         self._form.setContentsMargins(4, 4, 4, 4)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -43,13 +48,16 @@ class ImagePanel(QWidget):
         ):
             widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             widget.setMinimumContentsLength(8)
-            self._form.addRow(label, widget)
+            self._form.addRow(label, row((widget, 1), (self.which, 0)) if widget is self.model else widget)
+        self.question = AxesQuestionRow(controller)
+        self._form.insertRow(self._form.getWidgetPosition(self.axes)[0] + 1, self.question)
         self.project = ProjectRow(controller)
         self._form.insertRow(0, "Files", self.project)
         self.image.activated.connect(self._on_image)
         self.axes.textActivated.connect(controller.set_axes)
         self.channel.activated.connect(self._on_channel)
         self.model.textActivated.connect(self._on_model)
+        self.which.clicked.connect(self.gallery.ask)
         controller.workspace.image_changed.connect(self.show_image)
         controller.workspace.model_changed.connect(self.show_models)
         controller.saved_models.changed.connect(self.show_models)
@@ -60,6 +68,7 @@ class ImagePanel(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer."""
+        self.gallery.release()
         for event in self._layer_events():
             event.disconnect(self.show_image)
 
@@ -110,9 +119,7 @@ class ImagePanel(QWidget):
 
     def _on_model(self, name: str) -> None:
         if name == NEW_MODEL:
-            dialog = NewModelDialog(self._controller, self)
-            if dialog.exec():
-                self._controller.new_model(*dialog.choice)
+            self._make_model()
             name = ""
         elif name == FROM_FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Models (*.safetensors)")
@@ -121,3 +128,9 @@ class ImagePanel(QWidget):
         if name and not in_use_only:
             self._controller.choose_model(name)
         self.show_models()
+
+    def _make_model(self) -> None:
+        """Ask what a new model is to find, and make it."""
+        dialog = NewModelDialog(self._controller, self)
+        if dialog.exec():
+            self._controller.new_model(*dialog.choice)

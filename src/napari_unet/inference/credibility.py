@@ -1,0 +1,143 @@
+"""Whether a result is one that a model makes of images that it knows; told without labels.
+
+A model of objects is judged by three things: how far it agrees with itself (`inference.agreement`), how certain it is
+where objects are, and whether these have a size that it has learned. A model of classes is judged by the likeness of
+the image to its training images (`nets.likeness`). How often that is right: docs/decisions/0027-which-model.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.inference.agreement import disagreements
+from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
+from napari_unet.nets.likeness import norm_deviation
+from napari_unet.objects.size import diameters
+from napari_unet.objects.stitch import compact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.models.info import ModelInfo
+    from napari_unet.models.model import Model
+
+_COMPARED = {"distance"}
+"""Map that tells most about a model of objects, whether objects are told apart by it or not."""
+
+_LIKENESS_WIDTH = {2: 320, 3: 128}
+"""Width of what batch norms are compared on, pixels of the network, by dimensions."""
+
+
+def can_be_judged(info: ModelInfo) -> bool:
+    """Return whether the figures hold for a model of objects: it knows how wide they are, and no user has taught it.
+
+    What a user has taught a model is judged when it is learned, on what is reviewed (`learning.gate`).
+    """
+    return info.finds_objects and info.diameter is not None and info.parent is None and not info.is_from_scratch
+
+
+def estimated_ap(
+    maps: NDArray[np.float32],
+    labels: NDArray[Any],
+    info: ModelInfo,
+    zoom: Sequence[float] = (),
+    policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE,
+) -> float:
+    """Return the AP at IoU 0.50 that a model of objects is expected to have reached, 0..1; 0 where it has found none.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, axes (K, [Z,] Y, X)
+        As the network predicts them, 0..1.
+    labels : ndarray of int, axes ([Z,] Y, X)
+        The objects found in them.
+    info : ModelInfo
+    zoom : sequence of float, optional
+        Magnification ([Z,] Y, X) by which the network saw the image, where maps and labels have the image's pixels.
+    policy : ModelChoicePolicy
+    """
+    if not labels.any():
+        return 0.0
+    objects, foreground = compact(labels).astype(np.int32), maps[info.outputs.index("foreground")]
+    certainty = 2 * float(foreground[objects > 0].sum()) / float(foreground.sum() + (objects > 0).sum())
+    widths = diameters(objects) * (math.sqrt(zoom[-1] * zoom[-2]) if zoom else 1.0)
+    typical = float(np.average(widths, weights=widths**2))
+    away = abs(math.log(typical / info.diameter)) if info.diameter else 0.0
+    disagreement = float(np.median(disagreements(maps, objects, info, tuple(_COMPARED & set(info.outputs)))))
+    return _logistic(
+        policy.offset
+        + policy.disagreement_weight * disagreement
+        + policy.certainty_weight * certainty
+        + policy.size_weight * away
+        + policy.volume_bonus * (info.spec.ndim == 3)
+    )
+
+
+def seems_right(
+    maps: NDArray[np.float32],
+    labels: NDArray[Any],
+    info: ModelInfo,
+    zoom: Sequence[float] = (),
+    policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE,
+) -> bool:
+    """Return whether objects that were found are credible; judged by the part of the result that holds most of them.
+
+    Parameters
+    ----------
+    maps, labels, info, zoom, policy
+        As for `estimated_ap`; of any size.
+    """
+    box = densest_box(labels > 0, policy.judged_shape[-labels.ndim :])
+    return estimated_ap(maps[(slice(None), *box)], labels[box], info, zoom, policy) >= policy.doubtful
+
+
+def likeness(model: Model, block: NDArray[np.float32], policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE) -> float:
+    """Return how like an image is to those that a model of classes has learned, from 0 to `policy.most_for_classes`.
+
+    Parameters
+    ----------
+    model : Model
+    block : ndarray of float32, axes (C, [Z,] Y, X)
+        The image, or a part of it, as the network sees it: normalised and rescaled.
+    policy : ModelChoicePolicy
+    """
+    import torch
+
+    box = []
+    for n, step, width in zip(
+        block.shape[1:], model.info.spec.stride, policy.likeness_shape[1 - block.ndim :], strict=True
+    ):
+        size = min(n, width) // step * step
+        box.append(slice((n - size) // 2, (n - size) // 2 + size))
+    part = block[(slice(None), *box)]
+    deviation = norm_deviation(model.net, torch.from_numpy(np.ascontiguousarray(part))[None]) if part.size else None
+    if deviation is None:
+        return 0.0
+    return policy.most_for_classes * _logistic(policy.deviation_weight * (deviation - policy.usual_deviation))
+
+
+def densest_box(mask: NDArray[np.bool_], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the box of a shape, of those side by side that cover an array, in which most is set.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Of any number of axes.
+    shape : sequence of int
+        Size of the box along each; it is smaller at the far border.
+    """
+    counts: NDArray[Any] = mask
+    for axis, (n, width) in enumerate(zip(mask.shape, shape, strict=True)):
+        counts = np.add.reduceat(counts, np.arange(0, n, width), axis=axis, dtype=np.int64)
+    first = np.unravel_index(int(counts.argmax()), counts.shape)
+    starts = [int(at) * width for at, width in zip(first, shape, strict=True)]
+    return tuple(slice(start, min(n, start + width)) for start, width, n in zip(starts, shape, mask.shape, strict=True))
+
+
+def _logistic(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0

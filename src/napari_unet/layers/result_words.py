@@ -1,0 +1,80 @@
+"""What the window says when something was segmented: what was found, and a warning where that is not credible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.inference.credibility import can_be_judged, seems_right
+from napari_unet.inference.field import blankness, field_of
+
+if TYPE_CHECKING:
+    from napari_unet.inference.steps import SubimageDone
+    from napari_unet.inference.task import Task
+    from napari_unet.layers.workspace import Level
+
+_CORRECT = "Correct them with napari's brush, then Learn."
+_NOTHING_FOUND = "If there are some, try Which model?, or paint a few and press Learn."
+_AFTER_LEARNING = "Go back undoes this."
+_DAMAGED = "Parts of the file are damaged and count as empty."
+_MAX_NAME = 24
+"""Characters of a model's name that are said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found out of a result while it was made.
+
+    Attributes
+    ----------
+    right : bool
+        Whether it is one that the model makes of images that it knows.
+    blank : str
+        Why there is nothing to be seen in the image; empty: there is something.
+    """
+
+    right: bool = True
+    blank: str = ""
+
+
+def judged_result(task: Task, event: SubimageDone) -> Judged | None:
+    """Return what is to be told of a plane or volume; None where nothing is in it, or can be said of it (worker)."""
+    info = task.model.info
+    if not can_be_judged(info) or not event.labels.any():
+        return None
+    flat = info.spec.ndim == 2
+    maps, labels = (event.maps[:, 0], event.labels[0]) if flat else (event.maps, event.labels)
+    return Judged(seems_right(maps, labels, info, task.zoom))
+
+
+def judged_empty(task: Task, position: tuple[int, int, float, float] | None) -> Judged:
+    """Return what is to be told where no object was found: whether there is anything to be seen there (worker)."""
+    return Judged(blank=blankness(field_of(task.image, position).pixels[list(task.channels)]))
+
+
+def closing_words(found: str, count: int, judged: Judged, model: str, lead: str, damage: str) -> tuple[str, Level]:
+    """Return what to say when something was segmented, and how.
+
+    Parameters
+    ----------
+    found : str
+        "12 objects".
+    count : int
+    judged : Judged
+    model : str
+        Name of the model.
+    lead : str
+        Said before, where the user did not ask for it; empty: asked.
+    damage : str
+        Of the file; empty: none.
+    """
+    if lead:
+        return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", "done"
+    if damage:
+        return f"Found {found}. {_DAMAGED}", "done"
+    if not count:
+        return f"Found {found}. {judged.blank or _NOTHING_FOUND}", "warning"
+    if not judged.right:
+        name = model if len(model) <= _MAX_NAME else f"{model[: _MAX_NAME - 1]}…"
+        return f"Found {found}, but {name} does not seem to fit this image. Try Which model?", "warning"
+    return f"Found {found}. {_CORRECT}", "done"
