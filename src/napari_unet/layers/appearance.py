@@ -168,7 +168,8 @@ def _colour(layer: Any, numbers: NDArray[np.uint8]) -> None:
 
     rgba = np.array([[*(int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1] for code in COLOURS], np.float32)
     table = np.concatenate([np.zeros((1, 4), np.float32), rgba[numbers]])
-    layer.colormap = CyclicLabelColormap(name="objects", display_name="objects", colors=table)
+    with layer.events.selected_label.blocker():  # it comes with new colours too, and nobody has selected anything
+        layer.colormap = CyclicLabelColormap(name="objects", display_name="objects", colors=table)
 
 
 def _is_quick(session: LayerSession) -> bool:
