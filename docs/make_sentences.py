@@ -32,7 +32,7 @@ MAX_TIP = 160
 WINDOW = ("_qt", "layers", "learning", "guidance", "inference", "corrections")
 """Rooms that speak to the user of the window. What other rooms say reaches the window as errors."""
 
-NOT_SEEN = ("cli", "cluster", "evaluation", "measuring")
+NOT_SEEN = ("cli", "cluster", "evaluation")
 """Rooms whose errors do not reach the window."""
 
 FILLED_IN = "{…}"

@@ -26,6 +26,7 @@ benchmark = typer.Typer(
 SCRIPTS = {  # each says more with --help
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
+    "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
     "flips": "Measure what averaging over mirror images gains and costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
@@ -34,7 +35,9 @@ SCRIPTS = {  # each says more with --help
     "recovery": "Kill a window while somebody paints, and count what is lost.",
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
+    "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
+    "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
     "window_memory": "Measure whether a window's memory grows from round to round.",
@@ -197,7 +200,7 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("recovery", "window_memory") else " --data DATA"
+    _data = "" if _name in ("faults", "recovery", "window_memory") else " --data DATA"
     benchmark.command(
         _name,
         help=_help,

@@ -392,3 +392,63 @@ def test_what_is_missing_for_rois_is_told(run, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "roifile", None)
     result = run("contours", "--labels", data / "labels" / "a_labels.tif", "-o", data / "a.zip", status=1)
     assert "pip install roifile" in result.stderr
+
+
+# -- COCO and pictures -------------------------------------------------------------------------------------------------
+
+
+def test_coco_and_pictures_of_one_file(run, data):
+    source = ("contours", "--labels", data / "labels" / "a_labels.tif", "--image", data / "images" / "a.tif")
+    run(*source, "-o", data / "a.json", "--format", "coco")
+    found = json.loads((data / "a.json").read_text())
+    assert [one["area"] for one in found["annotations"]] == [90, 90, 90]
+    assert found["info"]["provenance"]["inputs"][0]["labels"]["name"] == "a_labels.tif"
+    run(*source, "-o", data / "b.json")
+    assert json.loads((data / "b.json").read_text())["type"] == "FeatureCollection"
+    for ending in (".png", ".svg"):
+        assert "3 outlines" in run(*source, "-o", data / f"a{ending}").stderr
+    assert (data / "a.svg").read_text().count("<path") == 3
+    assert (data / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("coco", "_coco.json"), ("png", "_overlay.png"), ("svg", "_overlay.svg")])
+def test_a_folder_of_coco_files_or_pictures(run, data, kind, ending):
+    folders = ("--labels", data / "labels", "--image", data / "images")
+    run("contours", *folders, "-o", data / "out", "--format", kind)
+    assert sorted(os.listdir(data / "out")) == [f"{name}{ending}" for name in "abc"]
+
+
+def test_the_plane_and_the_channel_of_a_picture(run, tmp_path):
+    write_labels(tmp_path / "z.tif", np.stack([squares(2), squares(3), squares(1)]), "ZYX")
+    image = np.zeros((3, 2, 48, 60), np.uint16)
+    image[2, 1, :, 30:] = 100
+    tifffile.imwrite(tmp_path / "i.tif", image, imagej=True, metadata={"axes": "ZCYX"})
+    source = ("contours", "--labels", tmp_path / "z.tif", "--image", tmp_path / "i.tif", "-o", tmp_path / "a.svg")
+    result = run(*source)
+    assert "shows the middle of z: slice 2" in result.stderr
+    assert (tmp_path / "a.svg").read_text().count("<path") == 3
+    result = run(*source, "--plane", "0,2", "--channel", "1", "--overwrite")
+    assert "middle" not in result.stderr
+    assert (tmp_path / "a.svg").read_text().count("<path") == 1
+    assert "has no slice 7" in run(*source, "--plane", "7", "--overwrite", status=1).stderr
+    assert "has no channel 4" in run(*source, "--channel", "4", "--overwrite", status=1).stderr
+    assert (tmp_path / "a.svg").read_text().count("<path") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "a.png"),
+        ("-o", "a.geojson", "--image", "images/a.tif", "--plane", "1"),
+        ("-o", "a.geojson", "--image", "images/a.tif", "--channel", "0"),
+        ("-o", "a.png", "--image", "images/a.tif", "--plane", "x"),
+        ("-o", "a.png", "--image", "images/a.tif", "--plane", "0,0,1"),
+        ("-o", "a.geojson", "--format", "coco"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_of_pictures(run, data, monkeypatch, words):
+    monkeypatch.chdir(data)
+    before = everything(data)
+    run("contours", "--labels", "labels/a_labels.tif", *words, status=2)
+    assert everything(data) == before

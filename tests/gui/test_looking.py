@@ -203,33 +203,16 @@ def test_class_0_is_asked_of_classes_only(segment, widget, squares, make_model, 
     assert not widget.controller.session.corrections.zero_is_background
 
 
-# -- where next ------------------------------------------------------------------------------------------------------
-
-
-def test_where_next_by_key_and_button(segment, widget, viewer, squares, canvas, click, errors):
-    click(widget.correct_panel.next)
-    assert errors(widget)[-1].startswith("Nothing is segmented yet.")
-    image = squares((5, 256, 256)).astype(np.float32)
-    image[4, 200:212, 40:52] = 50  # half as bright: it may be something
-    image[0, 100:110, 220:230] = 50
-    labels = segment(image)
-    assert widget.controller.session.plane == (0, 2)
-    canvas.key(Qt.Key.Key_N)
-    assert widget.controller.session.plane == (0, 4)
-    y, x = widget.controller.session.middle
-    assert abs(y - 206) < 32
-    assert abs(x - 46) < 32
-    assert widget.status.text().endswith("1 more place after this one.")
-    click(widget.correct_panel.next)
-    assert widget.controller.session.plane == (0, 0)
-    assert viewer.layers.selection.active == labels
+# -- the panel -----------------------------------------------------------------------------------------------------
 
 
 def test_the_panel_fits_its_least_width(segment, widget, squares, click):
     segment(squares())
     click(widget.correct_panel.reviewed)
     panel = widget.correct_panel
-    for name in ("reviewed", "next", "overlay", "zero"):
+    for name in ("reviewed", "overlay", "zero"):
         part = getattr(panel, name)
         assert part.sizeHint().width() <= 264
-    assert sum(part.sizeHint().width() for part in (panel.reviewed, panel.next)) + panel.more.width() <= 264
+    assert panel.reviewed.sizeHint().width() + panel.more.width() <= 264
+    walk = widget.walk_panel
+    assert sum(part.minimumSizeHint().width() for part in (walk.previous, walk.accept, walk.next)) + 4 <= 288

@@ -104,7 +104,11 @@ def test_a_project_from_the_menu_by_the_file_in_it(
 
 def test_the_button_reads_axes_and_pixel_size(widget, viewer, tmp_path, chosen, wait_idle, errors):
     button = widget.image_panel.project.open
-    assert [action.text() for action in button.menu().actions()] == ["Images…", "Folder: OME-Zarr or project…"]
+    assert [action.text() for action in button.menu().actions()] == [
+        "Images…",
+        "Folder: images, OME-Zarr or project…",
+        "List of images",
+    ]
     chosen["files"] = []
     button.files.trigger()  # and the user has second thoughts
     assert not viewer.layers

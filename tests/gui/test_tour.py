@@ -59,3 +59,9 @@ def test_escape_and_closing_end_it(widget, qtbot):
     widget.show_tour()
     widget.close_down()
     qtbot.waitUntil(lambda: widget.tour is None, timeout=20_000)
+
+
+def test_a_window_that_is_closed_meanwhile(widget, viewer):
+    widget.show_tour()
+    viewer.close()
+    widget.close_down()

@@ -158,7 +158,7 @@ def test_full_disk_leaves_no_half_tiff(tmp_path, monkeypatch, before):
     path = tmp_path / "a.tif"
     if before is not None:
         write_labels(path, np.full((4, 8, 9), before), "ZYX")
-    monkeypatch.setattr(writers, "_smallest_dtype", lambda labels: np.dtype(np.int32))
+    monkeypatch.setattr(writers, "smallest_dtype", lambda labels: np.dtype(np.int32))
     monkeypatch.setattr(writers, "_planes", full_disk_after(2))
     with pytest.raises(FileFormatError, match="disk is full"):
         write_labels(path, make_labels((4, 8, 9)), "ZYX", overwrite=True)

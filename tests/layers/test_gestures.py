@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from hand_made import bright, squares
+from napari_unet.io import spill
 from napari_unet.layers import gestures as module
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
@@ -169,9 +170,9 @@ def test_a_gesture_is_there_when_a_project_is_opened_again(labels: Any, controll
     assert other.session.rescan() == controller.session.rescan()
     before = again.data.copy()
     assert not other.gestures.make("add", [(72, 40)])
-    assert said(other).startswith("The network has not looked here with this model.")
+    assert said(other).startswith("The network sees no object here."), "it has looked again, for maps are not saved"
     assert other.gestures.make("merge", [(17, 17), (17, 35)])
-    assert other.gestures.make("cut_free", [(17, 17)]), "by the shape, for maps are not saved"
+    assert other.gestures.make("cut_free", [(17, 17)])
     again.undo()
     again.undo()
     assert np.array_equal(again.data, before)
@@ -323,13 +324,37 @@ def test_maps_of_several_views_are_put_together_and_the_newest_count() -> None:
     assert maps.within(1, (slice(0, 1), slice(2, 5), slice(6, 12))) is None
 
 
-def test_the_oldest_maps_go_first() -> None:
-    maps = KeptMaps(max_bytes=450)
-    for z in range(3):
+def on_disk(region: Any) -> KeptPart:
+    values = spill.zeros([1, *(s.stop - s.start for s in region)], np.float16, in_memory=0)
+    return KeptPart(0, region, Maps(values, ("foreground",)), volume=False)
+
+
+def test_maps_for_which_there_is_no_memory_lie_on_the_disk_and_the_oldest_go_first() -> None:
+    maps = KeptMaps(max_bytes=450, max_disk_bytes=450)
+    for z in range(2):
+        assert maps.memory_left == 450 - 200 * z
         maps.keep(kept((slice(z, z + 1), slice(0, 10), slice(0, 10)), 0.5))
-    assert [maps.part_at(0, (z, 1, 1)) is not None for z in range(3)] == [False, True, True]
-    maps.keep(kept((slice(0, 1), slice(0, 100), slice(0, 100)), 0.5))
+    assert maps.memory_left == 50
+    for z in range(2, 5):
+        maps.keep(on_disk((slice(z, z + 1), slice(0, 10), slice(0, 10))))
+    assert maps.memory_left == 50
+    assert [maps.part_at(0, (z, 1, 1)) is not None for z in range(5)] == [True, True, False, True, True]
+    maps.keep(on_disk((slice(0, 1), slice(0, 100), slice(0, 100))))
     assert maps.part_at(0, (0, 99, 99)) is not None, "the newest is kept, however large"
+    assert maps.part_at(0, (4, 1, 1)) is None
+
+
+def test_a_segmentation_writes_maps_to_the_disk_where_memory_ends(viewer: Any, controller: Any) -> None:
+    viewer.add_image(np.stack([dumbbell()] * 3), name="stack")
+    controller.workspace.set_axes("TYX")
+    assert controller.segment()
+    session = controller.session
+    session.maps = KeptMaps(max_bytes=80 * 80 * 2 * 2)
+    assert controller.segment()
+    assert sorted(part.on_disk for part in session.maps) == [False, True, True]
+    for frame in range(3):
+        viewer.dims.set_point(0, frame)
+        assert controller.gestures.make("cut_free", [(17, 17)]), said(controller)
 
 
 # -- refused ---------------------------------------------------------------------------------------------------------

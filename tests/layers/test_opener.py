@@ -58,9 +58,11 @@ def test_files_and_folders_of_all_kinds_at_once(controller, viewer, tmp_path):
         write(folder / name)
     assert controller.open([tmp_path / name for name in ("a.tif", "a_labels.tif", "b.zarr", "folder")])
     kinds = [(layer.name, type(layer).__name__) for layer in viewer.layers]
-    images = [(name, "Image") for name in ("9", "10")]
-    assert kinds == [("a", "Image"), ("a_labels", "Labels"), ("b", "Labels"), *images]
-    assert controller.messages[-1].text == "Opened 5 files. Choose the image to segment, and press Segment."
+    assert kinds == [("a", "Image"), ("a_labels", "Labels"), ("b", "Labels"), ("9", "Image")]
+    assert [image.name for image in controller.work_list.images] == ["9", "10"], "a folder of several becomes a list"
+    texts = [message.text for message in controller.messages]
+    assert "Opened 3 files. Choose the image to segment, and press Segment." in texts
+    assert "Added 2 images to the list. Press Segment all, or go on with Page Down." in texts
 
 
 def test_large_files_are_not_read_into_memory(controller, viewer, tmp_path, monkeypatch):
@@ -95,9 +97,9 @@ def test_folders_in_which_there_is_nothing(controller, viewer, tmp_path, monkeyp
     monkeypatch.setattr(opener, "MAX_FILES", 2)
     for name in "abc":
         write(tmp_path / f"{name}.tif")
-    assert not controller.open(tmp_path)
-    assert said(controller)[-1].startswith("These are 3 images; at most 2 are opened at once.")
-    assert not viewer.layers
+    assert controller.open([tmp_path / f"{name}.tif" for name in "abc"])
+    assert [layer.name for layer in viewer.layers] == ["a"], "so many become a list, too"
+    assert len(controller.work_list.images) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")

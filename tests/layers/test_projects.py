@@ -76,6 +76,7 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert controller.messages[-1].text.startswith("Saved as a session.unetproj.")
     assert controller.projects.path == tmp_path / "a session.unetproj"
 
+    controller.projects._on_closing(session)  # as if it were closed: else the project is read-only
     other = fresh()
     assert other.projects.open(tmp_path / "a session.unetproj")
     assert [message.level for message in other.messages].count("error") == 0
@@ -237,6 +238,7 @@ def test_an_image_that_has_changed_is_told(viewer, controller, image_file, tmp_p
     work(controller)
     controller.projects.save(tmp_path / "a.unetproj")
     tifffile.imwrite(image_file, 255 - tifffile.imread(image_file), photometric="minisblack")
+    controller.close()
     other = fresh()
     other.projects.open(tmp_path / "a.unetproj")
     assert "cells.tif has changed since a.unetproj was saved" in other.messages[-1].text
@@ -331,3 +333,73 @@ def test_what_was_found_on_the_image_is_taken_up(viewer, controller, image_file,
     assert other.projects.open(tmp_path / "sized.unetproj")
     assert (other.object_diameter.found, other.session.image.found_diameter) == (17.0, 17.0)
     assert other.prepare()[1].zoom == controller.prepare()[1].zoom != ()
+
+
+# -- two windows on one project ------------------------------------------------------------------------------------
+
+
+def test_the_second_window_may_look_and_save_elsewhere_and_overwrites_nothing(viewer, controller, image_file, tmp_path):
+    opened_file(viewer, image_file)
+    work(controller)
+    path = tmp_path / "a.unetproj"
+    assert controller.projects.save(path)
+    assert not controller.projects.read_only
+    second = fresh()
+    assert second.projects.open(path)
+    assert second.projects.read_only
+    assert "a is open in another window" in second.messages[-1].text
+    second.session.labels_layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 5)
+    before = Project.open(path)
+    assert not second.projects.save()
+    assert "Save as…" in second.messages[-1].text
+    assert not second.projects.save(path)
+    assert np.array_equal(Project.open(path).labels, before.labels)
+    assert second.projects.save(tmp_path / "b")
+    assert not second.projects.read_only
+    assert Project.open(tmp_path / "b.unetproj").labels[0, 0, 0] == 5
+    assert controller.projects.save(), "the first window goes on"
+    assert not controller.projects.save(tmp_path / "b.unetproj"), "that is the second window's"
+    second.close()
+    assert controller.projects.save(tmp_path / "b.unetproj")
+    controller.close()
+
+
+def test_when_the_first_window_is_closed_the_second_may_save(viewer, controller, image_file, tmp_path):
+    opened_file(viewer, image_file)
+    work(controller)
+    assert controller.projects.save(tmp_path / "a.unetproj")
+    second, third = fresh(), fresh()
+    assert second.projects.open(tmp_path / "a.unetproj")
+    assert third.projects.open(tmp_path / "a.unetproj")
+    controller.close()
+    assert second.projects.claim()
+    assert second.projects.save()
+    second.close()
+    assert not third.projects.save(), "it would overwrite what the second window has saved"
+    assert "was saved in another window since" in third.messages[-1].text
+    third.close()
+
+
+def test_a_save_that_fails_owns_nothing(viewer, controller, image_file, tmp_path, monkeypatch):
+    opened_file(viewer, image_file)
+    work(controller)
+    assert controller.projects.save(tmp_path / "a.unetproj")
+    second = fresh()
+    opened_file(second.viewer, image_file)
+    assert second.choose_model("bright")
+    work(second)
+    assert second.projects.save(tmp_path / "b.unetproj")
+    second.close()
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_unet.projects.arrays.create_zarr", full)
+    assert controller.projects.save(tmp_path / "b.unetproj")
+    assert "the disk is full" in controller.messages[-1].text
+    monkeypatch.undo()
+    third = fresh()
+    assert third.projects.open(tmp_path / "b.unetproj")
+    assert not third.projects.read_only
+    third.close()
+    controller.close()

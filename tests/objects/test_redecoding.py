@@ -68,7 +68,7 @@ def test_objects_that_reach_out_of_the_region_stay(seed):
     labels = decode_instances(maps.values.astype(np.float32), maps.outputs, Decoding())
     region = (slice(0, 30), slice(12, 40))
     try:
-        after = redecoded(labels, maps, Decoding(foreground=0.3), region=region).applied(labels)
+        after = redecoded(labels, maps.within(region), Decoding(foreground=0.3), region=region).applied(labels)
     except EditError:
         return
     outside = np.ones(labels.shape, bool)

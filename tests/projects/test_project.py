@@ -20,6 +20,7 @@ from napari_unet.corrections.corrections import Provenance
 from napari_unet.errors import Cancelled, FileFormatError, ImageError, ImageMissingError, LabelsError, UNetError
 from napari_unet.io import lazy, spill
 from napari_unet.io.readers import read_image
+from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
 from napari_unet.progress import CancelToken
 from napari_unet.projects import arrays
@@ -382,3 +383,34 @@ def test_labels_that_do_not_fit(session):
         Project(session.image, session.labels[:2])
     with pytest.raises(UNetError, match="type float64"):
         Project(session.image, session.labels.astype(float))
+
+
+def test_settings_of_a_shipped_model_stand_beside_it(tmp_path):
+    """A project does not copy a model because somebody moved a slider."""
+    model = load_model("nuclei")
+    decoding = model.info.decoding.model_copy(update={"foreground": 0.3, "min_size": 60})
+    adjusted = Model(model.net, model.info.with_decoding(decoding))
+    project = Project(Image(np.zeros((32, 32), np.uint8), "YX"), np.zeros((32, 32), np.int32), models=[adjusted])
+    path = project.save(tmp_path / "cells.unetproj")
+    assert not list(path.rglob("*.safetensors"))
+    again = Project.open(path)
+    assert again.model is not None
+    assert again.model.info == adjusted.info
+    assert again.model.info.original_decoding == model.info.decoding
+    assert again.state_digest().digest == project.state_digest().digest
+    project.generations[0].amend(model)
+    assert project.state_digest().digest != again.state_digest().digest
+
+
+@pytest.mark.parametrize("damage", [{"foreground": 7}, {"seeds": "boundary"}, {"threshold": 1}, {"min_size": "many"}])
+def test_damaged_settings_are_told(tmp_path, damage):
+    model = load_model("nuclei")
+    info = model.info.with_decoding(model.info.decoding.model_copy(update={"foreground": 0.3}))
+    image = Image(np.zeros((32, 32), np.uint8), "YX")
+    path = Project(image, np.zeros((32, 32), np.int32), models=[Model(model.net, info)]).save(tmp_path / "a.unetproj")
+    file = path / "project.json"
+    content = json.loads(file.read_text())
+    content["models"][0]["decoding"] |= damage
+    file.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match="settings of the model 'nuclei' are damaged"):
+        Project.open(path)

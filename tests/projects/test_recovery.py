@@ -19,8 +19,9 @@ from napari_unet.errors import Cancelled, FileFormatError
 from napari_unet.io.lock import Lock
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects import recovery
+from napari_unet.projects.names import file_name
 from napari_unet.projects.project import Project
-from napari_unet.projects.recovery import Copy, file_name, is_copy, keep_steps, left_behind, recovery_folder
+from napari_unet.projects.recovery import Copy, is_copy, keep_steps, left_behind, recovery_folder
 
 from .conftest import random_session, same
 

@@ -10,9 +10,19 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.objects_table import ObjectsTable
-from napari_unet._qt.panels import CorrectPanel, DecisionBar, ImagePanel, LearnPanel, SegmentPanel, SegmentProgress
+from napari_unet._qt.panels import (
+    CorrectPanel,
+    DecisionBar,
+    ImagePanel,
+    LearnPanel,
+    ResultsPanel,
+    SegmentPanel,
+    SegmentProgress,
+    WalkPanel,
+)
 from napari_unet._qt.panels.opening import ProjectDrops, files_of
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
@@ -60,7 +70,9 @@ class UNetWidget(QWidget):
         self.image_panel = ImagePanel(self.controller)
         self.segment_panel = SegmentPanel(self.controller)
         self.correct_panel = CorrectPanel(self.controller)
+        self.walk_panel = WalkPanel(self.controller)
         self.learn_panel = LearnPanel(self.controller)
+        self.results_panel = ResultsPanel(self.controller)
         self.progress = SegmentProgress(self.controller)
         self.decision = DecisionBar(self.controller)
         self.status = StatusLine("Open an image and press Segment.")
@@ -68,8 +80,9 @@ class UNetWidget(QWidget):
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.addTab(_Page(self.segment_panel), "Segment")
-        self.tabs.addTab(_Page(self.correct_panel), "Correct")
+        self.tabs.addTab(_Page(self.walk_panel, self.correct_panel), "Correct")
         self.tabs.addTab(_Page(self.learn_panel), "Learn")
+        self.tabs.addTab(_Page(self.results_panel), "Results")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)
@@ -103,12 +116,15 @@ class UNetWidget(QWidget):
         self._keys = BoundKeys(self.viewer, self.controller, self.preferences)
         # Whoever removes layers has to be done with that before another one can be removed.
         self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
+        self.controller.walk.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.walk.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._objects: ObjectsTable | None = None
         self._objects_dock: Any = None
         self.controller.object_table.wanted.connect(self.show_objects_table)
         self._project_drops: ProjectDrops | None = None
+        self.images = ImagesDock(self.viewer, self.controller)
+        self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
@@ -160,6 +176,7 @@ class UNetWidget(QWidget):
         self.controller.close()
         self.runner.close()
         self.image_panel.release()
+        self.images.release()
         self.preferences.release()
         self._keys.release()
 

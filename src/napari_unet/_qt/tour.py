@@ -101,9 +101,9 @@ class Tour(QFrame):
 
     def end(self) -> None:
         """Show no further bubble."""
-        self._panel.window().removeEventFilter(self)
-        self.hide()
-        self.deleteLater()
+        with suppress(RuntimeError):  # the window is gone, and this with it
+            self.hide()
+            self.deleteLater()
 
     def eventFilter(self, watched: QObject, event: Any) -> bool:  # noqa: N802 - Qt's name
         """Stay beside the panel when the window gets another size."""

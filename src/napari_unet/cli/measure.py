@@ -142,5 +142,5 @@ def _write(run: _Run, out: Path, summary: Path | None, record: Path | None, *, o
     if record is not None:
         settings = {name: value for name, value in asdict(run.options).items() if value not in (None, ())}
         write_record(
-            record, record_of("measure", [file.paths for file, _ in run.tables], settings), overwrite=overwrite
+            record, record_of("measure", [file.origin for file, _ in run.tables], settings), overwrite=overwrite
         )

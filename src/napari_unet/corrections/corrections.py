@@ -20,7 +20,7 @@ from napari_unet.io import spill
 from napari_unet.objects.stitch import renumber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -150,6 +150,11 @@ class Corrections:
         """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
         return sorted(self._planes)
 
+    def corrected_in(self, plane: tuple[int, int]) -> frozenset[int]:
+        """Return the ids of the objects that were corrected in a plane (T, Z), as of its last `update`."""
+        state = self._planes.get(plane)
+        return frozenset() if state is None else state.touched
+
     def box(self, plane: tuple[int, int]) -> Field:
         """Return the bounding box of all in such a plane that is corrected or reviewed, with whole objects."""
         return self._planes[plane].box
@@ -259,6 +264,21 @@ class Corrections:
         self.prediction[where] = np.where(protected, self.prediction[where], merged)
         self.seen[where] = True
         return merged
+
+    def repredict(
+        self,
+        frame: int,
+        region: tuple[slice, slice, slice],
+        where: Sequence[NDArray[np.intp]],
+        values: NDArray[Any],
+    ) -> None:
+        """Store another prediction at some pixels of a region (Z, Y, X), none of them protected.
+
+        The caller writes the same into the labels.
+        """
+        if len(values):
+            self.prediction[(frame, *region)][tuple(where)] = values
+            self.last_id = max(self.last_id, largest_id(values))
 
     def rename(self, ids: dict[int, int]) -> None:
         """Rename ids in the prediction; the caller renames those in the labels."""

@@ -101,6 +101,12 @@ class Task:
         return len(self.plan.tiles) * len(self.subimages)
 
     @property
+    def covers_image(self) -> bool:
+        """Whether it is about all pixels of the image."""
+        planes = self.image.n_frames * (self.image.size("Z") if self.model.info.spec.ndim == 2 else 1)
+        return len(self.subimages) == planes and self.plan.region == tuple(slice(0, n) for n in self.plan.shape)
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Shape of a plane or volume, in pixels of the image."""
         return self.image.space[-len(self.plan.shape) :]

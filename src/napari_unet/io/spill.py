@@ -25,7 +25,7 @@ _IN_MEMORY = {"tmpfs", "ramfs"}
 """File systems that are not on a disk."""
 
 
-def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+def zeros(shape: Sequence[int], dtype: DTypeLike, in_memory: float | None = None) -> NDArray[Any]:
     """Return an array of zeros that can be written to in place.
 
     A large one is mapped to a temporary file without a name: the system reads and writes it page by page, and frees it
@@ -35,11 +35,13 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
     ----------
     shape : sequence of int
     dtype : dtype-like
+    in_memory : float, optional
+        Bytes that it may take in memory; None: `MAX_MEMORY_SHARE` of what is free.
 
     Returns
     -------
     ndarray
-        A `numpy.memmap` viewed as an array if it would take more than `MAX_MEMORY_SHARE` of the free memory.
+        A `numpy.memmap` viewed as an array if it would take more than that.
 
     Raises
     ------
@@ -47,7 +49,9 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         If no disk has enough free space for it.
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if size <= MAX_MEMORY_SHARE * psutil.virtual_memory().available:
+    if in_memory is None:
+        in_memory = MAX_MEMORY_SHARE * psutil.virtual_memory().available
+    if size <= in_memory:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(dir=_folder(size)) as file:
         try:
@@ -55,6 +59,11 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         except OSError as error:
             raise _no_room(size) from error
         return np.asarray(np.memmap(file, dtype, "r+", shape=tuple(shape)))
+
+
+def is_on_disk(array: NDArray[Any]) -> bool:
+    """Whether an array of `zeros` lies in a temporary file."""
+    return isinstance(array.base, np.memmap)
 
 
 def _reserve(file: int, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from napari_unet.io.zarrs import write_zarr
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ def write_labels(
     pixel_size: PixelSize | None = None,
     overwrite: bool = False,
     placement: Placement | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a label image, compressed, as uint16 or (above 65535) uint32.
 
@@ -53,6 +55,9 @@ def write_labels(
         Whether an existing file may be replaced.
     placement : Placement, optional
         Scale, translation and units; only OME-Zarr stores them.
+    provenance : mapping, optional
+        How they were made, as JSON: the *Info* of an ImageJ TIFF (*Image > Show Info...*), the description of an
+        OME-TIFF, the attribute ``napari_unet`` of a Zarr.
 
     Returns
     -------
@@ -76,12 +81,16 @@ def write_labels(
     if "C" in letters:
         raise LabelsError(f"Labels have no channel axis; got the axes {axes!r}.")
     labels, letters = in_order(labels, letters)
-    dtype = _smallest_dtype(labels)
+    dtype = smallest_dtype(labels)
     with completed(path, overwrite=overwrite) as partial:
         if suffix == ".zarr":
-            write_zarr(partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True, placement=placement)
+            write_zarr(
+                partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True, placement=placement,
+                provenance=provenance,
+            )  # fmt: skip
         else:
-            _write_tiff(partial, labels, letters, pixel_size, dtype, ome=path.stem.lower().endswith(".ome"))
+            ome = path.stem.lower().endswith(".ome")
+            _write_tiff(partial, labels, letters, pixel_size, dtype, ome=ome, provenance=provenance)
     return path
 
 
@@ -160,7 +169,8 @@ def _planes(array: Any) -> Iterator[NDArray[Any]]:
         yield np.asarray(array[index])
 
 
-def _smallest_dtype(labels: Any) -> np.dtype[Any]:
+def smallest_dtype(labels: Any) -> np.dtype[Any]:
+    """Return the data type that labels are stored with, uint16 or uint32, or raise LabelsError if there is none."""
     if np.dtype(labels.dtype).kind not in "bui":
         raise LabelsError(f"Labels are whole numbers; got the data type {labels.dtype}.")
     lowest = highest = 0
@@ -172,10 +182,18 @@ def _smallest_dtype(labels: Any) -> np.dtype[Any]:
 
 
 def _write_tiff(
-    path: Path, labels: Any, axes: str, pixel_size: PixelSize | None, dtype: np.dtype[Any], *, ome: bool
+    path: Path,
+    labels: Any,
+    axes: str,
+    pixel_size: PixelSize | None,
+    dtype: np.dtype[Any],
+    *,
+    ome: bool,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     n_bytes = int(np.prod(labels.shape, dtype=np.int64)) * dtype.itemsize
     imagej = not ome and dtype == np.uint16 and n_bytes <= BIG_TIFF_BYTES
+    told = {} if provenance is None else {"Info" if imagej else "Description": json.dumps(provenance)}
     tifffile.imwrite(
         path,
         (plane.astype(dtype, copy=False) for plane in _planes(labels)),
@@ -187,7 +205,7 @@ def _write_tiff(
         photometric="minisblack",
         compression="zlib",
         resolution=(1 / pixel_size.x, 1 / pixel_size.y) if imagej and pixel_size is not None else None,
-        metadata={"axes": axes, **(_imagej_scale if imagej else _ome_scale)(pixel_size)},
+        metadata={"axes": axes, **(_imagej_scale if imagej else _ome_scale)(pixel_size), **told},
     )
 
 

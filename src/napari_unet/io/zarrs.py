@@ -19,6 +19,7 @@ from napari_unet.io.tiffmeta import plausible
 from napari_unet.io.units import length, ngff_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import zarr
@@ -38,7 +39,7 @@ def is_label_zarr(path: Path) -> bool:
     import zarr
 
     try:
-        return "image-label" in _ngff(zarr.open(path, mode="r"))
+        return "image-label" in ngff_of(zarr.open(path, mode="r"))
     except Exception:  # noqa: BLE001 - an error is raised when it is read
         return False
 
@@ -88,6 +89,35 @@ def list_zarr_series(path: Path) -> list[Series]:
     return [_as_series(*each) for each in enumerate(_found(path))]
 
 
+def plate_fields(path: Path) -> list[str] | None:
+    """Return the fields of an OME-Zarr plate, or of a well, as paths within it; None: it is neither.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
+    import zarr
+
+    try:
+        node = zarr.open(path, mode="r")
+        if isinstance(node, zarr.Array):
+            return None
+        metadata = ngff_of(node)
+        if "plate" in metadata:
+            wells = [str(well["path"]) for well in metadata["plate"]["wells"]]
+            return [f"{well}/{field}" for well in wells for field in _fields_of(node[well])]
+        return _fields_of(node) if "well" in metadata else None
+    except Exception as error:  # zarr has many ways to say that a folder is not what it should be
+        raise lazy.unreadable(path.name, error) from error
+
+
+def _fields_of(well: Any) -> list[str]:
+    """Return the names of the fields of a well, as it lists them, else all groups in it."""
+    images = ngff_of(well).get("well", {}).get("images")
+    return [str(image["path"]) for image in images] if images else sorted(well.group_keys())
+
+
 def open_large_labels(path: Path) -> zarr.Array[Any] | None:
     """Open an OME-Zarr label image that is too large for memory, to be read and painted where it is.
 
@@ -101,7 +131,7 @@ def open_large_labels(path: Path) -> zarr.Array[Any] | None:
 
     try:
         node = zarr.open(path, mode="r+")
-        multiscale = _ngff(node)["multiscales"][0]
+        multiscale = ngff_of(node)["multiscales"][0]
         array = node[multiscale["datasets"][0]["path"]]
         axes, _, _ = _axes(multiscale, array)
     except Exception:  # noqa: BLE001 - an error is raised when it is read
@@ -110,7 +140,7 @@ def open_large_labels(path: Path) -> zarr.Array[Any] | None:
     return None if fits or not os.access(path / array.path, os.W_OK) else array
 
 
-def _ngff(node: Any) -> dict[str, Any]:
+def ngff_of(node: Any) -> dict[str, Any]:
     """Return the NGFF metadata: under "ome" since version 0.5, directly in the attributes before."""
     attributes = dict(node.attrs)
     inner = attributes.get("ome")
@@ -134,14 +164,14 @@ def _found(path: Path) -> list[_Found]:
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         return [_Found(node)]
-    metadata = _ngff(node)
+    metadata = ngff_of(node)
     if metadata.get("multiscales"):
         return _pyramids(node, metadata)
     if "plate" in metadata or "well" in metadata:
         kind = "plate of many" if "plate" in metadata else "well of several"
         raise FileFormatError(f"{path} is a {kind} images; give one field of it{_such_as(node, path, metadata)}.")
     if "bioformats2raw.layout" in metadata:
-        order = _ngff(node["OME"]).get("series") if "OME" in node else None
+        order = ngff_of(node["OME"]).get("series") if "OME" in node else None
         names = (
             [str(name) for name in order] if isinstance(order, list) else sorted(filter(str.isdecimal, node), key=int)
         )
@@ -149,7 +179,7 @@ def _found(path: Path) -> list[_Found]:
         return [
             replace(one, name=one.name or name)
             for name, one_node in members
-            for one in _pyramids(one_node, _ngff(one_node))
+            for one in _pyramids(one_node, ngff_of(one_node))
         ]
     arrays = sorted(node.arrays())
     if len(arrays) > 1:
@@ -223,7 +253,9 @@ def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
     try:
         if "plate" in metadata:
             where = str(metadata["plate"]["wells"][0]["path"])
-            images = _ngff(node[where]).get("well", {}).get("images") or [{"path": sorted(node[where].group_keys())[0]}]
+            images = ngff_of(node[where]).get("well", {}).get("images") or [
+                {"path": sorted(node[where].group_keys())[0]}
+            ]
             field = f"{where}/{images[0]['path']}"
         else:
             field = str(metadata["well"]["images"][0]["path"])
@@ -237,6 +269,11 @@ def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:
     if damage is not None:
         damage.missing = missing_chunks(array)
     return lazy.load(array, path.name, damage=damage, folder=path)
+
+
+def stored_axes(multiscale: dict[str, Any], array: Any) -> str:
+    """Return the letters of the axes of an OME-Zarr image."""
+    return _axes(multiscale, array)[0]
 
 
 def _axes(multiscale: dict[str, Any], array: Any) -> tuple[str, list[str], str]:
@@ -296,6 +333,7 @@ def write_zarr(
     name: str,
     labels: bool = False,
     placement: Placement | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an OME-Zarr image (NGFF 0.4, which most programs read) with one resolution, block by block.
 
@@ -317,8 +355,13 @@ def write_zarr(
         Whether it is a label image.
     placement : Placement, optional
         Scale, translation and units, instead of the pixel size; None: the image is at the origin.
+    provenance : mapping, optional
+        How it was made, for the attribute ``napari_unet``.
     """
-    array = create_zarr(folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels, placement=placement)
+    array = create_zarr(
+        folder, data.shape, axes, pixel_size, dtype, name=name, labels=labels, placement=placement,
+        provenance=provenance,
+    )  # fmt: skip
     chunks = array.chunks
     steps = [range(0, n, c) for n, c in zip(data.shape[:-2], chunks[:-2], strict=True)]
     for starts in itertools.product(*steps):
@@ -337,6 +380,7 @@ def create_zarr(
     labels: bool = False,
     chunks: tuple[int, ...] | None = None,
     placement: Placement | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> zarr.Array[Any]:
     """Return an array of zeros in a new OME-Zarr image, to be filled block by block; see `write_zarr`.
 
@@ -363,7 +407,10 @@ def create_zarr(
         "axes": [_axis(letter, unit) for letter, (_, _, unit) in zip(axes, where, strict=True)],
         "datasets": [{"path": "0", "coordinateTransformations": steps}],
     }
-    group.attrs.update({"multiscales": [metadata], **({"image-label": {"version": "0.4"}} if labels else {})})
+    more: dict[str, Any] = {"image-label": {"version": "0.4"}} if labels else {}
+    if provenance is not None:
+        more["napari_unet"] = dict(provenance)
+    group.attrs.update({"multiscales": [metadata], **more})
     return array
 
 

@@ -15,6 +15,8 @@ from napari_unet.layers.layer_meta import placement_of
 from napari_unet.layers.revisions import revision_of
 
 METADATA_KEY = "napari_unet"
+FOR_INFORMATION = {METADATA_KEY: {"for_information": True}}
+"""Metadata of layers that the program draws for somebody to look at, and that hold nobody's work."""
 
 
 def is_image_layer(layer: Any) -> bool:
@@ -22,6 +24,11 @@ def is_image_layer(layer: Any) -> bool:
     from napari.layers import Image as ImageLayer
 
     return isinstance(layer, ImageLayer)
+
+
+def is_for_information(layer: Any) -> bool:
+    """Whether the program draws a layer for somebody to look at: it is no result."""
+    return bool(_metadata(layer).get("for_information"))
 
 
 def level_zero(layer: Any) -> Any:

@@ -303,7 +303,8 @@ class Autosave:
     def _on_models(self) -> None:
         """Have it noted which models there are, of the images that are open."""
         history = self._workspace.history
-        if any(one.learned for one in history.generations) or history.waiting is not None:
+        of_user = any(one.learned or one.info.original_decoding is not None for one in history.generations)
+        if of_user or history.waiting is not None:
             for session in self._workspace.sessions:
                 has_journal = self.copy_of(session).recorder is not None
                 session.unwritten.models |= has_journal or session is self._workspace.session

@@ -116,6 +116,13 @@ def field_in_view(viewer: Any, geometry: LayerGeometry) -> tuple[slice, slice]:
     return field[0], field[1]
 
 
+def pixels_across(viewer: Any, geometry: LayerGeometry) -> float:
+    """Return how many pixels of an image the canvas is wide or high, whichever is less, at the zoom it has now."""
+    low, high = _canvas(viewer, geometry)
+    _, *steps = _steps_on_canvas(viewer, geometry)
+    return float((high - low).min() / max(float(np.abs(step).max()) for step in steps))
+
+
 def pixels_in_view(viewer: Any, geometry: LayerGeometry, field: tuple[slice, slice]) -> NDArray[np.bool_] | None:
     """Return which pixels (Y, X) of the field in view are on the canvas, where it does not lie square to the canvas.
 

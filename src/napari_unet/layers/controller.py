@@ -13,9 +13,20 @@ from napari_unet.layers import adapter
 from napari_unet.layers.appearance import Appearance
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.axes_question import AxesQuestion
+from napari_unet.layers.decoding_sliders import DecodingSliders
+from napari_unet.layers.exporter import Exporter
+from napari_unet.layers.fit_to_corrections import FitToCorrections
+from napari_unet.layers.frame_links import FrameLinks
 from napari_unet.layers.gestures import Gestures
+from napari_unet.layers.ghosts import Ghosts
+from napari_unet.layers.given_labels import GivenLabels
+from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
+from napari_unet.layers.list_keeper import ListKeeper
 from napari_unet.layers.listed_objects import ListedObjects
+from napari_unet.layers.made_by import MadeBy
+from napari_unet.layers.maps_in_view import MapsInView
+from napari_unet.layers.marked_objects import MarkedObjects
 from napari_unet.layers.model_diff import ModelDiff
 from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
@@ -28,11 +39,17 @@ from napari_unet.layers.overlay import Overlays
 from napari_unet.layers.painting import paint_next
 from napari_unet.layers.preparation import Preparation
 from napari_unet.layers.projects import Projects
+from napari_unet.layers.propagation import Propagation
 from napari_unet.layers.recovery import Recovery
+from napari_unet.layers.results import Results
 from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
+from napari_unet.layers.segment_all import SegmentAll
 from napari_unet.layers.segmenter import Segmenter
+from napari_unet.layers.stored_corrections import StoredCorrections
+from napari_unet.layers.walk import ObjectWalk
 from napari_unet.layers.where_next import WhereNext
+from napari_unet.layers.work_list import WorkList
 from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
@@ -76,12 +93,17 @@ class Controller:
         self._preparation = Preparation(workspace, self.saved_models)
         self._new_model = NewModel(workspace, self._preparation, self.saved_models)
         self.segmenter = Segmenter(workspace, self._preparation, self.object_diameter, runner)
+        self.maps_in_view = MapsInView(workspace, runner)
+        self.sliders = DecodingSliders(workspace, self.segmenter, self.maps_in_view, runner)
+        self.fit = FitToCorrections(workspace, self.sliders, runner)
         self.gallery = ModelGallery(workspace, self.saved_models, self.segmenter, runner)
         self.diff = ModelDiff(workspace)
         self.switch = ModelSwitch(workspace, self.segmenter, self.diff, runner)
-        self.learner = Learner(workspace, self.switch, self.diff, runner)
+        self.work_list = WorkList(workspace, runner)
+        self.learner = Learner(workspace, self.switch, self.diff, StoredCorrections(self.work_list), runner)
         self.reviewer = Reviewer(workspace)
         self.where_next = WhereNext(workspace)
+        self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         self.appearance = Appearance(workspace, runner)
@@ -90,11 +112,23 @@ class Controller:
         self.listed_objects = ListedObjects(
             workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
         )
+        self.given_labels = GivenLabels(workspace, runner)
+        self.ghosts = Ghosts(workspace, runner)
+        self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
+        self.frame_links = FrameLinks(workspace, self.segmenter, runner)
+        made_by = MadeBy(workspace)
+        self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
+        self.exporter = Exporter(workspace, made_by, self.results, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
-        self.opener = Opener(workspace, self.projects, runner)
+        self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
+        self.segment_all = SegmentAll(
+            workspace, self.work_list, self.image_switch, self.segmenter, self.saved_models, runner
+        )
+        self.list_keeper = ListKeeper(workspace, self.work_list, self.image_switch, self.segment_all)
+        self.opener = Opener(workspace, self.projects, self.list_keeper, runner)
         old_copies = OldCopies(runner)
         self.autosave = Autosave(workspace, self.projects, old_copies, runner)
-        self.recovery = Recovery(self.projects, old_copies)
+        self.recovery = Recovery(self.projects, self.list_keeper, old_copies)
         workspace.layer_chosen.connect(self._introduce)
         workspace.follow_viewer()
         self.projects.look_around()
@@ -205,6 +239,10 @@ class Controller:
         """Segment as much of the chosen image as the user has chosen, or as is said; return whether it began."""
         return self.segmenter.start(scope=scope)
 
+    def correct_labels(self, layer: Any = None) -> bool:
+        """Correct labels that are in the viewer already (None: the selected layer's). See `GivenLabels.start`."""
+        return self.given_labels.start(layer)
+
     def stop_segmenting(self) -> None:
         """Stop at once; what is finished stays."""
         self.segmenter.stop()
@@ -246,6 +284,13 @@ class Controller:
         self.listed_objects.close()
         self.object_table.close()
         self.gestures.close()
+        self.given_labels.close()
+        self.ghosts.close()
+        self.frame_links.close()
+        self.walk.close()
+        self.fit.close()
+        self.sliders.close()
+        self.maps_in_view.close()
         self.gallery.stop()
         self.segmenter.close()
         self.learner.close()
@@ -254,10 +299,15 @@ class Controller:
         self.appearance.close()
         self.overlays.close()
         self.opener.close()
+        self.segment_all.close()
+        self.image_switch.close()
+        self.results.close()
+        self.exporter.close()
         self.projects.close()
         self.workspace.leave_viewer()
         self.recovery.close()
         self.autosave.close()
+        self.work_list.close()
 
     def _introduce(self) -> None:
         """Say what to do with the chosen image: what was said last was about another."""

@@ -15,12 +15,11 @@ class DeferredChanges:
     ----------
     stroke : bool
         Whether a brush stroke is under way.
-    held : bool
-        Whether the labels are being saved, plane by plane.
     """
 
     def __init__(self) -> None:
-        self.stroke = self.held = False
+        self.stroke = False
+        self._holds = 0
         self._changes: list[Callable[[], None]] = []
 
     def defer(self, change: Callable[[], None], *, everywhere: bool = False) -> bool:
@@ -38,15 +37,20 @@ class DeferredChanges:
             self._changes.append(change)
         return waits
 
+    @property
+    def held(self) -> bool:
+        """Whether the labels are being saved or copied, plane by plane."""
+        return self._holds > 0
+
     def end_stroke(self) -> None:
         """Note that the stroke has ended, and make the changes that have waited."""
         self.stroke = False
         self._catch_up()
 
     def hold(self, held: bool) -> None:
-        """Note that labels begin to be saved, or that they are."""
-        self.held = held
-        if not (held or self.stroke):
+        """Note that labels begin to be saved or copied, or that they are; several may at a time."""
+        self._holds = max(0, self._holds + (1 if held else -1))
+        if not (self.held or self.stroke):
             self._catch_up()
 
     def _catch_up(self) -> None:

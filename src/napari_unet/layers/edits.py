@@ -77,6 +77,13 @@ class UnwrittenBlocks:
         """Note that corrections or reviewed areas have changed."""
         self.since = self.since or Stopwatch()
 
+    def forget(self) -> None:
+        """Count all as written: the session was saved as it is."""
+        self.urgent.clear()
+        self.suspects.clear()
+        self.undone = self.models = False
+        self.since = None
+
     @property
     def anything(self) -> bool:
         """Whether something of the user's is known to have changed."""

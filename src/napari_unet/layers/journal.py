@@ -11,7 +11,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.journal import MODELS, Content, Journal
-from napari_unet.projects.models import write_model
+from napari_unet.projects.models import with_decoding_of, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -192,7 +192,7 @@ class Recorder:
             number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
             known = generation, write_model(generation, folder, number)
             self._references[id(generation)] = known
-        return known[1]
+        return with_decoding_of(generation, known[1])
 
     def _tried(self, journal: Journal, write: Callable[[], None]) -> bool:
         """Write a record; return whether that went well."""

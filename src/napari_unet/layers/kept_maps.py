@@ -1,9 +1,15 @@
-"""The maps of what was segmented, kept as float16: what is edited on them need not wait for the network."""
+"""The maps of what was segmented, kept as float16: what is edited or decoded anew need not wait for the network.
+
+They lie in memory up to a share of what is free, and beyond that in temporary files (`io.spill`). They are not saved
+with a project, which they would make many times larger (docs/decisions/0024-sliders.md): `layers.maps_in_view` makes
+those of what is in view anew.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,19 +17,25 @@ import psutil
 
 from napari_unet.errors import UNetError
 from napari_unet.io import spill
+from napari_unet.objects.decode import Decoding
 from napari_unet.objects.maps import Maps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from napari_unet.inference.steps import SubimageDone
     from napari_unet.inference.task import Task
     from napari_unet.layers.geometry import Region
 
 MAX_SHARE = 1 / 8
-"""Largest share of the free memory that the maps of one image may take. The last plane or volume is kept in any case:
-one that is large lies on the disk (`io.spill`)."""
+"""Largest share of the free memory that the maps of one image may take: a bound, like `io.spill.MAX_MEMORY_SHARE`."""
+
+MAX_DISK_SHARE = 1 / 4
+"""Largest share of the free space of the disk with temporary files that they may take beside that: a bound. The last
+plane or volume is kept in any case."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class KeptPart:
     """The maps of one plane or volume, or of the part of it that was segmented.
 
@@ -37,12 +49,20 @@ class KeptPart:
         Of float16, axes (K, Z, Y, X).
     volume : bool
         Whether the network saw a volume, and not single planes.
+    decoding : Decoding
+        By which the labels there were read out of them last.
     """
 
     frame: int
     region: Region
     maps: Maps
     volume: bool
+    decoding: Decoding = field(default_factory=Decoding)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether they lie in a temporary file."""
+        return spill.is_on_disk(self.maps.values)
 
 
 class KeptMaps:
@@ -51,22 +71,42 @@ class KeptMaps:
     Parameters
     ----------
     max_bytes : int, optional
-        What all of them together may take, but for the newest; None: `MAX_SHARE` of the memory that is free.
+        What those in memory may take together; None: `MAX_SHARE` of the memory that is free.
+    max_disk_bytes : int, optional
+        What those on the disk may take, but for the newest; None: `MAX_DISK_SHARE` of what is free there.
     """
 
-    def __init__(self, max_bytes: int | None = None) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int | None = None, max_disk_bytes: int | None = None) -> None:
+        self._max_bytes, self._max_disk_bytes = max_bytes, max_disk_bytes
         self._parts: list[KeptPart] = []  # the oldest first
 
-    def keep(self, part: KeptPart) -> None:
-        """Keep maps; older ones of the same pixels, or more than there is room for, are dropped."""
-        self._parts = [old for old in self._parts if not _within(old, part)]
-        self._parts.append(part)
+    def __iter__(self) -> Iterator[KeptPart]:
+        """Yield what is kept, the newest first."""
+        return reversed(list(self._parts))
+
+    @property
+    def memory_left(self) -> int:
+        """Bytes that more maps may take in memory; those of more lie on the disk. A worker may ask, too."""
         most = self._max_bytes
         if most is None:
             most = int(MAX_SHARE * psutil.virtual_memory().available)
-        while len(self._parts) > 1 and sum(old.maps.values.nbytes for old in self._parts) > most:
-            del self._parts[0]
+        return max(0, most - _bytes(part for part in self if not part.on_disk))
+
+    def keep(self, part: KeptPart) -> None:
+        """Keep maps; older ones of the same pixels, or more than there is room for on the disk, are dropped."""
+        self._parts = [old for old in self._parts if not _within(old, part)]
+        self._parts.append(part)
+        if not part.on_disk:
+            return
+        on_disk = [old for old in self._parts if old.on_disk]
+        taken, most = _bytes(on_disk), self._max_disk_bytes
+        if most is None:
+            most = int(MAX_DISK_SHARE * (taken + psutil.disk_usage(tempfile.gettempdir()).free))
+        for old in on_disk[:-1]:
+            if taken <= most:
+                return
+            self._parts.remove(old)
+            taken -= old.maps.values.nbytes
 
     def clear(self) -> None:
         """Drop all: they are of another model, or of other pixels."""
@@ -108,12 +148,22 @@ class KeptMaps:
         return None
 
 
-def to_keep(task: Task, done: SubimageDone) -> KeptPart | None:
-    """Return a copy of the maps of what is finished (worker); None where there is no room for them, or no objects."""
+def to_keep(task: Task, done: SubimageDone, in_memory: int | None = None) -> KeptPart | None:
+    """Return a copy of the maps of what is finished (worker); None where there is no room for them, or no objects.
+
+    Parameters
+    ----------
+    task : Task
+    done : SubimageDone
+        Of the task.
+    in_memory : int, optional
+        Bytes that they may take in memory (`KeptMaps.memory_left`), beyond which they are written to the disk; None: as
+        `io.spill` has it.
+    """
     if not task.model.info.finds_objects:
         return None
     try:
-        values = spill.zeros(done.maps.shape, np.float16)
+        values = spill.zeros(done.maps.shape, np.float16, in_memory)
     except UNetError:
         return None
     values[...] = done.maps
@@ -121,7 +171,12 @@ def to_keep(task: Task, done: SubimageDone) -> KeptPart | None:
     zoom = tuple(task.zoom) if volume or not task.zoom else (1.0, *task.zoom)
     if all(math.isclose(z, 1) for z in zoom):
         zoom = ()
-    return KeptPart(done.subimage.frame, done.region, Maps(values, task.model.info.outputs, zoom), volume)
+    info = task.model.info
+    return KeptPart(done.subimage.frame, done.region, Maps(values, info.outputs, zoom), volume, info.decoding)
+
+
+def _bytes(parts: Iterable[KeptPart]) -> int:
+    return sum(int(part.maps.values.nbytes) for part in parts)
 
 
 def _within(part: KeptPart, other: KeptPart) -> bool:

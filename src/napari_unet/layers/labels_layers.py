@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from napari_unet.layers.adapter import FOR_INFORMATION
 
 
 def place_layer(layer: Any, placement: dict[str, Any]) -> None:
@@ -35,7 +34,7 @@ def add_labels(viewer: Any, data: Any, name: str, placement: dict[str, Any]) -> 
 
 def add_read_only_labels(
     viewer: Any,
-    data: NDArray[Any],
+    data: Any,
     name: str,
     colours: dict[int | None, str],
     opacity: float,
@@ -47,8 +46,8 @@ def add_read_only_labels(
     from napari.utils.colormaps import DirectLabelColormap
 
     selected = set(viewer.layers.selection)
-    colormap = DirectLabelColormap(color_dict=colours)
-    layer = viewer.add_labels(data, name=name, colormap=colormap, opacity=opacity, visible=visible, **placement)
+    options = {"colormap": DirectLabelColormap(color_dict=colours), "metadata": FOR_INFORMATION} | placement
+    layer = viewer.add_labels(data, name=name, opacity=opacity, visible=visible, **options)
     layer.editable = False
     viewer.layers.selection = selected
     return layer

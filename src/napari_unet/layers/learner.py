@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,24 +11,26 @@ from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.correction_search import CorrectionSearch
 from napari_unet.layers.jobs import Job, Runner
 from napari_unet.layers.model_diff import FieldInView, FieldSegmented, preview_steps, view_of
+from napari_unet.layers.stored_corrections import LearnedFrom, ProjectCrops
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
 from napari_unet.learning.preview import Preview
-from napari_unet.models.model import resolve_device
+from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Countdown, PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.training.config import StepReport
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.model_diff import ModelDiff
     from napari_unet.layers.model_switch import ModelSwitch
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.stored_corrections import StoredCorrections
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.models.model import Model
 
 MIN_JOIN_INTERVAL = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
@@ -37,6 +40,16 @@ MIN_STEPS = 40
 
 TOLD_AT = 3
 """After so many steps it is known how long one takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unread:
+    """Images of the list whose corrections cannot be read, and why."""
+
+    why: dict[Path, str]
+
+    def __str__(self) -> str:
+        return f"The corrections in {counted(len(self.why), 'image')} could not be read: see Details."
 
 
 class Learner:
@@ -52,6 +65,8 @@ class Learner:
         Puts the new model in use, or has it wait.
     diff : ModelDiff
         Shows what the model changes while it learns.
+    stored : StoredCorrections
+        Corrections of images that are not open.
     runner : Runner
         Where the job runs.
 
@@ -63,8 +78,11 @@ class Learner:
         Holds the job up.
     """
 
-    def __init__(self, workspace: Workspace, switch: ModelSwitch, diff: ModelDiff, runner: Runner) -> None:
+    def __init__(
+        self, workspace: Workspace, switch: ModelSwitch, diff: ModelDiff, stored: StoredCorrections, runner: Runner
+    ) -> None:
         self._workspace, self._switch, self._diff, self._runner = workspace, switch, diff, runner
+        self._stored = stored
         self._job: Job | None = None
         self._search: CorrectionSearch | None = None
         self._refused = False  # whether it found nothing to learn from
@@ -73,7 +91,8 @@ class Learner:
         self._countdown: Countdown | None = None
         self._view: FieldInView | None = None  # as of the last step, for the worker
         self._joined: tuple[Summary | None, Stopwatch] = (None, Stopwatch())
-        self._more: list[AnnotatedCrop] = []
+        self._more: LearnedFrom | None = None  # for the worker, where that is more by now
+        self._closed: set[Path] = set()  # projects of images that were closed since
         workspace.corrected.connect(self._join)
         workspace.session_closing.connect(self._on_closing)
 
@@ -99,7 +118,7 @@ class Learner:
             workspace.say("Learning is under way. Press Stop first to start again.", "error")
             return False
         try:
-            if workspace.model is None or not workspace.sessions:
+            if workspace.model is None or not (workspace.sessions or self._stored.projects()):
                 raise NothingToLearnError("There is nothing to learn from yet. Press Segment, then correct the result.")
             search = CorrectionSearch(workspace.sessions)
         except UNetError as error:
@@ -117,27 +136,29 @@ class Learner:
         """Begin to learn from what is known to be corrected; return whether there is something."""
         workspace = self._workspace
         try:
-            crops, generation = self._annotated_crops(model), workspace.history.in_use
+            given, generation = self._learned_from(model), workspace.history.in_use
         except UNetError as error:
             self._on_failed(search.job, error)
             return False
-        if not crops:
+        if not given.crops and not given.projects:
             return False
-        planes = sum(len(one.part.labels) for one in crops)
-        self._job = job = Job(f"Learn from {counted(planes, 'plane')}", 0)
+        planes = sum(len(one.part.labels) for one in given.crops)
+        others = f" and {counted(len(given.projects), 'image')} of the list" if given.projects else ""
+        self._job = job = Job(f"Learn from {counted(planes, 'plane')}{others}", 0)
         workspace.history.set_aside()
         self.pause.set(False)
         self._countdown = Countdown(workspace.learning_seconds)
         session = workspace.session
-        self._more, self._joined = [], (session.summary if session else None, Stopwatch())
+        self._more, self._joined = None, (session.summary if session else None, Stopwatch())
         if session is not None:
             workspace.corrected.emit(session.summary)  # edits that told nobody were found just now
-        workspace.say("Learning from your corrections. You can go on painting.")
+        where = f" in {counted(len(given.projects) + bool(given.crops), 'image')}" if given.projects else ""
+        workspace.say(f"Learning from your corrections{where}. You can go on painting.")
         self._runner.start(
             job,
-            partial(self._steps, job, model, crops, workspace.device, workspace.learning_seconds),
+            partial(self._steps, job, model, given, workspace.device, workspace.learning_seconds),
             lambda event: self._on_event(job, event),
-            lambda learned: self._on_learned(job, generation, learned),
+            lambda learned: self._on_learned(job, generation, _with_sliders(learned, model, generation)),
             lambda error: self._on_failed(job, error),
         )
         return True
@@ -167,9 +188,14 @@ class Learner:
     # -- in the worker ---------------------------------------------------------------------------------------------
 
     def _steps(
-        self, job: Job, model: Model, crops: list[AnnotatedCrop], device: str, seconds: float
-    ) -> Generator[Rescaled | StepReport | Checked | FieldSegmented, None, Learned]:
+        self, job: Job, model: Model, given: LearnedFrom, device: str, seconds: float
+    ) -> Generator[Rescaled | StepReport | Checked | FieldSegmented | _Unread, None, Learned]:
         """Learn, and segment the field in view now and then with what was learned so far."""
+        stored, watch = ProjectCrops(model, job.cancel), Stopwatch()
+        crops = stored.all_of(given)
+        seconds = max(seconds - watch.seconds, seconds / 2)  # reading them is a part of the time
+        if stored.unread:
+            yield _Unread(dict(stored.unread))
         steps = learning_steps(
             model,
             crops,
@@ -177,7 +203,7 @@ class Learner:
             device,
             job.cancel,
             pause=self.pause,
-            more=self._take_more,
+            more=partial(self._take_more, stored),
             preview_wanted=self._wants_preview,
         )
         while True:
@@ -196,10 +222,10 @@ class Learner:
         """Whether somebody wants to see how far it is."""
         return self.preview and self._view is not None
 
-    def _take_more(self) -> list[AnnotatedCrop]:
+    def _take_more(self, stored: ProjectCrops) -> list[AnnotatedCrop]:
         """Return all that is to be learned from, if that is more by now."""
-        more, self._more = self._more, []
-        return more
+        more, self._more = self._more, None
+        return [] if more is None else stored.all_of(more)
 
     # -- while it learns -------------------------------------------------------------------------------------------
 
@@ -213,9 +239,12 @@ class Learner:
         elif self._job is not None and self._search is search and search.found:
             self._hand_over(model)
 
-    def _annotated_crops(self, model: Model) -> list[AnnotatedCrop]:
-        workspace = self._workspace
-        return [crop for session in workspace.sessions for crop in session.annotated_crops(model, workspace.channel)]
+    def _learned_from(self, model: Model) -> LearnedFrom:
+        """Return all that there is to learn from now."""
+        workspace, closed = self._workspace, frozenset(self._closed)
+        crops = [crop for session in workspace.sessions for crop in session.annotated_crops(model, workspace.channel)]
+        self._closed.clear()
+        return LearnedFrom(crops, self._stored.projects(), closed)
 
     def _on_event(self, job: Job, event: object) -> None:
         workspace = self._workspace
@@ -230,6 +259,8 @@ class Learner:
             workspace.stepped.emit(event)
         elif isinstance(event, Rescaled):
             workspace.say(f"{event} You can change the object diameter above.", details=event.details)
+        elif isinstance(event, _Unread):
+            workspace.say(str(event), "error", "\n".join(event.why.values()))
         elif isinstance(event, Checked):
             workspace.checked.emit(event)
         elif isinstance(event, FieldSegmented):
@@ -256,7 +287,7 @@ class Learner:
     def _hand_over(self, model: Model) -> None:
         """Hand all that there is to learn from by now to the worker."""
         try:
-            self._more = self._annotated_crops(model)
+            self._more = self._learned_from(model)
         except UNetError:  # a layer that no longer fits its image; it is told when the user asks for something
             return
         session = self._workspace.session
@@ -266,13 +297,15 @@ class Learner:
         """Let go of a session whose layers are gone."""
         if self._view is not None and self._view.session is session:
             self._view = None
+        if session.saved_as is not None:
+            self._closed.add(session.saved_as)
         if self._job is None:
             self._search = None
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 
     def _ended(self) -> None:
-        self._job, self._view, self._more = None, None, []
+        self._job, self._view, self._more = None, None, None
         self._workspace.learning.emit(False)
         self._diff.hide()
 
@@ -297,8 +330,18 @@ class Learner:
             workspace.say("You chose another model meanwhile. The new one is in the list of the Learn panel.", "done")
             return
         took = f"Learned for {format_seconds(float(recipe.get('seconds') or 0))}."
-        details = "\n".join(filter(None, (learned.verdict.details, took)))
+        fitted = f"The settings under Adjust were fitted. {learned.fitted}" if learned.fitted is not None else ""
+        details = "\n".join(filter(None, (learned.verdict.details, fitted, took)))
         if learned.verdict.should_promote():
             self._switch.use_new(generation, str(learned.verdict), details)
         else:
             self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use or drop it.", details)
+
+
+def _with_sliders(learned: Learned, model: Model, generation: Generation | None) -> Learned:
+    """Return what was learned from a model, with the sliders where they were moved to meanwhile."""
+    before = model.info.decoding
+    if generation is None or generation.info.decoding == before or learned.model.info.decoding != before:
+        return learned
+    better = learned.model
+    return replace(learned, model=Model(better.net, better.info.with_decoding(generation.info.decoding)))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_unet.learning.history import Generation
+from napari_unet.models.model import Model
 from napari_unet.models.offload import DiskOffload
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.models.model import Model
+    from napari_unet.objects.decode import Decoding
 
 
 class ModelHistory:
@@ -123,6 +124,16 @@ class ModelHistory:
                 self._write(generation)
         if self._model is model:
             self._model = known
+
+    def adjust(self, decoding: Decoding) -> None:
+        """Have the model in use read objects out of its maps otherwise: the same model, with other settings."""
+        generation, model = self._in_use, self._model
+        if generation is None or model is None or model.info.decoding == decoding:
+            return
+        known = Model(model.net, model.info.with_decoding(decoding))
+        generation.amend(known)  # it is written when another one comes into use
+        self._model = known
+        self.changed.emit()
 
     def take_up(self, generations: list[Generation], current: int, waiting: Generation | None) -> None:
         """Use the models of a project that was opened; those that were learned before stay."""

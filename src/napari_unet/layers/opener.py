@@ -13,16 +13,19 @@ from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers.jobs import Job, Runner, in_words
 from napari_unet.layers.reader import as_list, as_project, read_layers
+from napari_unet.layers.work_list import holds_many
+from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_unet.layers.list_keeper import ListKeeper
     from napari_unet.layers.projects import Projects
     from napari_unet.layers.reader import LayerData, Paths
     from napari_unet.layers.workspace import Workspace
 
 MAX_FILES = 50
-"""So many images are opened at once: each is a layer of its own, or several."""
+"""So many images are opened at once, each as a layer of its own, or several; more become a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,21 @@ class Opener:
     workspace : Workspace
     projects : Projects
         Open the projects among them.
+    list_keeper : ListKeeper
+        Opens lists of images, and makes one of what holds many.
     runner : Runner
         Where reading runs.
     """
 
     changed = Signal()  # whether it is busy
 
-    def __init__(self, workspace: Workspace, projects: Projects, runner: Runner) -> None:
+    def __init__(self, workspace: Workspace, projects: Projects, list_keeper: ListKeeper, runner: Runner) -> None:
         self._workspace, self._projects, self._runner = workspace, projects, runner
+        self._keeper = list_keeper
         self._job: Job | None = None
         self._failed: list[_Read] = []
         self._waiting: list[Path] = []  # to be opened as soon as no other is
+        self._many: list[Path] = []  # folders and plates, for the list
         projects.changed.connect(self._next_project)
 
     @property
@@ -66,24 +73,33 @@ class Opener:
         Parameters
         ----------
         paths : path or sequence of path
-            Images and labels as `read_layers` reads them (large ones lazily), projects, and folders of images, of which
-            all images are opened. What cannot be read is told in words; the others are opened all the same.
+            Images and labels as `read_layers` reads them (large ones lazily), and projects. Folders and plates of
+            images become a list, of which one image is shown at a time, and so do more than `MAX_FILES` files. What
+            cannot be read is told in words; the others are opened all the same.
         """
         say = self._workspace.say
         if self._job is not None:
             say("Files are still being opened. Wait until that is done.", "error")
             return False
+        given = [Path(path) for path in as_list(paths)]
+        saved = [path for path in given if is_work_list(path)]
+        if saved:
+            return self._keeper.open(saved[0])
         try:
-            images, projects = _sorted_out([Path(path) for path in as_list(paths)])
+            images, projects = _sorted_out(given)
         except UNetError as error:
             self._workspace.say_error(error)
             return False
+        self._many = [path for path in images if holds_many(path)]
+        images = [path for path in images if path not in self._many]
+        if len(images) > MAX_FILES:
+            self._many, images = [*self._many, *images], []
         self._waiting.extend(projects)
         if images:
             self._read(images)
         else:
             self._next_project()
-        return bool(images or projects)
+        return bool(images or projects) or self._begin_list()
 
     def close(self) -> None:
         """Stop, and add nothing any more."""
@@ -108,6 +124,7 @@ class Opener:
             if self._end(job):
                 self._tell(len(paths))
                 self._next_project()
+                self._begin_list()
 
         def failed(error: Exception) -> None:
             if self._end(job):
@@ -146,6 +163,11 @@ class Opener:
         elif number > 1:
             self._workspace.say(f"Opened {number} files. Choose the image to segment, and press Segment.", "done")
 
+    def _begin_list(self) -> bool:
+        """Have folders and plates of images in the list; return whether there are any."""
+        many, self._many = self._many, []
+        return bool(many) and self._keeper.add(many)
+
     def _next_project(self) -> None:
         """Open the next project that waits, if nothing else is being opened."""
         if self._waiting and self._job is None and not self._projects.busy:
@@ -161,12 +183,12 @@ class Opener:
 
 
 def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the images and the projects among some paths, and in the folders among them.
+    """Return the images, folders and plates of images, and the projects among some paths.
 
     Raises
     ------
     UNetError
-        If a folder holds nothing that is read, cannot be looked into, or there are too many images.
+        If a folder holds nothing that is read, or cannot be looked into.
     """
     images: list[Path] = []
     projects: list[Path] = []
@@ -176,16 +198,12 @@ def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
             if project is not None:
                 projects.append(project)
             elif path.is_dir() and not is_zarr(path):
-                images.extend(image_files(path))
+                found = image_files(path)
+                images.append(found[0] if len(found) == 1 else path)
             else:
                 images.append(path)
         except OSError as error:
             raise FileFormatError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if len(images) > MAX_FILES:
-        raise UNetError(
-            f"These are {len(images)} images; at most {MAX_FILES} are opened at once. Choose fewer.",
-            "To open them as one stack, use napari's own File menu: Open Files as Stack.",
-        )
     return images, projects
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -12,15 +11,17 @@ from napari_unet.errors import Cancelled, ImageMissingError, UNetError
 from napari_unet.layers import adapter
 from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.old_copies import ignore
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.ownership import Ownership
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Generator, Hashable
     from pathlib import Path
 
     from napari_unet.layers.object_diameter import ObjectDiameter
@@ -53,6 +54,8 @@ class Projects:
     def __init__(self, workspace: Workspace, object_diameter: ObjectDiameter, runner: Runner) -> None:
         self._workspace, self._object_diameter, self._runner = workspace, object_diameter, runner
         self._job: Job | None = None
+        self._owned: dict[LayerSession, Ownership] = {}  # of what was saved or opened
+        workspace.session_closing.connect(self._on_closing)
         self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
         workspace.viewer.layers.events.inserted.connect(self.look_around)
 
@@ -66,6 +69,21 @@ class Projects:
         """Where the session of the chosen image was saved to or opened from; None: nowhere yet."""
         session = self._workspace.session
         return None if session is None else session.saved_as
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the chosen image's project belongs to another window: it can be saved under another name only."""
+        session = self._workspace.session
+        own = self._owned.get(session) if session is not None else None
+        return own is not None and not own.owned
+
+    def claim(self) -> bool:
+        """Ask again for the chosen image's project: the other window may be closed; return whether it is ours."""
+        session = self._workspace.session
+        own = self._owned.get(session) if session is not None else None
+        ours = own is None or own.claim()
+        self.changed.emit()
+        return ours
 
     # -- save ------------------------------------------------------------------------------------------------------
 
@@ -87,36 +105,85 @@ class Projects:
                 raise UNetError("Choose where to save the project.")
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
             project = self.present(session)
+            own = self._to_own(session, folder)
         except UNetError as error:
             workspace.say_error(error)
             return False
+
+        def saved() -> None:
+            session.saved_as = folder
+            workspace.say(f"Saved as {folder.name}. Use Open… to continue another day.", "done")
+
+        return self._write(session, project, own, saved, workspace.say_error)
+
+    def store(
+        self, session: LayerSession, folder: Path, stored: Callable[[], object], failed: Callable[[Exception], None]
+    ) -> bool:
+        """Save the session of an image of a work list, if it has changed, and tell nobody; return whether it began.
+
+        Parameters
+        ----------
+        session : LayerSession
+        folder : Path
+            Its project, which is replaced.
+        stored, failed : callable
+            One of them is called in the end, and neither if it was closed before.
+        """
+        try:
+            project = self.present(session)
+            own = self._to_own(session, folder)
+        except UNetError as error:
+            failed(error)
+            return False
+        return self._write(session, project, own, stored, failed, unless=session.saved_digest)
+
+    def _write(
+        self,
+        session: LayerSession,
+        project: Project,
+        own: Ownership,
+        stored: Callable[[], object],
+        failed: Callable[[Exception], None],
+        *,
+        unless: str = "",
+    ) -> bool:
+        """Write a session, unless it has the digest of what is there; return whether it began."""
+        folder = own.path
         job = self._begin(f"Save {folder.name}")
         if job is None:
+            self._let_go(session, own)
             return False
         session.hold(True)
+
+        def steps() -> Generator[Block, None, Path]:
+            if unless and project.state_digest(job.cancel).digest == unless:
+                return folder
+            return (yield from project.save_steps(folder, overwrite=True, cancel=job.cancel))
 
         def take(block: Block) -> None:
             try:
                 block.take(session.labels, session.corrections)
             except UNetError as error:  # its array was replaced meanwhile
                 job.cancel.cancel()
+                self._let_go(session, own)
                 self._end(job, session)
-                workspace.say(f"{error} Nothing was saved.", "error")
+                failed(UNetError(f"{error} Nothing was saved."))
 
-        def saved(_: Path) -> None:
+        def ended(_: Path) -> None:
             if self._end(job, session):
-                session.saved_as = folder
-                session.saved_digest = project.saved_digest.digest if project.saved_digest else ""
+                own.saved()
+                self._own(session, own)
+                session.saved_digest = project.saved_digest.digest if project.saved_digest else unless
                 self.saved.emit(session)
+                stored()
                 self.changed.emit()
-                workspace.say(f"Saved as {folder.name}. Use Open… to continue another day.", "done")
 
-        def failed(error: Exception) -> None:
+        def went_wrong(error: Exception) -> None:
+            self._let_go(session, own)
             if self._end(job, session) and not isinstance(error, Cancelled):
-                workspace.say_error(error)
+                failed(error)
 
-        steps = partial(project.save_steps, folder, overwrite=True, cancel=job.cancel)
-        self._runner.start(job, steps, take, saved, failed)
+        self._runner.start(job, steps, take, ended, went_wrong)
         return True
 
     def present(self, session: LayerSession) -> Project:
@@ -132,19 +199,25 @@ class Projects:
             replace(session.image, diameter=workspace.diameters.said(session.layer)),
             session.own_labels,
             session.corrections,
-            workspace.history.generations,
-            current=workspace.history.current,
-            waiting=workspace.history.waiting,
+            () if session.listed else workspace.history.generations,
+            current=None if session.listed else workspace.history.current,
+            waiting=None if session.listed else workspace.history.waiting,
             channel=workspace.channel if session is workspace.session else session.channel,
             image_path=adapter.source_of(session.layer),
             attention=session.attention.copy(),
         )
-        project.path = session.saved_as
+        project.path, project.segmented_by = session.saved_as, session.segmented_by
         return project
 
     # -- open ------------------------------------------------------------------------------------------------------
 
-    def open(self, path: Path, image: Path | None = None) -> bool:
+    def open(
+        self,
+        path: Path,
+        image: Path | None = None,
+        then: Callable[[LayerSession | None], None] | None = None,
+        title: str = "",
+    ) -> bool:
         """Take up a session that was saved; return whether it began.
 
         Parameters
@@ -153,10 +226,16 @@ class Projects:
             The folder of the project. A copy that was left behind is recovered: it is then not saved yet.
         image : Path, optional
             Where its image is now; None: where it was.
+        then : callable, optional
+            Called with the session in the end; with None if it cannot be opened.
+        title : str
+            What the user calls it; empty: as its folder is called.
         """
-        job = self._begin(f"Open {path.name}")
+        title = title or path.name
+        job = self._begin(f"Open {title}")
         if job is None:
             return False
+        then = then or ignore
         copy = Copy.claim(path) if is_copy(path) else None
         if copy is None and is_copy(path):
             self._end(job)
@@ -174,20 +253,25 @@ class Projects:
             project, layers, digest = found
             if job is not self._job:
                 return
+            session = None
             try:
                 session = self._take_up(project, layers, path)
                 session.saved_digest = digest
                 if copy is not None:
                     self.recovered.emit(session, copy)
-                lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {path.name}", "")
-                done = f"{lead}: {session.in_words(session.count())}{end}."
-                text, details = with_notes(done, project.notes)
+                lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {title}", "")
+                done, notes = f"{lead}: {session.in_words(session.count())}{end}.", project.notes
+                if self.read_only:
+                    notes = (done, *notes) if notes else ()
+                    done = f"{path.stem} is open in another window: it is read-only here. Use Save as… to keep changes."
+                text, details = with_notes(done, notes)
                 self._workspace.say(text, "done", details)
             except UNetError as error:
                 if copy is not None:
                     copy.release()
                 self._workspace.say_error(error)
             self._end(job)
+            then(session)
 
         def failed(error: Exception) -> None:
             if copy is not None:
@@ -195,10 +279,11 @@ class Projects:
             if not self._end(job):
                 return
             self._workspace.say_error(error)
-            if isinstance(error, ImageMissingError):
+            if isinstance(error, ImageMissingError) and then is ignore:
                 self.missing.emit(path, error.path)
+            then(None)
 
-        self._workspace.say(f"Opening {path.name}.")
+        self._workspace.say(f"Opening {title}.")
         self._runner.start(job, once(read), lambda _: None, opened, failed)
         return True
 
@@ -238,9 +323,45 @@ class Projects:
             LayerSession(workspace.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
         )
         session.offer_id()
+        if session.saved_as is not None:
+            own = Ownership(session.saved_as)
+            own.claim()
+            self._own(session, own)
         workspace.image_changed.emit()
         workspace.refresh_corrections()
         return session
+
+    # -- whose project it is ---------------------------------------------------------------------------------------
+
+    def _to_own(self, session: LayerSession, folder: Path) -> Ownership:
+        """Return the ownership of what a session is saved to.
+
+        Raises
+        ------
+        FileFormatError
+            If another window has it, or has saved it since.
+        """
+        own = self._owned.get(session)
+        if own is None or own.path != folder.absolute():
+            own = Ownership(folder.absolute())
+        own.check()
+        return own
+
+    def _own(self, session: LayerSession, own: Ownership) -> None:
+        before = self._owned.get(session)
+        if before is not None and before is not own:
+            before.release()
+        self._owned[session] = own
+
+    def _let_go(self, session: LayerSession, own: Ownership) -> None:
+        """Own what could not be saved no longer, unless it is where the session was saved before."""
+        if self._owned.get(session) is not own:
+            own.release()
+
+    def _on_closing(self, session: LayerSession) -> None:
+        own = self._owned.pop(session, None)
+        if own is not None:
+            own.release()
 
     def _image_layer(self, project: Project) -> Any:
         """Return the layer of a project's image, if it is open already and nothing was made of it yet."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.io.channels import is_rgb
 from napari_unet.io.pairs import is_labels_name, stem
 from napari_unet.io.readers import SUFFIXES, list_series, read_image, read_labels
 from napari_unet.io.series import chosen
@@ -159,12 +160,6 @@ def project_layers(project: Project) -> list[LayerData]:
     placement["metadata"]["napari_unet"] = {"axes": image.label_axes, "project": str(project.path)}
     name = f"{image.name} {'objects' if project.corrections.instances else 'classes'}"
     return [*layers, (labels, {"name": name, **placement}, "labels")]
-
-
-def is_rgb(image: Image) -> bool:
-    """Return whether the channels are a pixel's red, green and blue: three, the last axis, without names."""
-    small = np.dtype(image.data.dtype) in (np.uint8, np.uint16)
-    return image.axes.endswith("C") and image.n_channels == 3 and small and not image.channel_names
 
 
 def as_project(path: Path) -> Path | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_unet.projects.recovery import Copy, LeftBehind, left_behind
+from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
+    from napari_unet.layers.list_keeper import ListKeeper
     from napari_unet.layers.old_copies import OldCopies
     from napari_unet.layers.projects import Projects
 
@@ -20,6 +22,8 @@ class Recovery:
     ----------
     projects : Projects
         Opens them.
+    list_keeper : ListKeeper
+        Opens those that are lists of images.
     old_copies : OldCopies
         Removes them.
 
@@ -31,8 +35,8 @@ class Recovery:
 
     changed = Signal()  # what is left behind
 
-    def __init__(self, projects: Projects, old_copies: OldCopies) -> None:
-        self._projects, self._old_copies = projects, old_copies
+    def __init__(self, projects: Projects, list_keeper: ListKeeper, old_copies: OldCopies) -> None:
+        self._projects, self._keeper, self._old_copies = projects, list_keeper, old_copies
         self.left: list[LeftBehind] = []
         projects.changed.connect(self._on_projects)
 
@@ -44,7 +48,10 @@ class Recovery:
 
     def recover(self, left: LeftBehind) -> None:
         """Take up what was left behind: it is opened, and is then not saved yet."""
-        self._projects.open(left.path)
+        if is_work_list(left.path):
+            self._keeper.open(left.path, self.search)
+        else:
+            self._projects.open(left.path)
 
     def discard(self, left: LeftBehind) -> None:
         """Let go of what was left behind, for good."""

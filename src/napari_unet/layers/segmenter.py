@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
 from napari_unet.inference.diameter import find_diameter
@@ -47,6 +49,8 @@ class _Run:
         Followed while it segments.
     untimed : Task or None
         Its task, until it is known how long that takes.
+    whole : bool
+        Whether all of the image is segmented.
     judged : Judged
         Whether what it finds is credible.
     """
@@ -57,6 +61,7 @@ class _Run:
     details: str = ""
     view: FollowedView | None = None
     untimed: Task | None = None
+    whole: bool = False
     judged: Judged = field(default_factory=Judged)
 
 
@@ -73,6 +78,8 @@ class Segmenter:
     runner : Runner
         Where the job runs.
     """
+
+    ended = Signal()  # it segments no more, and what came of it is told
 
     def __init__(
         self, workspace: Workspace, preparation: Preparation, object_diameter: ObjectDiameter, runner: Runner
@@ -131,7 +138,7 @@ class Segmenter:
         name = str(session.layer.name)
         job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed)
+        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed, scope == "stack")
         workspace.segmenting.emit(True)
         workspace.say(*_begun(task, tiles / task.n_tiles))
         self._runner.start(
@@ -162,6 +169,7 @@ class Segmenter:
             self._run = None
             if not self._start(lead, scope, details, find_diameter_first=False):
                 workspace.segmenting.emit(False)
+                self.ended.emit()
 
         def failed(error: Exception) -> None:
             if isinstance(error, Cancelled):
@@ -197,6 +205,7 @@ class Segmenter:
             self._run.job.cancel.cancel()
             self._run = None
             self._workspace.segmenting.emit(False)
+            self.ended.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
         """Stop, if it is about a session that is gone."""
@@ -207,7 +216,8 @@ class Segmenter:
         if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
-            run.session.attention.take(event, self._workspace.model)
+            model = self._workspace.model  # of which only the network counts: with other settings it is the same
+            run.session.attention.take(event, model and model.net)
         elif isinstance(event, KeptPart):
             run.session.maps.keep(event)
         elif isinstance(event, Judged):
@@ -244,6 +254,8 @@ class Segmenter:
         run.view.close()
         if isinstance(error, Cancelled | FileFormatError):
             run.session.unfinished = task, finished
+        if run is self._run and run.session.alive():
+            self._workspace.segmented.emit(run.session, task, error is None)
         if error is not None:
             self._end(run, error)
         elif run is self._run and task.subimages[0].z is not None and run.session.joins_slices:
@@ -289,6 +301,9 @@ class Segmenter:
             return
         workspace, session = self._workspace, run.session
         self._run = None
+        in_use = workspace.history.in_use
+        if error is None and run.whole and in_use is not None:
+            session.segmented_by = in_use.sha256()
         workspace.segmenting.emit(False)
         if not session.alive():
             workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
@@ -309,6 +324,7 @@ class Segmenter:
             session.show_thumbnail()
             session.offer_id()
         workspace.refresh_corrections(everything=True)
+        self.ended.emit()
 
 
 def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[Any, None, None]:
@@ -332,7 +348,7 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
             yield uncertainty_by_cell(
                 event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
             )
-            kept = to_keep(task, event)
+            kept = to_keep(task, event, run.session.maps.memory_left)
             if kept is not None:
                 yield kept
             if judged is None:  # by what is in view, or the next of which something can be said
@@ -379,7 +395,7 @@ def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
     before, finished = session.unfinished
     going_on = replace(task, plan=before.plan)
     same = (
-        before.model is task.model
+        before.model.net is task.model.net
         and before.image.same_pixels(task.image)
         and (before.image.axes, before.channels) == (task.image.axes, task.channels)
         and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)

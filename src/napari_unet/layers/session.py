@@ -19,7 +19,7 @@ from napari_unet.layers.edits import EditTracker
 from napari_unet.layers.geometry import LayerGeometry
 from napari_unet.layers.kept_maps import KeptMaps
 from napari_unet.layers.labels_layers import add_labels, forget_undo, place_layer, widen
-from napari_unet.layers.slice_joining import joining_steps
+from napari_unet.layers.slice_joining import joining_steps, linking_steps
 from napari_unet.layers.strokes import Strokes
 from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
@@ -81,6 +81,10 @@ class LayerSession:
         Digest of what lies there; empty: nothing was saved.
     channel : int or None
         The channel that was chosen when it was worked on last.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    listed : bool
+        Whether its image is one of a work list, which keeps the models, and in which its project lies.
 
     Notes
     -----
@@ -107,6 +111,8 @@ class LayerSession:
         self.saved_as = saved.path if saved else None
         self.saved_digest = ""
         self.channel: int | None = None
+        self.segmented_by = saved.segmented_by if saved else ""
+        self.listed = False
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
@@ -253,13 +259,43 @@ class LayerSession:
         labels = self.labels
         merged = self.corrections.merge(labels, frame, region, predicted, known)
         changed = np.nonzero(merged != labels[(frame, *region)])
-        if not len(changed[0]):
+        self._write(frame, region, changed, merged[changed])
+
+    def write_again(self, frame: int, region: Region, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Replace a prediction by one made of the same maps, wherever it is still as it was when that was made.
+
+        At once, or when the brush stroke under way ends; never what the user has corrected or reviewed by then.
+
+        Parameters
+        ----------
+        frame : int
+        region : tuple of slice, (Z, Y, X)
+        before, after : ndarray of int, axes (Z, Y, X)
+        """
+        if self._deferred.defer(partial(self.write_again, frame, region, before, after)):
             return
-        if merged.max() > np.iinfo(labels.dtype).max:  # the user made it a smaller type
+        if self._edited:
+            self.rescan(everything=False)
+        labels, corrections = self.labels, self.corrections
+        changes = (labels[(frame, *region)] == before) & (before != after)
+        for index, z in enumerate(range(region[0].start, region[0].stop)):
+            if changes[index].any():
+                changes[index] &= ~corrections.protected(labels, (frame, z), region[1:])
+        changed = np.nonzero(changes)
+        corrections.repredict(frame, region, changed, after[changed])
+        self._write(frame, region, changed, after[changed])
+
+    def _write(
+        self, frame: int, region: Region, changed: Sequence[NDArray[np.intp]], values: NDArray[np.int32]
+    ) -> None:
+        """Write what the program has predicted into the layer, pixels of a region (Z, Y, X)."""
+        if not len(values):
+            return
+        if values.max() > np.iinfo(self.labels.dtype).max:  # the user made it a smaller type
             self._widen()
         self.unwritten.suspect(slice(frame, frame + 1), *region)
         with self._quietly():
-            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), merged[changed])
+            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, changed), values)
             forget_undo(self.labels_layer)
 
     def steps_to_join(self) -> Steps:
@@ -271,12 +307,19 @@ class LayerSession:
         self.rescan()
         return joining_steps(self.labels, self.corrections, by_plane=self.is_large)
 
+    def steps_to_link(self) -> Steps:
+        """Return a job that finds which objects of a time series are one (worker); it yields where, for `rename_in`."""
+        self.rescan()
+        return linking_steps(self.labels, self.corrections)
+
     def rename_in(self, part: Renaming) -> None:
         """Give objects other ids in one plane; what was changed meanwhile stays so."""
         if self._deferred.defer(partial(self.rename_in, part), everywhere=True):
             return
         for array, indices in ((self.labels, part.labels), (self.corrections.prediction, part.prediction)):
             rename_at(array[part.plane], indices, part.ids)
+        frame, z = part.plane
+        self.unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), *self._whole_plane)
         with self._quietly():
             forget_undo(self.labels_layer)
             if part.plane == self.plane:
@@ -350,9 +393,17 @@ class LayerSession:
 
     def edit(self, frame: int, region: Region, where: Sequence[NDArray[np.intp]], values: NDArray[Any]) -> None:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
-        if len(values):
-            self.labels_layer.data_setitem(self.geometry.layer_indices(frame, region, where), values)
-            self.rescan_slices(frame, region[0])
+        self.edit_frames([(frame, region, where, values)])
+
+    def edit_frames(self, edits: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]]) -> None:
+        """Do what `edit` does, in several time points, in one step of undo."""
+        edits = [edit for edit in edits if len(edit[3])]
+        if edits:
+            parts = [self.geometry.layer_indices(frame, region, where) for frame, region, where, _ in edits]
+            indices = tuple(np.concatenate(axis) for axis in zip(*parts, strict=True))
+            self.labels_layer.data_setitem(indices, np.concatenate([values for *_, values in edits]))
+            for frame, region, _, _ in edits:
+                self.rescan_slices(frame, region[0])
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""

@@ -1,4 +1,4 @@
-"""Gives objects one id from slice to slice: found in a worker, and applied plane by plane."""
+"""Gives objects one id from slice to slice, or frame to frame: found in a worker, and applied plane by plane."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.identity import pixels_of
 from napari_unet.io import spill
+from napari_unet.objects.linking import linked_ids
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_unet.corrections.corrections import Corrections
     from napari_unet.layers.jobs import Steps
+
+FREE_IDS = 100
+"""Ids that are left free while frames are linked: for what somebody paints meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,5 +66,33 @@ def joining_steps(labels: NDArray[Any], corrections: Corrections, *, by_plane: b
             if len(found.labels) or len(found.prediction):
                 yield found
         return {}
+
+    return steps
+
+
+def linking_steps(labels: NDArray[Any], corrections: Corrections) -> Steps:
+    """Return a job that finds which objects of a time series are one (worker).
+
+    It yields a `Renaming` for each plane in which ids change, and returns how many objects have got other ids.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (T, Z, Y, X)
+        They may change meanwhile: what changes in a frame after its turn is not looked at.
+    corrections : Corrections
+        Of these labels.
+    """
+
+    def steps() -> Generator[Renaming, None, int]:
+        count = 0
+        for frame, ids in linked_ids(labels, corrections.prediction, corrections.last_id + FREE_IDS):
+            count += len(ids)
+            corrections.last_id = max(corrections.last_id, *ids.values())
+            for z in range(corrections.shape[1]):
+                plane = frame, z
+                in_labels, in_prediction = (pixels_of(ids, array[plane]) for array in (labels, corrections.prediction))
+                if len(in_labels) or len(in_prediction):
+                    yield Renaming(plane, in_labels, in_prediction, ids)
+        return count
 
     return steps

@@ -94,6 +94,7 @@ class Workspace:
     progressed = Signal(Progress)
     stepped = Signal(object)  # StepReport
     checked = Signal(object)  # Checked
+    segmented = Signal(object, object, bool)  # a session, the task, and whether all of that is done
     layer_chosen = Signal()  # another image layer, or none
     image_changed = Signal()  # the chosen image, or what is known of it
     model_changed = Signal()  # another model is in use

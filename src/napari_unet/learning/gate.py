@@ -27,6 +27,8 @@ class Verdict:
         Whether the images are of another domain than the first model was made for: then it may forget that.
     regression : RegressionCheck or None
         Where too little is reviewed: on corrections, and what was left alone near them.
+    held_out_images : tuple of str
+        Names of the images that nothing was learned from, which `reviewed` is of; empty: it is of held-out squares.
     """
 
     reviewed: Comparison | None
@@ -34,6 +36,7 @@ class Verdict:
     buffer: int = 0
     out_of_domain: bool = False
     regression: RegressionCheck | None = None
+    held_out_images: tuple[str, ...] = ()
 
     def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
@@ -94,6 +97,8 @@ class Verdict:
         lines = []
         if self.reviewed is not None:
             lines.append(str(self.reviewed))
+        if self.reviewed is not None and self.held_out_images:
+            lines.append(f"Compared on images that were not learned from: {', '.join(self.held_out_images)}.")
         checked = self.regression
         if self.reviewed is None and checked is not None and checked.left_alone + checked.corrections:
             lines.append(str(checked))

@@ -1,7 +1,8 @@
 """From what a user corrected to a better model: what the window does when Learn is pressed, without a window.
 
-Learning goes through six stages: the scale is chosen, annotations are split, settings are chosen, the network is
-trained, what it was trained on at first is retained, and the new model is judged.
+Learning goes through seven stages: the scale is chosen, annotations are split, settings are chosen, the network is
+trained, what it was trained on at first is retained, how objects are read out of its maps is fitted where the images
+are of another domain, and the new model is judged.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck, NearbyCheck
+from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
+from napari_unet.learning.fitting import fit_to_corrections
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
+from napari_unet.learning.held_out_images import with_images_noted
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
+    from napari_unet.learning.fitting import Fitted
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -58,10 +63,11 @@ class Rescaled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """A new model, and what is known of it."""
+    """A new model, what is known of it, and how its settings were fitted to the corrections, if they were."""
 
     model: Model
     verdict: Verdict
+    fitted: Fitted | None = None
 
 
 def learning_steps(
@@ -177,7 +183,7 @@ class _Annotations:
         self._model, self._before, self._border, self._more, self._policy = model, before, border, more, policy
         self._hold_out_corrections = not model.info.is_from_scratch
         self.crops = crops
-        self.split = self._divided()
+        self.split = self._divided(None)
 
     def join(self) -> bool:
         """Take up corrections that were made meanwhile; return whether there are any."""
@@ -185,18 +191,18 @@ class _Annotations:
         if not added:
             return False
         self.crops = added
-        self.split = self._divided()
+        self.split = self._divided(self.split)
         return True
 
     def release_corrections(self) -> None:
         """Learn from the corrections, too, that were held out so far."""
         self._hold_out_corrections = False
-        self.split = self._divided()
+        self.split = self._divided(self.split)
 
-    def _divided(self) -> Split:
+    def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
             self._model, self.crops, self._border, self._before,
-            hold_out_corrections=self._hold_out_corrections, policy=self._policy,
+            hold_out_corrections=self._hold_out_corrections, earlier=earlier, policy=self._policy,
         )  # fmt: skip
 
 
@@ -210,12 +216,14 @@ def _learn_from_scratch(
         more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,
         policy=run.policy,
     )  # fmt: skip
+    split = annotations.split
+    better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
         return Learned(better, Verdict(None))  # there was nothing before
-    split = annotations.split
     reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
     regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
-    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression))
+    aside = tuple(split.held_out_images.values())
+    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression, held_out_images=aside))
 
 
 def _finetune(
@@ -236,9 +244,27 @@ def _finetune(
         return Learned(better, Verdict(None))
     images = [(one.image, one.channels) for one in annotations.crops]
     better = with_style(better, images, run.policy.scale.rescaling)
+    better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
+    better, fitted = _fitted(better, annotations, run)
     reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
-    return Learned(better, Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression))
+    aside = tuple(split.held_out_images.values())
+    verdict = Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression, held_out_images=aside)
+    return Learned(better, verdict, fitted)
+
+
+def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
+    """Return a model whose settings fit what is learned from, where these were chosen on images of another domain.
+
+    Elsewhere they were chosen on far more objects than a user corrects.
+    """
+    if not (model.info.finds_objects and has_new_domain(model.info)):
+        return model, None
+    masks = annotations.split.held_out_masks or None
+    fitted = fit_to_corrections(model, annotations.crops, str(run.device), held_out=masks, policy=run.policy)
+    if fitted.decoding == model.info.decoding:
+        return model, None
+    return Model(model.net, model.info.with_decoding(fitted.decoding)), fitted
 
 
 def _retained(model: Model, better: Model, split: Split, run: _Run) -> tuple[Model, Comparison | None]:

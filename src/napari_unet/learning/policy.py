@@ -27,6 +27,9 @@ class SplitPolicy(_Numbers):
         Data: not recorded.
     squares_per_object : float
         Widths of a reviewed object that a square is wide at least. Data: not recorded.
+    images_per_held_out : int
+        Of so many images in which something is reviewed one is held out as a whole, instead of squares of all. Not
+        tuned: the share is that of the squares.
     piece_width : int
         Width, pixels, of the pieces that are compared where there are classes and no objects. Data: not recorded.
     min_held_out : int
@@ -59,6 +62,7 @@ class SplitPolicy(_Numbers):
 
     square_width: int = Field(96, ge=1)
     squares_per_object: float = Field(2.5, gt=0)
+    images_per_held_out: int = Field(4, ge=2)
     piece_width: int = Field(32, ge=1)
     min_held_out: int = Field(4, ge=1)
     max_held_out_share: float = Field(0.4, ge=0, le=1)
@@ -195,6 +199,51 @@ class ScalePolicy(_Numbers):
     untrained_diameter: float = Field(30.0, gt=0)
 
 
+class FittingPolicy(_Numbers):
+    """How a model's thresholds are fitted to corrections (`learning.fitting`).
+
+    Data, where nothing else is said: T98G and cytospins, 6, 12 and 18 corrected objects, four seeds, scored on fields
+    that nobody had corrected (docs/decisions/0024-sliders.md).
+
+    Attributes
+    ----------
+    iou_thresholds : tuple of float
+        Intersections over union at which an object counts as right; the score is the mean over them.
+    steps : tuple of float
+        How far from where they stand sensitivity and separation (0..1) are tried. Without a bound, what fits one image
+        best cost up to 9 points of AP on others.
+    size_shares : tuple of float
+        Smallest objects that are tried, as shares of the median size of objects that somebody vouches for.
+    seen_weight : float
+        How much an object counts that was left alone near a correction; one that is vouched for counts 1.
+    min_objects : int
+        Objects that somebody vouches for, below which nothing is changed. Data: not recorded.
+    size_to_smallest : float
+        Largest such size, as a multiple of the smallest object near a correction.
+    noise_share : float
+        Share of the median size of objects that somebody vouches for, below which a model that learned images of
+        another domain finds noise. Of 0.05, 0.1, 0.2 and 0.3, by T98G after learning from 6 to 24 objects.
+    tolerance : float
+        Objects by which settings may be worse than the best to count as good as these: of all that do, the nearest to
+        the present ones are taken. With 1 the loss on other fields was up to 12 points, with 2 up to 3.
+    rounds : int
+        How often sensitivity and separation are changed in turn, at most.
+    max_pixels : int
+        Pixels of the network that are looked at: a bound on time.
+    """
+
+    iou_thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8)
+    steps: tuple[float, ...] = (-0.2, -0.1, 0.1, 0.2)
+    size_shares: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.2)
+    seen_weight: float = Field(0.5, ge=0, le=1)
+    min_objects: int = Field(3, ge=1)
+    size_to_smallest: float = Field(0.5, ge=0, le=1)
+    noise_share: float = Field(0.1, ge=0, le=1)
+    tolerance: float = Field(2.0, ge=0)
+    rounds: int = Field(3, ge=1)
+    max_pixels: int = Field(2**21, ge=1)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -204,12 +253,14 @@ class Policy(_Numbers):
     promotion : PromotionPolicy
     domain_shift : DomainShiftPolicy
     scale : ScalePolicy
+    fitting : FittingPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
     promotion: PromotionPolicy = PromotionPolicy()
     domain_shift: DomainShiftPolicy = DomainShiftPolicy()
     scale: ScalePolicy = ScalePolicy()
+    fitting: FittingPolicy = FittingPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()

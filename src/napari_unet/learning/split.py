@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +12,17 @@ from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_corrections
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
+from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.regression import NearbyRegion, connected_parts, held_out_corrections, near_corrections
 from napari_unet.nets.geometry import halo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_unet.corrections.part import Part
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
@@ -45,6 +47,13 @@ class Split:
         Regions around corrections, where `held_out` is empty.
     holds_out_corrections : bool
         Whether some of the corrections are not among the samples.
+    held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
+        The pixels of each crop that are held out, all of an image that is held out as a whole; empty where there are
+        none.
+    learned_images : frozenset of str
+        Digests of the images that samples are of.
+    held_out_images : dict
+        Images that are held out as a whole: digest to name.
     """
 
     samples: list[Sample]
@@ -53,6 +62,9 @@ class Split:
     out_of_domain: bool = False
     nearby: Sequence[NearbyRegion] = ()
     holds_out_corrections: bool = False
+    held_out_masks: Sequence[NDArray[np.bool_]] = ()
+    learned_images: frozenset[str] = frozenset()
+    held_out_images: Mapping[str, str] = field(default_factory=dict)
 
 
 def split_annotations(
@@ -62,6 +74,7 @@ def split_annotations(
     before: Model | None = None,
     *,
     hold_out_corrections: bool = False,
+    earlier: Split | None = None,
     policy: Policy = DEFAULT_POLICY,
 ) -> Split:
     """Split what is corrected and reviewed into what is learned from and what is held out.
@@ -78,6 +91,8 @@ def split_annotations(
         What it will be compared with, where that works at another scale.
     hold_out_corrections : bool
         Whether some of many corrections are to be held out where too little is reviewed.
+    earlier : Split, optional
+        That of the same learning, before corrections joined: what was learned from is not held out any more.
     policy : Policy
 
     Raises
@@ -86,7 +101,7 @@ def split_annotations(
         If there is nothing to learn from.
     """
     views = _views(model, before, crops, policy)
-    held_out = _held_out_reviewed(model, views, policy)
+    held_out = _held_out_images(model, views, earlier, policy) or _held_out_reviewed(model, views, policy)
     by_review = any(mask.any() for mask in held_out.masks)
     if hold_out_corrections and not by_review:
         masks = held_out_corrections([view.corrected for view in views], model.info.spec.ndim, policy.split)
@@ -95,7 +110,8 @@ def split_annotations(
     regions: list[HeldOutRegion] = []
     nearby: list[NearbyRegion] = []
     for view, mask in zip(views, held_out.masks, strict=True):
-        learned = _learned(model, view, mask, held_out.buffer if by_review else None, policy)
+        whole = digest_of(view.crop.image) in held_out.images
+        learned = _learned(model, view, mask, held_out.buffer if by_review else None, policy, whole=whole)
         samples += view.samples(model, learned, border)
         if by_review:
             regions += view.held_out_regions(mask)
@@ -111,6 +127,9 @@ def split_annotations(
         out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
         nearby=_first(nearby, policy.split.max_nearby_pixels),
         holds_out_corrections=not by_review and any(mask.any() for mask in held_out.masks),
+        held_out_masks=held_out.with_whole_images([view.crop for view in views]) if by_review else (),
+        learned_images=frozenset(digest_of(one.image) for one in crops) - frozenset(held_out.images),
+        held_out_images=held_out.images,
     )
 
 
@@ -209,10 +228,38 @@ def _supervised(one: AnnotatedCrop, pixels: float) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldOut:
-    """What is held out of each crop, bool masks (Z, Y, X), and the buffer around it, pixels of the image."""
+    """What is held out of each crop, bool masks (Z, Y, X), and the buffer around it, pixels of the image.
+
+    `images` are those that nothing is learned from: digest to name.
+    """
 
     masks: list[NDArray[np.bool_]]
     buffer: int
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    def with_whole_images(self, crops: Sequence[AnnotatedCrop]) -> list[NDArray[np.bool_]]:
+        """Return the masks, of an image that is held out as a whole with all of its pixels."""
+        return [
+            np.ones_like(mask) if digest_of(crop.image) in self.images else mask
+            for crop, mask in zip(crops, self.masks, strict=True)
+        ]
+
+
+def _held_out_images(model: Model, views: Sequence[_View], earlier: Split | None, policy: Policy) -> _HeldOut | None:
+    """Return the reviewed pixels of whole images that nothing is learned from; None where there are too few."""
+    digests = [digest_of(view.crop.image) for view in views]
+    masks = [view.crop.part.reviewed & view.supervised for view in views]
+    reviewed = {digest for digest, mask in zip(digests, masks, strict=True) if mask.any()}
+    learned, before = noted(model.info, LEARNED), noted(model.info, HELD_OUT)
+    if earlier is not None:
+        learned, before = learned | earlier.learned_images, before.union(earlier.held_out_images)
+    chosen = images_to_hold_out(reviewed, learned, before, policy.split)
+    masks = [mask & (digest in chosen) for digest, mask in zip(digests, masks, strict=True)]
+    parts = [view.crop.part for view in views]
+    if not chosen or not _suffices(model, parts, masks, [view.supervised for view in views], policy):
+        return None
+    names = {digest: view.crop.image.name for digest, view in zip(digests, views, strict=True) if digest in chosen}
+    return _HeldOut(masks, 0, names)
 
 
 def _held_out_reviewed(model: Model, views: Sequence[_View], policy: Policy) -> _HeldOut:
@@ -227,26 +274,47 @@ def _held_out_reviewed(model: Model, views: Sequence[_View], policy: Policy) -> 
     if model.info.finds_objects:
         width = square_width([part.labels for part in parts], reviewed, numbers)
     masks = [held_out_squares(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
-    if model.info.finds_objects:
-        pairs = zip(parts, masks, strict=True)
-        count = sum(len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in pairs)
-    else:
-        count = int(sum(np.count_nonzero(mask) for mask in masks)) // numbers.piece_width**2
-    share = sum(map(np.count_nonzero, masks)) / max(1, sum(map(np.count_nonzero, supervised)))
-    if count < numbers.min_held_out or share > numbers.max_held_out_share:
+    if not _suffices(model, parts, masks, supervised, policy):
         return _HeldOut([np.zeros_like(mask) for mask in reviewed], buffer=0)
-    field = _receptive_field(model, max(view.reader.pixels for view in views))
-    buffers = (outside_buffer(a, b, field, numbers.min_left_share)[1] for a, b in zip(supervised, masks, strict=True))
+    reach = _receptive_field(model, max(view.reader.pixels for view in views))
+    buffers = (outside_buffer(a, b, reach, numbers.min_left_share)[1] for a, b in zip(supervised, masks, strict=True))
     return _HeldOut(masks, min(buffers))
 
 
+def _suffices(
+    model: Model,
+    parts: Sequence[Part],
+    held_out: Sequence[NDArray[np.bool_]],
+    supervised: Sequence[NDArray[np.bool_]],
+    policy: Policy,
+) -> bool:
+    """Return whether enough is held out (masks (Z, Y, X)) to decide by, and not too much of what there is."""
+    numbers = policy.split
+    if model.info.finds_objects:
+        pairs = zip(parts, held_out, strict=True)
+        count = sum(len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in pairs)
+    else:
+        count = int(sum(np.count_nonzero(mask) for mask in held_out)) // numbers.piece_width**2
+    share = sum(map(np.count_nonzero, held_out)) / max(1, sum(map(np.count_nonzero, supervised)))
+    return count >= numbers.min_held_out and share <= numbers.max_held_out_share
+
+
 def _learned(
-    model: Model, view: _View, held_out: NDArray[np.bool_], buffer: int | None, policy: Policy
+    model: Model,
+    view: _View,
+    held_out: NDArray[np.bool_],
+    buffer: int | None,
+    policy: Policy,
+    *,
+    whole: bool = False,
 ) -> NDArray[np.bool_]:
     """Return the pixels (Z, Y, X) of a crop that are learned from.
 
-    `buffer` is that around held-out squares, pixels of the image; None: corrections are held out.
+    `buffer` is that around held-out squares, pixels of the image; None: corrections are held out. `whole`: the image is
+    held out as a whole.
     """
+    if whole:
+        return np.zeros_like(view.supervised)
     if not held_out.any():
         return view.supervised
     share = policy.split.min_left_share

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import Protected, check_free, completed
-from napari_unet.io.geojson import Feature, write_geojson
-from napari_unet.io.imagej_rois import Roi, write_rois
 from napari_unet.io.pairs import image_stem, label_files, match_by_stem
 from napari_unet.io.readers import read_image
 from napari_unet.io.zarrs import is_zarr
-from napari_unet.measuring.record import record_of
-from napari_unet.objects.contours import Outline, trace_contours
+from napari_unet.measuring.kinds import Kind, MeasureOptions, OutlineOptions, measured, write_kind
+from napari_unet.measuring.labelled import Labelled, Shown
+from napari_unet.measuring.record import Origin
 from napari_unet.objects.label_images import label_image
-from napari_unet.objects.measurements import measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_unet.axes import Image, PixelSize
-    from napari_unet.io.geojson import ObjectType
-    from napari_unet.objects.measurements import Task
+    from napari_unet.axes import Image
     from napari_unet.objects.table import Table
     from napari_unet.progress import CancelToken, ProgressCallback
 
-_KEYS = ("image", "time", "slice", "label", "state")
-"""Columns of a table of measurements that are no measurements."""
+__all__ = ["LabelFile", "MeasureOptions", "OutlineOptions"]
+
+OUTLINE_KINDS = {
+    ".geojson": Kind.geojson,
+    ".json": Kind.geojson,
+    ".zip": Kind.rois,
+    ".png": Kind.png,
+    ".svg": Kind.svg,
+}
+"""What `write_outlines` writes to names that end so, if nothing else is asked for: COCO ends in .json, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +54,12 @@ class LabelFile:
     @property
     def paths(self) -> list[Path]:
         """Both files, or the one that there is."""
-        return [self.labels] if self.image is None else [self.labels, self.image]
+        return list(self.origin.files.values())
 
-
-@dataclass(frozen=True, slots=True)
-class MeasureOptions:
-    """How label files are measured; see `measure`.
-
-    Attributes
-    ----------
-    axes : str, optional
-        Of the labels; None: what the file says, or those of the image if it has the same shape.
-    series : int, optional
-        Which image of image files that hold several.
-    """
-
-    axes: str | None = None
-    pixel_size: PixelSize | None = None
-    series: int | None = None
-    channels: tuple[str, ...] = ()
-    task: Task = "instances"
-    slices: bool = False
-    neighbour_distance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class OutlineOptions:
-    """How outlines are drawn, and what is written with them.
-
-    Attributes
-    ----------
-    tolerance : float
-        Pixels by which they may lie off the exact ones; see `contours`.
-    object_type : {"detection", "annotation"}
-        What objects are in QuPath.
-    classification : str, optional
-        Their class in QuPath.
-    measurements : bool
-        Whether GeoJSON holds the measurements of each outline.
-    measure : MeasureOptions
-        How labels are read, and measured.
-    """
-
-    tolerance: float = 0.0
-    object_type: ObjectType = "detection"
-    classification: str | None = None
-    measurements: bool = True
-    measure: MeasureOptions = field(default_factory=MeasureOptions)
+    @property
+    def origin(self) -> Origin:
+        """Both files, for the record of a result."""
+        return Origin({"labels": self.labels, **({} if self.image is None else {"image": self.image})}, self.name)
 
 
 def find_label_files(labels: Path, images: Path | None = None) -> list[LabelFile]:
@@ -132,7 +95,12 @@ def check_targets(targets: Sequence[Path], files: Sequence[LabelFile], *, overwr
 
 def inputs_of(files: Sequence[LabelFile]) -> Protected:
     """Return what no result may replace: all files that are read."""
-    return Protected([path for file in files for path in file.paths])
+    return protected([path for file in files for path in file.paths])
+
+
+def protected(paths: Sequence[Path]) -> Protected:
+    """Return files that no result may replace."""
+    return Protected(paths)
 
 
 def check_target(target: Path, inputs: Protected, *, overwrite: bool = False) -> None:
@@ -158,8 +126,7 @@ def measure_file(
     UNetError
         If a file cannot be read, the two do not fit together, or the labels cannot be used.
     """
-    labels, image = read_label_file(file, options)
-    return _measured(file, labels, image, options, progress, cancel)
+    return measured(as_labelled(file, options), options, progress, cancel)
 
 
 def write_table(path: Path, table: Table, *, overwrite: bool = False) -> None:
@@ -179,11 +146,13 @@ def write_outlines(
     target: Path,
     options: OutlineOptions,
     *,
+    kind: Kind | None = None,
+    shown: Shown | None = None,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> dict[str, Any]:
-    """Write the outlines of a label file as GeoJSON or, to a name that ends in .zip, as ImageJ ROIs.
+    """Write the outlines of a label file, as a kind or else in the format of the target's ending (`OUTLINE_KINDS`).
 
     Returns
     -------
@@ -195,26 +164,25 @@ def write_outlines(
     UNetError
         If a file cannot be read, the two do not fit together, or the result cannot be written.
     """
-    labels, image = read_label_file(file, options.measure)
-    outlines = trace_contours(labels, options.tolerance, progress, cancel)
-    record = record_of("contours", [file.paths], _settings(options))
-    notes = (*labels.notes, *(image.notes if image is not None else ()))
-    if target.suffix.lower() == ".zip":
-        count = write_rois(target, _rois(outlines), overwrite=overwrite, provenance=record)
-    else:
-        rows: dict[tuple[int | None, ...], Mapping[str, float]] = {}
-        if options.measurements:
-            by_plane = replace(options.measure, slices=True, task="instances")
-            table = _measured(file, labels, image, by_plane, None, cancel)
-            rows, notes = _by_outline(table), (*notes, *table.notes)
-        features = _features(outlines, rows, options.classification)
-        count = write_geojson(target, features, object_type=options.object_type, provenance=record, overwrite=overwrite)
+    kind = kind or OUTLINE_KINDS.get(target.suffix.lower())
+    if kind is None:
+        raise FileFormatError(f"The name {target.name!r} must end in one of {', '.join(OUTLINE_KINDS)}.")
+    source = as_labelled(file, options.measure, shown)
+    written = write_kind(
+        kind, source, target, options, command="contours", overwrite=overwrite, progress=progress, cancel=cancel
+    )
     return {
         "labels": str(file.labels),
         "output": str(target),
-        "n_outlines": count,
-        "notes": list(dict.fromkeys(notes)),
+        "n_outlines": written.count,
+        "notes": list(written.notes),
     }
+
+
+def as_labelled(file: LabelFile, options: MeasureOptions, shown: Shown | None = None) -> Labelled:
+    """Read a label file and its image; for errors see `read_label_file`."""
+    labels, image = read_label_file(file, options)
+    return Labelled(file.name, labels, image, options.task, origin=file.origin, shown=shown or Shown())
 
 
 def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Image | None]:
@@ -237,55 +205,3 @@ def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Im
         if shape == image.label_shape:  # a file that does not tell its axes, or others
             labels = replace(labels, axes=image.label_axes)
     return label_image(labels, like=image, pixel_size=options.pixel_size), image
-
-
-def _measured(
-    file: LabelFile,
-    labels: Image,
-    image: Image | None,
-    options: MeasureOptions,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
-) -> Table:
-    return measure(
-        labels, image, channels=options.channels, name=file.name, task=options.task, slices=options.slices,
-        neighbour_distance=options.neighbour_distance, progress=progress, cancel=cancel,
-    )  # fmt: skip
-
-
-def _settings(options: OutlineOptions) -> dict[str, Any]:
-    size = options.measure.pixel_size
-    return {
-        "tolerance_px": options.tolerance,
-        "object_type": options.object_type,
-        "classification": options.classification,
-        "axes": options.measure.axes,
-        "pixel_size_um": None if size is None else {"z": size.z, "y": size.y, "x": size.x},
-    }
-
-
-def _by_outline(table: Table) -> dict[tuple[int | None, ...], Mapping[str, float]]:
-    """Return the measurements of each row by time point, slice and label."""
-    found: dict[tuple[int | None, ...], Mapping[str, float]] = {}
-    for row in table.rows():
-        key = (row.get("time"), row.get("slice"), row["label"])
-        found[key] = {name: float(value) for name, value in row.items() if name not in _KEYS}
-    return found
-
-
-def _features(
-    outlines: Iterator[Outline], rows: Mapping[tuple[int | None, ...], Mapping[str, float]], classification: str | None
-) -> Iterator[Feature]:
-    for outline in outlines:
-        values = rows.get((outline.time, outline.slice, outline.label), {})
-        yield Feature(str(outline.label), outline.polygons, outline.slice, outline.time, classification, values)
-
-
-def _rois(outlines: Iterator[Outline]) -> Iterator[Roi]:
-    for outline in outlines:
-        name = str(outline.label)
-        if outline.slice is not None:
-            name = f"z{outline.slice + 1:04}_{name}"  # ImageJ counts from 1
-        if outline.time is not None:
-            name = f"t{outline.time + 1:04}_{name}"
-        yield Roi(name, outline.polygons, outline.slice, outline.time)

@@ -1,9 +1,11 @@
-"""How a result was made: by which version of the program, from which files, and with which settings."""
+"""How a result was made: by which version of the program, from which files, by which model, and with which settings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from napari_unet._version import __version__
@@ -17,34 +19,158 @@ if TYPE_CHECKING:
 PROGRAM = "napari-unet-interactive"
 
 
-def record_of(command: str, inputs: Sequence[Sequence[Path]], settings: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """How labels were found by a network.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    sha256 : str
+        Of its weights; empty: not known.
+    parent : str
+        The model that it was fine-tuned from; empty: none.
+    whole : bool
+        Whether all of the image was segmented this way, and not only what was in view.
+    axes : str, optional
+        Of the image as stored, where they were not those that the file says.
+    pixel_size : tuple of float, optional
+        Micrometres, (Y, X) or (Z, Y, X), that the image was taken to have; None: not known.
+    channel : int, optional
+        Channel of the file that was segmented; None: as the model takes them.
+    diameter : float, optional
+        Width of the objects in pixels, as the user said; None: nothing was said.
+    found_diameter : float, optional
+        The same, as it was found on the image; None: it was not needed.
+    flips : bool
+        Whether maps were averaged over mirror images.
+    file : Path, optional
+        The file of a model that has no name to be found by; None: the name finds it.
+    """
+
+    model: str
+    sha256: str = ""
+    parent: str = ""
+    whole: bool = True
+    axes: str | None = None
+    pixel_size: tuple[float, ...] | None = None
+    channel: int | None = None
+    diameter: float | None = None
+    found_diameter: float | None = None
+    flips: bool = False
+    file: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values; what is not known is left out, and so is the path of the model's file."""
+        model = {"name": self.model, "sha256": self.sha256 or None, "fine_tuned_from": self.parent or None}
+        settings = {
+            "axes": self.axes,
+            "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
+            "channel": self.channel,
+            "diameter_px": self.diameter,
+            "found_diameter_px": self.found_diameter,
+        }
+        return {
+            "model": {name: value for name, value in model.items() if value is not None},
+            "extent": "all" if self.whole else "a part",
+            **{name: value for name, value in settings.items() if value is not None},
+            "flips": self.flips,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What a user did to labels.
+
+    Attributes
+    ----------
+    corrected_objects, corrected_pixels : int
+    reviewed_share : float
+        Share (0..1) of the pixels that were marked as reviewed.
+    """
+
+    corrected_objects: int = 0
+    corrected_pixels: int = 0
+    reviewed_share: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "corrected_objects": self.corrected_objects,
+            "corrected_pixels": self.corrected_pixels,
+            "reviewed_share": round(self.reviewed_share, 6),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a label image comes from.
+
+    Attributes
+    ----------
+    files : dict of str to Path
+        The files that were read: ``labels``, ``image``.
+    name : str
+        Of what no file has.
+    segmentations : tuple of Segmentation
+        Of labels that were made here, in the order in which it was done; empty: not known.
+    by_hand : ByHand, optional
+        None: not known, as of a file.
+    """
+
+    files: Mapping[str, Path]
+    name: str = ""
+    segmentations: tuple[Segmentation, ...] = ()
+    by_hand: ByHand | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, with the checksums of the files.
+
+        Raises
+        ------
+        FileFormatError
+            If a file cannot be read.
+        """
+        found: dict[str, Any] = {part: {"name": path.name, "sha256": sha256(path)} for part, path in self.files.items()}
+        if not found:
+            found["image"] = {"name": self.name, "sha256": None}
+        if self.segmentations:
+            found["segmentations"] = [one.to_dict() for one in self.segmentations]
+        if self.by_hand is not None:
+            found["by_hand"] = self.by_hand.to_dict()
+        return found
+
+
+def record_of(command: str, origins: Sequence[Origin], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a result. It holds no date: the same work gives the same record.
 
     Parameters
     ----------
     command : str
         What was done, as the command line calls it.
-    inputs : sequence of sequences of Path
-        For each result the labels, and then their image if there is one.
+    origins : sequence of Origin
+        Of each label image that the result was made from.
     settings : mapping
         Plain values. Those that are None are left out: they are what the files say.
 
     Returns
     -------
     dict
-        ``program``, ``version``, ``command``, ``settings`` and ``inputs``: of each the names and SHA-256 of the files;
-        a Zarr folder has no checksum.
+        ``program``, ``version``, ``command``, ``settings`` and ``inputs``: of each the names and SHA-256 of the files
+        (a Zarr folder has no checksum), and of labels that were made here ``segmentations`` and ``by_hand``.
+
+    Raises
+    ------
+    FileFormatError
+        If a file cannot be read.
     """
-    parts = ("labels", "image")
     return {
         "program": PROGRAM,
         "version": __version__,
         "command": command,
         "settings": {name: value for name, value in settings.items() if value is not None},
-        "inputs": [
-            {part: {"name": path.name, "sha256": sha256(path)} for part, path in zip(parts, paths, strict=False)}
-            for paths in inputs
-        ],
+        "inputs": [origin.to_dict() for origin in origins],
     }
 
 
@@ -65,9 +191,16 @@ def sha256(path: Path) -> str | None:
     if path.is_dir():
         return None
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        about = path.stat()
+        return _sha256(path, about.st_mtime_ns, about.st_size)
     except FileNotFoundError:
         raise FileFormatError(f"{path.name} is no longer there ({path}).") from None
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {reason(error)}.") from error
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:
+    """Return the SHA-256 of a file as of a time: each of several results asks for it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

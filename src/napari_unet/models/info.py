@@ -84,6 +84,8 @@ class ModelInfo(BaseModel):
         How intensities are normalised.
     decoding : Decoding
         How maps become labels.
+    original_decoding : Decoding, optional
+        The same before somebody moved the sliders, or fitted them to corrections. None: nobody has.
     fast_mode : FastMode, optional
         A smaller halo that is enough in practice, and the error that it makes. None: not measured, or there is none.
     training_data : tuple of DataSource
@@ -118,6 +120,7 @@ class ModelInfo(BaseModel):
     image_diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
+    original_decoding: Decoding | None = None
     fast_mode: FastMode | None = None
     training_data: tuple[DataSource, ...] = ()
     recipe: dict[str, str | int | float | bool | None] = {}
@@ -158,6 +161,12 @@ class ModelInfo(BaseModel):
         if any(not all(map(math.isfinite, style)) for style in self.styles):
             raise ValueError("a style holds a value that is not a number")
         return self
+
+    def with_decoding(self, decoding: Decoding) -> ModelInfo:
+        """Return the description with other settings for reading objects out of maps; it knows the original ones."""
+        original = self.original_decoding or self.decoding
+        changes = {"decoding": decoding, "original_decoding": None if decoding == original else original}
+        return self.model_copy(update=changes)
 
     @property
     def finds_objects(self) -> bool:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from napari_unet.errors import EditError
 from napari_unet.objects.edits import Edit, box_around
+from napari_unet.objects.outline import Outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,3 +120,30 @@ def _signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the distance to the outline, which runs between pixels: 0.5 in the outermost of them, -0.5 around."""
     inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
     return np.asarray(np.where(mask, inside - 0.5, 0.5 - outside), np.float32)
+
+
+def outlines_between(labels: NDArray[Any], first: int, last: int, label: int) -> dict[int, Outline]:
+    """Return the shape of an object in each slice between two of its slices, by slice.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (Z, Y, X)
+        Or (T, Y, X): frames between two others.
+    first, last : int
+        Slices that have the object, in either order.
+    label : int
+        Its id.
+    """
+    low, high = sorted((first, last))
+    masks = [labels[z] == label for z in (low, high)]
+    box = box_around(masks[0] | masks[1])
+    if box is None or high - low < 2:
+        return {}
+    one, other = (mask[box].astype(np.uint8) for mask in masks)
+    found: dict[int, Outline] = {}
+    for z, plane in enumerate(interpolated(one, other, high - low - 1), low + 1):
+        tight = box_around(plane > 0)
+        if tight is not None:
+            where = [slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True)]
+            found[z] = Outline(label, (where[0], where[1]), plane[tight] > 0)
+    return found

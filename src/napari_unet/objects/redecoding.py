@@ -83,15 +83,16 @@ def redecoded(
     Parameters
     ----------
     labels : ndarray of int, axes ([Z,] Y, X)
+        Of the whole plane or volume.
     maps : Maps
-        Of the same pixels.
+        Of the region.
     decoding : Decoding
     new_id : int, optional
         The next free id; None: one more than the largest.
     region : tuple of slice, optional
         What is decoded; None: all.
     protected : ndarray of bool, axes ([Z,] Y, X), optional
-        Pixels that somebody has corrected or reviewed.
+        Pixels of the region that somebody has corrected or reviewed.
 
     Raises
     ------
@@ -101,9 +102,8 @@ def redecoded(
     box = region or tuple(slice(0, n) for n in labels.shape)
     box = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box, labels.shape, strict=True))
     old = labels[box]
-    near = maps.within(box)
-    found = decode_instances(near.values, near.outputs, decoding, near.zoom)
-    kept = np.zeros(old.shape, bool) if protected is None else protected[box].copy()
+    found = decode_instances(np.asarray(maps.values, np.float32), maps.outputs, decoding, maps.zoom)
+    kept = np.zeros(old.shape, bool) if protected is None else protected.copy()
     reaching = _reaching_out(box, labels.shape)
     leaving = np.unique(found[reaching])
     cut = np.isin(found, leaving[leaving > 0])
@@ -118,7 +118,7 @@ def redecoded(
     table[list(same)] = list(same.values())
     table[new] = np.arange(first, first + len(new))
     after = np.where(kept, old, table[found])
-    return Edit.of(labels, box, after, "Nothing changes in view.", range(first, first + len(new)))
+    return Edit.of(labels, box, after, "Nothing changes here.", range(first, first + len(new)))
 
 
 def _reaching_out(box: tuple[slice, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:

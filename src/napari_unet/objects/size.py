@@ -1,7 +1,8 @@
-"""Diameters of objects, measured on labels."""
+"""Diameters of objects, measured on labels; and of discs and balls of so many pixels."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,16 @@ def diameters(labels: NDArray[Any]) -> NDArray[np.float64]:
     sections = numbers.reshape(-1, labels.shape[-2] * labels.shape[-1])
     areas = np.max([np.bincount(plane, minlength=len(present)) for plane in sections], axis=0)
     return np.asarray(2 * np.sqrt(areas[present > 0] / np.pi))
+
+
+def diameter_of(pixels: float, ndim: int) -> float:
+    """Return the diameter of a disc (`ndim` 2) or a ball (3) of so many pixels."""
+    return 2 * math.sqrt(pixels / math.pi) if ndim == 2 else (6 * pixels / math.pi) ** (1 / 3)
+
+
+def pixels_of(diameter: float, ndim: int) -> float:
+    """Return how many pixels a disc (`ndim` 2) or a ball (3) of a diameter has."""
+    return math.pi / 4 * diameter**2 if ndim == 2 else math.pi / 6 * diameter**3
 
 
 def typical_diameter(labels: Iterable[NDArray[Any]], least: int = 1) -> float | None:

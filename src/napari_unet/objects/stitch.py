@@ -77,15 +77,18 @@ class Matcher:
             for label, count in zip(ids.tolist(), counts.tolist(), strict=True):
                 sizes[label] += count
 
-    def mapping(self, min_share: float = 0.5) -> dict[int, int]:
-        """Return which id of the second image is the same object as which of the first; see `match_ids`."""
+    def ious(self) -> dict[tuple[int, int], float]:
+        """Return the intersection over union of each pair of ids, of the first and the second image, that overlaps."""
         of_first, of_second = self._sizes
-        shares = {
+        return {
             (old, new): count / (of_first[old] + of_second[new] - count) for (old, new), count in self._shared.items()
         }
+
+    def mapping(self, min_share: float = 0.5) -> dict[int, int]:
+        """Return which id of the second image is the same object as which of the first; see `match_ids`."""
         mapping: dict[int, int] = {}
         used: set[int] = set()
-        for (old, new), share in sorted(shares.items(), key=lambda entry: (-entry[1], entry[0])):
+        for (old, new), share in sorted(self.ious().items(), key=lambda entry: (-entry[1], entry[0])):
             if share <= min_share:
                 break
             if new not in mapping and old not in used:

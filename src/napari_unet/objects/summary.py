@@ -54,3 +54,23 @@ def summarize(table: Table, images: Sequence[str] = ()) -> Table:
         columns[f"{column}_median"] = np.array([np.median(v) if len(v) else math.nan for v in known], np.float64)
         columns[f"{column}_std"] = np.array([v.std(ddof=1) if len(v) > 1 else math.nan for v in known], np.float64)
     return Table(columns, table.notes)
+
+
+def in_one_sentence(table: Table) -> str:
+    """Return how many objects there are and how large they are: ``128 objects, median area 310 µm²``."""
+    count = f"{len(table):,} object{'' if len(table) == 1 else 's'}"
+    for column, what, unit in (
+        ("volume_um3", "volume", "µm³"),
+        ("area_um2", "area", "µm²"),
+        ("volume_voxels", "volume", "voxels"),
+        ("area_px", "area", "pixels"),
+    ):
+        if column in table and len(table) and np.isfinite(table[column].astype(float)).any():
+            return f"{count}, median {what} {_rounded(float(np.nanmedian(table[column].astype(float))))} {unit}"
+    return count
+
+
+def _rounded(value: float) -> str:
+    """Return a number with three digits, and no exponent."""
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{digits}f}"

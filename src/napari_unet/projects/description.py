@@ -131,6 +131,9 @@ class ModelReference(_Part):
         How it compares with the one before it: see `learning.gate.Verdict`.
     before : int, optional
         Index, in `Description.models`, of the model that was in use before it.
+    decoding : dict, optional
+        How objects are read out of its maps (`objects.decode.Decoding`), where a user has set that. None: as its file
+        says.
     """
 
     name: str = Field(min_length=1, max_length=120)
@@ -139,6 +142,7 @@ class ModelReference(_Part):
     file: str | None = Field(None, pattern=r"^model-\d{1,6}\.safetensors$")
     verdict: dict[str, Any] | None = None
     before: Count | None = None
+    decoding: dict[str, Any] | None = None
 
 
 class Counts(_Part):
@@ -185,6 +189,8 @@ class Description(_Part):
     first_journal : int, optional
         Number of the first journal (`projects.journal`), beside the project, that continues this state. None: there
         is none.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of the image last; empty: none has.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -204,6 +210,7 @@ class Description(_Part):
     current: Count = 0
     waiting: ModelReference | None = None
     first_journal: Count | None = None
+    segmented_by: str = Field("", max_length=64)
 
 
 class JournalModels(_Part):

@@ -41,6 +41,6 @@ def digest_of(found: Tally, models: Sequence[Generation], settings: tuple[object
     settings : tuple
         All else that is saved.
     """
-    state = (found.digest, [one.sha256() for one in models], *settings)
+    state = (found.digest, [(one.sha256(), one.info.decoding) for one in models], *settings)
     by_user = bool(found.corrected or found.reviewed) or len(models) > 1 or any(one.learned for one in models)
     return StateDigest(hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest(), by_user)

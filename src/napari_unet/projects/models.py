@@ -11,15 +11,16 @@ from napari_unet.errors import FileFormatError, ModelFileError
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
 from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.info import ModelInfo
+from napari_unet.models.model import Model
 from napari_unet.models.offload import linked
 from napari_unet.models.store import list_models
+from napari_unet.objects.decode import Decoding
 from napari_unet.projects.description import ModelReference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from napari_unet.models.model import Model
 
 _VERDICT = TypeAdapter(Verdict)
 
@@ -32,14 +33,25 @@ def write_model(generation: Generation, folder: Path, number: int) -> ModelRefer
     ModelFileError
         If it cannot be written.
     """
-    name, sha256 = generation.info.name, generation.sha256()
-    shipped = _shipped(name)
-    comes_along = shipped is not None and shipped.info == generation.info and shipped.sha256() == sha256
+    info, name, sha256 = generation.info, generation.info.name, generation.sha256()
+    shipped, original = _shipped(name), info.with_decoding(info.original_decoding or info.decoding)
+    comes_along = shipped is not None and shipped.info == original and shipped.sha256() == sha256
     file = None if comes_along else f"model-{number}.safetensors"
     if file is not None:
         _write(generation, folder / file)
     verdict = None if generation.verdict is None else _VERDICT.dump_python(generation.verdict, mode="json")
-    return ModelReference(name=name, sha256=sha256, shipped=comes_along, file=file, verdict=verdict)
+    reference = ModelReference(name=name, sha256=sha256, shipped=comes_along, file=file, verdict=verdict)
+    return with_decoding_of(generation, reference)
+
+
+def with_decoding_of(generation: Generation, reference: ModelReference) -> ModelReference:
+    """Return the reference to a model with how objects are read out of its maps by now, where a user may have set that.
+
+    Its file may have been written before.
+    """
+    info = generation.info
+    known = not info.finds_objects or (reference.shipped and info.original_decoding is None)
+    return reference.model_copy(update={"decoding": None if known else info.decoding.model_dump(mode="json")})
 
 
 def write_models(generations: Sequence[Generation], folder: Path) -> tuple[ModelReference, ...]:
@@ -87,7 +99,21 @@ def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str
         model = load_model_file(folder / reference.file)
         if model.sha256() != reference.sha256:
             raise ModelFileError(f"{folder / reference.file} is damaged: it is not as it was saved.")
-    return Generation(model, verdict), note
+    return Generation(_with_settings(model, reference), verdict), note
+
+
+def _with_settings(model: Model, reference: ModelReference) -> Model:
+    """Return a model with how objects are read out of its maps as the project says."""
+    if reference.decoding is None or not model.info.finds_objects:
+        return model
+    try:
+        decoding = Decoding.model_validate(reference.decoding)
+        known = model.info.with_decoding(decoding)
+        ModelInfo.model_validate(known.model_dump())  # whether it has the maps that they need
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FileFormatError(f"The settings of the model {reference.name!r} are damaged: {first['msg']}.") from error
+    return Model(model.net, known)
 
 
 def _write(generation: Generation, path: Path) -> None:

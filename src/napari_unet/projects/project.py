@@ -81,6 +81,8 @@ class Project:
         Digests of the blocks with the user's work, as they were saved last.
     journal : int or None
         Number of the journal that continues what is saved; None: there is none.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of the image last; empty: none has.
     notes : tuple of str
         Sentences for the user, found on opening: that the image has changed, or a model.
 
@@ -145,6 +147,7 @@ class Project:
         self.saved_digest: StateDigest | None = None
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
+        self.segmented_by = ""
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -195,7 +198,8 @@ class Project:
 
     def _digest(self, found: Tally) -> StateDigest:
         kind = (self.corrections.instances, self.corrections.zero_is_background)
-        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter)
+        by = (self.segmented_by,) if self.segmented_by else ()
+        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter, *by)
         return digest_of(found, self._all_models, settings)
 
     @property
@@ -301,6 +305,7 @@ class Project:
                 current=self.current,
                 waiting=references[-1] if self.waiting is not None else None,
                 first_journal=self.journal,
+                segmented_by=self.segmented_by,
             )
             cancel.check()
             state.flush()
@@ -371,6 +376,7 @@ class Project:
                 project.attention = Attention.restored(shape, known, project.model or project)
             except UNetError:  # it can be found anew
                 notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
+        project.segmented_by = said.segmented_by
         project.path, project.image_channel = folder, said.image.file_channel if found.image_path else None
         project.notes = tuple(dict.fromkeys(filter(None, notes)))
         return project

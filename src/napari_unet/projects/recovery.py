@@ -28,10 +28,13 @@ from napari_unet.models.store import data_folder
 from napari_unet.projects.description import FILE, SUFFIX, read_description
 from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
 from napari_unet.projects.journal import Journal, journals
+from napari_unet.projects.names import file_name
+from napari_unet.projects.ownership import state_of
 from napari_unet.projects.project import Project
+from napari_unet.projects.work_list import SUFFIX as LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken
@@ -50,7 +53,6 @@ MAX_COPIED_BYTES = 2 * 2**30
 MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk: a copy must not fill it."""
 
-_MAX_NAME_BYTES = 120  # systems allow 255 bytes, and a letter may take several
 _LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "session.json", ".gone", "pixels.zarr"
 _NOTE_BEFORE = "sitting.json"  # as earlier versions of the program called it
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
@@ -72,7 +74,7 @@ class LeftBehind:
     Attributes
     ----------
     path : Path
-        Of its project folder; an argument of `Copy.claim`.
+        Of its project folder, or of a work list; an argument of `Copy.claim`.
     when : datetime
         When it was last written, local time.
     """
@@ -153,7 +155,7 @@ class Copy:
                     lock = Lock.acquire(folder / _LOCK)
                     if lock is not None:
                         break
-            saved = "" if saved_as is None else _saved(saved_as)
+            saved = "" if saved_as is None else state_of(saved_as)
             note = _Note(saved_as=None if saved_as is None else str(saved_as), saved=saved)
             (folder / _NOTE).write_text(note.model_dump_json(), encoding="utf-8")
         except OSError as error:
@@ -219,11 +221,14 @@ class Copy:
         return folder if folder.exists() else gone
 
     def _saved_as(self) -> Path | None:
-        with suppress(OSError, ValidationError):
-            file = self.folder / _NOTE
-            note = _Note.model_validate_json((file if file.exists() else self.folder / _NOTE_BEFORE).read_bytes())
-            if note.saved_as is not None and note.saved and note.saved == _saved(Path(note.saved_as)):
-                return Path(note.saved_as)
+        note = _read_note(self.folder)
+        if (
+            note is not None
+            and note.saved_as is not None
+            and note.saved
+            and note.saved == state_of(Path(note.saved_as))
+        ):
+            return Path(note.saved_as)
         return None
 
 
@@ -235,12 +240,6 @@ def recovery_folder() -> Path:
 def is_copy(path: Path) -> bool:
     """Return whether a project folder is that of a recovery copy."""
     return path.absolute().parent.parent == recovery_folder().absolute()
-
-
-def file_name(name: str) -> str:
-    """Return a name, without a suffix, that a file may have on every system."""
-    allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "untitled"
 
 
 def why_not(project: Project) -> str:
@@ -330,6 +329,23 @@ def _saved_steps(
     return target
 
 
+def copy_of(project: Path) -> Path | None:
+    """Return the newest copy, left behind, of a session that was saved there and not since; None: there is none.
+
+    It also finds the copy of a session that was to be saved there and never was. The path is for `Copy.claim`.
+    """
+    with suppress(OSError):
+        folders = [folder for folder in recovery_folder().iterdir() if _OWN.fullmatch(folder.name)]
+        for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+            note = _read_note(folder)
+            if folder.name.endswith(_GONE) or note is None or note.saved_as != str(project):
+                continue
+            copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
+            if copies and note.saved == state_of(project):
+                return copies[0]
+    return None
+
+
 def left_behind() -> tuple[list[LeftBehind], list[Path]]:
     """Return the copies that were left behind, newest first, and folders that are to be removed."""
     found, to_remove = [], []
@@ -339,6 +355,7 @@ def left_behind() -> tuple[list[LeftBehind], list[Path]]:
                 to_remove.append(folder)
             elif _OWN.fullmatch(folder.name) and folder.is_dir():
                 copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
+                copies += [path for path in folder.glob(f"*{LIST}") if any(path.glob(f"*{SUFFIX}"))]
                 found.append(copies[0] if copies else folder / "none")
     kept: list[Path] = []
     oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS_KEPT):%Y%m%d-%H%M%S}"
@@ -351,7 +368,7 @@ def left_behind() -> tuple[list[LeftBehind], list[Path]]:
         else:
             to_remove.append(copy.discard())
         copy.release()
-    dates = [(path, _when(path)) for path in kept]
+    dates = [(path, _when(path)) for path in kept if not _comes_with_list(path, kept)]
     return [LeftBehind(path, when) for path, when in dates if when is not None], to_remove
 
 
@@ -364,17 +381,26 @@ def _loaded(image: Image, cancel: CancelToken) -> Image:
     return replace(image, data=pixels, source=None)
 
 
-def _saved(path: Path) -> str:
-    """Return time and state of a saved project, by which to recognise it; empty: it cannot be read."""
-    with suppress(FileFormatError):
-        said = read_description(path)
-        return f"{said.saved} {said.state}"
-    return ""
+def _read_note(folder: Path) -> _Note | None:
+    """Return what a copy says of where its session was saved; None: it cannot be read."""
+    with suppress(OSError, ValidationError):
+        file = folder / _NOTE
+        return _Note.model_validate_json((file if file.exists() else folder / _NOTE_BEFORE).read_bytes())
+    return None
+
+
+def _comes_with_list(path: Path, kept: Sequence[Path]) -> bool:
+    """Return whether a copy is of an image of a list that is kept itself, and so comes back with it."""
+    note = _read_note(path.parent)
+    return note is not None and note.saved_as is not None and Path(note.saved_as).parent in kept
 
 
 def _when(path: Path) -> datetime.datetime | None:
     """Return when a copy was last written, local time; None: it cannot be read (by this version of the program)."""
     with suppress(FileFormatError, ValueError, OSError):
+        if path.suffix == LIST:
+            last = max(file.stat().st_mtime for file in path.iterdir())
+            return datetime.datetime.fromtimestamp(last, datetime.UTC).astimezone()
         made = datetime.datetime.fromisoformat(read_description(path).saved).astimezone()
         written = [journal.stat().st_mtime for _, journal in journals(path.parent)]
         return max([made, *(datetime.datetime.fromtimestamp(when, made.tzinfo) for when in written)])

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
+from napari_unet._qt.panels.propagation import GivenLabelsButton, SlicesAndFrames
 from napari_unet._qt.panels.seeing import SeeingRow
 from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class CorrectPanel(QWidget):
-    """What was corrected, what is marked as reviewed, and where to look next."""
+    """What was corrected, and what is marked as reviewed."""
 
     HINT = "Paint, erase, fill or undo on the result as in any labels layer. Every edit is a correction."
 
@@ -45,17 +46,12 @@ class CorrectPanel(QWidget):
         self.more.setToolTip("Mark the slice or one object as reviewed.")
         self.more.setFixedWidth(28)
         self.more.setMenu(self._reviewed_menu())
-        self.next = QPushButton("Where next  (N)")
-        self.next.setToolTip(
-            "Go to the next place that is likely to be wrong: an object missed, merged, in pieces, or where none is."
-        )
         buttons = QHBoxLayout()
         pair = QHBoxLayout()
         pair.setSpacing(1)
         pair.addWidget(self.reviewed, 1)
         pair.addWidget(self.more)
         buttons.addLayout(pair, 1)
-        buttons.addWidget(self.next, 1)
         self.tools = GestureTools(controller)
         self.overlay = QCheckBox("Show")
         self.overlay.setToolTip("Show on the image what is corrected and what is reviewed.")
@@ -76,14 +72,15 @@ class CorrectPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(hint)
+        layout.addWidget(GivenLabelsButton(controller))
         layout.addWidget(self.counts)
         layout.addWidget(self.tools)
         layout.addLayout(buttons)
         layout.addLayout(shown)
         layout.addWidget(self.seeing)
         layout.addWidget(self.zero)
+        layout.addWidget(SlicesAndFrames(controller))
         self.reviewed.clicked.connect(lambda: controller.toggle_reviewed())
-        self.next.clicked.connect(lambda: controller.look_next())
         self.overlay.toggled.connect(controller.overlays.show)
         self.zero.activated.connect(self._on_zero)
         controller.workspace.corrected.connect(self.show_summary)

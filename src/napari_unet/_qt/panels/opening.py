@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 from napari_unet.io.readers import SUFFIXES
 from napari_unet.layers.reader import as_project
 from napari_unet.projects.description import FILE, SUFFIX
+from napari_unet.projects.work_list import SUFFIX as LIST
+from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -34,8 +36,8 @@ class OpenButton(QPushButton):
         menu.setToolTipsVisible(True)
         self.files = menu.addAction("Images…")
         self.files.setToolTip("One or several files. Each becomes a layer, or one layer for each channel.")
-        self.folder = menu.addAction("Folder: OME-Zarr or project…")
-        self.folder.setToolTip(f"An OME-Zarr folder, a project ({SUFFIX}), or a folder of which all images are opened.")
+        self.folder = menu.addAction("Folder: images, OME-Zarr or project…")
+        self.folder.setToolTip("A folder or plate of images becomes a list. Or an OME-Zarr folder, or what was saved.")
         self.setMenu(menu)
         self.files.triggered.connect(self._on_files)
         self.folder.triggered.connect(self._on_folder)
@@ -52,7 +54,7 @@ class OpenButton(QPushButton):
         self._open(chosen)
 
     def _on_folder(self) -> None:
-        title = f"Open an OME-Zarr folder, a project ({SUFFIX}), or a folder of images"
+        title = f"Open a folder of images, an OME-Zarr folder, or what was saved ({SUFFIX}, {LIST})"
         chosen = QFileDialog.getExistingDirectory(self, title, get_open_history()[0])
         self._open([chosen] if chosen else [])
 
@@ -95,7 +97,7 @@ class ProjectDrops(QObject):
             return False
         paths = files_of(event)
         try:
-            ours = bool(paths) and all(as_project(path) for path in paths)
+            ours = bool(paths) and all(as_project(path) or is_work_list(path) for path in paths)
         except OSError:  # a folder that may not be looked into
             ours = False
         if not ours:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from napari_unet._qt.panels.list_saving import choose_where_to_save
 from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers import adapter
 from napari_unet.projects.description import SUFFIX
-from napari_unet.projects.recovery import file_name
+from napari_unet.projects.names import file_name
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -48,28 +49,40 @@ class ProjectRow(QWidget):
         controller.workspace.image_changed.connect(self.refresh)
         controller.workspace.segmenting.connect(self.refresh)  # that is when there begins to be something to save
         self._projects.changed.connect(self.refresh)
+        controller.work_list.moved.connect(self.refresh)
+        controller.work_list.changed.connect(self.refresh)
         self._projects.missing.connect(self._on_missing)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what can be done now."""
-        path, idle = self._projects.path, not self._projects.busy
-        there = self._controller.session is not None
+        keeper, listed = self._controller.list_keeper, self._controller.image_switch.shows_chosen
+        path, idle = keeper.saved_as if listed else self._projects.path, not self._projects.busy
+        there = listed or self._controller.session is not None
         self.save.setEnabled(idle and there)
         self.more.setEnabled(idle and there)
-        self.save.setText("Save" if path else "Save…")
+        what = "Save list" if listed else "Save"
+        read_only = not listed and self._projects.read_only
+        self.save.setText("Save as…" if read_only else what if path else f"{what}…")
+        images = " of all images of the list" if listed else ""
+        where = f" Saves to {path}." if path else ""
+        where = f" {path} is open in another window, so it is saved under another name." if read_only else where
         self.save.setToolTip(
-            "Save labels, corrections, reviewed areas and models, to continue another day."
-            + (f" Saves to {path}." if path else "")
+            f"Save labels, corrections and reviewed areas{images}, and models, to continue another day.{where}"
         )
 
     def _on_save(self) -> None:
-        if self._projects.path is None:
+        if self._controller.image_switch.shows_chosen and self._controller.list_keeper.saved_as is not None:
+            self._controller.list_keeper.save()
+        elif self._controller.image_switch.shows_chosen or self._projects.path is None or not self._projects.claim():
             self._on_save_as()
         else:
             self._projects.save()
 
     def _on_save_as(self) -> None:
+        if self._controller.image_switch.shows_chosen:
+            choose_where_to_save(self, self._controller)
+            return
         layer = self._controller.layer
         name = file_name(str(layer.name)) if layer is not None else "project"
         start = str(Path(self._start_folder()) / f"{name}{SUFFIX}")

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_unet._qt.panels.decoding import DecodingSlidersPanel
 from napari_unet._qt.panels.parts import fill
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class SegmentPanel(QWidget):
         self.flips.setToolTip(
             "Average the results of the image and its mirror images: a little better, up to four times slower."
         )
+        self.adjust = DecodingSlidersPanel(controller)
         self.diameter = _Diameter()
         self.diameter.setRange(0, 9999)
         self.diameter.setSuffix(" px")
@@ -72,6 +74,7 @@ class SegmentPanel(QWidget):
         layout.addLayout(buttons)
         layout.addLayout(self._form)
         layout.addWidget(self.flips)
+        layout.addWidget(self.adjust)
         self.button.clicked.connect(lambda: controller.segment())
         self.stop.clicked.connect(lambda: controller.stop_segmenting())
         self.scope.activated.connect(self._on_scope)

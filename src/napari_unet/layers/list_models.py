@@ -1,0 +1,80 @@
+"""The models of a work list: written into its folder once each, and named in its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import reason
+from napari_unet.projects.models import write_model
+from napari_unet.projects.work_list import MODELS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.layers.model_history import ModelHistory
+    from napari_unet.learning.history import Generation
+    from napari_unet.projects.description import ModelReference
+    from napari_unet.projects.work_list import WorkListDescription
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListedModels:
+    """The models of a history at a time, so that a worker can write them."""
+
+    generations: tuple[Generation, ...]
+    current: int
+    waiting: Generation | None
+
+    @classmethod
+    def of(cls, history: ModelHistory) -> ListedModels:
+        """Return those that there are now."""
+        return cls(tuple(history.generations), history.current, history.waiting)
+
+    @property
+    def learned(self) -> bool:
+        """Whether anything was learned; else the list need not hold them: they can be chosen again."""
+        return any(one.learned for one in self.generations) or self.waiting is not None
+
+
+class ModelWriter:
+    """Writes the models of a list (worker)."""
+
+    def __init__(self) -> None:
+        self._references: dict[Generation, ModelReference] = {}
+
+    def forget(self) -> None:
+        """Take note that there is another list."""
+        self._references = {}
+
+    def noted(self, models: ListedModels, said: WorkListDescription, folder: Path) -> WorkListDescription:
+        """Return a description that names the models, whose files are then in the folder of the list.
+
+        Raises
+        ------
+        FileFormatError, ModelFileError
+            If they cannot be written.
+        """
+        if not models.learned:
+            return said
+        try:
+            (folder / MODELS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileFormatError(f"{folder} could not be written: {reason(error)}.") from error
+        number = {generation: index for index, generation in enumerate(models.generations)}
+        references = tuple(
+            self._reference(one, folder / MODELS).model_copy(
+                update={"before": number.get(one.before) if one.before is not None else None}
+            )
+            for one in models.generations
+        )
+        waiting = self._reference(models.waiting, folder / MODELS) if models.waiting is not None else None
+        return said.model_copy(update={"models": references, "current": models.current, "waiting": waiting})
+
+    def _reference(self, generation: Generation, folder: Path) -> ModelReference:
+        known = self._references.get(generation)
+        if known is None or (known.file is not None and not (folder / known.file).is_file()):
+            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
+            known = self._references[generation] = write_model(generation, folder, number)
+        return known

@@ -1,0 +1,319 @@
+"""Corrections carried on through slices and frames: to the next one, between two, and from the frame before.
+
+What lies between two corrected slices is suggested: it is drawn as an outline and is no label until somebody takes it.
+Then it is an edit like any other, in one step of undo.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import EditError, UNetError
+from napari_unet.layers.object_edits import check_editable
+from napari_unet.objects.between_slices import outlines_between
+from napari_unet.objects.carrying import carried
+from napari_unet.objects.edits import Edit
+from napari_unet.objects.linking import MIN_FRAME_IOU
+from napari_unet.objects.stitch import MIN_SLICE_IOU, overlaps
+from napari_unet.progress import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.layers.edit_events import Plane
+    from napari_unet.layers.ghosts import Ghosts
+    from napari_unet.layers.segmenter import Segmenter
+    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
+    from napari_unet.objects.outline import Outline
+
+MAX_REACH = 50
+"""Slices in which another corrected one is looked for, to each side."""
+
+_UNDO = "Ctrl+Z takes it back."
+
+
+class _Axis:
+    """The planes of a session along the axis on which corrections are carried on: slices of a stack, else frames.
+
+    Attributes
+    ----------
+    labels : ndarray of int, axes (N, Y, X)
+    index : int
+        Of the plane in view.
+    word : str
+        What a plane is called: "slice" or "frame".
+    """
+
+    def __init__(self, session: LayerSession) -> None:
+        self._frame, z = session.plane
+        labels = session.labels
+        self._along_z = session.image.is_volume
+        self.labels: NDArray[Any] = labels[self._frame] if self._along_z else labels[:, 0]
+        self.index = z if self._along_z else self._frame
+        self.word = "slice" if self._along_z else "frame"
+        if len(self.labels) < 2:
+            raise UNetError("This image has one plane only: there is no other slice or frame.")
+
+    def plane(self, index: int) -> Plane:
+        """Return time point and slice of a plane."""
+        return (self._frame, index) if self._along_z else (index, 0)
+
+
+class Propagation:
+    """Carries corrections of the chosen image on.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    segmenter : Segmenter
+    ghosts : Ghosts
+        Has what is suggested.
+    """
+
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, ghosts: Ghosts) -> None:
+        self._workspace, self._segmenter, self._ghosts = workspace, segmenter, ghosts
+
+    @property
+    def word(self) -> str | None:
+        """What corrections of the chosen image go on through: "slice" or "frame"; None: there is nothing of that."""
+        session = self._workspace.session
+        if session is None or not session.alive() or not session.corrections.instances:
+            return None
+        frames, slices = session.corrections.shape[:2]
+        return "slice" if session.image.is_volume and slices > 1 else "frame" if frames > 1 else None
+
+    # -- what keys do ----------------------------------------------------------------------------------------------
+
+    def carry_at_cursor(self, step: int = 1) -> bool:
+        """Carry the object under the cursor to the next slice or frame (`step` -1: the one before), and go there."""
+        return self._at_cursor(lambda pixel: self.carry(pixel, step))
+
+    def suggest_at_cursor(self) -> bool:
+        """Suggest the object under the cursor between this slice and the other ones in which it was corrected."""
+        return self._at_cursor(self.suggest)
+
+    def take_at_cursor(self, *, everywhere: bool = False) -> bool:
+        """Take the suggestion under the cursor, in this plane or in all; return whether anything was changed."""
+        return self._at_cursor(lambda pixel: self.take(pixel, everywhere=everywhere))
+
+    def _at_cursor(self, do: Any) -> bool:
+        session = self._workspace.session
+        if session is not None and session.painting:
+            return False  # a button of the mouse is down
+        pixel = None if session is None else session.geometry.pixel_under_cursor(self._workspace.viewer)
+        if session is not None and pixel is None:
+            self._workspace.say("Point at an object in the image, and press the key again.", "error")
+            return False
+        done: bool = do(pixel or (0, 0))
+        return done
+
+    # -- from Python -----------------------------------------------------------------------------------------------
+
+    def carry(self, pixel: tuple[int, int], step: int = 1) -> bool:
+        """Carry an object to the next slice of a stack, or frame of a series, and show that; return if it changed.
+
+        If an object overlaps it there that is not in this plane, that one gets its id. Else its shape is copied. In a
+        series of stacks it goes to the next slice.
+
+        Parameters
+        ----------
+        pixel : tuple of int
+            (Y, X) in the plane in view.
+        step : int
+            1, or -1 for the slice before.
+        """
+        return self._told(self._carry, pixel, step)
+
+    def suggest(self, pixel: tuple[int, int]) -> bool:
+        """Suggest an object's shape in the slices, or frames, between this one and others where it was corrected.
+
+        To each side the nearest of these is taken; or the nearest that has it, where it is missing between them.
+        Returns whether there is something to suggest.
+        """
+        return self._told(self._suggest, pixel)
+
+    def take(self, pixel: tuple[int, int], *, everywhere: bool = False) -> bool:
+        """Make an object of the suggestion at a pixel (Y, X) of the plane in view, or in all planes that have it."""
+        return self._told(self._take, pixel, everywhere)
+
+    def take_all(self) -> bool:
+        """Make objects of all that is suggested."""
+        return self._told(self._take_all)
+
+    def discard(self) -> None:
+        """Suggest nothing any more; the labels stay as they are."""
+        self._ghosts.forget()
+        self._workspace.say("Nothing is suggested any more. The objects are as they were.")
+
+    # -- how -------------------------------------------------------------------------------------------------------
+
+    def _told(self, do: Any, *arguments: Any) -> bool:
+        workspace = self._workspace
+        try:
+            session = check_editable(workspace.viewer, workspace.session)
+            if self._segmenter.works_on(session):
+                raise UNetError("This image is being segmented. Wait until it is done, or press Stop.")
+            done = do(session, *arguments)
+        except UNetError as error:
+            workspace.say(str(error), "error")
+            return False
+        workspace.say(done, "done")
+        return True
+
+    def _carry(self, session: LayerSession, pixel: tuple[int, int], step: int) -> str:
+        axis = _Axis(session)
+        here = axis.labels[axis.index]
+        label = _label_at(here, pixel)
+        target = axis.index + step
+        if not 0 <= target < len(axis.labels):
+            raise UNetError(f"This is the {'last' if step > 0 else 'first'} {axis.word}.")
+        min_iou = MIN_SLICE_IOU if axis.word == "slice" else MIN_FRAME_IOU
+        plane = axis.plane(target)
+        there = axis.labels[target]
+        if (there == label).any():
+            session.geometry.move_view_to(session.viewer, (*plane, *session.middle))
+            return f"Object {label} is in this {axis.word} already."
+        edit = carried(here, there, label, min_iou)
+        self._write(session, [(plane, edit)])
+        session.geometry.move_view_to(session.viewer, (*plane, *session.middle))
+        how = "copied" if edit.made else "found, and has its id now"
+        return f"Object {label}: {how}. {_UNDO}"
+
+    def _suggest(self, session: LayerSession, pixel: tuple[int, int]) -> str:
+        axis = _Axis(session)
+        session.rescan()
+        label = _label_at(axis.labels[axis.index], pixel)
+        ends = [self._end(session, axis, label, step) for step in (-1, 1)]
+        if ends == [None, None]:
+            label, ends = self._joined(session, axis, label)
+        found: dict[Plane, list[Outline]] = {}
+        for end in ends:
+            if end is not None:
+                between = outlines_between(axis.labels, axis.index, end, label)
+                found |= {axis.plane(index): [outline] for index, outline in between.items()}
+        if not found:
+            raise UNetError(f"Correct this object in another {axis.word} too, then press the key again.")
+        self._ghosts.suggest(found)
+        return f"Suggested in {counted(len(found), axis.word)}. Look through them; G takes one, Shift+G all."
+
+    @staticmethod
+    def _end(session: LayerSession, axis: _Axis, label: int, step: int) -> int | None:
+        """Return the nearest plane to one side between which and that in view an object can be suggested."""
+        gap = False
+        last = axis.index + step * MAX_REACH
+        for index in range(axis.index + step, last + step, step):
+            if not 0 <= index < len(axis.labels):
+                return None
+            mask = axis.labels[index] == label
+            if not mask.any():
+                gap = True
+                continue
+            if gap or label in session.corrections.corrected_in(axis.plane(index)):
+                return index if abs(index - axis.index) > 1 else None
+            if session.corrections.reviewed[axis.plane(index)][mask].all():
+                return index if abs(index - axis.index) > 1 else None
+        return None
+
+    def _joined(self, session: LayerSession, axis: _Axis, label: int) -> tuple[int, list[int | None]]:
+        """Give an object that was drawn in this plane alone the id of one that was corrected further away.
+
+        Returns that id and, to each side, the plane that has it. Who draws a missing object in two slices has got two
+        ids for it.
+        """
+        here = axis.labels[axis.index] == label
+        beside = [i for i in (axis.index - 1, axis.index + 1) if 0 <= i < len(axis.labels)]
+        if any((axis.labels[index] == label).any() for index in beside):
+            return label, [None, None]
+        for distance in range(2, MAX_REACH + 1):
+            for index in (axis.index - distance, axis.index + distance):
+                if not 0 <= index < len(axis.labels):
+                    continue
+                other = self._corrected_there(session, axis, here, index)
+                if other is not None:
+                    box = (slice(0, here.shape[0]), slice(0, here.shape[1]))
+                    now = axis.labels[axis.index]
+                    after = np.where(here, now.dtype.type(other), now)
+                    self._write(session, [(axis.plane(axis.index), Edit.of(now, box, after, ""))])
+                    return other, [index, None]
+        return label, [None, None]
+
+    @staticmethod
+    def _corrected_there(session: LayerSession, axis: _Axis, here: NDArray[np.bool_], index: int) -> int | None:
+        """Return the object that overlaps most of those that were corrected in a plane, and are not in that in view."""
+        corrected = session.corrections.corrected_in(axis.plane(index))
+        if not corrected:
+            return None
+        _, ids, counts = overlaps(here, axis.labels[index])
+        for _, other in sorted(zip(counts.tolist(), ids.tolist(), strict=True), reverse=True):
+            if other in corrected and not (axis.labels[axis.index] == other).any():
+                return int(other)
+        return None
+
+    def _take(self, session: LayerSession, pixel: tuple[int, int], everywhere: bool) -> str:
+        there = [one for one in self._ghosts.in_plane(session.plane) if one.holds(*pixel)]
+        if not there:
+            raise UNetError("There is no suggestion under the cursor. Point at an outline, and press the key again.")
+        label = there[0].label
+        wanted = [(session.plane, there[0])]
+        if everywhere:
+            more = self._ghosts.suggested.items()
+            wanted += [(p, o) for p, some in more for o in some if o.label == label and o is not there[0]]
+        return self._taken(session, wanted)
+
+    def _take_all(self, session: LayerSession) -> str:
+        wanted = [(plane, one) for plane, some in self._ghosts.suggested.items() for one in some]
+        if not wanted:
+            raise UNetError("Nothing is suggested. Point at an object that you corrected, and press J.")
+        return self._taken(session, wanted)
+
+    def _taken(self, session: LayerSession, wanted: Sequence[tuple[Plane, Outline]]) -> str:
+        """Write what was suggested, in one step; return what was done."""
+        edits, refused = [], 0
+        pending: dict[Plane, NDArray[Any]] = {}
+        for plane, one in wanted:
+            labels = pending.get(plane)
+            labels = session.labels[plane] if labels is None else labels
+            try:
+                edit = one.drawn(labels, session.corrections.reviewed[plane])
+            except EditError:
+                refused += 1
+                continue
+            edits.append((plane, edit))
+            if sum(p == plane for p, _ in wanted) > 1:
+                pending[plane] = edit.applied(labels)
+        outlines = [one for _, one in wanted]
+        if not edits:
+            self._ghosts.forget(outlines)
+            raise UNetError("Nothing was changed: the objects have that shape already, or others are in its place.")
+        self._write(session, edits)
+        self._ghosts.forget(outlines)
+        word = _Axis(session).word
+        ids = {one.label for one in outlines}
+        what = f"object {min(ids)}" if len(ids) == 1 else counted(len(ids), "object")
+        return f"Took {what} in {counted(len({p for p, _ in edits}), word)}. {_UNDO}"
+
+    @staticmethod
+    def _write(session: LayerSession, edits: Sequence[tuple[Plane, Edit]]) -> None:
+        """Carry out edits, each of a plane (Y, X), in one step of undo."""
+        if len(edits) > 1 and session.held:
+            raise UNetError("The labels are being saved. Try again in a moment.")
+        labels, parts = session.labels, []
+        for (frame, z), edit in edits:
+            changed = np.nonzero(edit.changed(labels[frame, z]))
+            where = (np.zeros_like(changed[0]), *changed)
+            region = (slice(z, z + 1), edit.box[0], edit.box[1])
+            parts.append((frame, region, where, edit.labels[changed]))
+        session.edit_frames(parts)
+        session.offer_id()
+
+
+def _label_at(plane: NDArray[Any], pixel: tuple[int, int]) -> int:
+    label = int(plane[pixel])
+    if label <= 0:
+        raise UNetError("There is no object under the cursor. Point at one, and press the key again.")
+    return label

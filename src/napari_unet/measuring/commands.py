@@ -1,0 +1,180 @@
+"""What was done in the window, as commands and as Python: they give the same results again."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import UNetError
+from napari_unet.io.pairs import image_stem
+from napari_unet.measuring.export import SUMMARY, TABLE
+from napari_unet.measuring.kinds import ENDINGS, Kind
+from napari_unet.measuring.labelled import Shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_unet.measuring.record import Segmentation
+
+LABEL_KINDS = (Kind.imagej_tiff, Kind.ome_tiff, Kind.ome_zarr)
+"""Label files, from which measurements and outlines are made, the simplest first."""
+
+_FORMATS = {Kind.geojson: "geojson", Kind.rois: "zip", Kind.coco: "coco", Kind.png: "png", Kind.svg: "svg"}
+"""What `napari-unet contours --format` calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was done with one image.
+
+    Attributes
+    ----------
+    image : Path or None
+        Its file.
+    segmentations : sequence of Segmentation
+        How its labels were found.
+    by_hand : bool
+        Whether they were corrected.
+    kinds : sequence of Kind
+        What was exported; empty: it was only measured.
+    folder : Path
+        Where results go: not where those are that were made, which stay.
+    labels : Path or None
+        The labels that were exported; None: none were.
+    shown : Shown
+        What pictures show.
+    """
+
+    image: Path | None
+    segmentations: Sequence[Segmentation]
+    by_hand: bool
+    kinds: Sequence[Kind]
+    folder: Path
+    labels: Path | None = None
+    shown: Shown = field(default_factory=Shown)
+
+    def check(self) -> None:
+        """Raise `UNetError` if no commands can do it again; the sentence says what to do."""
+        if self.image is None:
+            raise UNetError("This image is in no file. Save it, open it from there, and segment it.")
+        if self.by_hand and self.labels is None:
+            raise UNetError("You corrected these labels, which no command can. Export the labels too, then copy.")
+        if self.by_hand:
+            return
+        if len(self.segmentations) != 1 or not self.segmentations[0].whole:
+            raise UNetError("Several models or parts made these labels. Segment the whole image once, then copy.")
+
+    @property
+    def label_file(self) -> Path:
+        """The labels that the commands go on with."""
+        assert self.image is not None
+        if self.by_hand and self.labels is not None:
+            return self.labels
+        kind = next((kind for kind in LABEL_KINDS if kind in self.kinds), Kind.imagej_tiff)
+        return self.target(kind)
+
+    @property
+    def outlines(self) -> list[Kind]:
+        """What is written from the labels, besides the table."""
+        return [kind for kind in _FORMATS if kind in self.kinds]
+
+    @property
+    def measures(self) -> bool:
+        """Whether there is a table."""
+        return not self.kinds or Kind.measurements in self.kinds
+
+    def target(self, kind: Kind) -> Path:
+        """Where a result is."""
+        assert self.image is not None
+        return self.folder / f"{image_stem(self.image)}{ENDINGS[kind]}"
+
+    @property
+    def pixel_size(self) -> tuple[float, ...] | None:
+        """Pixel size that was used; None: not known."""
+        return self.segmentations[-1].pixel_size if self.segmentations else None
+
+
+def as_command(recipe: Recipe) -> str:
+    """Return commands for a shell, one a line, that give the results again.
+
+    Raises
+    ------
+    UNetError
+        If no commands can.
+    """
+    recipe.check()
+    labels, size = str(recipe.label_file), recipe.pixel_size
+    units = [] if size is None else ["--pixel-size", ",".join(map(repr, size))]
+    lines: list[list[str]] = []
+    if not recipe.by_hand:
+        lines.append(["segment", str(recipe.image), "-o", labels, *_options(recipe.segmentations[0]), *units])
+    read = ["--labels", labels, "--image", str(recipe.image), *units]
+    if recipe.measures:
+        table, summary = str(recipe.folder / TABLE), str(recipe.folder / SUMMARY)
+        lines.append(["measure", *read, "-o", table, "--summary", summary, "--record"])
+    for kind in recipe.outlines:
+        options = ["--format", _FORMATS[kind]] if kind is Kind.coco else []
+        if kind in (Kind.png, Kind.svg):
+            options += _shown(recipe.shown)
+        lines.append(["contours", *read, "-o", str(recipe.target(kind)), *options])
+    return "".join(_joined(["napari-unet", *line]) + "\n" for line in lines)
+
+
+def as_python(recipe: Recipe) -> str:
+    """Return a script that gives the results again; for errors see `as_command`."""
+    recipe.check()
+    shown, size = recipe.shown, recipe.pixel_size
+    found = recipe.segmentations[0] if recipe.segmentations else None
+    stored = "" if found is None or found.axes is None else f", {found.axes!r}"
+    about = f"name={image_stem(recipe.label_file)!r}, shown=Shown({shown.frame}, {shown.z}, {shown.channel})"
+    lines = [
+        "import napari_unet as nu",
+        "from napari_unet.axes import PixelSize",
+        "from napari_unet.io.readers import read_image",
+        "from napari_unet.measuring.export import export",
+        "from napari_unet.measuring.labelled import Shown, labelled",
+        "",
+        f"image = read_image({str(recipe.image)!r}{stored})",
+    ]
+    if size is not None:
+        lines.append(f"image = image.with_pixel_size(PixelSize.from_sequence({tuple(size)!r}))")
+    if recipe.by_hand or found is None:
+        lines.append(f"labels = read_image({str(recipe.labels)!r}, indices=True)")
+        lines.append(f"cells = labelled(labels, image, {about})")
+    else:
+        model = str(found.file or found.model)
+        lines.append(f"result = nu.segment(image, {model!r}{_arguments(found)})")
+        lines.append(f"cells = labelled(result.labels, image, axes=result.axes, {about})")
+    kinds = [kind for kind in recipe.kinds if not (recipe.by_hand and kind in LABEL_KINDS)] or [Kind.measurements]
+    names = [kind.value for kind in kinds]
+    return "\n".join([*lines, f"print(export([cells], {names!r}, {str(recipe.folder)!r}))"]) + "\n"
+
+
+def _options(found: Segmentation) -> list[str]:
+    """Return the options of `napari-unet segment`."""
+    options = ["--model", str(found.file or found.model)]
+    options += [] if found.axes is None else ["--axes", found.axes]
+    options += [] if found.channel is None else ["--channel", str(found.channel)]
+    options += [] if found.diameter is None else ["--diameter", repr(found.diameter)]
+    return [*options, *(["--flips"] if found.flips else [])]
+
+
+def _arguments(found: Segmentation) -> str:
+    """Return the arguments of `segment`."""
+    given = {"channel": found.channel, "diameter": found.diameter, "flips": found.flips or None}
+    return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+
+
+def _shown(shown: Shown) -> list[str]:
+    """Return the options of a picture."""
+    options = [] if shown.z is None else ["--plane", f"{shown.frame or 0},{shown.z}"]
+    return options + ([] if shown.channel is None else ["--channel", str(shown.channel)])
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return a command in the quotation of the shell that this system has."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -1,0 +1,72 @@
+"""The shape of one object in one plane, as a value of its own: suggested, and not in any labels yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.objects.edits import Edit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """An object in a plane.
+
+    Attributes
+    ----------
+    label : int
+        Its id.
+    box : tuple of slice
+        (Y, X).
+    mask : ndarray of bool, axes (Y, X)
+        Its pixels in that box.
+    """
+
+    label: int
+    box: tuple[slice, slice]
+    mask: NDArray[np.bool_]
+
+    def holds(self, y: int, x: int) -> bool:
+        """Whether a pixel of the plane is one of it."""
+        rows, columns = self.box
+        inside = rows.start <= y < rows.stop and columns.start <= x < columns.stop
+        return inside and bool(self.mask[y - rows.start, x - columns.start])
+
+    def drawn(self, plane: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Edit:
+        """Return the edit that gives the object this shape in a plane; other objects stay.
+
+        Parameters
+        ----------
+        plane : ndarray of int, axes (Y, X)
+        keep : ndarray of bool, axes (Y, X), optional
+            Pixels of the object itself that are not taken from it: reviewed ones.
+
+        Raises
+        ------
+        EditError
+            If nothing would change.
+        """
+        own = plane == self.label
+        rows, columns = self.box
+        for part, of in ((np.flatnonzero(own.any(1)), 0), (np.flatnonzero(own.any(0)), 1)):
+            if part.size:
+                span = (rows, columns)[of]
+                wide = slice(min(span.start, int(part[0])), max(span.stop, int(part[-1]) + 1))
+                rows, columns = (wide, columns) if of == 0 else (rows, wide)
+        box = (rows, columns)
+        after, own = np.array(plane[box]), own[box]
+        inside = np.zeros(after.shape, bool)
+        inside[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(self.box, box, strict=True))] = (
+            self.mask
+        )
+        gone = own & ~inside
+        if keep is not None:
+            gone &= ~keep[box]
+        after[gone] = 0
+        after[inside & (after == 0)] = self.label
+        return Edit.of(plane, box, after, f"Object {self.label} has that shape already, or others are in its place.")

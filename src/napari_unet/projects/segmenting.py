@@ -1,0 +1,129 @@
+"""Segments an image into its project, without a window: what *Segment all* does with each image of a list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.corrections.identity import rename
+from napari_unet.errors import LabelsError
+from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
+from napari_unet.inference.diameter import with_diameter
+from napari_unet.inference.steps import SubimageDone, segment_steps
+from napari_unet.inference.task import make_task
+from napari_unet.io import spill
+from napari_unet.io.channels import one_channel
+from napari_unet.io.readers import read_image
+from napari_unet.objects.stitch import count_ids
+from napari_unet.projects.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, PauseToken, Progress
+
+
+def new_project(path: Path, series: int | None = None, channel: int | None = None, name: str = "") -> Project:
+    """Return a project of an image file in which nothing is segmented yet.
+
+    Parameters
+    ----------
+    path : Path
+    series : int, optional
+        Number of the image in a file that holds several.
+    channel : int, optional
+        The channel that is segmented; see `one_channel`.
+    name : str
+        Of the image, for people; "": as its file is called.
+
+    Raises
+    ------
+    FileFormatError, ImageError
+        If it cannot be read.
+    """
+    read = read_image(path, series=series, tolerant=True)
+    image = one_channel(replace(read, name=name) if name else read, channel)
+    labels = spill.zeros(image.label_shape, np.int32)
+    return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path)
+
+
+def segment_project_steps(
+    project: Project,
+    model: Model,
+    folder: Path,
+    *,
+    device: str = "auto",
+    flips: bool = False,
+    cancel: CancelToken,
+    pause: PauseToken | None = None,
+) -> Generator[Progress, None, int]:
+    """Segment all of an image and save its project; yield how far it is, and return the number of objects.
+
+    What was corrected or reviewed stays as it is, and so do the ids, and colours, of objects that are found again.
+
+    Parameters
+    ----------
+    project : Project
+        It is changed.
+    model : Model
+    folder : Path
+        Where it is saved. What was saved there before stays until all is done.
+    device, flips
+        As for `inference.in_memory.segment`.
+    cancel : CancelToken
+        Stops it within a tile, with `Cancelled`; nothing is saved then.
+    pause : PauseToken, optional
+        Holds it up after the tile under way.
+
+    Raises
+    ------
+    UNetError
+        If image and model do not fit together, the image cannot be read, or the project cannot be written.
+    """
+    project = _of_kind(project, model)
+    project.image, model = with_diameter(project.image, model, channel=project.channel, device=device, cancel=cancel)
+    task = make_task(project.image, model, channel=project.channel, device=device, flips=flips)
+    labels, corrections = project.image.canonical_labels(project.labels), project.corrections
+    attention = project.attention or Attention(corrections.shape)
+    for event in segment_steps(task, device=device, cancel=cancel, tells=True):
+        if isinstance(event, SubimageDone):
+            frame = event.subimage.frame
+            labels[(frame, *event.region)] = corrections.merge(labels, frame, event.region, event.labels)
+            outputs = model.info.outputs
+            attention.take(uncertainty_by_cell(event.maps, event.labels, outputs, frame, event.region), model)
+        if pause is not None:
+            pause.wait(cancel)
+        yield event.progress
+    joined = model.info.spec.ndim == 2 and project.image.is_volume and corrections.instances
+    ids = corrections.joins(labels) if joined else {}
+    if ids:
+        rename(labels, ids)
+        corrections.rename(ids)
+    corrections.update(labels)
+    project.attention, project.segmented_by = attention, model.sha256()
+    project.save(folder, overwrite=True, cancel=cancel)
+    return count_ids(labels)
+
+
+def _of_kind(project: Project, model: Model) -> Project:
+    """Return the project if its labels are of the kind that a model finds, else one of that kind.
+
+    Raises
+    ------
+    LabelsError
+        If that would cost work of the user.
+    """
+    if project.corrections.instances == model.info.finds_objects:
+        return project
+    if project.corrections.summary().anything:
+        kind = "objects" if project.corrections.instances else "classes"
+        raise LabelsError(f"{project.image.name} has corrected {kind}, which this model does not find. Left as it is.")
+    image = project.image
+    empty = spill.zeros(image.label_shape, np.int32)
+    corrections = Corrections((image.n_frames, *image.space), instances=model.info.finds_objects)
+    return Project(image, empty, corrections, channel=project.channel, image_path=project.image_path)

@@ -1,0 +1,356 @@
+"""A work list: many images and, for each of them that was worked on, a project. How it lies on disk.
+
+A work list is a folder, ``NAME.unetlist``. In it ``images.json`` lists the images, by reference, and the models that
+were learned; beside it lies one project (``projects.project``) for each image with labels. What is known of an image
+(corrected, reviewed, by which model it was segmented) stands in its project only: whatever is interrupted, the list
+cannot contradict it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unet._version import __version__
+from napari_unet.errors import FileFormatError
+from napari_unet.io.atomic import completed, reason, remove
+from napari_unet.projects.description import SUFFIX as PROJECT
+from napari_unet.projects.description import ModelReference, read_description, write_description
+from napari_unet.projects.names import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from napari_unet.io.finding import FoundImage
+    from napari_unet.progress import CancelToken
+
+SUFFIX = ".unetlist"
+"""Ending of the folder of a work list."""
+
+FILE = "images.json"
+MODELS = "models"
+"""Folder, in that of the list, of the models that were learned."""
+
+FORMAT: Final = "napari-unet-work-list"
+VERSION = 1
+_MAX_BYTES = 2**28
+_PathText = Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")]
+
+
+class _Part(BaseModel):
+    """A part of the description; keys that a newer version of the program has added are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ListedImage(_Part):
+    """An image of the list.
+
+    Attributes
+    ----------
+    name : str
+        For people; no two images of a list have the same.
+    path : str
+        Of its file, relative to the folder of the list, or absolute if it is on another drive.
+    absolute : str
+        The same, absolute.
+    series : int, optional
+        Its number, in a file that holds several images.
+    project : str
+        Name of the folder of its project, in that of the list. It is there once the image has labels.
+    done : bool
+        Whether the user has said that it is done.
+    """
+
+    name: str = Field(min_length=1, max_length=1000)
+    path: _PathText
+    absolute: _PathText
+    series: int | None = Field(None, ge=0)
+    project: str = Field(pattern=r"^[^/\\\x00]{1,200}\.unetproj$")
+    done: bool = False
+
+    def file(self, folder: Path) -> Path:
+        """Return where its file is: by the relative path, else by the absolute one."""
+        beside = Path(os.path.normpath(folder / self.path))
+        return beside if beside.exists() else Path(self.absolute)
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """What two entries that are the same image have in common."""
+        return os.path.normcase(self.absolute), self.series
+
+
+class WorkListDescription(_Part):
+    """All of a work list but the projects and the weights of the models.
+
+    Attributes
+    ----------
+    version : int
+        Of this format.
+    program : str
+        Version of the program that saved it.
+    saved : str
+        Date and time, ISO 8601.
+    images : tuple of ListedImage
+    in_view : int, optional
+        Index of the image that was worked on last.
+    channel : int, optional
+        Channel of the files that is segmented, where they have several; None: the last.
+    models : tuple of ModelReference
+        All that were in use, in that order; see `Description.models`.
+    current : int
+        Index of the one in use.
+    waiting : ModelReference, optional
+        A learned model that the user has neither accepted nor rejected yet.
+    """
+
+    format: Literal["napari-unet-work-list"] = FORMAT
+    version: int = Field(VERSION, ge=1)
+    program: str = ""
+    saved: str = ""
+    images: tuple[ListedImage, ...] = ()
+    in_view: int | None = Field(None, ge=0)
+    channel: int | None = Field(None, ge=0)
+    models: tuple[ModelReference, ...] = ()
+    current: int = Field(0, ge=0)
+    waiting: ModelReference | None = None
+
+
+class ImageState(_Part):
+    """How far an image of the list is.
+
+    Attributes
+    ----------
+    kind : {"to do", "segmented", "corrected", "reviewed", "done", "failed"}
+        "corrected": something was corrected; "reviewed": something was reviewed.
+    reviewed_share : float
+        Reviewed pixels as a share of all.
+    segmented_by : str
+        Hash of the weights of the model that has segmented all of it; empty: none has.
+    problem : str
+        Why it cannot be worked on; empty: it can.
+    """
+
+    kind: Literal["to do", "segmented", "corrected", "reviewed", "done", "failed"] = "to do"
+    reviewed_share: float = 0.0
+    segmented_by: str = ""
+    problem: str = ""
+
+    @property
+    def by_user(self) -> bool:
+        """Whether it holds corrections, or reviewed area."""
+        return self.kind in ("corrected", "reviewed") or self.reviewed_share > 0
+
+    def needs(self, sha256: str) -> bool:
+        """Return whether *Segment all* with the model of that hash has something to do with it."""
+        if self.kind in ("done", "failed") or self.reviewed_share >= 1:
+            return False
+        return self.segmented_by != sha256
+
+    def out_of_date(self, sha256: str) -> bool:
+        """Return whether another model than that of this hash has segmented it."""
+        return self.kind != "to do" and self.needs(sha256)
+
+
+class _Head(_Part):
+    format: str = ""
+    version: int = Field(1, ge=1)
+
+
+def is_work_list(path: Path) -> bool:
+    """Return whether a path is the folder of a work list, or the file in it."""
+    folder = path.parent if path.name == FILE else path
+    return folder.suffix.lower() == SUFFIX and (folder / FILE).is_file()
+
+
+def listed(found: Iterable[FoundImage], folder: Path, before: Sequence[ListedImage]) -> list[ListedImage]:
+    """Return the entries of images that are not in a list yet.
+
+    Parameters
+    ----------
+    found : iterable of FoundImage
+    folder : Path
+        Of the list.
+    before : sequence of ListedImage
+        Those that it has; of the same image there is no second one, and no second one of the same name.
+    """
+    known, names = {one.key for one in before}, {one.name for one in before}
+    entries = []
+    for one in found:
+        absolute = str(one.path)
+        key = os.path.normcase(absolute), one.series
+        if key in known:
+            continue
+        name = one.name if one.name not in names else f"{one.name} ({one.path.parent.name})"
+        number = 2
+        while name in names:
+            name, number = f"{one.name} ({one.path.parent.name} {number})", number + 1
+        known.add(key)
+        names.add(name)
+        digest = hashlib.blake2b(f"{absolute} {one.series}".encode(), digest_size=4).hexdigest()
+        entries.append(
+            ListedImage(
+                name=name[:1000],
+                path=relative(one.path, folder),
+                absolute=absolute,
+                series=one.series,
+                project=f"{file_name(one.name)[:60].strip(' .')}-{digest}{PROJECT}",
+            )
+        )
+    return entries
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return a path relative to a folder, so that both can be moved together; on another drive, the path itself."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def state_of(image: ListedImage, folder: Path) -> ImageState:
+    """Return how far an image of a list is, by what is saved of it."""
+    project = folder / image.project
+    if not image.file(folder).exists():
+        return ImageState(kind="failed", problem=f"{image.name} is not there any more: {image.absolute}.")
+    if not project.is_dir():
+        return ImageState(kind="done" if image.done else "to do")
+    try:
+        said = read_description(project)
+    except FileFormatError as error:
+        return ImageState(kind="failed", problem=str(error))
+    return state(
+        corrected=said.counts.corrected > 0,
+        reviewed_share=said.counts.reviewed / max(1, said.counts.total),
+        segmented_by=said.segmented_by,
+        done=image.done,
+    )
+
+
+def state(*, corrected: bool, reviewed_share: float, segmented_by: str, done: bool) -> ImageState:
+    """Return the state of an image that has labels."""
+    kind: Literal["segmented", "corrected", "reviewed", "done"] = "segmented"
+    if done or reviewed_share >= 1:
+        kind = "done"
+    elif reviewed_share > 0:
+        kind = "reviewed"
+    elif corrected:
+        kind = "corrected"
+    return ImageState(kind=kind, reviewed_share=reviewed_share, segmented_by=segmented_by)
+
+
+def read_list(folder: Path) -> WorkListDescription:
+    """Read the description of a work list.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none, it is damaged, or it was saved by a newer version of this program.
+    """
+    file = folder / FILE
+    try:
+        if not file.is_file():
+            raise FileFormatError(f"{folder} is not a list of images: there is no {FILE} in it.")
+        if file.stat().st_size > _MAX_BYTES:
+            raise FileFormatError(f"{file} is not that of a list of images: it is too large.")
+        text = file.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{file} cannot be read: {error.strerror or error}.") from error
+    try:
+        head = _Head.model_validate_json(text)
+        if head.format != FORMAT:
+            raise FileFormatError(f"{file} is not that of a list of images of this program.")
+        if head.version > VERSION:
+            raise FileFormatError(
+                f"{folder.name} was saved by a newer version of this program. Update napari-unet-interactive to "
+                "open it.",
+                f"Its format is {head.version}; this version reads up to {VERSION}.",
+            )
+        return WorkListDescription.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        raise FileFormatError(f"{file} is damaged or not that of a list: {where}: {first['msg']}.") from error
+
+
+def write_list(folder: Path, description: WorkListDescription) -> None:
+    """Replace the description of a work list in one step; its folder is made if need be.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be written; the old one is as it was.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    description = description.model_copy(update={"program": __version__, "saved": now})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(f"{folder} could not be written: {reason(error)}.") from error
+    with completed(folder / FILE, overwrite=True) as partial, partial.open("wb") as file:
+        file.write(description.model_dump_json(indent=1).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_list(folder: Path, target: Path, description: WorkListDescription, cancel: CancelToken) -> WorkListDescription:
+    """Copy a work list with its projects and models to another place, under a name that nothing has yet.
+
+    Returns
+    -------
+    WorkListDescription
+        Of the copy: paths relative to it.
+
+    Raises
+    ------
+    FileFormatError
+        If the name is taken, or it cannot be written; nothing of it is left then.
+    Cancelled
+        If it was stopped.
+    """
+    if target.suffix.lower() != SUFFIX:
+        raise FileFormatError(f"The name {target.name!r} must end in {SUFFIX}; for example {target.stem + SUFFIX!r}.")
+    if os.path.lexists(target):
+        raise FileFormatError(f"There is {target} already. Choose another name.")
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        remove(partial)
+        partial.mkdir(parents=True)
+        for name in (MODELS, *(image.project for image in description.images)):
+            cancel.check()
+            if (folder / name).is_dir():
+                shutil.copytree(folder / name, partial / name)
+                if name != MODELS:
+                    _relocate(partial / name, folder / name, target / name)
+        images = tuple(
+            one.model_copy(update={"path": relative(one.file(folder), target), "absolute": str(one.file(folder))})
+            for one in description.images
+        )
+        description = description.model_copy(update={"images": images})
+        write_list(partial, description)
+        os.replace(partial, target)
+    except (OSError, shutil.Error) as error:
+        why = reason(error) if not isinstance(error, shutil.Error) else str(error)[:200]
+        raise FileFormatError(f"{target} could not be saved: {why}.") from error
+    finally:
+        with suppress(OSError):
+            remove(partial)
+    return description
+
+
+def _relocate(copied: Path, before: Path, after: Path) -> None:
+    """Have a project that is about to lie elsewhere find its image by a relative path."""
+    said = read_description(copied)
+    image = said.image
+    if image.absolute is not None:
+        found = Path(os.path.normpath(before / image.path))
+        path = str(found) if found.exists() else image.absolute
+        changed = image.model_copy(update={"path": relative(Path(path), after), "absolute": path})
+        write_description(copied, said.model_copy(update={"image": changed}))

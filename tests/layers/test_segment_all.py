@@ -1,0 +1,211 @@
+"""*Segment all* while somebody goes on working: the order of things is the test's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+
+from hand_made import LaterRunner, bright, squares
+from napari_unet.layers.controller import Controller
+from napari_unet.layers.jobs import InlineRunner
+from napari_unet.projects.project import Project
+
+
+class HalfRunner(InlineRunner):
+    """Runs all at once but *Segment all*, which the test drives."""
+
+    def __init__(self) -> None:
+        self.later = LaterRunner()
+
+    def start(self, job: Any, *arguments: Any) -> None:
+        (self.later if job.title == "Segment all" else super()).start(job, *arguments)
+
+
+@pytest.fixture
+def controller(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(7):
+        tifffile.imwrite(folder / f"c{number}.tif", (200 * squares((64 + number, 64))).astype(np.uint8))
+    controller = Controller(ViewerModel(), HalfRunner())
+    controller.messages = []
+    controller.workspace.said.connect(controller.messages.append)
+    controller.use_model(bright())
+    controller.open(folder)
+    controller.image_switch.go_to(3)
+    return controller
+
+
+@pytest.fixture
+def worker(controller):
+    return controller.runner.later
+
+
+def done(controller):
+    return [index for index, state in enumerate(controller.work_list.states) if state.kind != "to do"]
+
+
+def until(controller, worker, number):
+    """Let the worker go on until so many images are done."""
+    while len(done(controller)) < number:
+        worker.step()
+
+
+def test_the_image_in_view_comes_first_then_its_neighbours(controller, worker):
+    controller.segment_all.start()
+    order = [done(controller)]
+    assert order == [[3]]
+    for number in range(2, 8):
+        until(controller, worker, number)
+        order.append(done(controller))
+    assert order[1:] == [[3, 4], [2, 3, 4], [2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], list(range(7))]
+    assert controller.segment_all.in_words == "Segmented 7 of 7"
+    worker.finish()
+    assert not controller.segment_all.busy
+    assert controller.messages[-1].level == "done"
+
+
+def test_it_says_how_far_it_is(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 4)
+    assert controller.segment_all.in_words.startswith("Segmented 4 of 7, about ")
+    assert controller.segment_all.fraction == pytest.approx(4 / 7)
+
+
+def test_after_a_stop_it_does_what_is_left(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 3)
+    worker.step()  # the next is under way
+    controller.segment_all.stop()
+    assert controller.messages[-1].text == "Stopped: 3 of 7 images are segmented. Segment all does the rest."
+    worker.finish()
+    assert len(done(controller)) == 3, "the one under way was not saved"
+    before = {index: controller.work_list.project(index).stat().st_ino for index in done(controller)}
+    controller.segment_all.start()
+    assert controller.segment_all.total == 4
+    worker.finish()
+    assert len(done(controller)) == 7
+    assert all(controller.work_list.project(index).stat().st_ino == inode for index, inode in before.items())
+
+
+def test_begun_again_before_the_worker_has_ended(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 2)
+    worker.step()
+    controller.segment_all.stop()
+    controller.segment_all.start()
+    assert len(worker.jobs) == 1, "no second one works beside the first"
+    worker.finish()
+    worker.finish()
+    assert len(done(controller)) == 7
+    assert not controller.segment_all.busy
+
+
+def test_the_image_under_way_can_be_gone_to(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 1)
+    worker.step()  # image 4 is under way
+    assert controller.image_switch.go_to(4)
+    assert controller.work_list.in_view is None, "it waits for the worker to let go of it"
+    while controller.image_switch.busy:
+        worker.step()
+    assert controller.work_list.in_view == 4
+    assert controller.work_list.states[4].kind == "segmented", "done at once, for it is in view"
+    assert controller.session.count() == 3
+    worker.finish()
+    assert len(done(controller)) == 7
+    assert controller.segment_all.done == controller.segment_all.total == 7
+
+
+def test_the_image_that_is_gone_to_comes_before_others(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 2)
+    controller.image_switch.go_to(0)
+    assert 0 in done(controller)
+    until(controller, worker, 4)
+    assert 1 in done(controller), "and then what is near it"
+
+
+def test_it_goes_on_with_a_new_model(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 3)
+    worker.step()
+    controller.use_model(bright(threshold=0.2))
+    worker.finish()
+    worker.finish()
+    new = controller.model.sha256()
+    assert sum(state.segmented_by == new for state in controller.work_list.states) == 4
+    assert [state.out_of_date(new) for state in controller.work_list.states].count(True) == 3
+    assert not controller.segment_all.busy
+    controller.segment_all.start()
+    assert controller.segment_all.total == 3
+    worker.finish()
+    assert not any(state.out_of_date(new) for state in controller.work_list.states)
+
+
+def test_it_waits_while_something_is_learned(controller, worker):
+    controller.segment_all.start()
+    controller.workspace.learning.emit(True)
+    assert controller.segment_all._pause.paused
+    controller.workspace.learning.emit(False)
+    assert not controller.segment_all._pause.paused
+
+
+def test_a_list_is_not_saved_elsewhere_meanwhile(controller, worker, tmp_path):
+    controller.segment_all.start()
+    worker.step()
+    assert not controller.list_keeper.save(tmp_path / "a")
+    assert controller.messages[-1].text == "Segment all is under way. Press Stop first."
+    controller.segment_all.stop()
+    assert not controller.list_keeper.save(tmp_path / "a"), "the worker has not ended"
+    worker.finish()
+    assert controller.list_keeper.save(tmp_path / "a")
+    assert controller.work_list.saved_as == tmp_path / "a.unetlist"
+
+
+def test_the_window_closes_in_the_middle(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 2)
+    worker.step()
+    project = controller.work_list.project(2)
+    controller.close()
+    worker.finish()
+    assert not project.exists()
+
+
+def test_a_file_that_is_damaged_is_named_at_the_end(controller, worker):
+    path = controller.work_list.file(5)
+    path.write_bytes(path.read_bytes()[:200])
+    controller.segment_all.start()
+    worker.finish()
+    assert controller.messages[-1].text == "Segmented 6 of 7 images. c5 could not be: see Details."
+    assert controller.messages[-1].details.startswith("c5: ")
+    assert controller.work_list.states[5].kind == "failed"
+    assert not controller.segment_all.start(), "it is not tried again and again"
+
+
+def test_nothing_to_do_is_said(controller, worker):
+    other = Controller(ViewerModel(), InlineRunner())
+    said = []
+    other.workspace.said.connect(said.append)
+    assert not other.segment_all.start()
+    assert said[-1].text == "There is no list of images yet. Open a folder, or drop one on the panel."
+    controller.segment_all.start()
+    assert not controller.segment_all.start()
+    assert controller.messages[-1].level == "error"
+
+
+def test_labels_are_those_of_the_window(controller, worker):
+    controller.segment_all.start()
+    worker.finish()
+    saved = Project.open(controller.work_list.project(1))
+    controller.image_switch.go_to(1)
+    labels = controller.session.labels.copy()
+    assert np.array_equal(saved.image.canonical_labels(saved.labels), labels)
+    controller.session.segmented_by = ""
+    controller.segment()
+    assert np.array_equal(controller.session.labels, labels)

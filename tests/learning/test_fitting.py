@@ -1,0 +1,135 @@
+"""Thresholds fitted to what was corrected: found where there is evidence, left alone where there is little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hand_made import bright
+from napari_unet.axes import Image
+from napari_unet.corrections.corrections import Corrections
+from napari_unet.errors import Cancelled
+from napari_unet.learning.annotations import annotated_crops
+from napari_unet.learning.fitting import FitRegion, fit_decoding, fit_to_corrections
+from napari_unet.objects.decode import Decoding
+from napari_unet.objects.maps import Maps
+from napari_unet.objects.redecoding import Sliders
+from napari_unet.progress import CancelToken
+
+OUTPUTS = ("foreground", "distance")
+SIDE = 9
+
+
+def grid(n: int = 6) -> np.ndarray:
+    labels = np.zeros((20 * n, 20 * n), np.int32)
+    for index, (row, column) in enumerate(np.ndindex(n, n), start=1):
+        labels[20 * row + 5 : 20 * row + 5 + SIDE, 20 * column + 5 : 20 * column + 5 + SIDE] = index
+    return labels
+
+
+def region(labels: np.ndarray, strength: Any, *, vouched: Any = True, seen: Any = True) -> FitRegion:
+    """Every object as strong in the maps as is said for its id; background 0."""
+    values = np.zeros((2, *labels.shape), np.float32)
+    for label in range(1, int(labels.max()) + 1):
+        values[:, labels == label] = strength(label) if callable(strength) else strength
+    where = np.broadcast_to(vouched, labels.shape)
+    return FitRegion(Maps(values, OUTPUTS), labels, where, where | np.broadcast_to(seen, labels.shape))
+
+
+def test_faint_objects_that_somebody_vouches_for_ask_for_more_sensitivity() -> None:
+    fitted = fit_decoding([region(grid(), lambda label: 0.9 if label % 2 else 0.4)], Decoding())
+    assert fitted.objects == 36
+    assert Sliders.of(fitted.decoding).sensitivity == pytest.approx(0.7)
+    assert fitted.before < 0.6 < fitted.after
+
+
+def test_small_objects_that_were_deleted_ask_for_a_larger_smallest_one() -> None:
+    there = region(grid(), 0.9)
+    noise = np.zeros_like(there.labels)
+    noise[::20, ::20] = noise[1::20, ::20] = noise[::20, 1::20] = noise[1::20, 1::20] = 1
+    there.maps.values[:, noise > 0] = 0.9
+    fitted = fit_decoding([there], Decoding(min_size=2))
+    assert 4 < fitted.decoding.min_size < SIDE**2 / 2
+    assert fitted.after == 1
+    assert fitted.decoding.foreground == 0.5, "what is as good stays"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2), st.sampled_from(["distance", "flows"]))
+def test_little_evidence_changes_nothing(seed: int, wrong: int, seeds: Any) -> None:
+    """Of 36 objects at most two would come out right with other settings: that is chance."""
+    rng = np.random.default_rng(seed)
+    faint = set(rng.choice(36, wrong, replace=False) + 1)
+    one = region(grid(), lambda label: 0.4 if label in faint else 0.9)
+    if seeds == "flows":
+        flow = np.full((2, *one.labels.shape), 0.5, np.float32)
+        values = np.concatenate([one.maps.values[:1], flow])
+        one = FitRegion(Maps(values, ("foreground", "flow_y", "flow_x")), one.labels, one.vouched, one.seen)
+    decoding = Decoding(seeds=seeds)
+    now = fit_decoding([one], decoding)
+    if seeds == "distance":
+        assert now.decoding == decoding
+    assert now.after >= now.before - 2 / 36
+
+
+def test_what_nobody_has_seen_does_not_count() -> None:
+    labels = grid()
+    left = np.zeros(labels.shape, bool)
+    left[:, :60] = True
+    one = region(labels, lambda label: 0.9 if (label - 1) % 6 < 3 else 0.4, vouched=left, seen=left)
+    assert fit_decoding([one], Decoding()).decoding == Decoding()
+
+
+def test_too_few_objects_are_not_fitted_to() -> None:
+    labels = np.where(grid() <= 2, grid(), 0)
+    fitted = fit_decoding([region(labels, 0.3)], Decoding())
+    assert (fitted.decoding, fitted.objects, fitted.enough) == (Decoding(), 2, False)
+    assert fit_decoding([], Decoding()).enough is False
+
+
+def test_noise_far_smaller_than_the_objects_is_left_out_on_images_of_another_domain() -> None:
+    one = region(np.kron(grid(3), np.ones((4, 4), np.int32)), 0.9)
+    assert fit_decoding([one], Decoding()).decoding == Decoding()
+    fitted = fit_decoding([one], Decoding(), new_domain=True)
+    assert fitted.decoding.min_size == round(0.1 * (4 * SIDE) ** 2)
+    assert fit_decoding([one], Decoding(min_size=500), new_domain=True).decoding.min_size == 500, (
+        "never lowered by that"
+    )
+
+
+def corrected_image() -> tuple[Image, np.ndarray, Corrections]:
+    """Half of the objects are faint, and were painted by hand."""
+    truth = grid()
+    image = np.where(truth % 2 == 1, 1.0, np.where(truth > 0, 0.46, 0)).astype(np.float32)
+    corrections = Corrections((1, 1, *truth.shape))
+    corrections.prediction[0, 0] = np.where(truth % 2 == 1, truth, 0)
+    corrections.seen[:] = True
+    labels = truth[None, None].copy()
+    corrections.update(labels)
+    return Image(image, "YX"), labels, corrections
+
+
+def test_the_network_is_asked_about_the_corrections() -> None:
+    image, labels, corrections = corrected_image()
+    model = bright()
+    crops = annotated_crops(image, labels, corrections, model)
+    fitted = fit_to_corrections(model, crops, "cpu")
+    assert fitted.decoding == model.info.decoding, "a sensitivity of 0.7, the highest tried, does not find them"
+    easier = bright(threshold=0.46)
+    fitted = fit_to_corrections(easier, annotated_crops(image, labels, corrections, easier), "cpu")
+    assert fitted.decoding.foreground < 0.5
+    assert fitted.objects == 18
+    held_out = [np.ones(crop.part.labels.shape, bool) for crop in crops]
+    assert not fit_to_corrections(easier, crops, "cpu", held_out=held_out).enough
+
+
+def test_it_can_be_stopped() -> None:
+    image, labels, corrections = corrected_image()
+    model, cancel = bright(), CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu", cancel)
