@@ -29,6 +29,7 @@ VERBS: dict[str, Callable[[Controller], object]] = {
     "outline_tool": lambda controller: controller.gestures.switch_tool("outline"),
     "fill_holes": lambda controller: controller.gestures.at_cursor("fill_holes"),
     "smooth_outline": lambda controller: controller.gestures.at_cursor("smooth"),
+    "toggle_outlines": lambda controller: controller.appearance.toggle(),
     "carry_object": lambda controller: controller.propagation.carry_at_cursor(),
     "carry_back": lambda controller: controller.propagation.carry_at_cursor(-1),
     "suggest_between": lambda controller: controller.propagation.suggest_at_cursor(),

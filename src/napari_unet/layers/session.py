@@ -27,7 +27,7 @@ from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -426,9 +426,20 @@ class LayerSession:
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
-        self.corrections.reviewed[(frame, *region)] |= where
-        self.unwritten.add(slice(frame, frame + 1), *region)
-        self.rescan_slices(frame, region[0])
+        self.review_parts(frame, [(region, where)])
+
+    def review_parts(
+        self, frame: int, parts: Iterable[tuple[Region, NDArray[np.bool_]]], *, right: bool = True
+    ) -> None:
+        """Mark some pixels of several regions as reviewed, or as not reviewed: see `review`."""
+        slices = []
+        for region, where in parts:
+            self.corrections.reviewed[(frame, *region)][where] = right
+            self.unwritten.add(slice(frame, frame + 1), *region)
+            slices.append(region[0])
+        if slices:
+            self.unwritten.note_correction()
+            self.rescan_slices(frame, slice(min(z.start for z in slices), max(z.stop for z in slices)))
 
     def note_reviewed(self, *, in_view: bool) -> None:
         """Take note that somebody has reviewed the field or the slice in view."""
