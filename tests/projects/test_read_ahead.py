@@ -43,7 +43,7 @@ def test_it_is_read_once(tmp_path: Path, reads: list[int]) -> None:
     assert len(reads) == before, "all is known"
     assert first.path.endswith("a.tif")
 
-    tifffile.imwrite(path, np.ones((3, 8, 8), np.uint8))  # replaced by another program
+    tifffile.imwrite(path, np.ones((9, 8), np.uint8))  # replaced by another program
     images.refer(image, path, tmp_path / "p.unetproj", tmp_path / "image-1.zarr")
     other = dataclasses.replace(image, identity=("layer", 1))
     before = len(reads)
