@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
-from hand_made import bright, squares
+from hand_made import LaterRunner, bright, squares
 from napari_unet.layers import autosave, journal, session_copy
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
@@ -248,6 +248,15 @@ def test_a_copy_that_goes_on_knows_where_it_is_saved(desk: Desk) -> None:
     other.recovery.search()
     other.recovery.recover(other.recovery.left[0])
     assert other.projects.path == desk.path, "Save replaces that"
+
+
+def test_closed_before_the_first_copy_is_begun(desk: Desk) -> None:
+    desk.autosave._runner = LaterRunner()
+    desk.paint()
+    desk.autosave.note()
+    assert len(desk.autosave._runner.jobs) == 1, "its worker has not begun yet"
+    desk.controller.close()
+    assert desk.missing() == []
 
 
 ACTIONS = ("paint", "note", "save", "saved", "tick", "copied")

@@ -203,10 +203,11 @@ class SessionCopy:
         project = present(self.session)
         if why_not(project):
             return
-        if self.copy is None and not workers:
+        if self.copy is None and not (workers and project.image_path is None):  # that would be to copy all pixels
             project.journal = 1
             records = FirstRecords({}, self.earlier_blocks(), about_blocks(self.session.corrections))
-            self.copy, self.spare = drive(begin_steps(project, self.spare, CancelToken(), records), ignore), None
+            target, self.spare = (None, self.spare) if workers else (self.spare, None)
+            self.copy = drive(begin_steps(project, target, CancelToken(), records), ignore)
         if self.copy is None:
             return
         recorder = self.recorder = self.recorder or Recorder(self.session, self.copy, self._writer)
