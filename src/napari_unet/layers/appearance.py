@@ -88,7 +88,7 @@ class Appearance:
         for session in workspace.sessions:
             _outline(session, self._chosen)
         self.changed.emit()
-        workspace.say("Outlines. O fills them." if self._chosen else "Filled. O shows outlines.")
+        workspace.say("Outlines. Q fills them." if self._chosen else "Filled. Q shows outlines.")
 
     def close(self) -> None:
         """Follow nothing any more; layers stay as they are."""
