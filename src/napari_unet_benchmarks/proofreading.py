@@ -1,0 +1,438 @@
+"""How many gestures real errors take, and how good the objects are afterwards.
+
+    napari-unet benchmark proofreading --data DATA [--errors 10]
+
+DATA: see `recipes/README.md`. In the real window a model segments images that it was not trained on. What is wrong is
+found by the true labels (`object_errors`; pieces that lie apart are objects of their own, those of fewer than 20 pixels
+are left out), and of each kind of error some are drawn at random. A scripted person, who sees the true objects (their
+outlines stray as a hand's would, by 0.7 pixels), mends them one by one with mouse and key events. The view goes to each
+error by itself, as the walk does, and each begins from the labels as they were segmented:
+
+- *merged*: Ctrl + drag along the true border, for each true object but one; where that is refused, Ctrl + click
+- *split*: Shift + drag from piece to piece
+- *missed*: Shift + click in the middle of what is background there, then I or Shift + I up to twice if the object is
+  too small or too large. What lies there instead is deleted first. Where nothing can be added: the tool *Add*, drawn
+  around the object.
+- *spurious*: Ctrl + Shift + click
+- *outline*: the key of the tool *Outline*, and a stroke where most is missing, or most is too much
+
+If a true object is then still matched with less than an intersection over union (IoU) of 0.75, one stroke more with the
+tool *Outline* follows. Every click, key and drag counts as one gesture, whether it is refused or not; choosing the tool
+counts each time. Moving and zooming the view does not.
+
+The IoU of an error is the lowest over its true objects of that with the label that matches best; of a spurious object
+it is 1 once no pixel of it is left. *gone*: 0.5 or more; *right*: 0.75 or more. Seconds are those from the release of
+the mouse, or the key, to the picture. At the end Ctrl+Z is pressed once for each gesture that changed something, and
+the labels have to be those before it, bit for bit. Intervals are 95 %: Wilson's for shares, a bootstrap over errors for
+means. The person was written on training images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+import torch
+from qtpy.QtCore import Qt
+from scipy.stats import binomtest
+from skimage.measure import label
+
+from napari_unet._qt.window import close_window, live_until, open_window
+from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.preferences import DEFAULTS
+from napari_unet_benchmarks.annotator_model import Kind, unsteady
+from napari_unet_benchmarks.hand import Hand
+from napari_unet_benchmarks.object_errors import ObjectError, object_errors
+from napari_unet_benchmarks.proofreading_paths import around, between, deepest, outline_stroke, through
+from napari_unet_benchmarks.results import write_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+SETS = {
+    "cells, phase contrast": ("cells_phase", "cells_phase_t98g", ("06", "23", "37")),
+    "nuclei, tissue": ("nuclei", "nuclei_tissue_bsst265/val", ("",)),
+    "nuclei, histology": ("nuclei", "histology_tnbc/val", ("",)),
+    "nuclei, embryo slices": ("nuclei", "embryo3d_bbbc050", ("",)),
+}
+"""Model, folder, and what the names of the images begin with that it was not trained on."""
+
+KINDS = (Kind.MERGED, Kind.SPLIT, Kind.MISSED, Kind.SPURIOUS, Kind.OUTLINE)
+MIN_PIXELS, MAX_IMAGES = 20, 6
+GONE, RIGHT = 0.5, 0.75
+"""An error is gone, and an object is right, from these IoUs on."""
+
+MAX_RESIZES = 2
+BRUSH = 3
+"""Diameter of the brush, pixels, which this person sets once for all."""
+
+IN_VIEW = 4.0
+"""How many times as wide as the objects what is in view is."""
+
+MAX_ZOOM = 12.0
+"""Pixels of the screen for one of the image."""
+
+SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+NONE = Qt.KeyboardModifier.NoModifier
+
+
+@dataclass(slots=True)
+class Mended:
+    """What came of one error."""
+
+    image: str
+    kind: str
+    before: float
+    after: float = 0.0
+    gestures: int = 0
+    refused: int = 0
+    seconds: list[float] = field(default_factory=list)
+    undone: bool = True
+
+
+class Person:
+    """Mends the errors of what is in the window, who sees the true objects.
+
+    Parameters
+    ----------
+    viewer, widget
+        A window with a segmented image.
+    truth : ndarray of int, axes (Y, X)
+    seed : int
+        Of the unsteady eye.
+    """
+
+    def __init__(self, viewer: Any, widget: Any, truth: NDArray[np.int32], seed: int = 0) -> None:
+        self._viewer, self._controller, self._hand = viewer, widget.controller, Hand(viewer)
+        self._layer = widget.controller.session.labels_layer
+        self._layer.brush_size = BRUSH
+        self._truth, self._seen = truth, unsteady(truth, np.random.default_rng(seed))
+        self._sizes = np.bincount(truth.ravel())
+        self._steps: list[NDArray[Any]] = []
+        self._row = Mended("", "", 0)
+        self._doomed = np.zeros(truth.shape, bool)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """What is shown now, axes (Y, X)."""
+        return np.asarray(self._layer.data).reshape(self._truth.shape)
+
+    def mend(self, error: ObjectError, image: str) -> Mended:
+        """Mend an error, and take it back again; return what it took, and how good it was."""
+        self._doomed = np.isin(self.labels, error.predicted)
+        self._row, self._steps = Mended(image, error.kind.value, self._score(error)), []
+        self._look(np.isin(self._truth, error.true) | self._doomed)
+        ways: dict[Kind, Callable[[ObjectError], None]] = {
+            Kind.MERGED: self._split,
+            Kind.SPLIT: self._merge,
+            Kind.MISSED: self._add,
+            Kind.SPURIOUS: self._delete,
+            Kind.OUTLINE: self._outline,
+        }
+        ways[error.kind](error)
+        hopeless = error.kind is Kind.OUTLINE and not self._steps  # the same stroke was refused just now
+        if error.kind is not Kind.SPURIOUS and not hopeless and self._score(error) < RIGHT:
+            self._outline(error)
+        self._row.after = self._score(error)
+        self._take_back()
+        return self._row
+
+    # -- one way for each kind of error ------------------------------------------------------------------------------
+
+    def _split(self, error: ObjectError) -> None:
+        for _ in range(len(error.true) - 1):
+            labels, held = self.labels, {t: self._match(t)[0] for t in error.true}
+            shared = max(set(held.values()), key=list(held.values()).count)
+            together = [t for t in error.true if held[t] == shared]
+            if len(together) < 2:
+                return
+            whole = labels == shared
+            paths = [between(self._true(t), self._any([o for o in together if o != t]), whole) for t in together]
+            path = min(paths, key=lambda way: float(np.hypot(*np.diff(way, axis=0).T).sum()))
+            if not self._drag(path, CONTROL) and not self._click(deepest(whole), CONTROL):
+                return
+
+    def _merge(self, error: ObjectError) -> None:
+        self._drag(through(self.labels, self._true(error.true[0]), error.predicted), SHIFT)
+
+    def _add(self, error: ObjectError) -> None:
+        true, (one,) = self._true(error.true[0]), error.true
+        if len(error.predicted) > 1:
+            self._drag(through(self.labels, true, error.predicted), SHIFT | CONTROL)
+        elif error.predicted:
+            self._click(deepest(self.labels == error.predicted[0]), SHIFT | CONTROL)
+        free = true & (self.labels == 0)
+        place = deepest(free if free.any() else true)
+        if not self._click(place, SHIFT):
+            self._draw_around(true)
+            return
+        for _ in range(MAX_RESIZES):
+            label, iou = self._match(one)
+            if iou >= RIGHT or not label:
+                return
+            smaller = np.count_nonzero(self.labels == label) > self._sizes[one]
+            if not self._press_key(DEFAULTS["keys"]["shrink_object" if smaller else "add_object"], place):
+                return
+
+    def _draw_around(self, true: NDArray[np.bool_]) -> None:
+        self._row.gestures += 1  # the button of the tool
+        self._controller.gestures.choose_tool("add")
+        self._drag(around(true), NONE)
+        self._controller.gestures.choose_tool(None)
+
+    def _delete(self, error: ObjectError) -> None:
+        self._click(deepest(self.labels == error.predicted[0]), SHIFT | CONTROL)
+
+    def _outline(self, error: ObjectError) -> None:
+        worst = min(error.true, key=lambda t: self._match(t)[1])
+        label, _ = self._match(worst)
+        if not label:
+            return
+        try:
+            path = outline_stroke(self._true(worst), self.labels, label, BRUSH)
+        except ValueError:
+            return
+        if self._controller.gestures.tool != "outline":
+            self._press_key(DEFAULTS["keys"]["outline_tool"], path[:1])
+        self._drag(path, NONE)
+
+    # -- eyes --------------------------------------------------------------------------------------------------------
+
+    def _true(self, one: int) -> NDArray[np.bool_]:
+        return self._any([one])
+
+    def _any(self, ids: Sequence[int]) -> NDArray[np.bool_]:
+        seen = np.isin(self._seen, ids)
+        return seen if seen.any() else np.isin(self._truth, ids)
+
+    def _match(self, one: int) -> tuple[int, float]:
+        """Return the label that matches a true object best, 0 if none, and its IoU."""
+        labels, sizes = self.labels, np.bincount(self.labels.ravel())
+        shared = np.bincount(labels[self._truth == one], minlength=len(sizes))
+        iou = shared / (sizes + self._sizes[one] - shared)
+        iou[0] = 0
+        best = int(iou.argmax())
+        return best, float(iou[best])
+
+    def _score(self, error: ObjectError) -> float:
+        if error.kind is Kind.SPURIOUS:
+            return 1 - float(self.labels[self._doomed].astype(bool).mean())
+        return min(self._match(t)[1] for t in error.true)
+
+    def _look(self, mask: NDArray[np.bool_]) -> None:
+        """Go to some objects, and so near that they are a part of what is in view."""
+        places = np.argwhere(mask)
+        low, high = places.min(axis=0), places.max(axis=0) + 1
+        size = self._hand.native.size()
+        camera = camera_of(self._viewer)
+        camera.center = (0, *(low + high) / 2 - 0.5)
+        wide = IN_VIEW * max(8.0, *(high - low))
+        camera.zoom = min(MAX_ZOOM, min(size.width(), size.height()) / wide)
+        self._drawn()
+
+    # -- hands -------------------------------------------------------------------------------------------------------
+
+    def _click(self, place: NDArray[np.float64], modifiers: Any) -> bool:
+        return self._drag(place, modifiers)
+
+    def _drag(self, path: NDArray[np.float64], modifiers: Any) -> bool:
+        """Click, or drag; return whether that changed anything."""
+        hand = self._hand
+        hand.press(*path[0], modifiers=modifiers)
+        live_until(lambda: False, 0.05)  # napari leaves out moves that come right after a press
+        for place in path[1:]:
+            hand.move(*place, modifiers=modifiers)
+            live_until(lambda: False, 0.04)
+        return self._made(lambda: hand.release(*path[-1], modifiers=modifiers))
+
+    def _press_key(self, key: str, place: NDArray[np.float64]) -> bool:
+        """Press a key, such as "Shift-I", where the mouse points."""
+        *held, letter = key.split("-")
+        self._hand.point_at(*place[0])
+        live_until(lambda: False, 0.05)
+        return self._made(lambda: self._hand.key(getattr(Qt.Key, f"Key_{letter}"), SHIFT if held else NONE))
+
+    def _made(self, act: Callable[[], object]) -> bool:
+        before, begin, tool = np.array(self._layer.data), time.perf_counter(), self._controller.gestures.tool
+        act()
+        self._drawn()
+        self._row.gestures += 1
+        changed = not np.array_equal(before, self._layer.data)
+        if changed:
+            self._row.seconds.append(round(time.perf_counter() - begin, 4))
+            self._steps.append(before)
+        elif tool == self._controller.gestures.tool:
+            self._row.refused += 1
+        live_until(lambda: False, 0.1)
+        return changed
+
+    def _take_back(self) -> None:
+        """Press Ctrl+Z once for each gesture, and lay tools away."""
+        while self._steps:
+            self._hand.key(Qt.Key.Key_Z, CONTROL)
+            self._row.undone &= np.array_equal(self._layer.data, before := self._steps.pop())
+            if not np.array_equal(self._layer.data, before):
+                self._layer.data_setitem(np.nonzero(self._layer.data != before), before[self._layer.data != before])
+        self._controller.gestures.choose_tool(None)
+        live_until(lambda: False, 0.05)
+
+    def _drawn(self) -> None:
+        """Wait until the canvas has been drawn, once, with all that has changed."""
+        self._hand.wait_until_drawn()
+
+
+# -- images ------------------------------------------------------------------------------------------------------------
+
+
+def images(data: Path, folder: str, names: tuple[str, ...]) -> Iterator[tuple[str, NDArray[Any], NDArray[np.int32]]]:
+    """Yield names, images and true objects, of `MAX_IMAGES` files at most; of a volume, its middle slice."""
+    paths = [path for path in sorted((data / folder / "images").glob("*.tif")) if path.name.startswith(names)]
+    for index in np.unique(np.linspace(0, len(paths) - 1, MAX_IMAGES).astype(int)) if paths else []:
+        path = paths[index]
+        image, truth = tifffile.imread(path), tifffile.imread(data / folder / "labels" / path.name)
+        if truth.ndim == 3:
+            image, truth = image[len(truth) // 2], truth[len(truth) // 2]
+        pieces = label(truth, background=0, connectivity=2).astype(np.int32)
+        pieces[np.bincount(pieces.ravel())[pieces] < MIN_PIXELS] = 0
+        yield path.stem, image, pieces
+
+
+def mended(
+    window: tuple[Any, Any],
+    model: str,
+    shown: Sequence[tuple[str, NDArray[Any], NDArray[np.int32]]],
+    errors: int,
+    say: Callable[[str], None] = print,
+) -> tuple[list[Mended], dict[str, int]]:
+    """Segment images in a window and mend some of what is wrong; return that, and how many errors of each kind exist."""
+    (viewer, widget), rows, found = window, list[Mended](), dict.fromkeys((kind.value for kind in KINDS), 0)
+    left, rng = dict.fromkeys(KINDS, errors), np.random.default_rng(0)
+    for number, (name, image, truth) in enumerate(shown):
+        layer = viewer.add_image(image, name=name, rgb=image.ndim == 3)
+        viewer.layers.selection.active = layer
+        assert widget.controller.choose_model(model)
+        widget.controller.segment()
+        live_until(lambda: not widget.controller.busy, 600)
+        live_until(lambda: False, 0.5)
+        viewer.layers.selection.active = widget.controller.session.labels_layer
+        person = Person(viewer, widget, truth, seed=number)
+        every = object_errors(truth, person.labels)
+        for kind in KINDS:
+            these = [error for error in every if error.kind is kind]
+            found[kind.value] += len(these)
+            quota = -(-left[kind] // (len(shown) - number))
+            for index in rng.permutation(len(these))[:quota]:
+                rows.append(person.mend(these[index], name))
+                left[kind] -= 1
+        say(f"  {name}: {len(every)} errors, {len(rows)} mended so far")
+        viewer.layers.clear()
+        live_until(lambda: not widget.controller.busy and not widget.runner.busy, 60)
+    return rows, found
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def summary(rows: Sequence[Mended]) -> dict[str, Any]:
+    """Return gestures, IoU, times and undo of some errors."""
+    if not rows:
+        return {"errors": 0}
+    after, before = (np.array([getattr(row, name) for row in rows]) for name in ("after", "before"))
+    seconds = np.array([sum(row.seconds) for row in rows])
+    each = np.array([second for row in rows for second in row.seconds] or [0.0])
+    return {
+        "errors": len(rows),
+        "gestures": _mean(np.array([row.gestures for row in rows])),
+        "refused": sum(row.refused for row in rows),
+        "iou before": round(float(before.mean()), 3),
+        "iou": _mean(after),
+        "gone": _share(after >= GONE),
+        "right": _share(after >= RIGHT),
+        "seconds": {"median": round(float(np.median(seconds)), 3), "worst": round(float(seconds.max()), 3)},
+        "seconds of a gesture": {"median": round(float(np.median(each)), 3), "worst": round(float(each.max()), 3)},
+        "undone exactly": sum(row.undone for row in rows),
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> dict[str, float]:
+    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+    return {
+        "share": round(float(hits.mean()), 3),
+        "from": round(float(interval.low), 3),
+        "to": round(float(interval.high), 3),
+    }
+
+
+def _mean(values: NDArray[Any]) -> dict[str, float]:
+    drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {
+        "mean": round(float(values.mean()), 3),
+        "from": round(float(low), 3),
+        "to": round(float(high), 3),
+    }
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    if not row["errors"]:
+        return f"  {name:<10} none"
+    parts = [f"{key} {_in_words(row[key])}" for key in ("gestures", "iou", "gone", "right")]
+    undone = f"undone {row['undone exactly']} of {row['errors']}"
+    return f"  {name:<10} n {row['errors']:<4} {'; '.join(parts)}; {row['seconds']['median']} s; {undone}"
+
+
+def _in_words(row: dict[str, float]) -> str:
+    first, low, high = row.values()
+    return f"{first} ({low} to {high})"
+
+
+def by_kind(rows: Sequence[Mended]) -> dict[str, Any]:
+    """Return the figures of each kind of error, and of all."""
+    kinds = {kind.value: summary([row for row in rows if row.kind == kind.value]) for kind in KINDS}
+    return kinds | {"all": summary(rows)}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--errors", type=int, default=10, help="most of each kind in each kind of image (default 10)")
+    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--threads", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    every: list[Mended] = []
+    figures: dict[str, Any] = {}
+    say = lambda text: print(text, flush=True)  # noqa: E731
+    window = open_window()
+    try:
+        for name in arguments.only:
+            model, folder, names = SETS[name]
+            say(f"\n{name}")
+            shown = list(images(arguments.data, folder, names))
+            rows, found = mended(window, model, shown, arguments.errors, say)
+            figures[name] = {"images": len(shown), "errors": found, "mended": by_kind(rows)}
+            figures[name]["rows"] = [asdict(row) for row in rows]
+            every += rows
+            for kind, row in figures[name]["mended"].items():
+                say(_line(kind, row))
+    finally:
+        close_window(*window, 60)
+    figures["all images"] = {"mended": by_kind(every)}
+    say("\nall images")
+    for kind, row in figures["all images"]["mended"].items():
+        say(_line(kind, row))
+    if arguments.only == list(SETS):
+        write_result("proofreading", {"right from": RIGHT, "gone from": GONE, "sets": figures})
+
+
+if __name__ == "__main__":
+    main()
