@@ -29,6 +29,7 @@ SCRIPTS = {  # each says more with --help
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
     "flips": "Measure what averaging over mirror images gains and costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
+    "gestures": "Time each gesture from the mouse to the picture.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
     "object_size": "Measure what finding the object size gains and costs.",
     "other_programs": "Train other programs' networks on the same images for the same time.",
@@ -200,7 +201,7 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("faults", "recovery", "window_memory") else " --data DATA"
+    _data = "" if _name in ("faults", "gestures", "recovery", "window_memory") else " --data DATA"
     benchmark.command(
         _name,
         help=_help,

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.layers.geometry import camera_of
@@ -146,7 +147,6 @@ def test_tools_work_without_a_key_until_esc(labels: Any, canvas: Any, widget: An
     for tool, name in (
         ("merge", "merge"),
         ("split", "split"),
-        ("split", "cut free"),
         ("add", "add"),
         ("delete", "delete"),
     ):
@@ -185,6 +185,161 @@ def test_a_tool_without_a_result_says_so(widget: Any, viewer: Any, click: Any) -
     click(button)
     assert widget.status.text() == "There are no objects to change yet. Press Segment first."
     assert not button.isChecked()
+
+
+def test_a_click_in_each_part_splits(labels: Any, canvas: Any, widget: Any, click: Any) -> None:
+    tools, before, sketch = widget.correct_panel.tools, labels.data.copy(), widget._sketch
+    click(tools.buttons["split"])
+    assert not sketch.isVisible()
+    canvas.click(17, 17)
+    assert sketch.isVisible(), "a dot"
+    canvas.key(Qt.Key.Key_Escape)
+    assert not sketch.isVisible()
+    assert tools.buttons["split"].isChecked(), "the dot is forgotten, and the tool still there"
+    for x in (17, 35):
+        canvas.click(17, x)
+    assert widget.status.text() == "Split into 2 parts. Ctrl+Z takes it back."
+    assert labels.data[17, 17] != labels.data[17, 35]
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+    canvas.key(Qt.Key.Key_Escape)
+    canvas.key(Qt.Key.Key_Escape)
+    assert widget.controller.gestures.tool is None
+    assert not sketch.isVisible()
+
+
+def test_an_outline_is_moved(labels: Any, canvas: Any, widget: Any) -> None:
+    tools, before = widget.correct_panel.tools, labels.data.copy()
+    canvas.key(Qt.Key.Key_U)
+    assert tools.buttons["outline"].isChecked()
+    canvas.point_at(40, 40)
+    assert widget.controller.gesture_mouse.sketch.width == labels.brush_size, "it is shown how wide the brush is"
+    drag(canvas, (52, 30), (52, 36), (57, 36), (57, 30))
+    assert (labels.data[52:57, 32:36] == before[55, 30]).all()
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    drag(canvas, (47, 29), (55, 29), (63, 29))
+    assert not labels.data[50:60, 29:32].any()
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    canvas.click(70, 70)
+    assert widget.status.text() == "The line meets no object. Begin inside one, or draw across one."
+    assert np.array_equal(labels.data, before)
+    canvas.key(Qt.Key.Key_U)
+    assert widget.controller.gestures.tool is None
+
+
+def test_holes_and_outlines_by_key(labels: Any, canvas: Any) -> None:
+    labels.data[12:16, 12:16] = 0
+    labels.data[49, 15] = labels.data[55, 14]
+    labels.refresh()
+    before = labels.data.copy()
+    canvas.point_at(20, 12)
+    canvas.key(Qt.Key.Key_W)
+    assert labels.data[14, 14] == before[20, 12]
+    canvas._qtbot.wait(60)  # napari leaves out moves that come right after another one
+    canvas.point_at(55, 14)
+    canvas.key(Qt.Key.Key_W, SHIFT)
+    assert labels.data[49, 15] == 0
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+
+
+def turn_wheel(canvas: Any, y: float, x: float, steps: int, modifiers: Any) -> None:
+    where = QPointF(canvas.at(y, x))
+    nothing, turned = QPoint(), QPoint(0, 120 * steps)
+    button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+    there = canvas.native.mapToGlobal(where)
+    event = QWheelEvent(where, there, nothing, turned, button, modifiers, phase, False)
+    QApplication.sendEvent(canvas.native, event)
+
+
+def test_what_would_be_added_is_shown(segment: Any, canvas: Any, widget: Any, viewer: Any, click: Any) -> None:
+    y, x = np.mgrid[:80, :80]
+    layer = segment(np.maximum(dumbbell(), 0.47 * np.exp(-((y - 40) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32))
+    mouse, zoom, sizes = widget.controller.gesture_mouse, camera_of(viewer).zoom, []
+    before = layer.data.copy()
+    click(widget.correct_panel.tools.buttons["add"])
+    canvas.point_at(41, 61)
+    canvas._qtbot.waitUntil(lambda: mouse.sketch.suggested)
+    for _ in range(2):
+        sizes.append(int(widget.controller.gestures.suggested[0].sum()))
+        turn_wheel(canvas, 41, 61, 1, SHIFT)
+    assert widget._sketch.isVisible()
+    assert camera_of(viewer).zoom == zoom
+    assert np.array_equal(layer.data, before)
+    sizes.append(int(widget.controller.gestures.suggested[0].sum()))
+    canvas.click(41, 61)
+    label = layer.data[41, 61]
+    assert (layer.data == label).sum() == sizes[2] > sizes[1] > sizes[0]
+    turn_wheel(canvas, 41, 61, -1, SHIFT)
+    assert (layer.data == label).sum() == sizes[1]
+    for _ in range(2):
+        canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(layer.data, before)
+    canvas.point_at(75, 3)
+    canvas._qtbot.waitUntil(lambda: not mouse.sketch.outlines)
+    turn_wheel(canvas, 75, 3, 1, Qt.KeyboardModifier.NoModifier)
+    viewer.window._qt_viewer.canvas.on_draw(None)  # napari takes the zoom over when it draws
+    assert camera_of(viewer).zoom != zoom, "the wheel alone is napari's"
+
+
+def test_an_object_is_drawn_with_the_tool(labels: Any, canvas: Any, widget: Any, click: Any) -> None:
+    before = labels.data.copy()
+    click(widget.correct_panel.tools.buttons["add"])
+    drag(canvas, (64, 30), (64, 50), (74, 50), (74, 30))
+    assert labels.data[69, 40] > before.max()
+    assert 180 < (labels.data == labels.data[69, 40]).sum() < 240
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+
+
+def test_a_drag_is_drawn_until_the_button_is_released(labels: Any, canvas: Any, widget: Any, click: Any) -> None:
+    before, sketch, mouse = labels.data.copy(), widget._sketch, widget.controller.gesture_mouse
+    canvas.press(55, 14, modifiers=SHIFT)
+    canvas._qtbot.wait(60)
+    for x in (18, 22, 26, 30):
+        canvas.move(55, x, modifiers=SHIFT)
+    assert sketch.isVisible()
+    assert len(mouse.sketch.path) > 2
+    assert len(mouse.sketch.outlines) == 2, "both objects"
+    low, high = (np.concatenate(mouse.sketch.outlines).min(0), np.concatenate(mouse.sketch.outlines).max(0))
+    assert (low.tolist(), high.tolist()) == ([49.5, 9.5], [59.5, 31.5]), "round the pixels"
+    picture = sketch.grab().toImage()
+    at = canvas.at(49.5, 15)
+    near = [picture.pixelColor(at.x(), at.y() + dy).lightness() for dy in range(-3, 4)]
+    assert max(near) > 200, "a white line on the border of the object"
+    canvas.release(55, 30, modifiers=SHIFT)
+    assert not sketch.isVisible()
+    assert len(ids(labels)) == 2
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    click(widget.correct_panel.tools.buttons["delete"])
+    canvas.press(55, 14)
+    canvas._qtbot.wait(60)
+    canvas.move(55, 28)
+    assert sketch.isVisible()
+    canvas.key(Qt.Key.Key_Escape)
+    assert not sketch.isVisible()
+    canvas.release(55, 28)
+    assert np.array_equal(labels.data, before), "given up"
+    assert widget.controller.gestures.tool == "delete"
+
+
+def test_time_points_by_the_box(widget: Any, viewer: Any, canvas: Any, click: Any, wait_idle: Any, look: Any) -> None:
+    viewer.add_image(dumbbell((3, 80, 80)), name="image", axis_labels=("t", "y", "x"))
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    look()
+    labels, box = viewer.layers["image objects"], widget.correct_panel.tools.later_frames
+    labels.data = np.stack([labels.data[0]] * 3)
+    viewer.dims.set_current_step(0, 1)
+    assert not box.isHidden()
+    assert widget.correct_panel.tools.slice_only.isHidden()
+    box.setChecked(True)
+    canvas.click(55, 14, modifiers=BOTH)
+    assert widget.status.text() == "Deleted 1 object at 2 time points. Ctrl+Z takes it back."
+    assert (labels.data[:, 55, 14] > 0).tolist() == [True, False, False]
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert (labels.data[:, 55, 14] > 0).all()
 
 
 def test_help_by_button_and_key(labels: Any, canvas: Any, widget: Any, click: Any) -> None:
@@ -233,12 +388,64 @@ def test_refused_in_words(
     assert np.array_equal(labels.data, before)
 
 
-def test_a_hidden_layer_stays(labels: Any, canvas: Any, widget: Any) -> None:
+@pytest.mark.parametrize("name", GESTURES)
+@pytest.mark.parametrize(
+    ("switch", "words"),
+    [("visible", "The objects are hidden. Show their layer to change them."), ("editable", "read-only")],
+)
+def test_a_hidden_or_locked_layer_stays(
+    name: str, switch: str, words: str, labels: Any, canvas: Any, widget: Any
+) -> None:
     before = labels.data.copy()
-    labels.visible = False
-    hand(canvas, GESTURES["delete"][1], BOTH)
-    assert widget.status.text() == "The objects are hidden. Show their layer to change them."
+    setattr(labels, switch, False)
+    modifiers, path, *_ = GESTURES[name]
+    hand(canvas, path, modifiers)
+    assert words in widget.status.text()
     assert np.array_equal(labels.data, before)
+
+
+def test_an_object_larger_than_the_view(labels: Any, canvas: Any, widget: Any, look: Any) -> None:
+    before = labels.data.copy()
+    look((17, 17), closer=12)
+    drag(canvas, (16, 16), (16, 17), (16, 18), modifiers=CONTROL)
+    assert not np.array_equal(labels.data, before), "the line goes on to the border of the object"
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    canvas.press(17, 17, modifiers=BOTH)
+    canvas._qtbot.wait(60)
+    canvas.move(17, 18, modifiers=BOTH)
+    assert len(widget.controller.gesture_mouse.sketch.outlines) == 1
+    canvas.release(17, 18, modifiers=BOTH)
+    assert not labels.data[10:24, 10:42].any()
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+
+
+def test_while_the_image_is_segmented(
+    labels: Any, canvas: Any, widget: Any, click: Any, wait_idle: Any, gate: Any
+) -> None:
+    widget.controller.session.maps.clear()
+    before = labels.data.copy()
+    click(widget.segment_panel.button)
+    for name in GESTURES:
+        hand(canvas, GESTURES[name][1], GESTURES[name][0])
+        assert widget.status.text() == "This part is being segmented. Wait until it is done, or press Stop.", name
+    assert np.array_equal(labels.data, before)
+    gate.let(100)
+    wait_idle(widget)
+
+
+def test_while_a_drag_is_drawn_the_slice_changes(segment: Any, canvas: Any, widget: Any, viewer: Any) -> None:
+    layer = segment(dumbbell((3, 80, 80)))
+    viewer.dims.set_current_step(0, 0)
+    before = layer.data.copy()
+    canvas.press(55, 14, modifiers=SHIFT)
+    canvas._qtbot.wait(60)
+    canvas.move(55, 20, modifiers=SHIFT)
+    viewer.dims.set_current_step(0, 2)
+    canvas.move(55, 28, modifiers=SHIFT)
+    canvas.release(55, 28, modifiers=SHIFT)
+    assert widget.status.text() == "Another slice came into view meanwhile, so nothing was changed."
+    assert np.array_equal(layer.data, before)
 
 
 def test_the_right_button_and_alt_are_napari_s(labels: Any, canvas: Any, widget: Any) -> None:
@@ -258,3 +465,16 @@ def test_the_layer_goes_while_the_button_is_down(labels: Any, canvas: Any, widge
     canvas.release(55, 28, modifiers=SHIFT)
     QApplication.processEvents()
     assert widget.controller.session is None
+
+
+def test_the_labels_are_replaced_while_the_button_is_down(labels: Any, canvas: Any, widget: Any) -> None:
+    canvas.press(55, 14, modifiers=SHIFT)
+    canvas._qtbot.wait(60)
+    canvas.move(55, 20, modifiers=SHIFT)
+    labels.data = labels.data[:60].copy()
+    before = labels.data.copy()
+    canvas.move(55, 28, modifiers=SHIFT)
+    canvas.release(55, 28, modifiers=SHIFT)
+    assert "Press Segment to make new ones" in widget.status.text()
+    assert np.array_equal(labels.data, before)
+    assert not widget._sketch.isVisible()

@@ -55,7 +55,7 @@ def test_whole_job_on_the_sample(dock, viewer, click, wait_idle, counts_of, erro
     labels = viewer.layers[f"{image.name} objects"]
     found = len(np.unique(labels.data)) - 1
     assert found > 20
-    assert widget.status.text() == f"Found {found} objects. Correct them with napari's brush, then Learn."
+    assert widget.status.text() == f"Found {found} objects. Press N to see what may be wrong. Correct it, then Learn."
     assert viewer.layers.selection.active is labels
     for attribute in ("scale", "translate", "rotate", "shear"):
         assert np.allclose(getattr(labels, attribute), getattr(image, attribute)), attribute

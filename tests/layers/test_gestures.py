@@ -14,6 +14,7 @@ from napari_unet.layers import gestures as module
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.kept_maps import KeptMaps, KeptPart
+from napari_unet.layers.object_edits import _is_rim
 from napari_unet.objects.maps import Maps
 
 FAINT = 0.46  # a foreground of 0.17: below the threshold, but something
@@ -210,6 +211,10 @@ def test_a_narrow_type_is_widened_for_a_new_id(labels: Any, controller: Any) -> 
     assert np.array_equal(labels.data, before)
 
 
+OFTEN = {"merge": 0.15, "split": 0.2, "cut_free": 0.1, "add": 0.2, "smaller": 0.1, "delete": 0.05}
+OFTEN |= {"seed": 0.08, "draw": 0.03, "reshape": 0.05, "smooth": 0.02, "fill_holes": 0.02}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_any_gestures_go_back_step_by_step(open_image: Any, controller: Any, viewer: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -218,9 +223,7 @@ def test_any_gestures_go_back_step_by_step(open_image: Any, controller: Any, vie
         viewer.dims.set_current_step(0, 1)
     states, largest = [layer.data.copy()], int(layer.data.max())
     for _ in range(60):
-        gesture = random.choice(
-            ["merge", "split", "cut_free", "add", "smaller", "delete"], p=[0.2, 0.25, 0.15, 0.25, 0.1, 0.05]
-        )
+        gesture = random.choice(list(OFTEN), p=list(OFTEN.values()))
         middle = np.array([(17, 17), (17, 35), (55, 14), (55, 27), (55, 60)])[random.integers(5)]
         path = middle + random.normal(0, 8, (random.integers(1, 4), 2))
         made = controller.gestures.make(gesture, path)
@@ -242,6 +245,206 @@ def test_any_gestures_go_back_step_by_step(open_image: Any, controller: Any, vie
         layer.undo()
         assert np.array_equal(layer.data, before)
     assert controller.session.rescan().corrected_pixels == 0
+
+
+# -- outlines, points, drawing ---------------------------------------------------------------------------------------
+
+
+def test_an_outline_is_moved_by_a_line(labels: Any, controller: Any) -> None:
+    before, label = labels.data.copy(), int(labels.data[55, 30])
+    assert controller.gestures.make("reshape", [(52, 30), (52, 36), (57, 36), (57, 30)])
+    assert said(controller) == "Added 30 pixels. Ctrl+Z takes it back."
+    assert (labels.data[52:58, 32:37] == label).all()
+    check_undo(labels, before)
+    labels.undo()
+    assert controller.gestures.make("reshape", [(48, 29), (62, 29)])
+    assert said(controller).startswith("Took away 30 pixels.")
+    assert not labels.data[50:60, 29:32].any()
+    check_undo(labels, before)
+    labels.undo()
+    labels.brush_size = 5
+    assert controller.gestures.make("reshape", [(55, 30), (55, 36)])
+    assert (labels.data[53:58, 32:37] == label).all(), "as wide as the brush"
+    assert labels.data[55, 14] == before[55, 14]
+
+
+def test_holes_are_filled_and_an_outline_is_smoothed(labels: Any, controller: Any) -> None:
+    labels.data[12:16, 12:16] = 0
+    labels.data[49, 15] = labels.data[55, 14]  # a bump
+    before = labels.data.copy()
+    assert not controller.gestures.make("fill_holes", [(55, 14)])
+    assert "has no holes" in said(controller)
+    assert controller.gestures.make("fill_holes", [(20, 12)])
+    assert (labels.data[10:24, 10:24] == before[17, 17]).all()
+    check_undo(labels, before)
+    smooth = labels.data.copy()
+    assert controller.gestures.make("smooth", [(55, 14)])
+    assert labels.data[49, 15] == 0
+    assert np.array_equal(labels.data[:, 22:], smooth[:, 22:])
+    check_undo(labels, smooth)
+
+
+def test_an_object_is_split_by_a_click_in_each_part(labels: Any, controller: Any) -> None:
+    gestures, before = controller.gestures, labels.data.copy()
+    assert not gestures.make("seed", [(17, 17)])
+    assert said(controller) == "Click once in each other part of it. Esc forgets the dots."
+    assert np.array_equal(labels.data, before)
+    assert gestures.seeds.tolist() == [[17, 17]]
+    assert gestures.make("seed", [(17, 35)])
+    assert said(controller) == "Split into 2 parts. Ctrl+Z takes it back."
+    assert labels.data[17, 17] != labels.data[17, 35]
+    two = labels.data.copy()
+    assert not gestures.make("seed", [(17, 35)]), "the same place"
+    assert np.array_equal(labels.data, two)
+    assert gestures.make("seed", [(12, 39)])
+    assert len({int(labels.data[p]) for p in ((17, 17), (17, 31), (12, 39))} | {0}) == 4
+    for state in (two, before):
+        labels.undo()
+        assert np.array_equal(labels.data, state), "each click is one step"
+    assert gestures.make("seed", [(22, 11)]), "the dots are still meant after undoing"
+    assert len(ids(labels)) == 3 + 3
+    assert not gestures.make("seed", [(55, 14)]), "another object"
+    assert gestures.seeds.tolist() == [[55, 14]]
+    assert not gestures.make("seed", [(70, 70)])
+    assert "no object here" in said(controller)
+    gestures.forget()
+    assert not len(gestures.seeds)
+
+
+def test_dots_are_of_one_slice(open_image: Any, controller: Any, viewer: Any) -> None:
+    layer = open_image(np.stack([dumbbell()] * 3))
+    viewer.dims.set_current_step(0, 1)
+    before = layer.data.copy()
+    assert not controller.gestures.make("seed", [(17, 17)])
+    viewer.dims.set_current_step(0, 2)
+    assert not len(controller.gestures.seeds)
+    assert not controller.gestures.make("seed", [(17, 17)])
+    assert controller.gestures.make("seed", [(17, 35)])
+    assert (layer.data[:, 17, 17] != layer.data[:, 17, 35]).all(), "through all slices"
+    check_undo(layer, before)
+
+
+def test_an_object_is_drawn(labels: Any, controller: Any) -> None:
+    before = labels.data.copy()
+    assert controller.gestures.make("draw", [(62, 40), (62, 50), (74, 50), (74, 40)])
+    new = labels.data[68, 45]
+    assert new > before.max()
+    assert (labels.data == new).sum() == 13 * 11
+    check_undo(labels, before)
+    labels.undo()
+    assert not controller.gestures.make("draw", [(62, 40), (62, 41)])
+    assert not controller.gestures.make("draw", [(12, 12), (12, 20), (20, 20), (20, 12)])
+    assert said(controller) == "There is an object here already. Add a new one beside it."
+    assert np.array_equal(labels.data, before)
+
+
+def test_what_is_suggested_is_what_is_added(open_image: Any, controller: Any) -> None:
+    image, (y, x) = dumbbell(), np.mgrid[:80, :80]
+    labels = open_image(np.maximum(image, 0.47 * np.exp(-((y - 68) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32))
+    gestures = controller.gestures
+    assert not gestures.suggest((17, 17)), "there is an object"
+    assert not gestures.suggest((200, 17))
+    assert not gestures.suggest((np.nan, 17))
+    assert controller.messages[-1].level != "error", "nobody has clicked"
+    sizes = []
+    for step in (0, 1, 1):
+        assert gestures.suggest((68, 60), step) if not step else gestures.resize((68, 60), step)
+        sizes.append(int(gestures.suggested[0].sum()))
+    assert sizes[0] < sizes[1] < sizes[2]
+    mask, (top, left) = gestures.suggested
+    assert controller.gestures.make("add", [(68, 60)])
+    found = np.argwhere(labels.data == labels.data[68, 60])
+    assert np.array_equal(found, np.argwhere(mask) + np.array([top, left]))
+    assert gestures.suggested is None
+    assert gestures.resize((68, 60), -1)
+    assert (labels.data == labels.data[68, 60]).sum() == sizes[1]
+    assert not gestures.resize((17, 17), 1), "that was not added"
+
+
+def test_the_size_of_what_was_added_is_known_after_undo(open_image: Any, controller: Any) -> None:
+    image, (y, x) = dumbbell(), np.mgrid[:80, :80]
+    labels = open_image(np.maximum(image, 0.47 * np.exp(-((y - 68) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32))
+    states = []
+    for _ in range(4):
+        assert controller.gestures.make("add", [(68, 60)])
+        states.append(labels.data.copy())
+    labels.undo()
+    labels.undo()
+    assert np.array_equal(labels.data, states[1])
+    assert controller.gestures.make("add", [(68, 60)])
+    assert np.array_equal(labels.data, states[2]), "and not four steps larger"
+
+
+def test_a_band_around_an_object_is_no_object() -> None:
+    y, x = np.mgrid[:120, :120]
+    away = np.hypot(y - 60, x - 60)
+    rim = (away >= 30) & (away < 34)
+    assert _is_rim(rim, away < 30)
+    assert _is_rim(rim & (y < 70), away < 30), "most of the way around"
+    assert not _is_rim(rim, np.zeros_like(rim)), "a ring by itself"
+    assert not _is_rim(rim & (y < 30), away < 30), "a crescent"
+    assert not _is_rim((abs(y - 92) < 3) & (abs(x - 60) < 40), away < 30), "a long cell beside it"
+
+
+# -- later time points -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracked(open_image: Any, controller: Any) -> Any:
+    """Five time points, in which the objects move and keep their ids; in the last one the second is gone."""
+    layer = open_image(np.stack([dumbbell()] * 5))
+    controller.set_axes("TYX")
+    assert controller.segment()
+    layer = controller.session.labels_layer
+    data = np.zeros_like(layer.data)
+    for t in range(5):
+        data[t, 20 + 3 * t : 30 + 3 * t, 20:30] = 7
+        data[t, 20 + 3 * t : 30 + 3 * t, 31:41] = 8 if t < 4 else 0
+        data[t, 60:70, 60:70] = 9
+    layer.data = data
+    return layer
+
+
+def test_an_object_is_deleted_from_here_on(tracked: Any, controller: Any, viewer: Any) -> None:
+    viewer.dims.set_current_step(0, 1)
+    before = tracked.data.copy()
+    assert controller.gestures.make("delete", [(28, 25)])
+    assert (tracked.data == 7).any((1, 2)).tolist() == [True, False, True, True, True], "this time point alone"
+    tracked.undo()
+    controller.gestures.later_frames = True
+    assert controller.gestures.make("delete", [(28, 25), (28, 35)])
+    assert said(controller) == "Deleted 2 objects at 4 time points. Ctrl+Z takes it back."
+    assert (tracked.data == 7).any((1, 2)).tolist() == [True, False, False, False, False]
+    assert (tracked.data == 8).any((1, 2)).tolist() == [True, False, False, False, False]
+    assert np.array_equal(tracked.data == 9, before == 9)
+    check_undo(tracked, before)
+    assert controller.session.rescan().corrected_pixels == np.count_nonzero(
+        tracked.data != controller.session.corrections.prediction[:, 0]
+    )
+
+
+def test_objects_are_merged_from_here_on(tracked: Any, controller: Any, viewer: Any) -> None:
+    controller.gestures.later_frames = True
+    viewer.dims.set_current_step(0, 2)
+    before = tracked.data.copy()
+    assert controller.gestures.make("merge", [(30, 38), (30, 25)])
+    kept = int(tracked.data[2, 30, 25])
+    assert (tracked.data == 15 - kept).any((1, 2)).tolist() == [True, True, False, False, False]
+    assert (tracked.data[3, 29:39, 20:41] == kept).all()
+    assert (tracked.data[4, 32:42, 20:30] == kept).all(), "where it is alone it has the same id"
+    check_undo(tracked, before)
+
+
+def test_what_goes_on_ends_where_objects_part(tracked: Any, controller: Any, viewer: Any) -> None:
+    controller.gestures.later_frames = True
+    viewer.dims.set_current_step(0, 0)
+    tracked.data[3][tracked.data[3] == 8] = 0
+    tracked.data[3, 29:39, 45:55] = 8
+    before = tracked.data.copy()
+    assert controller.gestures.make("merge", [(25, 25), (25, 38)])
+    assert said(controller).startswith("Merged 2 objects at 3 time points.")
+    assert np.array_equal(tracked.data[3:], before[3:])
+    check_undo(tracked, before)
 
 
 # -- volumes and time ------------------------------------------------------------------------------------------------
@@ -426,6 +629,35 @@ def test_classes_are_no_objects(viewer: Any, controller: Any) -> None:
     assert "classes" in said(controller)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32, np.uint64])
+def test_an_id_beyond_those_of_32_bits(labels: Any, controller: Any, dtype: Any) -> None:
+    data = labels.data.astype(dtype)
+    data[data == data[17, 17]] = 2**31
+    labels.data = data
+    for gesture, points, words in (
+        ("split", [(5, 26), (30, 26)], "Split 1 object"),
+        ("cut_free", [(17, 17)], "Split 1 object"),
+        ("reshape", [(12, 22), (12, 26), (13, 26), (13, 22)], "Added"),
+        ("delete", [(17, 17)], "Deleted 1 object."),
+    ):
+        before = labels.data.copy()
+        assert controller.gestures.make(gesture, points), said(controller)
+        assert said(controller).startswith(words)
+        assert labels.data.dtype == dtype
+        check_undo(labels, before)
+        labels.undo()
+    assert set(np.unique(labels.data).tolist()) > {0, 2**31}
+
+
+def test_a_type_whose_ids_are_all_given_away(labels: Any, controller: Any) -> None:
+    data = labels.data.astype(np.int8)
+    data[75, 75] = 127
+    labels.data = data
+    assert controller.gestures.make("split", [(5, 26), (30, 26)])
+    assert labels.data.max() == 128
+    assert controller.session.rescan().anything
+
+
 def test_the_largest_id_is_not_passed(labels: Any, controller: Any) -> None:
     labels.data[labels.data == labels.data[17, 17]] = 2**31 - 1
     before = labels.data.copy()
@@ -452,7 +684,7 @@ def test_while_it_is_segmented_only_what_is_finished_can_be_changed(viewer: Any,
 
 
 def test_help_names_every_gesture() -> None:
-    assert {name for name, _, _ in module.HELP} == {"Merge", "Split", "Add", "Delete"}
+    assert {name for name, _, _ in module.HELP} == {"Merge", "Split", "Add", "Outline", "Delete"}
 
 
 def test_a_tool_ends_with_the_layer_the_mode_and_by_esc(labels: Any, controller: Any, viewer: Any) -> None:
@@ -475,6 +707,10 @@ def test_a_tool_ends_with_the_layer_the_mode_and_by_esc(labels: Any, controller:
 
 
 def test_a_session_that_is_closed_makes_no_gestures(labels: Any, controller: Any) -> None:
-    assert controller.gestures._on_mouse in labels.mouse_drag_callbacks
+    callbacks = labels.mouse_drag_callbacks, labels.mouse_move_callbacks, labels.mouse_wheel_callbacks
+    mouse = controller.gesture_mouse
+    assert all(
+        own in each for own, each in zip((mouse._on_drag, mouse._on_move, mouse._on_wheel), callbacks, strict=True)
+    )
     controller.close()
-    assert not labels.mouse_drag_callbacks
+    assert not any(callbacks)

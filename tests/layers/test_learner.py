@@ -8,11 +8,12 @@ import numpy as np
 
 from hand_made import GAIN, bright, squares
 from napari_unet.layers import learner as module
-from napari_unet.layers.model_diff import ADDED, GONE, FieldSegmented
+from napari_unet.layers.model_diff import FieldSegmented
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Checked
 from napari_unet.learning.preview import Preview
+from napari_unet.objects.differences import ADDED, GONE
 from napari_unet.training.config import StepReport
 
 CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from made_labels import discs, pair, seeds, shapes
 from napari_unet.errors import EditError
-from napari_unet.objects.reshaping import filled_holes, reshaped, smoothed
+from napari_unet.objects.reshaping import brushed, filled_holes, redrawn, reshaped, smoothed
 
 
 def two() -> np.ndarray:
@@ -139,3 +139,83 @@ def test_smoothing_changes_one_object(seed, shape):
     others = (labels > 0) & (labels != label)
     assert np.array_equal(after[others], labels[others])
     assert set(np.unique(after)) <= set(np.unique(labels)) | {0}
+
+
+# -- drawn by a line -------------------------------------------------------------------------------------------------
+
+
+def test_a_line_out_of_an_object_and_back_is_its_new_outline():
+    labels = two()
+    after = redrawn(labels, [(8, 10), (2, 10), (2, 15), (8, 15)], 9).applied(labels)
+    assert (after[2:5, 10:16] == 1).all()
+    assert (after == 1).sum() == (labels == 1).sum() + 18, "as thin as a line, whatever the brush"
+
+
+def test_a_line_across_cuts_the_smaller_part_off():
+    labels = two()
+    after = redrawn(labels, [(2, 9), (27, 9)], 9).applied(labels)
+    assert not after[:, :10].any()
+    assert (after[5:25, 10:20] == 1).all()
+    assert np.array_equal(after == 2, labels == 2)
+
+
+def test_a_line_that_ends_on_the_other_side_is_a_brush():
+    labels = two()
+    out = redrawn(labels, [(10, 10), (1, 10)], 4).applied(labels)
+    assert (out[1:5, 8:13] == 1).all()
+    into = redrawn(labels, [(1, 10), (10, 10)], 4).applied(labels)
+    assert not into[5:11, 8:13].any()
+    assert (into[5:25, 5:8] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ([(10, 8), (10, 14)], "stays inside"),
+        ([(10, 10)], "stays inside"),
+        ([(1, 1), (1, 30)], "meets no object"),
+        ([(10, 10), (10, 60)], "outside the image"),
+        ([(4, 4), (26, 4), (26, 21), (4, 21), (4, 4)], "meets no object"),
+    ],
+)
+def test_lines_that_change_nothing(line: object, words: str):
+    with pytest.raises(EditError, match=words):
+        redrawn(two(), line, 5)
+
+
+def test_pieces_of_an_object_that_a_stroke_does_not_touch_stay():
+    labels = np.zeros((30, 40), np.int32)
+    labels[2:10, 2:30] = labels[20:24, 2:8] = 1
+    after = redrawn(labels, [(0, 8), (12, 8)], 3).applied(labels)
+    assert (after[20:24, 2:8] == 1).all()
+    assert not after[2:10, 2:9].any()
+    assert (after[2:10, 9:30] == 1).all()
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 5.5, 30])
+def test_a_brush_is_as_wide_as_it_says(width: float):
+    mask = brushed(np.array([(15.0, 5.0), (15.0, 35.0)]), width, (30, 40))
+    assert mask[:, 20].sum() == min(30, 2 * int(width / 2) + 1)
+    assert mask[15, 5:36].all()
+    point = brushed(np.array([(-50.0, 3.0)]), width, (30, 40))
+    assert not point.any(), "beside the image"
+
+
+@given(seeds)
+def test_no_line_changes_another_object(seed: int):
+    random = np.random.default_rng(seed)
+    labels = discs((40, 44), random)
+    line = random.uniform(0, np.array(labels.shape) - 1, (random.integers(1, 6), 2))
+    before = labels.copy()
+    try:
+        edit = redrawn(labels, line, random.uniform(1, 9), min_size=1)
+    except EditError:
+        return
+    after = edit.applied(labels)
+    assert np.array_equal(labels, before)
+    (label,) = edit.ids
+    others = (labels != label) & (labels != 0)
+    assert np.array_equal(after[others], labels[others])
+    assert edit.made == ()
+    change = int((after == label).sum()) - int((labels == label).sum())
+    assert (change > 0) == bool(labels[tuple(np.floor(line[0] + 0.5).astype(int))])

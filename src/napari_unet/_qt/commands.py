@@ -27,6 +27,11 @@ def correct(viewer: napari.viewer.Viewer) -> None:
     _panel(viewer, "Correct").correct_panel.tools.show_help()
 
 
+def show_objects_table(viewer: napari.viewer.Viewer) -> None:
+    """Show the list of all objects."""
+    _panel(viewer, "Correct").show_objects_table()
+
+
 def show_tour(viewer: napari.viewer.Viewer) -> None:
     """Show what is where in the panel, in a few bubbles."""
     _panel(viewer, "Segment").show_tour()

@@ -10,8 +10,10 @@ from qtpy.QtWidgets import QFrame, QLineEdit, QScrollArea, QTabWidget, QVBoxLayo
 from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
+from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
+from napari_unet._qt.objects_table import ObjectsTable
 from napari_unet._qt.panels import (
     CorrectPanel,
     DecisionBar,
@@ -118,7 +120,11 @@ class UNetWidget(QWidget):
         self.controller.walk.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.walk.tidy))
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
+        self._objects: ObjectsTable | None = None
+        self._objects_dock: Any = None
+        self.controller.object_table.wanted.connect(self.show_objects_table)
         self._project_drops: ProjectDrops | None = None
+        self._sketch: CanvasSketch | None = None
         self.images = ImagesDock(self.viewer, self.controller)
         self.image_panel.project.open.menu().addAction("List of images", self.images.show)
         self.tour: tour.Tour | None = None
@@ -129,6 +135,14 @@ class UNetWidget(QWidget):
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
         self.destroyed.connect(lambda: _close_down(this()))
+
+    def show_objects_table(self) -> None:
+        """Show the list of objects, in a dock of its own below the canvas."""
+        if self._objects is None:
+            self._objects = ObjectsTable(self.controller)
+            self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
+        self._objects_dock.show()
+        self._objects_dock.raise_()
 
     def show_tab(self, title: str) -> None:
         """Bring the tab of that title to the front."""
@@ -159,6 +173,8 @@ class UNetWidget(QWidget):
             self.tour.end()
         if self._project_drops is not None:
             self._project_drops.release()
+        if self._sketch is not None:
+            self._sketch.release()
         self._note_changes.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.controller.close()
@@ -185,6 +201,8 @@ class UNetWidget(QWidget):
             self._project_drops = ProjectDrops(self.controller, self.window())
             if self.attended:
                 self.greet()
+        if self._sketch is None and not self._closed and (canvas := canvas_of(self)) is not None:
+            self._sketch = CanvasSketch(self.controller, canvas)
         super().showEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -211,6 +211,11 @@ class Corrections:
         """Ids of the corrected objects, as of the last `update` of their planes."""
         return frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
 
+    def touched_at(self, frame: int) -> frozenset[int]:
+        """Return the ids of the corrected objects of a time point, as of the last `update` of its planes."""
+        planes = list(self._planes.items())
+        return frozenset[int]().union(*(state.touched for plane, state in planes if plane[0] == frame))
+
     # -- what is changed -------------------------------------------------------------------------------------------
 
     def review(self, frame: int, z: slice, y: slice, x: slice, value: bool = True) -> None:

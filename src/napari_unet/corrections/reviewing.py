@@ -11,6 +11,8 @@ from napari_unet.corrections.corrections import RING
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_unet.corrections.corrections import Corrections
@@ -73,6 +75,24 @@ def toggle_object(
         with_ring &= ~np.isin(here_field, whole)
     reviewed[field][with_ring] = value
     return value
+
+
+def object_mask(labels: NDArray[Any], ids: Sequence[int], *, taken_back: bool = False) -> NDArray[np.bool_]:
+    """Return what is marked when some objects are reviewed: they and a ring around them, in each slice.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (Z, Y, X)
+        The objects and what is around them.
+    ids : sequence of int
+    taken_back : bool
+        Whether this is what counts as reviewed no longer: then without the parts of the ring on other objects.
+    """
+    own = np.isin(labels, ids)
+    disc = ndimage.generate_binary_structure(3, 1)
+    disc[[0, 2]] = False
+    mask = ndimage.binary_dilation(own, disc, iterations=RING)
+    return np.asarray(mask & (own | (labels == 0)) if taken_back else mask)
 
 
 def checked_squares(

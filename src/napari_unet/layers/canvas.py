@@ -189,3 +189,37 @@ def _canvas(viewer: Any, geometry: LayerGeometry) -> tuple[NDArray[np.float64], 
     center = np.asarray(camera_of(viewer).center, float)[-2:]
     half = np.asarray(viewer.canvas.viewbox_size(viewer.layers), float) / camera_of(viewer).zoom / 2
     return center - half, center + half
+
+
+def pixels_on_canvas(
+    viewer: Any, geometry: LayerGeometry, pixels: NDArray[np.float64], size: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Return where on a canvas pixels of the plane in view lie.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    geometry : LayerGeometry
+        Of the image.
+    pixels : ndarray of float, axes (n, 2)
+        y, x.
+    size : tuple of float
+        Height and width of the canvas, in pixels of the screen.
+
+    Returns
+    -------
+    ndarray of float, axes (n, 2)
+        Down and to the right, from the upper left corner of the canvas, in pixels of the screen.
+    """
+    at, along_y, along_x = _steps_on_canvas(viewer, geometry)
+    world = at + pixels[:, :1] * along_y + pixels[:, 1:] * along_x
+    camera = camera_of(viewer)
+    turned = [-1 if str(getattr(way, "value", way)) in ("up", "left") else 1 for way in _directions(camera)]
+    center = np.asarray(camera.center, float)[-2:]
+    return np.asarray((world - center) * camera.zoom * turned + np.asarray(size, float) / 2)
+
+
+def _directions(camera: Any) -> tuple[Any, Any]:
+    """Return which way the vertical and the horizontal axis of a canvas point."""
+    directions: tuple[Any, Any] = getattr(camera, "orientation2d", ("down", "right"))
+    return directions

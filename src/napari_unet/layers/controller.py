@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.errors import DeviceError
 from napari_unet.layers import adapter
+from napari_unet.layers.appearance import Appearance
 from napari_unet.layers.autosave import Autosave
 from napari_unet.layers.axes_question import AxesQuestion
 from napari_unet.layers.decoding_sliders import DecodingSliders
 from napari_unet.layers.exporter import Exporter
 from napari_unet.layers.fit_to_corrections import FitToCorrections
 from napari_unet.layers.frame_links import FrameLinks
+from napari_unet.layers.gesture_mouse import GestureMouse
+from napari_unet.layers.gesture_tool import GestureTool
 from napari_unet.layers.gestures import Gestures
 from napari_unet.layers.ghosts import Ghosts
 from napari_unet.layers.given_labels import GivenLabels
 from napari_unet.layers.image_switch import ImageSwitch
 from napari_unet.layers.learner import Learner
 from napari_unet.layers.list_keeper import ListKeeper
+from napari_unet.layers.listed_objects import ListedObjects
 from napari_unet.layers.made_by import MadeBy
 from napari_unet.layers.maps_in_view import MapsInView
 from napari_unet.layers.marked_objects import MarkedObjects
@@ -30,6 +34,7 @@ from napari_unet.layers.model_gallery import ModelGallery
 from napari_unet.layers.model_switch import ModelSwitch
 from napari_unet.layers.new_model import NewModel
 from napari_unet.layers.object_diameter import ObjectDiameter
+from napari_unet.layers.object_table import ObjectTable
 from napari_unet.layers.old_copies import OldCopies
 from napari_unet.layers.opener import Opener
 from napari_unet.layers.overlay import Overlays
@@ -103,7 +108,14 @@ class Controller:
         self.walk = ObjectWalk(workspace, self.segmenter, self.where_next, runner)
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
-        self.gestures = Gestures(workspace, self.segmenter)
+        tool = GestureTool(workspace)
+        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
+        self.appearance = Appearance(workspace, runner)
+        self.object_table = ObjectTable(workspace, runner)
+        self.listed_objects = ListedObjects(
+            workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
+        )
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts)
@@ -273,6 +285,8 @@ class Controller:
 
     def close(self) -> None:
         """Stop all jobs and let go of the viewer."""
+        self.listed_objects.close()
+        self.object_table.close()
         self.gestures.close()
         self.given_labels.close()
         self.ghosts.close()
@@ -282,10 +296,12 @@ class Controller:
         self.sliders.close()
         self.maps_in_view.close()
         self.gallery.stop()
+        self.gesture_mouse.close()
         self.segmenter.close()
         self.learner.close()
         self.diff.close()
         self.history.close()
+        self.appearance.close()
         self.overlays.close()
         self.opener.close()
         self.segment_all.close()

@@ -1,54 +1,42 @@
-"""Mouse and keys on the canvas that merge, split, add and delete objects (docs/gestures.md).
-
-They work in napari's pan/zoom mode on a result's labels layer: with Shift, Ctrl, or both held, or without where a tool
-was chosen in the panel.
-"""
+"""Gestures that change objects, by name: what the mouse and the keys do on the canvas (docs/gestures.md)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import EditError, UNetError
 from napari_unet.layers.object_edits import ObjectEdits, check_editable
+from napari_unet.layers.object_parts import SIZE_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.layers.edit_events import Plane
+    from napari_unet.layers.gesture_tool import GestureTool, Tool
     from napari_unet.layers.segmenter import Segmenter
     from napari_unet.layers.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
-Tool = Literal["merge", "split", "add", "delete"]
-Gesture = Literal["merge", "split", "cut_free", "add", "smaller", "delete"]
-
-MAX_CLICK = 4.0
-"""Pixels of the screen that the mouse may move between press and release of a click."""
-
-_BY_TOOL: dict[Tool, tuple[Gesture, Gesture]] = {  # a click, a drag
-    "merge": ("merge", "merge"),
-    "split": ("cut_free", "split"),
-    "add": ("add", "add"),
-    "delete": ("delete", "delete"),
-}
-_BY_MODIFIERS: dict[frozenset[str], tuple[Gesture, Gesture]] = {
-    frozenset({"Shift"}): ("add", "merge"),
-    frozenset({"Control"}): ("cut_free", "split"),  # Cmd on macOS
-    frozenset({"Shift", "Control"}): ("delete", "delete"),
-}
-_MODIFIERS = ("Shift", "Control", "Alt", "Meta")
+Gesture = Literal[
+    "merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", "fill_holes", "smooth"
+]
 
 HELP: tuple[tuple[str, str, str], ...] = (
     ("Merge", "Shift + drag", "from one object into others"),
     ("Split", "Ctrl + drag", "a line across an object; the cut follows what the network saw"),
     ("Split", "Ctrl + click, or S", "an object in parts where the network saw several"),
+    ("Split", "button, then clicks", "once in each part; Esc forgets the dots"),
     ("Add", "Shift + click, or I", "on the background: the object that the network saw there"),
-    ("Add", "I, Shift + I", "on the object just added: a little larger, smaller"),
+    ("Add", "Shift + wheel, or I, Shift + I", "on the object just added: a little larger, smaller"),
+    ("Add", "button, then drag", "around an object that the network does not see"),
+    ("Outline", "button or U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
+    ("Outline", "W, Shift + W", "fill the holes of an object; smooth its outline"),
     ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
 )
 """What the gestures are called, how each is made, and what it does. Ctrl is Cmd on macOS."""
@@ -58,98 +46,92 @@ _UNDO = "Ctrl+Z takes it back."
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Added:
-    """The object that was added last, which can be made larger or smaller."""
+    """The object that was added last, which can be made larger or smaller.
+
+    `sizes` are the pixels it had after so many steps: by these it is known how large it is, after undoing too.
+    """
 
     session: LayerSession
-    plane: tuple[int, int]
+    plane: Plane
     point: NDArray[np.float64]
     label: int
-    grow: int = 0
+    grow: int
+    sizes: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seeds:
+    """Points (n, 2) in the parts of an object that is to be split, and the ids of these parts."""
+
+    session: LayerSession
+    plane: Plane
+    points: NDArray[np.float64]
+    ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Suggested:
+    """An object that is shown as what would be added: a mask (Y, X), the pixel of its corner, and steps."""
+
+    session: LayerSession
+    plane: Plane
+    mask: NDArray[np.bool_]
+    corner: tuple[int, int]
+    grow: int
+
+    def has(self, session: LayerSession, point: NDArray[np.float64]) -> bool:
+        """Whether a point (y, x) of the plane in view lies on it."""
+        index = np.floor(point + 0.5) - self.corner
+        inside = bool((index >= 0).all() and (index < self.mask.shape).all())
+        here = session is self.session and session.plane == self.plane
+        return here and inside and bool(self.mask[tuple(index.astype(int))])
 
 
 class Gestures:
-    """Makes the gestures of the mouse and of the keys on the chosen image's objects.
+    """Makes gestures on the chosen image's objects.
 
     Parameters
     ----------
     workspace : Workspace
     segmenter : Segmenter
+    tool : GestureTool
 
     Attributes
     ----------
     slice_only : bool
         Whether only the slice in view of a volume is changed; else an object is changed in all slices.
+    later_frames : bool
+        Whether what is merged or deleted is so at all later time points of a series, too.
     """
 
-    tool_changed = Signal()
     help_wanted = Signal()  # by a key
+    changed = Signal()  # the points that a split waits for, or what is suggested
 
-    def __init__(self, workspace: Workspace, segmenter: Segmenter) -> None:
-        self._workspace, self._segmenter = workspace, segmenter
-        self.slice_only = False
-        self._tool: Tool | None = None
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, tool: GestureTool) -> None:
+        self._workspace, self._segmenter, self._tool = workspace, segmenter, tool
+        self.slice_only = self.later_frames = False
         self._added: _Added | None = None
-        self._held: Any = None  # the layer that a tool was chosen for
-        workspace.session_opened.connect(self._on_opened)
+        self._seeds: _Seeds | None = None
+        self._suggested: _Suggested | None = None
+        self.tool_changed = tool.changed
+        tool.changed.connect(self.forget)
         workspace.session_closing.connect(self._on_closing)
-        workspace.layer_chosen.connect(self._end_tool)
+        workspace.viewer.dims.events.current_step.connect(self.forget)
 
     # -- tools -----------------------------------------------------------------------------------------------------
 
     @property
     def tool(self) -> Tool | None:
         """The tool by which the mouse makes gestures without a key, or None."""
-        return self._tool
+        return self._tool.name
 
     def choose_tool(self, tool: Tool | None) -> bool:
-        """Have the mouse make that gesture in pan/zoom mode until Esc is pressed (None: no longer).
+        """Have the mouse make that gesture; see `GestureTool.choose`."""
+        return self._tool.choose(tool)
 
-        Returns
-        -------
-        bool
-            Whether that is so now. If the objects cannot be changed, it is said why.
-        """
-        self._end_tool()
-        if tool is None:
-            return True
-        try:
-            session = check_editable(self._workspace.viewer, self._workspace.session)
-        except UNetError as error:
-            self._workspace.say(str(error), "error")
-            self.tool_changed.emit()
-            return False
-        layer = session.labels_layer
-        self._workspace.viewer.layers.selection.active = layer
-        layer.mode = "pan_zoom"
-        self._tool, self._held = tool, layer
-        layer.mouse_pan, layer.cursor = False, "cross"
-        layer.bind_key("Escape", lambda _: self._end_tool(), overwrite=True)
-        layer.events.mode.connect(self._on_mode)
-        self._workspace.viewer.layers.selection.events.active.connect(self._on_active)
-        self.tool_changed.emit()
-        gestures = {"merge": "Drag from one object into others.", "split": "Draw a line across an object, or click it."}
-        gestures |= {"add": "Click where an object is missing.", "delete": "Click an object, or drag across several."}
-        self._workspace.say(f"{gestures[tool]} Esc ends that.")
-        return True
-
-    def _end_tool(self) -> None:
-        layer, self._tool, self._held = self._held, None, None
-        if layer is None:
-            return
-        layer.events.mode.disconnect(self._on_mode)
-        self._workspace.viewer.layers.selection.events.active.disconnect(self._on_active)
-        layer.bind_key("Escape", None, overwrite=True)
-        if layer.mode == "pan_zoom":
-            layer.mouse_pan, layer.cursor = True, "standard"
-        self.tool_changed.emit()
-
-    def _on_mode(self, event: Any = None) -> None:
-        if self._held is not None and self._held.mode != "pan_zoom":
-            self._end_tool()
-
-    def _on_active(self, event: Any = None) -> None:
-        if self._held != self._workspace.viewer.layers.selection.active:
-            self._end_tool()
+    def switch_tool(self, tool: Tool) -> bool:
+        """Choose a tool, or lay it away if it is chosen."""
+        return self._tool.choose(None if self._tool.name == tool else tool)
 
     # -- gestures --------------------------------------------------------------------------------------------------
 
@@ -158,8 +140,10 @@ class Gestures:
 
         Parameters
         ----------
-        gesture : {"merge", "split", "cut_free", "add", "smaller", "delete"}
-            "add" on the object that was added last makes it larger, "smaller" makes it smaller.
+        gesture : {"merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", ...}
+            "add" on the object that was added last makes it larger, "smaller" makes it smaller. "seed" marks a part of
+            an object; from the second one on the object is split. "draw" adds what the points enclose, and "reshape"
+            moves an outline to where they go; the others, "fill_holes" and "smooth", want one point.
         points : array-like, axes (n, 2)
             Pixels (y, x) along the way of the mouse; a click is one.
         """
@@ -168,11 +152,16 @@ class Gestures:
             session = check_editable(workspace.viewer, workspace.session)
             path = np.reshape(np.asarray(points, np.float64), (-1, 2))
             self._check_finished(session, path)
-            info = None if workspace.model is None else workspace.model.info
-            objects = ObjectEdits(session, info, slice_only=self.slice_only)
+            objects = self._objects(session)
             done = self._made(objects, session, gesture, path)
         except UNetError as error:
             workspace.say(str(error), "error")
+            return False
+        finally:
+            self._suggested = None
+            self.changed.emit()
+        if done is None:
+            workspace.say("Click once in each other part of it. Esc forgets the dots.")
             return False
         workspace.say(f"{done} {_UNDO}", "done")
         return True
@@ -182,32 +171,155 @@ class Gestures:
         session = self._workspace.session
         if session is not None and session.painting:
             return False  # a button of the mouse is down
-        points = [(-1.0, -1.0)] if session is None else self._pixels(session, [self._workspace.viewer.cursor.position])
+        points = [(-1.0, -1.0)] if session is None else pixels_of(session, [self._workspace.viewer.cursor.position])
         return self.make(gesture, points)
 
-    def _made(self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]) -> str:
-        """Make a gesture and return what it did."""
-        before, self._added = self._added, None
-        if gesture not in ("add", "smaller"):
-            done: str = getattr(objects, gesture)(path)
-            return done
-        if before is not None and (before.session is not session or before.plane != session.plane):
-            before = None
-        if before is not None and objects.ids_along(path) == [before.label]:
-            self._added = before
-            grow = before.grow + (1 if gesture == "add" else -1)
-            done = objects.resize(before.point, before.label, grow)
-            self._added = replace(before, grow=grow)
-            return done
-        if gesture == "smaller":
-            raise UNetError("Point at the object that was added last, to make it smaller.")
-        done = objects.add(path)
-        self._added = _Added(session, session.plane, path[:1], objects.new_id)
+    def _objects(self, session: LayerSession) -> ObjectEdits:
+        model = self._workspace.model
+        info = None if model is None else model.info
+        return ObjectEdits(session, info, slice_only=self.slice_only, later_frames=self.later_frames)
+
+    def _made(
+        self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]
+    ) -> str | None:
+        """Make a gesture and return what it did; None: it only marked a part."""
+        if gesture == "seed":
+            return self._seed(objects, session, path[:1])
+        self._seeds = None
+        added, self._added = self._added, None
+        if gesture in ("add", "smaller"):
+            self._added = self._of_the_last(added, objects, session, path)
+            return self._add(objects, session, path, 1 if gesture == "add" else -1)
+        if gesture == "reshape":
+            return objects.reshape(path, float(session.labels_layer.brush_size))
+        done: str = getattr(objects, gesture)(path)
         return done
+
+    # -- adding, larger and smaller --------------------------------------------------------------------------------
+
+    def suggest(self, point: ArrayLike, steps: int = 0) -> bool:
+        """Show what adding at a point (y, x) would add; return whether there is something.
+
+        Parameters
+        ----------
+        point : array-like, axes (2,)
+        steps : int
+            By which what is shown there is made larger, or smaller if negative.
+        """
+        session, place = self._workspace.session, np.asarray(point, np.float64)
+        before, self._suggested = self._suggested, None
+        try:
+            session = check_editable(self._workspace.viewer, session)
+            grow = steps + (before.grow if before is not None and before.has(session, place) else 0)
+            self._check_finished(session, place[None])
+            found = self._objects(session).suggestion(place[None], grow)
+        except UNetError:
+            found = None  # it is said why when somebody clicks
+        if found is not None and session is not None:
+            self._suggested = _Suggested(session, session.plane, *found, grow)
+        self.changed.emit()
+        return found is not None
+
+    def resize(self, point: ArrayLike, steps: int) -> bool:
+        """Make what is suggested at a point (y, x), or what was added there last, larger or smaller.
+
+        Returns
+        -------
+        bool
+            Whether there is one of the two.
+        """
+        session, place = self._workspace.session, np.asarray(point, np.float64)
+        if session is None:
+            return False
+        if self._suggested is not None and self._suggested.has(session, place):
+            return self.suggest(place, steps)
+        try:
+            on_added = self._of_the_last(self._added, self._objects(session), session, place[None]) is not None
+        except UNetError:
+            return False
+        return on_added and self.make("add" if steps > 0 else "smaller", place[None])
+
+    @property
+    def suggested(self) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
+        """What is shown as what would be added: a mask (Y, X), and the pixel of its corner."""
+        return None if self._suggested is None else (self._suggested.mask, self._suggested.corner)
+
+    def _add(self, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64], step: int) -> str:
+        """Add an object, or make the one that was added last larger (`step` 1) or smaller (-1)."""
+        if (added := self._added) is not None:
+            size, at = self._size(session, added.label, added.point[0]), added.grow
+            if added.sizes[at] != size:  # some steps were undone, or made again
+                at = next((grow for grow, known in added.sizes.items() if known == size), at)
+            done = objects.resize(added.point, added.label, at + step)
+            now = self._size(session, added.label, added.point[0])
+            self._added = replace(added, grow=at + step, sizes=added.sizes | {at: size, at + step: now})
+            return done
+        if step < 0:
+            raise UNetError("Point at the object that was added last, to make it smaller.")
+        shown = self._suggested
+        grow = shown.grow if shown is not None and shown.has(session, path[0]) else 0
+        done = objects.add(path[:1], grow)
+        label = objects.made[0]
+        sizes = {grow: self._size(session, label, path[0])}
+        self._added = _Added(session, session.plane, path[:1], label, grow, sizes)
+        return done
+
+    @staticmethod
+    def _of_the_last(
+        added: _Added | None, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64]
+    ) -> _Added | None:
+        """Return the object that was added last, if a click is on it."""
+        if added is None or added.session is not session or added.plane != session.plane:
+            return None
+        return added if objects.ids_along(path) == [added.label] else None
+
+    @staticmethod
+    def _size(session: LayerSession, label: int, point: NDArray[np.float64]) -> int:
+        """Return how many pixels an object has in the plane in view, near a point (y, x)."""
+        y, x = (slice(max(0, int(p) - SIZE_WINDOW), int(p) + SIZE_WINDOW) for p in point)
+        return int(np.count_nonzero(session.labels[session.plane][y, x] == label))
+
+    # -- splitting by points ---------------------------------------------------------------------------------------
+
+    @property
+    def seeds(self) -> NDArray[np.float64]:
+        """The points (n, 2), pixels y and x, that mark parts of an object that is split."""
+        return np.zeros((0, 2)) if self._seeds is None else self._seeds.points
+
+    def _seed(self, objects: ObjectEdits, session: LayerSession, point: NDArray[np.float64]) -> str | None:
+        ids = objects.ids_along(point)
+        if not ids:
+            raise EditError("There is no object here to split.")
+        self._added = None
+        seeds, points = self._seeds, point
+        if seeds is not None and (seeds.session, seeds.plane) == (session, session.plane) and ids[0] in seeds.ids:
+            there = [p for p in seeds.points if seeds.ids.intersection(objects.ids_along(p[None]))]
+            points = np.concatenate([*(p[None] for p in there), point])
+        if seeds is None or len(points) == 1:
+            self._seeds = _Seeds(session, session.plane, points, frozenset(ids))
+            return None
+        objects.split_by_points(points)
+        self._seeds = replace(seeds, points=points, ids=seeds.ids.union(ids, objects.touched, objects.made))
+        return f"Split into {len(points)} parts."
+
+    def forget(self, _: Any = None) -> None:
+        """Forget the points that a split waits for, and what is suggested."""
+        if self._seeds is not None or self._suggested is not None:
+            self._seeds = self._suggested = None
+            self.changed.emit()
+
+    def forget_suggestion(self) -> None:
+        """Show no suggestion any more."""
+        if self._suggested is not None:
+            self._suggested = None
+            self.changed.emit()
+
+    # -- the rest --------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Make no gestures any more."""
-        self._end_tool()
+        self._tool.end()
+        self._workspace.viewer.dims.events.current_step.disconnect(self.forget)
         for session in self._workspace.sessions:
             self._on_closing(session)
 
@@ -221,61 +333,21 @@ class Gestures:
         if not self._segmenter.works_on(session):
             return
         frame, z = session.plane
+        path = path[np.isfinite(path).all(1)]
         if any(session.maps.part_at(frame, (z, round(y), round(x))) is None for y, x in path.tolist()):
             raise UNetError("This part is being segmented. Wait until it is done, or press Stop.")
 
-    def _on_opened(self, session: LayerSession) -> None:
-        # After the session's own: what waited for the mouse's release is written by then.
-        session.labels_layer.mouse_drag_callbacks.append(self._on_mouse)
-
     def _on_closing(self, session: LayerSession) -> None:
-        if self._held is not None and self._held == session.labels_layer:
-            self._end_tool()
+        if self._tool.of(session.labels_layer) is not None:
+            self._tool.end()
         if self._added is not None and self._added.session is session:
             self._added = None
-        callbacks = session.labels_layer.mouse_drag_callbacks
-        if self._on_mouse in callbacks:
-            callbacks.remove(self._on_mouse)
+        self.forget()
 
-    def _on_mouse(self, layer: Any, event: Any) -> Generator[None, None, None]:
-        """Follow the mouse from the press of its button to the release, and make the gesture then."""
-        gestures = self._gestures_for(layer, event)
-        if gestures is None:
-            return
-        if self._tool is not None and self._held == layer:
-            layer.mouse_pan = False  # what has emptied the undo history has set it again
-        start, path, way = np.array(event.pos, float), [np.array(event.position, float)], 0.0
-        yield
-        while event.type == "mouse_move":
-            path.append(np.array(event.position, float))
-            way = max(way, float(np.abs(np.array(event.pos) - start).max()))
-            yield
-        path.append(np.array(event.position, float))
-        way = max(way, float(np.abs(np.array(event.pos) - start).max()))
-        session = self._workspace.session
-        if session is None or session.labels_layer != layer:
-            return
-        click, drag = gestures
-        if way > MAX_CLICK:
-            self.make(drag, self._pixels(session, path))
-        else:
-            self.make(click, self._pixels(session, path[:1]))
 
-    def _gestures_for(self, layer: Any, event: Any) -> tuple[Gesture, Gesture] | None:
-        """Return what a click and a drag do that begin now; None: nothing."""
-        if event.button != 1 or layer.mode != "pan_zoom":
-            return None
-        held = frozenset(name for name in _MODIFIERS if name in event.modifiers)
-        if held and self._workspace.viewer.dims.ndisplay == 3:
-            return None  # there it is napari's camera that Shift moves
-        if not held and self._tool is not None and self._held == layer:
-            return _BY_TOOL[self._tool]
-        return _BY_MODIFIERS.get(held)
-
-    @staticmethod
-    def _pixels(session: LayerSession, positions: Iterable[Any]) -> NDArray[np.float64]:
-        """Return positions of the viewer's world as pixels (y, x), axes (n, 2)."""
-        geometry = session.geometry
-        y, x = geometry.letters.index("Y"), geometry.letters.index("X")
-        found = [geometry.to_pixels(position) for position in positions]
-        return np.array([(pixel[y], pixel[x]) for pixel in found])
+def pixels_of(session: LayerSession, positions: Iterable[Any]) -> NDArray[np.float64]:
+    """Return positions of the viewer's world as pixels (y, x) of a session's image, axes (n, 2)."""
+    geometry = session.geometry
+    y, x = geometry.letters.index("Y"), geometry.letters.index("X")
+    found = [geometry.to_pixels(position) for position in positions]
+    return np.array([(pixel[y], pixel[x]) for pixel in found])

@@ -12,8 +12,11 @@ from napari_unet.corrections.boxes import relative
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
+from napari_unet.layers.appearance import width_at
+from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
 from napari_unet.layers.visibility import ChosenVisibility
+from napari_unet.objects import differences
 from napari_unet.objects.stitch import match_ids, renumber
 
 if TYPE_CHECKING:
@@ -28,9 +31,20 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken
 
-ADDED, GONE, OTHER = 1, 2, 3
-COLOURS: dict[int | None, str] = {ADDED: "#35c759", GONE: "#ff5c5c", OTHER: "#ffb000", None: "transparent"}
-"""Of pixels that become a part of an object, that no longer are, and that are a part of another one."""
+BEFORE, AFTER = "#ff5ca8", "#c8ff3c"
+"""Colours of what was there and of what is new; people who cannot tell red from green can tell these."""
+
+FADED = 0.3
+"""By what the opacity of the labels is multiplied while what changes is outlined over them."""
+
+_COLOURS: dict[int | None, str] = {
+    differences.BEFORE_LINE: BEFORE,
+    differences.AFTER_LINE: AFTER,
+    differences.GONE: f"{BEFORE}50",
+    differences.ADDED: f"{AFTER}50",
+    None: "transparent",
+    0: "transparent",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +138,9 @@ class ModelDiff:
         self._visibility: ChosenVisibility | None = None
         self._shown: tuple[FieldInView, NDArray[Any], NDArray[Any]] | None = None
         self._followed: tuple[FieldInView, NDArray[Any]] | None = None
+        self._differences: differences.Differences | None = None
+        self._faded: tuple[Any, float] | None = None  # the labels' layer, and its own opacity
+        self._other: Any = None  # the layer that shows the other labels while they are compared
         workspace.segmenting.connect(self._on_segmenting)
         workspace.layer_chosen.connect(self._on_layer)
         workspace.session_moved.connect(self._on_moved)
@@ -146,6 +163,46 @@ class ModelDiff:
         else:
             self._remove()
         self.changed.emit()
+
+    @property
+    def sentence(self) -> str:
+        """What changes, in numbers; empty: nothing that is worth a look."""
+        if self._shown is None:
+            return ""
+        if self._differences is None:
+            return f"{np.mean(self._shown[1] != self._shown[2]):.1%} of the pixels"
+        return str(self._differences)
+
+    def show_other(self, shown: bool) -> None:
+        """Show the labels of the other model in place of those that there are, as long as that is wanted.
+
+        These are the labels before, where the new model is in use, and those after where it waits.
+        """
+        if self._other is not None:
+            layer, opacity, was_visible = self._other
+            self._other = None
+            if self._shown is not None:
+                self._shown[0].session.labels_layer.opacity = opacity
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+            if self._there and was_visible:
+                self._layer.visible = True
+        if not shown or self._shown is None or not self._shown[0].session.alive():
+            return
+        view, before, after = self._shown
+        layer = view.session.labels_layer
+        other = before if np.array_equal(view.labels(), after) else after
+        data, placement = view.session.geometry.part_as_layer(other.copy(), view.frame, view.region)
+        selected = set(self._viewer.layers.selection)
+        opacity = layer.opacity if self._faded is None else self._faded[1]
+        made = self._viewer.add_labels(data, name="other model", opacity=opacity, visible=False, **placement)
+        made.colormap, made.contour, made.editable = layer.colormap, layer.contour, False
+        made.visible = True
+        self._viewer.layers.selection = selected
+        self._other = made, layer.opacity, self.visible
+        if self._there:
+            self._layer.visible = False
+        layer.opacity = 0.0
 
     def show(self, segmented: FieldSegmented) -> None:
         """Show what a model that is not in use would change; protected pixels it would not."""
@@ -183,6 +240,7 @@ class ModelDiff:
 
     def hide(self) -> None:
         """Take the layer away."""
+        self.show_other(False)
         self._shown = self._followed = None
         self._remove()
         self.changed.emit()
@@ -213,7 +271,7 @@ class ModelDiff:
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
         if self._shown is not None and self._shown[0].session is session:
-            self._shown = None
+            self._shown = self._other = self._faded = None
         if self._followed is not None and self._followed[0].session is session:
             self._followed = None
 
@@ -225,12 +283,18 @@ class ModelDiff:
     # -- the layer -------------------------------------------------------------------------------------------------
 
     def _remove(self) -> None:
+        if self._faded is not None:
+            (layer, opacity), self._faded = self._faded, None
+            if layer.opacity == opacity * FADED:  # else the user has chosen another one
+                layer.opacity = opacity
         if self._there:
             self._viewer.layers.remove(self._layer)
         self._layer = self._visibility = None
 
     def _set(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
         self._shown = view, before, after
+        objects = view.session.corrections.instances
+        self._differences = differences.Differences.of(before, after) if objects else None
         self.visible = visible
 
     @property
@@ -255,12 +319,19 @@ class ModelDiff:
 
     def _draw(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Put the layer where the field is, small as that is: a layer of the whole image would take long to make."""
-        values = np.zeros(before.shape, np.uint8)
-        different = before != after
-        values[different & (before == 0)] = ADDED
-        values[different & (after == 0)] = GONE
-        values[different & (before > 0) & (after > 0)] = OTHER
+        if self._differences is None:
+            values = differences.pixel_picture(before, after)
+        else:
+            values = self._differences.picture(before, after, width_at(_zoom_of(view.session)))
         data, placement = view.session.geometry.part_as_layer(values, view.frame, view.region)
         self._remove()
-        self._layer = add_read_only_labels(self._viewer, data, self.NAME, COLOURS, 0.6, placement)
+        self._layer = add_read_only_labels(self._viewer, data, self.NAME, _COLOURS, 1.0, placement)
         self._visibility = ChosenVisibility(self._layer)
+        layer = view.session.labels_layer
+        self._faded = layer, layer.opacity
+        layer.opacity *= FADED
+
+
+def _zoom_of(session: LayerSession) -> float:
+    """Return how many pixels of the screen a pixel of the image takes."""
+    return float(camera_of(session.viewer).zoom * np.min(np.abs(session.labels_layer.scale[-2:])))

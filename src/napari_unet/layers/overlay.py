@@ -1,4 +1,4 @@
-"""A layer over every result that shows what was corrected and reviewed in the plane in view."""
+"""A layer over every result that shows what was corrected, reviewed and selected in the plane in view."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_unet.errors import UNetError
 from napari_unet.layers import canvas
 from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
 from napari_unet.layers.visibility import ChosenVisibility
+from napari_unet.objects.rows import ObjectRows
 from napari_unet.objects.targets import boundaries
 
 if TYPE_CHECKING:
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.layers.edit_events import Plane
     from napari_unet.layers.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
 CORRECTED, REVIEWED = "#ff9f1c", "#4cc9f0"
 """Colours; people who cannot tell red from green can tell these."""
+
+SELECTED = "#ffffff"
+"""Of the outlines of objects that are selected in the list."""
 
 MAX_CELLS = 1024
 """Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
@@ -74,6 +79,11 @@ class Overlays:
         session = self._workspace.session
         if session is not None:
             self._of(session).switch(shown)
+
+    def mark(self, session: LayerSession, rows: ObjectRows) -> None:
+        """Outline some objects, and no others."""
+        if rows or session.labels_layer.unique_id in self._overlays:
+            self._of(session).mark(rows)
 
     def tidy(self) -> None:
         """Remove the layers of results that are gone."""
@@ -148,19 +158,25 @@ class Overlay:
         self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
         self._layer: Any = None
         self._empty = True  # nothing was ever shown in it, so it is hidden
+        self._marked = ObjectRows.none()
 
     def switch(self, on: bool) -> None:
         """Show it, or take it away."""
         self.on = on
-        if on:
+        if on or self._marked:
             self.draw()
         else:
             self.remove()
 
+    def mark(self, rows: ObjectRows) -> None:
+        """Outline some objects, and no others."""
+        self._marked = rows
+        self.draw()
+
     @property
     def due(self) -> bool:
         """Whether it is switched on, and there is no layer yet."""
-        return self.on and self._layer is None
+        return (self.on or bool(self._marked)) and self._layer is None
 
     def prepare(self) -> None:
         """Add the layer, hidden, if there is none."""
@@ -181,7 +197,9 @@ class Overlay:
 
     def draw(self) -> None:
         """Bring it up to date."""
-        if not self.on or (self._empty and not self.session.summary.anything):
+        if self._layer is None and not (self.on or self._marked):
+            return
+        if self._empty and not (self.session.summary.anything or self._marked):
             return
         self.prepare()
         if self._empty:
@@ -197,6 +215,7 @@ class Overlay:
         """Switch it off if the user has deleted the layer."""
         if self._layer is not None and self._layer not in self.session.viewer.layers:
             self._layer, self._visibility, self._empty, self.on = None, None, True, False
+            self._marked = ObjectRows.none()
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
@@ -211,22 +230,50 @@ class Overlay:
         for value, colour in ((1, CORRECTED), (2, REVIEWED)):
             colours[value] = _with_opacity(colour, _FILLS[colour])
             colours[value + 2] = _with_opacity(colour, _LINE)
+        colours[5] = SELECTED
         self._cells[...] = 0
         cells, placement = session.geometry.cells_as_layer(self._cells), session.geometry.cells_placement(self._step)
         name = f"{session.layer.name} reviewed"
         return add_read_only_labels(session.viewer, cells, name, colours, 1.0, placement, visible=False)
 
     def _now(self) -> NDArray[np.uint8]:
-        """Return what to draw (rows, columns): 0, corrected 1, reviewed 2, and 2 more along their outlines."""
+        """Return what to draw (rows, columns).
+
+        0, corrected 1, reviewed 2, and 2 more along their outlines; 5 along those of what is selected.
+        """
         session = self.session
-        cells, plane, step = np.zeros_like(self._cells), session.plane, self._step
-        if session.viewer.dims.ndisplay == 3 or plane not in session.corrections.supervised_planes():
+        cells, plane = np.zeros_like(self._cells), session.plane
+        if session.viewer.dims.ndisplay == 3:
             return cells  # in 3D it would be one thick slab
         try:
             canvas.check_on_canvas(session.viewer, session.geometry, "see what is reviewed")
             labels = session.labels[plane]
         except UNetError:
             return cells
+        if self.on and plane in session.corrections.supervised_planes():
+            self._draw_supervised(cells, labels, plane)
+        if self._marked:
+            self._draw_marked(cells, labels, plane)
+        return cells
+
+    def _draw_marked(self, cells: NDArray[np.uint8], labels: NDArray[Any], plane: Plane) -> None:
+        step = self._step
+        here = (
+            (self._marked.time == plane[0])
+            & (self._marked.low[:, 0] <= plane[1])
+            & (self._marked.high[:, 0] > plane[1])
+        )
+        rows = self._marked.where(here)
+        if not rows:
+            return
+        low, high = rows.low[:, 1:].min(axis=0) // step, -(-rows.high[:, 1:].max(axis=0) // step)
+        box = grown((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))), 1, cells.shape)
+        part = labels[::step, ::step][box]
+        own = np.where(np.isin(part, rows.label), part, 0)
+        cells[box][boundaries(own) & (own > 0)] = 5
+
+    def _draw_supervised(self, cells: NDArray[np.uint8], labels: NDArray[Any], plane: Plane) -> None:
+        session, step = self.session, self._step
         found = session.corrections.box(plane)
         cell = tuple(slice(part.start // step, -(-part.stop // step)) for part in found)
         rows_columns = grown((cell[0], cell[1]), 1, cells.shape)  # with an empty rim, along which outlines are seen
@@ -235,7 +282,6 @@ class Overlay:
         part[_coarse(session.corrections.reviewed[plane][box], step)] = 2
         part[_coarse(labels[box] != session.corrections.prediction[plane][box], step)] = 1
         part[boundaries(part) & (part > 0)] += 2
-        return cells
 
 
 def _coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:

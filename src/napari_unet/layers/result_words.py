@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.task import Task
     from napari_unet.layers.workspace import Level
 
-_CORRECT = "Correct them with napari's brush, then Learn."
+_CORRECT = "Press N to see what may be wrong. Correct it, then Learn."
 _NOTHING_FOUND = "If there are some, try Which model?, or paint a few and press Learn."
 _AFTER_LEARNING = "Go back undoes this."
 _DAMAGED = "Parts of the file are damaged and count as empty."

@@ -27,7 +27,7 @@ from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -343,10 +343,16 @@ class LayerSession:
         """Draw the layer's small picture in the layer list anew, which writing part by part does not."""
         self.labels_layer.opacity = self.labels_layer.opacity  # napari then draws that picture alone
 
-    def offer_id(self) -> None:
-        """Select an id that nothing has, to paint the next object with, unless the user has chosen one."""
+    def offer_id(self, largest: int | None = None) -> None:
+        """Select an id that nothing has, to paint the next object with, unless the user has chosen one.
+
+        Parameters
+        ----------
+        largest : int, optional
+            The largest id that there is, where the caller knows it.
+        """
         if self._strokes is not None and not self.painting:
-            self._strokes.offer()
+            self._strokes.offer(largest)
 
     def free_id(self) -> int:
         """Return an id that no object has or had; the layer is given a type that holds it.
@@ -395,21 +401,45 @@ class LayerSession:
         """Change some pixels of a region (Z, Y, X) as the user would: a correction, and one that can be undone."""
         self.edit_frames([(frame, region, where, values)])
 
-    def edit_frames(self, edits: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]]) -> None:
-        """Do what `edit` does, in several time points, in one step of undo."""
+    def edit_frames(
+        self,
+        edits: Sequence[tuple[int, Region, Sequence[NDArray[np.intp]], NDArray[Any]]],
+        *,
+        compare: bool = True,
+    ) -> None:
+        """Do what `edit` does, in several time points, in one step of undo.
+
+        Parameters
+        ----------
+        edits : sequence of tuple
+            As the arguments of `edit`.
+        compare : bool
+            Whether what that means for the corrections is found out at once, or when there is time, as after a stroke.
+        """
         edits = [edit for edit in edits if len(edit[3])]
         if edits:
             parts = [self.geometry.layer_indices(frame, region, where) for frame, region, where, _ in edits]
             indices = tuple(np.concatenate(axis) for axis in zip(*parts, strict=True))
             self.labels_layer.data_setitem(indices, np.concatenate([values for *_, values in edits]))
-            for frame, region, _, _ in edits:
+            for frame, region, _, _ in edits if compare else ():
                 self.rescan_slices(frame, region[0])
 
     def review(self, frame: int, region: Region, where: NDArray[np.bool_]) -> None:
         """Mark some pixels of a region as reviewed; `where` has its axes (Z, Y, X)."""
-        self.corrections.reviewed[(frame, *region)] |= where
-        self.unwritten.add(slice(frame, frame + 1), *region)
-        self.rescan_slices(frame, region[0])
+        self.review_parts(frame, [(region, where)])
+
+    def review_parts(
+        self, frame: int, parts: Iterable[tuple[Region, NDArray[np.bool_]]], *, right: bool = True
+    ) -> None:
+        """Mark some pixels of several regions as reviewed, or as not reviewed: see `review`."""
+        slices = []
+        for region, where in parts:
+            self.corrections.reviewed[(frame, *region)][where] = right
+            self.unwritten.add(slice(frame, frame + 1), *region)
+            slices.append(region[0])
+        if slices:
+            self.unwritten.note_correction()
+            self.rescan_slices(frame, slice(min(z.start for z in slices), max(z.stop for z in slices)))
 
     def note_reviewed(self, *, in_view: bool) -> None:
         """Take note that somebody has reviewed the field or the slice in view."""

@@ -67,10 +67,20 @@ class Strokes:
         layer.events.selected_label.connect(self._on_selected)
         layer.events.mode.connect(self._on_mode)
 
-    def offer(self) -> None:
-        """Select a fresh id if an object has the selected one, and the user did not choose it."""
-        if not self._by_hand and self._before is None and self._used(self._layer.selected_label):
-            self._select(self.fresh_id())
+    def offer(self, largest: int | None = None) -> None:
+        """Select a fresh id if an object has the selected one, and the user did not choose it.
+
+        Parameters
+        ----------
+        largest : int, optional
+            The largest id that there is, where the caller knows it: to look for it takes long.
+        """
+        if largest is not None and largest < COUNTED_IDS:
+            self._known = max(self._known, largest)
+        else:
+            largest = None
+        if not self._by_hand and self._before is None and self._used(self._layer.selected_label, largest):
+            self._select(self.fresh_id(largest))
 
     def press(self, event: Any) -> None:
         """Select a fresh id if the stroke that begins is not one on the selected object."""
@@ -146,9 +156,9 @@ class Strokes:
 
     # -- ids -------------------------------------------------------------------------------------------------------
 
-    def _used(self, label: int) -> bool:
+    def _used(self, label: int, largest: int | None = None) -> bool:
         """Whether an object has or had an id."""
-        return label <= self._largest()
+        return label <= (self._largest() if largest is None else max(largest, self._known))
 
     def _largest(self) -> int:
         """Return the largest id that is known of, from which new objects are numbered on."""
@@ -159,9 +169,9 @@ class Strokes:
             found = max(found, top if top < COUNTED_IDS else largest_id(np.asarray(shown)))
         return found
 
-    def fresh_id(self) -> int:
-        """Return an id that nothing has or had."""
-        label = self._largest() + 1
+    def fresh_id(self, largest: int | None = None) -> int:
+        """Return an id that nothing has or had; `largest` is the largest that there is, where the caller knows it."""
+        label = (self._largest() if largest is None else max(largest, self._known)) + 1
         if label > np.iinfo(self._layer.data.dtype).max:
             self._widen()
         return label

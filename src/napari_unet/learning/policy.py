@@ -94,7 +94,7 @@ class PromotionPolicy(_Numbers):
         Score that one learning may cost. Data: as above.
     interpolation_shares : tuple of float
         How far to go from the old weights to the new ones, tried in this order until no more is forgotten than allowed.
-        Data: five fields of the sample stack, and 25 images of fluorescence (docs/decisions/0005-retention.md).
+        Data: nuclei of tissue and cytospins, MDCK junctions, H&E (docs/decisions/0022-rules.md).
     correctable_iou : float
         Intersection over union below which a person would correct an object; the simulated annotator does so.
     found_iou : float
@@ -127,7 +127,7 @@ class PromotionPolicy(_Numbers):
     confidence: float = Field(0.95, ge=0.5, lt=1)
     max_forgetting: float = Field(0.02, ge=0)
     max_forgetting_at_once: float = Field(0.01, ge=0)
-    interpolation_shares: tuple[float, ...] = (1.0, 0.6, 0.3)
+    interpolation_shares: tuple[float, ...] = (1.0, 0.5)
     correctable_iou: float = Field(0.75, ge=0, le=1)
     found_iou: float = Field(0.5, ge=0, le=1)
     min_patch_pixels: int = Field(12, ge=1)

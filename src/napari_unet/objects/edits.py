@@ -109,7 +109,12 @@ class Edit:
 
 
 def merged(
-    labels: NDArray[Any], ids: Iterable[int], *, allow_gap: int = 0, protected: NDArray[np.bool_] | None = None
+    labels: NDArray[Any],
+    ids: Iterable[int],
+    *,
+    allow_gap: int = 0,
+    protected: NDArray[np.bool_] | None = None,
+    keep: int | None = None,
 ) -> Edit:
     """Make one object of several.
 
@@ -125,6 +130,8 @@ def merged(
         than that. With 0 they have to touch, at a corner at least.
     protected : ndarray of bool, axes ([Z,] Y, X), optional
         Pixels of the background that stay as they are.
+    keep : int, optional
+        The id that the object gets, of those at another time point for instance; None: that of the largest.
 
     Raises
     ------
@@ -136,8 +143,9 @@ def merged(
         raise EditError("To merge, drag from one object into another: two are needed at least.")
     box = grown(box_of(labels, wanted), allow_gap + 1, labels.shape)
     part = labels[box]
-    sizes = {i: int(np.count_nonzero(part == i)) for i in wanted}
-    keep = max(wanted, key=lambda i: sizes[i])
+    if keep is None:
+        sizes = {i: int(np.count_nonzero(part == i)) for i in wanted}
+        keep = max(wanted, key=lambda i: sizes[i])
     members = np.isin(part, wanted)
     filled = members
     if allow_gap > 0:

@@ -9,15 +9,85 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import EditError
-from napari_unet.objects.edits import MIN_SIZE, Edit, box_around, box_of, grown, largest_piece
+from napari_unet.objects.edits import MIN_SIZE, Edit, box_around, box_of, grown, id_at, largest_piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 SMOOTHING = 2.0
 """Standard deviation, pixels, of the Gaussian that an outline is smoothed with."""
+
+
+def redrawn(labels: NDArray[Any], line: ArrayLike, width: float, *, min_size: int = MIN_SIZE) -> Edit:
+    """Move the outline of an object to where a line is drawn.
+
+    A line out of an object and back into it is its new outline there: what the two enclose is added. A line across an
+    object cuts off the smaller part. A line that ends on the other side of the outline than it begins is a stroke of
+    a brush: out of the object it adds what is under it, from outside it pushes the outline in. See `reshaped`.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (Y, X)
+        One slice of a volume: a line lies in a plane (`Edit.in_slice`).
+    line : array-like of float, axes (n, 2)
+        Points y, x along it, in their order, within the image.
+    width : float
+        Of the brush, pixels.
+    min_size : int
+        Pixels that are left of the object at least.
+
+    Raises
+    ------
+    EditError
+        If the line leaves the image, meets no object, changes nothing, or would leave too little.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.zeros((9, 9), int)
+    >>> labels[2:7, 2:5] = 1
+    >>> edit = redrawn(labels, [(2, 4), (2, 6), (6, 6), (6, 4)], 3)
+    >>> int((edit.applied(labels) == 1).sum())
+    25
+    """
+    points = np.asarray(line, np.float64).reshape(-1, 2)
+    begins_in, ends_in = (id_at(labels, point.tolist()) for point in (points[0], points[-1]))
+    stroke = brushed(points, 1.0 if begins_in == ends_in else width, labels.shape)
+    if begins_in and begins_in == ends_in and (labels[stroke] == begins_in).all():
+        raise EditError("The line stays inside the object. Draw out of it and back, to add to it.")
+    return reshaped(labels, stroke, begins_in, min_size=min_size)
+
+
+def brushed(points: NDArray[np.float64], width: float, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the pixels (Y, X) of an image under a brush that goes along points (n, 2).
+
+    Parameters
+    ----------
+    points : ndarray of float, axes (n, 2)
+        Coordinates y, x.
+    width : float
+        Diameter of the brush, pixels; up to 1: a line without gaps.
+    shape : sequence of int
+        Of the image.
+    """
+    from skimage.draw import line
+
+    ends = np.floor(points + 0.5).astype(np.intp)
+    reach = math.ceil(max(width, 1.0))
+    low, high = ends.min(0) - reach, ends.max(0) + reach + 1
+    drawn = np.zeros(high - low, bool)
+    for first, second in zip(
+        ends[: max(1, len(ends) - 1)] - low, (ends[1:] if len(ends) > 1 else ends) - low, strict=True
+    ):
+        drawn[line(*first.tolist(), *second.tolist())] = True
+    if width > 1:
+        drawn = ndimage.distance_transform_edt(~drawn) <= width / 2
+    under = np.zeros(tuple(shape), bool)
+    inside = tuple(slice(max(0, int(a)), max(0, min(n, int(b)))) for a, b, n in zip(low, high, shape, strict=True))
+    under[inside] = drawn[tuple(slice(s.start - int(a), s.stop - int(a)) for s, a in zip(inside, low, strict=True))]
+    return under
 
 
 def reshaped(labels: NDArray[Any], stroke: NDArray[np.bool_], begins_in: int = 0, *, min_size: int = MIN_SIZE) -> Edit:
@@ -123,9 +193,30 @@ def _pushed_in(labels: NDArray[Any], stroke: NDArray[np.bool_], under: tuple[sli
     box = box_of(labels, [label])
     part = labels[box]
     inside = part == label
-    left = largest_piece(inside & ~stroke[box])
+    left = _without_cut_off(inside, inside & ~stroke[box])
     _check_left(label, left, min_size, "delete it instead")
     return Edit.of(labels, box, np.where(inside & ~left, 0, part), "The stroke meets no object.")
+
+
+def _without_cut_off(inside: NDArray[np.bool_], left: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what is left of an object without the smaller pieces that a stroke has cut off.
+
+    Of each piece that the object had before, the largest part is kept: pieces beside it are not cut off.
+    """
+    before, count = ndimage.label(inside)
+    after, parts = ndimage.label(left)
+    if parts <= 1:
+        return left
+    piece_of = np.zeros(parts + 1, np.intp)
+    piece_of[after[left]] = before[left]
+    sizes = np.bincount(after.ravel(), minlength=parts + 1)
+    sizes[0] = 0
+    kept = [
+        int(np.where(piece_of == piece, sizes, 0).argmax())
+        for piece in range(1, count + 1)
+        if (piece_of == piece).any()
+    ]
+    return np.asarray(np.isin(after, kept) & left)
 
 
 def _check_left(label: int, mask: NDArray[np.bool_], min_size: int, instead: str) -> None:

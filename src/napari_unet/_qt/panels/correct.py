@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
 from napari_unet._qt.panels.propagation import GivenLabelsButton, SlicesAndFrames
+from napari_unet._qt.panels.seeing import SeeingRow
 from napari_unet.layers.overlay import CORRECTED, REVIEWED
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class CorrectPanel(QWidget):
         shown.addWidget(self.overlay)
         shown.addWidget(legend)
         shown.addStretch(1)
+        self.seeing = SeeingRow(controller)
         self.zero = QComboBox()
         self.zero.addItems(["Class 0 is background", "Class 0 is not labelled"])
         self.zero.setToolTip(
@@ -75,6 +77,7 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.tools)
         layout.addLayout(buttons)
         layout.addLayout(shown)
+        layout.addWidget(self.seeing)
         layout.addWidget(self.zero)
         layout.addWidget(SlicesAndFrames(controller))
         self.reviewed.clicked.connect(lambda: controller.toggle_reviewed())

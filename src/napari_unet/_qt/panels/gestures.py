@@ -1,4 +1,4 @@
-"""A row of tools that merge, split, add and delete objects, and the page that says how the mouse does it by itself."""
+"""A row of tools that change objects, and the page that says how the mouse does it by itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from napari_unet.layers.gestures import HELP
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.layers.gestures import Tool
+    from napari_unet.layers.gesture_tool import Tool
 
 TOOLS: dict[Tool, str] = {
     "merge": "Drag from one object into others: they become one. Without this button: Shift + drag.",
-    "split": "Draw a line across an object, or click it. Without this button: Ctrl + drag, Ctrl + click.",
-    "add": "Click where an object is missing. Without this button: Shift + click.",
+    "split": "Draw a line across an object, or click once in each of its parts. Without this button: Ctrl + drag, S.",
+    "add": "Click where an object is missing, or draw around it. Shift + wheel: larger, smaller.",
+    "outline": "Draw out of an object and back to add to it, across it to cut a piece off (U).",
     "delete": "Click an object, or drag across several. Without this button: Ctrl + Shift + click.",
 }
 """What the buttons say when pointed at."""
@@ -48,28 +49,33 @@ class GestureTools(QWidget):
         self.help.clicked.connect(self.show_help)
         row.addWidget(self.help)
         self.slice_only = QCheckBox("In this slice only")
-        self.slice_only.setToolTip("Merge, split, add and delete in the slice in view; else through all slices.")
+        self.slice_only.setToolTip("Change objects in the slice in view; else through all slices.")
         self.slice_only.toggled.connect(self._on_slice_only)
+        self.later_frames = QCheckBox("At all later time points too")
+        self.later_frames.setToolTip("Merge and delete at this time point and all later ones; else at this one only.")
+        self.later_frames.toggled.connect(self._on_later_frames)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.slice_only)
+        layout.addWidget(self.later_frames)
         self._box: QMessageBox | None = None
         self._gestures.tool_changed.connect(self._show_tool)
         self._gestures.help_wanted.connect(self.show_help)
-        controller.workspace.image_changed.connect(self._show_slice_only)
-        controller.workspace.session_opened.connect(self._show_slice_only)
-        self._show_slice_only()
+        controller.workspace.image_changed.connect(self._show_options)
+        controller.workspace.session_opened.connect(self._show_options)
+        self._show_options()
 
     def show_help(self) -> None:
         """Show what mouse and keys do, beside the work that goes on."""
         if self._box is None:
             rows = "".join(
-                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td>{keys}&nbsp;&nbsp;</td><td>{what}</td></tr>"
+                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td style='white-space:nowrap'>{keys}&nbsp;&nbsp;</td>"
+                f"<td>{what}</td></tr>"
                 for name, keys, what in HELP
             )
             self._box = QMessageBox(self)
-            self._box.setWindowTitle("Merge, split, add and delete objects")
+            self._box.setWindowTitle("Correct objects with mouse and keys")
             self._box.setTextFormat(Qt.TextFormat.RichText)
             where = "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
             also = "Ctrl+Z takes a gesture back. Each is a correction to learn from."
@@ -89,11 +95,17 @@ class GestureTools(QWidget):
         for tool, button in self.buttons.items():
             button.setChecked(tool == self._gestures.tool)
 
-    def _show_slice_only(self, _: Any = None) -> None:
+    def _show_options(self, _: Any = None) -> None:
         session = self._controller.session
         self.slice_only.setVisible(session is not None and session.joins_slices)
         with signals_blocked(self.slice_only):
             self.slice_only.setChecked(self._gestures.slice_only)
+        self.later_frames.setVisible(session is not None and session.image.n_frames > 1)
+        with signals_blocked(self.later_frames):
+            self.later_frames.setChecked(self._gestures.later_frames)
+
+    def _on_later_frames(self, checked: bool) -> None:
+        self._gestures.later_frames = checked
 
     def _on_slice_only(self, checked: bool) -> None:
         self._gestures.slice_only = checked

@@ -1,0 +1,48 @@
+"""How results are shown: as outlines or filled, and as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
+from superqt.utils import signals_blocked
+
+if TYPE_CHECKING:
+    from napari_unet.layers.controller import Controller
+
+
+class SeeingRow(QWidget):
+    """A box for outlines, and a button for the table.
+
+    Parameters
+    ----------
+    controller : Controller
+    """
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._appearance = controller.appearance
+        self.outlines = QCheckBox("Outlines  (O)")
+        self.outlines.setToolTip("Show objects as outlines, with the image in them; else filled.")
+        self.table = QPushButton("Objects table")
+        self.table.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.outlines)
+        layout.addStretch(1)
+        layout.addWidget(self.table)
+        self.outlines.clicked.connect(lambda: self._appearance.toggle())
+        self.table.clicked.connect(lambda: controller.object_table.wanted.emit())
+        self._appearance.changed.connect(self.refresh)
+        controller.workspace.image_changed.connect(self.refresh)
+        controller.workspace.segmenting.connect(self._on_segmenting)
+        self.refresh()
+
+    def _on_segmenting(self, running: bool) -> None:
+        if not running:
+            self._appearance.part_neighbours()
+
+    def refresh(self) -> None:
+        """Show how the chosen image's objects are shown."""
+        with signals_blocked(self.outlines):
+            self.outlines.setChecked(self._appearance.outlined)
