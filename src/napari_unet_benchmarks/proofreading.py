@@ -65,7 +65,7 @@ SETS = {
 """Model, folder, and what the names of the images begin with that it was not trained on."""
 
 KINDS = (Kind.MERGED, Kind.SPLIT, Kind.MISSED, Kind.SPURIOUS, Kind.OUTLINE)
-MIN_PIXELS, MAX_IMAGES = 20, 6
+MIN_PIXELS, MAX_IMAGES = 20, 12
 GONE, RIGHT = 0.5, 0.75
 """An error is gone, and an object is right, from these IoUs on."""
 
@@ -148,12 +148,12 @@ class Person:
 
     def _split(self, error: ObjectError) -> None:
         for _ in range(len(error.true) - 1):
-            labels, held = self.labels, {t: self._match(t)[0] for t in error.true}
-            shared = max(set(held.values()), key=list(held.values()).count)
+            held = {t: self._match(t)[0] for t in error.true}
+            shared = max(set(held.values()) - {0}, key=list(held.values()).count, default=0)
             together = [t for t in error.true if held[t] == shared]
-            if len(together) < 2:
+            if not shared or len(together) < 2:
                 return
-            whole = labels == shared
+            whole = self.labels == shared
             paths = [between(self._true(t), self._any([o for o in together if o != t]), whole) for t in together]
             path = min(paths, key=lambda way: float(np.hypot(*np.diff(way, axis=0).T).sum()))
             if not self._drag(path, CONTROL) and not self._click(deepest(whole), CONTROL):
@@ -311,7 +311,7 @@ def mended(
     errors: int,
     say: Callable[[str], None] = print,
 ) -> tuple[list[Mended], dict[str, int]]:
-    """Segment images in a window and mend some of what is wrong; return that, and how many errors of each kind exist."""
+    """Segment images in a window and mend some of what is wrong; return that, and how many errors there were."""
     (viewer, widget), rows, found = window, list[Mended](), dict.fromkeys((kind.value for kind in KINDS), 0)
     left, rng = dict.fromkeys(KINDS, errors), np.random.default_rng(0)
     for number, (name, image, truth) in enumerate(shown):
@@ -393,6 +393,13 @@ def _in_words(row: dict[str, float]) -> str:
     return f"{first} ({low} to {high})"
 
 
+def as_they_occur(mended_by_kind: dict[str, Any], found: dict[str, int]) -> float:
+    """Return the mean of gestures with each kind of error weighted by how many of it there were."""
+    kinds = [kind.value for kind in KINDS if mended_by_kind[kind.value]["errors"]]
+    total = sum(found[kind] * mended_by_kind[kind]["gestures"]["mean"] for kind in kinds)
+    return round(float(total / max(1, sum(found[kind] for kind in kinds))), 3)
+
+
 def by_kind(rows: Sequence[Mended]) -> dict[str, Any]:
     """Return the figures of each kind of error, and of all."""
     kinds = {kind.value: summary([row for row in rows if row.kind == kind.value]) for kind in KINDS}
@@ -420,13 +427,17 @@ def main() -> None:
             shown = list(images(arguments.data, folder, names))
             rows, found = mended(window, model, shown, arguments.errors, say)
             figures[name] = {"images": len(shown), "errors": found, "mended": by_kind(rows)}
+            figures[name]["gestures, kinds as often as they occur"] = as_they_occur(figures[name]["mended"], found)
             figures[name]["rows"] = [asdict(row) for row in rows]
             every += rows
             for kind, row in figures[name]["mended"].items():
                 say(_line(kind, row))
     finally:
         close_window(*window, 60)
-    figures["all images"] = {"mended": by_kind(every)}
+    counts = {kind.value: sum(figures[name]["errors"][kind.value] for name in figures) for kind in KINDS}
+    figures["all images"] = {"errors": counts, "mended": by_kind(every)}
+    occur = as_they_occur(figures["all images"]["mended"], counts)
+    figures["all images"]["gestures, kinds as often as they occur"] = occur
     say("\nall images")
     for kind, row in figures["all images"]["mended"].items():
         say(_line(kind, row))
