@@ -25,6 +25,9 @@ it is 1 once no pixel of it is left. *gone*: 0.5 or more; *right*: 0.75 or more.
 the mouse, or the key, to the picture. At the end Ctrl+Z is pressed once for each gesture that changed something, and
 the labels have to be those before it, bit for bit. Intervals are 95 %: Wilson's for shares, a bootstrap over errors for
 means. The person was written on training images.
+
+*right by a perfect cut* says what the outlines that the model drew allow: the share of merged objects that would be
+right if they were divided along the true border, and of split ones if they were joined, and nothing else were done.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ import numpy as np
 import tifffile
 import torch
 from qtpy.QtCore import Qt
+from scipy.ndimage import distance_transform_edt
 from scipy.stats import binomtest
 from skimage.measure import label
 
@@ -95,6 +99,8 @@ class Mended:
     refused: int = 0
     seconds: list[float] = field(default_factory=list)
     undone: bool = True
+    perfect: float | None = None
+    """IoU after a perfect cut, or a perfect merge, that leaves the outline as the model drew it."""
 
 
 class Person:
@@ -304,6 +310,15 @@ def images(data: Path, folder: str, names: tuple[str, ...]) -> Iterator[tuple[st
         yield path.stem, image, pieces
 
 
+def by_a_perfect_cut(truth: NDArray[np.int32], labels: NDArray[Any], error: ObjectError) -> float:
+    """Return the IoU if what is merged were divided along the true border, or what is split joined, and no more done."""
+    whole = np.isin(labels, error.predicted)
+    masks = [truth == one for one in error.true]
+    nearest = np.argmin([distance_transform_edt(~mask) for mask in masks], axis=0)
+    parts = [whole & (nearest == number) for number in range(len(masks))]
+    return min(float((part & mask).sum() / (part | mask).sum()) for part, mask in zip(parts, masks, strict=True))
+
+
 def mended(
     window: tuple[Any, Any],
     model: str,
@@ -330,6 +345,8 @@ def mended(
             quota = -(-left[kind] // (len(shown) - number))
             for index in rng.permutation(len(these))[:quota]:
                 rows.append(person.mend(these[index], name))
+                if kind in (Kind.MERGED, Kind.SPLIT):
+                    rows[-1].perfect = by_a_perfect_cut(truth, person.labels, these[index])
                 left[kind] -= 1
         say(f"  {name}: {len(every)} errors, {len(rows)} mended so far")
         viewer.layers.clear()
@@ -347,8 +364,10 @@ def summary(rows: Sequence[Mended]) -> dict[str, Any]:
     after, before = (np.array([getattr(row, name) for row in rows]) for name in ("after", "before"))
     seconds = np.array([sum(row.seconds) for row in rows])
     each = np.array([second for row in rows for second in row.seconds] or [0.0])
+    perfect = np.array([row.perfect for row in rows if row.perfect is not None])
     return {
         "errors": len(rows),
+        "right by a perfect cut": _share(perfect >= RIGHT) if len(perfect) else None,
         "gestures": _mean(np.array([row.gestures for row in rows])),
         "refused": sum(row.refused for row in rows),
         "iou before": round(float(before.mean()), 3),
