@@ -164,7 +164,7 @@ def _run(contour: Path2d, near: NDArray[np.bool_]) -> Path2d:
     order = np.roll(np.arange(len(points)), -start)
     pieces, _ = ndimage.label(inside[order])
     longest = np.bincount(pieces)[1:].argmax() + 1
-    return points[order[pieces == longest]]
+    return np.asarray(points[order[pieces == longest]])
 
 
 def _within(points: Path2d, shape: tuple[int, ...]) -> Path2d:
@@ -183,4 +183,4 @@ def _thinned(points: Path2d) -> Path2d:
     """Return a way with no more moves than `MAX_MOVES`, with both ends and their neighbours."""
     if len(points) <= MAX_MOVES:
         return points
-    return points[np.unique(np.linspace(0, len(points) - 1, MAX_MOVES).round().astype(int))]
+    return np.asarray(points[np.unique(np.linspace(0, len(points) - 1, MAX_MOVES).round().astype(int))])

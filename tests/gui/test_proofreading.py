@@ -9,7 +9,8 @@ import pytest
 
 from napari_unet_benchmarks.annotator_model import Kind
 from napari_unet_benchmarks.object_errors import object_errors
-from napari_unet_benchmarks.proofreading import KINDS, Mended, Person, as_they_occur, by_kind
+from napari_unet_benchmarks.proofreading import KINDS, as_they_occur, by_a_perfect_cut, by_kind
+from napari_unet_benchmarks.proofreading_person import Mended, Person
 
 
 @pytest.fixture
@@ -56,3 +57,13 @@ def test_kinds_count_as_often_as_they_occur() -> None:
     rows = [Mended("a", "merged", 0.0, 0.8, gestures=1), Mended("a", "spurious", 0.0, 1.0, gestures=3)]
     found = {"merged": 3, "split": 5, "missed": 0, "spurious": 1, "outline": 0}
     assert as_they_occur(by_kind(rows), found) == pytest.approx((3 * 1 + 1 * 3) / 4)
+
+
+def test_a_perfect_cut_leaves_the_outline_as_it_is() -> None:
+    truth = np.zeros((20, 40), np.int32)
+    truth[5:15, 5:15], truth[5:15, 15:25] = 1, 2
+    labels = np.where(truth > 0, 7, 0)
+    labels[:, 25:30] = 7
+    merged = object_errors(truth, labels)
+    assert [error.kind for error in merged] == [Kind.MERGED]
+    assert by_a_perfect_cut(truth, labels, merged[0]) == pytest.approx(100 / 200)
