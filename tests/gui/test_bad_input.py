@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+
+from napari_unet.layers.preferences import DEFAULTS
+from napari_unet_benchmarks.hand import NO_KEY
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 ADVICE = (
     "Open", "open", "Choose", "choose", "Press", "press", "Paint", "needed", "Take", "take", "Convert", "convert",
@@ -367,6 +373,34 @@ def test_labels_of_another_shape(widget, viewer, squares, click, wait_idle, said
     assert widget.status.text().startswith("Found 9 objects")
     assert [layer.name for layer in viewer.layers] == ["image", "image objects", "image objects [1]", "image reviewed"]
     assert np.array_equal(labels.data, own), "the array that the user put there is left alone"
+
+
+def test_keys_and_gestures_on_labels_of_another_shape(widget, viewer, squares, click, wait_idle, canvas, errors):
+    """Each says so or does nothing; napari would show whatever else comes of it, which fails every test here."""
+    viewer.add_image(squares(), name="image")
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    widget.show_objects_table()
+    wait_idle(widget)
+    labels = viewer.layers["image objects"]
+    own = np.full((50, 50), 3, np.int32)
+    labels.data = own.copy()
+    wait_idle(widget)
+    for tool in ("merge", "split", "add", "outline", "delete", None):
+        widget.controller.gestures.choose_tool(tool)
+        canvas.click(16, 16)
+        canvas.drag((16, 16), (30, 30), (48, 48))
+        wait_idle(widget)
+    for name, key in DEFAULTS["keys"].items():
+        if name not in ("show_help", "next_image", "previous_image"):
+            shift, letter = key.startswith("Shift-"), key.removeprefix("Shift-")
+            canvas.key(getattr(Qt.Key, f"Key_{letter}"), SHIFT if shift else NO_KEY)
+            wait_idle(widget)
+    widget.controller.sliders.move("sensitivity", 0.6)
+    widget.controller.sliders.rest()
+    wait_idle(widget)
+    assert np.array_equal(labels.data, own), "the array that the user put there is left alone"
+    assert any("Press Segment to make new ones" in error for error in errors(widget))
 
 
 def test_labels_of_another_shape_while_it_is_segmented(

@@ -176,16 +176,16 @@ def test_outlines_by_key_and_box(segment: Any, widget: Any, viewer: Any, canvas:
     labels, box = segment(), widget.correct_panel.seeing.outlines
     assert labels.contour >= 1
     assert box.isChecked()
-    canvas.key(Qt.Key.Key_U)
+    canvas.key(Qt.Key.Key_Q)
     assert (labels.contour, box.isChecked(), labels.opacity) == (0, False, 0.7)
-    canvas.key(Qt.Key.Key_U)
+    canvas.key(Qt.Key.Key_Q)
     assert labels.contour >= 1
     camera_of(viewer).zoom = 0.5
     assert labels.contour == 3
     camera_of(viewer).zoom = 10
     assert labels.contour == 1
     viewer.dims.ndisplay = 3  # napari fills them there, and would warn
-    canvas.key(Qt.Key.Key_U)
+    canvas.key(Qt.Key.Key_Q)
     assert "2D view" in widget.status.text()
     viewer.dims.ndisplay = 2
     assert labels.contour >= 1

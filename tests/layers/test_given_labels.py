@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hand_made import squares
-from napari_unet.layers.object_edits import ObjectEdits
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_gestures_review_learning_and_saving_work_on_them(viewer, controller, im
     assert controller.gestures.make("merge", [(10, 10), (40, 40)]) is False, "they lie apart"
     assert controller.gestures.make("split", [(0, 12), (25, 12)])
     assert controller.gestures.make("delete", [(40, 40)])
-    assert ObjectEdits(session, None).new_id > 7
+    assert session.free_id() > 7
     controller.toggle_reviewed("slice")
     assert session.rescan().reviewed_share == 1
     assert session.annotated_crops(controller.model, None)

@@ -251,7 +251,8 @@ class _Page(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return a size at which nothing is cut off at the sides."""
-        return QSize(self.widget().minimumSizeHint().width(), super().minimumSizeHint().height())
+        room = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + room, super().minimumSizeHint().height())
 
 
 def _close_down(widget: UNetWidget | None) -> None:

@@ -150,9 +150,11 @@ class QtRunner:
     def close(self) -> None:
         """Let go of all workers; each ends at its next step, and its callbacks are not called any more."""
         self._closed.set()
-        self._tidy.stop()
+        # Where the interpreter ends, Qt may have let go of all of these already.
+        with contextlib.suppress(RuntimeError):
+            self._tidy.stop()
         for worker in self._workers:
-            with contextlib.suppress(RuntimeError):  # where the interpreter ends, Qt may have let go of it already
+            with contextlib.suppress(RuntimeError):
                 worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
 
     def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:

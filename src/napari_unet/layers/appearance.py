@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.errors import UNetError
 from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.jobs import Job
 from napari_unet.objects.colouring import neighbour_pairs, recoloured
@@ -88,7 +89,7 @@ class Appearance:
         for session in workspace.sessions:
             _outline(session, self._chosen)
         self.changed.emit()
-        workspace.say("Outlines. O fills them." if self._chosen else "Filled. O shows outlines.")
+        workspace.say("Outlines. Q fills them." if self._chosen else "Filled. Q shows outlines.")
 
     def close(self) -> None:
         """Follow nothing any more; layers stay as they are."""
@@ -124,7 +125,10 @@ class Appearance:
         if self._job is not None:
             self._job.cancel.cancel()
         job = self._job = Job("Colour objects", 0, quiet=True)
-        layer, labels = session.labels_layer, session.labels
+        try:
+            layer, labels = session.labels_layer, session.labels
+        except UNetError:  # another array that does not fit: that is told to whoever wants something of it
+            return
         before = self._colours.get(layer.unique_id, np.zeros(0, np.uint8))
 
         def steps() -> Generator[None, None, NDArray[np.uint8] | None]:

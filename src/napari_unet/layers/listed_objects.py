@@ -269,7 +269,10 @@ class ListedObjects:
             return
         if session.viewer.dims.ndisplay == 2:
             pixel = session.geometry.pixel_under_cursor(session.viewer)
-            self._select(session, 0 if pixel is None else int(session.labels[(*session.plane, *pixel)]))
+            try:
+                self._select(session, 0 if pixel is None else int(session.labels[(*session.plane, *pixel)]))
+            except UNetError as error:  # the labels do not fit the image
+                self._workspace.say_error(error)
 
     def _select(self, session: LayerSession, label: int) -> None:
         self._table.select([(session.plane[0], label)] if label else [])

@@ -27,7 +27,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "outline_tool": "U",
         "fill_holes": "W",
         "smooth_outline": "Shift-W",
-        "toggle_outlines": "O",
+        "toggle_outlines": "Q",
         "carry_object": "K",
         "carry_back": "Shift-K",
         "suggest_between": "J",

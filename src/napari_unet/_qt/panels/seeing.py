@@ -22,7 +22,7 @@ class SeeingRow(QWidget):
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._appearance = controller.appearance
-        self.outlines = QCheckBox("Outlines  (O)")
+        self.outlines = QCheckBox("Outlines  (Q)")
         self.outlines.setToolTip("Show objects as outlines, with the image in them; else filled.")
         self.table = QPushButton("Objects table")
         self.table.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
