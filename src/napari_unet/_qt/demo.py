@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from importlib.resources import as_file, files
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
 
+from napari_unet._qt.demo_afternoon import PATIENCE, Afternoon, draw_worst
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet._version import __version__
 from napari_unet.errors import UNetError
@@ -16,20 +20,19 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_labels
 from napari_unet.layers.samples import nuclei_stack
-from napari_unet.objects.stitch import best_matches
+from napari_unet.models.store import HOME_VARIABLE
 from napari_unet.progress import Stopwatch, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet._qt.main_widget import UNetWidget
 
-LEARNING_SECONDS = 30
+LEARNING_SECONDS = 15
 CORRECTED_OBJECTS = 2
-_PATIENCE = 600.0
 
 
 def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -38,9 +41,11 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     Parameters
     ----------
     out : Path
-        Folder for what the headless demo writes: ``before.png``, ``after.png``, ``labels.tif``, ``report.json``.
+        Folder for what the headless demo writes: ``before.png``, ``after.png``, ``labels.tif``, ``report.json``, and
+        a folder ``afternoon``.
     headless : bool
-        Go on without anybody at the screen: correct two objects, learn from them, segment again.
+        Go on without anybody at the screen: correct two objects, learn from them, segment again; then an afternoon
+        with a list of three images. Nothing is kept outside that folder.
     say : callable
         Takes each line of what is going on.
 
@@ -54,26 +59,70 @@ def run_demo(out: Path, *, headless: bool, say: Callable[[str], None]) -> dict[s
     UNetError
         If a step does not come to its end.
     """
-    viewer, widget = open_window()
-    for data, kwargs, _ in nuclei_stack():
-        viewer.add_image(data, **kwargs)
     if not headless:
+        _viewer, widget = _window_with_stack()
         widget.controller.autosave.on = True
         widget.greet()
         widget.controller.segment()
         napari.run()
         return None
+    watch = Stopwatch()
+    with in_own_home():
+        report = _in_window(_window_with_stack(), say, lambda viewer, widget: _whole_job(viewer, widget, out))
+        report["afternoon"] = run_afternoon(out / "afternoon", say)
+    report["seconds"] = round(watch.seconds, 1)
+    (out / "report.json").write_text(json.dumps(report, indent=1))
+    return report
+
+
+def run_afternoon(out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Do an afternoon's work on three images in a window of its own, with pictures of it; return the report."""
+    out.mkdir(parents=True, exist_ok=True)
+
+    def work(viewer: Any, widget: UNetWidget) -> dict[str, Any]:
+        return Afternoon(widget, out, lambda stage: _screenshot(viewer, out / f"{stage}.png")).run()
+
+    return _in_window(open_window(), say, work)
+
+
+def _window_with_stack() -> tuple[Any, UNetWidget]:
+    viewer, widget = open_window()
+    for data, kwargs, _ in nuclei_stack():
+        viewer.add_image(data, **kwargs)
+    return viewer, widget
+
+
+def _in_window(
+    window: tuple[Any, UNetWidget], say: Callable[[str], None], work: Callable[[Any, UNetWidget], dict[str, Any]]
+) -> dict[str, Any]:
+    """Do some work in a window, tell what it says, and close it."""
+    viewer, widget = window
     widget.controller.workspace.said.connect(lambda message: say(message.text))
     widget.controller.workspace.progressed.connect(lambda p: say(f"  {p.done} of {p.total} {p.what}"))
     try:
-        return _whole_job(viewer, widget, out)
+        return work(viewer, widget)
     finally:
-        close_window(viewer, widget, _PATIENCE)
+        close_window(viewer, widget, PATIENCE)
+
+
+@contextmanager
+def in_own_home() -> Iterator[None]:
+    """Keep models and recovery copies in a folder for now: the user's own are neither seen nor added to."""
+    before = os.environ.get(HOME_VARIABLE)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ[HOME_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[HOME_VARIABLE]
+            else:
+                os.environ[HOME_VARIABLE] = before
 
 
 def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
     """Press the buttons one after the other, as a person would."""
-    controller, watch = widget.controller, Stopwatch()
+    controller = widget.controller
     out.mkdir(parents=True, exist_ok=True)
     with as_file(files("napari_unet") / "samples" / "nuclei_stack_reference.tif") as path:
         truth = read_labels(path)
@@ -88,7 +137,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
     _screenshot(viewer, out / "before.png")
 
     frame, _ = session.plane
-    mended = [_correct_worst(labels, truth[frame], frame) for _ in range(CORRECTED_OBJECTS)]
+    mended = [draw_worst(labels, truth[frame], (frame,)) for _ in range(CORRECTED_OBJECTS)]
     controller.refresh_corrections()
     corrected = session.summary
     where = session.labels != session.corrections.prediction
@@ -106,7 +155,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
     model = controller.model
     assert model is not None  # the sample was segmented with it
     others = [t for t in range(len(truth)) if t != frame]
-    report = {
+    return {
         "version": __version__,
         "model": model.name,
         "parent": model.info.parent,
@@ -125,25 +174,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
             "before": _score(truth, before, others),
             "after": _score(truth, labels.data, others),
         },
-        "seconds": round(watch.seconds, 1),
     }
-    (out / "report.json").write_text(json.dumps(report, indent=1))
-    return report
-
-
-def _correct_worst(layer: Any, truth: NDArray[Any], frame: int) -> dict[str, Any]:
-    """Redraw the object whose outline is worst, by ordinary edits of the labels layer; tell what was done."""
-    labels = np.asarray(layer.data[frame])
-    found, sizes_truth = best_matches(truth, labels), np.bincount(truth.ravel())
-    worst = max(found, key=lambda i: (1 - found[i][0]) * sizes_truth[i])
-    iou, label = found[worst]
-    if iou < 0.3:
-        label = int(layer.data.max()) + 1  # it was missed, or swallowed by another one: that one keeps the rest
-    mask = truth == worst
-    for where, value in (((labels == label) & ~mask, 0), (mask, label)):
-        rows, columns = np.nonzero(where)
-        layer.data_setitem((np.full_like(rows, frame), rows, columns), value)
-    return {"label": label, "iou_before": round(iou, 3)}
 
 
 def _score(truth: NDArray[Any], labels: NDArray[Any], frames: list[int]) -> float:
@@ -158,5 +189,5 @@ def _screenshot(viewer: Any, path: Path) -> None:
 
 def _wait(done: Callable[[], bool]) -> None:
     """Let the window live until something is true."""
-    if not live_until(done, _PATIENCE):
-        raise UNetError(f"The demo did not come to its end within {format_seconds(_PATIENCE)}.")
+    if not live_until(done, PATIENCE):
+        raise UNetError(f"The demo did not come to its end within {format_seconds(PATIENCE)}.")

@@ -12,6 +12,9 @@ from napari_unet.cli.messages import fail, print_json, say
 from napari_unet.cli.options import path_of
 from napari_unet.errors import FileFormatError, UNetError
 
+_WRITTEN = ("before.png", "after.png", "labels.tif", "report.json", "afternoon")
+"""What the headless demo leaves in its folder."""
+
 
 @app.command(epilog="Example: napari-unet demo --headless -o demo")
 def demo(
@@ -45,7 +48,11 @@ def _take_folder(out: Path) -> None:
     """
     note = out / ".napari-unet-demo"
     try:
-        taken = [name for name in ("before.png", "after.png", "labels.tif", "report.json") if (out / name).exists()]
+        taken = [
+            name
+            for name in ("before.png", "after.png", "labels.tif", "report.json", "afternoon")
+            if (out / name).exists()
+        ]
         if taken and not note.exists():
             raise FileFormatError(
                 f"{out / taken[0]} is there already, and no demo wrote it; choose another folder with -o."
