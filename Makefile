@@ -113,6 +113,7 @@ models:
 screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb
 	$(XVFB) $(BIN)/python docs/make_screenshots.py
+	$(XVFB) $(BIN)/python docs/make_strip.py
 
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py

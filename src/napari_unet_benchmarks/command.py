@@ -33,6 +33,7 @@ SCRIPTS = {  # each says more with --help
     "learning": "Measure what a few corrections do, here and elsewhere.",
     "object_size": "Measure what finding the object size gains and costs.",
     "other_programs": "Train other programs' networks on the same images for the same time.",
+    "proofreading": "Mend real errors with mouse and keys, and count gestures and what they reach.",
     "recovery": "Kill a window while somebody paints, and count what is lost.",
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",

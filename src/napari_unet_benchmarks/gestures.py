@@ -152,14 +152,7 @@ class _Timed:
         return found | ({"move": float(np.median(moves))} if moves else {})
 
     def _drawn(self) -> None:
-        """Wait until the canvas has been drawn, once, with all that has changed."""
-        drawn: list[object] = []
-        canvas = self._viewer.window._qt_viewer.canvas._scene_canvas
-        canvas.events.draw.connect(drawn.append, position="last")
-        canvas.update()
-        while not drawn:
-            QApplication.processEvents()
-        canvas.events.draw.disconnect(drawn.append)
+        self._hand.wait_until_drawn()
 
     def _suggestions(self, repeats: int) -> dict[str, float]:
         places = self._circles()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ class Hand:
     def release(self, y: float, x: float, button: Any = LEFT, modifiers: Any = NO_KEY) -> None:
         """Let go of it."""
         self.send(QEvent.Type.MouseButtonRelease, y, x, button, NO_BUTTON, modifiers)
+
+    def key(self, key: Any, modifiers: Any = NO_KEY) -> None:
+        """Press a key, and let go of it."""
+        QTest.keyClick(self.native, key, modifiers)
+
+    def wait_until_drawn(self) -> None:
+        """Wait until the canvas has been drawn, once, with all that has changed."""
+        drawn: list[object] = []
+        canvas = self._canvas._scene_canvas
+        canvas.events.draw.connect(drawn.append, position="last")
+        canvas.update()
+        while not drawn:
+            QApplication.processEvents()
+        canvas.events.draw.disconnect(drawn.append)
 
     def send(self, kind: QEvent.Type, y: float, x: float, button: Any, held: Any, modifiers: Any) -> None:
         """Send an event right away, with the button that changes, and the buttons and keys that are held."""
