@@ -581,7 +581,10 @@ def test_what_is_drawn_is_what_was_found(widget, viewer, squares, click, wait_id
         drawn = labels._slice.image
         plane = labels.data[z] if len(shape) == 3 else labels.data
         assert np.array_equal(drawn.raw, plane)
-        assert np.array_equal(drawn.view, labels.colormap._data_to_texture(plane))
+        shown = drawn.view.copy()
+        labels.refresh()
+        assert np.array_equal(shown, labels._slice.image.view), "as if all had been drawn at once"
+        assert shown.any()
     assert labels.thumbnail[..., :3].any(), "its picture in the layer list is not empty"
     before = labels.data.copy()
     labels.undo()

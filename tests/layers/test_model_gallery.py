@@ -123,8 +123,8 @@ def test_other_axes_end_it(viewer, later, scores):
 def test_a_model_that_vanished_is_told(viewer, controller, scores):
     viewer.add_image(squares(), name="image")
     controller.gallery.start()
-    assert not controller.gallery.use("cells_fase")
-    assert "no model called 'cells_fase'" in said(controller)
+    assert not controller.gallery.use("cells_phaze_x")
+    assert "no model called 'cells_phaze_x'" in said(controller)
     assert controller.model.name == "bright"
 
 
