@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_unet.objects.linking import assigned, linked_ids, lost_objects, positions, renamed
@@ -81,6 +81,7 @@ def test_volumes_are_compared_as_a_whole():
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10_000), frames=st.integers(2, 4), density=st.integers(0, 12))
+@example(seed=2471, frames=3, density=9)  # two ways to link are as good
 def test_linking_parts_nothing_joins_nothing_and_changes_nothing_the_second_time(seed, frames, density):
     rng = np.random.default_rng(seed)
     labels = np.zeros((frames, 1, 24, 24), np.int32)

@@ -227,7 +227,8 @@ def _list_labels(image: Path, name: str, parent: _Parent) -> None:
     elif not (folder / ".zgroup").exists():
         _write_json(folder / ".zgroup", {"zarr_format": 2})
     _write_json(folder / metadata, known)
-    consolidated = (image / ".zmetadata").exists() or "consolidated_metadata" in _json(image / "zarr.json")
+    # Older versions of Zarr write null where there is none.
+    consolidated = (image / ".zmetadata").exists() or bool(_json(image / "zarr.json").get("consolidated_metadata"))
     if consolidated:  # a copy of the metadata of all that is in it, which readers believe where it is there
         import zarr
 

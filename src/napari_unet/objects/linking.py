@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 MIN_FRAME_IOU = 0.1
 """Intersection over union from which objects of two frames can be the same one: cells move. Not tuned on any data."""
 
+SAME_ID = 1e-9
+"""What a pair of the same id has more than its intersection over union: enough to decide between equal sums."""
+
 
 def assigned(ious: dict[tuple[int, int], float], min_iou: float = MIN_FRAME_IOU) -> dict[int, int]:
     """Return which second id of some pairs goes with which first one, one to one: the sum is as large as can be.
+
+    Where two ways are as good, pairs of the same id go together: what was linked once is linked the same way again.
 
     Parameters
     ----------
@@ -39,7 +44,7 @@ def assigned(ious: dict[tuple[int, int], float], min_iou: float = MIN_FRAME_IOU)
     min_iou : float
         Pairs with less are left out.
     """
-    pairs = [(first, second, iou) for (first, second), iou in ious.items() if iou >= min_iou]
+    pairs = [(a, b, iou + SAME_ID * (a == b)) for (a, b), iou in ious.items() if iou >= min_iou]
     if not pairs:
         return {}
     firsts, rows = np.unique([first for first, _, _ in pairs], return_inverse=True)
