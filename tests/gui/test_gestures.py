@@ -288,7 +288,7 @@ def test_an_object_is_drawn_with_the_tool(labels: Any, canvas: Any, widget: Any,
     click(widget.correct_panel.tools.buttons["add"])
     drag(canvas, (64, 30), (64, 50), (74, 50), (74, 30))
     assert labels.data[69, 40] > before.max()
-    assert 180 < (labels.data == labels.data[69, 40]).sum() < 240
+    assert 160 < (labels.data == labels.data[69, 40]).sum() < 250, "of 200: where a pixel begins depends on the canvas"
     canvas.key(Qt.Key.Key_Z, CONTROL)
     assert np.array_equal(labels.data, before)
 
