@@ -99,7 +99,7 @@ def test_what_changed_is_shown_kept_and_taken_back(labels, widget, viewer, taugh
     assert widget.decision.changes.isVisible()
     assert not widget.decision.show_changes.isChecked()
     widget.decision.show_changes.click()
-    assert viewer.layers["what changes"].data[16, 16]
+    assert viewer.layers["what changes"].get_value((16, 16), world=True)
     widget.decision.show_changes.click()
     assert "what changes" not in viewer.layers
     click(widget.decision.refuse)
