@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
 from napari_unet.io.renamed import Key, up_to_date
+from napari_unet.projects.stored import read_stored, write_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,11 +222,6 @@ class JournalModels(_Part):
     channel: Count | None = None
 
 
-class _Head(_Part):
-    format: str = ""
-    version: int = Field(1, ge=1)
-
-
 def is_project(path: Path) -> bool:
     """Return whether a folder is that of a project."""
     return path.suffix.lower() == SUFFIX and path.is_dir()
@@ -244,31 +239,14 @@ def read_description(folder: Path) -> Description:
     if not os.path.isdir(folder):  # unlike Path.is_dir, False for a name that no folder can have
         there = os.path.exists(folder)
         raise FileFormatError(f"{folder} is a file, not a project." if there else f"There is no project {folder}.")
-    try:
-        if not file.is_file():
-            raise FileFormatError(f"{folder} is not a project: there is no {FILE} in it.")
-        if file.stat().st_size > _MAX_BYTES:
-            raise FileFormatError(f"{file} is not that of a project: it is too large.")
-        text = file.read_bytes()
-    except OSError as error:
-        raise FileFormatError(f"{file} cannot be read: {error.strerror or error}.") from error
-    try:
-        head = _Head.model_validate_json(text)
-        if head.format != FORMAT:
-            raise FileFormatError(f"{file} is not that of a project of this program.")
-        if head.version > VERSION:
-            raise FileFormatError(
-                f"{folder.name} was saved by a newer version of this program. Update napari-unet-interactive to "
-                "open it.",
-                f"Its format is {head.version}; this version reads up to {VERSION}.",
-            )
-        if head.version < VERSION:
-            return Description.model_validate(up_to_date(from_json(text), head.version, RENAMED) | {"version": VERSION})
-        return Description.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "all of it"
-        raise FileFormatError(f"{file} is damaged or not that of a project: {where}: {first['msg']}.") from error
+    return read_stored(file, "project", FORMAT, VERSION, _MAX_BYTES, _validated)
+
+
+def _validated(text: bytes, version: int) -> Description:
+    """Return the description that stands in a file of that version."""
+    if version < VERSION:
+        return Description.model_validate(up_to_date(from_json(text), version, RENAMED) | {"version": VERSION})
+    return Description.model_validate_json(text)
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -279,7 +257,4 @@ def write_description(folder: Path, description: Description) -> None:
     FileFormatError
         If it cannot be written; the old one is as it was.
     """
-    with completed(folder / FILE, overwrite=True) as partial, partial.open("wb") as file:
-        file.write(description.model_dump_json(indent=2).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_stored(folder / FILE, description)

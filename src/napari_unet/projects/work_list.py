@@ -16,14 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_unet._version import __version__
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed, reason, remove
+from napari_unet.io.atomic import reason, remove
 from napari_unet.projects.description import SUFFIX as PROJECT
 from napari_unet.projects.description import ModelReference, read_description, write_description
 from napari_unet.projects.names import file_name
+from napari_unet.projects.stored import read_stored, write_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -159,11 +160,6 @@ class ImageState(_Part):
         return self.kind != "to do" and self.needs(sha256)
 
 
-class _Head(_Part):
-    format: str = ""
-    version: int = Field(1, ge=1)
-
-
 def is_work_list(path: Path) -> bool:
     """Return whether a path is the folder of a work list, or the file in it."""
     folder = path.parent if path.name == FILE else path
@@ -254,30 +250,14 @@ def read_list(folder: Path) -> WorkListDescription:
     FileFormatError
         If there is none, it is damaged, or it was saved by a newer version of this program.
     """
-    file = folder / FILE
-    try:
-        if not file.is_file():
-            raise FileFormatError(f"{folder} is not a list of images: there is no {FILE} in it.")
-        if file.stat().st_size > _MAX_BYTES:
-            raise FileFormatError(f"{file} is not that of a list of images: it is too large.")
-        text = file.read_bytes()
-    except OSError as error:
-        raise FileFormatError(f"{file} cannot be read: {error.strerror or error}.") from error
-    try:
-        head = _Head.model_validate_json(text)
-        if head.format != FORMAT:
-            raise FileFormatError(f"{file} is not that of a list of images of this program.")
-        if head.version > VERSION:
-            raise FileFormatError(
-                f"{folder.name} was saved by a newer version of this program. Update napari-unet-interactive to "
-                "open it.",
-                f"Its format is {head.version}; this version reads up to {VERSION}.",
-            )
-        return WorkListDescription.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "all of it"
-        raise FileFormatError(f"{file} is damaged or not that of a list: {where}: {first['msg']}.") from error
+    return read_stored(
+        folder / FILE,
+        "list of images",
+        FORMAT,
+        VERSION,
+        _MAX_BYTES,
+        lambda text, _: WorkListDescription.model_validate_json(text),
+    )
 
 
 def write_list(folder: Path, description: WorkListDescription) -> None:
@@ -294,10 +274,7 @@ def write_list(folder: Path, description: WorkListDescription) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileFormatError(f"{folder} could not be written: {reason(error)}.") from error
-    with completed(folder / FILE, overwrite=True) as partial, partial.open("wb") as file:
-        file.write(description.model_dump_json(indent=1).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_stored(folder / FILE, description, indent=1)
 
 
 def copy_list(folder: Path, target: Path, description: WorkListDescription, cancel: CancelToken) -> WorkListDescription:
