@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.jobs import Job, PresentJob, Runner, once
 from napari_unet.objects.linking import positions
 from napari_unet.progress import counted
 
@@ -41,12 +41,12 @@ class FrameLinks:
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, runner: Runner) -> None:
         self._workspace, self._segmenter, self._runner = workspace, segmenter, runner
-        self._job: Job | None = None
+        self._job = PresentJob(self.changed.emit)
 
     @property
     def busy(self) -> bool:
         """Whether objects are being linked or tracks made."""
-        return self._job is not None
+        return self._job.busy
 
     def link(self) -> bool:
         """Give each object one id in all frames, or in all slices of a stack; return whether it began.
@@ -57,17 +57,17 @@ class FrameLinks:
         if session is None:
             return False
         in_time = session.corrections.shape[0] > 1
-        job = self._begin("Link frames" if in_time else "Join slices")
+        job = self._job.begin("Link frames" if in_time else "Join slices")
         changed = 0
 
         def rename(part: Renaming) -> None:
             nonlocal changed
-            if job is self._job and session.alive():
+            if self._job.is_it(job) and session.alive():
                 changed += not in_time
                 session.rename_in(part)
 
         def done(found: Any) -> None:
-            if not self._end(job) or not session.alive():
+            if not self._job.end(job) or not session.alive():
                 return
             if in_time:
                 count = int(found)
@@ -94,10 +94,10 @@ class FrameLinks:
         if session.corrections.shape[0] < 2 or letters[0] != "T":
             self._workspace.say("Tracks need a time series whose first axis is time.", "error")
             return False
-        job = self._begin("Draw tracks")
+        job = self._job.begin("Draw tracks")
 
         def found(rows: NDArray[np.float64]) -> None:
-            if self._end(job) and session.alive():
+            if self._job.end(job) and session.alive():
                 self._show(session, rows)
 
         steps = once(partial(positions, session.labels))
@@ -106,9 +106,7 @@ class FrameLinks:
 
     def close(self) -> None:
         """Stop, and change nothing any more."""
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
 
     def _session(self) -> LayerSession | None:
         """Return the session of the chosen image, if its objects can be linked; else say why not."""
@@ -149,18 +147,6 @@ class FrameLinks:
         n = len(np.unique(rows[:, 0]))
         self._workspace.say(f"Drew {counted(n, 'track')} by the objects' ids as they are now.", "done")
 
-    def _begin(self, title: str) -> Job:
-        self._job = Job(title, 0)
-        self.changed.emit()
-        return self._job
-
-    def _end(self, job: Job) -> bool:
-        if job is not self._job:
-            return False
-        self._job = None
-        self.changed.emit()
-        return True
-
     def _failed(self, job: Job, error: Exception) -> None:
-        if self._end(job):
+        if self._job.end(job):
             self._workspace.say_error(error)

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers import adapter
-from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.jobs import PresentJob, Runner, once
 from napari_unet.layers.session import LayerSession
 from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.given_labels import check_labels, project_from_labels
@@ -36,7 +36,7 @@ class GivenLabels:
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self._workspace, self._runner = workspace, runner
-        self._job: Job | None = None
+        self._job = PresentJob(self.changed.emit)
         workspace.viewer.layers.selection.events.active.connect(self._on_change)
         workspace.image_changed.connect(self._on_change)
         workspace.session_opened.connect(self._on_change)
@@ -44,7 +44,7 @@ class GivenLabels:
     @property
     def busy(self) -> bool:
         """Whether labels are being copied."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def layer(self) -> Any:
@@ -72,15 +72,14 @@ class GivenLabels:
             return False
         model = workspace.model
         instances = model is None or model.info.finds_objects
-        job = self._job = Job(f"Copy {layer.name}", 0)
-        self.changed.emit()
+        job = self._job.begin(f"Copy {layer.name}")
 
         def copied(project: Project) -> None:
-            if self._end(job):
+            if self._job.end(job):
                 self._begin(project, layer, image)
 
         def failed(error: Exception) -> None:
-            if self._end(job) and not isinstance(error, Cancelled):
+            if self._job.end(job) and not isinstance(error, Cancelled):
                 workspace.say_error(error)
 
         copy = partial(project_from_labels, image, _labels_of(layer), instances=instances, cancel=job.cancel)
@@ -93,9 +92,7 @@ class GivenLabels:
         workspace.viewer.layers.selection.events.active.disconnect(self._on_change)
         workspace.image_changed.disconnect(self._on_change)
         workspace.session_opened.disconnect(self._on_change)
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
 
     def _checked(self, layer: Any) -> tuple[Any, Image]:
         """Return the layer to begin with, and the chosen image.
@@ -162,14 +159,6 @@ class GivenLabels:
 
     def _on_change(self, *_: Any) -> None:
         self.changed.emit()
-
-    def _end(self, job: Job) -> bool:
-        """Let go of a job; return whether it was the present one."""
-        if job is not self._job:
-            return False
-        self._job = None
-        self.changed.emit()
-        return True
 
 
 def _is_labels(layer: Any) -> bool:

@@ -53,6 +53,49 @@ class Job:
     quiet: bool = False
 
 
+class PresentJob:
+    """The one job of a helper: what a job before it still brings is dropped, as it is the present one no longer.
+
+    Parameters
+    ----------
+    changed : callable
+        Called when a job has begun or ended; not when it was stopped.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self._changed = changed
+        self._job: Job | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is one."""
+        return self._job is not None
+
+    def begin(self, title: str) -> Job:
+        """Return a new job, which takes the place of the present one."""
+        job = self._job = Job(title, 0)
+        self._changed()
+        return job
+
+    def is_it(self, job: Job) -> bool:
+        """Whether a job is the present one."""
+        return job is self._job
+
+    def end(self, job: Job) -> bool:
+        """Let go of a job; return whether it was the present one."""
+        if job is not self._job:
+            return False
+        self._job = None
+        self._changed()
+        return True
+
+    def stop(self) -> None:
+        """Cancel the present one, and let go of it."""
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+
+
 class Runner(Protocol):
     """Runs a generator away from the window, and brings what it yields back to the main thread."""
 

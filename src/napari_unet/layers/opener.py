@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
-from napari_unet.layers.jobs import Job, Runner, in_words
+from napari_unet.layers.jobs import Job, PresentJob, Runner, in_words
 from napari_unet.layers.reader import as_list, as_project, read_layers
 from napari_unet.layers.work_list import holds_many
 from napari_unet.projects.work_list import is_work_list
@@ -56,7 +56,7 @@ class Opener:
     def __init__(self, workspace: Workspace, projects: Projects, list_keeper: ListKeeper, runner: Runner) -> None:
         self._workspace, self._projects, self._runner = workspace, projects, runner
         self._keeper = list_keeper
-        self._job: Job | None = None
+        self._job = PresentJob(self.changed.emit)
         self._failed: list[_Read] = []
         self._waiting: list[Path] = []  # to be opened as soon as no other is
         self._many: list[Path] = []  # folders and plates, for the list
@@ -65,7 +65,7 @@ class Opener:
     @property
     def busy(self) -> bool:
         """Whether files are being read."""
-        return self._job is not None
+        return self._job.busy
 
     def open(self, paths: Paths) -> bool:
         """Open files and folders, each as layers of its own; return whether it began.
@@ -78,7 +78,7 @@ class Opener:
             cannot be read is told in words; the others are opened all the same.
         """
         say = self._workspace.say
-        if self._job is not None:
+        if self._job.busy:
             say("Files are still being opened. Wait until that is done.", "error")
             return False
         given = [Path(path) for path in as_list(paths)]
@@ -105,14 +105,13 @@ class Opener:
         """Stop, and add nothing any more."""
         self._projects.changed.disconnect(self._next_project)
         self._waiting.clear()
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
 
     def _read(self, paths: list[Path]) -> None:
         what = paths[0].name if len(paths) == 1 else f"{len(paths)} images"
-        job = self._job = Job(f"Open {what}", 0)
         self._failed.clear()
+        self._workspace.say(f"Opening {what}.")
+        job = self._job.begin(f"Open {what}")
 
         def steps() -> Generator[_Read, None, None]:
             for path in paths:
@@ -121,22 +120,20 @@ class Opener:
                 yield _read(path)
 
         def done(_: Any) -> None:
-            if self._end(job):
+            if self._job.end(job):
                 self._tell(len(paths))
                 self._next_project()
                 self._begin_list()
 
         def failed(error: Exception) -> None:
-            if self._end(job):
+            if self._job.end(job):
                 self._workspace.say_error(error)
 
-        self._workspace.say(f"Opening {what}.")
-        self.changed.emit()
         self._runner.start(job, steps, lambda found: self._add(job, found), done, failed)
 
     def _add(self, job: Job, found: _Read) -> None:
         """Add what was read to the viewer (main thread)."""
-        if job is not self._job:
+        if not self._job.is_it(job):
             return
         viewer = self._workspace.viewer
         if found.error is None:
@@ -170,16 +167,8 @@ class Opener:
 
     def _next_project(self) -> None:
         """Open the next project that waits, if nothing else is being opened."""
-        if self._waiting and self._job is None and not self._projects.busy:
+        if self._waiting and not self._job.busy and not self._projects.busy:
             self._projects.open(self._waiting.pop(0))
-
-    def _end(self, job: Job) -> bool:
-        """Let go of a job; return whether it was the present one."""
-        if job is not self._job:
-            return False
-        self._job = None
-        self.changed.emit()
-        return True
 
 
 def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:

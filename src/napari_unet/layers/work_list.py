@@ -12,7 +12,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io.atomic import remove
 from napari_unet.io.finding import FoundImage, LeftOut, find_images
 from napari_unet.io.zarrs import is_zarr
-from napari_unet.layers.jobs import Job, Runner, in_words, once
+from napari_unet.layers.jobs import Job, PresentJob, Runner, in_words, once
 from napari_unet.layers.list_models import ListedModels, ModelWriter
 from napari_unet.layers.list_place import ListPlace, begun, claimed
 from napari_unet.layers.old_copies import ignore
@@ -86,7 +86,7 @@ class WorkList:
         self.channel: int | None = None
         self.claimed: int | None = None
         self._place: ListPlace | None = None
-        self._job: Job | None = None
+        self._job = PresentJob(self.busy_changed.emit)
         self._writing = self._dirty = self._closed = False
         self._told = ""
         self._models = ModelWriter()
@@ -97,7 +97,7 @@ class WorkList:
     @property
     def busy(self) -> bool:
         """Whether files are looked for, or the list is opened or saved."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def folder(self) -> Path | None:
@@ -196,7 +196,7 @@ class WorkList:
             yield batch
 
         def found(event: ListPlace | list[FoundImage] | LeftOut) -> None:
-            if job is not self._job:
+            if not self._job.is_it(job):
                 return
             if isinstance(event, ListPlace):
                 self._place = event
@@ -206,7 +206,7 @@ class WorkList:
                 self._extend(event)
 
         def done(_: Any) -> None:
-            if self._end(job):
+            if self._job.end(job):
                 added = len(self.images) - first
                 self._tell_added(added, left_out)
                 if not self.images and self._place is not None:
@@ -274,7 +274,7 @@ class WorkList:
         def opened(
             found: tuple[ListPlace, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]],
         ) -> None:
-            if not self._end(job):
+            if not self._job.end(job):
                 return
             place, said, states, generations, notes = found
             self._leave_place()
@@ -317,7 +317,7 @@ class WorkList:
             return claimed(target), said
 
         def done(found: tuple[ListPlace, WorkListDescription]) -> None:
-            if not self._end(job):
+            if not self._job.end(job):
                 return
             self._place, said = found
             if place.copy is not None:
@@ -365,9 +365,7 @@ class WorkList:
 
     def close(self) -> None:
         """Let go of the list; what is kept of it stays."""
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
         if self._dirty and self._place is not None:
             with suppress(UNetError):
                 write_list(self._place.folder, self._snapshot()(self._place.folder))
@@ -387,22 +385,13 @@ class WorkList:
         self.write()
 
     def _begin(self, title: str) -> Job | None:
-        if self._job is not None:
+        if self._job.busy:
             self._workspace.say("The list is being read or saved. Wait until that is done.", "error")
             return None
-        self._job = Job(title, 0)
-        self.busy_changed.emit()
-        return self._job
-
-    def _end(self, job: Job) -> bool:
-        if job is not self._job:
-            return False
-        self._job = None
-        self.busy_changed.emit()
-        return True
+        return self._job.begin(title)
 
     def _failed(self, job: Job, error: Exception) -> None:
-        if self._end(job):
+        if self._job.end(job):
             self._workspace.say_error(error)
 
     def _leave_place(self) -> None:
