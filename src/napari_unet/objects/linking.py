@@ -21,7 +21,7 @@ from napari_unet.objects.outline import Outline
 from napari_unet.objects.stitch import Matcher, mostly_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence, Set
+    from collections.abc import Iterable, Iterator, Set
 
     from numpy.typing import NDArray
 
@@ -194,13 +194,3 @@ def _given_by_hand(labels: NDArray[Any], prediction: NDArray[Any]) -> Set[int]:
     if not changed.any():
         return set()
     return set(mostly_within(labels, changed).tolist())
-
-
-def renamed(labels: NDArray[Any], ids: Sequence[tuple[int, dict[int, int]]]) -> NDArray[Any]:
-    """Return a copy of labels (T, Z, Y, X) with the ids that `linked_ids` yields replaced."""
-    result = np.array(labels)
-    for frame, mapping in ids:
-        before = labels[frame]
-        for old, new in mapping.items():
-            result[frame][before == old] = new
-    return result
