@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.io.atomic import check_free
-from napari_unet.measuring.files import check_target, protected, write_table
+from napari_unet.io.atomic import Protected, check_free
+from napari_unet.measuring.files import check_target, write_table
 from napari_unet.measuring.kinds import ENDINGS, Kind, OutlineOptions, measured, write_kind
 from napari_unet.measuring.record import record_of, write_record
 from napari_unet.objects.summary import summarize
@@ -192,7 +192,7 @@ def export_steps(
     outputs = planned(items, kinds, folder)
     report, tables, watch = Report(), _Tables(), Stopwatch()
     cancel = cancel or CancelToken()
-    inputs = protected([*(path for item in items for path in item.inputs), *keep])
+    inputs = Protected([*(path for item in items for path in item.inputs), *keep])
     refused: set[Path] = set()
     for one in outputs:
         try:
