@@ -201,17 +201,18 @@ def export_steps(
         except UNetError as error:
             refused.add(one.path)
             report.failed.append(str(error))
+    outputs = [one for one in outputs if one.path not in refused]
+    of_all = [one for one in outputs if one.item is None]
     names = _apart([item.name for item in items])
     for number, item in enumerate(items):
         cancel.check()
-        own = [one for one in outputs if one.item == number and one.path not in refused]
-        measures = any(one.kind is Kind.measurements and one.path not in refused for one in outputs)
-        if own or measures:
+        own = [one for one in outputs if one.item == number]
+        if own or of_all:
             yield Progress(number, len(items), watch.seconds, "images", f"Exporting {item.name}")
             yield from _export_one(
-                replace(item, name=names[number]), own, options, report, tables if measures else None, overwrite, cancel
+                replace(item, name=names[number]), own, options, report, tables if of_all else None, overwrite, cancel
             )
-    _write_tables([one for one in outputs if one.item is None and one.path not in refused], tables, report, overwrite)
+    _write_tables(of_all, tables, report, overwrite)
     yield Progress(len(items), len(items), watch.seconds, "images")
     return report
 
