@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.io.atomic import Protected, check_free
+from napari_unet.io.zarrs import is_zarr
 from napari_unet.measuring.files import check_target, write_table
 from napari_unet.measuring.kinds import ENDINGS, Kind, OutlineOptions, measured, write_kind
 from napari_unet.measuring.record import record_of, write_record
@@ -321,8 +322,6 @@ def _loaded(one: Labelled) -> Load:
 
 
 def _zarr_of(one: Labelled) -> Path | None:
-    from napari_unet.io.zarrs import is_zarr
-
     path = one.origin.files.get("image")
     return path if path is not None and is_zarr(path) else None
 
