@@ -6,6 +6,7 @@ What cannot be done is named, and the rest is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from napari_unet.progress import CancelToken, Progress, Stopwatch, drive
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_unet.measuring.labelled import Labelled
     from napari_unet.measuring.record import Origin
@@ -237,34 +238,31 @@ def _export_one(
     cancel: CancelToken,
 ) -> Generator[Any, None, None]:
     """Write the results of one image; what cannot be written is named in the report."""
-    try:
+    source: Labelled | None = None
+    with _attempt(report, item.name):
         found = yield from item.load()
         source = replace(found, name=item.name)
-    except Cancelled:
-        raise
-    except (UNetError, OSError, MemoryError) as error:
-        report.failed.append(_in_words(error, item.name))
+    if source is None:
         return
     if tables is not None:
-        _attempt(report, item.name, lambda: _measure(source, options, tables, report, cancel))
+        with _attempt(report, item.name):
+            _measure(source, options, tables, report, cancel)
     for one in outputs:
         cancel.check()
         if one.kind is Kind.own_zarr and item.zarr is None:
             report.failed.append(f"{item.name} is not an OME-Zarr, so its labels cannot be written into it.")
             continue
-
-        def write(one: Output = one) -> None:
+        with _attempt(report, item.name):
             done = write_kind(one.kind, source, one.path, options, overwrite=overwrite, cancel=cancel)
             report.written.append(done.path)
             _note(report, done.notes)
 
-        _attempt(report, item.name, write)
 
-
-def _attempt(report: Report, name: str, work: Callable[[], None]) -> None:
-    """Do something; if it cannot be done, say so in the report."""
+@contextmanager
+def _attempt(report: Report, name: str) -> Iterator[None]:
+    """Go on where something within cannot be done, and say so in the report."""
     try:
-        work()
+        yield
     except Cancelled:
         raise
     except (UNetError, OSError, MemoryError) as error:
@@ -287,9 +285,8 @@ def _write_tables(outputs: Sequence[Output], tables: _Tables, report: Report, ov
         return
     whole = concatenate(tables.tables)
     report.n_objects = len(whole)
-    for one in outputs:
-
-        def write(path: Path = one.path) -> None:
+    for path in (one.path for one in outputs):
+        with _attempt(report, path.name):
             if path.name == TABLE:
                 write_table(path, whole, overwrite=overwrite)
             elif path.name == SUMMARY:
@@ -297,8 +294,6 @@ def _write_tables(outputs: Sequence[Output], tables: _Tables, report: Report, ov
             else:
                 write_record(path, record_of("measure", tables.origins, {}), overwrite=overwrite)
             report.written.append(path)
-
-        _attempt(report, one.path.name, write)
 
 
 def _note(report: Report, notes: Sequence[str]) -> None:
