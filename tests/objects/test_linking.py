@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from napari_unet.objects.linking import assigned, linked_ids, lost_objects, positions, renamed
+from napari_unet.objects.linking import assigned, linked_ids, lost_objects, positions
+
+
+def renamed(labels, ids):
+    """Return a copy of labels (T, Z, Y, X) with the ids that `linked_ids` yields replaced."""
+    result = np.array(labels)
+    for frame, mapping in ids:
+        before = labels[frame]
+        for old, new in mapping.items():
+            result[frame][before == old] = new
+    return result
 
 
 def series(*frames: dict[int, tuple[int, int, int]]) -> np.ndarray:

@@ -101,9 +101,9 @@ def contours(
         tolerance, object_type.value, classification, measurements, MeasureOptions(axes, sizes, series)
     )
     files = found_files(labels, image)
-    several = labels_are_folder(labels)
-    targets = [out / f"{file.name}{ENDINGS[_kind(kind)]}" if several else out for file in files]
-    run = _Run(files, targets, _kind(kind), options, shown, overwrite=overwrite)
+    several, written = labels_are_folder(labels), _kind(kind)
+    targets = [out / f"{file.name}{ENDINGS[written]}" if several else out for file in files]
+    run = _Run(files, targets, written, options, shown, overwrite=overwrite)
     try:
         if kind is OutlineFormat.zip:
             check_roifile()

@@ -48,11 +48,7 @@ def _take_folder(out: Path) -> None:
     """
     note = out / ".napari-unet-demo"
     try:
-        taken = [
-            name
-            for name in ("before.png", "after.png", "labels.tif", "report.json", "afternoon")
-            if (out / name).exists()
-        ]
+        taken = [name for name in _WRITTEN if (out / name).exists()]
         if taken and not note.exists():
             raise FileFormatError(
                 f"{out / taken[0]} is there already, and no demo wrote it; choose another folder with -o."

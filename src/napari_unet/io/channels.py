@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def is_rgb(image: Image) -> bool:
     """Return whether the channels are a pixel's red, green and blue: three, the last axis, without names."""
     small = np.dtype(image.data.dtype) in (np.uint8, np.uint16)
-    return image.axes.endswith("C") and image.n_channels == 3 and small and not image.channel_names
+    return image.is_colour and small and not image.channel_names
 
 
 def one_channel(image: Image, channel: int | None = None) -> Image:

@@ -253,10 +253,7 @@ def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
     try:
         if "plate" in metadata:
             where = str(metadata["plate"]["wells"][0]["path"])
-            images = ngff_of(node[where]).get("well", {}).get("images") or [
-                {"path": sorted(node[where].group_keys())[0]}
-            ]
-            field = f"{where}/{images[0]['path']}"
+            field = f"{where}/{_fields_of(node[where])[0]}"
         else:
             field = str(metadata["well"]["images"][0]["path"])
         node[field]  # it is there

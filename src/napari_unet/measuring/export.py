@@ -6,13 +6,15 @@ What cannot be done is named, and the rest is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.io.atomic import check_free
-from napari_unet.measuring.files import check_target, protected, write_table
+from napari_unet.io.atomic import Protected, check_free
+from napari_unet.io.zarrs import is_zarr
+from napari_unet.measuring.files import check_target, write_table
 from napari_unet.measuring.kinds import ENDINGS, Kind, OutlineOptions, measured, write_kind
 from napari_unet.measuring.record import record_of, write_record
 from napari_unet.objects.summary import summarize
@@ -21,7 +23,7 @@ from napari_unet.progress import CancelToken, Progress, Stopwatch, drive
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_unet.measuring.labelled import Labelled
     from napari_unet.measuring.record import Origin
@@ -192,7 +194,7 @@ def export_steps(
     outputs = planned(items, kinds, folder)
     report, tables, watch = Report(), _Tables(), Stopwatch()
     cancel = cancel or CancelToken()
-    inputs = protected([*(path for item in items for path in item.inputs), *keep])
+    inputs = Protected([*(path for item in items for path in item.inputs), *keep])
     refused: set[Path] = set()
     for one in outputs:
         try:
@@ -201,17 +203,18 @@ def export_steps(
         except UNetError as error:
             refused.add(one.path)
             report.failed.append(str(error))
+    outputs = [one for one in outputs if one.path not in refused]
+    of_all = [one for one in outputs if one.item is None]
     names = _apart([item.name for item in items])
     for number, item in enumerate(items):
         cancel.check()
-        own = [one for one in outputs if one.item == number and one.path not in refused]
-        measures = any(one.kind is Kind.measurements and one.path not in refused for one in outputs)
-        if own or measures:
+        own = [one for one in outputs if one.item == number]
+        if own or of_all:
             yield Progress(number, len(items), watch.seconds, "images", f"Exporting {item.name}")
             yield from _export_one(
-                replace(item, name=names[number]), own, options, report, tables if measures else None, overwrite, cancel
+                replace(item, name=names[number]), own, options, report, tables if of_all else None, overwrite, cancel
             )
-    _write_tables([one for one in outputs if one.item is None and one.path not in refused], tables, report, overwrite)
+    _write_tables(of_all, tables, report, overwrite)
     yield Progress(len(items), len(items), watch.seconds, "images")
     return report
 
@@ -235,34 +238,31 @@ def _export_one(
     cancel: CancelToken,
 ) -> Generator[Any, None, None]:
     """Write the results of one image; what cannot be written is named in the report."""
-    try:
+    source: Labelled | None = None
+    with _attempt(report, item.name):
         found = yield from item.load()
         source = replace(found, name=item.name)
-    except Cancelled:
-        raise
-    except (UNetError, OSError, MemoryError) as error:
-        report.failed.append(_in_words(error, item.name))
+    if source is None:
         return
     if tables is not None:
-        _attempt(report, item.name, lambda: _measure(source, options, tables, report, cancel))
+        with _attempt(report, item.name):
+            _measure(source, options, tables, report, cancel)
     for one in outputs:
         cancel.check()
         if one.kind is Kind.own_zarr and item.zarr is None:
             report.failed.append(f"{item.name} is not an OME-Zarr, so its labels cannot be written into it.")
             continue
-
-        def write(one: Output = one) -> None:
+        with _attempt(report, item.name):
             done = write_kind(one.kind, source, one.path, options, overwrite=overwrite, cancel=cancel)
             report.written.append(done.path)
             _note(report, done.notes)
 
-        _attempt(report, item.name, write)
 
-
-def _attempt(report: Report, name: str, work: Callable[[], None]) -> None:
-    """Do something; if it cannot be done, say so in the report."""
+@contextmanager
+def _attempt(report: Report, name: str) -> Iterator[None]:
+    """Go on where something within cannot be done, and say so in the report."""
     try:
-        work()
+        yield
     except Cancelled:
         raise
     except (UNetError, OSError, MemoryError) as error:
@@ -285,9 +285,8 @@ def _write_tables(outputs: Sequence[Output], tables: _Tables, report: Report, ov
         return
     whole = concatenate(tables.tables)
     report.n_objects = len(whole)
-    for one in outputs:
-
-        def write(path: Path = one.path) -> None:
+    for path in (one.path for one in outputs):
+        with _attempt(report, path.name):
             if path.name == TABLE:
                 write_table(path, whole, overwrite=overwrite)
             elif path.name == SUMMARY:
@@ -295,8 +294,6 @@ def _write_tables(outputs: Sequence[Output], tables: _Tables, report: Report, ov
             else:
                 write_record(path, record_of("measure", tables.origins, {}), overwrite=overwrite)
             report.written.append(path)
-
-        _attempt(report, one.path.name, write)
 
 
 def _note(report: Report, notes: Sequence[str]) -> None:
@@ -320,8 +317,6 @@ def _loaded(one: Labelled) -> Load:
 
 
 def _zarr_of(one: Labelled) -> Path | None:
-    from napari_unet.io.zarrs import is_zarr
-
     path = one.origin.files.get("image")
     return path if path is not None and is_zarr(path) else None
 

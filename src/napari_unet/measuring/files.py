@@ -95,12 +95,7 @@ def check_targets(targets: Sequence[Path], files: Sequence[LabelFile], *, overwr
 
 def inputs_of(files: Sequence[LabelFile]) -> Protected:
     """Return what no result may replace: all files that are read."""
-    return protected([path for file in files for path in file.paths])
-
-
-def protected(paths: Sequence[Path]) -> Protected:
-    """Return files that no result may replace."""
-    return Protected(paths)
+    return Protected([path for file in files for path in file.paths])
 
 
 def check_target(target: Path, inputs: Protected, *, overwrite: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet._version import __version__
 from napari_unet.measuring.record import PROGRAM
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def methods(origins: Sequence[Origin], n_objects: int | None = None, *, measured
     measured : bool
         Whether any were.
     """
-    images = f"{len(origins)} image" + ("" if len(origins) == 1 else "s")
+    images = counted(len(origins), "image")
     all_made = [one for origin in origins for one in origin.segmentations]
     alike: dict[Segmentation, list[float]] = {}  # the width of objects is found on each image by itself
     for one in all_made:
@@ -48,7 +49,7 @@ def methods(origins: Sequence[Origin], n_objects: int | None = None, *, measured
     parts.append(_by_hand(origins))
     measured = measured or n_objects is not None
     if measured:
-        objects = "objects" if n_objects is None else f"{n_objects} object{'' if n_objects == 1 else 's'}"
+        objects = "objects" if n_objects is None else counted(n_objects, "object")
         parts.append(
             f"Size, shape, position and intensity of {objects} were measured with the same program, by the "
             "definitions of scikit-image (van der Walt et al. 2014)."
@@ -88,6 +89,5 @@ def _by_hand(origins: Sequence[Origin]) -> str:
     reviewed = sum(one.reviewed_share for one in known) / len(known)
     if not corrected and not reviewed:
         return "Labels were not corrected."
-    objects = f"{corrected} object" + ("" if corrected == 1 else "s")
     checked = f"; {reviewed:.0%} of the pixels were marked as reviewed" if reviewed else ""
-    return f"{objects} {'was' if corrected == 1 else 'were'} corrected by hand{checked}."
+    return f"{counted(corrected, 'object')} {'was' if corrected == 1 else 'were'} corrected by hand{checked}."

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+
+from napari_unet.objects.stitch import overlaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,22 +45,18 @@ class Differences:
     @classmethod
     def of(cls, before: NDArray[Any], after: NDArray[Any]) -> Differences:
         """Compare two label images of one shape; ids need not agree."""
-        pairs, shared = np.unique(np.stack([before.ravel(), after.ravel()]), axis=1, return_counts=True)
         sizes = [dict(zip(*np.unique(labels, return_counts=True), strict=True)) for labels in (before, after)]
         same: tuple[set[int], set[int]] = (set(), set())
-        free: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        for (one, other), both in zip(pairs.T.tolist(), shared.tolist(), strict=True):
-            if one and other:
-                if both >= SAME * (sizes[0][one] + sizes[1][other] - both):
-                    same[0].add(one)
-                    same[1].add(other)
-            elif one:
-                free[0][one] = both
-            elif other:
-                free[1][other] = both
+        covered: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        for one, other, both in zip(*(part.tolist() for part in overlaps(before, after)), strict=True):
+            covered[0][one] += both
+            covered[1][other] += both
+            if both >= SAME * (sizes[0][one] + sizes[1][other] - both):
+                same[0].add(one)
+                same[1].add(other)
         changed = [np.array([i for i in sizes[k] if i and i not in same[k]], np.int64) for k in (0, 1)]
         alone = [
-            np.array([i for i in changed[k].tolist() if free[k].get(i, 0) > _GONE * sizes[k][i]], np.int64)
+            np.array([i for i in changed[k].tolist() if sizes[k][i] - covered[k][i] > _GONE * sizes[k][i]], np.int64)
             for k in (0, 1)
         ]
         return cls(changed[0], changed[1], alone[0], alone[1])

@@ -18,10 +18,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_unet.objects.outline import Outline
-from napari_unet.objects.stitch import Matcher
+from napari_unet.objects.stitch import Matcher, mostly_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence, Set
+    from collections.abc import Iterable, Iterator, Set
 
     from numpy.typing import NDArray
 
@@ -185,7 +185,7 @@ def _ious(before: NDArray[Any], now: NDArray[Any]) -> dict[tuple[int, int], floa
     matcher = Matcher()
     for first, second in zip(before, now, strict=True):
         matcher.add(first, second)
-    return {pair: iou for pair, iou in matcher.ious().items() if 0 not in pair}
+    return matcher.ious()
 
 
 def _given_by_hand(labels: NDArray[Any], prediction: NDArray[Any]) -> Set[int]:
@@ -193,17 +193,4 @@ def _given_by_hand(labels: NDArray[Any], prediction: NDArray[Any]) -> Set[int]:
     changed = labels != prediction
     if not changed.any():
         return set()
-    found, counts = np.unique(labels[changed & (labels != 0)], return_counts=True)
-    other = dict(zip(found.tolist(), counts.tolist(), strict=True))
-    sizes = dict(zip(*(n.tolist() for n in np.unique(labels, return_counts=True)), strict=True))
-    return {label for label, count in other.items() if 2 * count > sizes[label]}
-
-
-def renamed(labels: NDArray[Any], ids: Sequence[tuple[int, dict[int, int]]]) -> NDArray[Any]:
-    """Return a copy of labels (T, Z, Y, X) with the ids that `linked_ids` yields replaced."""
-    result = np.array(labels)
-    for frame, mapping in ids:
-        before = labels[frame]
-        for old, new in mapping.items():
-            result[frame][before == old] = new
-    return result
+    return set(mostly_within(labels, changed).tolist())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.objects.edits import Edit
+from napari_unet.objects.edits import Edit, box_around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,13 +52,8 @@ class Outline:
             If nothing would change.
         """
         own = plane == self.label
-        rows, columns = self.box
-        for part, of in ((np.flatnonzero(own.any(1)), 0), (np.flatnonzero(own.any(0)), 1)):
-            if part.size:
-                span = (rows, columns)[of]
-                wide = slice(min(span.start, int(part[0])), max(span.stop, int(part[-1]) + 1))
-                rows, columns = (wide, columns) if of == 0 else (rows, wide)
-        box = (rows, columns)
+        around = box_around(own) or self.box
+        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(self.box, around, strict=True))
         after, own = np.array(plane[box]), own[box]
         inside = np.zeros(after.shape, bool)
         inside[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(self.box, box, strict=True))] = (
