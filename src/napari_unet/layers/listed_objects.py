@@ -191,10 +191,8 @@ class ListedObjects:
             raise UNetError("Objects of different time points cannot be one. Choose those of one.")
         frame, region = int(frames[0]), _around(session, rows, MERGE_GAP + 1)
         part = session.labels[(frame, *region)]
-        z, *field = region
-        keep = session.corrections.protected
-        planes = [keep(session.labels, (frame, i), (field[0], field[1])) for i in range(z.start, z.stop)]
-        edit = merged(part, rows.label.tolist(), allow_gap=MERGE_GAP, protected=np.stack(planes))
+        protected = session.corrections.protected_in(session.labels, frame, region)
+        edit = merged(part, rows.label.tolist(), allow_gap=MERGE_GAP, protected=protected)
         changed = edit.changed(part)
         edit = edit.shifted([s.start for s in region])
         box = (edit.box[0], edit.box[1], edit.box[2])

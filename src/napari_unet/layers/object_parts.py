@@ -121,17 +121,14 @@ class ObjectParts:
 
     def part(self, region: Region) -> Part:
         """Return the part of the labels in a region (Z, Y, X)."""
-        session, (z, *field) = self.session, region
+        session = self.session
         labels = session.labels
-        protected = [
-            session.corrections.protected(labels, (self.frame, index), (field[0], field[1]))
-            for index in range(z.start, z.stop)
-        ]
+        protected = session.corrections.protected_in(labels, self.frame, region)
         maps = session.maps.within(self.frame, region)
         if len(protected) == 1:
             plane = None if maps is None else maps.plane(0)
             return Part(region, labels[self.frame][region][0], protected[0], plane)
-        return Part(region, labels[self.frame][region], np.stack(protected), maps)
+        return Part(region, labels[self.frame][region], protected, maps)
 
     def typical_size(
         self, point: NDArray[np.float64], ndim: int, info: ModelInfo | None, but: Sequence[int] = ()
