@@ -14,6 +14,7 @@ from napari_unet.layers.adapter import is_image_layer, source_of
 from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.jobs import Job, once
 from napari_unet.layers.object_edits import MERGE_GAP, check_editable
+from napari_unet.layers.object_parts import edited_pixels
 from napari_unet.measuring.files import write_table
 from napari_unet.objects.edits import grown, merged
 from napari_unet.objects.listing import table_of
@@ -193,10 +194,7 @@ class ListedObjects:
         part = session.labels[(frame, *region)]
         protected = session.corrections.protected_in(session.labels, frame, region)
         edit = merged(part, rows.label.tolist(), allow_gap=MERGE_GAP, protected=protected)
-        changed = edit.changed(part)
-        edit = edit.shifted([s.start for s in region])
-        box = (edit.box[0], edit.box[1], edit.box[2])
-        session.edit(frame, box, np.nonzero(changed), edit.labels[changed])
+        session.edit_frames([edited_pixels(session.labels, frame, edit.shifted([s.start for s in region]))])
         session.offer_id()
         return f"Merged {counted(len(rows), 'object')}. Ctrl+Z takes it back."
 

@@ -201,12 +201,19 @@ def write(session: LayerSession, changes: Sequence[Change]) -> None:
     for frame, part, edit in changes:
         if part.labels.ndim == 2:
             edit = edit.in_slice(0)
-        edit = edit.shifted([s.start for s in part.region])
-        changed = edit.changed(session.labels[frame])
-        written.append((frame, (edit.box[0], edit.box[1], edit.box[2]), np.nonzero(changed), edit.labels[changed]))
+        written.append(edited_pixels(session.labels, frame, edit.shifted([s.start for s in part.region])))
     session.edit_frames(written, compare=False)
     if made := [label for *_, edit in changes for label in edit.made]:
         session.offer_id(max(made))  # new ids are the largest
+
+
+def edited_pixels(
+    labels: NDArray[Any], frame: int, edit: Edit
+) -> tuple[int, Region, tuple[NDArray[np.intp], ...], NDArray[Any]]:
+    """Return what an edit (Z, Y, X) of a time point changes in labels (T, Z, Y, X), as `edit_frames` takes it."""
+    changed = edit.changed(labels[frame])
+    z, y, x = edit.box
+    return frame, (z, y, x), np.nonzero(changed), edit.labels[changed]
 
 
 def along(points: NDArray[np.float64]) -> NDArray[np.float64]:
