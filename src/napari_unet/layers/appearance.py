@@ -104,7 +104,7 @@ class Appearance:
         self.changed.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._colours.pop(session.labels_layer.unique_id, None)
+        self._colours.pop(session.key, None)
 
     def _on_zoom(self, event: Any = None) -> None:
         """Keep outlines as wide on the screen, where that does not take long."""
@@ -129,7 +129,7 @@ class Appearance:
             layer, labels = session.labels_layer, session.labels
         except UNetError:  # another array that does not fit: that is told to whoever wants something of it
             return
-        before = self._colours.get(layer.unique_id, np.zeros(0, np.uint8))
+        before = self._colours.get(session.key, np.zeros(0, np.uint8))
 
         def steps() -> Generator[None, None, NDArray[np.uint8] | None]:
             return (yield from _colouring(labels, before, job))
@@ -139,7 +139,7 @@ class Appearance:
                 return
             self._job = None
             if colours is not None and session.alive():
-                self._colours[layer.unique_id] = colours
+                self._colours[session.key] = colours
                 _colour(layer, colours)
 
         # Colours are no result: where they cannot be found, those that there are stay.

@@ -117,7 +117,7 @@ class Exporter:
 
         def done(report: Report) -> None:
             for session in sessions:
-                self._done[_key(session)] = request
+                self._done[session.key] = request
             workspace.say(*_in_words(report, request.folder))
 
         if not self.jobs.busy:
@@ -161,7 +161,7 @@ class Exporter:
 
     def _recipe(self) -> Recipe:
         (session,) = self.sessions("this")
-        snapshot, done = self._snapshot(session), self._done.get(_key(session))
+        snapshot, done = self._snapshot(session), self._done.get(session.key)
         folder = self.start_folder() if done is None else done.folder
         if folder is None or snapshot.source is None:
             raise UNetError("This image is in no file. Save it, open it from there, and segment it.")
@@ -188,12 +188,7 @@ class Exporter:
         return Item(snapshot.name, inputs, partial(snapshot.steps, job.cancel), _zarr_of(session))
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._done.pop(_key(session), None)
-
-
-def _key(session: LayerSession) -> Hashable:
-    key: Hashable = session.labels_layer.unique_id
-    return key
+        self._done.pop(session.key, None)
 
 
 def _zarr_of(session: LayerSession) -> Path | None:

@@ -70,13 +70,13 @@ class Results:
     def table(self) -> Table | None:
         """The measurements of the chosen image; None: nothing was measured yet."""
         session = self._workspace.session
-        return None if session is None else self._tables.get(_key(session))
+        return None if session is None else self._tables.get(session.key)
 
     @property
     def is_stale(self) -> bool:
         """Whether labels of the chosen image may have changed since it was measured."""
         session = self._workspace.session
-        return self.table is not None and session is not None and _key(session) in self._stale
+        return self.table is not None and session is not None and session.key in self._stale
 
     @property
     def sentence(self) -> str:
@@ -85,7 +85,7 @@ class Results:
 
     def count(self, session: LayerSession) -> int | None:
         """Return how many objects of a session were measured; None: it was not."""
-        table = self._tables.get(_key(session))
+        table = self._tables.get(session.key)
         return None if table is None else len(table)
 
     # -- measure ---------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Results:
         def done(table: Table) -> None:
             if not session.alive():
                 return
-            self._tables[_key(session)] = table
+            self._tables[session.key] = table
             notes = [*table.notes, *_give_features(session, table)]
             text, details = with_notes(f"Measured {in_one_sentence(table)}.", notes)
             workspace.say(text, "done", details)
@@ -120,8 +120,8 @@ class Results:
 
         began = self._jobs.start(job, [session], steps, done)
         if began:
-            self._counted[_key(session)] = session.summary
-            self._stale.discard(_key(session))
+            self._counted[session.key] = session.summary
+            self._stale.discard(session.key)
         return began
 
     def stop(self) -> None:
@@ -165,26 +165,21 @@ class Results:
 
     def _on_corrected(self, summary: Summary) -> None:
         session = self._workspace.session
-        if session is not None and self._counted.get(_key(session), summary) != summary:
+        if session is not None and self._counted.get(session.key, summary) != summary:
             self._note_stale(session)
 
     def _on_segmented(self, session: LayerSession, task: Task, complete: bool) -> None:
         self._note_stale(session)
 
     def _note_stale(self, session: LayerSession) -> None:
-        if _key(session) in self._counted and _key(session) not in self._stale:
-            self._stale.add(_key(session))
+        if session.key in self._counted and session.key not in self._stale:
+            self._stale.add(session.key)
             self.changed.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._tables.pop(_key(session), None)
-        self._counted.pop(_key(session), None)
-        self._stale.discard(_key(session))
-
-
-def _key(session: LayerSession) -> Hashable:
-    key: Hashable = session.labels_layer.unique_id
-    return key
+        self._tables.pop(session.key, None)
+        self._counted.pop(session.key, None)
+        self._stale.discard(session.key)
 
 
 def _give_features(session: LayerSession, table: Table) -> list[str]:

@@ -27,7 +27,7 @@ from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -148,6 +148,12 @@ class LayerSession:
             widen(self.labels_layer)
 
     # -- what it is about ------------------------------------------------------------------------------------------
+
+    @property
+    def key(self) -> Hashable:
+        """By what is kept that is about these labels; the layer may be taken up again by another session."""
+        key: Hashable = self.labels_layer.unique_id
+        return key
 
     @property
     def geometry(self) -> LayerGeometry:
