@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.layers.copy_job import CopyJob
 from napari_unet.layers.jobs import Job
-from napari_unet.layers.snapshot import Snapshot
+from napari_unet.layers.snapshot import snapshot_of
 from napari_unet.layers.workspace import with_notes
 from napari_unet.measuring.kinds import measured
 from napari_unet.objects.summary import in_one_sentence
@@ -97,9 +97,7 @@ class Results:
         try:
             if session is None or not session.alive():
                 raise UNetError("There are no objects yet. Press Segment first.")
-            if not session.is_large:
-                session.rescan()
-            snapshot = Snapshot.of(session, self._made_by.of(session), workspace.channel)
+            snapshot = snapshot_of(session, workspace, self._made_by)
         except UNetError as error:
             workspace.say_error(error)
             return False
