@@ -183,7 +183,7 @@ def _is_quick(session: LayerSession) -> bool:
 
 def _outline(session: LayerSession, outlined: bool) -> None:
     layer = session.labels_layer
-    width = width_at(camera_of(session.viewer).zoom * float(np.min(np.abs(layer.scale[-2:])))) if outlined else 0
+    width = line_width(session) if outlined else 0
     if layer.contour != width:
         layer.contour = width
     before, after = (FILL_OPACITY, OUTLINE_OPACITY) if outlined else (OUTLINE_OPACITY, FILL_OPACITY)
@@ -191,6 +191,7 @@ def _outline(session: LayerSession, outlined: bool) -> None:
         layer.opacity = after
 
 
-def width_at(zoom: float) -> int:
-    """Return the width of outlines, in pixels of the image, of which the screen shows one as `zoom` of its own."""
+def line_width(session: LayerSession) -> int:
+    """Return the width of outlines, in pixels of the image: by how many pixels of the screen one of these takes."""
+    zoom = camera_of(session.viewer).zoom * float(np.min(np.abs(session.labels_layer.scale[-2:])))
     return int(np.clip(round(WIDTH / zoom), 1, MAX_WIDTH)) if zoom > 0 else 1
