@@ -12,6 +12,7 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.atomic import Protected
 from napari_unet.layers.adapter import is_image_layer, source_of
 from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.gesture_mouse import MAX_CLICK
 from napari_unet.layers.jobs import Job, once
 from napari_unet.layers.object_edits import MERGE_GAP, check_editable
 from napari_unet.layers.object_parts import edited_pixels
@@ -40,9 +41,6 @@ MAX_ONE_BY_ONE = 200
 
 SMALLEST, LARGEST, WANTED = 1 / 16, 1 / 2, 1 / 6
 """Shares of the view that an object takes: if less or more, the view zooms until it takes what is wanted."""
-
-MAX_CLICK = 4.0
-"""Pixels of the screen that the mouse may move between press and release of a click."""
 
 
 class ListedObjects:
