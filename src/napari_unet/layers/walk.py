@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.guidance.suspects import Reason
-from napari_unet.guidance.walk import Walk
+from napari_unet.guidance.walk import Walk, distance
 from napari_unet.layers import canvas
 from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.stops import is_settled, middle_of, pixels_of, toggle_reviewed
@@ -238,7 +238,7 @@ class ObjectWalk:
         if self._segmenter.works_on(session):
             return [] if walk.knows(here) else [here]
         planes = [plane for plane in session.corrections.planes() if not walk.knows(plane)]
-        return sorted(planes, key=lambda plane: (abs(plane[0] - here[0]), abs(plane[1] - here[1]), plane))
+        return sorted(planes, key=lambda plane: distance(plane, here))
 
     def _look(self, session: LayerSession, walk: Walk) -> None:
         """Look for suspects in planes that were not looked at, and go on with the first."""
