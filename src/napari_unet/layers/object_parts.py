@@ -135,11 +135,7 @@ class ObjectParts:
     ) -> float:
         """Return how many pixels an object near a point has in a plane (`ndim` 2) or in all (3), apart from some."""
         labels = self.labels
-        y, x = (
-            slice(max(0, int(p) - SIZE_WINDOW), min(n, int(p) + SIZE_WINDOW))
-            for p, n in zip(point, labels.shape[1:], strict=True)
-        )
-        near = np.array(labels[self.z, y, x])
+        near = np.array(labels[(self.z, *window_around(point.tolist(), SIZE_WINDOW, labels.shape[1:]))])
         near[np.isin(near, list(but))] = 0
         image = self.session.image
         diameter = (
@@ -223,6 +219,12 @@ def along(points: NDArray[np.float64]) -> NDArray[np.float64]:
         count = max(1, math.ceil(2 * float(np.abs(second - first).max())))
         steps.append(first + (second - first) * np.arange(1, count + 1)[:, None] / count)
     return np.concatenate(steps)
+
+
+def window_around(point: Sequence[float], reach: int, shape: Sequence[int]) -> tuple[slice, slice]:
+    """Return the pixels (Y, X) that lie no further than a reach from a point (y, x), as far as the plane goes."""
+    y, x = (slice(max(0, int(p) - reach), min(n, int(p) + reach)) for p, n in zip(point, shape, strict=True))
+    return y, x
 
 
 def _with_points(box: tuple[slice, slice], points: NDArray[np.float64]) -> tuple[slice, slice]:
