@@ -106,6 +106,13 @@ def test_one_that_is_missing(dtype):
     assert find_suspects(labels).likely() == 0, "without maps nobody knows"
 
 
+def test_foreground_everywhere_and_no_object():
+    everywhere = np.full((1, 30, 40), 0.5, np.float16)
+    found = find_suspects(np.zeros((30, 40), np.int32), Maps(everywhere, ("foreground",)))
+    assert found.ids.tolist() == [0]
+    assert found.boxes.tolist() == [[0, 0, 30, 40]]
+
+
 def test_the_end_of_an_object_of_a_volume_is_not_small():
     labels = discs()
     middle = labels.copy()

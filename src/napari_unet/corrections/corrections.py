@@ -172,6 +172,13 @@ class Corrections:
         objects = self._corrected_objects(labels[where], changed, where)
         return np.asarray(objects | changed | self.reviewed[where])
 
+    def protected_in(self, labels: NDArray[Any], frame: int, region: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
+        """Return the pixels of a region (Z, Y, X) of a time point that no prediction may change, as of `protected`."""
+        protected = np.zeros(labels[(frame, *region)].shape, bool)
+        for index, z in enumerate(range(*region[0].indices(self.shape[1]))):
+            protected[index] = self.protected(labels, (frame, z), region[1:])
+        return protected
+
     def supervised(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the pixels (Y, X) of a plane to learn from: what is corrected, and what is reviewed."""
         mask = self.corrected(labels, plane) | self.reviewed[plane]
@@ -250,9 +257,7 @@ class Corrections:
         """
         where = (frame, *region)
         old = labels[where].astype(np.int32)
-        protected = np.zeros(old.shape, bool)
-        for index, z in enumerate(range(*region[0].indices(self.shape[1]))):
-            protected[index] = self.protected(labels, (frame, z), region[1:])
+        protected = self.protected_in(labels, frame, region)
         new = predicted
         if self.instances:
             known = {} if known is None else known

@@ -171,11 +171,11 @@ def _missed(labels: NDArray[Any], maps: Maps, features: ObjectFeatures, policy: 
     free = ~ndimage.binary_dilation(labels > 0)
     pieces, count = ndimage.label(_above(foreground, policy.min_missed_foreground) & free)
     found, odds = [], []
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    large = np.flatnonzero(sizes >= max(1.0, policy.min_missed_size * usual))
-    boxes = ndimage.find_objects(pieces) if len(large) > 1 else []
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    large = np.flatnonzero(sizes >= max(1.0, policy.min_missed_size * usual)) + 1
+    boxes = ndimage.find_objects(pieces) if len(large) else []
     base, slope = policy.missed
-    for number in large[large > 0].tolist():
+    for number in large.tolist():
         box = boxes[number - 1]
         mask = pieces[box] == number
         here = np.asarray(foreground[box], np.float32)

@@ -170,7 +170,7 @@ class Walk:
             if not settled(self._visited[index]):
                 self._at = index
                 return self._visited[index]
-        for plane in sorted(self._suspects, key=lambda plane: _distance(plane, near)):
+        for plane in sorted(self._suspects, key=lambda plane: distance(plane, near)):
             groups = (self._suspects[plane], self._others[plane]) if everything else (self._suspects[plane],)
             for stop in _unseen(groups, self._shown):
                 if settled(stop):
@@ -197,5 +197,6 @@ def _unseen(groups: Iterable[list[Stop]], shown: set[Stop]) -> Iterable[Stop]:
     return (stop for group in groups for stop in group if stop not in shown)
 
 
-def _distance(plane: Plane, near: Plane) -> tuple[int, int, Plane]:
+def distance(plane: Plane, near: Plane) -> tuple[int, int, Plane]:
+    """Return by what planes are sorted so that the nearest to one comes first: time points count most, then slices."""
     return abs(plane[0] - near[0]), abs(plane[1] - near[1]), plane

@@ -104,7 +104,7 @@ class Appearance:
         self.changed.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._colours.pop(session.labels_layer.unique_id, None)
+        self._colours.pop(session.key, None)
 
     def _on_zoom(self, event: Any = None) -> None:
         """Keep outlines as wide on the screen, where that does not take long."""
@@ -129,7 +129,7 @@ class Appearance:
             layer, labels = session.labels_layer, session.labels
         except UNetError:  # another array that does not fit: that is told to whoever wants something of it
             return
-        before = self._colours.get(layer.unique_id, np.zeros(0, np.uint8))
+        before = self._colours.get(session.key, np.zeros(0, np.uint8))
 
         def steps() -> Generator[None, None, NDArray[np.uint8] | None]:
             return (yield from _colouring(labels, before, job))
@@ -139,7 +139,7 @@ class Appearance:
                 return
             self._job = None
             if colours is not None and session.alive():
-                self._colours[layer.unique_id] = colours
+                self._colours[session.key] = colours
                 _colour(layer, colours)
 
         # Colours are no result: where they cannot be found, those that there are stay.
@@ -183,7 +183,7 @@ def _is_quick(session: LayerSession) -> bool:
 
 def _outline(session: LayerSession, outlined: bool) -> None:
     layer = session.labels_layer
-    width = width_at(camera_of(session.viewer).zoom * float(np.min(np.abs(layer.scale[-2:])))) if outlined else 0
+    width = line_width(session) if outlined else 0
     if layer.contour != width:
         layer.contour = width
     before, after = (FILL_OPACITY, OUTLINE_OPACITY) if outlined else (OUTLINE_OPACITY, FILL_OPACITY)
@@ -191,6 +191,7 @@ def _outline(session: LayerSession, outlined: bool) -> None:
         layer.opacity = after
 
 
-def width_at(zoom: float) -> int:
-    """Return the width of outlines, in pixels of the image, of which the screen shows one as `zoom` of its own."""
+def line_width(session: LayerSession) -> int:
+    """Return the width of outlines, in pixels of the image: by how many pixels of the screen one of these takes."""
+    zoom = camera_of(session.viewer).zoom * float(np.min(np.abs(session.labels_layer.scale[-2:])))
     return int(np.clip(round(WIDTH / zoom), 1, MAX_WIDTH)) if zoom > 0 else 1

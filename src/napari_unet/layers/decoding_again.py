@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.corrections.corrections import Corrections
     from napari_unet.layers.geometry import Region
     from napari_unet.layers.kept_maps import KeptPart
     from napari_unet.layers.session import LayerSession
@@ -122,7 +121,7 @@ def _decoded(
     """Return the new labels (Z, Y, X) of a part, and which of its ids are new."""
     part, corrections, volume = one.part, one.session.corrections, one.labels[one.part.frame]
     depth, rows, columns = part.region
-    protected = protected_of(corrections, one.labels, part.frame, part.region)
+    protected = corrections.protected_in(one.labels, part.frame, part.region)
     first = new = corrections.last_id + 1
     after = before.copy()
     if part.volume:
@@ -138,12 +137,6 @@ def _decoded(
                 _apply(edit, after[index], (rows, columns))
                 new = max([new, *(made + 1 for made in edit.made)])
     return after, NewIds(first, new - first)
-
-
-def protected_of(corrections: Corrections, labels: NDArray[Any], frame: int, region: Region) -> NDArray[np.bool_]:
-    """Return the pixels (Z, Y, X) of a region that no prediction may change."""
-    z, y, x = region
-    return np.stack([corrections.protected(labels, (frame, index), (y, x)) for index in range(z.start, z.stop)])
 
 
 def _edit(*arguments: Any) -> Edit | None:

@@ -15,7 +15,7 @@ from psygnal import Signal
 
 from napari_unet.errors import EditError, UNetError
 from napari_unet.inference.scale import magnification
-from napari_unet.layers.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps, protected_of
+from napari_unet.layers.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps
 from napari_unet.layers.jobs import Job, Runner
 from napari_unet.layers.maps_in_view import middle_of
 from napari_unet.objects.redecoding import Sliders, redecoded
@@ -221,7 +221,7 @@ class DecodingSliders:
         new_id = session.free_id()  # may give the layer another array: asked for before that is read
         labels = session.labels
         inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, part.region, strict=True))
-        maps, protected = part.maps.within(inside), protected_of(session.corrections, labels, frame, region)
+        maps, protected = part.maps.within(inside), session.corrections.protected_in(labels, frame, region)
         volume, box = labels[frame], region
         try:
             if part.volume:

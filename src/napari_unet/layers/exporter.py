@@ -11,7 +11,7 @@ from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers import adapter
 from napari_unet.layers.copy_job import CopyJob
 from napari_unet.layers.jobs import Job
-from napari_unet.layers.snapshot import Snapshot
+from napari_unet.layers.snapshot import snapshot_of
 from napari_unet.layers.workspace import with_notes
 from napari_unet.measuring.commands import LABEL_KINDS, Recipe, as_command, as_python
 from napari_unet.measuring.export import Item, existing, export_steps, planned
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.made_by import MadeBy
     from napari_unet.layers.results import Results
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.snapshot import Snapshot
     from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.measuring.export import Report
 
@@ -117,7 +118,7 @@ class Exporter:
 
         def done(report: Report) -> None:
             for session in sessions:
-                self._done[_key(session)] = request
+                self._done[session.key] = request
             workspace.say(*_in_words(report, request.folder))
 
         if not self.jobs.busy:
@@ -161,7 +162,7 @@ class Exporter:
 
     def _recipe(self) -> Recipe:
         (session,) = self.sessions("this")
-        snapshot, done = self._snapshot(session), self._done.get(_key(session))
+        snapshot, done = self._snapshot(session), self._done.get(session.key)
         folder = self.start_folder() if done is None else done.folder
         if folder is None or snapshot.source is None:
             raise UNetError("This image is in no file. Save it, open it from there, and segment it.")
@@ -176,11 +177,7 @@ class Exporter:
     # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _snapshot(self, session: LayerSession) -> Snapshot:
-        if not session.is_large:
-            session.rescan()
-        chosen = session is self._workspace.session
-        channel = self._workspace.channel if chosen else session.channel
-        return Snapshot.of(session, self._made_by.of(session), channel)
+        return snapshot_of(session, self._workspace, self._made_by)
 
     def _item(self, session: LayerSession, job: Job) -> Item:
         snapshot = self._snapshot(session)
@@ -188,12 +185,7 @@ class Exporter:
         return Item(snapshot.name, inputs, partial(snapshot.steps, job.cancel), _zarr_of(session))
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._done.pop(_key(session), None)
-
-
-def _key(session: LayerSession) -> Hashable:
-    key: Hashable = session.labels_layer.unique_id
-    return key
+        self._done.pop(session.key, None)
 
 
 def _zarr_of(session: LayerSession) -> Path | None:

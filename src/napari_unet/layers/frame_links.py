@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
@@ -13,7 +14,6 @@ from napari_unet.objects.linking import positions
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.layers.segmenter import Segmenter
@@ -120,9 +120,7 @@ class FrameLinks:
                 raise UNetError("Wait until what is under way is done, then try again.")
             if session.corrections.shape[0] * session.corrections.shape[1] < 2:
                 raise UNetError("This image has one plane only: there is nothing to link.")
-            session.geometry.canonical_labels(
-                session.labels_layer.data
-            )  # says so if they do not fit the image any more
+            session.geometry.canonical_labels(session.labels_layer.data)  # says so if they do not fit any more
             return session
         except UNetError as error:
             self._workspace.say_error(error)
@@ -130,8 +128,6 @@ class FrameLinks:
 
     def _show(self, session: LayerSession, rows: NDArray[np.float64]) -> None:
         """Show tracks in a layer (main thread); one that was drawn before is replaced."""
-        import numpy as np
-
         if not len(rows):
             self._workspace.say("There are no objects, so there are no tracks.", "error")
             return

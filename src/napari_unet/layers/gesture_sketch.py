@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.layers import canvas
+from napari_unet.layers.object_parts import window_around
 from napari_unet.objects.contours import plane_contours
 from napari_unet.objects.edits import box_around
 
@@ -76,11 +77,8 @@ def on_canvas(session: LayerSession, points: Any, size: tuple[float, float]) -> 
 def outline_of(session: LayerSession, plane: Plane, label: int, point: Sequence[float]) -> list[NDArray[np.float64]]:
     """Return rings (n, 2), pixels y and x, around the part of an object that is near a point (y, x) of a plane."""
     labels = session.labels[plane]
-    y, x = (
-        slice(max(0, int(p) - MAX_OUTLINED), min(n, int(p) + MAX_OUTLINED))
-        for p, n in zip(point, labels.shape, strict=True)
-    )
-    return rings(labels[y, x] == label, (y.start, x.start))
+    window = window_around(point, MAX_OUTLINED, labels.shape)
+    return rings(labels[window] == label, (window[0].start, window[1].start))
 
 
 def rings(mask: NDArray[np.bool_], corner: tuple[int, int]) -> list[NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_unet.errors import EditError, UNetError
 from napari_unet.layers.object_edits import ObjectEdits, check_editable
-from napari_unet.layers.object_parts import SIZE_WINDOW
+from napari_unet.layers.object_parts import SIZE_WINDOW, window_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -276,8 +276,8 @@ class Gestures:
     @staticmethod
     def _size(session: LayerSession, label: int, point: NDArray[np.float64]) -> int:
         """Return how many pixels an object has in the plane in view, near a point (y, x)."""
-        y, x = (slice(max(0, int(p) - SIZE_WINDOW), int(p) + SIZE_WINDOW) for p in point)
-        return int(np.count_nonzero(session.labels[session.plane][y, x] == label))
+        labels = session.labels[session.plane]
+        return int(np.count_nonzero(labels[window_around(point.tolist(), SIZE_WINDOW, labels.shape)] == label))
 
     # -- splitting by points ---------------------------------------------------------------------------------------
 

@@ -72,8 +72,9 @@ class Ghosts:
         workspace.session_moved.connect(self._on_moved)
         workspace.corrected.connect(self.refresh)
         dims = workspace.viewer.dims.events
-        for event in (dims.current_step, dims.ndisplay, dims.order):
-            event.connect(self._on_dims)
+        self._emitters = [dims.current_step, dims.ndisplay, dims.order]
+        for emitter in self._emitters:
+            emitter.connect(self._on_dims)
 
     @property
     def show_lost(self) -> bool:
@@ -120,9 +121,8 @@ class Ghosts:
 
     def close(self) -> None:
         """Draw nothing any more."""
-        dims = self._workspace.viewer.dims.events
-        for event in (dims.current_step, dims.ndisplay, dims.order):
-            event.disconnect(self._on_dims)
+        for emitter in self._emitters:
+            emitter.disconnect(self._on_dims)
         if self._job is not None:
             self._job.cancel.cancel()
             self._job = None
@@ -146,12 +146,11 @@ class Ghosts:
         if self._job is not None:
             self._again = True
             return
-        job = self._job = Job("Look for lost objects", 0, quiet=True)
         try:
             labels = session.labels
         except UNetError:
-            self._job = None
             return
+        job = self._job = Job("Look for lost objects", 0, quiet=True)
 
         def found(outlines: list[Outline]) -> None:
             if job is not self._job:
@@ -273,4 +272,4 @@ def _has_its_axes(session: LayerSession) -> bool:
 
 def _lost(labels: NDArray[Any], frame: int, z: int) -> list[Outline]:
     """Return the objects of the frame before that are not in this one, in a slice (worker)."""
-    return lost_objects(np.array(labels[frame - 1]), np.array(labels[frame]), z)
+    return lost_objects(np.array(labels[frame - 1, z : z + 1]), np.array(labels[frame]))

@@ -12,8 +12,10 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.atomic import Protected
 from napari_unet.layers.adapter import is_image_layer, source_of
 from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.gesture_mouse import MAX_CLICK
 from napari_unet.layers.jobs import Job, once
 from napari_unet.layers.object_edits import MERGE_GAP, check_editable
+from napari_unet.layers.object_parts import edited_pixels
 from napari_unet.measuring.files import write_table
 from napari_unet.objects.edits import grown, merged
 from napari_unet.objects.listing import table_of
@@ -39,9 +41,6 @@ MAX_ONE_BY_ONE = 200
 
 SMALLEST, LARGEST, WANTED = 1 / 16, 1 / 2, 1 / 6
 """Shares of the view that an object takes: if less or more, the view zooms until it takes what is wanted."""
-
-MAX_CLICK = 4.0
-"""Pixels of the screen that the mouse may move between press and release of a click."""
 
 
 class ListedObjects:
@@ -191,14 +190,9 @@ class ListedObjects:
             raise UNetError("Objects of different time points cannot be one. Choose those of one.")
         frame, region = int(frames[0]), _around(session, rows, MERGE_GAP + 1)
         part = session.labels[(frame, *region)]
-        z, *field = region
-        keep = session.corrections.protected
-        planes = [keep(session.labels, (frame, i), (field[0], field[1])) for i in range(z.start, z.stop)]
-        edit = merged(part, rows.label.tolist(), allow_gap=MERGE_GAP, protected=np.stack(planes))
-        changed = edit.changed(part)
-        edit = edit.shifted([s.start for s in region])
-        box = (edit.box[0], edit.box[1], edit.box[2])
-        session.edit(frame, box, np.nonzero(changed), edit.labels[changed])
+        protected = session.corrections.protected_in(session.labels, frame, region)
+        edit = merged(part, rows.label.tolist(), allow_gap=MERGE_GAP, protected=protected)
+        session.edit_frames([edited_pixels(session.labels, frame, edit.shifted([s.start for s in region]))])
         session.offer_id()
         return f"Merged {counted(len(rows), 'object')}. Ctrl+Z takes it back."
 

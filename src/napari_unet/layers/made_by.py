@@ -66,7 +66,7 @@ class MadeBy:
 
         Of a project that was opened it is not on record; the model that it was saved with is returned.
         """
-        found = self._made.get(session.labels_layer.unique_id, [])
+        found = self._made.get(session.key, [])
         generation = self._workspace.history.in_use
         if not found and session.saved_as is not None and generation is not None:
             return [Made(generation, _said(session, generation, whole=False))]
@@ -78,13 +78,13 @@ class MadeBy:
             return
         everything = complete and task.covers_image
         made = Made(generation, _said(session, generation, task, whole=everything))
-        key = session.labels_layer.unique_id
+        key = session.key
         before = [] if everything else self._made.get(key, [])
         same = [one for one in before if one.generation is generation and one.said == made.said]
         self._made[key] = before if same else [*before, made]
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._made.pop(session.labels_layer.unique_id, None)
+        self._made.pop(session.key, None)
 
 
 def _said(session: LayerSession, generation: Generation, task: Task | None = None, *, whole: bool) -> Segmentation:

@@ -12,8 +12,7 @@ from napari_unet.corrections.boxes import relative
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
-from napari_unet.layers.appearance import width_at
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.appearance import line_width
 from napari_unet.layers.labels_layers import add_read_only_labels, place_layer
 from napari_unet.layers.visibility import ChosenVisibility
 from napari_unet.objects import differences
@@ -322,7 +321,7 @@ class ModelDiff:
         if self._differences is None:
             values = differences.pixel_picture(before, after)
         else:
-            values = self._differences.picture(before, after, width_at(_zoom_of(view.session)))
+            values = self._differences.picture(before, after, line_width(view.session))
         data, placement = view.session.geometry.part_as_layer(values, view.frame, view.region)
         self._remove()
         self._layer = add_read_only_labels(self._viewer, data, self.NAME, _COLOURS, 1.0, placement)
@@ -330,8 +329,3 @@ class ModelDiff:
         layer = view.session.labels_layer
         self._faded = layer, layer.opacity
         layer.opacity *= FADED
-
-
-def _zoom_of(session: LayerSession) -> float:
-    """Return how many pixels of the screen a pixel of the image takes."""
-    return float(camera_of(session.viewer).zoom * np.min(np.abs(session.labels_layer.scale[-2:])))

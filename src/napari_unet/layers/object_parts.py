@@ -121,28 +121,21 @@ class ObjectParts:
 
     def part(self, region: Region) -> Part:
         """Return the part of the labels in a region (Z, Y, X)."""
-        session, (z, *field) = self.session, region
+        session = self.session
         labels = session.labels
-        protected = [
-            session.corrections.protected(labels, (self.frame, index), (field[0], field[1]))
-            for index in range(z.start, z.stop)
-        ]
+        protected = session.corrections.protected_in(labels, self.frame, region)
         maps = session.maps.within(self.frame, region)
         if len(protected) == 1:
             plane = None if maps is None else maps.plane(0)
             return Part(region, labels[self.frame][region][0], protected[0], plane)
-        return Part(region, labels[self.frame][region], np.stack(protected), maps)
+        return Part(region, labels[self.frame][region], protected, maps)
 
     def typical_size(
         self, point: NDArray[np.float64], ndim: int, info: ModelInfo | None, but: Sequence[int] = ()
     ) -> float:
         """Return how many pixels an object near a point has in a plane (`ndim` 2) or in all (3), apart from some."""
         labels = self.labels
-        y, x = (
-            slice(max(0, int(p) - SIZE_WINDOW), min(n, int(p) + SIZE_WINDOW))
-            for p, n in zip(point, labels.shape[1:], strict=True)
-        )
-        near = np.array(labels[self.z, y, x])
+        near = np.array(labels[(self.z, *window_around(point.tolist(), SIZE_WINDOW, labels.shape[1:]))])
         near[np.isin(near, list(but))] = 0
         image = self.session.image
         diameter = (
@@ -204,12 +197,19 @@ def write(session: LayerSession, changes: Sequence[Change]) -> None:
     for frame, part, edit in changes:
         if part.labels.ndim == 2:
             edit = edit.in_slice(0)
-        edit = edit.shifted([s.start for s in part.region])
-        changed = edit.changed(session.labels[frame])
-        written.append((frame, (edit.box[0], edit.box[1], edit.box[2]), np.nonzero(changed), edit.labels[changed]))
+        written.append(edited_pixels(session.labels, frame, edit.shifted([s.start for s in part.region])))
     session.edit_frames(written, compare=False)
     if made := [label for *_, edit in changes for label in edit.made]:
         session.offer_id(max(made))  # new ids are the largest
+
+
+def edited_pixels(
+    labels: NDArray[Any], frame: int, edit: Edit
+) -> tuple[int, Region, tuple[NDArray[np.intp], ...], NDArray[Any]]:
+    """Return what an edit (Z, Y, X) of a time point changes in labels (T, Z, Y, X), as `edit_frames` takes it."""
+    changed = edit.changed(labels[frame])
+    z, y, x = edit.box
+    return frame, (z, y, x), np.nonzero(changed), edit.labels[changed]
 
 
 def along(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -219,6 +219,12 @@ def along(points: NDArray[np.float64]) -> NDArray[np.float64]:
         count = max(1, math.ceil(2 * float(np.abs(second - first).max())))
         steps.append(first + (second - first) * np.arange(1, count + 1)[:, None] / count)
     return np.concatenate(steps)
+
+
+def window_around(point: Sequence[float], reach: int, shape: Sequence[int]) -> tuple[slice, slice]:
+    """Return the pixels (Y, X) that lie no further than a reach from a point (y, x), as far as the plane goes."""
+    y, x = (slice(max(0, int(p) - reach), min(n, int(p) + reach)) for p, n in zip(point, shape, strict=True))
+    return y, x
 
 
 def _with_points(box: tuple[slice, slice], points: NDArray[np.float64]) -> tuple[slice, slice]:

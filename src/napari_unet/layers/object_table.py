@@ -179,7 +179,7 @@ class ObjectTable:
             self._let_go()
             self._session = session
             if session is not None:
-                for emitter in _emitters(session):
+                for emitter in session.edit_events():
                     emitter.connect(self._on_event)
                 self._changes = ChangedParts(session)
                 self._reviewed = session.summary.reviewed_pixels
@@ -188,7 +188,7 @@ class ObjectTable:
 
     def _let_go(self) -> None:
         if self._session is not None:
-            for emitter in _emitters(self._session):
+            for emitter in self._session.edit_events():
                 emitter.disconnect(self._on_event)
         if self._job is not None:
             self._job.cancel.cancel()
@@ -325,9 +325,3 @@ def _counted(
         if job.cancel.cancelled:
             return None
     return _Counted(rows, not unsure or before is None or not rows.same(before))
-
-
-def _emitters(session: LayerSession) -> list[Any]:
-    """Return what tells that labels may have been edited."""
-    events = session.labels_layer.events
-    return [events.paint, events.labels_update, events.set_data, events.data]

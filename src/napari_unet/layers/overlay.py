@@ -82,7 +82,7 @@ class Overlays:
 
     def mark(self, session: LayerSession, rows: ObjectRows) -> None:
         """Outline some objects, and no others."""
-        if rows or session.labels_layer.unique_id in self._overlays:
+        if rows or session.key in self._overlays:
             self._of(session).mark(rows)
 
     def tidy(self) -> None:
@@ -100,7 +100,7 @@ class Overlays:
         self._overlays.clear()
 
     def _of(self, session: LayerSession) -> Overlay:
-        key = session.labels_layer.unique_id
+        key = session.key
         if key not in self._overlays:
             self._overlays[key] = Overlay(session, chosen=session is self._workspace.session)
         return self._overlays[key]

@@ -13,6 +13,7 @@ import numpy as np
 from napari_unet.errors import EditError, UNetError
 from napari_unet.layers.jobs import Job, once
 from napari_unet.layers.object_edits import check_editable
+from napari_unet.layers.object_parts import edited_pixels
 from napari_unet.layers.old_copies import ignore
 from napari_unet.layers.suggestion_search import MAX_REACH, SuggestionSearch
 from napari_unet.objects.carrying import carried
@@ -304,13 +305,7 @@ class Propagation:
         """Carry out edits, each of a plane (Y, X), in one step of undo."""
         if len(edits) > 1 and session.held:
             raise UNetError("The labels are being saved. Try again in a moment.")
-        labels, parts = session.labels, []
-        for (frame, z), edit in edits:
-            changed = np.nonzero(edit.changed(labels[frame, z]))
-            where = (np.zeros_like(changed[0]), *changed)
-            region = (slice(z, z + 1), edit.box[0], edit.box[1])
-            parts.append((frame, region, where, edit.labels[changed]))
-        session.edit_frames(parts)
+        session.edit_frames([edited_pixels(session.labels, frame, edit.in_slice(z)) for (frame, z), edit in edits])
         session.offer_id()
 
 

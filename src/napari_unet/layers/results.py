@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.layers.copy_job import CopyJob
 from napari_unet.layers.jobs import Job
-from napari_unet.layers.snapshot import Snapshot
+from napari_unet.layers.snapshot import snapshot_of
 from napari_unet.layers.workspace import with_notes
 from napari_unet.measuring.kinds import measured
 from napari_unet.objects.summary import in_one_sentence
@@ -70,13 +70,13 @@ class Results:
     def table(self) -> Table | None:
         """The measurements of the chosen image; None: nothing was measured yet."""
         session = self._workspace.session
-        return None if session is None else self._tables.get(_key(session))
+        return None if session is None else self._tables.get(session.key)
 
     @property
     def is_stale(self) -> bool:
         """Whether labels of the chosen image may have changed since it was measured."""
         session = self._workspace.session
-        return self.table is not None and session is not None and _key(session) in self._stale
+        return self.table is not None and session is not None and session.key in self._stale
 
     @property
     def sentence(self) -> str:
@@ -85,7 +85,7 @@ class Results:
 
     def count(self, session: LayerSession) -> int | None:
         """Return how many objects of a session were measured; None: it was not."""
-        table = self._tables.get(_key(session))
+        table = self._tables.get(session.key)
         return None if table is None else len(table)
 
     # -- measure ---------------------------------------------------------------------------------------------------
@@ -97,9 +97,7 @@ class Results:
         try:
             if session is None or not session.alive():
                 raise UNetError("There are no objects yet. Press Segment first.")
-            if not session.is_large:
-                session.rescan()
-            snapshot = Snapshot.of(session, self._made_by.of(session), workspace.channel)
+            snapshot = snapshot_of(session, workspace, self._made_by)
         except UNetError as error:
             workspace.say_error(error)
             return False
@@ -112,7 +110,7 @@ class Results:
         def done(table: Table) -> None:
             if not session.alive():
                 return
-            self._tables[_key(session)] = table
+            self._tables[session.key] = table
             notes = [*table.notes, *_give_features(session, table)]
             text, details = with_notes(f"Measured {in_one_sentence(table)}.", notes)
             workspace.say(text, "done", details)
@@ -120,8 +118,8 @@ class Results:
 
         began = self._jobs.start(job, [session], steps, done)
         if began:
-            self._counted[_key(session)] = session.summary
-            self._stale.discard(_key(session))
+            self._counted[session.key] = session.summary
+            self._stale.discard(session.key)
         return began
 
     def stop(self) -> None:
@@ -165,26 +163,21 @@ class Results:
 
     def _on_corrected(self, summary: Summary) -> None:
         session = self._workspace.session
-        if session is not None and self._counted.get(_key(session), summary) != summary:
+        if session is not None and self._counted.get(session.key, summary) != summary:
             self._note_stale(session)
 
     def _on_segmented(self, session: LayerSession, task: Task, complete: bool) -> None:
         self._note_stale(session)
 
     def _note_stale(self, session: LayerSession) -> None:
-        if _key(session) in self._counted and _key(session) not in self._stale:
-            self._stale.add(_key(session))
+        if session.key in self._counted and session.key not in self._stale:
+            self._stale.add(session.key)
             self.changed.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
-        self._tables.pop(_key(session), None)
-        self._counted.pop(_key(session), None)
-        self._stale.discard(_key(session))
-
-
-def _key(session: LayerSession) -> Hashable:
-    key: Hashable = session.labels_layer.unique_id
-    return key
+        self._tables.pop(session.key, None)
+        self._counted.pop(session.key, None)
+        self._stale.discard(session.key)
 
 
 def _give_features(session: LayerSession, table: Table) -> list[str]:

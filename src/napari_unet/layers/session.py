@@ -27,7 +27,7 @@ from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -125,7 +125,7 @@ class LayerSession:
         self._strokes = self._own_ids() if instances else None
         self._deferred = DeferredChanges()
         self._writing = self._edited = False
-        for emitter in self._edit_events():
+        for emitter in self.edit_events():
             emitter.connect(self._on_event)
         self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
         for emitter in self._placement_events():
@@ -148,6 +148,12 @@ class LayerSession:
             widen(self.labels_layer)
 
     # -- what it is about ------------------------------------------------------------------------------------------
+
+    @property
+    def key(self) -> Hashable:
+        """By what is kept that is about these labels; the layer may be taken up again by another session."""
+        key: Hashable = self.labels_layer.unique_id
+        return key
 
     @property
     def geometry(self) -> LayerGeometry:
@@ -463,12 +469,12 @@ class LayerSession:
         for emitter in self._placement_events():
             emitter.disconnect(self._on_placed)
         self.layer.events.data.disconnect(self._on_pixels)
-        for emitter in self._edit_events():
+        for emitter in self.edit_events():
             emitter.disconnect(self._on_event)
         if self._on_mouse in self.labels_layer.mouse_drag_callbacks:
             self.labels_layer.mouse_drag_callbacks.remove(self._on_mouse)
 
-    def _edit_events(self) -> list[Any]:
+    def edit_events(self) -> list[Any]:
         """Return what tells that the labels may have been edited."""
         events = self.labels_layer.events
         return [events.paint, events.set_data, events.labels_update, events.data]

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from napari_unet.layers.made_by import Made
+    from napari_unet.layers.made_by import Made, MadeBy
     from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.progress import CancelToken
 
 
@@ -192,3 +193,17 @@ class Snapshot:
         if found.label_shape != self.image.label_shape or found.n_channels <= self.channel:
             return self.image, ()
         return found.with_pixel_size(self.image.pixel_size), ()
+
+
+def snapshot_of(session: LayerSession, workspace: Workspace, made_by: MadeBy) -> Snapshot:
+    """Return the snapshot of a session; what was corrected is found first, unless that takes long (main thread).
+
+    Raises
+    ------
+    UNetError
+        If the labels do not fit the image any more.
+    """
+    if not session.is_large:
+        session.rescan()
+    channel = workspace.channel if session is workspace.session else session.channel
+    return Snapshot.of(session, made_by.of(session), channel)

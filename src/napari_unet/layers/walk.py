@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.guidance.suspects import Reason
-from napari_unet.guidance.walk import Walk
+from napari_unet.guidance.walk import Walk, distance
 from napari_unet.layers import canvas
 from napari_unet.layers.geometry import camera_of
 from napari_unet.layers.stops import is_settled, middle_of, pixels_of, toggle_reviewed
@@ -197,10 +197,10 @@ class ObjectWalk:
     @property
     def _walk(self) -> Walk | None:
         session = self._workspace.session
-        return None if session is None else self._walks.get(session.labels_layer.unique_id)
+        return None if session is None else self._walks.get(session.key)
 
     def _walk_of(self, session: LayerSession) -> Walk:
-        return self._walks.setdefault(session.labels_layer.unique_id, Walk(joins_slices=session.joins_slices))
+        return self._walks.setdefault(session.key, Walk(joins_slices=session.joins_slices))
 
     def _checked(self) -> LayerSession | None:
         """Return the session if there are objects on the canvas; else say what to do."""
@@ -238,7 +238,7 @@ class ObjectWalk:
         if self._segmenter.works_on(session):
             return [] if walk.knows(here) else [here]
         planes = [plane for plane in session.corrections.planes() if not walk.knows(plane)]
-        return sorted(planes, key=lambda plane: (abs(plane[0] - here[0]), abs(plane[1] - here[1]), plane))
+        return sorted(planes, key=lambda plane: distance(plane, here))
 
     def _look(self, session: LayerSession, walk: Walk) -> None:
         """Look for suspects in planes that were not looked at, and go on with the first."""
@@ -339,7 +339,7 @@ class ObjectWalk:
 
     def _forget(self, session: LayerSession) -> None:
         """Forget the walk through a session: its objects are others now, or gone."""
-        if self._walks.pop(session.labels_layer.unique_id, None) is not None:
+        if self._walks.pop(session.key, None) is not None:
             self._stop_looking()
             self._hide()
             self._ended = False
@@ -362,7 +362,7 @@ class ObjectWalk:
 
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of a session, while its layers may be being removed."""
-        if self._walks.pop(session.labels_layer.unique_id, None) is not None:
+        if self._walks.pop(session.key, None) is not None:
             self._stop_looking()
             self.orphaned.emit()
         self.changed.emit()
