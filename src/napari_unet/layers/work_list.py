@@ -16,7 +16,7 @@ from napari_unet.layers.jobs import Job, Runner, in_words, once
 from napari_unet.layers.list_models import ListedModels, ModelWriter
 from napari_unet.layers.list_place import ListPlace, begun, claimed
 from napari_unet.layers.old_copies import ignore
-from napari_unet.progress import counted
+from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models
 from napari_unet.projects.work_list import (
     FILE,
@@ -430,4 +430,4 @@ def _is_plate(path: Path) -> bool:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 40 else f"{name[:39]}…"
+    return shortened(name, 40)
