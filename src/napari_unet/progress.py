@@ -181,6 +181,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{ending}"
 
 
+def shortened(name: str, max_characters: int) -> str:
+    """Return a name that is not too long for a sentence; where it is cut off, it ends with an ellipsis."""
+    return name if len(name) <= max_characters else f"{name[: max_characters - 1]}…"
+
+
 def format_seconds(seconds: float) -> str:
     """Return a duration as text: ``8 s``, ``3 min 20 s``, ``1 h 5 min``."""
     whole = round(seconds)

@@ -200,6 +200,22 @@ def test_what_was_learned_stands_in_the_list(controller, folder, tmp_path, taugh
     other.close()
 
 
+def test_sliders_that_were_moved_after_the_model_was_written_stand_in_the_list(controller, folder, tmp_path, taught):
+    controller.open(folder)
+    painted(controller)
+    assert controller.learn()
+    controller.list_keeper.save(tmp_path / "a")
+    controller.sliders.move("sensitivity", 0.7)
+    controller.sliders.rest()
+    moved_to = controller.model.info.decoding
+    assert moved_to != controller.model.info.original_decoding
+    controller.close()
+    other = restarted()
+    other.open(tmp_path / "a.unetlist")
+    assert other.model.info.decoding == moved_to
+    other.close()
+
+
 def test_a_list_that_nobody_saved_is_offered_again(controller, folder):
     controller.open(folder)
     before = painted(controller)

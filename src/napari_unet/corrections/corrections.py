@@ -188,10 +188,7 @@ class Corrections:
 
     def provenance(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.uint8]:
         """Return the `Provenance` of every pixel (Y, X) of a plane."""
-        result = np.where(self.seen[plane], Provenance.PREDICTED, Provenance.UNSEEN).astype(np.uint8)
-        result[self.reviewed[plane]] = Provenance.REVIEWED
-        result[labels[plane] != self.prediction[plane]] = Provenance.CORRECTED
-        return result
+        return provenance_of(labels[plane], self.prediction[plane], self.seen[plane], self.reviewed[plane])
 
     def copy(self, frame: int, region: tuple[slice, slice, slice]) -> Corrections:
         """Return a copy of a region (Z, Y, X) of a time point, as of the last `update`; it has one time point."""
@@ -324,3 +321,13 @@ class Corrections:
         """Return the ids (not 0) in the labels and in the prediction of changed pixels."""
         ids = np.union1d(np.unique(labels), np.unique(prediction))
         return frozenset(int(i) for i in ids if i)
+
+
+def provenance_of(
+    labels: NDArray[Any], predicted: NDArray[Any], seen: NDArray[np.bool_], reviewed: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Return the `Provenance` of every pixel; all arrays have one shape."""
+    result = np.where(seen, np.uint8(Provenance.PREDICTED), np.uint8(Provenance.UNSEEN))
+    result[reviewed] = Provenance.REVIEWED
+    result[labels != predicted] = Provenance.CORRECTED
+    return result

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 _COMPARED = {"distance"}
 """Map that tells most about a model of objects, whether objects are told apart by it or not."""
 
-_LIKENESS_WIDTH = {2: 320, 3: 128}
-"""Width of what batch norms are compared on, pixels of the network, by dimensions."""
-
 
 def can_be_judged(info: ModelInfo) -> bool:
     """Return whether the figures hold for a model of objects: it knows how wide they are, and no user has taught it.

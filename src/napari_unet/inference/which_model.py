@@ -19,6 +19,7 @@ from napari_unet.models.header import read_model_info
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.normalize import measure
 from napari_unet.models.store import list_models, load_model
+from napari_unet.objects.stitch import count_ids
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.scaled import resized
@@ -125,8 +126,7 @@ def try_model(
         score *= policy.one_of_colours
     plane = labels if info.spec.ndim == 2 else _slice_of(labels, field)
     shown = plane[nearest_indices(plane.shape, image.space[1:])]
-    n_objects = int(np.count_nonzero(np.unique(shown)))
-    return Trial(name or model.name, score, shown, n_objects, not info.finds_objects, info.description)
+    return Trial(name or model.name, score, shown, count_ids(shown), not info.finds_objects, info.description)
 
 
 def try_models(

@@ -11,18 +11,16 @@ from napari_unet.errors import UNetError
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.journal import MODELS, Content, Journal
-from napari_unet.projects.models import with_decoding_of, write_model
+from napari_unet.projects.models import WrittenModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.corrections.corrections import Corrections
     from napari_unet.layers.session import LayerSession
     from napari_unet.learning.history import Generation
-    from napari_unet.projects.description import ModelReference
     from napari_unet.projects.journal import Key
     from napari_unet.projects.recovery import Copy
 
@@ -66,7 +64,7 @@ class Recorder:
         self._written: dict[Key, bytes] = {}
         self._found: list[Key] = []  # by the worker, to be copied
         self._scanning: Future[None] | None = None
-        self._references: dict[int, tuple[Generation, ModelReference]] = {}
+        self._models = WrittenModels()
         self.noted = False
         self.problem = ""
         self._since_problem = Stopwatch()
@@ -172,32 +170,18 @@ class Recorder:
         def write() -> None:
             folder = self.copy.folder / MODELS
             folder.mkdir(exist_ok=True)
-            numbers = {one: number for number, one in enumerate(history)}
-            noted = [
-                self._reference(one, folder).model_copy(
-                    update={"before": numbers.get(one.before) if one.before is not None else None}
-                )
-                for one in history
-            ]
+            noted = self._models.references(history, folder)
+            waits = None if waiting is None else self._models.reference(waiting, folder)
             journal.append(
                 {
                     "models": [one.model_dump(mode="json") for one in noted],
                     "current": current,
-                    "waiting": None if waiting is None else self._reference(waiting, folder).model_dump(mode="json"),
+                    "waiting": None if waits is None else waits.model_dump(mode="json"),
                     "channel": channel,
                 }
             )
 
         self._tried(journal, write)
-
-    def _reference(self, generation: Generation, folder: Path) -> ModelReference:
-        """Return what is noted of a model, whose file is written the first time."""
-        known = self._references.get(id(generation))
-        if known is None or known[0] is not generation:
-            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
-            known = generation, write_model(generation, folder, number)
-            self._references[id(generation)] = known
-        return with_decoding_of(generation, known[1])
 
     def _tried(self, journal: Journal, write: Callable[[], None]) -> bool:
         """Write a record; return whether that went well."""

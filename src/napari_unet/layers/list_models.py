@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import reason
-from napari_unet.projects.models import write_model
+from napari_unet.projects.models import WrittenModels
 from napari_unet.projects.work_list import MODELS
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.model_history import ModelHistory
     from napari_unet.learning.history import Generation
-    from napari_unet.projects.description import ModelReference
     from napari_unet.projects.work_list import WorkListDescription
 
 
@@ -42,11 +41,11 @@ class ModelWriter:
     """Writes the models of a list (worker)."""
 
     def __init__(self) -> None:
-        self._references: dict[Generation, ModelReference] = {}
+        self._written = WrittenModels()
 
     def forget(self) -> None:
         """Take note that there is another list."""
-        self._references = {}
+        self._written = WrittenModels()
 
     def noted(self, models: ListedModels, said: WorkListDescription, folder: Path) -> WorkListDescription:
         """Return a description that names the models, whose files are then in the folder of the list.
@@ -62,19 +61,6 @@ class ModelWriter:
             (folder / MODELS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileFormatError(f"{folder} could not be written: {reason(error)}.") from error
-        number = {generation: index for index, generation in enumerate(models.generations)}
-        references = tuple(
-            self._reference(one, folder / MODELS).model_copy(
-                update={"before": number.get(one.before) if one.before is not None else None}
-            )
-            for one in models.generations
-        )
-        waiting = self._reference(models.waiting, folder / MODELS) if models.waiting is not None else None
+        references = self._written.references(models.generations, folder / MODELS)
+        waiting = self._written.reference(models.waiting, folder / MODELS) if models.waiting is not None else None
         return said.model_copy(update={"models": references, "current": models.current, "waiting": waiting})
-
-    def _reference(self, generation: Generation, folder: Path) -> ModelReference:
-        known = self._references.get(generation)
-        if known is None or (known.file is not None and not (folder / known.file).is_file()):
-            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
-            known = self._references[generation] = write_model(generation, folder, number)
-        return known

@@ -9,13 +9,12 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import reason, remove
 from napari_unet.io.lock import Lock
 from napari_unet.projects.description import SUFFIX as PROJECT
+from napari_unet.projects.ownership import LOCK
 from napari_unet.projects.recovery import Copy, is_copy
 from napari_unet.projects.work_list import SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_LOCK = "in-use.lock"
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +56,7 @@ def claimed(folder: Path) -> ListPlace:
             raise FileFormatError(f"{folder.stem} is gone, or open in another window.")
         return ListPlace(folder, copy=copy)
     try:
-        lock = Lock.acquire(folder / _LOCK)
+        lock = Lock.acquire(folder / LOCK)
     except PermissionError:  # it can be looked at; that nothing can be written is told when something is
         return ListPlace(folder)
     except OSError as error:

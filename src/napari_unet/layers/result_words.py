@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.inference.credibility import can_be_judged, seems_right
 from napari_unet.inference.field import blankness, field_of
+from napari_unet.progress import shortened
 
 if TYPE_CHECKING:
     from napari_unet.inference.steps import SubimageDone
@@ -75,6 +76,6 @@ def closing_words(found: str, count: int, judged: Judged, model: str, lead: str,
     if not count:
         return f"Found {found}. {judged.blank or _NOTHING_FOUND}", "warning"
     if not judged.right:
-        name = model if len(model) <= _MAX_NAME else f"{model[: _MAX_NAME - 1]}…"
+        name = shortened(model, _MAX_NAME)
         return f"Found {found}, but {name} does not seem to fit this image. Try Which model?", "warning"
     return f"Found {found}. {_CORRECT}", "done"

@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers.image_queue import ImageQueue
 from napari_unet.layers.jobs import Job, Runner, in_words
-from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds, shortened
 from napari_unet.projects.project import Project
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import ImageState, state_of
@@ -359,10 +359,9 @@ class SegmentAll:
         self._running = self._in_view = False
         say, failed = self._workspace.say, self._failed
         if failed:
-            name = failed[0][0]
+            short = shortened(failed[0][0], 30)
             details = "\n".join(f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed)
             rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            short = name if len(name) <= 30 else f"{name[:29]}…"
             good = self.done - len(failed)
             say(f"Segmented {good} of {self.total} images. {short}{rest} could not be: see Details.", "error", details)
         elif stopped:

@@ -19,7 +19,7 @@ from napari_unet.layers.kept_maps import KeptPart, to_keep
 from napari_unet.layers.result_words import Judged, closing_words, judged_empty, judged_result
 from napari_unet.layers.viewport import FollowedView, Piece, pieces
 from napari_unet.objects.stitch import count_ids
-from napari_unet.progress import format_seconds
+from napari_unet.progress import format_seconds, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -135,8 +135,7 @@ class Segmenter:
         task, finished = _done_before(session, task)
         session.unfinished = None
         tiles = finished.tiles_left(task)
-        name = str(session.layer.name)
-        job = Job(f"Segment {name if len(name) <= 30 else name[:29] + '…'}", tiles, self._generation)
+        job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed, scope == "stack")
         workspace.segmenting.emit(True)

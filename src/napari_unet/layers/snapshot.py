@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.axes import Image
-from napari_unet.corrections.corrections import Provenance
+from napari_unet.corrections.corrections import provenance_of
 from napari_unet.errors import FileFormatError
 from napari_unet.io import spill
 from napari_unet.io.pairs import image_stem
@@ -147,11 +147,7 @@ class Snapshot:
             block = Block(where, Progress(done, total, watch.seconds, "planes"))
             yield ToCopy(self.session, block)
             now, predicted, seen, reviewed = block.wait(cancel)
-            labels[where] = now
-            origin = np.where(seen, np.uint8(Provenance.PREDICTED), np.uint8(Provenance.UNSEEN))
-            origin[reviewed] = Provenance.REVIEWED
-            origin[now != predicted] = Provenance.CORRECTED
-            provenance[where] = origin
+            labels[where], provenance[where] = now, provenance_of(now, predicted, seen, reviewed)
         image, notes = self._whole_image()
         axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
         missing = tuple(axis for axis, letter in enumerate("TZYX") if letter not in axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from napari_unet.layers.jobs import Job, PresentJob, Runner, in_words, once
 from napari_unet.layers.list_models import ListedModels, ModelWriter
 from napari_unet.layers.list_place import ListPlace, begun, claimed
 from napari_unet.layers.old_copies import ignore
-from napari_unet.progress import counted
+from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models
 from napari_unet.projects.work_list import (
     FILE,
@@ -41,6 +42,21 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 200
 """So many images are added to the list at a time: the window draws in between."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Added:
+    """Images that come to a list, and how far each of them is."""
+
+    images: list[ListedImage]
+    states: list[ImageState]
+
+    @classmethod
+    def to(cls, known: list[ListedImage], found: list[FoundImage], folder: Path) -> _Added:
+        """Return those of the found ones that are not known, which are known then (worker)."""
+        images = listed(found, folder, known)
+        known += images
+        return cls(images, [state_of(one, folder) for one in images])
 
 
 class WorkList:
@@ -176,14 +192,17 @@ class WorkList:
         job = self._begin("Look for images")
         if job is None:
             return False
-        before, first = list(self.images), len(self.images)
+        before, first, place = list(self.images), len(self.images), self._place
         name = paths[0].stem if len(paths) == 1 else paths[0].parent.name if paths else ""
         left_out: list[LeftOut] = []
 
-        def steps() -> Generator[ListPlace | list[FoundImage] | LeftOut, None, None]:
-            if self._place is None:
-                yield begun(name or "images")
+        def steps() -> Generator[ListPlace | _Added | LeftOut, None, None]:
+            here = place
+            if here is None:
+                here = begun(name or "images")
+                yield here
             batch: list[FoundImage] = []
+            known = list(before)
             for found in find_images(paths):
                 job.cancel.check()
                 if isinstance(found, LeftOut):
@@ -191,11 +210,11 @@ class WorkList:
                     continue
                 batch.append(found)
                 if len(batch) == _AT_ONCE:
-                    yield batch
+                    yield _Added.to(known, batch, here.folder)
                     batch = []
-            yield batch
+            yield _Added.to(known, batch, here.folder)
 
-        def found(event: ListPlace | list[FoundImage] | LeftOut) -> None:
+        def found(event: ListPlace | _Added | LeftOut) -> None:
             if not self._job.is_it(job):
                 return
             if isinstance(event, ListPlace):
@@ -220,14 +239,12 @@ class WorkList:
         self._runner.start(job, steps, found, done, partial(self._failed, job))
         return True
 
-    def _extend(self, found: list[FoundImage]) -> None:
-        assert self.folder is not None
-        entries = listed(found, self.folder, self.images)
+    def _extend(self, added: _Added) -> None:
         first = len(self.images)
-        self.images += entries
-        self.states += [state_of(entry, self.folder) for entry in entries]
-        if entries:
-            self.extended.emit(first, len(entries))
+        self.images += added.images
+        self.states += added.states
+        if added.images:
+            self.extended.emit(first, len(added.images))
 
     def _tell_added(self, added: int, left_out: list[LeftOut]) -> None:
         say = self._workspace.say
@@ -419,4 +436,4 @@ def _is_plate(path: Path) -> bool:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 40 else f"{name[:39]}…"
+    return shortened(name, 40)

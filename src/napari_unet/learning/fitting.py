@@ -23,7 +23,7 @@ from napari_unet.objects.maps import Maps
 from napari_unet.objects.redecoding import Sliders
 from napari_unet.objects.stitch import best_matches, overlaps
 from napari_unet.progress import counted
-from napari_unet.tiling.engine import predict_all
+from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -359,7 +359,7 @@ def _regions(
                 box: Box = with_context(mask, ndim, reader.pixels)
                 corner = part.corner[0] + z.start, *part.corner[1:]
                 image = reader.read(part.frame, moved(box, corner))
-                (values,) = predict_all(model.net, [image], device=runs_on)
+                values = predict_maps(model.net, image, device=runs_on)
                 labels, inside, near = (
                     reader.fit(array) for array in (part.labels[z][box], vouched[z][box] & mask[box], mask[box])
                 )

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.corrections import Corrections
-from napari_unet.corrections.identity import largest_id
 from napari_unet.errors import LabelsError
 from napari_unet.io import spill
 from napari_unet.progress import CancelToken, counted
-from napari_unet.projects.project import Project
+from napari_unet.projects.project import Project, all_predicted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,14 +76,7 @@ def project_from_labels(
     if instances and _is_one_id(copy):
         pieces = _numbered_pieces(image, copy, cancel)
         notes += [f"These labels were a mask: its {pieces} pieces are objects now."] if pieces > 1 else []
-    corrections = Corrections((image.n_frames, *image.space), instances=instances)
-    view = image.canonical_labels(copy)
-    for plane in corrections.planes():
-        cancel.check()
-        corrections.prediction[plane] = view[plane]
-        corrections.seen[plane] = True
-        corrections.last_id = max(corrections.last_id, largest_id(view[plane]))
-    project = Project(image, copy, corrections)
+    project = Project(image, copy, all_predicted(image, copy, instances=instances, cancel=cancel))
     project.notes = tuple(filter(None, notes))
     return project
 

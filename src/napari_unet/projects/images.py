@@ -17,6 +17,7 @@ from napari_unet.io.readers import read_image
 from napari_unet.io.writers import in_order
 from napari_unet.io.zarrs import write_zarr
 from napari_unet.projects.description import SUFFIX, ImageReference, PixelSizes
+from napari_unet.projects.names import relative
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -63,7 +64,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
     else:
         source, channel = found
         fingerprint = Fingerprint.of(source)
-        path, absolute = _relative(source, folder), None if folder.resolve() in source.parents else str(source)
+        path, absolute = relative(source, folder.resolve()), None if folder.resolve() in source.parents else str(source)
     size = image.pixel_size
     return ImageReference(
         path=path,
@@ -231,14 +232,6 @@ def _from_copy(data: Any, axes: str) -> Any:
     """Return the pixels of a copy, which has the axes T, C, Z, Y, X, with the axes of the image."""
     letters = [letter for letter in CANONICAL if letter in axes]
     return data.transpose([letters.index(letter) for letter in axes])
-
-
-def _relative(source: Path, folder: Path) -> str:
-    """Return the path of a file relative to the project, so that both can be moved together."""
-    try:
-        return Path(os.path.relpath(source, folder.resolve())).as_posix()
-    except ValueError:  # on another drive
-        return str(source)
 
 
 def sampled_sha256(image: Image) -> str:

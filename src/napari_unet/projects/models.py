@@ -56,10 +56,35 @@ def with_decoding_of(generation: Generation, reference: ModelReference) -> Model
 
 def write_models(generations: Sequence[Generation], folder: Path) -> tuple[ModelReference, ...]:
     """Write models into a folder, and return the references to them; see `write_model` for errors."""
-    index = {generation: number for number, generation in enumerate(generations)}
+    written = [write_model(one, folder, number) for number, one in enumerate(generations)]
+    return _with_before(generations, written)
+
+
+class WrittenModels:
+    """Writes models into a folder that holds others already, each of them once (worker)."""
+
+    def __init__(self) -> None:
+        self._references: dict[Generation, ModelReference] = {}
+
+    def references(self, generations: Sequence[Generation], folder: Path) -> tuple[ModelReference, ...]:
+        """Return the references to models, whose files are in the folder then; see `write_model` for errors."""
+        return _with_before(generations, [self.reference(one, folder) for one in generations])
+
+    def reference(self, generation: Generation, folder: Path) -> ModelReference:
+        """Return the reference to a model, whose file is in the folder then; see `write_model` for errors."""
+        known = self._references.get(generation)
+        if known is None or (known.file is not None and not (folder / known.file).is_file()):
+            number = 1 + max((int(path.stem.removeprefix("model-")) for path in folder.glob("model-*")), default=0)
+            known = self._references[generation] = write_model(generation, folder, number)
+        return with_decoding_of(generation, known)
+
+
+def _with_before(generations: Sequence[Generation], written: Sequence[ModelReference]) -> tuple[ModelReference, ...]:
+    """Return the references to models, each with the number of the one that it was learned from."""
+    numbers = {generation: number for number, generation in enumerate(generations)}
     return tuple(
-        write_model(one, folder, number).model_copy(update={"before": index.get(one.before) if one.before else None})
-        for one, number in index.items()
+        reference.model_copy(update={"before": numbers.get(one.before) if one.before is not None else None})
+        for one, reference in zip(generations, written, strict=True)
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK = "in-use.lock"
-"""Name of the lock file in the folder of a project. It stays there, and says nothing by itself."""
+"""Name of the lock file in the folder of a project, recovery copy or list. It stays, and says nothing by itself."""
 
 
 class Ownership:

@@ -137,7 +137,7 @@ class Project:
                 f"need {image.label_shape} and whole numbers."
             )
         self.image, self.labels, self.channel = image, labels, channel
-        self.corrections = _all_predicted(image, labels) if corrections is None else corrections
+        self.corrections = all_predicted(image, labels) if corrections is None else corrections
         self.generations = [one if isinstance(one, Generation) else Generation(one) for one in models]
         self.current = max(0, len(self.generations) - 1) if current is None else current
         self.waiting, self.attention = waiting, attention
@@ -382,11 +382,15 @@ class Project:
         return project
 
 
-def _all_predicted(image: Image, labels: NDArray[Any]) -> Corrections:
+def all_predicted(
+    image: Image, labels: NDArray[Any], *, instances: bool = True, cancel: CancelToken | None = None
+) -> Corrections:
     """Return the corrections of labels that were predicted, and that nobody has corrected."""
-    corrections = Corrections((image.n_frames, *image.space))
+    corrections = Corrections((image.n_frames, *image.space), instances=instances)
     view = image.canonical_labels(labels)
     for plane in corrections.planes():
+        if cancel is not None:
+            cancel.check()
         if view[plane].max() >= 2**31:
             raise LabelsError(f"Labels of a prediction are numbers up to {2**31 - 1}; got {view[plane].max()}.")
         corrections.prediction[plane] = view[plane]

@@ -29,7 +29,7 @@ from napari_unet.projects.description import FILE, SUFFIX, read_description
 from napari_unet.projects.images import COPY, copy_pixels, sampled_sha256
 from napari_unet.projects.journal import Content, Journal, journals
 from napari_unet.projects.names import file_name
-from napari_unet.projects.ownership import state_of
+from napari_unet.projects.ownership import LOCK, state_of
 from napari_unet.projects.project import Project
 from napari_unet.projects.work_list import SUFFIX as LIST
 
@@ -53,7 +53,7 @@ MAX_COPIED_BYTES = 2 * 2**30
 MIN_FREE_BYTES = 2**30
 """Bytes that have to be free on the disk: a copy must not fill it."""
 
-_LOCK, _NOTE, _GONE, _PIXELS = "in-use.lock", "session.json", ".gone", "pixels.zarr"
+_NOTE, _GONE, _PIXELS = "session.json", ".gone", "pixels.zarr"
 _NOTE_BEFORE = "sitting.json"  # as earlier versions of the program called it
 _OWN = re.compile(r"\d{8}-\d{6}-\d+-\w+(\.gone)?")
 
@@ -152,7 +152,7 @@ class Copy:
             while True:
                 folder = Path(tempfile.mkdtemp(prefix=start, dir=base))
                 with suppress(FileNotFoundError):  # another program, in `left_behind`, has removed it
-                    lock = Lock.acquire(folder / _LOCK)
+                    lock = Lock.acquire(folder / LOCK)
                     if lock is not None:
                         break
             _write_note(folder, saved_as)
@@ -164,7 +164,7 @@ class Copy:
     def claim(cls, path: Path) -> Copy | None:
         """Lock a copy that was left behind; None: another program has locked it, or it is gone."""
         with suppress(OSError):
-            lock = Lock.acquire(path.parent / _LOCK)
+            lock = Lock.acquire(path.parent / LOCK)
             if lock is not None:
                 return cls(path, lock)
         return None
@@ -382,7 +382,7 @@ def copy_of(project: Path) -> Path | None:
             note = _read_note(folder)
             if folder.name.endswith(_GONE) or note is None or note.saved_as != str(project):
                 continue
-            copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
+            copies = _sessions_in(folder)
             if copies and note.saved == state_of(project):
                 return copies[0]
     return None
@@ -396,8 +396,8 @@ def left_behind() -> tuple[list[LeftBehind], list[Path]]:
             if folder.name.endswith(_GONE) and _OWN.fullmatch(folder.name):
                 to_remove.append(folder)
             elif _OWN.fullmatch(folder.name) and folder.is_dir():
-                copies = [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
-                copies += [path for path in folder.glob(f"*{LIST}") if any(path.glob(f"*{SUFFIX}"))]
+                lists = [path for path in folder.glob(f"*{LIST}") if any(path.glob(f"*{SUFFIX}"))]
+                copies = _sessions_in(folder) + lists
                 found.append(copies[0] if copies else folder / "none")
     kept: list[Path] = []
     oldest = f"{datetime.datetime.now() - datetime.timedelta(DAYS_KEPT):%Y%m%d-%H%M%S}"
@@ -412,6 +412,11 @@ def left_behind() -> tuple[list[LeftBehind], list[Path]]:
         copy.release()
     dates = [(path, _when(path)) for path in kept if not _comes_with_list(path, kept)]
     return [LeftBehind(path, when) for path, when in dates if when is not None], to_remove
+
+
+def _sessions_in(folder: Path) -> list[Path]:
+    """Return the sessions of which the folder of a recovery copy holds a state."""
+    return [path for path in folder.glob(f"*{SUFFIX}") if (path / FILE).is_file()]
 
 
 def _loaded(image: Image, cancel: CancelToken) -> Image:

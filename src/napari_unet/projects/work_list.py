@@ -23,7 +23,7 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import reason, remove
 from napari_unet.projects.description import SUFFIX as PROJECT
 from napari_unet.projects.description import ModelReference, read_description, write_description
-from napari_unet.projects.names import file_name
+from napari_unet.projects.names import file_name, relative
 from napari_unet.projects.stored import read_stored, write_stored
 
 if TYPE_CHECKING:
@@ -201,14 +201,6 @@ def listed(found: Iterable[FoundImage], folder: Path, before: Sequence[ListedIma
             )
         )
     return entries
-
-
-def relative(path: Path, folder: Path) -> str:
-    """Return a path relative to a folder, so that both can be moved together; on another drive, the path itself."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return str(path)
 
 
 def state_of(image: ListedImage, folder: Path) -> ImageState:
