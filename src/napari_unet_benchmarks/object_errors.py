@@ -39,7 +39,7 @@ class ObjectError:
 
 def true_pieces(truth: NDArray[Any]) -> NDArray[np.int32]:
     """Return true labels (Y, X) with pieces that lie apart as objects of their own, without the smallest."""
-    pieces = label(truth, background=0, connectivity=2).astype(np.int32)
+    pieces: NDArray[np.int32] = label(truth, background=0, connectivity=2).astype(np.int32)
     pieces[np.bincount(pieces.ravel())[pieces] < MIN_PIXELS] = 0
     return pieces
 
