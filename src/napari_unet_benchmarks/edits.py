@@ -41,6 +41,7 @@ from napari_unet.objects.edits import box_around, grown
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.splitting import cut_free, split_by_line, split_by_seeds
 from napari_unet.objects.stitch import best_matches
+from napari_unet_benchmarks.intervals import share_interval
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -293,14 +294,13 @@ def share_right(values: NDArray[np.float64]) -> dict[str, Any]:
     n = len(values)
     if not n:
         return {"objects": 0}
-    share, z = float((values >= RIGHT).mean()), 1.96
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    right = values >= RIGHT
+    low, high = share_interval(int(right.sum()), n)
     return {
         "objects": n,
-        "right": round(share, 3),
-        "from": round(max(0.0, middle - half), 3),
-        "to": round(min(1.0, middle + half), 3),
+        "right": round(float(right.mean()), 3),
+        "from": low,
+        "to": high,
         "mean iou": round(float(values.mean()), 3),
     }
 

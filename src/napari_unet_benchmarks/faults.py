@@ -22,9 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import statistics
 import subprocess
 import sys
@@ -35,6 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_unet_benchmarks.recovery import kill_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,14 +187,7 @@ def killed(kind: str, folder: Path, seconds: float) -> dict[str, Any]:
     for path in (log, *folder.glob("saved*")):
         subprocess.run(["rm", "-rf", str(path)], check=True)
     command = [sys.executable, __file__, "--work", kind, "--log", str(log), "--project", str(project)]
-    process = subprocess.Popen(command, env=os.environ | {"NAPARI_UNET_HOME": str(home)})
-    while not (log.exists() and log.stat().st_size):
-        time.sleep(0.05)
-        assert process.poll() is None, "the window ended"
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    moment = time.time()
-    process.wait()
+    moment = kill_after(command, home, log, seconds)
     lines = [line.split() for line in log.read_text().splitlines()]
     told = [
         (float(t), int(n), int(label), (int(y), int(x))) for t, n, label, y, x in (li for li in lines if len(li) == 5)

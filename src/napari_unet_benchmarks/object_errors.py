@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from skimage.measure import label
 
 from napari_unet.evaluation.metrics import contingency
 from napari_unet_benchmarks.annotator_model import LIKE, PART, Kind
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MATCHED = 0.5
 """A true object that a predicted one matches with this intersection over union, or more, is found."""
+
+MIN_PIXELS = 20
+"""Smaller pieces of the true labels are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,13 @@ class ObjectError:
     kind: Kind
     true: tuple[int, ...]
     predicted: tuple[int, ...]
+
+
+def true_pieces(truth: NDArray[Any]) -> NDArray[np.int32]:
+    """Return true labels (Y, X) with pieces that lie apart as objects of their own, without the smallest."""
+    pieces: NDArray[np.int32] = label(truth, background=0, connectivity=2).astype(np.int32)
+    pieces[np.bincount(pieces.ravel())[pieces] < MIN_PIXELS] = 0
+    return pieces
 
 
 def object_errors(truth: NDArray[Any], labels: NDArray[Any], matched: float = MATCHED) -> list[ObjectError]:

@@ -41,12 +41,11 @@ import numpy as np
 import tifffile
 import torch
 from scipy.ndimage import distance_transform_edt
-from scipy.stats import binomtest
-from skimage.measure import label
 
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet_benchmarks.annotator_model import Kind
-from napari_unet_benchmarks.object_errors import ObjectError, object_errors
+from napari_unet_benchmarks.intervals import mean_interval, share_interval
+from napari_unet_benchmarks.object_errors import ObjectError, object_errors, true_pieces
 from napari_unet_benchmarks.proofreading_person import RIGHT, Mended, Person
 from napari_unet_benchmarks.results import write_result
 
@@ -64,7 +63,7 @@ SETS = {
 """Model, folder, and what the names of the images begin with that it was not trained on."""
 
 KINDS = (Kind.MERGED, Kind.SPLIT, Kind.MISSED, Kind.SPURIOUS, Kind.OUTLINE)
-MIN_PIXELS, MAX_IMAGES = 20, 12
+MAX_IMAGES = 12
 GONE = 0.5
 """An error is gone from this IoU on."""
 
@@ -79,9 +78,7 @@ def images(data: Path, folder: str, names: tuple[str, ...]) -> Iterator[tuple[st
         image, truth = tifffile.imread(path), tifffile.imread(data / folder / "labels" / path.name)
         if truth.ndim == 3:
             image, truth = image[len(truth) // 2], truth[len(truth) // 2]
-        pieces = label(truth, background=0, connectivity=2).astype(np.int32)
-        pieces[np.bincount(pieces.ravel())[pieces] < MIN_PIXELS] = 0
-        yield path.stem, image, pieces
+        yield path.stem, image, true_pieces(truth)
 
 
 def by_a_perfect_cut(truth: NDArray[np.int32], labels: NDArray[Any], error: ObjectError) -> float:
@@ -155,22 +152,13 @@ def summary(rows: Sequence[Mended]) -> dict[str, Any]:
 
 
 def _share(hits: NDArray[np.bool_]) -> dict[str, float]:
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return {
-        "share": round(float(hits.mean()), 3),
-        "from": round(float(interval.low), 3),
-        "to": round(float(interval.high), 3),
-    }
+    low, high = share_interval(int(hits.sum()), len(hits))
+    return {"share": round(float(hits.mean()), 3), "from": low, "to": high}
 
 
 def _mean(values: NDArray[Any]) -> dict[str, float]:
-    drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {
-        "mean": round(float(values.mean()), 3),
-        "from": round(float(low), 3),
-        "to": round(float(high), 3),
-    }
+    low, high = mean_interval(values)
+    return {"mean": round(float(values.mean()), 3), "from": round(low, 3), "to": round(high, 3)}
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import find_contours
 
+from napari_unet.objects.edits import largest_piece
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,7 +92,7 @@ def outline_stroke(true: NDArray[np.bool_], labels: NDArray[Any], label: int, br
         If there is neither.
     """
     shown = labels == label
-    missing, excess = _largest(true & (labels == 0)), _largest(shown & ~true)
+    missing, excess = largest_piece(true & (labels == 0)), largest_piece(shown & ~true)
     if not (missing.any() or excess.any()):
         raise ValueError("Nothing is missing, and there is not too much.")
     if missing.sum() >= excess.sum():
@@ -130,11 +132,6 @@ def _out(point: NDArray[np.float64], direction: NDArray[np.float64], whole: NDAr
         y, x = np.rint(end).astype(int)
         beyond = 0.0 if whole[y, x] else beyond + 1
     return end
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    pieces, count = ndimage.label(mask)
-    return np.asarray(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1) if count else mask
 
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -111,14 +111,9 @@ def pauses(path: str) -> None:
     os._exit(0)
 
 
-def killed(path: str, folder: Path, seconds: float) -> dict[str, float]:
-    """Kill a window that is painted in after some seconds of painting; return how much of it is lost."""
-    from napari_unet.projects.project import Project
-
-    home, log = folder / f"home-{time.time_ns()}", folder / "log.txt"
-    log.unlink(missing_ok=True)
-    environment = os.environ | {"NAPARI_UNET_HOME": str(home)}
-    process = subprocess.Popen([sys.executable, __file__, "--paint", path, "--log", str(log)], env=environment)
+def kill_after(command: list[str], home: Path, log: Path, seconds: float) -> float:
+    """Start a window with a home of its own, kill it some seconds after its log begins, and return when that was."""
+    process = subprocess.Popen(command, env=os.environ | {"NAPARI_UNET_HOME": str(home)})
     while not (log.exists() and log.stat().st_size):
         time.sleep(0.05)
         assert process.poll() is None, "the window ended"
@@ -126,6 +121,16 @@ def killed(path: str, folder: Path, seconds: float) -> dict[str, float]:
     process.send_signal(signal.SIGKILL)
     moment = time.time()
     process.wait()
+    return moment
+
+
+def killed(path: str, folder: Path, seconds: float) -> dict[str, float]:
+    """Kill a window that is painted in after some seconds of painting; return how much of it is lost."""
+    from napari_unet.projects.project import Project
+
+    home, log = folder / f"home-{time.time_ns()}", folder / "log.txt"
+    log.unlink(missing_ok=True)
+    moment = kill_after([sys.executable, __file__, "--paint", path, "--log", str(log)], home, log, seconds)
     told = [line.split() for line in log.read_text().splitlines() if len(line.split()) == 4]
     copies = list((home / "recovery").glob("*/*.unetproj"))
     labels = Project.open(copies[0]).labels if copies else None

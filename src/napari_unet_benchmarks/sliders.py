@@ -27,6 +27,7 @@ from napari_unet.models.model import Model
 from napari_unet.objects.redecoding import Sliders
 from napari_unet_benchmarks.annotator_session import annotate_and_learn
 from napari_unet_benchmarks.fields import DataSet, read_fields
+from napari_unet_benchmarks.intervals import mean_interval
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -127,13 +128,12 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _gain(pairs: Sequence[tuple[list[float], list[float]]]) -> dict[str, float]:
     before, after = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
     gains = after - before
-    drawn = np.random.default_rng(0).choice(gains, (2000, len(gains))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = mean_interval(gains)
     return {
         "before": round(float(before.mean()), 4),
         "gain": round(float(gains.mean()), 4),
-        "from": round(float(low), 4),
-        "to": round(float(high), 4),
+        "from": round(low, 4),
+        "to": round(high, 4),
         "fields": len(gains),
     }
 

@@ -32,7 +32,6 @@ import tifffile
 import torch
 from scipy.optimize import minimize
 from scipy.special import expit
-from skimage.measure import label
 
 from napari_unet import load_model, segment
 from napari_unet.guidance.features import FEATURES, OF_SHAPE, object_features
@@ -40,7 +39,7 @@ from napari_unet.guidance.policy import POLICY, WalkPolicy
 from napari_unet.guidance.suspects import Suspects, find_suspects
 from napari_unet.objects.maps import Maps
 from napari_unet_benchmarks.annotator_model import Kind
-from napari_unet_benchmarks.object_errors import ObjectError, object_errors
+from napari_unet_benchmarks.object_errors import ObjectError, object_errors, true_pieces
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -62,7 +61,6 @@ REPORTED_ON = {
     "nuclei, histology": ("nuclei", ("histology_tnbc/train", "histology_tnbc/val")),
     "nuclei, embryo slices": ("nuclei", ("embryo3d_bbbc050",)),
 }
-MIN_PIXELS = 20
 DRAWS, RESAMPLED = 20, 1000
 LENGTHS = (1, 2)
 """Lengths of walks, as multiples of the number of errors."""
@@ -118,10 +116,8 @@ def segmented(model: Model, folder: Path) -> Iterator[Shown]:
             result = segment(plane, model, axes="YXC" if plane.ndim == 3 else "YX", device="cpu", keep_maps=True)
             assert result.maps is not None
             values = result.maps.reshape(-1, *true.shape).astype(np.float16)
-            pieces = label(true, background=0, connectivity=2).astype(np.int32)
-            pieces[np.bincount(pieces.ravel())[pieces] < MIN_PIXELS] = 0
             maps = Maps(values.astype(np.float32), model.info.outputs, result.task.zoom)
-            yield Shown(pieces, result.labels.reshape(true.shape).astype(np.int32), maps)
+            yield Shown(true_pieces(true), result.labels.reshape(true.shape).astype(np.int32), maps)
 
 
 def orders(image: Shown, seed: int) -> dict[str, list[Any]]:

@@ -63,6 +63,15 @@ def test_every_object_has_a_row(table: Any, viewer: Any) -> None:
     assert not table.delete.isEnabled()
 
 
+def test_a_dock_that_was_closed_comes_back(table: Any, widget: Any, click: Any, wait_idle: Any) -> None:
+    widget._objects_dock.destroyOnClose()
+    assert not table.isVisible()
+    click(widget.correct_panel.seeing.table)
+    wait_idle(widget)
+    assert table.isVisible()
+    assert table.summary.text() == "9 objects"
+
+
 def test_a_row_shows_its_object(table: Any, widget: Any, viewer: Any, row: Any) -> None:
     row(table, 4)
     QApplication.processEvents()

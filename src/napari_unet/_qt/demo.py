@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 
-from napari_unet._qt.demo_afternoon import PATIENCE, Afternoon, draw_worst
+from napari_unet._qt.demo_afternoon import PATIENCE, Afternoon, draw_worst, wait
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet._version import __version__
 from napari_unet.errors import UNetError
@@ -21,7 +21,7 @@ from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_labels
 from napari_unet.layers.samples import nuclei_stack
 from napari_unet.models.store import HOME_VARIABLE
-from napari_unet.progress import Stopwatch, format_seconds
+from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
         truth = read_labels(path)
 
     widget.segment_panel.button.click()
-    _wait(lambda: not controller.busy)
+    wait(lambda: not controller.busy)
     session = controller.session
     if session is None:
         raise UNetError("The sample could not be segmented: " + widget.status.text())
@@ -145,10 +145,10 @@ def _whole_job(viewer: Any, widget: UNetWidget, out: Path) -> dict[str, Any]:
 
     widget.learn_panel.seconds.setValue(LEARNING_SECONDS)
     widget.learn_panel.button.click()
-    _wait(lambda: not controller.busy)
+    wait(lambda: not controller.busy)
     losses = widget.learn_panel.plot.losses
     widget.segment_panel.button.click()
-    _wait(lambda: not controller.busy)
+    wait(lambda: not controller.busy)
     _screenshot(viewer, out / "after.png")
     write_labels(out / "labels.tif", labels.data, session.image.axes, session.image.pixel_size, overwrite=True)
 
@@ -185,9 +185,3 @@ def _score(truth: NDArray[Any], labels: NDArray[Any], frames: list[int]) -> floa
 def _screenshot(viewer: Any, path: Path) -> None:
     live_until(lambda: False, 0.5)
     viewer.screenshot(path=str(path), canvas_only=False, flash=False)
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    """Let the window live until something is true."""
-    if not live_until(done, PATIENCE):
-        raise UNetError(f"The demo did not come to its end within {format_seconds(PATIENCE)}.")

@@ -107,14 +107,14 @@ class Afternoon:
                 copyfile(folder / f"{name}.tif", images / f"{name}.tif")
                 self._truth[name] = read_labels(folder / f"{name}_reference.tif")
         self._controller.work_list.add([images / f"{name}.tif" for name in NAMES])
-        self._wait(lambda: self._controller.work_list.in_view == 0 and not self._busy)
+        wait(lambda: self._controller.work_list.in_view == 0 and not self._busy)
         self._show("list")
 
     def _choose_model(self) -> None:
         """Press *Which model?*, and take one."""
         panel, gallery = self._widget.image_panel, self._controller.gallery
         panel.which.click()
-        self._wait(lambda: not gallery.busy)
+        wait(lambda: not gallery.busy)
         self._show("gallery")
         panel.gallery.close()
         gallery.use(MODEL)
@@ -124,7 +124,7 @@ class Afternoon:
         dock = self._widget.images.widget
         assert dock is not None  # there is a list
         dock.segment_all.click()
-        self._wait(lambda: not self._busy)
+        wait(lambda: not self._busy)
 
     def _draw(self, index: int) -> int:
         """Draw the objects of an image whose outlines are worst, press *Reviewed*, and return how many were drawn."""
@@ -143,10 +143,10 @@ class Afternoon:
         widget.show_tab("Learn")
         panel.seconds.setValue(LEARNING_SECONDS)
         panel.button.click()
-        self._wait(lambda: not self._busy)
+        wait(lambda: not self._busy)
         if self._controller.history.waiting is not None:
             self._widget.decision.use.click()
-            self._wait(lambda: not self._busy)
+            wait(lambda: not self._busy)
         self._show("learned")
         return len(panel.plot.losses)
 
@@ -156,7 +156,7 @@ class Afternoon:
         walk, accepted = self._controller.walk, 0
         self._widget.show_tab("Correct")
         panel.next.click()
-        self._wait(lambda: not self._busy and (walk.stop is not None or walk.settled))
+        wait(lambda: not self._busy and (walk.stop is not None or walk.settled))
         self._show("walk")
         right = {label for iou, label in best_matches(truth, session.labels[0, 0]).values() if iou >= MIN_IOU}
         for _ in range(2 * ACCEPTED_OBJECTS):
@@ -172,7 +172,7 @@ class Afternoon:
         """Press *Measure*, and return how many objects the table has."""
         self._widget.show_tab("Results")
         self._widget.results_panel.measure.click()
-        self._wait(lambda: not self._controller.results.busy)
+        wait(lambda: not self._controller.results.busy)
         table = self._controller.results.table
         self._show("results")
         return 0 if table is None else len(table)
@@ -183,7 +183,7 @@ class Afternoon:
         for index in range(len(NAMES)):
             self._go_to(index)
             self._controller.exporter.export(Request(EXPORTED, folder / NAMES[index]), overwrite=True)
-            self._wait(lambda: not self._controller.exporter.jobs.busy)
+            wait(lambda: not self._controller.exporter.jobs.busy)
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
     # -- helpers ---------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Afternoon:
     def _go_to(self, index: int) -> LayerSession:
         """Show an image of the list, and return its session."""
         self._controller.image_switch.go_to(index)
-        self._wait(lambda: not self._busy)
+        wait(lambda: not self._busy)
         session = self._controller.session
         if session is None or session.layer.name != NAMES[index]:
             raise UNetError(f"{NAMES[index]} could not be shown: " + self._widget.status.text())
@@ -210,9 +210,17 @@ class Afternoon:
         rooms = (controller.image_switch, controller.work_list, controller.segment_all, controller.projects)
         return controller.busy or any(room.busy for room in rooms)
 
-    def _wait(self, done: Callable[[], bool]) -> None:
-        if not live_until(done, PATIENCE):
-            raise UNetError(f"The demo did not come to its end within {format_seconds(PATIENCE)}.")
+
+def wait(done: Callable[[], bool]) -> None:
+    """Let the window live until something is true.
+
+    Raises
+    ------
+    UNetError
+        If that does not come to be.
+    """
+    if not live_until(done, PATIENCE):
+        raise UNetError(f"The demo did not come to its end within {format_seconds(PATIENCE)}.")
 
 
 def draw_worst(layer: Any, truth: NDArray[Any], plane: tuple[int, ...], min_pixels: int = 0) -> dict[str, Any]:

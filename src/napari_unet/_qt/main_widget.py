@@ -24,7 +24,7 @@ from napari_unet._qt.panels import (
     SegmentProgress,
     WalkPanel,
 )
-from napari_unet._qt.panels.opening import ProjectDrops, files_of
+from napari_unet._qt.panels.opening import ProjectDrops, accept_files, dropped_files
 from napari_unet._qt.status import StatusLine
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
@@ -115,9 +115,9 @@ class UNetWidget(QWidget):
         self.controller.recovery.search()
         self._keep_unsaved.start()
         self._keys = BoundKeys(self.viewer, self.controller, self.preferences)
-        # Whoever removes layers has to be done with that before another one can be removed.
-        self.controller.overlays.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.overlays.tidy))
-        self.controller.walk.orphaned.connect(lambda: QTimer.singleShot(0, self.controller.walk.tidy))
+        controller = self.controller
+        for owner in (controller.overlays, controller.walk, controller.ghosts, controller.results.marks):
+            _tidy_when_idle(owner)
         self.viewer.layers.events.removed.connect(self._on_removed)
         self._closed = False
         self._objects: ObjectsTable | None = None
@@ -140,6 +140,7 @@ class UNetWidget(QWidget):
         """Show the list of objects, in a dock of its own below the canvas."""
         if self._objects is None:
             self._objects = ObjectsTable(self.controller)
+        if self._objects.parent() is None:  # at first, and where napari has taken it out of a dock that was closed
             self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
         self._objects_dock.show()
         self._objects_dock.raise_()
@@ -207,17 +208,12 @@ class UNetWidget(QWidget):
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Say that files and folders can be dropped here."""
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
+        accept_files(event)
 
     def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Open files and folders that are dropped here."""
-        paths = files_of(event)
-        event.acceptProposedAction()
-        if paths:
+        if paths := dropped_files(event, self.controller):
             self.controller.open(paths)
-        else:
-            self.controller.say("Only files and folders on this computer can be dropped here.", "error")
 
     def _on_tour_ended(self) -> None:
         self.tour = None
@@ -253,6 +249,11 @@ class _Page(QScrollArea):
         """Return a size at which nothing is cut off at the sides."""
         room = self.verticalScrollBar().sizeHint().width()
         return QSize(self.widget().minimumSizeHint().width() + room, super().minimumSizeHint().height())
+
+
+def _tidy_when_idle(owner: Any) -> None:
+    """Remove the layers that are left over: whoever removes others has to be done with that before."""
+    owner.orphaned.connect(lambda: QTimer.singleShot(0, owner.tidy))
 
 
 def _close_down(widget: UNetWidget | None) -> None:

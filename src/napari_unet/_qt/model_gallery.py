@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_unet._qt.thumbnails import as_icon
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -173,7 +175,4 @@ def _icon(picture: NDArray[np.uint8]) -> QIcon:
     painter.setPen(QPen(QColor(_SELECTED), 2 * FRAME))
     painter.drawRect(framed.rect())
     painter.end()
-    icon = QIcon()
-    for mode, shown in ((QIcon.Mode.Normal, scaled), (QIcon.Mode.Selected, framed), (QIcon.Mode.Disabled, scaled)):
-        icon.addPixmap(shown, mode)  # Qt would tint what is selected
-    return icon
+    return as_icon(scaled, framed)

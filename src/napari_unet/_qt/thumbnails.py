@@ -101,10 +101,11 @@ class Thumbnails(QObject):
         self.made.emit(key)
 
 
-def as_icon(pixmap: QPixmap) -> QIcon:
-    """Return a picture that is drawn as it is, where it is selected too."""
+def as_icon(pixmap: QPixmap, selected: QPixmap | None = None) -> QIcon:
+    """Return a picture that is drawn as it is, or as `selected` where it is selected: Qt would tint it there."""
     icon = QIcon()
-    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected, QIcon.Mode.Disabled):
+    icon.addPixmap(selected or pixmap, QIcon.Mode.Selected)
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Disabled):
         icon.addPixmap(pixmap, mode)
     return icon
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.image_model import FILTERED, ImageModel
 from napari_unet._qt.panels.list_saving import choose_where_to_save
-from napari_unet._qt.panels.opening import IMAGES, files_of
+from napari_unet._qt.panels.opening import IMAGES, accept_files, dropped_files
 from napari_unet._qt.panels.parts import row
 from napari_unet._qt.thumbnails import WIDTH, Thumbnails
 from napari_unet.projects.work_list import is_work_list
@@ -149,17 +149,11 @@ class WorkListDock(QWidget):
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Say that files and folders can be dropped here."""
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
+        accept_files(event)
 
     def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Add files and folders that are dropped here, or open a list."""
-        paths = files_of(event)
-        event.acceptProposedAction()
-        if paths:
-            self._add(paths)
-        else:
-            self._controller.say("Only files and folders on this computer can be dropped here.", "error")
+        self._add(dropped_files(event, self._controller))
 
     def _add(self, paths: list[Path]) -> None:
         lists = [path for path in paths if is_work_list(path)]

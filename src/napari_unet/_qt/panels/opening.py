@@ -71,6 +71,21 @@ def files_of(event: Any) -> list[Path]:
     return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
 
 
+def accept_files(event: Any) -> None:
+    """Say that files and folders can be dropped here."""
+    if event.mimeData().hasUrls():
+        event.acceptProposedAction()
+
+
+def dropped_files(event: Any, controller: Controller) -> list[Path]:
+    """Take a drop, and return its files and folders; if there are none, say what can be dropped."""
+    paths = files_of(event)
+    event.acceptProposedAction()
+    if not paths:
+        controller.say("Only files and folders on this computer can be dropped here.", "error")
+    return paths
+
+
 class ProjectDrops(QObject):
     """Takes projects that are dropped on napari's canvas: to napari they are folders in which it can read nothing.
 

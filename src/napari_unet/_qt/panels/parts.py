@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QComboBox
+
+    from napari_unet.layers.controller import Controller
 
 
 def count(number: int, what: str) -> str:
@@ -36,3 +38,11 @@ def row(*widgets: tuple[QWidget, int]) -> QWidget:
     for widget, stretch in widgets:
         layout.addWidget(widget, stretch)
     return whole
+
+
+def objects_table_button(controller: Controller) -> QPushButton:
+    """Return a button that shows the list of all objects."""
+    button = QPushButton("Objects table")
+    button.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
+    button.clicked.connect(lambda: controller.object_table.wanted.emit())
+    return button

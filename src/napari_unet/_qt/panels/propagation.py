@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 from superqt.utils import signals_blocked
 
-from napari_unet._qt.panels.parts import count
+from napari_unet._qt.panels.parts import count, row
 from napari_unet.layers.ghosts import COLOUR
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ class SlicesAndFrames(QCollapsible):
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.keys)
-        self.offers = _row(self.suggested, self.take_all, self.discard)
+        self.offers = row((self.suggested, 0), (self.take_all, 1), (self.discard, 1))
         layout.addWidget(self.offers)
         layout.addWidget(self.lost)
-        layout.addWidget(_row(self.link, self.tracks))
+        layout.addWidget(row((self.link, 1), (self.tracks, 1)))
         self.addWidget(inner)
         self.link.clicked.connect(lambda: controller.frame_links.link())
         self.tracks.clicked.connect(lambda: controller.frame_links.draw_tracks())
@@ -80,7 +80,6 @@ class SlicesAndFrames(QCollapsible):
             signal.connect(self._refresh)
         controller.frame_links.changed.connect(self._refresh)
         controller.frame_links.linked.connect(ghosts.refresh)
-        ghosts.orphaned.connect(lambda: QTimer.singleShot(0, ghosts.tidy))
         self._refresh()
 
     @staticmethod
@@ -115,12 +114,3 @@ class SlicesAndFrames(QCollapsible):
 
     def _on_lost(self, checked: bool) -> None:
         self._controller.ghosts.show_lost = checked
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
-    return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -18,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.chart import MeasurementChart
 from napari_unet._qt.export_dialog import ExportDialog
-from napari_unet._qt.panels.parts import fill, row
+from napari_unet._qt.panels.parts import fill, objects_table_button, row
 from napari_unet.errors import UNetError
 from napari_unet.measuring.chart import chart_columns, first_column
 
@@ -59,9 +58,7 @@ class ResultsPanel(QWidget):
         self.chart = MeasurementChart()
         self.brushing = QLabel("Drag: show these objects on the image, in yellow. Click a point: go there.")
         self.brushing.setWordWrap(True)
-        self.list = QPushButton("Objects table")
-        self.list.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
-        self.list.clicked.connect(lambda: controller.object_table.wanted.emit())
+        self.list = objects_table_button(controller)
         buttons = QHBoxLayout()
         for button in (self.measure, self.export, self.more):
             buttons.addWidget(button, 1)
@@ -83,9 +80,6 @@ class ResultsPanel(QWidget):
         self._results.changed.connect(self.refresh)
         self._exporter.jobs.changed.connect(self.refresh)
         controller.workspace.segmenting.connect(self.refresh)
-        marks = self._results.marks
-        # Whoever removes layers has to be done with that before another one can be removed.
-        marks.orphaned.connect(lambda: QTimer.singleShot(0, marks.tidy))
         self.refresh()
 
     def refresh(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 from superqt.utils import signals_blocked
+
+from napari_unet._qt.panels.parts import objects_table_button
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -24,15 +26,13 @@ class SeeingRow(QWidget):
         self._appearance = controller.appearance
         self.outlines = QCheckBox("Outlines  (Q)")
         self.outlines.setToolTip("Show objects as outlines, with the image in them; else filled.")
-        self.table = QPushButton("Objects table")
-        self.table.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
+        self.table = objects_table_button(controller)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.outlines)
         layout.addStretch(1)
         layout.addWidget(self.table)
         self.outlines.clicked.connect(lambda: self._appearance.toggle())
-        self.table.clicked.connect(lambda: controller.object_table.wanted.emit())
         self._appearance.changed.connect(self.refresh)
         controller.workspace.image_changed.connect(self.refresh)
         controller.workspace.segmenting.connect(self._on_segmenting)
