@@ -15,9 +15,11 @@ PIP := -m pip install --quiet --disable-pip-version-check
 LOWEST := .venv-lowest
 LINUX := $(filter Linux,$(shell uname -s))
 
-# Tests and pictures always use a virtual display on Linux: no windows pop up, and every screen has the same size.
+# Tests and pictures always use a virtual display on Linux: no windows pop up, and every screen has the same size. Tests
+# start theirs by themselves (pytest-xvfb), one for each process.
 ifneq ($(LINUX),)
-XVFB := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1920x1200x24"
+ON_X := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb
+XVFB := $(ON_X) xvfb-run -a -s "-screen 0 1920x1200x24"
 NO_DISPLAY := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)
 endif
 
@@ -76,14 +78,14 @@ workflows: $(VENV)/.test
 wheel: $(VENV)/.test
 	$(BIN)/python tools/check_wheel.py
 
-TESTS := OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(XVFB)
+TESTS := OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(ON_X)
 
 # With COVER=1, as in the GitHub workflow, all tests together also say how much of the program they ran, before pytest's
 # closing line. Else they do not: before Python 3.12 it takes half as much time again.
 COVERAGE := $(if $(PYTEST_ARGS),,$(if $(COVER),--cov --cov-report=))
 
 pytest: $(VENV)/.test
-	$(TESTS) $(BIN)/python -m pytest -n 2 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
+	$(TESTS) $(BIN)/python -m pytest -n 2 --dist worksteal $(COVERAGE) $(PYTEST_ARGS)
 
 # Which lines all tests leave out.
 coverage: $(VENV)/.test
@@ -100,7 +102,7 @@ pyside: $(VENV)/.test
 lowest: $(LOWEST)/.ready
 	@sh tools/system_libs.sh window xvfb
 	@$(LOWEST)/bin/python -m pip list --disable-pip-version-check
-	$(TESTS) $(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -o filterwarnings=default --disable-warnings \
+	$(TESTS) $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -o filterwarnings=default --disable-warnings \
 		--ignore tests/tiling/test_monai.py $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 models:

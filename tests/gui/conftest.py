@@ -57,7 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/tests/gui/" in item.path.as_posix():
             item.add_marker(pytest.mark.gui)
-            item.add_marker(pytest.mark.xdist_group("gui"))  # one screen, one mouse: one after the other
             # napari tells a plugin by a FutureWarning that it reached for something private.
             item.add_marker(pytest.mark.filterwarnings("error::FutureWarning"))
 
