@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QFont, QImage, QPainter
 
 from napari_unet._qt.window import close_window, live_until, open_window
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.samples import histology, nuclei_2d
 from napari_unet_benchmarks.hand import Hand
 from napari_unet_benchmarks.proofreading_paths import dense

@@ -87,7 +87,7 @@ class AnnotatorSession:
         self.seconds = 0.0
 
     def show(self, model: Model, device: str = "cpu") -> None:
-        """Segment the field and write what is not corrected, as `layers.session.LayerSession.write` does."""
+        """Segment the field and write what is not corrected, as `layers.session.session.LayerSession.write` does."""
         if model.info.is_untrained:
             return  # there is an empty layer to paint into
         self.corrections.update(self.labels)
@@ -123,7 +123,7 @@ class AnnotatorSession:
         return all(self.corrections.reviewed[0, z].all() for z in self.people)
 
     def crops(self, model: Model) -> list[AnnotatedCrop]:
-        """Return what there is to learn from here, as `layers.session.LayerSession.material` does."""
+        """Return what there is to learn from here, as `layers.session.session.LayerSession.material` does."""
         self.corrections.update(self.labels)
         return annotated_crops(self.image, self.labels, self.corrections, model)
 

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QApplication
 from skimage.measure import regionprops
 
 from napari_unet._qt.window import close_window, live_until, open_window
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.samples import nuclei_2d
 from napari_unet_benchmarks.hand import Hand
 from napari_unet_benchmarks.results import write_result

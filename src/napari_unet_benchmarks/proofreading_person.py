@@ -13,7 +13,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_unet._qt.window import live_until
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.preferences import DEFAULTS
 from napari_unet_benchmarks.annotator_model import Kind, unsteady
 from napari_unet_benchmarks.hand import Hand

@@ -32,7 +32,7 @@ def alive() -> dict[str, float]:
     import torch
 
     from napari_unet.corrections.corrections import Corrections
-    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.session.session import LayerSession
     from napari_unet.nets.unet import UNet
 
     gc.collect()

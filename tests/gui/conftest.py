@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget
 
 from hand_made import bright
 from napari_unet._qt.tour import note_seen
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.models.store import save_model
 from napari_unet.tiling import budget
 from napari_unet.tiling.engine import Predictor

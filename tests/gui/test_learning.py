@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hand_made import bright
-from napari_unet.layers import learner
+from napari_unet.layers.learning import learner
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict

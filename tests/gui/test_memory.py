@@ -13,8 +13,8 @@ import pytest
 
 from hand_made import GAIN, bright
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.layers import learner
-from napari_unet.layers.session import LayerSession
+from napari_unet.layers.learning import learner
+from napari_unet.layers.session.session import LayerSession
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Learned
 from napari_unet.models.model import Model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.layers import model_gallery
+from napari_unet.layers.inference import model_gallery
 from napari_unet.models.store import save_model
 
 LEFT = Qt.MouseButton.LeftButton

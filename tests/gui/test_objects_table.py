@@ -11,8 +11,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unet._qt.commands import show_objects_table
-from napari_unet.layers.geometry import camera_of
-from napari_unet.layers.model_diff import FieldSegmented, view_of
+from napari_unet.layers.image.geometry import camera_of
+from napari_unet.layers.learning.model_diff import FieldSegmented, view_of
 
 if TYPE_CHECKING:
     from pathlib import Path

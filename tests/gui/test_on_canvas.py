@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 

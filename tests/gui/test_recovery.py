@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unet.layers import autosave
+from napari_unet.layers.projects import autosave
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import recovery_folder
 

@@ -11,7 +11,7 @@ import torch
 from napari.utils import progress
 from qtpy.QtCore import Qt
 
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.tiling.engine import Predictor
 
 

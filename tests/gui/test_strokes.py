@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.layers.geometry import camera_of
+from napari_unet.layers.image.geometry import camera_of
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 

@@ -9,9 +9,9 @@ import pytest
 from napari.components import ViewerModel
 
 from hand_made import GAIN, LaterRunner, bright
-from napari_unet.layers import learner
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
+from napari_unet.layers.learning import learner
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Learned
 from napari_unet.models.model import Model

@@ -14,10 +14,10 @@ from hand_made import bright, squares
 from napari_unet.errors import UNetError
 from napari_unet.inference import task, tile_runner
 from napari_unet.io import spill
-from napari_unet.layers import adapter
 from napari_unet.layers.controller import Controller
+from napari_unet.layers.image import adapter
+from napari_unet.layers.inference.viewport import ordered_subimages
 from napari_unet.layers.jobs import InlineRunner, in_words
-from napari_unet.layers.viewport import ordered_subimages
 from napari_unet.models.store import load_model, save_model
 from napari_unet.tiling import budget, throughput
 

@@ -9,9 +9,9 @@ import pytest
 
 from hand_made import bright, squares
 from napari_unet.errors import UNetError
-from napari_unet.layers.deferred import DeferredChanges
 from napari_unet.layers.model_history import ModelHistory
-from napari_unet.layers.session import LayerSession
+from napari_unet.layers.session.deferred import DeferredChanges
+from napari_unet.layers.session.session import LayerSession
 from napari_unet.layers.workspace import Workspace
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation

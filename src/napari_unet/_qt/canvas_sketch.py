@@ -14,8 +14,8 @@ from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
 from superqt.utils import QSignalThrottler
 
-from napari_unet.layers.geometry import camera_of
-from napari_unet.layers.gesture_sketch import on_canvas
+from napari_unet.layers.image.geometry import camera_of
+from napari_unet.layers.proofreading.gesture_sketch import on_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QPainter, QPalette, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_unet._qt.plot import ACCENT
-from napari_unet.layers.marked_objects import COLOUR as MARKED
+from napari_unet.layers.display.marked_objects import COLOUR as MARKED
 from napari_unet.measuring.chart import Axis, histogram, nearest_row, rows_within
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from napari_unet._qt.window import live_until
 from napari_unet.errors import UNetError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.io.readers import read_labels
-from napari_unet.layers.exporter import Request
+from napari_unet.layers.measuring.exporter import Request
 from napari_unet.measuring.kinds import Kind
 from napari_unet.objects.stitch import best_matches
 from napari_unet.progress import Stopwatch, format_seconds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet._qt.main_widget import UNetWidget
-    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.session.session import LayerSession
 
 NAMES = ("membranes_1", "membranes_2", "membranes_3")
 """Images of the list; the last one is never corrected before it is scored, and tells what was learned."""

@@ -10,11 +10,11 @@ from magicgui.widgets import CheckBox, Container, FileEdit, RadioButtons
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGroupBox, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
-from napari_unet.layers.exporter import Request
+from napari_unet.layers.measuring.exporter import Request
 from napari_unet.measuring.kinds import Kind
 
 if TYPE_CHECKING:
-    from napari_unet.layers.exporter import Exporter
+    from napari_unet.layers.measuring.exporter import Exporter
 
 GROUPS: dict[str, dict[Kind, tuple[str, str]]] = {
     "Numbers": {

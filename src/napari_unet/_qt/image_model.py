@@ -12,7 +12,7 @@ from napari_unet._qt.thumbnails import WIDTH, Thumbnails, as_icon
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
-    from napari_unet.layers.work_list import WorkList
+    from napari_unet.layers.lists.work_list import WorkList
     from napari_unet.projects.work_list import ImageState
 
 FILTERED = Qt.ItemDataRole.UserRole

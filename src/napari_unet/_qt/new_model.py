@@ -7,7 +7,7 @@ from magicgui import magicgui
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QWidget
 
-from napari_unet.layers import adapter
+from napari_unet.layers.image import adapter
 from napari_unet.learning.new_model import MAX_CLASSES
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from napari_unet.objects.listing import EXAMPLE
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.layers.object_table import ObjectTable
+    from napari_unet.layers.proofreading.object_table import ObjectTable
 
 ROWS_MEASURED = 100
 """Rows that the widths of columns are fitted to: not all, of which there may be a million."""

@@ -9,49 +9,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.errors import DeviceError
-from napari_unet.layers import adapter
-from napari_unet.layers.appearance import Appearance
-from napari_unet.layers.autosave import Autosave
-from napari_unet.layers.axes_question import AxesQuestion
-from napari_unet.layers.decoding_sliders import DecodingSliders
-from napari_unet.layers.exporter import Exporter
-from napari_unet.layers.fit_to_corrections import FitToCorrections
-from napari_unet.layers.frame_links import FrameLinks
-from napari_unet.layers.gesture_mouse import GestureMouse
-from napari_unet.layers.gesture_tool import GestureTool
-from napari_unet.layers.gestures import Gestures
-from napari_unet.layers.ghosts import Ghosts
-from napari_unet.layers.given_labels import GivenLabels
-from napari_unet.layers.image_switch import ImageSwitch
-from napari_unet.layers.learner import Learner
-from napari_unet.layers.list_keeper import ListKeeper
-from napari_unet.layers.listed_objects import ListedObjects
-from napari_unet.layers.made_by import MadeBy
-from napari_unet.layers.maps_in_view import MapsInView
-from napari_unet.layers.marked_objects import MarkedObjects
-from napari_unet.layers.model_diff import ModelDiff
-from napari_unet.layers.model_gallery import ModelGallery
-from napari_unet.layers.model_switch import ModelSwitch
-from napari_unet.layers.new_model import NewModel
-from napari_unet.layers.object_diameter import ObjectDiameter
-from napari_unet.layers.object_table import ObjectTable
-from napari_unet.layers.old_copies import OldCopies
+from napari_unet.layers.display.appearance import Appearance
+from napari_unet.layers.display.marked_objects import MarkedObjects
+from napari_unet.layers.display.overlay import Overlays
+from napari_unet.layers.guidance.walk import ObjectWalk
+from napari_unet.layers.guidance.where_next import WhereNext
+from napari_unet.layers.image import adapter
+from napari_unet.layers.inference.axes_question import AxesQuestion
+from napari_unet.layers.inference.decoding_sliders import DecodingSliders
+from napari_unet.layers.inference.fit_to_corrections import FitToCorrections
+from napari_unet.layers.inference.maps_in_view import MapsInView
+from napari_unet.layers.inference.model_gallery import ModelGallery
+from napari_unet.layers.inference.object_diameter import ObjectDiameter
+from napari_unet.layers.inference.painting import paint_next
+from napari_unet.layers.inference.preparation import Preparation
+from napari_unet.layers.inference.segmenter import Segmenter
+from napari_unet.layers.learning.learner import Learner
+from napari_unet.layers.learning.model_diff import ModelDiff
+from napari_unet.layers.learning.model_switch import ModelSwitch
+from napari_unet.layers.learning.new_model import NewModel
+from napari_unet.layers.learning.stored_corrections import StoredCorrections
+from napari_unet.layers.lists.image_switch import ImageSwitch
+from napari_unet.layers.lists.list_keeper import ListKeeper
+from napari_unet.layers.lists.segment_all import SegmentAll
+from napari_unet.layers.lists.work_list import WorkList
+from napari_unet.layers.measuring.exporter import Exporter
+from napari_unet.layers.measuring.made_by import MadeBy
+from napari_unet.layers.measuring.results import Results
 from napari_unet.layers.opener import Opener
-from napari_unet.layers.overlay import Overlays
-from napari_unet.layers.painting import paint_next
-from napari_unet.layers.preparation import Preparation
-from napari_unet.layers.projects import Projects
-from napari_unet.layers.propagation import Propagation
+from napari_unet.layers.projects.autosave import Autosave
+from napari_unet.layers.projects.old_copies import OldCopies
+from napari_unet.layers.projects.projects import Projects
+from napari_unet.layers.proofreading.frame_links import FrameLinks
+from napari_unet.layers.proofreading.gesture_mouse import GestureMouse
+from napari_unet.layers.proofreading.gesture_tool import GestureTool
+from napari_unet.layers.proofreading.gestures import Gestures
+from napari_unet.layers.proofreading.ghosts import Ghosts
+from napari_unet.layers.proofreading.given_labels import GivenLabels
+from napari_unet.layers.proofreading.listed_objects import ListedObjects
+from napari_unet.layers.proofreading.object_table import ObjectTable
+from napari_unet.layers.proofreading.propagation import Propagation
+from napari_unet.layers.proofreading.reviewer import Reviewer
 from napari_unet.layers.recovery import Recovery
-from napari_unet.layers.results import Results
-from napari_unet.layers.reviewer import Reviewer
 from napari_unet.layers.saved_models import SavedModels
-from napari_unet.layers.segment_all import SegmentAll
-from napari_unet.layers.segmenter import Segmenter
-from napari_unet.layers.stored_corrections import StoredCorrections
-from napari_unet.layers.walk import ObjectWalk
-from napari_unet.layers.where_next import WhereNext
-from napari_unet.layers.work_list import WorkList
 from napari_unet.layers.workspace import Workspace, with_notes
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
     from napari_unet.layers.jobs import Runner
-    from napari_unet.layers.new_model import TaskName
+    from napari_unet.layers.learning.new_model import TaskName
+    from napari_unet.layers.proofreading.reviewer import Reviewed
     from napari_unet.layers.reader import Paths
-    from napari_unet.layers.reviewer import Reviewed
-    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Level, Scope
     from napari_unet.models.model import Model
 

@@ -143,3 +143,7 @@ def in_words(error: Exception) -> tuple[str, str]:
     if isinstance(error, MemoryError):
         return "There is not enough memory. Segment only what is in view, or close other programs.", ""
     return _FAULT, f"{type(error).__name__}: {error}"
+
+
+def ignore(_: object) -> None:
+    """Do nothing with what a worker tells."""

@@ -12,15 +12,15 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers.jobs import Job, PresentJob, Runner, in_words
+from napari_unet.layers.lists.work_list import holds_many
 from napari_unet.layers.reader import as_list, as_project, read_layers
-from napari_unet.layers.work_list import holds_many
 from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_unet.layers.list_keeper import ListKeeper
-    from napari_unet.layers.projects import Projects
+    from napari_unet.layers.lists.list_keeper import ListKeeper
+    from napari_unet.layers.projects.projects import Projects
     from napari_unet.layers.reader import LayerData, Paths
     from napari_unet.layers.workspace import Workspace
 

@@ -10,9 +10,9 @@ from napari_unet.projects.recovery import Copy, LeftBehind, left_behind
 from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
-    from napari_unet.layers.list_keeper import ListKeeper
-    from napari_unet.layers.old_copies import OldCopies
-    from napari_unet.layers.projects import Projects
+    from napari_unet.layers.lists.list_keeper import ListKeeper
+    from napari_unet.layers.projects.old_copies import OldCopies
+    from napari_unet.layers.projects.projects import Projects
 
 
 class Recovery:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.layers import adapter
+from napari_unet.layers.image import adapter
 from napari_unet.layers.jobs import in_words
 from napari_unet.layers.known_diameters import KnownDiameters
 from napari_unet.layers.model_history import ModelHistory
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from napari_unet.axes import Image
-    from napari_unet.layers.session import LayerSession
+    from napari_unet.layers.session.session import LayerSession
     from napari_unet.models.model import Model
 
 MAX_CHARACTERS = 110

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_unet.io.atomic import Protected
 from napari_unet.io.writers import write_labels
-from napari_unet.layers.adapter import source_of
-from napari_unet.layers.layer_meta import axes_of, pixel_size_of, placement_of, said_by_reader
+from napari_unet.layers.image.adapter import source_of
+from napari_unet.layers.image.layer_meta import axes_of, pixel_size_of, placement_of, said_by_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AxesQuestionRow(QWidget):
-    """Shown only while there is something to ask (`layers.axes_question`)."""
+    """Shown only while there is something to ask (`layers.inference.axes_question`)."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -19,7 +19,7 @@ from napari_unet._qt.panels.gestures import GestureTools
 from napari_unet._qt.panels.parts import count
 from napari_unet._qt.panels.propagation import GivenLabelsButton, SlicesAndFrames
 from napari_unet._qt.panels.seeing import SeeingRow
-from napari_unet.layers.overlay import CORRECTED, REVIEWED
+from napari_unet.layers.display.overlay import CORRECTED, REVIEWED
 
 if TYPE_CHECKING:
     from napari_unet.corrections.corrections import Summary

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.parts import row
-from napari_unet.layers.model_diff import AFTER, BEFORE
+from napari_unet.layers.learning.model_diff import AFTER, BEFORE
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller

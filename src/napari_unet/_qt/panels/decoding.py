@@ -13,7 +13,7 @@ from napari_unet._qt.panels.parts import row
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.layers.decoding_sliders import Slider
+    from napari_unet.layers.inference.decoding_sliders import Slider
 
 LIVE_EVERY = 30
 """Milliseconds between two looks at a slider that moves."""

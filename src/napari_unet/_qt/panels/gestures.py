@@ -8,11 +8,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_unet.layers.gestures import HELP
+from napari_unet.layers.proofreading.gestures import HELP
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
-    from napari_unet.layers.gesture_tool import Tool
+    from napari_unet.layers.proofreading.gesture_tool import Tool
 
 TOOLS: dict[Tool, str] = {
     "merge": "Drag from one object into others: they become one. Without this button: Shift + drag.",

@@ -11,7 +11,7 @@ from napari_unet._qt.new_model import NewModelDialog
 from napari_unet._qt.panels.axes_question import AxesQuestionRow
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.panels.project import ProjectRow
-from napari_unet.layers import adapter
+from napari_unet.layers.image import adapter
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller

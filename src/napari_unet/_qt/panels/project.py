@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLa
 from napari_unet._qt.panels.list_saving import choose_where_to_save
 from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
-from napari_unet.layers import adapter
+from napari_unet.layers.image import adapter
 from napari_unet.projects.description import SUFFIX
 from napari_unet.projects.names import file_name
 

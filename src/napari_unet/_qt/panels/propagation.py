@@ -10,7 +10,7 @@ from superqt import QCollapsible
 from superqt.utils import signals_blocked
 
 from napari_unet._qt.panels.parts import count, row
-from napari_unet.layers.ghosts import COLOUR
+from napari_unet.layers.proofreading.ghosts import COLOUR
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller

@@ -1,0 +1,398 @@
+"""Leads from one suspect object to the next: selects it, outlines it, and says why."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_unet.errors import UNetError
+from napari_unet.guidance.suspects import Reason
+from napari_unet.guidance.walk import Walk, distance
+from napari_unet.layers.display.suspect_outline import SuspectOutline
+from napari_unet.layers.guidance.stops import is_settled, middle_of, pixels_of, toggle_reviewed
+from napari_unet.layers.guidance.suspect_search import SuspectSearch
+from napari_unet.layers.image import canvas
+from napari_unet.layers.image.geometry import camera_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from napari_unet.guidance.suspects import Suspects
+    from napari_unet.guidance.walk import Plane, Progress, Stop
+    from napari_unet.layers.guidance.where_next import WhereNext
+    from napari_unet.layers.inference.segmenter import Segmenter
+    from napari_unet.layers.jobs import Runner
+    from napari_unet.layers.session.session import LayerSession
+    from napari_unet.layers.workspace import Workspace
+
+REASONS = {
+    Reason.UNSURE: "the network is unsure of it",
+    Reason.OTHER_SHAPE: "may be several, or a part of one",
+    Reason.NO_MIDDLE: "the network saw no clear middle",
+    Reason.OPEN_BORDER: "may belong to its neighbour",
+    Reason.LARGE: "much larger than the others",
+    Reason.SMALL: "much smaller than the others",
+    Reason.DENTED: "dented, may be several",
+    Reason.LONG: "much longer than the others",
+    Reason.TOUCHING: "grown together with others",
+    Reason.MISSED: "an object may be missing here",
+    Reason.ALONE: "in this frame only",
+    Reason.JUMP: "its size jumps in time",
+    Reason.GAP: "there before and after, not here",
+}
+"""Why an object is a suspect, in about five words."""
+
+AROUND = (4.0, 12.0)
+"""How many times as wide as the object the view is, at least and at most; else the zoom changes to `GOOD_AROUND`."""
+
+GOOD_AROUND = 7.0
+
+MIN_ACROSS = 120
+"""Pixels that the view is wide at least: of fewer, nobody sees what is around a small object."""
+
+LINE_SHARE = 1 / 250
+"""Width of the outline, as a share of the view."""
+
+_QUICK_PIXELS = 2**21
+"""Pixels of a plane up to which its suspects are found before anybody could read that they are looked for."""
+
+_PURPOSE = "walk through the objects"
+
+
+class ObjectWalk:
+    """Walks through the objects of the chosen image, the most suspect first.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    segmenter : Segmenter
+    where_next : WhereNext
+        Leads to what is uncertain where labels are classes, not objects.
+    runner : Runner
+        Where suspects are looked for.
+    """
+
+    changed = Signal()  # where it is, or how many there are: ask `stop` and `progress`
+    orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
+
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, where_next: WhereNext, runner: Runner) -> None:
+        self._workspace, self._segmenter, self._where_next, self._runner = workspace, segmenter, where_next, runner
+        self._outline = SuspectOutline(workspace.viewer)
+        self._walks: dict[Hashable, Walk] = {}
+        self._search: SuspectSearch | None = None
+        self._everything = self._ended = self._waiting = self._shown = False
+        self._segmented: LayerSession | None = None
+        workspace.segmenting.connect(self._on_segmenting)
+        workspace.session_closing.connect(self._on_closing)
+        workspace.session_moved.connect(self._on_moved)
+        workspace.layer_chosen.connect(self._on_layer)
+        workspace.corrected.connect(self._on_corrected)
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    @property
+    def stop(self) -> Stop | None:
+        """The object that was shown last in the chosen image; of another image, or after the end, none is outlined."""
+        walk = self._walk
+        return None if walk is None else walk.current
+
+    @property
+    def reason(self) -> str:
+        """Why it was shown; empty: nothing is shown."""
+        return "" if self.stop is None else REASONS[self.stop.reason]
+
+    @property
+    def progress(self) -> Progress | None:
+        """Which of how many it is."""
+        walk, session = self._walk, self._workspace.session
+        if walk is None or session is None:
+            return None
+        return walk.progress(everything=self._everything, of_planes=math.prod(session.corrections.shape[:2]))
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is shown is corrected or reviewed by now."""
+        session, stop = self._workspace.session, self.stop
+        try:
+            return session is not None and session.alive() and stop is not None and is_settled(session, stop)
+        except UNetError:
+            return False
+
+    # -- what can be done ------------------------------------------------------------------------------------------
+
+    def next(self, *, everything: bool = False) -> None:
+        """Go to the next suspect, or the next of all objects, that is neither corrected nor reviewed."""
+        session = self._workspace.session
+        if session is not None and not session.corrections.instances:
+            self._where_next.go()
+            return
+        self._everything = everything
+        session = self._checked()
+        if session is None:
+            return
+        walk = self._walk_of(session)
+        if self._ended:
+            walk.begin_again()
+            self._ended = False
+        self._waiting = False
+        if walk.knows(session.plane):
+            self._advance(session, walk)
+        else:
+            self._look(session, walk)
+
+    def previous(self) -> None:
+        """Go back to the object before, or to the one shown last if it is out of view."""
+        session = self._checked()
+        if session is None:
+            return
+        walk = self._walk
+        if walk is None or walk.current is None:
+            self._workspace.say("Nothing was shown yet. Press N for the first suspect.", "error")
+            return
+        stop = walk.previous() if self._shown and self._in_view(session, walk.current) else walk.current
+        if stop is None:
+            self._workspace.say("This was the first one.")
+            return
+        self._show(session, walk, stop)
+
+    def accept(self) -> None:
+        """Mark the object that is shown as reviewed and go on; if it is reviewed, take that back and stay."""
+        session, stop = self._checked(), self.stop
+        if session is None:
+            return
+        if stop is None or not self._shown:
+            self._workspace.say("No object is shown. Press N to go to one.", "error")
+            return
+        if not self._in_view(session, stop):
+            self._workspace.say("That object is out of view. Press Shift+P to go back to it.", "error")
+            return
+        try:
+            now = toggle_reviewed(session, stop)
+        except UNetError as error:
+            self._workspace.say_error(error)
+            return
+        self._workspace.corrected.emit(session.summary)
+        if now:
+            self.next(everything=self._everything)
+        else:
+            self._workspace.say("No longer reviewed.")
+            self.changed.emit()
+
+    def close(self) -> None:
+        """Look for nothing more, and take the outline away."""
+        self._stop_looking()
+        self._outline.remove()
+        self._walks.clear()
+
+    def tidy(self) -> None:
+        """Remove the outline if nothing is walked through."""
+        if not self._walks:
+            self._outline.remove()
+
+    # -- going on --------------------------------------------------------------------------------------------------
+
+    @property
+    def _walk(self) -> Walk | None:
+        session = self._workspace.session
+        return None if session is None else self._walks.get(session.key)
+
+    def _walk_of(self, session: LayerSession) -> Walk:
+        return self._walks.setdefault(session.key, Walk(joins_slices=session.joins_slices))
+
+    def _checked(self) -> LayerSession | None:
+        """Return the session if there are objects on the canvas; else say what to do."""
+        workspace = self._workspace
+        session = workspace.session
+        try:
+            if session is None or not session.alive():
+                raise UNetError("Nothing is segmented yet. Press Segment first.")
+            if not session.corrections.instances:
+                raise UNetError("These labels are classes, not objects. R marks what is in view as reviewed.")
+            if workspace.viewer.dims.ndisplay == 3:
+                raise UNetError(f"Switch to the 2D view to {_PURPOSE}.")
+            canvas.check_on_canvas(workspace.viewer, session.geometry, _PURPOSE, sliders=False)
+            if not session.labels_layer.visible:
+                raise UNetError("The objects are hidden. Show their layer to walk through them.")
+            session.geometry.canonical_labels(session.labels_layer.data)
+        except UNetError as error:
+            workspace.say_error(error)
+            return None
+        return session
+
+    def _advance(self, session: LayerSession, walk: Walk) -> None:
+        """Show the next one, look for more, or say that there is none."""
+        stop = walk.next(session.plane, partial(is_settled, session), everything=self._everything)
+        if stop is not None:
+            self._show(session, walk, stop)
+        elif self._unknown(session, walk):
+            self._look(session, walk)
+        else:
+            self._end(session, walk)
+
+    def _unknown(self, session: LayerSession, walk: Walk) -> list[Plane]:
+        """Return the planes that were not looked at, the nearest first; while it is segmented, only that in view."""
+        here = session.plane
+        if self._segmenter.works_on(session):
+            return [] if walk.knows(here) else [here]
+        planes = [plane for plane in session.corrections.planes() if not walk.knows(plane)]
+        return sorted(planes, key=lambda plane: distance(plane, here))
+
+    def _look(self, session: LayerSession, walk: Walk) -> None:
+        """Look for suspects in planes that were not looked at, and go on with the first."""
+        self._waiting = True
+        if _is_large(session):
+            self._workspace.say("Looking for suspects.")
+        planes = self._unknown(session, walk)
+        if self._search is None or self._search.first != planes[0]:  # else it is being looked at
+            self._start(session, walk, planes)
+
+    def _start(self, session: LayerSession, walk: Walk, planes: Sequence[Plane]) -> None:
+        """Look for suspects in some planes."""
+        self._stop_looking()
+        search = self._search = SuspectSearch(session, planes)
+
+        def current() -> bool:
+            return search is self._search and session.alive() and self._workspace.session is session
+
+        def found(plane: Plane, suspects: Suspects) -> None:
+            if current():
+                walk.take(plane, suspects)
+                self._go_on(session, walk)
+
+        def done() -> None:
+            if current():
+                self._search = None
+                if self._waiting:
+                    self._advance(session, walk)
+
+        def failed(error: Exception) -> None:
+            if current():
+                self._search = None
+                self._workspace.say_error(error)
+
+        search.start(self._runner, found, done, failed)
+
+    def _go_on(self, session: LayerSession, walk: Walk) -> None:
+        """Show the next one if somebody waits for it and it was found; else tell that there are more."""
+        settled, everything = partial(is_settled, session), self._everything
+        stop = walk.next(session.plane, settled, everything=everything) if self._waiting else None
+        if stop is None:
+            self.changed.emit()
+        else:
+            self._show(session, walk, stop)
+
+    def _end(self, session: LayerSession, walk: Walk) -> None:
+        """Say that there is nothing more."""
+        say = self._workspace.say
+        self._hide()
+        if self._segmenter.works_on(session):
+            say("No suspect is left in this slice. The image is still being segmented.")
+        elif not walk.objects and not walk.waiting() and walk.current is None:
+            say("There are no objects here. Paint some, or try another model.", "error")
+        elif self._everything:
+            say("Every object was shown, or is corrected or reviewed.", "done")
+            self._ended = True
+        else:
+            say("No suspect is left. Shift+N walks through all other objects.", "done")
+            self._ended = walk.current is not None
+        self.changed.emit()
+
+    # -- one object ------------------------------------------------------------------------------------------------
+
+    def _show(self, session: LayerSession, walk: Walk, stop: Stop) -> None:
+        """Move the view to an object, outline it, and say why."""
+        viewer, self._waiting = self._workspace.viewer, False
+        y, x = middle_of(stop)
+        wide = max(part.stop - part.start for part in stop.box)
+        session.geometry.move_view_to(viewer, (*stop.plane, y, x))
+        across = canvas.pixels_across(viewer, session.geometry)
+        if not AROUND[0] * wide <= across <= max(AROUND[1] * wide, MIN_ACROSS):
+            camera_of(viewer).zoom *= across / max(GOOD_AROUND * wide, MIN_ACROSS)
+            across = canvas.pixels_across(viewer, session.geometry)
+        line = max(1, round(LINE_SHARE * across))
+        region, mask = pixels_of(session, stop, margin=3 * line + 2)
+        self._outline.show(session, stop.plane[0], region, mask, line)
+        self._shown = True
+        self._workspace.say(f"{_named(stop)} A accepts, a gesture corrects, N goes on.", details=_details(stop))
+        self.changed.emit()
+
+    def _hide(self) -> None:
+        """Show no object any more."""
+        self._outline.hide()
+        self._shown = False
+
+    def _in_view(self, session: LayerSession, stop: Stop) -> bool:
+        """Whether a stop is on the canvas."""
+        y, x = middle_of(stop)
+        rows, columns = session.field
+        return session.plane == stop.plane and rows.start <= y < rows.stop and columns.start <= x < columns.stop
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _stop_looking(self) -> None:
+        if self._search is not None:
+            self._search.job.cancel.cancel()
+            self._search = None
+
+    def _forget(self, session: LayerSession) -> None:
+        """Forget the walk through a session: its objects are others now, or gone."""
+        if self._walks.pop(session.key, None) is not None:
+            self._stop_looking()
+            self._hide()
+            self._ended = False
+            self.changed.emit()
+
+    def _on_segmenting(self, running: bool) -> None:
+        if running:
+            self._segmented = self._workspace.session
+        elif self._segmented is not None:
+            session, self._segmented = self._segmented, None
+            self._forget(session)
+            if session is self._workspace.session and session.alive() and _is_large(session):
+                self._prepare(session)
+
+    def _prepare(self, session: LayerSession) -> None:
+        """Look for suspects in the plane in view before somebody asks for them: of a large one it takes seconds."""
+        if session.corrections.instances:
+            self._waiting = False
+            self._start(session, self._walk_of(session), [session.plane])
+
+    def _on_closing(self, session: LayerSession) -> None:
+        """Let go of a session, while its layers may be being removed."""
+        if self._walks.pop(session.key, None) is not None:
+            self._stop_looking()
+            self.orphaned.emit()
+        self.changed.emit()
+
+    def _on_moved(self, session: LayerSession) -> None:
+        if session is self._workspace.session:
+            self._hide()
+
+    def _on_layer(self) -> None:
+        """Another image was chosen: the outline is about one that is not in view."""
+        self._stop_looking()
+        self._ended = False
+        self._hide()
+        self.changed.emit()
+
+    def _on_corrected(self, summary: object) -> None:
+        self.changed.emit()
+
+
+def _is_large(session: LayerSession) -> bool:
+    return math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS
+
+
+def _named(stop: Stop) -> str:
+    """Return the beginning of a sentence about a stop."""
+    reason = REASONS[stop.reason]
+    return f"Object {stop.id}: {reason}." if stop.id else f"{reason[0].upper()}{reason[1:]}."
+
+
+def _details(stop: Stop) -> str:
+    frame, z = stop.plane
+    y, x = stop.place
+    return f"Probability of an error: {stop.probability:.0%}. Time point {frame}, slice {z}, y {y}, x {x}."

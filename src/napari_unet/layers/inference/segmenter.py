@@ -1,0 +1,403 @@
+"""Segmenting in the background: one job at a time, which can be stopped, gone on with, and overtaken by a new model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_unet.errors import Cancelled, FileFormatError, UNetError
+from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
+from napari_unet.inference.diameter import find_diameter
+from napari_unet.inference.scale import is_rescaled
+from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
+from napari_unet.layers.inference.result_words import Judged, closing_words, judged_empty, judged_result
+from napari_unet.layers.inference.viewport import FollowedView, Piece, pieces
+from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.session.kept_maps import KeptPart, to_keep
+from napari_unet.objects.stitch import count_ids
+from napari_unet.progress import format_seconds, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_unet.inference.task import Task
+    from napari_unet.layers.inference.object_diameter import ObjectDiameter
+    from napari_unet.layers.inference.preparation import Preparation
+    from napari_unet.layers.session.session import LayerSession
+    from napari_unet.layers.session.slice_joining import Renaming
+    from napari_unet.layers.workspace import Level, Scope, Workspace
+    from napari_unet.progress import Progress
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A segmentation under way.
+
+    Attributes
+    ----------
+    job : Job
+    session : LayerSession
+    lead : str
+        Said before the closing sentence; empty where the user asked for it.
+    details : str
+        Of the closing message.
+    view : FollowedView or None
+        Followed while it segments.
+    untimed : Task or None
+        Its task, until it is known how long that takes.
+    whole : bool
+        Whether all of the image is segmented.
+    judged : Judged
+        Whether what it finds is credible.
+    """
+
+    job: Job
+    session: LayerSession
+    lead: str
+    details: str = ""
+    view: FollowedView | None = None
+    untimed: Task | None = None
+    whole: bool = False
+    judged: Judged = field(default_factory=Judged)
+
+
+class Segmenter:
+    """Segments the chosen image with the model in use, and writes the result into the session's labels as it comes.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    preparation : Preparation
+        Makes the task.
+    object_diameter : ObjectDiameter
+        Has to be known before, where the model needs it.
+    runner : Runner
+        Where the job runs.
+    """
+
+    ended = Signal()  # it segments no more, and what came of it is told
+
+    def __init__(
+        self, workspace: Workspace, preparation: Preparation, object_diameter: ObjectDiameter, runner: Runner
+    ) -> None:
+        self._workspace, self._preparation = workspace, preparation
+        self._object_diameter, self._runner = object_diameter, runner
+        self._generation = 0
+        self._run: _Run | None = None
+        workspace.model_changed.connect(self._on_model)
+        workspace.session_closing.connect(self._on_closing)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it segments."""
+        return self._run is not None
+
+    def works_on(self, session: LayerSession) -> bool:
+        """Whether it segments the image of a session."""
+        return self._run is not None and self._run.session is session
+
+    def start(self, lead: str = "", scope: Scope | None = None, details: str = "") -> bool:
+        """Begin, or go on where it was stopped; return whether it began.
+
+        Parameters
+        ----------
+        lead : str
+            Said before the closing sentence: why this was done, where the user did not ask for it.
+        scope : {"stack", "slice", "view"}, optional
+            How much is segmented; None: as much as the user has chosen.
+        details : str
+            Of the closing message.
+        """
+        if self._run is not None:
+            self._workspace.say("Segmenting is under way. Press Stop first to start again.", "error")
+            return False
+        return self._start(lead, scope or self._workspace.scope, details, find_diameter_first=True)
+
+    def _start(self, lead: str, scope: Scope, details: str, *, find_diameter_first: bool) -> bool:
+        """Begin.
+
+        Whether the object diameter is found before is asked once: the pixels of a live image are others each time.
+        """
+        workspace = self._workspace
+        try:
+            session, task = self._preparation.prepare(scope)
+        except UNetError as error:
+            workspace.say_error(error)
+            return False
+        if find_diameter_first and self._object_diameter.to_be_found(session.layer, session.image):
+            self._find_diameter(session, task, lead, scope, details)
+            return True
+        self._generation += 1
+        task, finished = _done_before(session, task)
+        session.unfinished = None
+        tiles = finished.tiles_left(task)
+        job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
+        untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
+        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed, scope == "stack")
+        workspace.segmenting.emit(True)
+        workspace.say(*_begun(task, tiles / task.n_tiles))
+        self._runner.start(
+            job,
+            partial(_steps, run, task, finished, workspace.device),
+            partial(self._on_event, run),
+            lambda _: self._on_segmented(run, task, finished, None),
+            partial(self._on_segmented, run, task, finished),
+        )
+        return True
+
+    def _find_diameter(self, session: LayerSession, task: Task, lead: str, scope: Scope, details: str) -> None:
+        """Find out how wide the objects are, then begin with what was to be segmented."""
+        workspace, image, channel = self._workspace, session.image, self._workspace.channel
+        self._generation += 1
+        job = Job("Measure the objects", 0, self._generation)
+        run = self._run = _Run(job, session, lead, details)
+        find = partial(find_diameter, image, task.model, channel=channel, device=workspace.device, cancel=job.cancel)
+
+        def found(diameter: float | None) -> None:
+            if run is not self._run:
+                return
+            if workspace.session is not session:  # it was removed, or another image was chosen
+                self._end(run, Cancelled())
+                return
+            against = task.model.info.image_diameter
+            self._object_diameter.note_found(session.layer, image, channel, diameter, against)
+            self._run = None
+            if not self._start(lead, scope, details, find_diameter_first=False):
+                workspace.segmenting.emit(False)
+                self.ended.emit()
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, Cancelled):
+                self._end(run, error)
+            else:
+                found(None)  # what is wrong shows when it is segmented
+
+        workspace.segmenting.emit(True)
+        workspace.say("Measuring how wide the objects are.")
+        self._runner.start(job, once(find), lambda _: None, found, failed)
+
+    def stop(self) -> None:
+        """Stop at once; what is finished stays."""
+        if self._run is not None:
+            self._run.job.cancel.cancel()
+
+    def close(self) -> None:
+        """Stop, and tell nobody."""
+        self.stop()
+        self._generation += 1
+        run, self._run = self._run, None
+        if run is not None and run.view is not None:
+            run.view.close()
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_model(self) -> None:
+        """Let go of what is under way, and of maps: they are another model's."""
+        self._generation += 1
+        for session in self._workspace.sessions:
+            session.maps.clear()
+        if self._run is not None:
+            self._run.job.cancel.cancel()
+            self._run = None
+            self._workspace.segmenting.emit(False)
+            self.ended.emit()
+
+    def _on_closing(self, session: LayerSession) -> None:
+        """Stop, if it is about a session that is gone."""
+        if self._run is not None and self._run.session is session:
+            self.stop()
+
+    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty | KeptPart | Judged) -> None:
+        if run is not self._run or run.job.generation != self._generation or not run.session.alive():
+            return
+        if isinstance(event, Uncertainty):
+            model = self._workspace.model  # of which only the network counts: with other settings it is the same
+            run.session.attention.take(event, model and model.net)
+        elif isinstance(event, KeptPart):
+            run.session.maps.keep(event)
+        elif isinstance(event, Judged):
+            run.judged = event
+        elif isinstance(event, UnderWay) or self._write(run, event):
+            self._tell(run, event.progress)
+
+    def _write(self, run: _Run, piece: Piece) -> bool:
+        """Write a part of the result; return whether it could be."""
+        try:
+            run.session.write(piece.frame, piece.region, piece.labels, piece.known)
+        except UNetError as error:
+            run.job.cancel.cancel()
+            self._end(run, error)
+            return False
+        return True
+
+    def _tell(self, run: _Run, progress: Progress) -> None:
+        workspace = self._workspace
+        if run.untimed is not None and progress.fraction < 1:
+            task = run.untimed.timed(workspace.device)
+            if task.plan.throughput is not None:
+                run.untimed = None
+                workspace.say(*_begun(task))
+        if progress.note not in ("", run.job.note):
+            run.job.note = progress.note
+            workspace.say(run.job.note)
+        workspace.progressed.emit(progress)
+
+    # -- afterwards ------------------------------------------------------------------------------------------------
+
+    def _on_segmented(self, run: _Run, task: Task, finished: Finished, error: Exception | None) -> None:
+        assert run.view is not None
+        run.view.close()
+        if isinstance(error, Cancelled | FileFormatError):
+            run.session.unfinished = task, finished
+        if run is self._run and run.session.alive():
+            self._workspace.segmented.emit(run.session, task, error is None)
+        if error is not None:
+            self._end(run, error)
+        elif run is self._run and task.subimages[0].z is not None and run.session.joins_slices:
+            self._join_slices(run)
+        else:
+            self._count(run)
+
+    def _join_slices(self, run: _Run) -> None:
+        """Give objects one id from slice to slice, which is found out in the background."""
+
+        def joined(ids: dict[int, int]) -> None:
+            if run is self._run and run.session.alive():
+                run.session.rename(ids)
+            self._count(run)
+
+        def found(part: Renaming) -> None:
+            if run is self._run and run.session.alive():
+                run.session.rename_in(part)
+
+        self._runner.start(
+            Job("Join slices", 0, run.job.generation),
+            run.session.steps_to_join(),
+            found,
+            joined,
+            partial(self._end, run),
+        )
+
+    def _count(self, run: _Run) -> None:
+        """Count what was found, of a large image in the background, and end."""
+        if run.lead or not run.session.is_large or run is not self._run or not run.session.alive():
+            self._end(run, None)
+            return
+        self._runner.start(
+            Job("Count objects", 0, run.job.generation),
+            once(partial(count_ids, run.session.labels_layer.data)),
+            lambda _: None,
+            lambda count: self._end(run, None, count),
+            partial(self._end, run),
+        )
+
+    def _end(self, run: _Run, error: Exception | None, count: int | None = None) -> None:
+        if run is not self._run:
+            return
+        workspace, session = self._workspace, run.session
+        self._run = None
+        in_use = workspace.history.in_use
+        if error is None and run.whole and in_use is not None:
+            session.segmented_by = in_use.sha256()
+        workspace.segmenting.emit(False)
+        if not session.alive():
+            workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
+        elif isinstance(error, Cancelled):
+            workspace.say("Stopped. Press Segment to do the rest.")
+        elif error is not None:
+            workspace.say_error(error)
+        else:
+            session.rescan()
+            damage = str(session.image.damage or "")
+            details = "\n".join(filter(None, (run.details, run.job.note, damage)))
+            count = session.count(in_view=bool(run.lead)) if count is None else count
+            model = workspace.model.name if workspace.model is not None else ""
+            found = session.in_words(count)
+            text, level = closing_words(found, count, run.judged, model, run.lead, damage)
+            workspace.say(text, level, details)
+        if session.alive():
+            session.show_thumbnail()
+            session.offer_id()
+        workspace.refresh_corrections(everything=True)
+        self.ended.emit()
+
+
+def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[Any, None, None]:
+    """Segment, and yield the result in pieces that are small enough to be written at once (worker)."""
+    assert run.view is not None
+    judged: Judged | None = None
+    anything = False
+    overlap = (os.cpu_count() or 1) > 2  # of two cores one is the window's
+    events = segment_steps(
+        task,
+        device=device,
+        focus=run.view.position,
+        cancel=run.job.cancel,
+        finished=finished,
+        overlap=overlap,
+        tells=True,
+    )
+    for event in events:
+        yield from [event] if isinstance(event, UnderWay) else pieces(event)
+        if isinstance(event, SubimageDone):
+            yield uncertainty_by_cell(
+                event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
+            )
+            kept = to_keep(task, event, run.session.maps.memory_left)
+            if kept is not None:
+                yield kept
+            if judged is None:  # by what is in view, or the next of which something can be said
+                judged = judged_result(task, event)
+                anything = anything or bool(event.labels.any())
+                if judged is not None:
+                    yield judged
+    if not anything:
+        yield judged_empty(task, run.view.position())
+
+
+def _begun(task: Task, left: float = 1.0) -> tuple[str, Level, str]:
+    """Return what to say of a segmentation that begins, of which a share is left to do: text, level and details."""
+    scale, reason = _scale(task)
+    details = "\n".join(filter(None, (reason, f"Plan: {task}.")))
+    if left < 1:
+        return f"{scale}Segmenting the rest: {left:.0%}.", "info", details
+    extent, seconds = task.extent, task.seconds
+    what = f" {extent}" if extent else ""
+    time = f", about {format_seconds(max(1.0, seconds))}" if seconds else ""
+    return f"{scale}Segmenting{what}{time}.", "info", details
+
+
+def _scale(task: Task) -> tuple[str, str]:
+    """Return what to say, and in the details, of a scale that was found on the image; nothing if there is none."""
+    image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
+    found = image.found_diameter
+    if found is None or image.diameter is not None or image.found_against != against:
+        return "", ""
+    text = f"Objects are about {found:.0f} pixels wide. "
+    if not is_rescaled(zoom):
+        return (text, f"The model learned objects of {against:.0f} pixels.") if against else ("", "")
+    times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
+    return text, f"The network gets the image {times}. If the objects have another width, set Object diameter."
+
+
+def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
+    """Return the task, and what a stopped segmentation has done of it: something only if nothing that matters changed.
+
+    It goes on by the plan that it was begun with: the memory that is free now may be another.
+    """
+    if session.unfinished is None:
+        return task, Finished()
+    before, finished = session.unfinished
+    going_on = replace(task, plan=before.plan)
+    same = (
+        before.model.net is task.model.net
+        and before.image.same_pixels(task.image)
+        and (before.image.axes, before.channels) == (task.image.axes, task.channels)
+        and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
+        and before.flips == task.flips
+    )
+    return (going_on, finished) if same and len(finished.subimages) < len(task.subimages) else (task, Finished())

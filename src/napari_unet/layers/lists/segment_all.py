@@ -1,0 +1,377 @@
+"""Segments all images of the work list in the background, into their projects, without showing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_unet.errors import Cancelled, UNetError
+from napari_unet.layers.jobs import Job, Runner, in_words
+from napari_unet.layers.lists.image_queue import ImageQueue
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds, shortened
+from napari_unet.projects.project import Project
+from napari_unet.projects.segmenting import new_project, segment_project_steps
+from napari_unet.projects.work_list import ImageState, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_unet.layers.inference.segmenter import Segmenter
+    from napari_unet.layers.lists.image_switch import ImageSwitch
+    from napari_unet.layers.lists.work_list import WorkList
+    from napari_unet.layers.saved_models import SavedModels
+    from napari_unet.layers.workspace import Workspace
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, Progress
+    from napari_unet.projects.work_list import ListedImage
+
+MIN_DONE = 2
+"""Images after which it is said how long the rest takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What came of one image; `state` is None where it was given back, to be done later."""
+
+    index: int
+    state: ImageState | None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How far the image under way is."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """With what images are segmented: a copy of what the window may change meanwhile."""
+
+    model: Model
+    folder: Path
+    images: tuple[ListedImage, ...]
+    channel: int | None
+    device: str
+    flips: bool
+
+    @classmethod
+    def of(cls, workspace: Workspace, work_list: WorkList) -> _Plan:
+        """Return what is to be done now."""
+        model, folder = workspace.model, work_list.folder
+        assert model is not None
+        assert folder is not None
+        return cls(model, folder, tuple(work_list.images), work_list.channel, workspace.device, workspace.flips)
+
+    def steps(self, image: ListedImage, cancel: CancelToken, pause: PauseToken) -> Generator[Progress, None, int]:
+        """Segment an image into its project, which is made if there is none (worker)."""
+        where, file = self.folder / image.project, image.file(self.folder)
+        if where.is_dir():
+            project = Project.open(where, cancel=cancel)
+        elif file.exists():
+            project = new_project(file, image.series, self.channel, image.name)
+        else:
+            raise UNetError(f"{image.name} is not there any more.")
+        return segment_project_steps(
+            project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
+        )
+
+
+class SegmentAll:
+    """Works through the list with the model in use: the image in view first, then its neighbours.
+
+    What was corrected or reviewed stays as it is. It goes on after a stop, or another day, with what is left. Where
+    another model comes into use meanwhile, the images that are left are segmented with that one.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    work_list : WorkList
+    image_switch : ImageSwitch
+        Says which image is opened next.
+    segmenter : Segmenter
+        Segments the image in view; while it works, or something is learned, the others wait.
+    saved_models : SavedModels
+        Have the model that is taken where none was chosen.
+    runner : Runner
+        Where it runs.
+
+    Attributes
+    ----------
+    done, total : int
+        Images that are done, and all that were to be done.
+    """
+
+    changed = Signal()  # whether it runs, or how far it is
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        work_list: WorkList,
+        image_switch: ImageSwitch,
+        segmenter: Segmenter,
+        saved_models: SavedModels,
+        runner: Runner,
+    ) -> None:
+        self._workspace, self._list, self._switch = workspace, work_list, image_switch
+        self._segmenter, self._saved_models, self._runner = segmenter, saved_models, runner
+        self._queue, self._pause = ImageQueue(), PauseToken()
+        self._job: Job | None = None
+        self._running = self._in_view = False  # `_in_view`: whether the segmenter works for it
+        self._learning = False
+        self._watch = Stopwatch()
+        self._part = 0.0
+        self.done = self.total = 0
+        self._failed: list[tuple[str, Exception]] = []
+        workspace.segmenting.connect(self._wait_for_others)
+        segmenter.ended.connect(self._on_segmented)
+        workspace.learning.connect(self._on_learning)
+        workspace.model_changed.connect(self._on_model)
+        image_switch.changed.connect(self._on_switch)
+        image_switch.arriving.connect(self._on_arriving)
+        work_list.changed.connect(self._on_list)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs."""
+        return self._running
+
+    @property
+    def writing(self) -> bool:
+        """Whether a worker may still write into the folder of the list, after a stop too."""
+        return self._job is not None
+
+    @property
+    def fraction(self) -> float:
+        """Share of the images that is done, 0..1."""
+        return min(1.0, (self.done + self._part) / self.total) if self.total else 1.0
+
+    @property
+    def in_words(self) -> str:
+        """How far it is: ``Segmented 7 of 20, about 2 min left``."""
+        seconds = self._watch.seconds / self.fraction * (1 - self.fraction) if self.fraction else 0.0
+        left = f", about {format_seconds(_rounded(seconds))} left" if MIN_DONE <= self.done < self.total else ""
+        return f"Segmented {self.done} of {self.total}{left}"
+
+    def start(self) -> bool:
+        """Begin, or go on where it was stopped; return whether there is something to do."""
+        workspace, work_list = self._workspace, self._list
+        if self._running:
+            workspace.say("Segment all is under way. Press Stop first to start again.", "error")
+            return False
+        if not work_list.images:
+            workspace.say("There is no list of images yet. Open a folder, or drop one on the panel.", "error")
+            return False
+        if workspace.model is None and not self._saved_models.choose_default():
+            return False
+        if workspace.model is not None and workspace.model.info.is_untrained:
+            workspace.say("Nothing is learned yet. Paint some objects in one image, and press Learn first.", "error")
+            return False
+        todo = set(work_list.todo())
+        if not todo:
+            workspace.say("All images are segmented with this model, or done.", "done")
+            return False
+        self._queue.fill(todo)
+        self._queue.come_near(work_list.in_view)
+        self._running, self._watch, self._part = True, Stopwatch(), 0.0
+        self.done, self.total = 0, len(todo)
+        self._failed.clear()
+        workspace.say(f"Segmenting {counted(len(todo), 'image')} of the list. You can go on working.")
+        self.changed.emit()
+        self._go_on()
+        return True
+
+    def stop(self) -> None:
+        """Stop; what is done stays done."""
+        if self._running:
+            self._queue.fill(set())
+            self._queue.stop_current()
+            if self._job is not None:
+                self._job.cancel.cancel()
+            if self._in_view:
+                self._segmenter.stop()
+            self._end(stopped=True)
+
+    def close(self) -> None:
+        """Stop, and tell of nothing any more."""
+        self._running = False
+        self._queue.fill(set())
+        self._queue.stop_current()
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
+        self._pause.set(False)
+
+    # -- what is next ----------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Have done what is left, by whoever is idle."""
+        if self._running:
+            self._begin_in_view()
+        if not self._running or self._job is not None:
+            return
+        if len(self._queue) - (self._list.in_view in self._queue):
+            self._begin()
+        elif not len(self._queue) and not self._in_view:
+            self._end()
+
+    def _begin_in_view(self) -> None:
+        """Have the image in view segmented, if that is to be done."""
+        index = self._list.in_view
+        if index is None or index not in self._queue or self._segmenter.busy or self._switch.busy:
+            return
+        self._in_view = True  # before it begins: it may be done at once
+        if not self._segmenter.start(scope="stack"):  # why not is told
+            self._in_view = False
+            self._queue.discard(index)
+
+    def _begin(self) -> None:
+        workspace = self._workspace
+        assert workspace.model is not None
+        job = self._job = Job("Segment all", 0)
+        self._runner.start(
+            job,
+            partial(self._steps, job, _Plan.of(workspace, self._list)),
+            partial(self._on_event, job),
+            lambda _: self._on_return(),
+            self._on_error,
+        )
+
+    def _steps(self, job: Job, plan: _Plan) -> Generator[_Part | _Ended, None, None]:
+        """Segment image after image (worker)."""
+        while not job.cancel.cancelled:
+            self._pause.wait(job.cancel)
+            taken = self._queue.take()
+            if taken is None:
+                return
+            index, cancel = taken
+            image, folder = plan.images[index], plan.folder
+            try:
+                for progress in plan.steps(image, cancel, self._pause):
+                    yield _Part(progress)
+                ended = _Ended(index, state_of(image, folder))
+            except Cancelled:
+                ended = _Ended(index, None)
+            except Exception as error:  # noqa: BLE001 - it is told in words, and the others are done all the same
+                ended = _Ended(index, state_of(image, folder), error)
+            self._queue.ended()
+            yield ended
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_event(self, job: Job, event: _Part | _Ended) -> None:
+        if isinstance(event, _Ended) and event.index < len(self._list.images):
+            self._take(event)
+        elif isinstance(event, _Part) and job is self._job:
+            self._part = event.progress.fraction
+            self.changed.emit()
+
+    def _take(self, ended: _Ended) -> None:
+        """Take note of what came of an image."""
+        index = ended.index
+        self._part = 0.0
+        if ended.state is None:
+            if self._running:
+                self._queue.put_back(index)
+        else:
+            state = ended.state
+            if ended.error is not None:
+                self._failed.append((self._list.images[index].name, ended.error))
+                if state.kind == "to do":
+                    state = ImageState(kind="failed", problem=" ".join(filter(None, in_words(ended.error))))
+            self._list.note_state(index, state)
+            self.done += 1
+            if self._running:
+                self._workspace.say(f"{self.in_words}.")
+        self._list.release(index)
+        self.changed.emit()
+        self._go_on()
+
+    def _on_return(self) -> None:
+        self._job = None
+        self._go_on()
+
+    def _on_error(self, error: Exception) -> None:
+        self._job = None
+        self._workspace.say_error(error)
+        if self._running:
+            self._end(stopped=True)
+
+    def _on_segmented(self) -> None:
+        if self._in_view:
+            self._in_view = False
+            self._take_in_view()
+        self._go_on()
+
+    def _take_in_view(self) -> None:
+        """Take note of what came of the image in view; why it could not be segmented is told already."""
+        index = self._list.in_view
+        if index is None or index not in self._queue:
+            return
+        if not self._list.states[index].needs(self._list.model_in_use):
+            self.done += 1
+            if not self._switch.busy:
+                self._switch.store(lambda: None)
+        elif self._switch.busy:
+            return  # it was left before the end, and is done in the background
+        else:
+            self.total = max(self.done, self.total - 1)
+        self._queue.discard(index)
+        self.changed.emit()
+
+    def _on_learning(self, learning: bool) -> None:
+        self._learning = learning
+        self._wait_for_others()
+
+    def _wait_for_others(self, _: bool = False) -> None:
+        """Wait while the user waits for something else."""
+        self._pause.set(self._segmenter.busy or self._learning or (self._switch.busy and self._list.claimed is None))
+
+    def _on_model(self) -> None:
+        """Go on with another model; the image under way is begun anew."""
+        if self._running and self._job is not None:
+            self._job.cancel.cancel()
+            self._queue.stop_current()
+
+    def _on_arriving(self, index: int) -> None:
+        """Let go of an image that is about to be opened."""
+        if self._queue.come_near(index):
+            self._list.claimed = index
+        self._wait_for_others()
+
+    def _on_switch(self) -> None:
+        self._wait_for_others()
+        if not self._switch.busy and self._list.in_view is not None:
+            self._queue.come_near(self._list.in_view)
+            self._go_on()
+
+    def _on_list(self) -> None:
+        """Stop where there is another list."""
+        if self._running and self._list.folder is None:
+            self.stop()
+
+    def _end(self, *, stopped: bool = False) -> None:
+        self._running = self._in_view = False
+        say, failed = self._workspace.say, self._failed
+        if failed:
+            short = shortened(failed[0][0], 30)
+            details = "\n".join(f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed)
+            rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+            good = self.done - len(failed)
+            say(f"Segmented {good} of {self.total} images. {short}{rest} could not be: see Details.", "error", details)
+        elif stopped:
+            say(f"Stopped: {self.done} of {self.total} images are segmented. Segment all does the rest.")
+        else:
+            say(f"Segmented {counted(self.done, 'image')}. Go through them with Page Down, and correct them.", "done")
+        self.changed.emit()
+
+
+def _rounded(seconds: float) -> float:
+    """Return a time as people say it: to 5 seconds, or to half minutes."""
+    step = 5 if seconds < 90 else 30
+    return max(step, step * round(seconds / step))

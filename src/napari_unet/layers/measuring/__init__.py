@@ -1,0 +1,1 @@
+"""Results: measured, marked, exported, each with the record of how it was made."""
