@@ -101,7 +101,7 @@ class WorkList:
         self.channel: int | None = None
         self.claimed: int | None = None
         self._place: ListPlace | None = None
-        self._job = PresentJob(self.busy_changed.emit)
+        self._job = PresentJob(runner, self.busy_changed.emit)
         self._writing = self._dirty = self._closed = False
         self._told = ""
         self._models = ModelWriter()
@@ -214,8 +214,6 @@ class WorkList:
             yield _Added.to(known, batch, here.folder)
 
         def found(event: ListPlace | _Added | LeftOut) -> None:
-            if not self._job.is_it(job):
-                return
             if isinstance(event, ListPlace):
                 self._place = event
             elif isinstance(event, LeftOut):
@@ -224,18 +222,17 @@ class WorkList:
                 self._extend(event)
 
         def done(_: Any) -> None:
-            if self._job.end(job):
-                added = len(self.images) - first
-                self._tell_added(added, left_out)
-                if not self.images and self._place is not None:
-                    self._leave_place()
-                elif added:
-                    self.write()
-                    if not before or self.in_view is None:
-                        self.wanted.emit(first)
+            added = len(self.images) - first
+            self._tell_added(added, left_out)
+            if not self.images and self._place is not None:
+                self._leave_place()
+            elif added:
+                self.write()
+                if not before or self.in_view is None:
+                    self.wanted.emit(first)
 
         self._workspace.say("Looking for images.")
-        self._runner.start(job, steps, found, done, partial(self._failed, job))
+        self._job.run(job, steps, done, self._workspace.say_error, found)
         return True
 
     def _extend(self, added: _Added) -> None:
@@ -290,8 +287,6 @@ class WorkList:
         def opened(
             found: tuple[ListPlace, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]],
         ) -> None:
-            if not self._job.end(job):
-                return
             place, said, states, generations, notes = found
             self._leave_place()
             self._place = place
@@ -310,7 +305,7 @@ class WorkList:
                 self.wanted.emit(min(said.in_view or 0, len(states) - 1))
 
         self._workspace.say(f"Opening {_short(folder.name)}.")
-        self._runner.start(job, once(read), ignore, opened, partial(self._failed, job))
+        self._job.run(job, once(read), opened, self._workspace.say_error)
         return True
 
     def save(self, path: Path) -> bool:
@@ -333,8 +328,6 @@ class WorkList:
             return claimed(target), said
 
         def done(found: tuple[ListPlace, WorkListDescription]) -> None:
-            if not self._job.end(job):
-                return
             self._place, said = found
             if place.copy is not None:
                 remove(place.copy.discard())
@@ -347,7 +340,7 @@ class WorkList:
             self.changed.emit()
             self._workspace.say(f"Saved as {_short(target.name)}. From now on, all you do is kept there.", "done")
 
-        self._runner.start(job, once(copied), ignore, done, partial(self._failed, job))
+        self._job.run(job, once(copied), done, self._workspace.say_error)
         return True
 
     def write(self) -> None:
@@ -405,10 +398,6 @@ class WorkList:
             self._workspace.say("The list is being read or saved. Wait until that is done.", "error")
             return None
         return self._job.begin(title)
-
-    def _failed(self, job: Job, error: Exception) -> None:
-        if self._job.end(job):
-            self._workspace.say_error(error)
 
     def _leave_place(self) -> None:
         """Let go of the present list."""

@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_unet.errors import Cancelled, ImageMissingError, UNetError
 from napari_unet.layers.image import adapter
 from napari_unet.layers.image.geometry import LayerGeometry
-from napari_unet.layers.jobs import Job, Runner, ignore, once
+from napari_unet.layers.jobs import Job, PresentJob, Runner, ignore, once
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.session.session import LayerSession
 from napari_unet.layers.workspace import with_notes
@@ -52,7 +52,7 @@ class Projects:
 
     def __init__(self, workspace: Workspace, object_diameter: ObjectDiameter, runner: Runner) -> None:
         self._workspace, self._object_diameter, self._runner = workspace, object_diameter, runner
-        self._job: Job | None = None
+        self._job = PresentJob(runner, self.changed.emit)
         self._owned: dict[LayerSession, Ownership] = {}  # of what was saved or opened
         workspace.session_closing.connect(self._on_closing)
         self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
@@ -61,7 +61,7 @@ class Projects:
     @property
     def busy(self) -> bool:
         """Whether one is saved or opened."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def path(self) -> Path | None:
@@ -250,7 +250,7 @@ class Projects:
 
         def opened(found: tuple[Project, list[LayerData], str]) -> None:
             project, layers, digest = found
-            if job is not self._job:
+            if not self._job.is_it(job):
                 return
             session = None
             try:
@@ -297,9 +297,7 @@ class Projects:
     def close(self) -> None:
         """Stop, and tell of nothing any more; what is being saved is then as it was before."""
         self._workspace.viewer.layers.events.inserted.disconnect(self.look_around)
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
 
     def _take_up(self, project: Project, layers: list[LayerData], path: Path) -> LayerSession:
         """Bring a project, read from there, into the viewer (main thread); return its session."""
@@ -395,20 +393,17 @@ class Projects:
 
     def _begin(self, title: str) -> Job | None:
         """Return a new job, if there is none yet."""
-        if self._job is not None:
+        if self._job.busy:
             self._workspace.say("A project is being saved or opened. Wait until that is done.", "error")
             return None
-        self._job = Job(title, 0)
-        self.changed.emit()
-        return self._job
+        return self._job.begin(title)
 
     def _end(self, job: Job, session: LayerSession | None = None) -> bool:
         """Let go of a job; return whether it was the present one."""
-        if job is not self._job:
+        if not self._job.is_it(job):
             return False
         if session is not None:
             session.hold(False)
-        self._job = None
-        self.changed.emit()
+        self._job.end(job)
         self.look_around()
         return True

@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.layers.image import canvas
-from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.jobs import PresentJob, Runner, ignore, once
 from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
 from napari_unet.objects.linking import lost_objects
 from napari_unet.objects.targets import boundaries
@@ -55,11 +55,11 @@ class Ghosts:
     orphaned = Signal()  # a layer of an image that is not the chosen one is left: call `tidy` when napari is idle
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace, self._runner = workspace, runner
+        self._workspace = workspace
         self.suggested: dict[Plane, list[Outline]] = {}
         self._show_lost = False
         self._lost: tuple[Plane, list[Outline]] | None = None
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._again = False
         self._session: LayerSession | None = None
         self._layer: Any = None
@@ -123,9 +123,7 @@ class Ghosts:
         """Draw nothing any more."""
         for emitter in self._emitters:
             emitter.disconnect(self._on_dims)
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
         if self._layer is not None:
             self._orphans.append(self._layer)
         self._layer, self._session = None, None
@@ -143,19 +141,15 @@ class Ghosts:
         if plane[0] == 0:
             self._lost = plane, []
             return
-        if self._job is not None:
+        if self._job.busy:
             self._again = True
             return
         try:
             labels = session.labels
         except UNetError:
             return
-        job = self._job = Job("Look for lost objects", 0, quiet=True)
 
         def found(outlines: list[Outline]) -> None:
-            if job is not self._job:
-                return
-            self._job = None
             again, self._again = self._again, False
             present = self._workspace.session
             if present is session and session.alive() and session.plane == plane and self._show_lost:
@@ -165,13 +159,9 @@ class Ghosts:
             if again:
                 self._look_for_lost()
 
-        def failed(_: Exception) -> None:  # nobody asked for this very plane; the next one is looked at again
-            if job is self._job:
-                self._job = None
-
-        frame, z = plane
-        look = partial(_lost, labels, frame, z)
-        self._runner.start(job, once(look), lambda _: None, found, failed)
+        job = self._job.begin("Look for lost objects", quiet=True)
+        # Where it fails nothing is told: nobody asked for this very plane, and the next one is looked at again.
+        self._job.run(job, once(partial(_lost, labels, *plane)), found, ignore)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
