@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.io.finding import holds_many
 from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers.jobs import PresentJob, Runner, in_words
-from napari_unet.layers.lists.work_list import holds_many
 from napari_unet.layers.reader import as_list, as_project, read_layers
 from napari_unet.projects.work_list import is_work_list
 

@@ -97,7 +97,7 @@ class PlaneCells(DrawnLayer):
         """Return cells (rows, columns) in which nothing is drawn."""
         return np.zeros_like(self._cells)
 
-    def begin(self, name: str, colours: Colours, *, visible: bool = True) -> Any:
+    def add_blank(self, name: str, colours: Colours, *, visible: bool = True) -> Any:
         """Add the layer, with nothing in it, and return it."""
         self._cells[...] = 0
         geometry = self._session.geometry

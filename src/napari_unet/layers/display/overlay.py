@@ -185,7 +185,7 @@ class Overlay:
     def prepare(self) -> None:
         """Add the layer, hidden, if there is none."""
         if self.due:
-            layer = self._cells.begin(f"{self.session.layer.name} reviewed", _COLOURS, visible=False)
+            layer = self._cells.add_blank(f"{self.session.layer.name} reviewed", _COLOURS, visible=False)
             self._visibility = ChosenVisibility(layer, hidden_by_us=True)
 
     def place(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,11 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.io.atomic import remove
-from napari_unet.io.finding import FoundImage, LeftOut, find_images
-from napari_unet.io.zarrs import is_zarr
+from napari_unet.io.finding import LeftOut
 from napari_unet.layers.jobs import Job, PresentJob, Runner, ignore, in_words, once
+from napari_unet.layers.lists.image_search import NewImages, added_in_words, search_steps
 from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
-from napari_unet.layers.lists.list_place import ListPlace, begun, claimed
+from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models
 from napari_unet.projects.work_list import (
@@ -25,37 +24,18 @@ from napari_unet.projects.work_list import (
     ImageState,
     WorkListDescription,
     copy_list,
-    listed,
     read_list,
     state_of,
     write_list,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.history import Generation
     from napari_unet.projects.work_list import ListedImage
-
-_AT_ONCE = 200
-"""So many images are added to the list at a time: the window draws in between."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Added:
-    """Images that come to a list, and how far each of them is."""
-
-    images: list[ListedImage]
-    states: list[ImageState]
-
-    @classmethod
-    def to(cls, known: list[ListedImage], found: list[FoundImage], folder: Path) -> _Added:
-        """Return those of the found ones that are not known, which are known then (worker)."""
-        images = listed(found, folder, known)
-        known += images
-        return cls(images, [state_of(one, folder) for one in images])
 
 
 class WorkList:
@@ -191,29 +171,9 @@ class WorkList:
         job = self._begin("Look for images")
         if job is None:
             return False
-        before, first, place = list(self.images), len(self.images), self._place
-        name = paths[0].stem if len(paths) == 1 else paths[0].parent.name if paths else ""
-        left_out: list[LeftOut] = []
+        before, left_out = len(self.images), list[LeftOut]()
 
-        def steps() -> Generator[ListPlace | _Added | LeftOut, None, None]:
-            here = place
-            if here is None:
-                here = begun(name or "images")
-                yield here
-            batch: list[FoundImage] = []
-            known = list(before)
-            for found in find_images(paths):
-                job.cancel.check()
-                if isinstance(found, LeftOut):
-                    yield found
-                    continue
-                batch.append(found)
-                if len(batch) == _AT_ONCE:
-                    yield _Added.to(known, batch, here.folder)
-                    batch = []
-            yield _Added.to(known, batch, here.folder)
-
-        def found(event: ListPlace | _Added | LeftOut) -> None:
+        def found(event: ListPlace | NewImages | LeftOut) -> None:
             if isinstance(event, ListPlace):
                 self._place = event
             elif isinstance(event, LeftOut):
@@ -221,44 +181,29 @@ class WorkList:
             else:
                 self._extend(event)
 
-        def done(_: Any) -> None:
-            added = len(self.images) - first
-            self._tell_added(added, left_out)
-            if not self.images and self._place is not None:
-                self._leave_place()
-            elif added:
-                self.write()
-                if not before or self.in_view is None:
-                    self.wanted.emit(first)
-
         self._workspace.say("Looking for images.")
+        steps = partial(search_steps, paths, list(self.images), self._place, job.cancel)
+        done = partial(self._added, before, left_out)
         self._job.run(job, steps, done, self._workspace.say_error, found)
         return True
 
-    def _extend(self, added: _Added) -> None:
+    def _extend(self, new: NewImages) -> None:
         first = len(self.images)
-        self.images += added.images
-        self.states += added.states
-        if added.images:
-            self.extended.emit(first, len(added.images))
+        self.images += new.images
+        self.states += new.states
+        if new.images:
+            self.extended.emit(first, len(new.images))
 
-    def _tell_added(self, added: int, left_out: list[LeftOut]) -> None:
-        say = self._workspace.say
-        bad = [one for one in left_out if one.is_image]
-        details = "\n".join(one.why for one in (*bad, *(one for one in left_out if not one.is_image)))
-        what = counted(added, "image")
-        if bad:
-            rest = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            lead = f"Added {what} to the list. " if added else ""
-            say(f"{lead}{_short(bad[0].path.name)}{rest} could not be read: see Details.", "error", details)
+    def _added(self, before: int, left_out: list[LeftOut], _: Any) -> None:
+        """Say what was added to so many images, and keep it."""
+        added = len(self.images) - before
+        self._workspace.say(*added_in_words(added, left_out))
+        if not self.images and self._place is not None:
+            self._leave_place()
         elif added:
-            say(f"Added {what} to the list. Press Segment all, or go on with Page Down.", "done", details)
-        else:
-            say(
-                "These images are in the list already." if not left_out else "There is no image in it.",
-                "error",
-                details,
-            )
+            self.write()
+            if not before or self.in_view is None:
+                self.wanted.emit(before)
 
     # -- open, save ------------------------------------------------------------------------------------------------
 
@@ -408,19 +353,6 @@ class WorkList:
             place.release()
             if not self._closed:
                 self.changed.emit()
-
-
-def holds_many(path: Path) -> bool:
-    """Return whether a path names a folder or a plate of images, not one image."""
-    return path.is_dir() and (not is_zarr(path) or _is_plate(path))
-
-
-def _is_plate(path: Path) -> bool:
-    from napari_unet.io.zarrs import plate_fields
-
-    with suppress(UNetError):
-        return plate_fields(path) is not None
-    return False
 
 
 def _short(name: str) -> str:

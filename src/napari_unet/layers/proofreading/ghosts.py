@@ -175,7 +175,7 @@ class Ghosts:
                 return
             self.tidy()
             self._cells = PlaneCells(session, -(-max(session.corrections.shape[2:]) // MAX_CELLS))
-            self._cells.begin(f"{session.layer.name} suggested", _COLOURS)
+            self._cells.add_blank(f"{session.layer.name} suggested", _COLOURS)
         cells = self._cells.blank()
         for one in outlines:
             _paint(cells, one, self._cells.step)
