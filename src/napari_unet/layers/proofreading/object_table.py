@@ -12,7 +12,7 @@ from napari_unet.errors import UNetError
 from napari_unet.layers.jobs import Job, PresentJob, in_words
 from napari_unet.layers.proofreading.changed_parts import ChangedParts
 from napari_unet.objects.listing import Column, Listing, columns_of
-from napari_unet.objects.rows import Labelled, ObjectRows, count_frame, recount
+from napari_unet.objects.rows import ObjectRows, ReviewedLabels, count_frame, recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -252,7 +252,7 @@ class ObjectTable:
         try:
             corrections = session.corrections
             corrected = {frame: corrections.touched_at(frame) for frame in range(corrections.shape[0])}
-            source = Labelled(session.labels, corrections.reviewed, session.image, corrected)
+            source = ReviewedLabels(session.labels, corrections.reviewed, session.image, corrected)
         except UNetError as error:  # another array that does not fit
             self.problem = str(error)
             self.changed.emit()
@@ -295,7 +295,7 @@ class ObjectTable:
 
 
 def _counted(
-    source: Labelled, rows: ObjectRows | None, changes: dict[int, list[Box] | None], job: Job, *, unsure: bool
+    source: ReviewedLabels, rows: ObjectRows | None, changes: dict[int, list[Box] | None], job: Job, *, unsure: bool
 ) -> Generator[None, None, _Counted | None]:
     """Count what has changed (worker); None: it was cancelled."""
     before = rows
