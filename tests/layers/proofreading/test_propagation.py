@@ -340,7 +340,7 @@ def looking(viewer, controller, opened):
     draw(session, 1, 5, 10, 10, 6)
     draw(session, 7, 5, 10, 10, 18)
     at(viewer, 7)
-    runner = controller.propagation._job._runner = LaterRunner()
+    runner = controller.propagation._runner = LaterRunner()
     return runner
 
 

@@ -11,14 +11,13 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
-from napari_unet.layers.jobs import PresentJob, ignore
+from napari_unet.layers.jobs import Job, Runner
 from napari_unet.layers.session.kept_maps import to_keep
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_unet.inference.task import Task
-    from napari_unet.layers.jobs import Job, Runner
     from napari_unet.layers.session.kept_maps import KeptPart
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
@@ -41,8 +40,8 @@ class MapsInView:
     made = Signal(object)  # the session whose maps are there now
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace = workspace
-        self._job = PresentJob(runner)
+        self._workspace, self._runner = workspace, runner
+        self._job: Job | None = None
         workspace.session_opened.connect(self._on_opened)
         workspace.model_changed.connect(self._stop)
         workspace.session_closing.connect(self._stop)
@@ -50,14 +49,14 @@ class MapsInView:
     @property
     def busy(self) -> bool:
         """Whether the network is looking."""
-        return self._job.busy
+        return self._job is not None
 
     def make(self, session: LayerSession) -> bool:
         """Begin to make the maps of what is in view of a session; return whether it began or is under way.
 
         It does nothing where that is not on the canvas, or the model in use is not one for this image.
         """
-        if self._job.busy:
+        if self._job is not None:
             return True
         model = self._workspace.model
         if model is None or not model.info.finds_objects or model.info.is_untrained or not session.alive():
@@ -66,18 +65,14 @@ class MapsInView:
             task = self._task(session, model)
         except UNetError:  # said when somebody presses Segment
             return False
-        job = self._job.begin(f"Look at {session.layer.name} again", len(task.plan.tiles), quiet=True)
-
-        def keep(part: KeptPart) -> None:
-            if session.alive():
-                session.maps.keep(part)
-
-        def done(_: Any) -> None:
-            if session.alive():
-                self.made.emit(session)
-
-        steps = partial(_steps, task, self._workspace.device, job, session.maps.memory_left)
-        self._job.run(job, steps, done, ignore, keep)
+        self._job = job = Job(f"Look at {session.layer.name} again", len(task.plan.tiles), quiet=True)
+        self._runner.start(
+            job,
+            partial(_steps, task, self._workspace.device, job, session.maps.memory_left),
+            lambda part: self._keep(job, session, part),
+            lambda _: self._end(job, session),
+            lambda _: self._end(job, None),
+        )
         return True
 
     def close(self) -> None:
@@ -97,8 +92,20 @@ class MapsInView:
             flips=self._workspace.flips,
         )
 
+    def _keep(self, job: Job, session: LayerSession, part: KeptPart) -> None:
+        if job is self._job and session.alive():
+            session.maps.keep(part)
+
+    def _end(self, job: Job, session: LayerSession | None) -> None:
+        if job is self._job:
+            self._job = None
+            if session is not None and session.alive():
+                self.made.emit(session)
+
     def _stop(self, _: Any = None) -> None:
-        self._job.stop()
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
 
     def _on_opened(self, session: LayerSession) -> None:
         """Look at what a project shows that was opened, so that gestures and sliders need not wait."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import EditError, UNetError
-from napari_unet.layers.jobs import PresentJob, once
+from napari_unet.layers.jobs import Job, ignore, once
 from napari_unet.layers.proofreading.object_edits import check_editable
 from napari_unet.layers.proofreading.object_parts import edited_pixels
 from napari_unet.layers.proofreading.suggestion_search import MAX_REACH, SuggestionSearch
@@ -83,8 +83,8 @@ class Propagation:
     """
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, ghosts: Ghosts, runner: Runner) -> None:
-        self._workspace, self._segmenter, self._ghosts = workspace, segmenter, ghosts
-        self._job = PresentJob(runner)
+        self._workspace, self._segmenter, self._ghosts, self._runner = workspace, segmenter, ghosts, runner
+        self._job: Job | None = None
 
     @property
     def word(self) -> str | None:
@@ -156,11 +156,11 @@ class Propagation:
 
     def close(self) -> None:
         """Look for nothing any more."""
-        self._job.stop()
+        self._stop()
 
     def discard(self) -> None:
         """Suggest nothing any more; the labels stay as they are."""
-        self._job.stop()
+        self._stop()
         self._ghosts.forget()
         self._workspace.say("Nothing is suggested any more. The objects are as they were.")
 
@@ -208,21 +208,31 @@ class Propagation:
         axis = _Axis(session)
         session.rescan()
         label = _label_at(axis.labels[axis.index], pixel)
-        job = self._job.begin("Suggest in other slices", quiet=True)
+        self._stop()
+        job = self._job = Job("Suggest in other slices", 0, quiet=True)
         near = range(max(0, axis.index - MAX_REACH), min(len(axis.labels), axis.index + MAX_REACH + 1))
         corrected = {index: session.corrections.corrected_in(axis.plane(index)) for index in near}
         search = SuggestionSearch(axis.labels, axis.reviewed, corrected, axis.index, label, job.cancel)
         outcome = [True]
 
         def found(suggestions: Suggestions) -> None:
-            outcome[0] = self._told(self._suggested, axis, label, suggestions)
+            if job is self._job:
+                self._job = None
+                outcome[0] = self._told(self._suggested, axis, label, suggestions)
 
         def failed(error: Exception) -> None:
-            outcome[0] = False
-            self._workspace.say_error(error)
+            if job is self._job:
+                self._job, outcome[0] = None, False
+                self._workspace.say_error(error)
 
-        self._job.run(job, once(search.run), found, failed)
+        self._runner.start(job, once(search.run), ignore, found, failed)
         return outcome[0]
+
+    def _stop(self) -> None:
+        """Look for nothing any more."""
+        if self._job is not None:
+            self._job.cancel.cancel()
+            self._job = None
 
     def _suggested(self, session: LayerSession, axis: _Axis, label: int, suggestions: Suggestions) -> str:
         """Suggest what was found, for an object that was at that place; return what was done."""
