@@ -109,7 +109,7 @@ class Controller:
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         tool = GestureTool(workspace)
-        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gestures = Gestures(workspace, self.segmenter, self.maps_in_view, tool)
         self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
         self.appearance = Appearance(workspace, runner)
         self.object_table = ObjectTable(workspace, runner)

@@ -91,13 +91,13 @@ def toggle_reviewed(session: LayerSession, stop: Stop) -> bool:
     if stop.id:
         inside = np.argwhere(labels[where] == stop.id)
         if not len(inside):
-            raise UNetError("This object is gone. Press N to go on.")
+            raise UNetError("This object is gone. Press Next to go on.")
         y, x = (int(at) + part.start for at, part in zip(inside[0], region[1:], strict=True))
         now = toggle_object(corrections, labels, stop.plane, (y, x))
     else:
         free = mask & (labels[where] == 0)
         if not free.any():
-            raise UNetError("There is an object here now. Press N to go on.")
+            raise UNetError("There is an object here now. Press Next to go on.")
         now = not bool(corrections.reviewed[where][free].all())
         corrections.reviewed[where][free] = now
     session.unwritten.add(slice(frame, frame + 1), *region)

@@ -150,7 +150,9 @@ class ObjectWalk:
             return
         walk = self._walk
         if walk is None or walk.current is None:
-            self._workspace.say("Nothing was shown yet. Press N for the first suspect.", "error")
+            self._workspace.say(
+                f"Nothing was shown yet. Press {self._key('next_suspect')} for the first suspect.", "error"
+            )
             return
         stop = walk.previous() if self._shown and self._in_view(session, walk.current) else walk.current
         if stop is None:
@@ -164,10 +166,12 @@ class ObjectWalk:
         if session is None:
             return
         if stop is None or not self._shown:
-            self._workspace.say("No object is shown. Press N to go to one.", "error")
+            self._workspace.say(f"No object is shown. Press {self._key('next_suspect')} to go to one.", "error")
             return
         if not self._in_view(session, stop):
-            self._workspace.say("That object is out of view. Press Shift+P to go back to it.", "error")
+            self._workspace.say(
+                f"That object is out of view. Press {self._key('previous_object')} to go back to it.", "error"
+            )
             return
         try:
             now = toggle_reviewed(session, stop)
@@ -192,6 +196,10 @@ class ObjectWalk:
         if not self._walks:
             self._outline.remove()
 
+    def _key(self, action: str) -> str:
+        """Return what to press for an action."""
+        return self._workspace.keys.named(action)
+
     # -- going on --------------------------------------------------------------------------------------------------
 
     @property
@@ -210,7 +218,8 @@ class ObjectWalk:
             if session is None or not session.alive():
                 raise UNetError("Nothing is segmented yet. Press Segment first.")
             if not session.corrections.instances:
-                raise UNetError("These labels are classes, not objects. R marks what is in view as reviewed.")
+                key = self._key("review_view")
+                raise UNetError(f"These labels are classes, not objects. {key} marks what is in view as reviewed.")
             if workspace.viewer.dims.ndisplay == 3:
                 raise UNetError(f"Switch to the 2D view to {_PURPOSE}.")
             canvas.check_on_canvas(workspace.viewer, session.geometry, _PURPOSE, sliders=False)
@@ -296,7 +305,7 @@ class ObjectWalk:
             say("Every object was shown, or is corrected or reviewed.", "done")
             self._ended = True
         else:
-            say("No suspect is left. Shift+N walks through all other objects.", "done")
+            say(f"No suspect is left. {self._key('next_object')} walks through all other objects.", "done")
             self._ended = walk.current is not None
         self.changed.emit()
 
@@ -316,7 +325,10 @@ class ObjectWalk:
         region, mask = pixels_of(session, stop, margin=3 * line + 2)
         self._outline.show(session, stop.plane[0], region, mask, line)
         self._shown = True
-        self._workspace.say(f"{_named(stop)} A accepts, a gesture corrects, N goes on.", details=_details(stop))
+        accept, go_on = self._key("accept_object"), self._key("next_suspect")
+        self._workspace.say(
+            f"{_named(stop)} {accept} accepts, a gesture corrects, {go_on} goes on.", details=_details(stop)
+        )
         self.changed.emit()
 
     def _hide(self) -> None:

@@ -87,6 +87,7 @@ class GestureMouse:
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
         gestures.changed.connect(self._draw)
+        gestures.looked.connect(self.pointed.emit)
         tool.changed.connect(self.leave)
         tool.escaped.connect(self._on_escape)
 

@@ -9,7 +9,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import EditError, UNetError
-from napari_unet.layers.proofreading.object_edits import ObjectEdits, check_editable
+from napari_unet.layers.proofreading.look_first import LookFirst
+from napari_unet.layers.proofreading.object_edits import NoMapsError, ObjectEdits, check_editable
 from napari_unet.layers.proofreading.object_parts import SIZE_WINDOW, window_around
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.layers.inference.maps_in_view import MapsInView
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
     from napari_unet.layers.session.edit_events import Plane
@@ -26,20 +28,6 @@ if TYPE_CHECKING:
 Gesture = Literal[
     "merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", "fill_holes", "smooth"
 ]
-
-HELP: tuple[tuple[str, str, str], ...] = (
-    ("Merge", "Shift + drag", "from one object into others"),
-    ("Split", "Ctrl + drag", "a line across an object; the cut follows what the network saw"),
-    ("Split", "Ctrl + click, or S", "an object in parts where the network saw several"),
-    ("Split", "button, then clicks", "once in each part; Esc forgets the dots"),
-    ("Add", "Shift + click, or I", "on the background: the object that the network saw there"),
-    ("Add", "Shift + wheel, or I, Shift + I", "on the object just added: a little larger, smaller"),
-    ("Add", "button, then drag", "around an object that the network does not see"),
-    ("Outline", "button or U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
-    ("Outline", "W, Shift + W", "fill the holes of an object; smooth its outline"),
-    ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
-)
-"""What the gestures are called, how each is made, and what it does. Ctrl is Cmd on macOS."""
 
 _UNDO = "Ctrl+Z takes it back."
 
@@ -94,6 +82,8 @@ class Gestures:
     ----------
     workspace : Workspace
     segmenter : Segmenter
+    maps_in_view : MapsInView
+        Has the network look where a gesture needs its maps and there are none.
     tool : GestureTool
 
     Attributes
@@ -107,8 +97,10 @@ class Gestures:
     help_wanted = Signal()  # by a key
     changed = Signal()  # the points that a split waits for, or what is suggested
 
-    def __init__(self, workspace: Workspace, segmenter: Segmenter, tool: GestureTool) -> None:
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, maps_in_view: MapsInView, tool: GestureTool) -> None:
         self._workspace, self._segmenter, self._tool = workspace, segmenter, tool
+        self._look_first = LookFirst(workspace, maps_in_view)
+        self.looked = self._look_first.looked  # more of what the network sees is known
         self.slice_only = self.later_frames = False
         self._added: _Added | None = None
         self._seeds: _Seeds | None = None
@@ -138,6 +130,9 @@ class Gestures:
     def make(self, gesture: Gesture, points: ArrayLike) -> bool:
         """Make a gesture in the plane in view of the chosen image; return whether anything was changed.
 
+        Where "add" needs maps and none are kept, the network looks there first, in the background, and the object is
+        added then. Where it cannot look, the tool is chosen by which an object is drawn.
+
         Parameters
         ----------
         gesture : {"merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", ...}
@@ -154,6 +149,8 @@ class Gestures:
             self._check_finished(session, path)
             objects = self._objects(session)
             done = self._made(objects, session, gesture, path)
+        except NoMapsError:
+            return self._make_when_looked(session, gesture, path)
         except UNetError as error:
             workspace.say(str(error), "error")
             return False
@@ -165,6 +162,17 @@ class Gestures:
             return False
         workspace.say(f"{done} {_UNDO}", "done")
         return True
+
+    def _make_when_looked(self, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]) -> bool:
+        """Have the network look where no maps are kept, and make a gesture then; else let the object be drawn."""
+        outcome: list[bool] = []
+        self._workspace.say("The network looks at this place first. The object comes in a moment.")
+        self._look_first.then(session, path[0], lambda: outcome.append(self.make(gesture, path)), self._let_it_be_drawn)
+        return any(outcome)
+
+    def _let_it_be_drawn(self) -> None:
+        if self._tool.choose("add"):
+            self._workspace.say("No network can look at this place. Draw around the object; Esc ends that.")
 
     def at_cursor(self, gesture: Gesture) -> bool:
         """Make a gesture where the mouse points, as by a click; return whether anything was changed."""
@@ -208,13 +216,17 @@ class Gestures:
         """
         session, place = self._workspace.session, np.asarray(point, np.float64)
         before, self._suggested = self._suggested, None
+        found = None
         try:
             session = check_editable(self._workspace.viewer, session)
             grow = steps + (before.grow if before is not None and before.has(session, place) else 0)
             self._check_finished(session, place[None])
             found = self._objects(session).suggestion(place[None], grow)
+        except NoMapsError:
+            if session is not None:
+                self._look_first.for_hover(session, place)
         except UNetError:
-            found = None  # it is said why when somebody clicks
+            pass  # it is said why when somebody clicks
         if found is not None and session is not None:
             self._suggested = _Suggested(session, session.plane, *found, grow)
         self.changed.emit()
@@ -303,7 +315,8 @@ class Gestures:
         return f"Split into {len(points)} parts."
 
     def forget(self, _: Any = None) -> None:
-        """Forget the points that a split waits for, and what is suggested."""
+        """Forget the points that a split waits for, what is suggested, and what waits for the network."""
+        self._look_first.forget()
         if self._seeds is not None or self._suggested is not None:
             self._seeds = self._suggested = None
             self.changed.emit()

@@ -37,6 +37,10 @@ MERGE_GAP = 3
 """Pixels of background that may lie between two objects that are merged."""
 
 
+class NoMapsError(EditError):
+    """What was asked for needs the network's maps, and none are kept there."""
+
+
 def check_editable(viewer: Any, session: LayerSession | None) -> LayerSession:
     """Return the session if its objects can be changed in the plane in view.
 
@@ -289,7 +293,7 @@ class ObjectEdits:
         parts, (y, x) = self._parts, (int(p) for p in np.floor(points[0] + 0.5))
         kept = self._session.maps.part_at(parts.frame, (parts.z, y, x))
         if kept is None:
-            raise EditError("The network has not looked here with this model. Press Segment, or draw around it.")
+            raise NoMapsError("The network has not looked here with this model. Draw around the object.")
         ndim = 3 if kept.volume and parts.deep else 2
         size = parts.typical_size(points[0], ndim, self._info, [without])
         radius = math.sqrt(size / math.pi) if ndim == 2 else (0.75 * size / math.pi) ** (1 / 3)

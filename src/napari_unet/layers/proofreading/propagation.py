@@ -244,7 +244,8 @@ class Propagation:
         if suggestions.label != label:
             self._join(session, axis, label, suggestions.label)
         self._ghosts.suggest(outlines)
-        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; G takes one, Shift+G all."
+        one, every = (self._workspace.keys.named(action) for action in ("take_suggestion", "take_everywhere"))
+        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; {one} takes one, {every} all."
 
     def _join(self, session: LayerSession, axis: _Axis, label: int, other: int) -> None:
         """Give an object that was drawn in one plane alone the id of one that was corrected further away.
@@ -270,7 +271,8 @@ class Propagation:
     def _take_all(self, session: LayerSession) -> str:
         wanted = [(plane, one) for plane, some in self._ghosts.suggested.items() for one in some]
         if not wanted:
-            raise UNetError("Nothing is suggested. Point at an object that you corrected, and press J.")
+            key = self._workspace.keys.named("suggest_between")
+            raise UNetError(f"Nothing is suggested. Point at an object that you corrected, and press {key}.")
         return self._taken(session, wanted)
 
     def _taken(self, session: LayerSession, wanted: Sequence[tuple[Plane, Outline]]) -> str:
