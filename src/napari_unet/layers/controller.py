@@ -116,6 +116,9 @@ class Controller:
         self.listed_objects = ListedObjects(
             workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
         )
+        self.object_table.suspicion = self.walk.suspicion
+        self.walk.suspects_changed.connect(self.object_table.update_suspicion)
+        self.gestures.made.connect(self.walk.note_gesture)
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts, runner)

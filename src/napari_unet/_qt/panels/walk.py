@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -34,6 +34,9 @@ class WalkPanel(QWidget):
             "Pressed on a reviewed object, it takes that back."
         )
         self.next = QPushButton()
+        self.goes_on = QCheckBox("Go on after a correction")
+        self.goes_on.setToolTip("Show the next object by itself, a moment after a gesture has corrected this one.")
+        self.goes_on.setChecked(self._walk.goes_on)
         buttons = QHBoxLayout()
         buttons.setSpacing(2)
         for button in (self.previous, self.accept, self.next):
@@ -42,6 +45,8 @@ class WalkPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.where)
         layout.addLayout(buttons)
+        layout.addWidget(self.goes_on)
+        self.goes_on.toggled.connect(self._on_goes_on)
         self.previous.clicked.connect(lambda: self._walk.previous())
         self.accept.clicked.connect(lambda: self._walk.accept())
         self.next.clicked.connect(lambda: self._walk.next())
@@ -49,6 +54,9 @@ class WalkPanel(QWidget):
         self._keys.changed.connect(self._show_keys)
         self._show_keys()
         self._show()
+
+    def _on_goes_on(self, checked: bool) -> None:
+        self._walk.goes_on = checked
 
     def _show_keys(self) -> None:
         """Show which keys do the same as the buttons."""

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
-    from napari_unet.layers.proofreading.gestures import Gesture, Gestures
+    from napari_unet.layers.proofreading.gestures import Gesture, Gestures, Sized
     from napari_unet.layers.session.edit_events import Plane
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
 MAX_CLICK = 4.0
 """Pixels of the screen that the mouse may move between press and release of a click."""
+
+PIXELS_PER_STEP = 12.0
+"""Pixels of the screen that a drag up or down goes for one step larger or smaller."""
 
 _BY_TOOL: dict[Tool, tuple[Gesture, Gesture]] = {  # a click, a drag
     "merge": ("merge", "merge"),
@@ -58,6 +61,7 @@ class _Drag:
     begins_in: int
     outlines: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
     cancelled: bool = False
+    sized: Sized | None = None  # what it makes larger or smaller, instead of a gesture along its way
 
 
 class GestureMouse:
@@ -139,6 +143,8 @@ class GestureMouse:
         (click, drag), start, way = names, np.array(event.pos, float), 0.0
         first = pixels_of(session, [event.position])[0]
         own = self._drag = _Drag(session, session.plane, drag, [tuple(first.tolist())], _id_at(session, first))
+        if self._tool.of(layer) == "add" and _held(event) == {"Shift"}:
+            own.sized = self._gestures.sized_at(first)
         yield
         moving = True
         while moving:
@@ -147,8 +153,7 @@ class GestureMouse:
             own.pixels.append(tuple(pixels_of(session, [event.position])[0].tolist()))
             if moving:
                 if way > MAX_CLICK and self._drag is own:
-                    self._note_touched(own)
-                    self._draw()
+                    self._follow(own, float(start[1] - event.pos[1]))
                 yield
         gone = self._drag is not own
         self._drag = None
@@ -157,6 +162,8 @@ class GestureMouse:
             return
         if session.alive() and session.plane != own.plane:
             self._workspace.say("Another slice came into view meanwhile, so nothing was changed.", "error")
+        elif way > MAX_CLICK and own.sized is not None:
+            self._gestures.take_size(own.sized)
         elif way > MAX_CLICK:
             self._gestures.make(drag, own.pixels)
         else:
@@ -191,6 +198,7 @@ class GestureMouse:
         """Give up the drag under way; else forget the points of a split; else lay the tool away."""
         if self._drag is not None:
             self._drag.cancelled = True
+            self._gestures.forget_suggestion()
             self._draw()
         elif len(self._gestures.seeds):
             self._gestures.forget()
@@ -207,6 +215,14 @@ class GestureMouse:
         if not held and (tool := self._tool.of(layer)) is not None:
             return _BY_TOOL[tool]
         return _BY_MODIFIERS.get(held)
+
+    def _follow(self, drag: _Drag, up: float) -> None:
+        """Show what a drag would do, which is so many pixels of the screen above its beginning."""
+        if drag.sized is not None and not drag.cancelled:
+            self._gestures.show_size(drag.sized, round(up / PIXELS_PER_STEP))
+        else:
+            self._note_touched(drag)
+        self._draw()
 
     # -- what is drawn ---------------------------------------------------------------------------------------------
 
@@ -231,7 +247,7 @@ class GestureMouse:
         if getattr(viewer, "canvas", viewer).grid.enabled:
             return Sketch()  # there are several canvases in one
         dots = tuple((y, x) for y, x in self._gestures.seeds.tolist())
-        if drag is not None and not drag.cancelled:
+        if drag is not None and drag.sized is None and not drag.cancelled:
             outlines = tuple(ring for found in drag.outlines.values() for ring in found)
             sketch = Sketch(tuple(drag.pixels), closed=drag.gesture == "draw", dots=dots, outlines=outlines)
             if drag.gesture != "reshape" or _id_at(drag.session, np.array(drag.pixels[-1])) == drag.begins_in:

@@ -29,6 +29,9 @@ Gesture = Literal[
     "merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", "fill_holes", "smooth"
 ]
 
+_IN_STEPS: tuple[Gesture, ...] = ("seed", "add", "smaller", "reshape")
+"""Gestures that are often made several times on one object."""
+
 _UNDO = "Ctrl+Z takes it back."
 
 
@@ -75,6 +78,15 @@ class _Suggested:
         return here and inside and bool(self.mask[tuple(index.astype(int))])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sized:
+    """What can be made larger or smaller at a point (y, x): a suggestion (`label` 0), or the object added last."""
+
+    point: NDArray[np.float64]
+    label: int
+    grow: int
+
+
 class Gestures:
     """Makes gestures on the chosen image's objects.
 
@@ -95,6 +107,7 @@ class Gestures:
     """
 
     help_wanted = Signal()  # by a key
+    made = Signal(object, bool)  # the session whose objects a gesture has changed; whether more of the same may follow
     changed = Signal()  # the points that a split waits for, or what is suggested
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, maps_in_view: MapsInView, tool: GestureTool) -> None:
@@ -127,7 +140,7 @@ class Gestures:
 
     # -- gestures --------------------------------------------------------------------------------------------------
 
-    def make(self, gesture: Gesture, points: ArrayLike) -> bool:
+    def make(self, gesture: Gesture, points: ArrayLike, steps: int = 1) -> bool:
         """Make a gesture in the plane in view of the chosen image; return whether anything was changed.
 
         Where "add" needs maps and none are kept, the network looks there first, in the background, and the object is
@@ -141,6 +154,8 @@ class Gestures:
             moves an outline to where they go; the others, "fill_holes" and "smooth", want one point.
         points : array-like, axes (n, 2)
             Pixels (y, x) along the way of the mouse; a click is one.
+        steps : int
+            By how many "add" and "smaller" change the size of the object that was added last.
         """
         workspace = self._workspace
         try:
@@ -148,7 +163,7 @@ class Gestures:
             path = np.reshape(np.asarray(points, np.float64), (-1, 2))
             self._check_finished(session, path)
             objects = self._objects(session)
-            done = self._made(objects, session, gesture, path)
+            done = self._made(objects, session, gesture, path, steps)
         except NoMapsError:
             return self._make_when_looked(session, gesture, path)
         except UNetError as error:
@@ -161,6 +176,7 @@ class Gestures:
             workspace.say("Click once in each other part of it. Esc forgets the dots.")
             return False
         workspace.say(f"{done} {_UNDO}", "done")
+        self.made.emit(session, gesture in _IN_STEPS)
         return True
 
     def _make_when_looked(self, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]) -> bool:
@@ -188,7 +204,7 @@ class Gestures:
         return ObjectEdits(session, info, slice_only=self.slice_only, later_frames=self.later_frames)
 
     def _made(
-        self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]
+        self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64], steps: int
     ) -> str | None:
         """Make a gesture and return what it did; None: it only marked a part."""
         if gesture == "seed":
@@ -197,7 +213,7 @@ class Gestures:
         added, self._added = self._added, None
         if gesture in ("add", "smaller"):
             self._added = self._of_the_last(added, objects, session, path)
-            return self._add(objects, session, path, 1 if gesture == "add" else -1)
+            return self._add(objects, session, path, steps if gesture == "add" else -steps)
         if gesture == "reshape":
             return objects.reshape(path, float(session.labels_layer.brush_size))
         done: str = getattr(objects, gesture)(path)
@@ -240,16 +256,46 @@ class Gestures:
         bool
             Whether there is one of the two.
         """
+        sized = self.sized_at(point)
+        if sized is None:
+            return False
+        if not sized.label:
+            return self.suggest(sized.point, steps)
+        return self.make("add" if steps > 0 else "smaller", sized.point, abs(steps))
+
+    def sized_at(self, point: ArrayLike) -> Sized | None:
+        """Return what can be made larger or smaller at a point (y, x): what is suggested, or what was added last."""
         session, place = self._workspace.session, np.asarray(point, np.float64)
         if session is None:
-            return False
+            return None
         if self._suggested is not None and self._suggested.has(session, place):
-            return self.suggest(place, steps)
+            return Sized(place, 0, self._suggested.grow)
         try:
-            on_added = self._of_the_last(self._added, self._objects(session), session, place[None]) is not None
+            added = self._of_the_last(self._added, self._objects(session), session, place[None])
         except UNetError:
-            return False
-        return on_added and self.make("add" if steps > 0 else "smaller", place[None])
+            return None
+        return None if added is None else Sized(place, added.label, self._grown(session, added))
+
+    def show_size(self, sized: Sized, steps: int) -> None:
+        """Show how large something would be after so many steps; where it cannot be, what was shown stays."""
+        session, grow = self._workspace.session, sized.grow + steps
+        place = sized.point if self._added is None or not sized.label else self._added.point[0]
+        try:
+            session = check_editable(self._workspace.viewer, session)
+            found = self._objects(session).suggestion(place[None], grow, sized.label)
+        except UNetError:
+            return
+        if found is not None:
+            self._suggested = _Suggested(session, session.plane, *found, grow)
+            self.changed.emit()
+
+    def take_size(self, sized: Sized) -> bool:
+        """Make something as large as it was shown last; return whether anything was changed."""
+        steps = 0 if self._suggested is None else self._suggested.grow - sized.grow
+        if not sized.label:
+            return self.make("add", sized.point)
+        self.forget_suggestion()
+        return steps != 0 and self.make("add" if steps > 0 else "smaller", sized.point, abs(steps))
 
     @property
     def suggested(self) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
@@ -259,9 +305,7 @@ class Gestures:
     def _add(self, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64], step: int) -> str:
         """Add an object, or make the one that was added last larger (`step` 1) or smaller (-1)."""
         if (added := self._added) is not None:
-            size, at = self._size(session, added.label, added.point[0]), added.grow
-            if added.sizes[at] != size:  # some steps were undone, or made again
-                at = next((grow for grow, known in added.sizes.items() if known == size), at)
+            size, at = self._size(session, added.label, added.point[0]), self._grown(session, added)
             done = objects.resize(added.point, added.label, at + step)
             now = self._size(session, added.label, added.point[0])
             self._added = replace(added, grow=at + step, sizes=added.sizes | {at: size, at + step: now})
@@ -275,6 +319,13 @@ class Gestures:
         sizes = {grow: self._size(session, label, path[0])}
         self._added = _Added(session, session.plane, path[:1], label, grow, sizes)
         return done
+
+    def _grown(self, session: LayerSession, added: _Added) -> int:
+        """Return by how many steps the object that was added last is larger now than it was suggested."""
+        size = self._size(session, added.label, added.point[0])
+        if added.sizes[added.grow] == size:
+            return added.grow
+        return next((grow for grow, known in added.sizes.items() if known == size), added.grow)  # some were undone
 
     @staticmethod
     def _of_the_last(

@@ -201,18 +201,20 @@ class ObjectEdits:
         return f"It has {counted(found.size, 'pixel')} now."
 
     def suggestion(
-        self, points: NDArray[np.float64], grow: int = 0
+        self, points: NDArray[np.float64], grow: int = 0, label: int = 0
     ) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
         """Return what `add` would add in this plane: a mask (Y, X), and the pixel (y, x) of its corner; None: nothing.
+
+        With the id of an object that was added at the point, what `resize` would make of it.
 
         Raises
         ------
         UNetError
             Where no maps are kept, or the point lies beyond the image.
         """
-        if self._parts.ids_along(points):
+        if self._parts.ids_along(points) not in ([], [label]):
             return None
-        part, found = self._suggested(points, grow)
+        part, found = self._suggested(points, grow, label)
         if found is None:
             return None
         mask = found.mask
