@@ -313,8 +313,14 @@ def test_what_is_painted_while_a_worker_looks_stays(viewer, later, monkeypatch):
     later.correct_labels(viewer.add_labels(labels))
     later.runner.finish()
     at(viewer, 0)
+
+    def looked(*arguments):
+        found = renamed_on(*arguments)
+        draw(later.session, 3, 7, 12, 12, 4)  # before what was found is written
+        return found
+
+    monkeypatch.setattr("napari_unet.layers.proofreading.propagation.renamed_on", looked)
     assert later.propagation.carry((12, 12))
-    draw(later.session, 3, 7, 12, 12, 4)
     later.runner.finish()
     data = later.session.labels_layer.data
     assert (data[3] == 7).sum() == 16

@@ -10,9 +10,9 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.guidance.suspects import Reason
 from napari_unet.guidance.walk import Walk, distance
 from napari_unet.layers.display.suspect_outline import SuspectOutline
+from napari_unet.layers.guidance.stop_words import REASONS, details_of, named
 from napari_unet.layers.guidance.stops import is_settled, middle_of, pixels_of, toggle_reviewed
 from napari_unet.layers.guidance.suspect_search import AHEAD, SuspectSearch
 from napari_unet.layers.image import canvas
@@ -33,23 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
     from napari_unet.objects.rows import ObjectRows
-
-REASONS = {
-    Reason.UNSURE: "the network is unsure of it",
-    Reason.OTHER_SHAPE: "may be several, or a part of one",
-    Reason.NO_MIDDLE: "the network saw no clear middle",
-    Reason.OPEN_BORDER: "may belong to its neighbour",
-    Reason.LARGE: "much larger than the others",
-    Reason.SMALL: "much smaller than the others",
-    Reason.DENTED: "dented, may be several",
-    Reason.LONG: "much longer than the others",
-    Reason.TOUCHING: "grown together with others",
-    Reason.MISSED: "an object may be missing here",
-    Reason.ALONE: "in this frame only",
-    Reason.JUMP: "its size jumps in time",
-    Reason.GAP: "there before and after, not here",
-}
-"""Why an object is a suspect, in about five words."""
 
 AROUND = (4.0, 12.0)
 """How many times as wide as the object the view is, at least and at most; else the zoom changes to `GOOD_AROUND`."""
@@ -395,7 +378,7 @@ class ObjectWalk:
         self._shown = True
         accept, go_on = self._key("accept_object"), self._key("next_suspect")
         self._workspace.say(
-            f"{_named(stop)} {accept} accepts, a gesture corrects, {go_on} goes on.", details=_details(stop)
+            f"{named(stop)} {accept} accepts, a gesture corrects, {go_on} goes on.", details=details_of(stop)
         )
         self.changed.emit()
 
@@ -467,15 +450,3 @@ class ObjectWalk:
 
 def _is_large(session: LayerSession) -> bool:
     return math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS
-
-
-def _named(stop: Stop) -> str:
-    """Return the beginning of a sentence about a stop."""
-    reason = REASONS[stop.reason]
-    return f"Object {stop.id}: {reason}." if stop.id else f"{reason[0].upper()}{reason[1:]}."
-
-
-def _details(stop: Stop) -> str:
-    frame, z = stop.plane
-    y, x = stop.place
-    return f"Probability of an error: {stop.probability:.0%}. Time point {frame}, slice {z}, y {y}, x {x}."

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.layers.proofreading.gesture_state import Sized
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
-    from napari_unet.layers.proofreading.gestures import Gesture, Gestures, Sized
+    from napari_unet.layers.proofreading.gestures import Gesture, Gestures
     from napari_unet.layers.session.edit_events import Plane
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace

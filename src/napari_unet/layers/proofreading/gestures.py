@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import EditError, UNetError
+from napari_unet.layers.proofreading.gesture_state import Added, Seeds, Sized, Suggested
 from napari_unet.layers.proofreading.look_first import LookFirst
 from napari_unet.layers.proofreading.object_edits import NoMapsError, ObjectEdits, check_editable
 from napari_unet.layers.proofreading.object_parts import SIZE_WINDOW, window_around
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.inference.maps_in_view import MapsInView
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
-    from napari_unet.layers.session.edit_events import Plane
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
@@ -33,58 +33,6 @@ _IN_STEPS: tuple[Gesture, ...] = ("seed", "add", "smaller", "reshape")
 """Gestures that are often made several times on one object."""
 
 _UNDO = "Ctrl+Z takes it back."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Added:
-    """The object that was added last, which can be made larger or smaller.
-
-    `sizes` are the pixels it had after so many steps: by these it is known how large it is, after undoing too.
-    """
-
-    session: LayerSession
-    plane: Plane
-    point: NDArray[np.float64]
-    label: int
-    grow: int
-    sizes: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seeds:
-    """Points (n, 2) in the parts of an object that is to be split, and the ids of these parts."""
-
-    session: LayerSession
-    plane: Plane
-    points: NDArray[np.float64]
-    ids: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Suggested:
-    """An object that is shown as what would be added: a mask (Y, X), the pixel of its corner, and steps."""
-
-    session: LayerSession
-    plane: Plane
-    mask: NDArray[np.bool_]
-    corner: tuple[int, int]
-    grow: int
-
-    def has(self, session: LayerSession, point: NDArray[np.float64]) -> bool:
-        """Whether a point (y, x) of the plane in view lies on it."""
-        index = np.floor(point + 0.5) - self.corner
-        inside = bool((index >= 0).all() and (index < self.mask.shape).all())
-        here = session is self.session and session.plane == self.plane
-        return here and inside and bool(self.mask[tuple(index.astype(int))])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sized:
-    """What can be made larger or smaller at a point (y, x): a suggestion (`label` 0), or the object added last."""
-
-    point: NDArray[np.float64]
-    label: int
-    grow: int
 
 
 class Gestures:
@@ -115,9 +63,9 @@ class Gestures:
         self._look_first = LookFirst(workspace, maps_in_view)
         self.looked = self._look_first.looked  # more of what the network sees is known
         self.slice_only = self.later_frames = False
-        self._added: _Added | None = None
-        self._seeds: _Seeds | None = None
-        self._suggested: _Suggested | None = None
+        self._added: Added | None = None
+        self._seeds: Seeds | None = None
+        self._suggested: Suggested | None = None
         self.tool_changed = tool.changed
         tool.changed.connect(self.forget)
         workspace.session_closing.connect(self._on_closing)
@@ -244,7 +192,7 @@ class Gestures:
         except UNetError:
             pass  # it is said why when somebody clicks
         if found is not None and session is not None:
-            self._suggested = _Suggested(session, session.plane, *found, grow)
+            self._suggested = Suggested(session, session.plane, *found, grow)
         self.changed.emit()
         return found is not None
 
@@ -286,7 +234,7 @@ class Gestures:
         except UNetError:
             return
         if found is not None:
-            self._suggested = _Suggested(session, session.plane, *found, grow)
+            self._suggested = Suggested(session, session.plane, *found, grow)
             self.changed.emit()
 
     def take_size(self, sized: Sized) -> bool:
@@ -317,10 +265,10 @@ class Gestures:
         done = objects.add(path[:1], grow)
         label = objects.made[0]
         sizes = {grow: self._size(session, label, path[0])}
-        self._added = _Added(session, session.plane, path[:1], label, grow, sizes)
+        self._added = Added(session, session.plane, path[:1], label, grow, sizes)
         return done
 
-    def _grown(self, session: LayerSession, added: _Added) -> int:
+    def _grown(self, session: LayerSession, added: Added) -> int:
         """Return by how many steps the object that was added last is larger now than it was suggested."""
         size = self._size(session, added.label, added.point[0])
         if added.sizes[added.grow] == size:
@@ -329,8 +277,8 @@ class Gestures:
 
     @staticmethod
     def _of_the_last(
-        added: _Added | None, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64]
-    ) -> _Added | None:
+        added: Added | None, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64]
+    ) -> Added | None:
         """Return the object that was added last, if a click is on it."""
         if added is None or added.session is not session or added.plane != session.plane:
             return None
@@ -359,7 +307,7 @@ class Gestures:
             there = [p for p in seeds.points if seeds.ids.intersection(objects.ids_along(p[None]))]
             points = np.concatenate([*(p[None] for p in there), point])
         if seeds is None or len(points) == 1:
-            self._seeds = _Seeds(session, session.plane, points, frozenset(ids))
+            self._seeds = Seeds(session, session.plane, points, frozenset(ids))
             return None
         objects.split_by_points(points)
         self._seeds = replace(seeds, points=points, ids=seeds.ids.union(ids, objects.touched, objects.made))
