@@ -91,9 +91,9 @@ class Film(Scenes):
     def walk_in(self) -> None:
         """Go through three suspects."""
         for key, title in (
-            (Qt.Key.Key_N, "Next suspect, N"),
-            (Qt.Key.Key_A, "Accepted, A"),
-            (Qt.Key.Key_A, "Accepted, A"),
+            (Qt.Key.Key_N, "N"),
+            (Qt.Key.Key_A, "A accepts, next"),
+            (Qt.Key.Key_A, "A accepts, next"),
         ):
             self.hand.key(key)
             live_until(lambda: False, 1.5)

@@ -421,6 +421,7 @@ def test_suggestions_between_slices_are_saved_and_taken_another_day(image_file: 
     assert controller.ghosts.count == 1
     assert controller.projects.present(controller.session).state_digest().digest != before, "not saved yet"
     assert controller.projects.save()
+    controller.close()  # else it is read-only elsewhere
     later = fresh()
     assert later.projects.open(tmp_path / "cells.unetproj")
     assert later.ghosts.count == 1
@@ -428,6 +429,7 @@ def test_suggestions_between_slices_are_saved_and_taken_another_day(image_file: 
     assert later.propagation.take_all()
     assert (later.session.labels_layer.data[1, 5:15, 5:15] == 90).all()
     assert later.projects.save()
+    later.close()
     last = fresh()
     assert last.projects.open(tmp_path / "cells.unetproj")
     assert last.ghosts.count == 0
