@@ -358,3 +358,21 @@ def test_the_main_thread_is_not_held(controller: Any, monkeypatch: pytest.Monkey
         assert time.perf_counter() - begin < 5
         assert before - len(controller.session.unwritten.urgent) <= 1
     assert left <= 8
+
+
+def test_what_is_suggested(controller: Any) -> None:
+    """Suggestions between slices come back after a kill, and those that were taken do not."""
+    for plane in (0, 2):
+        paint(controller, 50, plane)
+    controller.viewer.dims.set_current_step(0, 2)
+    noted(controller)
+    assert controller.propagation.suggest((SIDE, SIDE))
+    noted(controller)
+    ((plane, (one,)),) = controller.ghosts.suggested.items()
+    found = killed(controller)
+    assert list(found.suggestions) == [plane] == [(0, 1)]
+    assert np.array_equal(found.suggestions[plane][0].mask, one.mask)
+    same_own(controller, found)
+    assert controller.propagation.take_all()
+    noted(controller)
+    assert killed(controller).suggestions == {}

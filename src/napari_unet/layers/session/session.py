@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
+    from napari_unet.projects.suggestions import Suggestions
 
 MAX_PIXELS_AT_ONCE = 2**26
 """Most pixels of labels that are gone through while the window waits."""
@@ -82,6 +83,8 @@ class LayerSession(LayerPair):
         The channel that was chosen when it was worked on last.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suggestions : dict
+        Shapes that are suggested, by plane (T, Z), and are no labels yet. Set it by `suggest`.
     listed : bool
         Whether its image is one of a work list, which keeps the models, and in which its project lies.
 
@@ -112,6 +115,7 @@ class LayerSession(LayerPair):
         self.channel: int | None = None
         self.segmented_by = saved.segmented_by if saved else ""
         self.listed = False
+        self.suggestions: Suggestions = dict(saved.suggestions) if saved else {}
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
@@ -328,6 +332,11 @@ class LayerSession(LayerPair):
         if changed:
             self.unwritten.note_correction()
         return changed
+
+    def suggest(self, suggestions: Suggestions) -> None:
+        """Suggest these shapes, by plane (T, Z), instead of those before."""
+        self.suggestions = suggestions
+        self.unwritten.models = True
 
     def annotated_crops(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
