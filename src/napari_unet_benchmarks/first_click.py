@@ -1,6 +1,6 @@
 """How long the first click on *Segment* takes, in a window that was just opened: to the first pixels on the canvas.
 
-    napari-unet benchmark first_click [--rounds 5]
+    napari-unet benchmark first_click [--rounds 5] [--beside SRC]
 
 Each round is a new process. It opens napari, the panel and an image (the sample of nuclei, repeated to 1024 x 1024
 pixels), waits as long as a person needs to find the button (0 or 3 s), and presses the mouse on it. Counted are, from
@@ -13,17 +13,20 @@ the press:
 - *CPU*: seconds of all cores that the process took from the press to the first pixels. Beside other programs these
   vary less than the others.
 
-`ready` is the time from the start of the process to the wait. The rounds of both waits are measured in turn.
+`ready` is the time from the start of the process to the wait, `load` the system's load (processes that want to run, on
+the average of a minute) at the end. All is measured in turn, another version (`--beside`) too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,25 +112,27 @@ class _Drawn:
             self.at = time.perf_counter()
 
 
-def run(rounds: int) -> dict[str, Any]:
-    """Measure in new processes, and return the figures by the seconds waited."""
-    rows: dict[float, list[dict[str, Any]]] = {wait: [] for wait in WAITS}
+def run(rounds: int, beside: Path | None = None) -> dict[str, Any]:
+    """Measure in new processes, and return the figures by version and by the seconds waited."""
+    sources = {"this version": Path(__file__).resolve().parents[1]} | ({"beside": beside} if beside else {})
+    rows: dict[tuple[str, float], list[dict[str, Any]]] = {(name, wait): [] for name in sources for wait in WAITS}
     for number in range(rounds):
-        for wait in WAITS:
+        for name, wait in rows:
             command = [sys.executable, "-m", "napari_unet_benchmarks.first_click", "--wait", str(wait)]
-            ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+            environment = os.environ | {"PYTHONPATH": str(sources[name])}
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
             if ended.returncode:
                 raise RuntimeError(ended.stderr)
             row = json.loads(ended.stdout.strip().splitlines()[-1])
-            rows[wait].append(row)
-            print(f"  round {number + 1}, after {wait:g} s: {row}", flush=True)
-    return {f"click after {wait:g} s": summary(rows[wait]) | {"rounds": rows[wait]} for wait in WAITS}
+            rows[name, wait].append(row | {"load": round(os.getloadavg()[0], 1)})
+            print(f"  round {number + 1}, {name}, after {wait:g} s: {rows[name, wait][-1]}", flush=True)
+    return {f"{name}, click after {wait:g} s": summary(each) | {"rounds": each} for (name, wait), each in rows.items()}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the median, the lowest and the highest of each time."""
     found: dict[str, Any] = {}
-    for name in ("ready", "handler", "first pixels", "all", "longest pause", "CPU"):
+    for name in ("ready", "handler", "first pixels", "all", "longest pause", "CPU", "load"):
         values = [row[name] for row in rows]
         found[name] = {"median": round(statistics.median(values), 4), "from": min(values), "to": max(values)}
     return found
@@ -138,11 +143,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="new windows for each wait (default 5)")
     parser.add_argument("--wait", type=float, help="one round in this process, after so many seconds")
+    parser.add_argument("--beside", type=Path, help="the folder src of another version, which is measured in turn")
     arguments = parser.parse_args()
     if arguments.wait is not None:
         print(json.dumps(one_round(arguments.wait)))
         return
-    figures = run(arguments.rounds)
+    figures = run(arguments.rounds, arguments.beside)
     for name, row in figures.items():
         print(name, {key: value for key, value in row.items() if key != "rounds"})
     from napari_unet_benchmarks.results import write_result  # loads torch, which the rounds time

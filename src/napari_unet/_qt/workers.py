@@ -268,20 +268,10 @@ def _load_libraries() -> None:
 
 
 def _try_model() -> None:
-    """Load the model that is taken where none is chosen, and have it find a few discs: what is done first is slow."""
-    import numpy as np
-
-    from napari_unet.axes import Image
-    from napari_unet.inference.diameter import find_diameter
-    from napari_unet.inference.in_memory import segment
-    from napari_unet.models.store import DEFAULT_MODEL, load_ahead
-
     _set_threads(0)
-    model = load_ahead(DEFAULT_MODEL)
-    wave = np.sin(np.arange(128) * np.pi / 16)
-    discs = Image(np.maximum(wave[:, None] * wave, 0).astype(np.float32), "YX")
-    find_diameter(discs, model)
-    segment(discs, model)
+    from napari_unet.inference.warm_up import warm_up
+
+    warm_up()
 
 
 def _set_threads(threads: int) -> None:
