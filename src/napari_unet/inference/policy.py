@@ -110,7 +110,8 @@ class ModelChoicePolicy(BaseModel):
     one_of_colours : float
         Factor on the estimate of a model that takes one channel of an image in colour.
     usual_deviation : float
-        Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`.
+        Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`. Midway
+        between axons (at most 0.24) and all other images for choosing (0.37 at least).
     deviation_weight : float
         For each unit of that deviation.
     most_for_classes : float
@@ -136,7 +137,7 @@ class ModelChoicePolicy(BaseModel):
     volume_bonus: float = 2.1
     flat_in_volume: float = Field(0.5, ge=0, le=1)
     one_of_colours: float = Field(0.6, ge=0, le=1)
-    usual_deviation: float = Field(0.24, ge=0)
+    usual_deviation: float = Field(0.31, ge=0)
     deviation_weight: float = -40.0
     most_for_classes: float = Field(0.5, ge=0, le=1)
     doubtful: float = Field(0.25, ge=0, le=1)
