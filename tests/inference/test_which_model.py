@@ -171,6 +171,7 @@ def test_batch_norms_tell_what_they_have_seen(tiny_net):
     net.eval()
     known = [norm_deviation(net, image[None]) for image in seen]
     assert max(known) < norm_deviation(net, 5 * seen[:1] + 3)
+    assert max(known) < norm_deviation(net, 0.2 * seen[:1]), "the same means, but less contrast"
     assert not any(module._forward_hooks for module in net.modules())
     assert norm_deviation(tiny_net(norm="none"), seen[:1]) is None
 
