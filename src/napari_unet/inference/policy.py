@@ -110,8 +110,8 @@ class ModelChoicePolicy(BaseModel):
     one_of_colours : float
         Factor on the estimate of a model that takes one channel of an image in colour.
     usual_deviation : float
-        Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`. Midway
-        between axons (at most 0.24) and all other images for choosing (0.37 at least).
+        Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`.
+        Midway between axons (at most 0.24) and the others of the images for choosing that were looked at (0.37 or more).
     deviation_weight : float
         For each unit of that deviation.
     most_for_classes : float
