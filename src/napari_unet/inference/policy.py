@@ -111,9 +111,14 @@ class ModelChoicePolicy(BaseModel):
         Factor on the estimate of a model that takes one channel of an image in colour.
     usual_deviation : float
         Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`.
-        Midway between axons (at most 0.24) and the others of the images for choosing that were looked at (0.37 or more).
     deviation_weight : float
         For each unit of that deviation.
+    usual_certainty : float
+        Certainty of a model of classes (mean over pixels of its largest probability) at which that is halved. Midway
+        between axons (0.88 or more) and what deviates as little (0.82 at most: walls between cells of other kinds,
+        stained tissue), of up to four images for choosing of each kind.
+    class_certainty_weight : float
+        For each unit of that certainty.
     most_for_classes : float
         Largest estimate of a model of classes, of which less can be told than of one of objects.
     doubtful : float
@@ -137,8 +142,10 @@ class ModelChoicePolicy(BaseModel):
     volume_bonus: float = 2.1
     flat_in_volume: float = Field(0.5, ge=0, le=1)
     one_of_colours: float = Field(0.6, ge=0, le=1)
-    usual_deviation: float = Field(0.31, ge=0)
+    usual_deviation: float = Field(0.24, ge=0)
     deviation_weight: float = -40.0
+    usual_certainty: float = Field(0.85, ge=0, le=1)
+    class_certainty_weight: float = 100.0
     most_for_classes: float = Field(0.5, ge=0, le=1)
     doubtful: float = Field(0.25, ge=0, le=1)
     clearly_better: float = Field(0.2, ge=0, le=1)

@@ -16,9 +16,8 @@ def norm_deviation(net: UNet, x: Tensor) -> float | None:
     """Return by how much the features of an image differ from those of the images that a network was trained on.
 
     Each batch norm keeps the mean and the standard deviation of its features over the training images. On images like
-    these both are near those that are kept. The difference of the means is taken in standard deviations, that of the
-    standard deviations as the logarithm of their ratio; the sum of both is averaged over the features of a layer, and
-    over the layers. Means alone take walls between cells of any kind for those of an axon.
+    these the mean of a feature is near the one that is kept. The difference is taken in standard deviations, as a mean
+    over all features of all layers.
 
     Parameters
     ----------
@@ -46,8 +45,5 @@ def norm_deviation(net: UNet, x: Tensor) -> float | None:
 
 def _note_deviation(found: list[float], norm: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
     features = inputs[0]
-    axes = [0, *range(2, features.ndim)]
-    usual = (norm.running_var + norm.eps).sqrt()
-    spread = (features.var(axes, correction=0) + norm.eps).sqrt()
-    shifted = (features.mean(axes) - norm.running_mean).abs() / usual
-    found.append(float((shifted + (spread / usual).log().abs()).mean()))
+    means = features.mean([0, *range(2, features.ndim)])
+    found.append(float(((means - norm.running_mean) / (norm.running_var + norm.eps).sqrt()).abs().mean()))
