@@ -171,14 +171,23 @@ class Afternoon:
     case : Case
     seconds : float
         Limit of a learning.
+    rounds : int
+        Learnings at most.
     seed : int
         Of the person's hand.
     """
 
     def __init__(
-        self, controller: Controller, shown: Sequence[Shown], folder: Path, case: Case, seconds: float, seed: int
+        self,
+        controller: Controller,
+        shown: Sequence[Shown],
+        folder: Path,
+        case: Case,
+        seconds: float,
+        rounds: int,
+        seed: int,
     ) -> None:
-        self._controller, self._folder, self._case = controller, folder, case
+        self._controller, self._folder, self._case, self._max_rounds = controller, folder, case, rounds
         self.tally, self.computing = Tally(Effort()), 0.0
         controller.workspace.learning_seconds = seconds
         self._steps = 0
@@ -198,7 +207,7 @@ class Afternoon:
         self._segment_all()
         self._note(0, say)
         todo = [index for index, name in enumerate(self._names()) if not self._by_name[name].is_reported]
-        for number in range(1, MAX_ROUNDS + 1):
+        for number in range(1, self._max_rounds + 1):
             now, todo = todo[:IMAGES_A_ROUND], todo[IMAGES_A_ROUND:]
             if not now or self.rounds[-1]["not corrected"]["AP"] >= GOAL:
                 break
@@ -306,7 +315,9 @@ class Afternoon:
             self._steps = event.step
 
 
-def one_afternoon(data: Path, case: Case, seconds: float, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+def one_afternoon(
+    data: Path, case: Case, seconds: float, rounds: int, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Cut the images into a folder, and work on them with a viewer that has no window."""
     from napari.components import ViewerModel
 
@@ -323,7 +334,7 @@ def one_afternoon(data: Path, case: Case, seconds: float, seed: int, say: Callab
         controller = Controller(ViewerModel(), InlineRunner())
         controller.autosave.on = False
         try:
-            return Afternoon(controller, shown, folder, case, seconds, seed).run(say)
+            return Afternoon(controller, shown, folder, case, seconds, rounds, seed).run(say)
         finally:
             controller.close()
 
@@ -334,7 +345,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--case", choices=CASES, nargs="+", default=["known", "new"])
     parser.add_argument("--seconds", type=float, default=60.0, help="limit of a learning (default 60)")
+    parser.add_argument("--rounds", type=int, default=MAX_ROUNDS, help=f"learnings at most (default {MAX_ROUNDS})")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--name", default="afternoon", help="of the result file (default afternoon)")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.threads:
@@ -348,12 +361,15 @@ def main() -> None:
         case = CASES[name]
         for seed in range(arguments.seeds):
             say(f"\n{name}, seed {seed}")
-            row = one_afternoon(arguments.data, case, arguments.seconds, seed, say)
+            row = one_afternoon(arguments.data, case, arguments.seconds, arguments.rounds, seed, say)
             figures.setdefault(name, []).append(row)
             say(f"  { ({key: value for key, value in row.items() if key != 'rounds'}) }")
     if "try" not in arguments.case:
-        settings = {"seconds": arguments.seconds, "errors an image": ERRORS_AN_IMAGE, "images": IMAGES_A_ROUND}
-        write_result("afternoon", {"goal": GOAL, "settings": settings, "cases": figures})
+        settings = {
+            "seconds": arguments.seconds, "rounds": arguments.rounds,
+            "errors an image": ERRORS_AN_IMAGE, "images a round": IMAGES_A_ROUND,
+        }  # fmt: skip
+        write_result(arguments.name, {"goal": GOAL, "settings": settings, "cases": figures})
 
 
 if __name__ == "__main__":
