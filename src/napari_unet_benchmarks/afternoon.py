@@ -303,9 +303,9 @@ class Afternoon:
         }  # fmt: skip
         for title, reported in (("not corrected", True), ("the others", False)):
             names = [name for name in found if self._by_name[name].is_reported == reported]
-            truths, labels = [self._by_name[n].truth for n in names], [found[n] for n in names]
-            row[title] = scores(truths, labels)
-            row[title]["inside"] = scores(list(map(inside, truths)), list(map(inside, labels)))
+            truths, shown = [self._by_name[n].truth for n in names], [found[n] for n in names]
+            row[title] = scores(truths, shown)
+            row[title]["inside"] = scores([inside(one) for one in truths], [inside(one) for one in shown])
         self.rounds.append(row)
         say(f"  { ({key: value for key, value in row.items() if key != 'said'}) }")
 
