@@ -168,7 +168,7 @@ def test_only_what_there_is_time_for_is_shown_at_once(
 def test_strokes_between_the_worker_and_the_window_stay(viewer: Any, later: Any) -> None:
     """What is painted while objects are read anew is not written over, and no id is given twice."""
     viewer.add_image(squares(dim=DIM), name="image")
-    later.sliders._runner = runner = type(later.runner)()
+    later.sliders._job._runner = runner = type(later.runner)()
     assert later.segment()
     later.runner.finish()
     layer = later.session.labels_layer

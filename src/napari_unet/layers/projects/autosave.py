@@ -16,7 +16,8 @@ from napari_unet.layers.projects.session_copy import SessionCopy, UnderWay
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.images import read_ahead
 from napari_unet.projects.journal import Content
-from napari_unet.projects.recovery import Copy, FirstRecords, begin_steps, keep_steps, why_not
+from napari_unet.projects.keeping import FirstRecords, begin_steps, keep_steps, why_not
+from napari_unet.projects.recovery import Copy
 
 if TYPE_CHECKING:
     from pathlib import Path

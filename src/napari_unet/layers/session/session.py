@@ -13,21 +13,20 @@ from napari_unet.corrections.corrections import Corrections, Summary
 from napari_unet.corrections.identity import rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.where_next import Attention
-from napari_unet.layers.image import canvas
 from napari_unet.layers.image.geometry import LayerGeometry
 from napari_unet.layers.session.deferred import DeferredChanges
 from napari_unet.layers.session.edits import EditTracker
 from napari_unet.layers.session.kept_maps import KeptMaps
 from napari_unet.layers.session.labels_layers import add_labels, forget_undo, place_layer, widen
+from napari_unet.layers.session.layer_pair import LayerPair
 from napari_unet.layers.session.slice_joining import joining_steps, linking_steps
 from napari_unet.layers.session.strokes import Strokes
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,7 +45,7 @@ MAX_PIXELS_AT_ONCE = 2**26
 """Most pixels of labels that are gone through while the window waits."""
 
 
-class LayerSession:
+class LayerSession(LayerPair):
     """Joins an image layer and its labels layer; writes results into it and reads corrections out of it.
 
     Parameters
@@ -107,7 +106,7 @@ class LayerSession:
         saved: Project | None = None,
         labels_layer: Any = None,
     ) -> None:
-        self.viewer, self.layer, self.image = viewer, layer, image
+        super().__init__(viewer, layer, image)
         self.saved_as = saved.path if saved else None
         self.saved_digest = ""
         self.channel: int | None = None
@@ -149,64 +148,6 @@ class LayerSession:
 
     # -- what it is about ------------------------------------------------------------------------------------------
 
-    @property
-    def key(self) -> Hashable:
-        """By what is kept that is about these labels; the layer may be taken up again by another session."""
-        key: Hashable = self.labels_layer.unique_id
-        return key
-
-    @property
-    def geometry(self) -> LayerGeometry:
-        """Where the pixels of the image lie."""
-        return LayerGeometry(self.layer, self.image)
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """The layer's labels as they are now, a view with the axes (T, Z, Y, X).
-
-        Raises
-        ------
-        UNetError
-            If the layer's array was replaced by one that does not fit the image.
-        """
-        return np.asarray(self.geometry.canonical_labels(self.labels_layer.data))
-
-    @property
-    def own_labels(self) -> NDArray[Any]:
-        """The same in the order of `image.label_axes`."""
-        return np.asarray(self.geometry.labels_of(self.labels_layer.data))
-
-    @property
-    def plane(self) -> Plane:
-        """Time point and slice in view."""
-        return self.geometry.current_plane(self.viewer)
-
-    @property
-    def field(self) -> tuple[slice, slice]:
-        """Pixels (Y, X) in view; none where the image lies beside the canvas."""
-        return canvas.field_in_view(self.viewer, self.geometry)
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Pixel (Y, X) in the middle of the view."""
-        return self.geometry.middle_of_view(self.viewer)
-
-    def in_view(self, purpose: str) -> tuple[Plane, tuple[slice, slice], NDArray[np.bool_] | None]:
-        """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
-
-        Raises
-        ------
-        UNetError
-            If there are none; the sentence says what to do for the `purpose`.
-        """
-        field, where = canvas.part_on_canvas(self.viewer, self.geometry, purpose)
-        return self.plane, field, where
-
-    def alive(self) -> bool:
-        """Whether both layers are still in the viewer."""
-        layers = self.viewer.layers
-        return self.layer in layers and self.labels_layer in layers
-
     def fits(self, image: Image) -> bool:
         """Whether an image (the layer's, whose array may have been replaced) goes with the labels as they are now."""
         try:
@@ -234,15 +175,6 @@ class LayerSession:
     def is_large(self) -> bool:
         """Whether to go through all of the labels takes so long that the window must not wait for it."""
         return int(np.prod(self.corrections.shape)) > MAX_PIXELS_AT_ONCE
-
-    def count(self, *, in_view: bool = False) -> int:
-        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
-        if not in_view:
-            return count_ids(self.labels_layer.data)
-        field = self.field
-        where = canvas.pixels_in_view(self.viewer, self.geometry, field)
-        labels = self.labels[(*self.plane, *field)]
-        return count_ids(labels if where is None else labels[where])
 
     def in_words(self, count: int) -> str:
         """Return so many objects (or classes) in words."""
