@@ -95,7 +95,7 @@ def pauses(path: str) -> None:
     """Print the longest pauses of the main thread while somebody paints, with and without keeping anything."""
     from napari_unet._qt.window import live_until
     from napari_unet_benchmarks.hand import strokes
-    from napari_unet_benchmarks.window import _Heart
+    from napari_unet_benchmarks.heart import Heart
 
     viewer, widget = opened(path)
     found: dict[str, list[dict[str, float]]] = {"with": [], "without": []}
@@ -104,7 +104,7 @@ def pauses(path: str) -> None:
     for turn in range(TURNS):
         way = "without" if turn % 2 else "with"
         widget.controller.autosave.on = way == "with"
-        heart = _Heart()
+        heart = Heart()
         strokes(viewer, layer, TURN, lambda s: live_until(lambda: False, s), lambda *_: None)
         found[way].append(heart.gaps())
     print(json.dumps(found), flush=True)
