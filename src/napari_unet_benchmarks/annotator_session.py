@@ -153,7 +153,8 @@ def annotate_and_learn(
     rounds : int
         How often it learns, unless all fields are reviewed before.
     objects : int or sequence of int
-        Objects corrected before each time (of a sequence: before the first, the second, ...); up to twice as many where one edit leaves another object half mended.
+        Objects corrected before each time (of a sequence: before the first, the second, ...); up to twice as many where
+        one edit leaves another object half mended.
     steps : int
         Training steps each time.
     instances : bool
