@@ -100,7 +100,7 @@ class UNetWidget(QWidget):
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
         self._count_soon = QSignalDebouncer(parent=self)
         self._count_soon.setTimeout(COUNT_AFTER)
-        self._count_soon.triggered.connect(self.controller.refresh_corrections)
+        self._count_soon.triggered.connect(self.controller.workspace.count_corrections)
         self.controller.workspace.edited.connect(lambda: self._count_soon.throttle())
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)

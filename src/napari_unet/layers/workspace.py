@@ -257,6 +257,14 @@ class Workspace:
             except UNetError as error:
                 self.say_error(error)
 
+    def count_corrections(self) -> None:
+        """Tell of the sums after `edited`; they are counted anew only where something may have changed them."""
+        session = self.session
+        if session is None or session.uncounted:
+            self.refresh_corrections()
+        elif session.alive():
+            self.corrected.emit(session.summary)
+
     # -- the model -------------------------------------------------------------------------------------------------
 
     @property

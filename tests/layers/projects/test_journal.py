@@ -178,6 +178,18 @@ def test_only_learned(controller: Any) -> None:
     assert project.waiting.info.name == "waits"
 
 
+def test_learned_just_now(controller: Any) -> None:
+    """A model is noted when it is told, not when it is time to look for changes again."""
+    paint(controller, 50)
+    noted(controller)
+    controller.history.add(Generation(bright("new", threshold=0.3), Verdict(None)))
+    controller.autosave._writer.settle()
+    assert [one.info.name for one in killed(controller).generations] == ["bright", "new"]
+    controller.history.let_wait(Generation(bright("waits", threshold=0.35), Verdict(None)))
+    controller.autosave._writer.settle()
+    assert killed(controller).waiting.info.name == "waits"
+
+
 def test_a_copy_of_all_and_on(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
