@@ -1,0 +1,225 @@
+"""All that a rule could go by to tell whether a new model is better than the one before, and whether it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import numpy as np
+
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.inference.credibility import estimated_ap
+from napari_unet.inference.in_memory import segment
+from napari_unet.learning import checks
+from napari_unet.learning.interactive import learning_steps
+from napari_unet.learning.regression import NearbyRegion, check_regression, near_corrections
+from napari_unet.learning.split import Split, split_annotations
+from napari_unet.objects.stitch import best_matches, match_ids, mostly_within
+from napari_unet.progress import Stopwatch, drive
+from napari_unet.training.config import StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.learning.interactive import Learned
+    from napari_unet.models.model import Model
+    from napari_unet_benchmarks.annotator_session import AnnotatorSession
+    from napari_unet_benchmarks.fields import Field
+
+THRESHOLDS = (0.5, 0.75)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a model makes of an image: labels (Y, X), and the AP that it is expected to reach (`estimated_ap`)."""
+
+    labels: NDArray[np.int32]
+    estimate: float
+
+
+def found_by(model: Model, image: Image) -> Found:
+    """Return what a model makes of a plane."""
+    result = segment(image, model, device="cpu", keep_maps=True)
+    assert result.maps is not None
+    labels = result.labels.reshape(result.labels.shape[-2:])
+    maps = result.maps.reshape(len(result.maps), *labels.shape)
+    return Found(labels, estimated_ap(maps, labels, model.info, result.task.zoom))
+
+
+class Others:
+    """Other images of the kind, which nobody corrects; the scores of the last models are kept.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = fields
+        self._known: dict[int, tuple[Model, dict[str, Any]]] = {}
+
+    def scores(self, model: Model) -> dict[str, Any]:
+        """Return the pooled AP, and of each image true, predicted and common objects by threshold, and the estimate."""
+        if id(model) not in self._known:
+            found = [found_by(model, one.image) for one in self._fields]
+            truths = [one.truth for one in self._fields]
+            ap = evaluate(truths, [one.labels for one in found]).ap or {}
+            images = [
+                {
+                    "true": len(np.unique(truth[truth > 0])),
+                    "predicted": len(np.unique(one.labels[one.labels > 0])),
+                    "common": [len(match_ids(truth, one.labels, iou)) for iou in THRESHOLDS],
+                    "estimate": one.estimate,
+                }
+                for truth, one in zip(truths, found, strict=True)
+            ]
+            self._known[id(model)] = model, {"ap": ap["0.50"], "ap75": ap["0.75"], "images": images}
+        return self._known[id(model)][1]
+
+
+def learned_with_evidence(
+    model: Model, opened: Sequence[AnnotatorSession], others: Others, steps: int, rate: float | None
+) -> tuple[Model, dict[str, Any]]:
+    """Learn, and return the new model with all that could tell whether it is better.
+
+    Returns
+    -------
+    model : Model
+    evidence : dict
+        ``verdict``: what the program says. ``losses``: of every step. ``held out for a while``: IoU before and after of
+        corrections that were not learned from until then. ``fields``: see `_field_evidence`. ``others``: scores on
+        other images, before and after.
+
+    Raises
+    ------
+    NothingToLearnError
+        If there is nothing to learn from.
+    """
+    watch = Stopwatch()
+    crops = [[*session.crops(model)] for session in opened]
+    every = [crop for part in crops for crop in part]
+    split = split_annotations(model, every, hold_out_corrections=True)
+    noted: list[list[tuple[float, float]]] = []
+    losses: list[float] = []
+
+    def observed(nearby: Sequence[NearbyRegion], before: Sequence[Any], after: Sequence[Any], **named: Any) -> Any:
+        noted.append(_held_out_objects(nearby, before, after))
+        return check_regression(nearby, before, after, **named)
+
+    def note(event: object) -> None:
+        if isinstance(event, StepReport):
+            losses.append(round(event.loss, 5))
+
+    settings = {"steps": steps} | ({} if rate is None else {"learning_rate": rate})
+    with patch.object(checks, "check_regression", observed):
+        learned = drive(learning_steps(model, every, None, "cpu", settings=settings), note)
+    seconds = watch.seconds
+    held_out_ids = _held_out_ids(opened, crops, split)
+    return learned.model, {
+        "verdict": _verdict(learned),
+        "losses": losses,
+        "held out for a while": noted[0] if split.holds_out_corrections and noted else [],
+        "fields": [
+            _field_evidence(session, parts, model, learned.model, held)
+            for session, parts, held in zip(opened, crops, held_out_ids, strict=True)
+        ],
+        "others": {"before": others.scores(model), "after": others.scores(learned.model)},
+        "seconds": seconds,
+    }
+
+
+def _verdict(learned: Learned) -> dict[str, Any]:
+    verdict = learned.verdict
+    named = {name: getattr(verdict, name) for name in ("reviewed", "retention", "regression")}
+    return {name: None if one is None else asdict(one) for name, one in named.items()} | {
+        "in use": verdict.should_promote(),
+        "says": str(verdict),
+        "out of domain": verdict.out_of_domain,
+        "buffer": verdict.buffer,
+        "images": len(verdict.held_out_images),
+        "interpolation": learned.model.info.recipe.get("interpolation"),
+        "fitted": learned.fitted is not None,
+    }
+
+
+def _held_out_objects(
+    nearby: Sequence[NearbyRegion], before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]
+) -> list[tuple[float, float]]:
+    """Return the IoU before and after of corrections that are held out."""
+    found = []
+    for one, *both in zip(nearby, before, after, strict=True):
+        old, new = (best_matches(one.region.labels, labels) for labels in both)
+        ids = set(np.unique(one.region.labels[one.held_out]).tolist()) & one.region.corrected & old.keys()
+        found += [(round(old[i][0], 3), round(new[i][0], 3)) for i in sorted(ids)]
+    return found
+
+
+def _held_out_ids(
+    opened: Sequence[AnnotatorSession], crops: Sequence[Sequence[Any]], split: Split
+) -> list[NDArray[np.bool_]]:
+    """Return the pixels (Y, X) of each image that are reviewed and not learned from."""
+    masks = iter(split.held_out_masks)
+    every = []
+    for session, parts in zip(opened, crops, strict=True):
+        held_out = np.zeros(session.labels.shape[-2:], bool)
+        for crop in parts:
+            mask = next(masks, None)
+            if mask is not None:
+                (_, y, x), (height, width) = crop.part.corner, mask.shape[-2:]
+                held_out[y : y + height, x : x + width] |= mask[0]
+        every.append(held_out)
+    return every
+
+
+def _field_evidence(
+    session: AnnotatorSession, crops: Sequence[Any], old: Model, new: Model, held_out: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return what an open image tells.
+
+    Of each object, as the labels are now: size, whether it was corrected, is reviewed, held out, near a correction; IoU
+    of the old and the new model. Of each erased one: size, and the share of it that each model fills. Of predicted
+    objects that match none: how many there are in what is reviewed, near corrections, and elsewhere. And what each
+    model is expected to reach, and how many objects of the old one the new one keeps.
+    """
+    labels = session.labels[0, 0]
+    corrections = session.corrections
+    touched = corrections.touched
+    reviewed, near = corrections.reviewed[0, 0], np.zeros(labels.shape, bool)
+    for crop in crops:
+        (_, y, x), (height, width) = crop.part.corner, crop.part.labels.shape[-2:]
+        near[y : y + height, x : x + width] |= near_corrections(crop.part, crop.part.mask("corrected"))[0]
+    before, after = (found_by(model, session.image) for model in (old, new))
+    ious = [best_matches(labels, one.labels) for one in (before, after)]
+    ids, sizes = np.unique(labels[labels > 0], return_counts=True)
+    within = [set(mostly_within(labels, mask).tolist()) for mask in (reviewed, held_out, near)]
+    objects = [
+        [int(size), int(i in touched), *(int(i in ids) for ids in within), *(round(iou[i][0], 3) for iou in ious)]
+        for i, size in zip(ids.tolist(), sizes.tolist(), strict=True)
+    ]
+    predicted = corrections.prediction[0, 0]
+    erased = []
+    for one in sorted(set(np.unique(predicted[predicted > 0]).tolist()) & touched - set(ids.tolist())):
+        where = predicted == one
+        if not labels[where].any():
+            erased.append([int(where.sum()), *(round(float((f.labels[where] > 0).mean()), 3) for f in (before, after))])
+    return {
+        "objects": objects,
+        "erased": erased,
+        "false": [_false(labels, one.labels, reviewed, near) for one in (before, after)],
+        "false held out": [len(mostly_within(one.labels, held_out & (labels == 0))) for one in (before, after)],
+        "estimates": [round(before.estimate, 4), round(after.estimate, 4)],
+        "numbers": [len(np.unique(one.labels)) - 1 for one in (before, after)],
+        "kept": len(match_ids(before.labels, after.labels, 0.5)),
+    }
+
+
+def _false(
+    labels: NDArray[np.int32], found: NDArray[np.int32], reviewed: NDArray[np.bool_], near: NDArray[np.bool_]
+) -> list[int]:
+    """Return how many objects that match none lie in what is reviewed, near corrections, and elsewhere."""
+    alone = np.where(np.isin(found, list(match_ids(labels, found, 0.5))), 0, found)
+    return [len(mostly_within(alone, mask)) for mask in (reviewed, near & ~reviewed, ~near & ~reviewed)]
