@@ -26,8 +26,7 @@ from scipy import ndimage
 
 from napari_unet.errors import UNetError
 from napari_unet.models.store import load_model
-from napari_unet_benchmarks.annotator_session import AnnotatorSession
-from napari_unet_benchmarks.check_evidence import Others, learned_with_evidence
+from napari_unet_benchmarks.check_evidence import Looks, Session, learned_with_evidence
 from napari_unet_benchmarks.check_rules import judged
 from napari_unet_benchmarks.fields import DataSet, Field, read_fields
 from napari_unet_benchmarks.results import write_result
@@ -42,12 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of image: where it lies, the models to begin with, the width of a field, and how many are scored."""
+    """A kind of image: where it lies, the models to begin with, the width of scored fields, and how many they are.
+
+    Of a field that is worked on, the middle is shown, `shown` pixels wide at most.
+    """
 
     source: DataSet
     bases: tuple[str, ...] = ("nuclei",)
     width: int = 256
     scored: int = 6
+    shown: int = 256
 
 
 BOTH = ("nuclei", "cells_phase")
@@ -55,17 +58,17 @@ BOTH = ("nuclei", "cells_phase")
 CHOSEN_ON = {
     "tissue": Kind(DataSet("nuclei_tissue_bsst265/train")),
     "breast cancer, H&E": Kind(DataSet("histology_tnbc/train")),
-    "junctions": Kind(DataSet("cells_junctions_mdck_zo1/train"), BOTH, 512),
+    "junctions": Kind(DataSet("cells_junctions_mdck_zo1/train"), BOTH, 512, 2, 384),
     "grown cells": Kind(DataSet("nuclei_bbbc039/train"), width=384, scored=4),
-    "embryo slices": Kind(DataSet("embryo3d_bbbc050", grouped=True), width=128, scored=16),
+    "embryo slices": Kind(DataSet("embryo3d_bbbc050", grouped=True), width=128, scored=12),
 }
 
 REPORTED_ON = {
-    "cytospins": Kind(DataSet("nuclei_cytospin_bsst265/train"), width=384, scored=8),
-    "phase contrast": Kind(DataSet("cells_phase_t98g"), BOTH, 512, 4),
-    "histology": Kind(DataSet("nuclei_dsb2018/train", prefix="histology"), scored=8),
-    "cytology": Kind(DataSet("nuclei_dsb2018/train", prefix="brightfield"), BOTH, 512, 4),
-    "fluorescence": Kind(DataSet("nuclei_dsb2018/train", prefix="fluorescence"), scored=12),
+    "cytospins": Kind(DataSet("nuclei_cytospin_bsst265/train"), width=384, scored=6, shown=384),
+    "phase contrast": Kind(DataSet("cells_phase_t98g"), BOTH, 512, 4, 384),
+    "histology": Kind(DataSet("nuclei_dsb2018/train", prefix="histology"), scored=6),
+    "cytology": Kind(DataSet("nuclei_dsb2018/train", prefix="brightfield"), BOTH, 512, 4, 384),
+    "fluorescence": Kind(DataSet("nuclei_dsb2018/train", prefix="fluorescence"), scored=10),
 }
 
 KINDS = CHOSEN_ON | REPORTED_ON
@@ -163,7 +166,15 @@ def scenarios(number: int) -> Iterator[Scenario]:
 
 @cache
 def _fields(data: Path, kind: str) -> tuple[list[Field], list[Field]]:
-    return read_fields(data, KINDS[kind].source, KINDS[kind].width, 12, KINDS[kind].scored)
+    one = KINDS[kind]
+    work, others = read_fields(data, one.source, one.width, 12, one.scored)
+    return [_middle(field, one.shown) for field in work], others
+
+
+def _middle(field: Field, width: int) -> Field:
+    """Return the middle of a plane."""
+    y, x = (slice(max(0, (n - width) // 2), max(0, (n - width) // 2) + width) for n in field.truth.shape)
+    return replace(field, image=replace(field.image, data=np.asarray(field.image.data)[y, x]), truth=field.truth[y, x])
 
 
 @cache
@@ -171,16 +182,15 @@ def _base(name: str) -> Model:
     return load_model(name)
 
 
-def run_scenario(data: Path, plan: Scenario) -> list[dict[str, Any]]:
+def run_scenario(data: Path, plan: Scenario, looks: Looks) -> list[dict[str, Any]]:
     """Return the evidence of each learning of a scenario."""
     rng = np.random.default_rng(plan.seed)
     work, others = _fields(data, plan.kind)
     fields = [work[i] for i in rng.permutation(len(work))]
     drawn = [replace(one, truth=HANDS[plan.hand](one.truth, rng)) for one in fields]
-    sessions = [AnnotatorSession(one, seed=plan.seed + i) for i, one in enumerate(drawn)]
+    sessions = [Session(one, looks, plan.seed + i) for i, one in enumerate(drawn)]
     model, rows = _base(plan.base), []
-    scored = Others(others)
-    opened: list[AnnotatorSession] = []
+    opened: list[Session] = []
     for turn in range(LEARNINGS_IN_A_ROW):
         if turn == 0 and plan.reviewed:
             opened += _work(sessions, model, plan.reviewed, 10**6)
@@ -189,7 +199,7 @@ def run_scenario(data: Path, plan: Scenario) -> list[dict[str, Any]]:
         else:
             opened[-1].correct(plan.objects)
         try:
-            new, evidence = learned_with_evidence(model, opened, scored, plan.steps, plan.rate)
+            new, evidence = learned_with_evidence(model, opened, others, looks, plan.steps, plan.rate)
         except UNetError as error:
             rows.append({"error": str(error)})
             break
@@ -201,7 +211,7 @@ def run_scenario(data: Path, plan: Scenario) -> list[dict[str, Any]]:
     return rows
 
 
-def _work(sessions: list[AnnotatorSession], model: Model, number: int, objects: int) -> list[AnnotatorSession]:
+def _work(sessions: list[Session], model: Model, number: int, objects: int) -> list[Session]:
     """Open so many images, correct so many objects in each, and return them."""
     opened = [sessions.pop(0) for _ in range(min(number, len(sessions)))]
     for session in opened:
@@ -215,18 +225,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of all data")
     parser.add_argument("--number", type=int, default=120, help="scenarios, of two learnings each")
-    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="only each Nth, from I on")
+    parser.add_argument(
+        "--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="only each Nth, from I on"
+    )
     parser.add_argument("--keep", type=Path, default=Path("check.jsonl"), help="where the evidence is kept")
     parser.add_argument("--only-sum", action="store_true", help="judge the rules by the learnings that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    done = set()
+    done, looks = set(), Looks()
     if arguments.keep.exists():
         done = {json.loads(line)["scenario"]["seed"] for line in arguments.keep.read_text().splitlines()}
     for plan in () if arguments.only_sum else scenarios(arguments.number):
         if plan.seed in done or plan.seed % arguments.part[1] != arguments.part[0]:
             continue
-        rows = run_scenario(arguments.data, plan)
+        rows = run_scenario(arguments.data, plan, looks)
+        looks.forget([_base(name) for name in BOTH])
         with arguments.keep.open("a") as file:
             for turn, row in enumerate(rows):
                 file.write(json.dumps({"scenario": asdict(plan), "turn": turn} | row) + "\n")

@@ -15,9 +15,12 @@ from napari_unet.learning import checks
 from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.regression import NearbyRegion, check_regression, near_corrections
 from napari_unet.learning.split import Split, split_annotations
+from napari_unet.nets import blocked
+from napari_unet.nets.blocked import folded
 from napari_unet.objects.stitch import best_matches, match_ids, mostly_within
 from napari_unet.progress import Stopwatch, drive
 from napari_unet.training.config import StepReport
+from napari_unet_benchmarks.annotator_session import AnnotatorSession
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.learning.interactive import Learned
     from napari_unet.models.model import Model
-    from napari_unet_benchmarks.annotator_session import AnnotatorSession
+    from napari_unet.nets.unet import UNet
     from napari_unet_benchmarks.fields import Field
 
 THRESHOLDS = (0.5, 0.75)
@@ -41,48 +44,81 @@ class Found:
     estimate: float
 
 
-def found_by(model: Model, image: Image) -> Found:
-    """Return what a model makes of a plane."""
-    result = segment(image, model, device="cpu", keep_maps=True)
-    assert result.maps is not None
-    labels = result.labels.reshape(result.labels.shape[-2:])
-    maps = result.maps.reshape(len(result.maps), *labels.shape)
-    return Found(labels, estimated_ap(maps, labels, model.info, result.task.zoom))
+class Looks:
+    """What models make of images; each is computed once, and the networks are prepared once.
+
+    Learned models are forgotten by `forget`.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], tuple[Model, Image, Found]] = {}
+        self._folded: dict[int, tuple[UNet, UNet]] = {}
+
+    def forget(self, kept: Sequence[Model]) -> None:
+        """Forget all but what some models make of images."""
+        ids, nets = {id(one) for one in kept}, {id(one.net) for one in kept}
+        self._found = {key: one for key, one in self._found.items() if key[0] in ids}
+        self._folded = {key: one for key, one in self._folded.items() if key in nets}
+
+    def __call__(self, model: Model, image: Image) -> Found:
+        """Return what a model makes of a plane."""
+        key = id(model), id(image)
+        if key not in self._found:
+            with patch.object(blocked, "folded", self._prepared):
+                result = segment(image, model, device="cpu", keep_maps=True)
+            assert result.maps is not None
+            labels = result.labels.reshape(result.labels.shape[-2:])
+            maps = result.maps.reshape(len(result.maps), *labels.shape)
+            found = Found(labels, estimated_ap(maps, labels, model.info, result.task.zoom))
+            self._found[key] = model, image, found
+        return self._found[key][2]
+
+    def _prepared(self, net: UNet) -> UNet:
+        if id(net) not in self._folded:
+            self._folded[id(net)] = net, folded(net)
+        return self._folded[id(net)][1]
 
 
-class Others:
-    """Other images of the kind, which nobody corrects; the scores of the last models are kept.
+class Session(AnnotatorSession):
+    """An annotator's session on one plane that looks at what is known already.
 
     Parameters
     ----------
-    fields : sequence of Field
+    shown : Field
+    looks : Looks
+    seed : int
     """
 
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self._fields = fields
-        self._known: dict[int, tuple[Model, dict[str, Any]]] = {}
+    def __init__(self, shown: Field, looks: Looks, seed: int) -> None:
+        super().__init__(shown, seed=seed)
+        self._looks = looks
 
-    def scores(self, model: Model) -> dict[str, Any]:
-        """Return the pooled AP, and of each image true, predicted and common objects by threshold, and the estimate."""
-        if id(model) not in self._known:
-            found = [found_by(model, one.image) for one in self._fields]
-            truths = [one.truth for one in self._fields]
-            ap = evaluate(truths, [one.labels for one in found]).ap or {}
-            images = [
-                {
-                    "true": len(np.unique(truth[truth > 0])),
-                    "predicted": len(np.unique(one.labels[one.labels > 0])),
-                    "common": [len(match_ids(truth, one.labels, iou)) for iou in THRESHOLDS],
-                    "estimate": one.estimate,
-                }
-                for truth, one in zip(truths, found, strict=True)
-            ]
-            self._known[id(model)] = model, {"ap": ap["0.50"], "ap75": ap["0.75"], "images": images}
-        return self._known[id(model)][1]
+    def show(self, model: Model, device: str = "cpu") -> None:
+        """Write what a model makes of the image, where it is not corrected."""
+        self.corrections.update(self.labels)
+        everything = (slice(0, 1), slice(None), slice(None))
+        self.labels[0] = self.corrections.merge(self.labels, 0, everything, self._looks(model, self.image).labels[None])
+
+
+def scores_on_others(model: Model, fields: Sequence[Field], looks: Looks) -> dict[str, Any]:
+    """Return the pooled AP on images that nobody corrects, and of each: objects by threshold, and the estimate."""
+    found = [looks(model, one.image) for one in fields]
+    truths = [one.truth for one in fields]
+    ap = evaluate(truths, [one.labels for one in found]).ap or {}
+    images = [
+        {
+            "true": len(np.unique(truth[truth > 0])),
+            "predicted": len(np.unique(one.labels[one.labels > 0])),
+            "common": [len(match_ids(truth, one.labels, iou)) for iou in THRESHOLDS],
+            "estimate": round(one.estimate, 4),
+        }
+        for truth, one in zip(truths, found, strict=True)
+    ]
+    return {"ap": ap["0.50"], "ap75": ap["0.75"], "images": images}
 
 
 def learned_with_evidence(
-    model: Model, opened: Sequence[AnnotatorSession], others: Others, steps: int, rate: float | None
+    model: Model, opened: Sequence[Session], others: Sequence[Field], looks: Looks, steps: int, rate: float | None
 ) -> tuple[Model, dict[str, Any]]:
     """Learn, and return the new model with all that could tell whether it is better.
 
@@ -124,10 +160,13 @@ def learned_with_evidence(
         "losses": losses,
         "held out for a while": noted[0] if split.holds_out_corrections and noted else [],
         "fields": [
-            _field_evidence(session, parts, model, learned.model, held)
+            _field_evidence(session, parts, [looks(one, session.image) for one in (model, learned.model)], held)
             for session, parts, held in zip(opened, crops, held_out_ids, strict=True)
         ],
-        "others": {"before": others.scores(model), "after": others.scores(learned.model)},
+        "others": {
+            "before": scores_on_others(model, others, looks),
+            "after": scores_on_others(learned.model, others, looks),
+        },
         "seconds": seconds,
     }
 
@@ -158,9 +197,7 @@ def _held_out_objects(
     return found
 
 
-def _held_out_ids(
-    opened: Sequence[AnnotatorSession], crops: Sequence[Sequence[Any]], split: Split
-) -> list[NDArray[np.bool_]]:
+def _held_out_ids(opened: Sequence[Session], crops: Sequence[Sequence[Any]], split: Split) -> list[NDArray[np.bool_]]:
     """Return the pixels (Y, X) of each image that are reviewed and not learned from."""
     masks = iter(split.held_out_masks)
     every = []
@@ -176,7 +213,7 @@ def _held_out_ids(
 
 
 def _field_evidence(
-    session: AnnotatorSession, crops: Sequence[Any], old: Model, new: Model, held_out: NDArray[np.bool_]
+    session: Session, crops: Sequence[Any], found: Sequence[Found], held_out: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Return what an open image tells.
 
@@ -192,7 +229,7 @@ def _field_evidence(
     for crop in crops:
         (_, y, x), (height, width) = crop.part.corner, crop.part.labels.shape[-2:]
         near[y : y + height, x : x + width] |= near_corrections(crop.part, crop.part.mask("corrected"))[0]
-    before, after = (found_by(model, session.image) for model in (old, new))
+    before, after = found
     ious = [best_matches(labels, one.labels) for one in (before, after)]
     ids, sizes = np.unique(labels[labels > 0], return_counts=True)
     within = [set(mostly_within(labels, mask).tolist()) for mask in (reviewed, held_out, near)]
