@@ -11,9 +11,8 @@ import numpy as np
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.credibility import estimated_ap
 from napari_unet.inference.in_memory import segment
-from napari_unet.learning import checks
 from napari_unet.learning.interactive import learning_steps
-from napari_unet.learning.regression import NearbyRegion, check_regression, near_corrections
+from napari_unet.learning.nearby import near_corrections
 from napari_unet.learning.split import Split, split_annotations
 from napari_unet.nets import blocked
 from napari_unet.nets.blocked import folded
@@ -126,9 +125,8 @@ def learned_with_evidence(
     -------
     model : Model
     evidence : dict
-        ``verdict``: what the program says. ``losses``: of every step. ``held out for a while``: IoU before and after of
-        corrections that were not learned from until then. ``fields``: see `_field_evidence`. ``others``: scores on
-        other images, before and after.
+        ``verdict``: what the program says. ``losses``: of every step. ``fields``: see `_field_evidence`. ``others``:
+        scores on other images, before and after.
 
     Raises
     ------
@@ -138,27 +136,20 @@ def learned_with_evidence(
     watch = Stopwatch()
     crops = [[*session.crops(model)] for session in opened]
     every = [crop for part in crops for crop in part]
-    split = split_annotations(model, every, hold_out_corrections=True)
-    noted: list[list[tuple[float, float]]] = []
+    split = split_annotations(model, every)
     losses: list[float] = []
-
-    def observed(nearby: Sequence[NearbyRegion], before: Sequence[Any], after: Sequence[Any], **named: Any) -> Any:
-        noted.append(_held_out_objects(nearby, before, after))
-        return check_regression(nearby, before, after, **named)
 
     def note(event: object) -> None:
         if isinstance(event, StepReport):
             losses.append(round(event.loss, 5))
 
     settings = {"steps": steps} | ({} if rate is None else {"learning_rate": rate})
-    with patch.object(checks, "check_regression", observed):
-        learned = drive(learning_steps(model, every, None, "cpu", settings=settings), note)
+    learned = drive(learning_steps(model, every, None, "cpu", settings=settings), note)
     seconds = watch.seconds
     held_out_ids = _held_out_ids(opened, crops, split)
     return learned.model, {
         "verdict": _verdict(learned),
         "losses": losses,
-        "held out for a while": noted[0] if split.holds_out_corrections and noted else [],
         "fields": [
             _field_evidence(session, parts, [looks(one, session.image) for one in (model, learned.model)], held)
             for session, parts, held in zip(opened, crops, held_out_ids, strict=True)
@@ -173,28 +164,17 @@ def learned_with_evidence(
 
 def _verdict(learned: Learned) -> dict[str, Any]:
     verdict = learned.verdict
-    named = {name: getattr(verdict, name) for name in ("reviewed", "retention", "regression")}
+    named = {name: getattr(verdict, name) for name in ("reviewed", "retention")}
     return {name: None if one is None else asdict(one) for name, one in named.items()} | {
         "in use": verdict.should_promote(),
         "says": str(verdict),
+        "estimates": verdict.estimates,
         "out of domain": verdict.out_of_domain,
         "buffer": verdict.buffer,
         "images": len(verdict.held_out_images),
         "interpolation": learned.model.info.recipe.get("interpolation"),
         "fitted": learned.fitted is not None,
     }
-
-
-def _held_out_objects(
-    nearby: Sequence[NearbyRegion], before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]
-) -> list[tuple[float, float]]:
-    """Return the IoU before and after of corrections that are held out."""
-    found = []
-    for one, *both in zip(nearby, before, after, strict=True):
-        old, new = (best_matches(one.region.labels, labels) for labels in both)
-        ids = set(np.unique(one.region.labels[one.held_out]).tolist()) & one.region.corrected & old.keys()
-        found += [(round(old[i][0], 3), round(new[i][0], 3)) for i in sorted(ids)]
-    return found
 
 
 def _held_out_ids(opened: Sequence[Session], crops: Sequence[Sequence[Any]], split: Split) -> list[NDArray[np.bool_]]:

@@ -24,6 +24,7 @@ benchmark = typer.Typer(
 )
 
 SCRIPTS = {  # each says more with --help
+    "check": "Measure whether better models are used, and worse ones held back.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
