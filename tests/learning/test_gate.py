@@ -167,6 +167,7 @@ def comparison(before: float, after: float, low: float, high: float, n: int = 20
 
 BETTER, CHANCE = comparison(0.5, 0.7, 0.1, 0.3), comparison(0.5, 0.45, -0.2, 0.1)
 WORSE, FEW = comparison(0.5, 0.3, -0.3, -0.1), comparison(0.5, 0.3, -0.3, -0.1, n=3)
+UNSURE = "Less sure of your images than the model before, so not in use yet."
 FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05, 0.01)
 
 
@@ -190,16 +191,8 @@ FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05,
         (Verdict(WORSE, FORGETS, out_of_domain=True), False, "Worse in what you reviewed, so not in use yet."),
         (Verdict(None, estimates=(0.5, 0.6)), True, "In use. Review a field to know whether it is better."),
         (Verdict(None, estimates=(0.5, 0.5)), True, "In use. Review a field to know whether it is better."),
-        (
-            Verdict(None, estimates=(0.5, 0.49)),
-            False,
-            "Less sure of your images than the model before, so not in use yet.",
-        ),
-        (
-            Verdict(BETTER, estimates=(0.5, 0.4)),
-            False,
-            "Less sure of your images than the model before, so not in use yet.",
-        ),
+        (Verdict(None, estimates=(0.5, 0.49)), False, UNSURE),
+        (Verdict(BETTER, estimates=(0.5, 0.4)), False, UNSURE),
         (Verdict(WORSE, estimates=(0.5, 0.6)), False, "Worse in what you reviewed, so not in use yet."),
     ],
 )
@@ -215,7 +208,7 @@ def test_details_say_what_was_compared():
         "the difference is +10 to +30 points (95% confidence, 20 places)."
     )
     assert Verdict(None, estimates=(0.5, 0.6)).details == (
-        "Expected from how its maps and objects fit together: 50% right before, 60% now."
+        "Expected, as its maps and objects fit together: 50% right before, 60% now."
     )
     named = Verdict(BETTER, KEEPS, held_out_images=("one", "two")).details.splitlines()
     assert named[0].startswith("In what you reviewed (images that were not learned from: one, two): 50%")

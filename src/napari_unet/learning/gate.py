@@ -82,9 +82,7 @@ class Verdict:
             lines.append(f"In what you reviewed{images if self.held_out_images else ''}: {self.reviewed}")
         if self.estimates is not None:
             before, after = self.estimates
-            lines.append(
-                f"Expected from how its maps and objects fit together: {before:.0%} right before, {after:.0%} now."
-            )
+            lines.append(f"Expected, as its maps and objects fit together: {before:.0%} right before, {after:.0%} now.")
         if self.retention is not None:
             lines.append(
                 "On images like those of the first model: "
