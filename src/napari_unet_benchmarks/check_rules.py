@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet_benchmarks.intervals import mean_interval, share_interval
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ Row = dict[str, Any]
 
 WORSE = 0.03
 """AP on other images by which a model is worse."""
+
+COMPARED = "before", "after", "low", "high", "n"
 
 
 def gain(row: Row) -> float:
@@ -66,21 +70,46 @@ def estimate(row: Row) -> float:
     return statistics.fmean(after - before for before, after in (one["estimates"] for one in row["fields"]))
 
 
-def _present(row: Row) -> bool:
-    return bool(row["verdict"]["in use"])
+def estimate_elsewhere(row: Row) -> float:
+    """Return the same on other images, which nobody has corrected."""
+    before, after = ([one["estimate"] for one in row["others"][when]["images"]] for when in ("before", "after"))
+    return statistics.fmean(after) - statistics.fmean(before)
+
+
+def surely_worse(row: Row) -> bool:
+    """Return whether the new model is surely worse on held-out reviewed regions; see `learning.comparison`."""
+    compared = row["verdict"]["reviewed"]
+    return bool(compared and Comparison(*(compared[name] for name in COMPARED)).surely_worse())
+
+
+def forgets(row: Row) -> bool:
+    """Return whether a new model has lost more than two points of what the first one could do, in its own domain."""
+    return not row["verdict"]["out of domain"] and retention(row) < -DEFAULT_POLICY.promotion.max_forgetting
+
+
+def as_decided(row: Row) -> bool:
+    """Return what `learning.gate.Verdict` decides."""
+    return not (surely_worse(row) or forgets(row) or estimate(row) < -DEFAULT_POLICY.promotion.max_estimate_loss)
 
 
 RULES: dict[str, Callable[[Row], bool]] = {
     "always": lambda row: True,
     "never": lambda row: False,
-    "before this decision": _present,
-    "corrected and reviewed objects, mean": lambda row: mean_change(changes(row)) >= 0,
-    "corrected and reviewed objects, t-test": lambda row: not surely_negative(changes(row)),
-    "reviewed objects, t-test": lambda row: not surely_negative(changes(row, corrected=False)),
-    "held-out objects, mean": lambda row: mean_change(changes(row, held_out=True)) >= 0,
-    "held-out objects, t-test": lambda row: not surely_negative(changes(row, held_out=True)),
-    "base data": lambda row: retention(row) >= -0.02,
+    "decision 10": lambda row: bool(row["verdict"]["in use"]),
+    "decision 29": as_decided,
+    "corrected and reviewed objects, mean IoU": lambda row: mean_change(changes(row)) >= 0,
+    "corrected and reviewed objects, t-test of IoU": lambda row: not surely_negative(changes(row)),
+    "held-out objects, mean IoU": lambda row: mean_change(changes(row, held_out=True)) >= 0,
+    "held-out objects, t-test of IoU": lambda row: not surely_negative(changes(row, held_out=True)),
+    "held-out regions, surely worse": lambda row: not surely_worse(row),
+    "base data, in its domain": lambda row: not forgets(row),
+    "base data, in any domain": lambda row: retention(row) >= -DEFAULT_POLICY.promotion.max_forgetting,
+    "held-out regions and base data": lambda row: not (surely_worse(row) or forgets(row)),
+    "loss on corrections": lambda row: statistics.fmean(row["losses"][-3:]) <= statistics.fmean(row["losses"][:3]),
     "estimate": lambda row: estimate(row) >= 0,
+    "estimate, less by 2 points": lambda row: estimate(row) >= -0.02,
+    "estimate, less by 5 points": lambda row: estimate(row) >= -0.05,
+    "estimate on images that nobody corrected": lambda row: estimate_elsewhere(row) >= 0,
 }
 
 

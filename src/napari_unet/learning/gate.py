@@ -41,16 +41,17 @@ class Verdict:
         """Whether it has lost what the first model could do."""
         return self.retention is not None and self.retention.after < self.retention.before - policy.max_forgetting
 
-    @property
-    def less_credible(self) -> bool:
+    def less_credible(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether what it makes of the images fits together less well than what the model before made of them."""
-        return self.estimates is not None and self.estimates[1] < self.estimates[0]
+        return self.estimates is not None and self.estimates[1] < self.estimates[0] - policy.max_estimate_loss
 
     def should_promote(self, policy: Policy = DEFAULT_POLICY) -> bool:
         """Whether it should be used without asking: nothing that is known says that it is worse."""
         if self.reviewed is not None and self.reviewed.surely_worse(policy.promotion):
             return False
-        return not self.less_credible and (self.out_of_domain or not self.forgets(policy.promotion))
+        if self.less_credible(policy.promotion):
+            return False
+        return self.out_of_domain or not self.forgets(policy.promotion)
 
     def __str__(self) -> str:
         """Return what came of it in a sentence, and what to do."""
