@@ -167,7 +167,7 @@ def comparison(before: float, after: float, low: float, high: float, n: int = 20
 
 BETTER, CHANCE = comparison(0.5, 0.7, 0.1, 0.3), comparison(0.5, 0.45, -0.2, 0.1)
 WORSE, FEW = comparison(0.5, 0.3, -0.3, -0.1), comparison(0.5, 0.3, -0.3, -0.1, n=3)
-UNSURE = "Less sure of your images than the model before, so not in use yet."
+UNSURE = "Less sure of your images than before, so not in use yet."
 FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05, 0.01)
 
 

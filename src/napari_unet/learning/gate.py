@@ -72,7 +72,7 @@ class Verdict:
             return "Worse in what you reviewed"
         if self.forgets() and not self.out_of_domain:
             return "Worse on the images that the first model was made for"
-        return "Less sure of your images than the model before"
+        return "Less sure of your images than before"
 
     @property
     def details(self) -> str:
