@@ -48,24 +48,23 @@ def estimated_score(
     scores = []
     for one in list(by_image.values())[: policy.promotion.max_estimated]:
         reader = CropReader(one.image, model, one.channels, policy.scale.rescaling)
-        box = _field(one, round(policy.promotion.estimated_width * reader.pixels), model.info.spec.ndim)
+        box = _field(one, policy.promotion.estimated_shapes[model.info.spec.ndim], reader.pixels)
         maps = predict_maps(model.net, reader.read(one.part.frame, box), device=device)
         scores.append(estimated_ap(maps, model.decode(maps), model.info))
     return float(np.mean(scores)) if scores else None
 
 
-def _field(one: AnnotatedCrop, width: int, ndim: int) -> Box:
-    """Return the box (Z, Y, X) of a field, so many pixels of the image wide, with what is supervised in its middle."""
-    supervised = one.part.mask("supervised")
-    planes = supervised.sum((1, 2))
-    z = int(planes.argmax())
-    deep = slice(one.part.corner[0] + z, one.part.corner[0] + z + 1)
-    if ndim == 3:
-        deep = slice(one.part.corner[0], one.part.corner[0] + len(supervised))
-    sides = []
-    for axis in (1, 2):
-        size, where = one.image.space[axis], np.nonzero(supervised[z])[axis - 1]
-        middle = one.part.corner[axis] + (int(where.min()) + int(where.max())) // 2
-        start = max(0, min(middle - width // 2, size - width))
-        sides.append(slice(start, min(size, start + width)))
-    return deep, sides[0], sides[1]
+def _field(one: AnnotatedCrop, shape: Sequence[int], pixels: float) -> Box:
+    """Return the box (Z, Y, X) of a field in the image around what is supervised, or the middle of that.
+
+    `shape` is in pixels of the network, of which one is `pixels` of the image wide along Y and X.
+    """
+    supervised, corner = one.part.mask("supervised"), one.part.corner
+    z = int(supervised.sum((1, 2)).argmax())
+    middles = [z, *((int(hit.min()) + int(hit.max())) // 2 for hit in np.nonzero(supervised[z]))]
+    wanted = shape[0], round(shape[1] * pixels), round(shape[2] * pixels)
+    box = []
+    for size, first, middle, width in zip(one.image.space, corner, middles, wanted, strict=True):
+        start = max(0, min(first + middle - width // 2, size - width))
+        box.append(slice(start, min(size, start + width)))
+    return box[0], box[1], box[2]

@@ -85,8 +85,8 @@ class PromotionPolicy(_Numbers):
         junctions, grown cells, embryo slices (docs/decisions/0029-check.md).
     max_estimated : int
         Images on which it is estimated without labels how good a model is: a bound on time, about two seconds.
-    estimated_width : int
-        Width of the field of each, pixels of the network: about what is seen at a time.
+    estimated_shapes : dict
+        By the spatial axes of the network: shape of the field of each, (Z, Y, X), pixels of the network.
     patience : float
         Seconds without a gain on the held-out regions after which learning ends. Data: not recorded.
     check_interval : float
@@ -104,7 +104,7 @@ class PromotionPolicy(_Numbers):
     min_compared: int = Field(4, ge=2)
     max_estimate_loss: float = Field(0.02, ge=0)
     max_estimated: int = Field(4, ge=1)
-    estimated_width: int = Field(384, ge=64)
+    estimated_shapes: dict[int, tuple[int, int, int]] = {2: (1, 384, 384), 3: (32, 128, 128)}
     patience: float = Field(40.0, ge=0)
     check_interval: float = Field(5.0, ge=0)
     max_check_share: float = Field(0.15, gt=0)
