@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
-from napari_unet.learning.credibility import estimated_score
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.fitting import fit_to_corrections
@@ -185,11 +184,6 @@ class _Annotations:
         self.crops = crops
         self.split = self._divided(None)
 
-    @property
-    def before(self) -> Model:
-        """The model that the new one is compared with."""
-        return self._before or self._model
-
     def join(self) -> bool:
         """Take up corrections that were made meanwhile; return whether there are any."""
         added = self._more() if self._more is not None else None
@@ -220,7 +214,7 @@ def _learn_from_scratch(
     if model.info.is_untrained:
         return Learned(better, Verdict(None))  # there was nothing before
     held_out = HeldOutCheck(model, split.held_out, run.device, run.policy)
-    return Learned(better, _judged(annotations, held_out, better, run))
+    return Learned(better, _judged(split, held_out, better))
 
 
 def _finetune(
@@ -244,18 +238,13 @@ def _finetune(
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
     better, fitted = _fitted(better, annotations, run)
-    return Learned(better, _judged(annotations, training.held_out, better, run, retention), fitted)
+    return Learned(better, _judged(split, training.held_out, better, retention), fitted)
 
 
-def _judged(
-    annotations: _Annotations, held_out: HeldOutCheck, better: Model, run: _Run, retention: Comparison | None = None
-) -> Verdict:
+def _judged(split: Split, held_out: HeldOutCheck, better: Model, retention: Comparison | None = None) -> Verdict:
     """Return what is known of a new model."""
-    crops, split = annotations.crops, annotations.split
     aside = tuple(split.held_out_images.values())
-    before, after = (estimated_score(one, crops, run.device, run.policy) for one in (annotations.before, better))
-    estimates = None if before is None or after is None else (before, after)
-    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, estimates, aside)
+    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside)
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
