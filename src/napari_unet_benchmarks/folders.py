@@ -4,8 +4,9 @@
 
 DATA: see `recipes/nuclei.py`. The first images of a plate (BBBC039) are segmented one after the other with all cores,
 one after the other with one core, and as many at once as there are cores with one each, in turn. Then the folder is
-gone through again when all is finished. No number of the program was chosen by this. `--smoke`: two images, one round,
-and no file.
+gone through again when all is finished. Last, one image is segmented in new processes with all cores, in which threads that
+have nothing to do sleep (as the command line has it), or keep their cores busy for a while (as OpenMP does by default).
+No number of the program was chosen by this. `--smoke`: two images, one round, and no file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -62,6 +65,41 @@ def finished(images: list[Path], out: Path) -> int:
     return sum(results.standing(job).finished for job in plan_files(images, out))
 
 
+NETWORK = """
+import sys, time
+import torch
+from napari_unet import load_model
+from napari_unet.io.readers import read_image
+from napari_unet.tiling.engine import predict_maps
+torch.set_num_threads(int(sys.argv[2]))
+net, image = load_model(sys.argv[3]).net, read_image(sys.argv[1]).read(0, slice(0, 1), slice(None), slice(None), (0,))
+block = (image.repeat(3, axis=0)[:, 0] / image.max()).astype("float32")
+predict_maps(net, block)
+begin = time.perf_counter()
+for _ in range(3):
+    predict_maps(net, block)
+print((time.perf_counter() - begin) / 3)
+"""
+
+
+def waiting(image: Path, rounds: int) -> dict[str, Any]:
+    """Time the network where idle threads sleep, and where they do not, in turn."""
+    cores, seconds = os.cpu_count() or 1, dict[str, list[float]](passive=[], default=[])
+    for _ in range(rounds):
+        for policy, found in seconds.items():
+            rest = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+            done = subprocess.run(
+                [sys.executable, "-c", NETWORK, str(image), str(cores), MODEL],
+                env=rest | ({"OMP_WAIT_POLICY": "PASSIVE"} if policy == "passive" else {}),
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            found.append(float(done.stdout))
+    return {
+        "seconds": {policy: [round(v, 3) for v in found] for policy, found in seconds.items()},
+        "default / passive": ratio(seconds["default"], seconds["passive"]),
+    }
+
+
 def run(data: Path, n_images: int, rounds: int) -> dict[str, Any]:
     """Measure, and return the figures."""
     cores, model = os.cpu_count() or 1, load_model(MODEL)
@@ -81,6 +119,7 @@ def run(data: Path, n_images: int, rounds: int) -> dict[str, Any]:
         n_finished = finished(images, out["several"])
         looking = watch.seconds
     first, one, several = seconds.values()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "images": len(images),
         "objects": objects,
@@ -88,6 +127,8 @@ def run(data: Path, n_images: int, rounds: int) -> dict[str, Any]:
         "seconds": {name: [round(v, 2) for v in values] for name, values in seconds.items()},
         "several at once / all cores": ratio(several, first),
         "several at once / one core": ratio(several, one),
+        "other programs at work (load)": None if load is None else round(load, 1),
+        "idle threads": waiting(images[0], rounds),
         "found finished": n_finished,
         "seconds for an image that is finished": round(looking / len(images), 4),
     }
