@@ -4,9 +4,9 @@
 
 DATA: see `recipes/nuclei.py`. The first images of a plate (BBBC039) are segmented one after the other with all cores,
 one after the other with one core, and as many at once as there are cores with one each, in turn. Then the folder is
-gone through again when all is finished. Last, one image is segmented in new processes with all cores, in which threads that
-have nothing to do sleep (as the command line has it), or keep their cores busy for a while (as OpenMP does by default).
-No number of the program was chosen by this. `--smoke`: two images, one round, and no file.
+gone through again when all is finished. Last, one image is segmented in new processes with all cores, in which idle
+threads sleep (as the command line has it), or keep their cores busy for a while (as OpenMP does by default). No number
+of the program was chosen by this. `--smoke`: two images, one round, and no file.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from napari_unet_benchmarks.report import in_turn, ratio
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.models.model import Model
 
 MODEL = "nuclei"
@@ -106,7 +108,7 @@ def run(data: Path, n_images: int, rounds: int) -> dict[str, Any]:
     images = image_files(data / IMAGES)[:n_images]
     with tempfile.TemporaryDirectory() as folder:
         out = {name: Path(folder) / name for name in ("cores", "one", "several")}
-        calls = {
+        calls: dict[str, Callable[[], Any]] = {
             "one after the other, all cores": partial(segmented, model, images, out["cores"], 1, cores),
             "one after the other, one core": partial(segmented, model, images, out["one"], 1, 1),
             "as many at once as cores, one each": partial(segmented, model, images, out["several"], cores, cores),
