@@ -25,6 +25,7 @@ benchmark = typer.Typer(
 
 SCRIPTS = {  # each says more with --help
     "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
+    "check": "Measure whether better models are used, and worse ones held back.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",

@@ -111,10 +111,13 @@ def pauses(path: str) -> None:
     os._exit(0)
 
 
-def kill_after(command: list[str], home: Path, log: Path, seconds: float) -> float:
-    """Start a window with a home of its own, kill it some seconds after its log begins, and return when that was."""
+def kill_after(command: list[str], home: Path, log: Path, seconds: float, *, word: str = "") -> float:
+    """Start a window with a home of its own, kill it some seconds after its log begins, and return when that was.
+
+    With a word, the seconds count from when this is in the log.
+    """
     process = subprocess.Popen(command, env=os.environ | {"NAPARI_UNET_HOME": str(home)})
-    while not (log.exists() and log.stat().st_size):
+    while not (log.exists() and log.stat().st_size and word in log.read_text()):
         time.sleep(0.05)
         assert process.poll() is None, "the window ended"
     time.sleep(seconds)

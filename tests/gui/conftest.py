@@ -374,3 +374,10 @@ def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model is guessed unasked: whether that comes before a test's next step would be luck."""
     monkeypatch.setattr("napari_unet._qt.main_widget.GUESS_AFTER", 10**9)
+
+
+@pytest.fixture(autouse=True)
+def no_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk does not go on by itself, unless a test wants that."""
+    for name in ("GO_ON_AFTER", "GO_ON_LATER"):
+        monkeypatch.setattr(f"napari_unet._qt.main_widget.{name}", 10**9)

@@ -313,7 +313,8 @@ class Segmenter:
             count = session.count(in_view=bool(run.lead)) if count is None else count
             model = workspace.model.name if workspace.model is not None else ""
             found = session.in_words(count)
-            text, level = closing_words(found, count, run.judged, model, run.lead, damage)
+            go_on = workspace.keys.named("next_suspect")
+            text, level = closing_words(found, count, run.judged, model, run.lead, damage, go_on)
             workspace.say(text, level, details)
         if session.alive():
             session.show_thumbnail()

@@ -244,6 +244,7 @@ class Projects:
             attention=session.attention.copy(),
         )
         project.path, project.segmented_by = session.saved_as, session.segmented_by
+        project.suggestions = session.suggestions
         return project
 
     # -- open ------------------------------------------------------------------------------------------------------

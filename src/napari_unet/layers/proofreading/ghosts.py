@@ -45,10 +45,9 @@ class Ghosts:
     runner : Runner
         Where lost objects are looked for.
 
-    Attributes
-    ----------
-    suggested : dict
-        For each plane (T, Z) the outlines that were suggested there. They are not saved with a project.
+    Notes
+    -----
+    What was suggested belongs to the session, and is saved with it; the lost objects are found anew for each frame.
     """
 
     changed = Signal()  # what there is
@@ -56,7 +55,6 @@ class Ghosts:
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self._workspace = workspace
-        self.suggested: dict[Plane, list[Outline]] = {}
         self._show_lost = False
         self._lost: tuple[Plane, list[Outline]] | None = None
         self._job = PresentJob(runner)
@@ -85,6 +83,15 @@ class Ghosts:
         self.refresh()
 
     @property
+    def suggested(self) -> dict[Plane, list[Outline]]:
+        """For each plane (T, Z) the outlines that were suggested there for the chosen image."""
+        return {} if self._session is None else self._session.suggestions
+
+    def _set(self, suggested: dict[Plane, list[Outline]]) -> None:
+        if self._session is not None:
+            self._session.suggest({plane: outlines for plane, outlines in suggested.items() if outlines})
+
+    @property
     def count(self) -> int:
         """How many outlines were suggested, in all planes."""
         return sum(map(len, self.suggested.values()))
@@ -98,15 +105,15 @@ class Ghosts:
         """Suggest outlines; those of the same objects that were suggested before are forgotten."""
         labels = {one.label for outlines in found.values() for one in outlines}
         kept = {plane: [o for o in outlines if o.label not in labels] for plane, outlines in self.suggested.items()}
-        self.suggested = {plane: kept.get(plane, []) + found.get(plane, []) for plane in kept.keys() | found.keys()}
-        self.suggested = {plane: outlines for plane, outlines in self.suggested.items() if outlines}
+        self._set({plane: kept.get(plane, []) + found.get(plane, []) for plane in kept.keys() | found.keys()})
         self.refresh()
 
     def forget(self, outlines: list[Outline] | None = None) -> None:
         """Suggest these no longer; None: nothing at all."""
         gone = None if outlines is None else {id(one) for one in outlines}
         kept = {p: [o for o in some if gone is not None and id(o) not in gone] for p, some in self.suggested.items()}
-        self.suggested = {plane: some for plane, some in kept.items() if some}
+        if self.suggested:
+            self._set(kept)
         if self._lost is not None and gone is not None:
             self._lost = self._lost[0], [one for one in self._lost[1] if id(one) not in gone]
         self.refresh()
@@ -204,7 +211,7 @@ class Ghosts:
         session = self._workspace.session
         if session is self._session:
             return
-        self._session, self.suggested, self._lost = session, {}, None
+        self._session, self._lost = session, None
         if self._cells is not None:  # while napari removes a layer no other one can be removed
             self._orphans.append(self._cells)
             self._cells = None

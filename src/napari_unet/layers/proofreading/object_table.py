@@ -238,6 +238,12 @@ class ObjectTable:
             self._changes.note_reviewed()
         self.update()
 
+    def update_suspicion(self) -> None:
+        """Show anew how likely objects are to be wrong: more is known of that."""
+        session = self._session
+        if session is not None and session.alive() and self._columns:
+            self._set(self._rows, self._columns_of(session, self._rows))
+
     def note(self, frame: int, box: Box) -> None:
         """Note that something has changed in a box (Z, Y, X) of a time point, which `update` counts."""
         self._changes.add(frame, box)
@@ -274,9 +280,12 @@ class ObjectTable:
         if counted is not None:
             if not counted.differ:  # something was written that no event told of
                 self._changes.note_all()
-            suspicion = None if self.suspicion is None else self.suspicion(session, counted.rows)
-            self._set(counted.rows, columns_of(counted.rows, session.image, suspicion))
+            self._set(counted.rows, self._columns_of(session, counted.rows))
         self.update()
+
+    def _columns_of(self, session: LayerSession, rows: ObjectRows) -> list[Column]:
+        suspicion = None if self.suspicion is None else self.suspicion(session, rows)
+        return columns_of(rows, session.image, suspicion)
 
     def _on_failed(self, error: Exception) -> None:
         self.problem, _ = in_words(error)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
+    from napari_unet.projects.suggestions import Suggestions
 
 MAX_PIXELS_AT_ONCE = 2**26
 """Most pixels of labels that are gone through while the window waits."""
@@ -82,6 +83,10 @@ class LayerSession(LayerPair):
         The channel that was chosen when it was worked on last.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suggestions : dict
+        Shapes that are suggested, by plane (T, Z), and are no labels yet. Set it by `suggest`.
+    uncounted : bool
+        Whether something was told since corrections were counted that may have changed them.
     listed : bool
         Whether its image is one of a work list, which keeps the models, and in which its project lies.
 
@@ -112,6 +117,7 @@ class LayerSession(LayerPair):
         self.channel: int | None = None
         self.segmented_by = saved.segmented_by if saved else ""
         self.listed = False
+        self.suggestions: Suggestions = dict(saved.suggestions) if saved else {}
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
@@ -123,7 +129,7 @@ class LayerSession(LayerPair):
         self.unwritten = self._edits.unwritten
         self._strokes = self._own_ids() if instances else None
         self._deferred = DeferredChanges()
-        self._writing = self._edited = False
+        self._writing = self._edited = self.uncounted = False
         for emitter in self.edit_events():
             emitter.connect(self._on_event)
         self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
@@ -221,7 +227,9 @@ class LayerSession(LayerPair):
                 changes[index] &= ~corrections.protected(labels, (frame, z), region[1:])
         changed = np.nonzero(changes)
         corrections.repredict(frame, region, changed, after[changed])
+        uncounted = self.uncounted  # this changes nothing of what is corrected: the hand at a slider need not wait
         self._write(frame, region, changed, after[changed])
+        self.uncounted = uncounted
 
     def _write(
         self, frame: int, region: Region, changed: Sequence[NDArray[np.intp]], values: NDArray[np.int32]
@@ -308,7 +316,7 @@ class LayerSession(LayerPair):
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in what is in view, or in all that may have changed, by undoing too."""
-        self._edited = False
+        self._edited = self.uncounted = False
         labels = self.labels
         self._compare(labels, self._edits.planes_to_compare(labels, self.geometry, everything=everything))
         return self.summary
@@ -328,6 +336,11 @@ class LayerSession(LayerPair):
         if changed:
             self.unwritten.note_correction()
         return changed
+
+    def suggest(self, suggestions: Suggestions) -> None:
+        """Suggest these shapes, by plane (T, Z), instead of those before."""
+        self.suggestions = suggestions
+        self.unwritten.models = True
 
     def annotated_crops(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
@@ -436,6 +449,7 @@ class LayerSession(LayerPair):
             self._writing = False
 
     def _on_event(self, event: Any = None) -> None:
+        self.uncounted = True
         if not self._writing:
             self._edited = True
             self._edits.note(event, self.geometry)
