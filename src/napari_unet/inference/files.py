@@ -15,6 +15,7 @@ from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
+from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Mode, Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.atomic import check_writable, completed
@@ -28,6 +29,8 @@ from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_unet.axes import Image, PixelSize
     from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
@@ -90,10 +93,11 @@ def segment_file(
         image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
         flips=options.flips,
     )  # fmt: skip
+    record = segmentation_record(job.source, task, axes=options.axes, series=options.series)
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
     on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
-    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
+    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, record, progress, cancel)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -150,6 +154,7 @@ def _segment_in_memory(
     task: Task,
     options: SegmentOptions,
     source: Fingerprint,
+    record: Mapping[str, Any],
     progress: ProgressCallback | None,
     cancel: CancelToken | None,
 ) -> Result:
@@ -162,7 +167,7 @@ def _segment_in_memory(
         letters = "".join(letter for letter in "CTZYX" if letter in axes)
         maps = result.maps.squeeze(drop)
         write_maps(job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement)
-    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
+    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement, record)
     return result
 
 
@@ -171,22 +176,23 @@ def _segment_on_disk(
     task: Task,
     options: SegmentOptions,
     source: Fingerprint,
+    record: Mapping[str, Any],
     progress: ProgressCallback | None,
     cancel: CancelToken | None,
 ) -> Outcome:
     """Segment by blocks; only the finished results have their names, and nothing else is left."""
     pixel_size, target = task.image.pixel_size, job.target
     with ExitStack() as stack:
-        labels = _labels_on_disk(stack, job, task, options.overwrite)
+        labels = _labels_on_disk(stack, job, task, options.overwrite, record)
         maps = _maps_on_disk(stack, job, task, options)
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
         source.check()
         if not job.as_zarr:
-            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement)
+            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement, record)
     return outcome
 
 
-def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool) -> Plane:
+def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool, record: Mapping[str, Any]) -> Plane:
     """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
     image, target, final = task.image, job.target, job.as_zarr
     path = target if final else target.with_name(f"{target.name}.blocks")
@@ -196,8 +202,9 @@ def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool)
     axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
     shape = tuple(image.size(letter) for letter in axes)
     array = create_zarr(
-        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement
-    )
+        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement,
+        provenance=record,
+    )  # fmt: skip
     return Plane(array, axes)
 
 
