@@ -166,3 +166,16 @@ def comparison(before: float, after: float, low: float) -> Comparison:
 def test_what_is_used_without_asking(verdict, promoted):
     assert verdict.should_promote() is promoted
     assert str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("unchecked", "advice"),
+    [
+        ("nothing reviewed", "Review a field"),
+        ("too little reviewed", "Too little is reviewed"),
+        ("nothing before", "learned for the first time"),
+    ],
+)
+def test_why_nothing_was_compared_is_said_as_it_is(unchecked, advice):
+    assert advice in str(Verdict(None, unchecked=unchecked))
+    assert advice not in str(Verdict(comparison(0.5, 0.7, 0.1), unchecked=unchecked))

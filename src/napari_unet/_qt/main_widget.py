@@ -13,7 +13,7 @@ from napari_unet._qt import tour
 from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
-from napari_unet._qt.objects_table import ObjectsTable
+from napari_unet._qt.objects_table import ObjectsTable, make_tall
 from napari_unet._qt.panels import (
     CorrectPanel,
     DecisionBar,
@@ -41,6 +41,8 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+OBJECTS_SHARE = 0.38
+"""Of the height of the window that the table of objects has at first: at 1280 x 800 eight rows, and a canvas above."""
 GUESS_AFTER = 2000
 """Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
@@ -142,6 +144,7 @@ class UNetWidget(QWidget):
             self._objects = ObjectsTable(self.controller)
         if self._objects.parent() is None:  # at first, and where napari has taken it out of a dock that was closed
             self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
+            make_tall(self._objects_dock, OBJECTS_SHARE)
         self._objects_dock.show()
         self._objects_dock.raise_()
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QDockWidget,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMainWindow,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -220,6 +222,13 @@ class ObjectsTable(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(self, "Export what is listed", f"{name}.csv", "CSV (*.csv)")
         if chosen:
             self._verbs.export(Path(chosen))
+
+
+def make_tall(dock: QDockWidget, share: float) -> None:
+    """Give a dock at the bottom a share of the height of its window; the user may drag it to another size."""
+    window = dock.parent()
+    if isinstance(window, QMainWindow):
+        window.resizeDocks([dock], [round(share * window.height())], Qt.Orientation.Vertical)
 
 
 def _button(text: str, tip: str) -> QPushButton:

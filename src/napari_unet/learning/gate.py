@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from napari_unet.learning.comparison import Comparison  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.regression import RegressionCheck  # noqa: TC001 - as above
 from napari_unet.progress import counted
+
+Unchecked = Literal["nothing reviewed", "too little reviewed", "nothing before"]
+
+_UNCHECKED: dict[Unchecked, str] = {
+    "nothing reviewed": "Review a field to know whether it is better.",
+    "too little reviewed": "Too little is reviewed to tell whether it is better: review more fields.",
+    "nothing before": "It has learned for the first time: press Segment to see what it finds.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class Verdict:
         Where too little is reviewed: on corrections, and what was left alone near them.
     held_out_images : tuple of str
         Names of the images that nothing was learned from, which `reviewed` is of; empty: it is of held-out squares.
+    unchecked : {"nothing reviewed", "too little reviewed", "nothing before"}
+        Why there is no comparison, where `reviewed` is None; "nothing before": no model had learned before it.
     """
 
     reviewed: Comparison | None
@@ -37,6 +48,7 @@ class Verdict:
     out_of_domain: bool = False
     regression: RegressionCheck | None = None
     held_out_images: tuple[str, ...] = ()
+    unchecked: Unchecked = "nothing reviewed"
 
     def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
@@ -73,7 +85,7 @@ class Verdict:
         elif self.out_of_reach():
             outcome = "In use."
         else:
-            outcome = "In use. Review a field to know whether it is better."
+            outcome = f"In use. {_UNCHECKED[self.unchecked]}"
         if self.out_of_reach():
             return f"{outcome} It hardly learns such images: choose New model… to start over from your corrections."
         if self.should_promote() and self.forgets():  # it was made for other images

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.fitting import Fitted
+    from napari_unet.learning.gate import Unchecked
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -194,6 +195,12 @@ class _Annotations:
         self.split = self._divided(self.split)
         return True
 
+    @property
+    def unchecked(self) -> Unchecked:
+        """Why nothing can be compared, where that is so."""
+        reviewed = any(crop.part.reviewed.any() for crop in self.crops)
+        return "too little reviewed" if reviewed else "nothing reviewed"
+
     def release_corrections(self) -> None:
         """Learn from the corrections, too, that were held out so far."""
         self._hold_out_corrections = False
@@ -219,11 +226,14 @@ def _learn_from_scratch(
     split = annotations.split
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
-        return Learned(better, Verdict(None))  # there was nothing before
+        return Learned(better, Verdict(None, unchecked="nothing before"))
     reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
     regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
     aside = tuple(split.held_out_images.values())
-    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression, held_out_images=aside))
+    verdict = Verdict(
+        reviewed, None, split.buffer, regression=regression, held_out_images=aside, unchecked=annotations.unchecked
+    )
+    return Learned(better, verdict)
 
 
 def _finetune(
@@ -249,7 +259,9 @@ def _finetune(
     better, fitted = _fitted(better, annotations, run)
     reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
     aside = tuple(split.held_out_images.values())
-    verdict = Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression, held_out_images=aside)
+    verdict = Verdict(
+        reviewed, retention, split.buffer, split.out_of_domain, regression, aside, unchecked=annotations.unchecked
+    )
     return Learned(better, verdict, fitted)
 
 

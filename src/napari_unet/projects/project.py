@@ -83,6 +83,8 @@ class Project:
         Number of the journal that continues what is saved; None: there is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suspects : int or None
+        Objects that are likely to be wrong, found when all of the image was segmented; not saved.
     notes : tuple of str
         Sentences for the user, found on opening: that the image has changed, or a model.
 
@@ -148,6 +150,7 @@ class Project:
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
         self.segmented_by = ""
+        self.suspects: int | None = None
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.axes import Image
-from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.io.readers import natural_order
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.measuring.export import Item, Report, apart, export_steps, known_kinds
@@ -22,7 +22,7 @@ from napari_unet.measuring.record import ByHand, Origin, Segmentation
 from napari_unet.models.header import read_model_info, weights_sha256
 from napari_unet.models.store import list_models
 from napari_unet.objects.table import Table, concatenate
-from napari_unet.progress import CancelToken, drive
+from napari_unet.progress import CancelToken, Progress, Stopwatch, drive
 from napari_unet.projects.description import FILE as PROJECT_FILE
 from napari_unet.projects.description import SUFFIX, is_project, read_description
 from napari_unet.projects.images import COPY
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import ProgressCallback
     from napari_unet.projects.project import Project
+    from napari_unet.projects.work_list import ListedImage
 
 _TRIES = 3
 """How often a project is read that is saved anew meanwhile, as *Segment all* may do."""
@@ -195,17 +196,74 @@ def measure_projects(
     (['a', 'b'], [100, 100])
     """
     projects, notes = find_projects(Path(path))
-    options, tables = options or MeasureOptions(), []
-    problems: list[str] = []
-    for project in projects:
+    steps = measure_steps(projects, options, progress=progress, cancel=cancel)
+    found = drive(steps, lambda _: None)
+    return Table(found.table.columns, tuple(dict.fromkeys((*found.failed, *notes, *found.table.notes))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """The measurements of many images.
+
+    Attributes
+    ----------
+    table : Table
+        One row for each object of all images.
+    tables : dict of str to Table
+        Of each image that could be measured, by its name.
+    origins : list of Origin
+        Where their labels come from.
+    failed : list of str
+        A sentence for each image that could not be measured.
+    """
+
+    table: Table
+    tables: dict[str, Table]
+    origins: list[Origin]
+    failed: list[str]
+
+
+def measure_steps(
+    projects: Sequence[ProjectFile],
+    options: MeasureOptions | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Generator[Progress, None, Measured]:
+    """Measure projects one after the other; yield how many are done, and return the measurements.
+
+    Parameters
+    ----------
+    projects : sequence of ProjectFile
+    options, progress, cancel
+        As for `measure_projects`.
+
+    Raises
+    ------
+    FileFormatError
+        If none of them can be measured.
+    Cancelled
+        If it was stopped.
+    """
+    options, cancel, watch = options or MeasureOptions(), cancel or CancelToken(), Stopwatch()
+    tables: dict[str, Table] = {}
+    origins: list[Origin] = []
+    failed: list[str] = []
+    for number, project in enumerate(projects):
+        cancel.check()
+        yield Progress(number, len(projects), watch.seconds, "images", f"Measuring {project.name}")
         try:
-            tables.append(measure_file(project, options, progress, cancel)[0])
+            table, origin = measure_file(project, options, progress, cancel)
+        except Cancelled:
+            raise
         except UNetError as error:
-            problems.append(f"{project.name} was left out: {error}")
+            failed.append(f"{project.name} was left out: {error}")
+        else:
+            tables[project.name] = table
+            origins.append(origin)
     if not tables:
-        raise FileFormatError(problems[0] if problems else f"There is nothing to measure in {path}.")
-    table = concatenate(tables)
-    return Table(table.columns, tuple(dict.fromkeys((*problems, *notes, *table.notes))))
+        raise FileFormatError(failed[0] if failed else "There is nothing to measure.")
+    return Measured(concatenate(list(tables.values())), tables, origins, failed)
 
 
 def export_projects(
@@ -243,19 +301,12 @@ def export_projects(
     return report
 
 
-def of_list(folder: Path, indices: Iterable[int] | None = None) -> list[ProjectFile]:
-    """Return the projects of some images of a work list (None: of all that have labels), in its order.
-
-    Raises
-    ------
-    FileFormatError
-        If the list cannot be read.
-    """
-    said, chosen = read_list(folder), None if indices is None else set(indices)
+def of_images(images: Iterable[ListedImage], folder: Path) -> list[ProjectFile]:
+    """Return the projects of images of the work list in a folder, as far as they have any, in this order."""
     return _apart(
         ProjectFile(file_name(one.name), folder / one.project, one.file(folder), (folder / MODELS,))
-        for index, one in enumerate(said.images)
-        if (index in chosen if chosen is not None else (folder / one.project).is_dir())
+        for one in images
+        if (folder / one.project).is_dir()
     )
 
 
@@ -263,7 +314,8 @@ def of_list(folder: Path, indices: Iterable[int] | None = None) -> list[ProjectF
 
 
 def _of_list(folder: Path) -> tuple[list[ProjectFile], tuple[str, ...]]:
-    found, total = of_list(folder), len(read_list(folder).images)
+    images = read_list(folder).images
+    found, total = of_images(images, folder), len(images)
     if not found:
         raise FileFormatError(f"No image of {folder.name} has labels yet. Segment them first.")
     left = total - len(found)

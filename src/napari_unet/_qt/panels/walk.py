@@ -22,7 +22,7 @@ class WalkPanel(QWidget):
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._walk = controller.walk
+        self._walk, self._list_walk = controller.walk, controller.list_walk
         self.where = QLabel()
         self.where.setWordWrap(True)
         self.where.setMinimumHeight(2 * self.where.fontMetrics().lineSpacing())  # what is below does not jump
@@ -48,12 +48,14 @@ class WalkPanel(QWidget):
         layout.addLayout(buttons)
         self.previous.clicked.connect(lambda: self._walk.previous())
         self.accept.clicked.connect(lambda: self._walk.accept())
-        self.next.clicked.connect(lambda: self._walk.next())
+        self.next.clicked.connect(lambda: self._list_walk.next())
         self._walk.changed.connect(self._show)
+        self._list_walk.changed.connect(self._show)
         self._show()
 
     def _show(self) -> None:
         """Show where the walk is."""
+        self.next.setText("Next image  (N)" if self._list_walk.onward is not None else "Next  (N)")
         progress = self._walk.progress
         shown = progress is not None
         self.accept.setEnabled(shown)

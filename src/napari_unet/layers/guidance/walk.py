@@ -76,6 +76,7 @@ class ObjectWalk:
     """
 
     changed = Signal()  # where it is, or how many there are: ask `stop` and `progress`
+    ended = Signal()  # no suspect is left in the chosen image
     orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, where_next: WhereNext, runner: Runner) -> None:
@@ -98,6 +99,11 @@ class ObjectWalk:
         """The object that was shown last in the chosen image; of another image, or after the end, none is outlined."""
         walk = self._walk
         return None if walk is None else walk.current
+
+    @property
+    def shows_stop(self) -> bool:
+        """Whether an object is outlined: not after the end of the walk."""
+        return self._shown
 
     @property
     def reason(self) -> str:
@@ -298,6 +304,7 @@ class ObjectWalk:
         else:
             say("No suspect is left. Shift+N walks through all other objects.", "done")
             self._ended = walk.current is not None
+            self.ended.emit()
         self.changed.emit()
 
     # -- one object ------------------------------------------------------------------------------------------------

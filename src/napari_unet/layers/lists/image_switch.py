@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
@@ -17,6 +18,8 @@ from napari_unet.projects.work_list import ImageState, state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+
+    from numpy.typing import NDArray
 
     from napari_unet.layers.display.overlay import Overlays
     from napari_unet.layers.inference.segmenter import Segmenter
@@ -68,6 +71,7 @@ class ImageSwitch:
         self._job: Job | None = None
         self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
+        self._extent: NDArray[np.float64] | None = None  # of the image that was shown last, in world coordinates
         self._edited = False
         workspace.session_opened.connect(self._on_session)
         workspace.corrected.connect(self._on_corrected)
@@ -324,8 +328,16 @@ class ImageSwitch:
             channels = {adapter.channel_of(layer): layer for layer in layers}
             self._workspace.choose_layer(channels.get(self._list.channel, layers[-1]))
             viewer.layers.selection.active = self._workspace.layer
-        viewer.reset_view()
+        self._look_at(layers)
         self._finish(index)
+
+    def _look_at(self, layers: list[Any]) -> None:
+        """Fit the view to an image, unless it is of the size of the one before: then the same part is in view."""
+        viewer, extent = self._workspace.viewer, np.concatenate([layer.extent.world[:, -2:] for layer in layers])
+        size = np.concatenate([extent.min(0), extent.max(0)])
+        if self._extent is None or not np.allclose(self._extent, size):
+            viewer.reset_view()
+        self._extent = size
 
     def _fail(self, index: int, error: Exception) -> None:
         """Name an image that cannot be read."""

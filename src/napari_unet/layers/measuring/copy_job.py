@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, UNetError
+from napari_unet.layers.jobs import ignore
 from napari_unet.layers.measuring.snapshot import ToCopy
+from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,38 +29,67 @@ class CopyJob:
     runner : Runner
     stopped : str
         What is said when one is stopped.
+
+    Attributes
+    ----------
+    progress : Progress or None
+        How far the one under way is.
     """
 
-    changed = Signal()  # whether one is under way
+    changed = Signal()  # whether one is under way, or how far it is
 
     def __init__(self, workspace: Workspace, runner: Runner, stopped: str) -> None:
         self._workspace, self._runner, self._stopped = workspace, runner, stopped
         self._job: Job | None = None
         self._sessions: list[LayerSession] = []
+        self.progress: Progress | None = None
 
     @property
     def busy(self) -> bool:
         """Whether one is under way."""
         return self._job is not None
 
-    def start(self, job: Job, sessions: Sequence[LayerSession], steps: Steps, done: Callable[[Any], None]) -> bool:
-        """Begin, unless one is under way; `done` is called with what it returns. Return whether it began."""
+    def start(
+        self,
+        job: Job,
+        sessions: Sequence[LayerSession],
+        steps: Steps,
+        done: Callable[[Any], None],
+        found: Callable[[Any], None] = ignore,
+    ) -> bool:
+        """Begin, unless one is under way; return whether it began.
+
+        Parameters
+        ----------
+        job : Job
+        sessions : sequence of LayerSession
+            Their labels are copied.
+        steps : callable
+            Makes the generator that runs in the worker.
+        done, found : callable
+            Called with what it returns, and with what it yields besides copies and progress.
+        """
         if self._job is not None:
             self._workspace.say("This is under way already. Wait for it, or press Stop.", "error")
             return False
-        self._job, self._sessions = job, list(sessions)
+        self._job, self._sessions, self.progress = job, list(sessions), None
         for session in sessions:
             session.hold(True)  # else objects might get other ids between two blocks
         self.changed.emit()
 
         def on_event(event: Any) -> None:
-            if isinstance(event, ToCopy) and not job.cancel.cancelled:
+            if isinstance(event, Progress) and job is self._job:
+                self.progress = event
+                self.changed.emit()
+            elif isinstance(event, ToCopy) and not job.cancel.cancelled:
                 try:
                     event.copy()
                 except UNetError as error:
                     job.cancel.cancel()
                     if self._end(job):
                         self._workspace.say_error(error)
+            elif job is self._job and not isinstance(event, ToCopy):
+                found(event)
 
         def on_return(found: Any) -> None:
             if self._end(job):
@@ -92,6 +123,6 @@ class CopyJob:
             return False
         for session in self._sessions:
             session.hold(False)
-        self._job, self._sessions = None, []
+        self._job, self._sessions, self.progress = None, [], None
         self.changed.emit()
         return True
