@@ -445,7 +445,7 @@ import sys
 import numpy as np
 from napari.components import ViewerModel
 from hand_made import bright
-from napari_unet.layers import autosave
+from napari_unet.layers.projects import autosave
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.reader import read_layers
