@@ -159,7 +159,12 @@ def _is_result(folder: Path) -> bool:
 
 @contextmanager
 def completed(
-    path: Path, *, overwrite: bool = False, discard: bool = False, rescue: Callable[[Path], bool] | None = None
+    path: Path,
+    *,
+    overwrite: bool = False,
+    discard: bool = False,
+    rescue: Callable[[Path], bool] | None = None,
+    ready: Callable[[Path], object] | None = None,
 ) -> Iterator[Path]:
     """Yield a path to write to, in a folder beside `path`; on leaving without an error rename it to `path`.
 
@@ -173,6 +178,8 @@ def completed(
         Whether it is temporary: removed in the end, and never renamed.
     rescue : callable, optional
         Called with the partial result if writing fails; returns whether to keep it as ``<stem>.unfinished<suffix>``.
+    ready : callable, optional
+        Called with the complete result before it gets its name. If it raises an error, nothing gets it.
 
     Yields
     ------
@@ -191,6 +198,8 @@ def completed(
         try:
             yield partial
             if not discard:
+                if ready is not None:
+                    ready(partial)
                 check_free(path, overwrite=overwrite)  # another program may have written it meanwhile
                 _replace(partial, path, folder / _REPLACED / path.name)
         except (OSError, FileFormatError) as error:
