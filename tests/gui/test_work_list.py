@@ -258,19 +258,17 @@ def test_next_leads_to_another_image_at_the_end_of_a_walk(
 ) -> None:
     segment_everything(widget, listed, settled, qtbot)
     controller, button = widget.controller, widget.walk_panel.next
+    for index in range(6):
+        controller.work_list.note_suspects(index, 7 if index == 4 else 1)
     widget.show_tab("Correct")
     for _ in range(40):
+        pressed(qtbot, button)
+        qtbot.waitUntil(lambda: controller.list_walk.onward is not None or controller.walk.shows_stop, timeout=PATIENCE)
         if controller.list_walk.onward is not None:
             break
-        pressed(qtbot, button)
-        qtbot.wait(100)
-    else:
-        controller.list_walk._at_end = True
-        controller.list_walk.changed.emit()
     target = controller.list_walk.onward
-    if target is None:  # no image has a suspect: then there is nothing to go to
-        assert {state.suspects for state in controller.work_list.states} == {0}
-        return
+    assert target == 4
+    assert "N goes on to cells4 (7 suspects)" in widget.status.text()
     assert button.text() == "Next image  (N)"
     viewer.window._qt_window.activateWindow()
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N)

@@ -42,7 +42,7 @@ KEEP_TICK = 10_000
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
 OBJECTS_SHARE = 0.38
-"""Of the height of the window that the table of objects has at first: at 1280 x 800 eight rows, and a canvas above."""
+"""Of the height of the window that the table of objects has at first, below the canvas."""
 GUESS_AFTER = 2000
 """Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
@@ -139,12 +139,16 @@ class UNetWidget(QWidget):
         self.destroyed.connect(lambda: _close_down(this()))
 
     def show_objects_table(self) -> None:
-        """Show the list of objects, in a dock of its own below the canvas."""
+        """Show the list of objects: beside the list of images where that is open, else below the canvas."""
         if self._objects is None:
             self._objects = ObjectsTable(self.controller)
         if self._objects.parent() is None:  # at first, and where napari has taken it out of a dock that was closed
-            self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
-            make_tall(self._objects_dock, OBJECTS_SHARE)
+            beside = self.images.is_open
+            self._objects_dock = self.viewer.window.add_dock_widget(
+                self._objects, name="Objects", area="left" if beside else "bottom", tabify=beside
+            )
+            if not beside:
+                make_tall(self._objects_dock, OBJECTS_SHARE)
         self._objects_dock.show()
         self._objects_dock.raise_()
 

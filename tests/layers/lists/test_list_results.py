@@ -94,18 +94,28 @@ def test_only_what_has_labels_is_measured(controller: Any, folder: Path) -> None
     assert set(results.table["image"].tolist()) == {"cells0"}
 
 
-def test_it_is_told_when_labels_have_changed_since(listed: Any) -> None:
+def test_it_is_told_when_labels_have_changed_since(listed: Any, tmp_path: Path) -> None:
     results = listed.list_results
     results.measure()
     assert not results.is_stale
     listed.image_switch.next()
     listed.image_switch.previous()
     assert not results.is_stale, "looking changes nothing"
+    results.export(Request((Kind.png,), tmp_path / "out", "list"))
+    listed.outline_shapes()
+    listed.work_list.note_suspects(0, 3)
+    assert not results.is_stale, "nor does any of these"
     paint(listed, 34, slice(40, 44))
-    listed.workspace.edited.emit()
     assert results.is_stale
     results.measure()
     assert not results.is_stale
+    listed.image_switch.next()
+    paint(listed, 35, slice(40, 44))
+    assert results.is_stale, "in another image too"
+    results.measure()
+    listed.choose_model("sensitive")
+    listed.segment_all.start()
+    assert results.is_stale
 
 
 def test_images_of_several_models_are_told(listed: Any) -> None:

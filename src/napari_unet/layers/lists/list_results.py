@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.corrections.corrections import Summary
     from napari_unet.layers.display.marked_objects import MarkedObjects
     from napari_unet.layers.jobs import Runner
     from napari_unet.layers.lists.image_switch import ImageSwitch
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.measuring.export import Item, Report
     from napari_unet.objects.table import Table
     from napari_unet.projects.results import Measured, ProjectFile
+    from napari_unet.projects.work_list import ImageState
 
 
 class ListResults:
@@ -71,12 +73,14 @@ class ListResults:
         self._known: list[tuple[str, int | None]] = []  # the images of the list that was measured
         self._done: Request | None = None
         self._stale = False
+        self._states: list[ImageState] = []  # of the images that were measured
+        self._counted: Summary | None = None  # corrections of the image in view, as they are measured
         self._pending: tuple[int, tuple[int, int, float, float]] | None = None  # an object whose image is on its way
         self._measuring = CopyJob(workspace, runner, "Stopped. Nothing was measured.")
         self.jobs = CopyJob(workspace, runner, "Stopped. Files that are complete stay.")
         self._measuring.changed.connect(self.changed)
         self.jobs.changed.connect(self.changed)
-        workspace.edited.connect(self._note_stale)
+        workspace.corrected.connect(self._on_corrected)
         work_list.state_changed.connect(self._on_state)
         work_list.extended.connect(self._on_extended)
         work_list.changed.connect(self._on_list)
@@ -143,7 +147,7 @@ class ListResults:
         mixed = self._mixed()
 
         def done(found: Measured) -> None:
-            self._measured, self._stale = found, False
+            self._measured = found
             self._indices = dict(zip((one.name for one in projects), indices, strict=True))
             self._known = [one.key for one in self._list.images]
             what = f"Measured {counted(len(found.table), 'object')} in {counted(len(found.tables), 'image')}."
@@ -156,6 +160,7 @@ class ListResults:
             self._workspace.say(what, "error" if found.failed else "done", details)
             self.changed.emit()
 
+        self._take_note()
         self._workspace.say(f"Measuring {counted(len(projects), 'image')}. You can go on working.")
         self._measuring.start(job, [], partial(measure_steps, projects, cancel=job.cancel), done)
 
@@ -300,13 +305,28 @@ class ListResults:
             return ""
         return "Not all of these images were segmented by one model. Segment all brings them up to date."
 
+    def _take_note(self) -> None:
+        """Take note of how far the images are as they are measured."""
+        session = self._switch.session
+        self._stale, self._states = False, [_without_suspects(state) for state in self._list.states]
+        self._counted = None if session is None else session.summary
+
     def _note_stale(self) -> None:
         if self._measured is not None and not self._stale:
             self._stale = True
             self.changed.emit()
 
-    def _on_state(self, _: int) -> None:
-        self._note_stale()
+    def _on_corrected(self, summary: Summary) -> None:
+        session = self._switch.session
+        if session is None or session is not self._workspace.session:
+            return
+        if self._counted is not None and summary != self._counted:
+            self._note_stale()
+        self._counted = summary
+
+    def _on_state(self, index: int) -> None:
+        if index >= len(self._states) or self._states[index] != _without_suspects(self._list.states[index]):
+            self._note_stale()
         self.changed.emit()
 
     def _on_extended(self, *_: int) -> None:
@@ -322,9 +342,19 @@ class ListResults:
 
     def _on_switch(self) -> None:
         """Move the view to the object whose image has come."""
-        if self._pending is None or self._switch.busy:
+        if self._switch.busy:
+            self._counted = None  # that of the image that comes
+            return
+        if self._counted is None and self._switch.session is not None:
+            self._counted = self._switch.session.summary
+        if self._pending is None:
             return
         (index, place), self._pending = self._pending, None
         session = self._switch.session
         if self._list.in_view == index and session is not None:
             session.geometry.move_view_to(self._workspace.viewer, place)
+
+
+def _without_suspects(state: ImageState) -> ImageState:
+    """Return a state as far as measurements depend on it."""
+    return state.model_copy(update={"suspects": None})

@@ -12,7 +12,6 @@ from napari_unet.errors import UNetError
 from napari_unet.layers.jobs import Job
 from napari_unet.layers.measuring.copy_job import CopyJob
 from napari_unet.layers.measuring.snapshot import snapshot_of
-from napari_unet.layers.workspace import with_notes
 from napari_unet.objects.contours import trace_contours
 from napari_unet.objects.label_images import sections
 from napari_unet.progress import counted
@@ -117,8 +116,7 @@ class OutlineShapes:
             workspace.viewer.add_layer(layer)
             notes = ["Outlines lie up to half a pixel off the edges of pixels, for fewer corners."]
             notes += ["Holes are not drawn: napari's polygons have none."] if holes else []
-            text, details = with_notes(f"Added {counted(len(drawn), 'outline')} as a shapes layer.", notes)
-            workspace.say(text, "done", details)
+            workspace.say(f"Added {counted(len(drawn), 'outline')} as a shapes layer.", "done", "\n".join(notes))
 
         workspace.say("Tracing outlines.")
         return self.jobs.start(job, [session], steps, done, found)
