@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from hand_made import bright, squares
-from napari_unet.guidance.suspects import find_suspects
+from hand_made import bright
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def speckled(specks: int) -> Any:
-    """Return an image with three squares, and specks that are far smaller: these are suspects."""
-    image = (200 * squares((128, 128))).astype(np.uint8)
-    for number in range(specks):
-        image[100 + 4 * (number // 20), 4 + 6 * (number % 20)] = 200
+def field(wide: int) -> Any:
+    """Return an image with twenty squares, and some that are far larger: these are suspects."""
+    image = np.zeros((160, 160), np.uint8)
+    for number in range(20):
+        y, x = 4 + 16 * (number // 8), 4 + 18 * (number % 8)
+        image[y : y + 8, x : x + 8] = 200
+    for number in range(wide):
+        y, x = 64 + 28 * (number // 5), 4 + 30 * (number % 5)
+        image[y : y + 24, x : x + 24] = 200
     return image
 
 
@@ -29,8 +33,8 @@ def speckled(specks: int) -> Any:
 def folder(tmp_path: Path) -> Path:
     where = tmp_path / "pictures"
     where.mkdir()
-    for number, specks in enumerate((0, 2, 9, 4)):
-        tifffile.imwrite(where / f"cells{number}.tif", speckled(specks))
+    for number, wide in enumerate((0, 2, 9, 4)):
+        tifffile.imwrite(where / f"cells{number}.tif", field(wide))
     return where
 
 
@@ -64,25 +68,22 @@ def test_suspects_are_counted_when_an_image_is_segmented(folder: Path, tmp_path:
         where = tmp_path / f"{number}.unetproj"
         drive(segment_project_steps(project, bright(), where, cancel=CancelToken()), lambda _: None)
         counted.append(project.suspects)
-        labels = project.image.canonical_labels(project.labels)[0, 0]
-        assert find_suspects(labels).likely() <= project.suspects or not project.suspects
-    assert counted == sorted(counted, key=[0, 2, 9, 4].index) or counted[2] == max(counted)
     assert counted[0] == 0
-    assert counted[2] > counted[1] > 0
+    assert 0 < counted[1] < counted[3] < counted[2]
 
 
 def test_what_was_looked_at_is_not_counted(folder: Path, tmp_path: Path) -> None:
     project, where = new_project(folder / "cells2.tif"), tmp_path / "a.unetproj"
     drive(segment_project_steps(project, bright(), where, cancel=CancelToken()), lambda _: None)
     assert project.suspects > 0
-    project.corrections.review(0, slice(0, 1), slice(90, 128), slice(0, 128))
+    project.corrections.review(0, slice(0, 1), slice(60, 160), slice(0, 160))
     drive(segment_project_steps(project, bright(), where, cancel=CancelToken()), lambda _: None)
     assert project.suspects == 0
 
 
 def test_the_end_of_a_walk_leads_to_the_image_with_the_most_left(listed: Any) -> None:
     listed.segment_all.start()
-    assert [state.suspects for state in listed.work_list.states][2] >= 5
+    assert [state.suspects for state in listed.work_list.states][2] > 4
     walk_to_the_end(listed)
     assert listed.list_walk.onward == 2
     assert last(listed).startswith("No suspect is left. N goes on to cells2 (")
@@ -137,7 +138,7 @@ def test_going_elsewhere_ends_it(listed: Any) -> None:
 
 
 def test_without_a_list_nothing_is_different(controller: Any, viewer: Any) -> None:
-    viewer.add_image(speckled(3))
+    viewer.add_image(field(3))
     controller.segment()
     for _ in range(12):
         controller.list_walk.next()
@@ -146,10 +147,11 @@ def test_without_a_list_nothing_is_different(controller: Any, viewer: Any) -> No
 
 
 def test_the_same_part_is_in_view_where_images_are_of_one_size(listed: Any, folder: Path) -> None:
-    listed.viewer.camera.zoom = 7.0
+    camera = camera_of(listed.viewer)
+    camera.zoom = 7.0
     listed.image_switch.next()
-    assert listed.viewer.camera.zoom == 7.0
+    assert camera.zoom == 7.0
     tifffile.imwrite(folder / "cells2.tif", np.zeros((300, 400), np.uint8))
     listed.image_switch.next()
-    assert listed.viewer.camera.zoom != 7.0
-    assert listed.viewer.camera.center[-2:] == pytest.approx((149.5, 199.5))
+    assert camera.zoom != 7.0
+    assert camera.center[-2:] == pytest.approx((149.5, 199.5))

@@ -107,9 +107,10 @@ def test_in_a_time_series_each_lies_in_its_frame(controller: Any, viewer: Any) -
 def test_it_can_be_stopped(later: Any, viewer: Any) -> None:
     viewer.add_image(200 * squares(), name="cells")
     later.segment()
-    later.runner.run()
+    later.runner.finish()
     later.outline_shapes()
+    later.runner.step()
     later.shapes.stop()
-    later.runner.run()
+    later.runner.finish()
     assert later.messages[-1].text == "Stopped. No layer was added."
     assert not [layer for layer in viewer.layers if isinstance(layer, Shapes)]

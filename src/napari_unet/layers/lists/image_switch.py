@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_image
 from napari_unet.layers.image import adapter
+from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import Job, Runner, ignore, once
 from napari_unet.layers.reader import image_layers, read_layers
 from napari_unet.projects.recovery import copy_of
@@ -71,7 +72,10 @@ class ImageSwitch:
         self._job: Job | None = None
         self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
-        self._extent: NDArray[np.float64] | None = None  # of the image that was shown last, in world coordinates
+        self._extent: NDArray[np.float64] | None = None  # of the image in view, in world coordinates
+        self._left: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = (
+            None  # extent, zoom, centre: when left
+        )
         self._edited = False
         workspace.session_opened.connect(self._on_session)
         workspace.corrected.connect(self._on_corrected)
@@ -225,6 +229,8 @@ class ImageSwitch:
         index, layers = self._list.in_view, self._workspace.viewer.layers
         if index is None:
             return
+        camera = camera_of(self._workspace.viewer)
+        self._last_view = None if self._extent is None else (self._extent, camera.zoom, tuple(camera.center))
         labels = [session.labels_layer for session in self._sessions()]
         own = [layer for layer in layers if layer in labels or layer.unique_id in self._layers]
         self._list.set_in_view(None)
@@ -335,8 +341,10 @@ class ImageSwitch:
         """Fit the view to an image, unless it is of the size of the one before: then the same part is in view."""
         viewer, extent = self._workspace.viewer, np.concatenate([layer.extent.world[:, -2:] for layer in layers])
         size = np.concatenate([extent.min(0), extent.max(0)])
-        if self._extent is None or not np.allclose(self._extent, size):
-            viewer.reset_view()
+        viewer.reset_view()
+        if self._last_view is not None and np.allclose(self._last_view[0], size):
+            camera = camera_of(viewer)
+            _, camera.zoom, camera.center = self._last_view
         self._extent = size
 
     def _fail(self, index: int, error: Exception) -> None:

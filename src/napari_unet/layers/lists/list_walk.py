@@ -48,7 +48,7 @@ class ListWalk:
         self._target: int | None = None  # that it is on the way to
         walk.ended.connect(self._on_ended)
         walk.changed.connect(self._on_walk)
-        workspace.model_changed.connect(self._walked.clear)
+        workspace.model_changed.connect(self._on_model)
         image_switch.changed.connect(self._on_switch)
         work_list.changed.connect(self._on_list)
 
@@ -82,9 +82,12 @@ class ListWalk:
         ]
         known = [index for index in left if states[index].suspects is not None]
         if known:
-            return max(known, key=lambda index: states[index].suspects or 0)
+            return max(known, key=self._suspects)
         fresh = [index for index in left if states[index].reviewed_share == 0] or left
         return next((index for index in fresh if states[index].kind != "to do"), fresh[0] if fresh else None)
+
+    def _suspects(self, index: int) -> int:
+        return self._list.states[index].suspects or 0
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -125,6 +128,9 @@ class ListWalk:
             self._walk.next()
         elif not self._segmenter.busy:
             self._workspace.say(f"{shortened(self._list.images[target].name, 40)} is not segmented yet: press Segment.")
+
+    def _on_model(self) -> None:
+        self._walked.clear()
 
     def _on_list(self) -> None:
         self._walked.clear()
