@@ -73,9 +73,7 @@ class ImageSwitch:
         self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
         self._extent: NDArray[np.float64] | None = None  # of the image in view, in world coordinates
-        self._left: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = (
-            None  # extent, zoom, centre: when left
-        )
+        self._last_view: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = None  # extent, zoom, centre
         self._edited = False
         workspace.session_opened.connect(self._on_session)
         workspace.corrected.connect(self._on_corrected)
