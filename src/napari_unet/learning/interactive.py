@@ -217,7 +217,7 @@ def _learn_from_scratch(
     model: Model, annotations: _Annotations, run: _Run
 ) -> Generator[StepReport | Preview, None, Learned]:
     """Train a model that was made from scratch, and judge it if it has learned before."""
-    config = from_scratch_config(model, **{"max_seconds": run.max_seconds} | dict(run.settings))
+    config = from_scratch_config(model, run.policy, **{"max_seconds": run.max_seconds} | dict(run.settings))
     better = yield from from_scratch_steps(
         model, annotations.split.samples, config, str(run.device), run.cancel, pause=run.pause,
         more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,

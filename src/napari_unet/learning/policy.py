@@ -244,6 +244,38 @@ class FittingPolicy(_Numbers):
     max_pixels: int = Field(2**21, ge=1)
 
 
+class FromScratchPolicy(_Numbers):
+    """How a model that has learned nothing learns from a few painted objects.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Highest learning rate of an untrained model. Data: five painted objects of histology, phase contrast and U2OS
+        (docs/decisions/0011-from-scratch.md).
+    later_learning_rate : float
+        The same of a model that has learned from scratch before, and must not begin anew. Data: the same.
+    weight_decay : float
+        Of AdamW. Data: not recorded.
+    background_diameters : float
+        Background is taken from as far around painted objects as so many of their diameters. Data: the same.
+    min_area_share : float
+        Area of the painted objects, as a share, below which what is found is no object. Data: not recorded.
+    min_pixels : int
+        Pixels below which that is so for painted objects of any size. Data: not recorded.
+    diameter_to_smoothing : float
+        Diameter of the painted objects as a multiple of the width by which the map of middles is smoothed; that is at
+        least a pixel. Data: not recorded.
+    """
+
+    learning_rate: float = Field(5e-3, gt=0)
+    later_learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    background_diameters: float = Field(2.0, ge=0)
+    min_area_share: float = Field(0.1, ge=0, le=1)
+    min_pixels: int = Field(12, ge=1)
+    diameter_to_smoothing: float = Field(15.0, gt=0)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -254,6 +286,7 @@ class Policy(_Numbers):
     domain_shift : DomainShiftPolicy
     scale : ScalePolicy
     fitting : FittingPolicy
+    from_scratch : FromScratchPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
@@ -261,6 +294,7 @@ class Policy(_Numbers):
     domain_shift: DomainShiftPolicy = DomainShiftPolicy()
     scale: ScalePolicy = ScalePolicy()
     fitting: FittingPolicy = FittingPolicy()
+    from_scratch: FromScratchPolicy = FromScratchPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -53,6 +53,20 @@ def test_a_better_model_is_used_at_once(viewer, controller, taught):
     assert controller.history.waiting is None
 
 
+def test_a_model_is_in_a_file_before_anybody_is_told_of_it(viewer, controller, taught):
+    corrected(viewer, controller)
+    files = []
+
+    def told() -> None:
+        files.extend((one.file, one.file is not None and one.file.exists()) for one in history.generations[1:])
+
+    history = controller.history
+    history.changed.connect(told)
+    assert controller.learn()
+    assert files
+    assert all(there for _, there in files), files
+
+
 def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
     labels = corrected(viewer, controller)
     taught.verdict = Verdict(CHANCE)

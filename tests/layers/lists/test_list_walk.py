@@ -99,7 +99,7 @@ def test_the_end_of_a_walk_leads_to_the_image_with_the_most_left(listed: Any) ->
     assert listed.work_list.in_view == 1
     walk_to_the_end(listed)
     assert listed.list_walk.onward is None
-    assert last(listed) == "No suspect is left in any image of the list. Shift+N: all other objects here."
+    assert last(listed) == "No suspect is left in any image of the list that is segmented."
 
 
 def test_where_nothing_is_known_the_next_is_gone_to(listed: Any) -> None:

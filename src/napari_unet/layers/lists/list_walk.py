@@ -101,11 +101,14 @@ class ListWalk:
         self._list.note_suspects(here, 0)
         target = self.onward
         if target is None:
-            self._workspace.say("No suspect is left in any image of the list. Shift+N: all other objects here.", "done")
+            self._workspace.say("No suspect is left in any image of the list that is segmented.", "done")
         else:
             name, suspects = shortened(self._list.images[target].name, 25), self._list.states[target].suspects
             left = f" ({counted(suspects, 'suspect')})" if suspects else ""
-            self._workspace.say(f"No suspect is left. N goes on to {name}{left}, Shift+N to all others here.", "done")
+            keys = self._workspace.keys
+            onward, others = keys.of("next_suspect") or "Next", keys.of("next_object")
+            rest = f", {others} to all others here" if others else ""
+            self._workspace.say(f"No suspect is left. {onward} goes on to {name}{left}{rest}.", "done")
         self.changed.emit()
 
     def _on_walk(self) -> None:

@@ -82,12 +82,7 @@ class CopyJob:
                 self.progress = event
                 self.changed.emit()
             elif isinstance(event, ToCopy) and not job.cancel.cancelled:
-                try:
-                    event.copy()
-                except UNetError as error:
-                    job.cancel.cancel()
-                    if self._end(job):
-                        self._workspace.say_error(error)
+                self._copy(job, event)
             elif job is self._job and not isinstance(event, ToCopy):
                 found(event)
 
@@ -105,6 +100,15 @@ class CopyJob:
 
         self._runner.start(job, steps, on_event, on_return, on_error)
         return True
+
+    def _copy(self, job: Job, block: ToCopy) -> None:
+        """Copy a block for a worker (main thread)."""
+        try:
+            block.copy()
+        except UNetError as error:
+            job.cancel.cancel()
+            if self._end(job):
+                self._workspace.say_error(error)
 
     def stop(self) -> None:
         """Stop the one that is under way."""
