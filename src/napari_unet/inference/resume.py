@@ -262,7 +262,7 @@ class ResultNotes:
             If the record cannot be written.
         """
         self._source.check()
-        if os.path.lexists(target) and not self._overwrite and (self._before is None or not self._before.made(target)):
+        if not (self._overwrite or self._may_be_replaced(target)):
             raise FileFormatError(f"{target.name} was changed meanwhile, so it is kept; --overwrite replaces it.")
         results = self._record.results | {_text(target.name): contents_sha256(complete)}
         self._record = self._record.model_copy(update={"results": results, "damage": damage})
@@ -273,6 +273,15 @@ class ResultNotes:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._path)
+
+    def _may_be_replaced(self, target: Path) -> bool:
+        """Return whether there is nothing, or what this program made, or what is left of it."""
+        if not os.path.lexists(target):
+            return True
+        before = self._before
+        return (
+            before is not None and bool(before.hashes_of(target)) and (before.made(target) or not _is_readable(target))
+        )
 
 
 def _is_readable(path: Path) -> bool:

@@ -78,14 +78,19 @@ class Protected:
         """
         real = _resolved(output)
         for key in _keys(real):
-            if key in self._own:
+            if key in self._own and _is_still(key, self._own[key][0]):
                 raise FileFormatError(_refusal(output, "is", *self._own[key]))
-            if around and key in self._above:
+            if around and key in self._above and _is_still(key, *_resolved(self._above[key][0]).parents):
                 raise FileFormatError(_refusal(output, "holds", *self._above[key]))
         for parent in real.parents:
             for key in _keys(parent):
-                if key in self._own:
+                if key in self._own and _is_still(key, self._own[key][0]):
                     raise FileFormatError(_refusal(output, "lies in", *self._own[key]))
+
+
+def _is_still(key: object, *paths: Path) -> bool:
+    """Return whether a key identifies one of some paths now: the inode of a file that is gone goes to a new one."""
+    return not isinstance(key, tuple) or any(key in _keys(_resolved(path)) for path in paths)
 
 
 def _refusal(output: Path, verb: str, path: Path, what: str) -> str:

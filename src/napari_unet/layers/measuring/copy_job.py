@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -77,18 +78,9 @@ class CopyJob:
             session.hold(True)  # else objects might get other ids between two blocks
         self.changed.emit()
 
-        def on_event(event: Any) -> None:
-            if isinstance(event, Progress) and job is self._job:
-                self.progress = event
-                self.changed.emit()
-            elif isinstance(event, ToCopy) and not job.cancel.cancelled:
-                self._copy(job, event)
-            elif job is self._job and not isinstance(event, ToCopy):
-                found(event)
-
-        def on_return(found: Any) -> None:
+        def on_return(result: Any) -> None:
             if self._end(job):
-                done(found)
+                done(result)
 
         def on_error(error: Exception) -> None:
             if not self._end(job):
@@ -98,8 +90,21 @@ class CopyJob:
             else:
                 self._workspace.say_error(error)
 
-        self._runner.start(job, steps, on_event, on_return, on_error)
+        self._runner.start(job, steps, partial(self._on_event, job, found), on_return, on_error)
         return True
+
+    def _on_event(self, job: Job, found: Callable[[Any], None], event: Any) -> None:
+        """Do what a worker waits for, take note of how far it is, or pass on what it has found."""
+        if isinstance(event, ToCopy):
+            if not job.cancel.cancelled:
+                self._copy(job, event)
+        elif job is not self._job:
+            return
+        elif isinstance(event, Progress):
+            self.progress = event
+            self.changed.emit()
+        else:
+            found(event)
 
     def _copy(self, job: Job, block: ToCopy) -> None:
         """Copy a block for a worker (main thread)."""
