@@ -155,7 +155,7 @@ class UNetWidget(QWidget):
                 self._objects, name="Objects", area="left" if beside else "bottom", tabify=beside
             )
             if not beside:
-                make_tall(self._objects_dock, OBJECTS_SHARE)
+                make_tall(self._objects, OBJECTS_SHARE)
         self._objects_dock.show()
         self._objects_dock.raise_()
 

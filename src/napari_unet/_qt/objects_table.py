@@ -258,9 +258,12 @@ class ObjectsTable(QWidget):
             self._verbs.export(Path(chosen))
 
 
-def make_tall(dock: QDockWidget, share: float) -> None:
-    """Give a dock at the bottom a share of the height of its window; the user may drag it to another size."""
-    window = dock.parent()
+def make_tall(widget: QWidget, share: float) -> None:
+    """Give the dock that a widget is in a share of the height of its window; the user may drag it to another size."""
+    dock: QWidget | None = widget
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    window = None if dock is None else dock.parentWidget()
     if isinstance(window, QMainWindow):
         window.resizeDocks([dock], [round(share * window.height())], Qt.Orientation.Vertical)
 
