@@ -60,7 +60,7 @@ def test_from_nothing_to_a_segmented_image(
     assert set(np.unique(labels.data)) == {0, 1, 2}
     click(widget.learn_panel.button)
     wait_idle(widget)
-    assert "In use. Review a field" in widget.status.text()
+    assert "In use. It has learned for the first time" in widget.status.text()
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert len(np.unique(labels.data)) - 1 == 9

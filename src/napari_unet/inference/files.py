@@ -18,6 +18,7 @@ from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
 from napari_unet.inference.options import SegmentOptions
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
+from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.atomic import check_writable, completed
@@ -26,11 +27,13 @@ from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_unet.axes import Image
     from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
@@ -84,7 +87,8 @@ def segment_file(
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
     on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
-    naming = _Naming(image, source, ready)
+    record = segmentation_record(job.source, task, axes=options.axes, series=options.series)
+    naming = _Naming(image, source, record, ready)
     done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, naming, progress, cancel)
     return {
         "input": str(job.source),
@@ -114,12 +118,14 @@ class _Naming:
     image : Image
     source : Fingerprint
         Of its file, when it was read.
+    record : mapping
+        How the labels are made, which they hold themselves (`inference.record`).
     ready : callable, optional
         See `segment_file`.
     """
 
-    def __init__(self, image: Image, source: Fingerprint, ready: Ready | None) -> None:
-        self._image, self._source, self._ready = image, source, ready
+    def __init__(self, image: Image, source: Fingerprint, record: Mapping[str, Any], ready: Ready | None) -> None:
+        self._image, self._source, self.record, self._ready = image, source, record, ready
 
     def of(self, target: Path) -> Callable[[Path], None]:
         """Return the function to be called with the complete result that will be `target`."""
@@ -187,7 +193,7 @@ def _segment_in_memory(
             ready=naming.of(job.maps_target),
         )  # fmt: skip
     write_labels(
-        job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement,
+        job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement, naming.record,
         ready=naming.of(job.target),
     )  # fmt: skip
     return result
@@ -209,7 +215,7 @@ def _segment_on_disk(
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
         if not job.as_zarr:
             write_labels(
-                target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement,
+                target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement, naming.record,
                 ready=naming.of(target),
             )  # fmt: skip
     return outcome
@@ -231,8 +237,9 @@ def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, options: Segment
     axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
     shape = tuple(image.size(letter) for letter in axes)
     array = create_zarr(
-        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement
-    )
+        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement,
+        provenance=naming.record,
+    )  # fmt: skip
     return Plane(array, axes)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from napari_unet.inference.resume import ResultFolder
     from napari_unet.progress import CancelToken, ProgressCallback
 
+    _Begin = Callable[[FileJob], ProgressCallback | None]
+    _Run = Callable[[FileJob, ProgressCallback | None], "Outcome"]
+
 MEMORY_SHARE = 0.5
 """Share of the memory that is free at the start which files that are done at once may take; one file may take more."""
 
@@ -41,7 +44,7 @@ def segment_files(
     *,
     results: ResultFolder | None = None,
     at_once: int = 1,
-    begin: Callable[[FileJob], ProgressCallback | None] | None = None,
+    begin: _Begin | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[tuple[FileJob, Outcome]]:
     """Segment files, and yield what has become of each when it is done.
@@ -85,18 +88,26 @@ def segment_files(
             return error
 
     if at_once == 1 or len(jobs) == 1:
-        for job in jobs:
-            if cancel is not None:
-                cancel.check()
-            yield job, run(job, begin(job) if begin is not None else None)
-        return
+        yield from _one_by_one(jobs, run, begin, cancel)
+    else:
+        with _divided_cores(at_once):
+            yield from _side_by_side(jobs, at_once, _Room(model, options), run, begin, cancel)
 
-    def begun(job: FileJob) -> Outcome:
-        return run(job, None)
 
-    room = _Room(model, options)
+def _one_by_one(
+    jobs: Sequence[FileJob], run: _Run, begin: _Begin | None, cancel: CancelToken | None
+) -> Iterator[tuple[FileJob, Outcome]]:
+    for job in jobs:
+        if cancel is not None:
+            cancel.check()
+        yield job, run(job, begin(job) if begin is not None else None)
+
+
+def _side_by_side(
+    jobs: Sequence[FileJob], at_once: int, room: _Room, run: _Run, begin: _Begin | None, cancel: CancelToken | None
+) -> Iterator[tuple[FileJob, Outcome]]:
     waiting, running = deque(jobs), dict[Future[Outcome], FileJob]()
-    with _divided_cores(at_once), ThreadPoolExecutor(at_once, thread_name_prefix="file") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="file") as pool:
         while waiting or running:
             while waiting and len(running) < at_once and room.has(waiting[0], list(running.values())):
                 if cancel is not None:
@@ -104,7 +115,7 @@ def segment_files(
                 job = waiting.popleft()
                 if begin is not None:
                     begin(job)
-                running[pool.submit(begun, job)] = job
+                running[pool.submit(run, job, None)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
 

@@ -62,7 +62,7 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
     assert controller.learn()
     assert controller.model.name == "mine"
     assert not controller.model.info.is_untrained
-    assert controller.said_so_far[-1][1].startswith("In use. Review a field")
+    assert controller.said_so_far[-1][1].startswith("In use. It has learned for the first time")
     assert controller.segment()
     assert len(np.unique(labels.data)) - 1 == 9
     assert [level for level, _ in controller.said_so_far].count("error") == 0
