@@ -17,7 +17,7 @@ __all__ = ["app", "benchmark", "contours", "demo", "main", "measure", "segment",
 def main() -> None:
     """Run the command line."""
     # Threads of torch that have nothing to do sleep. By default they keep their cores busy for a while: where other
-    # programs need those too, a network then takes several times as long (`napari-unet benchmark folders`). Torch reads it once.
+    # programs need those too, a network then takes several times as long (`napari-unet benchmark folders`).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(prog_name=NAME)
