@@ -40,7 +40,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     config = from_scratch.from_scratch_config
     limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
     monkeypatch.setattr(
-        "napari_unet.learning.interactive.from_scratch_config", lambda model, **_: config(model, **limits)
+        "napari_unet.learning.interactive.from_scratch_config", lambda model, *_, **__: config(model, **limits)
     )
 
 

@@ -30,7 +30,7 @@ def short(monkeypatch):
     """Learn in a few small steps."""
     config = from_scratch.from_scratch_config
 
-    def few(model, **changes):
+    def few(model, *_, **changes):
         patch = (48, 48) if model.info.spec.ndim == 2 else (8, 32, 32)
         limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": patch}
         return config(model, **(changes | limits))
