@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.fitting import Fitted
+    from napari_unet.learning.gate import Unchecked
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -193,6 +194,12 @@ class _Annotations:
         self.split = self._divided(self.split)
         return True
 
+    @property
+    def unchecked(self) -> Unchecked:
+        """Why nothing can be compared, where that is so."""
+        reviewed = any(crop.part.reviewed.any() for crop in self.crops)
+        return "too little reviewed" if reviewed else "nothing reviewed"
+
     def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
             self._model, self.crops, self._border, self._before, earlier=earlier, policy=self._policy
@@ -212,9 +219,9 @@ def _learn_from_scratch(
     split = annotations.split
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
-        return Learned(better, Verdict(None))  # there was nothing before
+        return Learned(better, Verdict(None, unchecked="nothing before"))
     held_out = HeldOutCheck(model, split.held_out, run.device, run.policy)
-    return Learned(better, _judged(split, held_out, better))
+    return Learned(better, _judged(split, held_out, better, annotations.unchecked))
 
 
 def _finetune(
@@ -238,13 +245,15 @@ def _finetune(
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
     better, fitted = _fitted(better, annotations, run)
-    return Learned(better, _judged(split, training.held_out, better, retention), fitted)
+    return Learned(better, _judged(split, training.held_out, better, annotations.unchecked, retention), fitted)
 
 
-def _judged(split: Split, held_out: HeldOutCheck, better: Model, retention: Comparison | None = None) -> Verdict:
+def _judged(
+    split: Split, held_out: HeldOutCheck, better: Model, unchecked: Unchecked, retention: Comparison | None = None
+) -> Verdict:
     """Return what is known of a new model."""
     aside = tuple(split.held_out_images.values())
-    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside)
+    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside, unchecked=unchecked)
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
