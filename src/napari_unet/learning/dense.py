@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unet.errors import LabelsError
 from napari_unet.learning.crops import image_samples
+from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
@@ -105,4 +106,5 @@ def train_steps(
     known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
     if model.info.finds_objects and model.info.diameter is None:
         known["diameter"] = typical_diameter(views)
-    return Model(session.trained(), model.info.model_copy(update=known))
+    trained = Model(session.trained(), model.info.model_copy(update=known))
+    return trained if model.info.spec.ndim == 2 else fitted_to_labels(trained, images, views, masks, device, cancel)

@@ -19,6 +19,8 @@ class Augmentation(BaseModel):
         Largest rotation in the YX plane, degrees.
     scale : float
         Largest magnification; the smallest is its inverse (uniform on a log scale).
+    depth : float
+        Largest magnification of Z alone; the smallest is its inverse. Objects that lie in other numbers of slices.
     elastic : float
         Standard deviation of the displacements on the coarse grid, pixels (the 2015 paper: 10).
     elastic_spacing : float
@@ -45,6 +47,7 @@ class Augmentation(BaseModel):
     flip: bool = True
     rotate: float = Field(180.0, ge=0, le=180)
     scale: float = Field(1.25, ge=1)
+    depth: float = Field(1.0, ge=1)
     elastic: float = Field(4.0, ge=0)
     elastic_spacing: float = Field(64.0, gt=0)
     elastic_points: int | None = Field(None, ge=2)
