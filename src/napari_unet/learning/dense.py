@@ -31,7 +31,9 @@ def training_config(
 ) -> TrainingConfig:
     """Return the settings for dense labels: from scratch with a high falling rate, else with a lower one.
 
-    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded.
+    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded. A model of volumes
+    learns from small patches at a high rate, as there are few steps in the time that a person waits
+    (docs/decisions/0030-volumes.md).
 
     Parameters
     ----------
@@ -44,11 +46,14 @@ def training_config(
     flat = model.info.spec.ndim == 2
     patch: tuple[int, ...] = (208, 208) if flat else (24, 96, 96)
     batch_size = 8 if flat else 2
+    rate = 2e-3 if scratch or not flat else 5e-4
+    if not (flat or scratch):
+        patch = (16, 64, 64)
     if model.info.spec.padding == "valid":
         patch, batch_size = (572, 572), 1  # as in the 2015 paper
     return TrainingConfig(
         steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
-        patch=patch, learning_rate=2e-3 if scratch else 5e-4, weight_decay=1e-2, schedule="cosine",
+        patch=patch, learning_rate=rate, weight_decay=1e-2, schedule="cosine",
         freeze_norm=not scratch, exclusive=not model.info.finds_objects, seed=seed,
     )  # fmt: skip
 
