@@ -1,6 +1,6 @@
 """What learning does in volumes of kinds that `nuclei3d` does not know.
 
-    napari-unet benchmark volumes --data DATA [--steps 300] [--only small ...]
+    napari-unet benchmark volumes --data DATA [--steps 400] [--learn-steps 200] [--only small ...]
 
 Two ways: `train` on two labelled volumes of a kind, and the window's Learn after eight wrong objects of one volume were
 drawn anew. Scored (AP at IoU 0.5, pooled over objects) are the volumes that were learned from and two others; then what
@@ -92,8 +92,8 @@ def corrected(truth: NDArray[Any], predicted: NDArray[Any], n: int, rng: np.rand
     return labels
 
 
-def learned(volume: Volume, steps: int | None, seed: int = 0) -> Learned:
-    """Return what the window's Learn makes of the model after `OBJECTS` corrections; `steps` None: as many as usual."""
+def learned(volume: Volume, steps: int, seed: int = 0) -> Learned:
+    """Return what the window's Learn makes of the model after `OBJECTS` corrections, in so many steps."""
     model = load_model(BASE)
     image = Image(volume.image, "ZYX")
     predicted = segment(volume.image, model, axes="ZYX", device="cpu").labels
@@ -102,16 +102,15 @@ def learned(volume: Volume, steps: int | None, seed: int = 0) -> Learned:
     corrections.prediction[0], corrections.seen[:] = predicted, True
     corrections.update(labels[None])
     crops = annotated_crops(image, labels[None], corrections, model)
-    settings = {} if steps is None else {"steps": steps}
-    return drive(learning_steps(model, crops, None, "cpu", settings=settings), lambda event: None)
+    return drive(learning_steps(model, crops, None, "cpu", settings={"steps": steps}), lambda event: None)
 
 
-def measure(kind: VolumeKind, data: Path, steps: int) -> dict[str, Any]:
+def measure(kind: VolumeKind, data: Path, steps: int, learn_steps: int) -> dict[str, Any]:
     """Return the figures of one kind."""
     own, others = kind.volumes(data)
     before = load_model(BASE)
     model = trained(own, steps)
-    window = learned(own[0], None)
+    window = learned(own[0], learn_steps)
     served = window.model if window.verdict.should_promote() else before
     return {
         "settings were chosen on it": kind.chosen,
@@ -136,7 +135,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400, help="of train")
+    parser.add_argument("--learn-steps", type=int, default=200, help="of Learn")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--dry", action="store_true", help="write no result")
     arguments = parser.parse_args()
@@ -144,7 +144,7 @@ def main() -> None:
     summary = {}
     print(f"{'':<10}{'':<14}{'before':>8}{'train':>8}{'8 corrections':>15}")
     for name in arguments.only:
-        one = summary[name] = measure(KINDS[name], arguments.data, arguments.steps)
+        one = summary[name] = measure(KINDS[name], arguments.data, arguments.steps, arguments.learn_steps)
         window = one["8 corrections"]
         for what, after in (("learned from", window["corrected"]), ("others", window["others"])):
             print(f"{name:<10}{what:<14}{one['before'][what]['AP']:>8}{one['train'][what]['AP']:>8}{after['AP']:>15}")
@@ -153,7 +153,8 @@ def main() -> None:
             flush=True,
         )
     if not arguments.dry:
-        write_result("volumes", {"steps": arguments.steps, "threads": 1, "summary": summary})
+        limits = {"steps": arguments.steps, "learn steps": arguments.learn_steps, "threads": 1}
+        write_result("volumes", limits | {"summary": summary})
 
 
 if __name__ == "__main__":

@@ -54,13 +54,13 @@ def test_pixels_that_do_not_count_have_no_influence() -> None:
     assert fitted_to_labels(before, [image], [labels], [known], "cpu").info.decoding.min_size < 64
 
 
-@pytest.mark.parametrize("most", [1, 4000, 10**6])
+@pytest.mark.parametrize("most", [4000, 10**6])
 def test_a_part_of_large_volumes_is_enough(most: int) -> None:
     image, labels = cubes()
     policy = Policy(fitting=DEFAULT_POLICY.fitting.model_copy(update={"max_pixels": most}))
     before = model(min_size=100)
     after = fitted_to_labels(before, [image, image], [labels, labels], [None, None], "cpu", policy=policy)
-    assert (after is before) == (most == 1)
+    assert after.info.decoding.min_size <= 32
 
 
 def test_classes_and_what_was_stopped_are_left_alone() -> None:

@@ -131,7 +131,7 @@ def test_volumes_lose_slices_only_where_objects_are_deep(depth, deep, ratio):
 
 def test_slices_that_are_kept_are_noted_in_the_pixel_size_where_it_is_known():
     labels = blocks(6)
-    image = Image((labels[0] > 0).astype(np.float32), "ZYX", PixelSize(2.0, 0.5, 0.5))
+    image = Image((labels[0] > 0).astype(np.float32), "ZYX", PixelSize(0.5, 0.5, 2.0))
     info = at_scale_of_labels(bright(ndim=3, diameter=10), [image], [labels]).info
     assert info.pixel_size == pytest.approx([2.0, 0.05 * disc(40), 0.05 * disc(40)])
     assert magnification(image, info) == pytest.approx([1, 10 / disc(40), 10 / disc(40)])

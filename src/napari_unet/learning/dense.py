@@ -46,15 +46,16 @@ def training_config(
     flat = model.info.spec.ndim == 2
     patch: tuple[int, ...] = (208, 208) if flat else (24, 96, 96)
     batch_size = 8 if flat else 2
-    rate = 2e-3 if scratch or not flat else 5e-4
-    if not (flat or scratch):
-        patch = (16, 64, 64)
+    rate = 2e-3 if scratch else 5e-4
     if model.info.spec.padding == "valid":
         patch, batch_size = (572, 572), 1  # as in the 2015 paper
+    volumes = not (flat or scratch)
+    if volumes:
+        patch, rate = (16, 64, 64), 5e-3
     return TrainingConfig(
         steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
         patch=patch, learning_rate=rate, weight_decay=1e-2, schedule="cosine",
-        freeze_norm=not scratch, exclusive=not model.info.finds_objects, seed=seed,
+        freeze_norm=not scratch, free_norm=0.5 if volumes else 0.0, exclusive=not model.info.finds_objects, seed=seed,
     )  # fmt: skip
 
 

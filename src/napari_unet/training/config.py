@@ -85,6 +85,9 @@ class TrainingConfig(BaseModel):
         Steps over which the rate rises.
     freeze_norm : bool
         Keep the statistics of batch normalisation, as fine-tuning on few patches must.
+    free_norm : float
+        Share of the steps or the time, 0..1, before these are kept; until then they follow the patches. Of images of
+        another kind the features have other means.
     augmentation : Augmentation or None
         Random deformations.
     distillation : float
@@ -129,6 +132,7 @@ class TrainingConfig(BaseModel):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10, ge=0)
     freeze_norm: bool = True
+    free_norm: float = Field(0.0, ge=0, le=1)
     augmentation: Augmentation | None = Augmentation()
     distillation: float = Field(0.0, ge=0)
     replay: float = Field(0.0, ge=0, lt=1)
