@@ -63,8 +63,7 @@ def test_frozen_norm(tiny_net, samples):
 def test_norm_follows_the_patches_for_a_share_of_the_steps(tiny_net, samples, share):
     session = Trainer(tiny_net(out_channels=2), samples, config(freeze_norm=True, free_norm=share, steps=4))
     means = [session.trained().down[0][1].running_mean]
-    for _ in session.run():
-        means.append(session.trained().down[0][1].running_mean)
+    means += [session.trained().down[0][1].running_mean for _ in session.run()]
     moved = [not torch.equal(a, b) for a, b in itertools.pairwise(means)]
     assert moved == [step < 4 * share for step in range(4)]
 
