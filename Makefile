@@ -116,6 +116,7 @@ screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb
 	$(XVFB) $(BIN)/python docs/make_screenshots.py
 	$(XVFB) $(BIN)/python docs/make_strip.py
+	$(XVFB) $(BIN)/python docs/make_film.py
 
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py

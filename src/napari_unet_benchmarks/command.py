@@ -24,9 +24,12 @@ benchmark = typer.Typer(
 )
 
 SCRIPTS = {  # each says more with --help
+    "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
+    "check": "Measure whether better models are used, and worse ones held back.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
+    "first_click": "Time the first click on Segment in a window that was just opened.",
     "flips": "Measure what averaging over mirror images gains and costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "gestures": "Time each gesture from the mouse to the picture.",
@@ -203,7 +206,7 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("faults", "gestures", "recovery", "window_memory") else " --data DATA"
+    _data = "" if _name in ("faults", "first_click", "gestures", "recovery", "window_memory") else " --data DATA"
     benchmark.command(
         _name,
         help=_help,

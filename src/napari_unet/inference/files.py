@@ -23,7 +23,7 @@ from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 

@@ -12,7 +12,7 @@ import tifffile
 from napari_unet.axes import CANONICAL, PixelSize, Placement, normalize_axes
 from napari_unet.errors import FileFormatError, LabelsError
 from napari_unet.io.atomic import Protected, completed
-from napari_unet.io.zarrs import write_zarr
+from napari_unet.io.zarr_writer import write_zarr
 
 if TYPE_CHECKING:
     import os

@@ -109,13 +109,16 @@ class Controller:
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         tool = GestureTool(workspace)
-        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gestures = Gestures(workspace, self.segmenter, self.maps_in_view, tool)
         self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
         self.appearance = Appearance(workspace, runner)
         self.object_table = ObjectTable(workspace, runner)
         self.listed_objects = ListedObjects(
             workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
         )
+        self.object_table.suspicion = self.walk.suspicion
+        self.walk.suspects_changed.connect(self.object_table.update_suspicion)
+        self.gestures.made.connect(self.walk.note_gesture)
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts, runner)

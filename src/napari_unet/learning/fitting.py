@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain
+from napari_unet.learning.nearby import connected_parts, near_corrections
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.learning.regression import connected_parts, near_corrections
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.decode import decode_instances
 from napari_unet.objects.maps import Maps

@@ -197,7 +197,7 @@ def _learned(model: Model, labelled: _Labelled, run: _Run) -> Model:
         return drive(finetune_steps(model, samples, run.config, run.device, run.cancel), run.tell)
     if model.info.is_from_scratch:
         changes = {} if run.steps is None else {"steps": run.steps}
-        config = from_scratch_config(model, max_seconds=run.max_seconds, seed=run.seed, **changes)
+        config = from_scratch_config(model, run.policy, max_seconds=run.max_seconds, seed=run.seed, **changes)
         steps = from_scratch_steps(model, samples, config, run.device, run.cancel, policy=run.policy)
         return drive(steps, run.tell)
     return _finetuned(model, labelled, samples, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -10,7 +11,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_image
 from napari_unet.layers.image import adapter
-from napari_unet.layers.jobs import Job, Runner, ignore, once
+from napari_unet.layers.jobs import PresentJob, Runner, once
 from napari_unet.layers.reader import image_layers, read_layers
 from napari_unet.projects.recovery import copy_of
 from napari_unet.projects.work_list import ImageState, state, state_of
@@ -62,10 +63,10 @@ class ImageSwitch:
         runner: Runner,
     ) -> None:
         self._workspace, self._list, self._projects = workspace, work_list, projects
-        self._segmenter, self._overlays, self._runner = segmenter, overlays, runner
+        self._segmenter, self._overlays = segmenter, overlays
         self._target: int | None = None
         self._last: int | None = None  # that was gone to, whether it could be shown or not
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
         self._edited = False
@@ -152,9 +153,7 @@ class ImageSwitch:
         """Follow no longer."""
         self._target = None
         self._waiting.clear()
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
         self._projects.changed.disconnect(self._go_on)
 
     # -- away from the one in view ---------------------------------------------------------------------------------
@@ -265,7 +264,6 @@ class ImageSwitch:
     def _read(self, index: int) -> None:
         """Read an image that has no labels yet."""
         image, path = self._list.images[index], self._list.file(index)
-        job = self._job = Job(f"Open {image.name}", 0)
 
         def read() -> list[LayerData]:
             if image.series is None:
@@ -275,9 +273,6 @@ class ImageSwitch:
             return [(data, {**options, "visible": True}, kind) for data, options, kind in layers if kind == "image"]
 
         def done(layers: list[LayerData]) -> None:
-            if job is not self._job:
-                return
-            self._job = None
             viewer = self._workspace.viewer
             try:
                 added = [viewer.add_image(data, **options) for data, options, _ in layers]
@@ -289,12 +284,7 @@ class ImageSwitch:
                 return
             self._show(index, added)
 
-        def failed(error: Exception) -> None:
-            if job is self._job:
-                self._job = None
-                self._fail(index, error)
-
-        self._runner.start(job, once(read), ignore, done, failed)
+        self._job.run(self._job.begin(f"Open {image.name}"), once(read), done, partial(self._fail, index))
 
     def _opened(self, index: int, session: LayerSession | None, before: set[Hashable]) -> None:
         """Take note of a project that was opened, or was not."""

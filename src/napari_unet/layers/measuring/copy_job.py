@@ -53,12 +53,7 @@ class CopyJob:
 
         def on_event(event: Any) -> None:
             if isinstance(event, ToCopy) and not job.cancel.cancelled:
-                try:
-                    event.copy()
-                except UNetError as error:
-                    job.cancel.cancel()
-                    if self._end(job):
-                        self._workspace.say_error(error)
+                self._copy(job, event)
 
         def on_return(found: Any) -> None:
             if self._end(job):
@@ -74,6 +69,15 @@ class CopyJob:
 
         self._runner.start(job, steps, on_event, on_return, on_error)
         return True
+
+    def _copy(self, job: Job, block: ToCopy) -> None:
+        """Copy a block for a worker (main thread)."""
+        try:
+            block.copy()
+        except UNetError as error:
+            job.cancel.cancel()
+            if self._end(job):
+                self._workspace.say_error(error)
 
     def stop(self) -> None:
         """Stop the one that is under way."""
