@@ -43,12 +43,6 @@ def test_what_was_taught_in_volumes_is_found_again(kind):
     def ap(one, image, truth):
         return evaluate([truth], [segment(image, one, device="cpu").labels]).ap["0.50"]
 
-    print(
-        kind,
-        ap(model, other, its_labels),
-        [ap(better, i, t) for i, t in zip((*images, other), (*labels, its_labels), strict=True)],
-        better.info.decoding,
-    )
     assert ap(model, other, its_labels) < 0.3
     assert min(ap(better, image, truth) for image, truth in zip(images, labels, strict=True)) >= 0.8
     assert ap(better, other, its_labels) >= 0.7
