@@ -131,7 +131,8 @@ def walls(_: Path, seed: int) -> Volume:
     middles = _scattered(tuple(spacing), rng)
     grid = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), -1).reshape(-1, 3)
     shift = np.stack([4 * _texture(SHAPE, (2, 6, 6), rng).ravel() for _ in range(3)], -1) / 20 * spacing / 2
-    distances, numbers = cKDTree(middles / spacing).query((grid + shift) / spacing, k=2)
+    near = cKDTree(middles / spacing).query((grid + shift) / spacing, k=2)
+    distances, numbers = np.asarray(near[0]), np.asarray(near[1])
     wall = np.exp(-(((distances[:, 1] - distances[:, 0]) / 0.08) ** 2)).reshape(SHAPE)
     within = np.sqrt((((grid - np.array(SHAPE) / 2) / (np.array(SHAPE) * 0.55)) ** 2).sum(-1)) < 1
     labels = np.where(within, numbers[:, 0] + 1, 0).reshape(SHAPE).astype(np.int32)
@@ -189,4 +190,4 @@ def _scattered(spacing: tuple[float, float, float], rng: np.random.Generator) ->
     """Return positions on a grid, each moved by up to a quarter of its spacing, axes (n, 3)."""
     axes = [np.arange(step / 2, size, step) for step, size in zip(spacing, SHAPE, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    return points + rng.uniform(-0.25, 0.25, points.shape) * np.array(spacing)
+    return np.asarray(points + rng.uniform(-0.25, 0.25, points.shape) * np.array(spacing))
