@@ -31,6 +31,7 @@ SCRIPTS = {  # each says more with --help
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
     "first_click": "Time the first click on Segment in a window that was just opened.",
     "flips": "Measure what averaging over mirror images gains and costs.",
+    "folders": "Time a folder of small images, several at once, and what knowing that they are finished costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "gestures": "Time each gesture from the mouse to the picture.",
     "learning": "Measure what a few corrections do, here and elsewhere.",

@@ -223,3 +223,16 @@ def test_it_is_kept_in_a_project_and_an_older_one_is_read():
     kept["regression"] = {"corrections": 4, "fixed": 2, "left_alone": 35, "lost": 1}
     kept["reviewed"]["broken"] = 1
     assert adapter.validate_python(kept) == verdict
+
+
+@pytest.mark.parametrize(
+    ("unchecked", "advice"),
+    [
+        ("nothing reviewed", "Review a field"),
+        ("too little reviewed", "Too little is reviewed"),
+        ("nothing before", "learned for the first time"),
+    ],
+)
+def test_why_nothing_was_compared_is_said_as_it_is(unchecked, advice):
+    assert advice in str(Verdict(None, unchecked=unchecked))
+    assert advice not in str(Verdict(comparison(0.5, 0.7, 0.1), unchecked=unchecked))

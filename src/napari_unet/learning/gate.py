@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from napari_unet.learning.comparison import Comparison  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
+
+Unchecked = Literal["nothing reviewed", "too little reviewed", "nothing before"]
+
+_UNCHECKED: dict[Unchecked, str] = {
+    "nothing reviewed": "Review a field to know whether it is better.",
+    "too little reviewed": "Too little is reviewed to tell whether it is better: review more fields.",
+    "nothing before": "It has learned for the first time: press Segment to see what it finds.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,8 @@ class Verdict:
         reviewed, judged without labels (`learning.credibility`); None: nothing is known of that.
     held_out_images : tuple of str
         Names of the images that nothing was learned from, which `reviewed` is of; empty: it is of held-out squares.
+    unchecked : {"nothing reviewed", "too little reviewed", "nothing before"}
+        Why there is no comparison, where `reviewed` is None; "nothing before": no model had learned before it.
     """
 
     reviewed: Comparison | None
@@ -36,6 +47,7 @@ class Verdict:
     out_of_domain: bool = False
     estimates: tuple[float, float] | None = None
     held_out_images: tuple[str, ...] = ()
+    unchecked: Unchecked = "nothing reviewed"
 
     def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
@@ -58,7 +70,7 @@ class Verdict:
         if not self.should_promote():
             return f"{self._reason_against()}, so not in use yet."
         if self.reviewed is None:
-            outcome = "In use. Review a field to know whether it is better."
+            outcome = f"In use. {_UNCHECKED[self.unchecked]}"
         else:
             before, after = self.reviewed.before, self.reviewed.after
             surely = "Better" if self.reviewed.low > 0 else "In use"

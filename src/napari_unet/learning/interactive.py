@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.fitting import Fitted
+    from napari_unet.learning.gate import Unchecked
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -199,6 +200,12 @@ class _Annotations:
         self.split = self._divided(self.split)
         return True
 
+    @property
+    def unchecked(self) -> Unchecked:
+        """Why nothing can be compared, where that is so."""
+        reviewed = any(crop.part.reviewed.any() for crop in self.crops)
+        return "too little reviewed" if reviewed else "nothing reviewed"
+
     def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
             self._model, self.crops, self._border, self._before, earlier=earlier, policy=self._policy
@@ -218,7 +225,7 @@ def _learn_from_scratch(
     split = annotations.split
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
-        return Learned(better, Verdict(None))  # there was nothing before
+        return Learned(better, Verdict(None, unchecked="nothing before"))
     held_out = HeldOutCheck(model, split.held_out, run.device, run.policy)
     return Learned(better, _judged(annotations, held_out, better, run))
 
@@ -255,7 +262,10 @@ def _judged(
     aside = tuple(split.held_out_images.values())
     before, after = (estimated_score(one, crops, run.device, run.policy) for one in (annotations.before, better))
     estimates = None if before is None or after is None else (before, after)
-    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, estimates, aside)
+    reviewed = held_out.compare(better)
+    return Verdict(
+        reviewed, retention, split.buffer, split.out_of_domain, estimates, aside, unchecked=annotations.unchecked
+    )
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
