@@ -43,6 +43,7 @@ SCRIPTS = {  # each says more with --help
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
     "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
+    "volumes": "Measure what learning does in volumes of kinds that nuclei3d does not know.",
     "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
