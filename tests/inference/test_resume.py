@@ -328,7 +328,7 @@ def test_a_folder_in_the_place_of_a_result(tifs):
 
 
 @pytest.mark.parametrize(
-    "name", ["ä ö.tif", "x" * 200 + ".tif", "細" * 70 + ".tif", os.fsdecode(b"caf\xe9.tif"), "a.b.c.tif"]
+    "name", ["ä ö.tif", "x" * 200 + ".tif", "細" * 70 + ".tif", os.fsdecode(b"k\xe9.tif"), "a.b.c.tif"]
 )
 def test_names_of_all_kinds(tifs, name):
     (tifs.images / "a.tif").rename(tifs.images / name)
@@ -429,7 +429,7 @@ from napari_unet.models.checkpoint import load_model_file
 real, calls, at = os.replace, 0, int(sys.argv[1])
 def dies(*args):
     global calls
-    calls += 1
+    calls += ".zarr/" not in str(args[0])  # some versions of zarr write each chunk so
     if calls == at:
         os._exit(9)
     real(*args)
