@@ -12,8 +12,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mkdocs.structure.files import File
-
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -94,6 +92,8 @@ def decisions() -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add pages from outside docs/, and every file that a page links to."""
+    from mkdocs.structure.files import File  # here, so that a test can use the rest of this without mkdocs
+
     wanted = set(PAGES)
     for file in files.documentation_pages():
         wanted |= targets(file.content_string, f"docs/{file.src_uri}")

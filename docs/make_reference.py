@@ -109,8 +109,13 @@ def _example(epilog: str | None) -> str:
 def _option(name: str, hint: Any, default: Any) -> tuple[str, str, str, str]:
     kind, info = hint.__origin__, hint.__metadata__[0]
     flag = kind is bool
-    given = (info.default if isinstance(info.default, str) else "", *(info.param_decls or ()))  # the first one is taken so
-    names = [each for both in given for each in both.split("/") if each.startswith("-")] or [f"--{name.replace('_', '-')}"]
+    given = (
+        info.default if isinstance(info.default, str) else "",
+        *(info.param_decls or ()),
+    )  # the first one is taken so
+    names = [each for both in given for each in both.split("/") if each.startswith("-")] or [
+        f"--{name.replace('_', '-')}"
+    ]
     if isinstance(info, typer.models.ArgumentInfo):
         names = [info.metavar or name.upper()]
     elif default is True and len(names) == 1:
