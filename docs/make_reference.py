@@ -109,17 +109,13 @@ def _example(epilog: str | None) -> str:
 def _option(name: str, hint: Any, default: Any) -> tuple[str, str, str, str]:
     kind, info = hint.__origin__, hint.__metadata__[0]
     flag = kind is bool
-    given = (
-        info.default if isinstance(info.default, str) else "",
-        *(info.param_decls or ()),
-    )  # the first one is taken so
-    names = [each for both in given for each in both.split("/") if each.startswith("-")] or [
-        f"--{name.replace('_', '-')}"
-    ]
+    first = info.default if isinstance(info.default, str) else ""  # typer keeps the first name there
+    given = [first, *(info.param_decls or ())]
+    names = [each for both in given for each in both.split("/") if each.startswith("-")]
+    if not names:
+        names = [f"--{name.replace('_', '-')}", *([f"--no-{name.replace('_', '-')}"] if flag else [])]
     if isinstance(info, typer.models.ArgumentInfo):
         names = [info.metavar or name.upper()]
-    elif default is True and len(names) == 1:
-        names = [*names, names[0].replace("--", "--no-", 1)]
     shown = "" if flag or isinstance(info, typer.models.ArgumentInfo) else _value(kind, info)
     return ", ".join(f"`{name}`" for name in names), shown, _default(default, flag), info.help or ""
 

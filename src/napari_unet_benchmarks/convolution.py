@@ -36,18 +36,19 @@ def by_fft(maps: Tensor, kernels: Tensor) -> Tensor:
     shape = tuple(m + k - 1 for m, k in zip(maps.shape[-2:], kernels.shape[-2:], strict=True))
     turned = torch.fft.rfft2(kernels.flip(-2, -1), shape)
     product = torch.einsum("bmyx,nmyx->bnyx", torch.fft.rfft2(maps, shape), turned)
-    whole = torch.fft.irfft2(product, shape)
+    whole: Tensor = torch.fft.irfft2(product, shape)
     first = [k - 1 for k in kernels.shape[-2:]]
     return whole[..., first[0] : maps.shape[-2], first[1] : maps.shape[-1]]
 
 
 def timed(maps: int, width: int, rounds: int) -> dict[str, Any]:
     """Time both from `maps` maps to as many, with kernels of `width` squared, and compare what they give."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator()
+    generator.manual_seed(0)
     image = torch.randn(1, maps, SIZES[maps], SIZES[maps], generator=generator)
     kernels = torch.randn(maps, maps, width, width, generator=generator)
     ways = {"direct": lambda: conv2d(image, kernels), "fft": lambda: by_fft(image, kernels)}
-    direct, fft = (way() for way in ways.values())  # the first call of each sets things up, and is not timed
+    direct, fft = ways["direct"](), ways["fft"]()  # the first call of each sets things up, and is not timed
     seconds = in_turn(ways, rounds, time.process_time)
     medians = {way: statistics.median(each) for way, each in seconds.items()}
     return {

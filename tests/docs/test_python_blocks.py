@@ -1,7 +1,8 @@
 """Python in the documents runs, and prints what stands below it.
 
-A block of `python` is run, the blocks of a page one after the other. A block of `text` right after one is what it prints.
-Names that a page takes for granted (`image`, `labels`, ...) are those of `given`; times to learn for are made short.
+A block of `python` is run, the blocks of a page one after the other. A block of `text` right after one is what it
+prints. Names that a page takes for granted (`image`, `labels`, ...) are those of `given`; times to learn for are made
+short.
 """
 
 from __future__ import annotations
