@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "reference"
 NAME = "napari-unet"
 
+HUGE = 2**20
+"""A largest value of so much is there to keep out nonsense, and says nothing."""
+
 COMMANDS = f"""\
 # Every command and option
 
@@ -126,7 +129,7 @@ def _value(kind: Any, info: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(str(member.value) for member in kind)
     if info.min is not None and info.max is not None:
-        return f"{info.min:,} to {info.max:,}".replace(",", " ")
+        return f"{info.min} to {info.max}" if info.max < HUGE else f"from {info.min}"
     named = {int: "number", float: "number", str: "text", Path: "path"}
     return str(info.metavar or named.get(kind, "text")).lower()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -119,3 +120,15 @@ def test_a_release_has_to_be_of_the_version(tmp_path):
     (tmp_path / "CITATION.cff").write_text("version: 1.1.0\n")
     (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n## [1.2.0rc1]\n")
     assert len(module.problems("v1.2.0", tmp_path)) == 2
+
+
+def test_the_conda_recipe_requires_what_the_package_does():
+    text = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    listed = dict(
+        re.findall(r"^    - ([a-z-]+) >=([\d.]+)$", text.split("  run:\n")[1].split("run_constraints")[0], re.M)
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    renamed = {"torch": "pytorch", "dask[array]": "dask-core"}
+    wanted = dict(line.split(">=") for line in project["dependencies"])
+    assert listed == {renamed.get(name, name): version for name, version in wanted.items()}
+    assert f'python_min: "{project["requires-python"].removeprefix(">=")}"' in text
