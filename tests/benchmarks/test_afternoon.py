@@ -38,6 +38,7 @@ def controller(tmp_path, monkeypatch):
     shown = truth_of(*CENTRES) > 0
     shown[disk((24, 90), 10, shape=SHAPE)] = False
     shown[69:71] &= truth_of(*CENTRES)[69:71] == 5
+    shown[14:34, 20:48] = True
     shown[5:12, 110:118] = True
     controller = Controller(ViewerModel(), InlineRunner())
     controller.viewer.add_image(shown.astype(np.float32), name="image")
@@ -51,7 +52,7 @@ def test_a_person_mends_all_kinds_of_errors(controller):
     truth, tally = truth_of(*CENTRES), Tally(Effort())
     person = Proofreader(controller, truth, tally)
     kinds = {error.kind.value for error in object_errors(truth, person.labels)}
-    assert {"missed", "spurious"} <= kinds
+    assert kinds == {"merged", "missed", "split", "spurious"}
     before = evaluate([truth], [person.labels]).ap["0.50"]
     assert person.mend(20) < 20, "until nothing is left"
     assert object_errors(truth, person.labels) == []
