@@ -34,6 +34,21 @@ def spots(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return (rng.normal(100, 10, shape) + 400 * (labels > 0)).clip(0).astype(np.uint16), labels
 
 
+def saved_list(folder: Path, labels: np.ndarray) -> None:
+    """Write day1.unetlist, a list of the images in a folder, each with labels."""
+    from napari_unet import Project
+    from napari_unet.io.finding import FoundImage
+    from napari_unet.io.readers import read_image
+    from napari_unet.projects.work_list import WorkListDescription, listed, write_list
+
+    home = folder / "day1.unetlist"
+    paths = sorted((folder / "images").glob("*.tif"))
+    images = listed([FoundImage(path, None, path.stem) for path in paths], home, [])
+    write_list(home, WorkListDescription(images=tuple(images)))
+    for path, one in zip(paths, images, strict=True):
+        Project(read_image(path), labels).save(home / one.project)
+
+
 @pytest.fixture
 def given(tmp_path, monkeypatch):
     """What pages take for granted: an image, its labels, files of the same, and a project of them."""
@@ -49,6 +64,7 @@ def given(tmp_path, monkeypatch):
     project = Project(Image(image, "YX", name="cells"), np.where(labels == 1, 0, labels), models=[load_model("nuclei")])
     project.labels[labels == 1] = 1  # a correction
     project.save(tmp_path / "monday.unetproj")
+    saved_list(tmp_path, labels)
     return {
         "image": image,
         "other_image": image[::-1].copy(),
