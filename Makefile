@@ -114,7 +114,7 @@ lowest: $(LOWEST)/.ready
 # The documents as a site, in site/: a warning (a link that leads nowhere, a page without a place) is an error.
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
-	@echo "Open site/index.html"
+	@echo "Open site/index.html; with the search: $(PYTHON) -m http.server -d site"
 
 models:
 	@echo "The shipped models are made with these commands, an hour or more each on a CPU; recipes/README.md says what"
