@@ -85,8 +85,7 @@ def decisions() -> str:
     lines = ["# Decisions", "", "What was decided where the code does not tell, why, and what it costs.", ""]
     for page in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
         heading = page.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
-        number, _, title = heading.partition(". ")
-        lines.append(f"- {number}. [{title}]({page.name})")
+        lines.append(f"- [{heading}]({page.name})")
     return "\n".join(lines) + "\n"
 
 
