@@ -26,6 +26,7 @@ benchmark = typer.Typer(
 SCRIPTS = {  # each says more with --help
     "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
     "check": "Measure whether better models are used, and worse ones held back.",
+    "convolution": "Time convolution directly and by the Fourier transform.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
@@ -207,7 +208,11 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("faults", "first_click", "gestures", "recovery", "window_memory") else " --data DATA"
+    _data = (
+        ""
+        if _name in ("convolution", "faults", "first_click", "gestures", "recovery", "window_memory")
+        else " --data DATA"
+    )
     benchmark.command(
         _name,
         help=_help,
