@@ -45,9 +45,6 @@ GROUPS: dict[str, dict[Kind, tuple[str, str]]] = {
     },
 }
 
-_chosen: set[Kind] = {Kind.measurements, Kind.imagej_tiff}
-"""What was chosen last, in this run of the program."""
-
 
 class ExportDialog(QDialog):
     """Asks what to export.
@@ -71,7 +68,7 @@ class ExportDialog(QDialog):
             group = QGroupBox(title)
             inside = QVBoxLayout(group)
             for kind, (text, tip) in kinds.items():
-                box = CheckBox(text=text, value=kind in _chosen, tooltip=tip)
+                box = CheckBox(text=text, value=kind in exporter.kinds, tooltip=tip)
                 self.boxes[kind] = box
                 inside.addWidget(box.native)
             (left if number % 2 == 0 else right).addWidget(group)
@@ -151,8 +148,7 @@ class ExportDialog(QDialog):
             return
         if there and not self._may_replace(there):
             return
-        _chosen.clear()
-        _chosen.update(request.kinds)
+        self._controller.exporter.kinds = request.kinds
         if self._writer.export(request, overwrite=bool(there)):
             self.accept()
 

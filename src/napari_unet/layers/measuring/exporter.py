@@ -56,9 +56,15 @@ class Exporter:
         Know how much was measured.
     runner : Runner
         Where reading and writing run.
+
+    Attributes
+    ----------
+    kinds : tuple of Kind
+        What was chosen last in this window.
     """
 
     def __init__(self, workspace: Workspace, made_by: MadeBy, results: Results, runner: Runner) -> None:
+        self.kinds: tuple[Kind, ...] = (Kind.measurements, Kind.imagej_tiff)
         self._workspace, self._made_by, self._results = workspace, made_by, results
         self._done: dict[Hashable, Request] = {}
         self.jobs = CopyJob(workspace, runner, "Stopped. Files that are complete stay.")
