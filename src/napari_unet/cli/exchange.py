@@ -22,6 +22,7 @@ class ModelFormat(StrEnum):
     """What a model can be written as."""
 
     onnx = "onnx"
+    bioimageio = "bioimageio"
 
 
 class DataFormat(StrEnum):
@@ -63,8 +64,18 @@ class LabelKind(StrEnum):
 @app.command(name="export", epilog="Example: napari-unet export nuclei --to onnx -o nuclei.onnx")
 def export_command(
     model: Annotated[str, typer.Argument(help="Name or file of a model.", autocompletion=complete_model)],
-    out: Annotated[Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="File to write: .onnx.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="File to write: .onnx or .zip.")
+    ],
     to: Annotated[ModelFormat, typer.Option(help="Format.")] = ModelFormat.onnx,
+    image: Annotated[
+        Path | None,
+        typer.Option(parser=path_of, metavar="PATH", help="bioimageio: an image that it suits. Default: a sample."),
+    ] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="bioimageio: who made it; may be given several times.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="bioimageio: of the weights, for example CC-BY-4.0.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,12 +84,17 @@ def export_command(
 
     source = describe_model(model)[0]
     try:
-        Protected([source]).check(out)
+        Protected([source, *([] if image is None else [image])]).check(out)
         check_free(out, overwrite=overwrite)
         from napari_unet.exchange.export import check_format, export_model
 
         check_format(out, to.value)
-        done = export_model(open_model(model), out, to.value, overwrite=overwrite)
+        from napari_unet.io.readers import read_image
+
+        shown = None if image is None else read_image(image)
+        done = export_model(
+            open_model(model), out, to.value, image=shown, authors=author or [], licence=licence, overwrite=overwrite
+        )
     except UNetError as error:
         fail(error, 1)
     say(f"Written to {out}, {done['bytes'] / 1e6:.1f} MB. {_compared(done['difference'])}")
