@@ -155,3 +155,16 @@ def test_command(tmp_path):
     done = CliRunner().invoke(app, [*arguments, "--image", str(tmp_path / "a.tif"), "--licence", "MIT"])
     assert done.exit_code == 0, done.output
     assert unpacked(tmp_path / "a.zip")[0]["authors"] == [{"name": "Ada"}]
+
+
+def test_mean_and_deviation(random_model, tmp_path):
+    from napari_unet.models.normalize import Normalization
+
+    model = random_model()
+    how = Normalization(method="mean_std", clip=(-1e6, 1e6))
+    sized = type(model)(model.net, model.info.model_copy(update={"normalization": how}))
+    nu.export_model(sized, tmp_path / "a.zip", "bioimageio", authors=["Ada"], licence="MIT")
+    described, _ = unpacked(tmp_path / "a.zip")
+    steps = [step["id"] for step in described["inputs"][0]["preprocessing"]]
+    assert steps == ["ensure_dtype", "zero_mean_unit_variance", "clip"]
+    assert nu.import_model(tmp_path / "a.zip").info == sized.info

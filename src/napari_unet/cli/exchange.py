@@ -51,6 +51,7 @@ class NormalizationKind(StrEnum):
     """How images were normalised."""
 
     percentile = "percentile"
+    mean_std = "mean_std"
     none = "none"
 
 
@@ -97,6 +98,8 @@ def export_command(
         )
     except UNetError as error:
         fail(error, 1)
+    if image is None and to is ModelFormat.bioimageio:
+        say("Its picture shows a sample of nuclei; give an image that suits the model by --image.")
     say(f"Written to {out}, {done['bytes'] / 1e6:.1f} MB. {_compared(done['difference'])}")
     if as_json:
         print_json(done)
@@ -113,7 +116,10 @@ def _compared(difference: float | None) -> str:
 )
 def import_command(
     file: Annotated[
-        Path, typer.Argument(parser=path_of, metavar="FILE", help="A state_dict: .pt, .pth or .safetensors.")
+        Path,
+        typer.Argument(
+            parser=path_of, metavar="FILE", help="A state_dict (.pt, .pth, .safetensors) or a package (.zip)."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("-o", "--out", parser=path_of, metavar="PATH", help="Model file to write (.safetensors).")
@@ -127,7 +133,8 @@ def import_command(
     ] = JoinOrder.skip_up,
     padding: Annotated[PaddingKind, typer.Option(help="Whether its convolutions are padded.")] = PaddingKind.same,
     normalization: Annotated[
-        NormalizationKind, typer.Option(help="Of its images: percentiles 1 and 99.8 to 0 and 1, or none.")
+        NormalizationKind,
+        typer.Option(help="Of its images: percentiles 1 and 99.8 to 0 and 1; mean and deviation; or none."),
     ] = NormalizationKind.percentile,
     divide_by: Annotated[
         float, typer.Option(callback=finite, help="What its intensities were divided by, for example 255.")
@@ -180,6 +187,8 @@ def import_command(
 def _normalization(kind: NormalizationKind) -> Normalization:
     from napari_unet.models.normalize import Normalization
 
+    if kind is NormalizationKind.mean_std:  # values are not cut off
+        return Normalization(method="mean_std", clip=(-1e6, 1e6))
     return Normalization(method=kind.value)
 
 

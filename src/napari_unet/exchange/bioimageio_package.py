@@ -86,7 +86,9 @@ def write_package(
     files = {"rdf.yaml": yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120).encode()} | files
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            member = zipfile.ZipInfo(name)  # without a date: the same model gives the same file
+            member.external_attr, member.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(member, content)
 
 
 def example_shape(info: ModelInfo) -> tuple[int, ...]:
@@ -201,6 +203,12 @@ def _preprocessing(info: ModelInfo) -> list[dict[str, Any]]:
         percentiles = {"min_percentile": normalization.low, "max_percentile": normalization.high}
         steps += [
             {"id": "scale_range", "kwargs": {"axes": [*axes, *_letters(info)], **percentiles, "eps": 1e-10}},
+            {"id": "clip", "kwargs": {"min": normalization.clip[0], "max": normalization.clip[1]}},
+        ]
+    if normalization.method == "mean_std":
+        axes = [*([] if normalization.per_channel else ["channel"]), *_letters(info)]
+        steps += [
+            {"id": "zero_mean_unit_variance", "kwargs": {"axes": axes, "eps": 1e-10}},
             {"id": "clip", "kwargs": {"min": normalization.clip[0], "max": normalization.clip[1]}},
         ]
     return steps

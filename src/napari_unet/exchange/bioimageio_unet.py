@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """A U-Net of napari-unet-interactive, for programs that read model packages. It needs PyTorch and nothing else."""
 
 import torch

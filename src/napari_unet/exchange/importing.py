@@ -10,12 +10,12 @@ import torch
 from pydantic import ValidationError
 
 from napari_unet.errors import ModelFileError
+from napari_unet.exchange.package_import import is_package, network, read_package
 from napari_unet.exchange.weight_files import read_weights
 from napari_unet.exchange.weight_mapping import as_unet
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization
-from napari_unet.nets.unet import UNet
 from napari_unet.objects.decode import Decoding
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_unet.exchange.package_import import Foreign
     from napari_unet.nets.spec import UNetSpec
 
 Join = Literal["skip-up", "up-skip"]
@@ -43,7 +44,7 @@ def import_model(
     diameter: float | None = None,
     licence: str = "unknown",
 ) -> Model:
-    """Return a model made of plain weights (a ``state_dict``) of another program's U-Net.
+    """Return a model made of another program's U-Net: of plain weights, or of a package of the BioImage Model Zoo.
 
     Each weight is given its place by its shape. Nothing in the file is run. What no shape tells has to be said, and is
     taken as given: `join`, `padding`, how images were normalised, ReLU as activation, batch norms with torch's own
@@ -52,7 +53,9 @@ def import_model(
     Parameters
     ----------
     path : str or path
-        File written by ``torch.save`` or safetensors.
+        A ``state_dict``, written by ``torch.save`` or safetensors; or a package (``.zip``) with weights for PyTorch. A
+        package says itself how images are normalised, and its test tensors tell `join` and `padding`: it is used only
+        if these come out.
     name : str, optional
         Name of the model; the file's if not given.
     outputs : sequence of str, optional
@@ -90,7 +93,15 @@ def import_model(
     >>> model = nu.import_model("unet.pth", outputs=("foreground", "boundary"))  # doctest: +SKIP
     """
     path = Path(path)
-    spec, state = as_unet(read_weights(path), path.name, join=join, padding=padding)
+    if is_package(path):
+        package = read_package(path)
+        if isinstance(package, Model):
+            return package if name is None else Model(package.net, package.info.model_copy(update={"name": name}))
+        spec, state, outputs = package.spec, package.state, outputs or _outputs(package, path.name)
+        normalization, divide_by = package.normalization, package.divide_by
+        name, licence = name or package.name, package.licence
+    else:
+        spec, state = as_unet(read_weights(path), path.name, join=join, padding=padding)
     if not 0 < divide_by < float("inf"):
         raise ModelFileError(f"Intensities can be divided by a number above 0; got {divide_by:g}.")
     if outputs is None and spec.out_channels == 1:
@@ -115,14 +126,21 @@ def import_model(
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ModelFileError(f"With what was said of {path.name} it cannot be used: {said}.") from error
-    return Model(_network(spec, state), info)
+    return Model(network(spec, state), info)
 
 
-def _network(spec: UNetSpec, state: dict[str, Tensor]) -> UNet:
-    with torch.device("meta"):
-        net = UNet(spec, initialise=False)
-    net.load_state_dict(state, assign=True)
-    return net.requires_grad_(False).eval()
+def _outputs(package: Foreign, file: str) -> tuple[str, ...] | None:
+    """Return what the maps of a package are, where they are no classes."""
+    if package.activation != "sigmoid" or package.spec.out_channels == 1:
+        return None
+    known = set(package.channel_names)
+    named = len(package.channel_names) == package.spec.out_channels
+    if named and "foreground" in known and known & {"boundary", "distance", "flow_y"}:
+        return package.channel_names
+    raise ModelFileError(
+        f"What the {package.spec.out_channels} maps of {file} are is not known. Say it: --outputs foreground,boundary.",
+        f"The package calls them {', '.join(package.channel_names) or 'nothing'}.",
+    )
 
 
 def _two_classes(spec: UNetSpec, state: dict[str, Tensor]) -> tuple[UNetSpec, dict[str, Tensor]]:

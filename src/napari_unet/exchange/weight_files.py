@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +18,6 @@ from napari_unet.models.header import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network_weights", "weights")
 """Keys under which training programs keep the weights in their checkpoints."""
@@ -43,30 +43,40 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}.")
+    return weights_from(path, path.name)
+
+
+def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
+    """Return the weights in a file, or in an open one that was saved by torch; see `read_weights`."""
     try:
-        content = load_file(path) if path.suffix.lower() == ".safetensors" else _torch_content(path)
+        if isinstance(source, Path) and source.suffix.lower() == ".safetensors":
+            content: Any = load_file(source)
+        else:
+            content = _torch_content(source, name)
     except (SafetensorError, OSError, EOFError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise ModelFileError(f"{path.name} is damaged, or not a file of weights.", first_line(error)) from error
+        raise ModelFileError(f"{name} is damaged, or not a file of weights.", first_line(error)) from error
     weights = _unwrapped(content)
     if not weights:
-        raise ModelFileError(f"{path.name} holds no weights by name (a state_dict).")
+        raise ModelFileError(f"{name} holds no weights by name (a state_dict).")
     return weights
 
 
-def _torch_content(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("constants.pkl") for name in archive.namelist()):
+def _torch_content(source: Path | BinaryIO, name: str) -> Any:
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            if any(member.endswith("constants.pkl") for member in archive.namelist()):
                 raise ModelFileError(
-                    f"{path.name} is TorchScript, which is a program. Save the state_dict of the network instead."
+                    f"{name} is TorchScript, which is a program. Save the state_dict of the network instead."
                 )
+    if not isinstance(source, Path):
+        source.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual files, which are then refused
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelFileError(
-            f"{path.name} is damaged, or holds more than weights. Such files can run code, so they are not read.",
+            f"{name} is damaged, or holds more than weights. Such files can run code, so they are not read.",
             f"Save only the state_dict: torch.save(network.state_dict(), FILE). {first_line(error)}",
         ) from error
 
