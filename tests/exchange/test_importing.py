@@ -185,8 +185,9 @@ def test_code_is_never_run(tmp_path):
         pickle.dump(Harmful(mark), file)
     torch.save(foreign(), tmp_path / "module.pth")
     for name in ("bad.pth", "bad2.pth", "module.pth"):
-        with pytest.raises(ModelFileError, match="holds more than weights"):
+        with pytest.raises(ModelFileError, match="holds more than weights") as caught:
             import_model(tmp_path / name)
+        assert "weights_only" not in caught.value.with_details  # nobody is told how to run it all the same
     assert not mark.exists()
 
 
@@ -198,6 +199,13 @@ def test_files_that_hold_no_weights(tmp_path, content):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelFileError, match="damaged|no weights"):
             import_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.H5", "a.keras"])
+def test_files_of_other_libraries(tmp_path, name):
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(ModelFileError, match="weights of PyTorch can be imported"):
+        import_model(tmp_path / name)
 
 
 def test_truncated_and_missing(tmp_path):

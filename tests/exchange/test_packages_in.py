@@ -135,6 +135,8 @@ def test_our_own_come_back(random_model, tmp_path):
         back = import_model(path)
         assert back.info == model.info
         assert back.sha256() == model.sha256()
+        with pytest.raises(ModelFileError, match="says itself what its maps are"):
+            import_model(path, outputs=("a", "b"))
 
 
 def about(**changes):

@@ -155,6 +155,7 @@ def import_command(
         Protected([file]).check(out)
         check_free(out, overwrite=overwrite)
         from napari_unet.exchange.importing import import_model
+        from napari_unet.exchange.package_import import is_package
         from napari_unet.models.checkpoint import save_model_file
         from napari_unet.nets.geometry import receptive_field
 
@@ -174,10 +175,12 @@ def import_command(
     except UNetError as error:
         fail(error, 1)
     spec = model.info.spec
-    say(
-        f"A {spec.ndim}D U-Net of {spec.levels} levels and {spec.features} features; written to {out}. Look at a first "
-        "result: if it makes no sense, --join, --padding, --normalization or --divide-by may be other than said."
+    said = (
+        "Its own test image comes out as it says."
+        if is_package(file)
+        else "Look at a first result: if it makes no sense, --join, --padding, --normalization or --divide-by is wrong."
     )
+    say(f"A {spec.ndim}D U-Net of {spec.levels} levels and {spec.features} features; written to {out}. {said}")
     if as_json:
         print_json({"output": str(out), "spec": spec.model_dump(), "outputs": list(model.info.outputs)} | {
             "receptive_field": list(receptive_field(spec))

@@ -96,6 +96,8 @@ def import_model(
     if is_package(path):
         package = read_package(path)
         if isinstance(package, Model):
+            if outputs is not None and tuple(outputs) != package.info.outputs:
+                raise ModelFileError(f"{path.name} says itself what its maps are: {', '.join(package.info.outputs)}.")
             return package if name is None else Model(package.net, package.info.model_copy(update={"name": name}))
         spec, state, outputs = package.spec, package.state, outputs or _outputs(package, path.name)
         normalization, divide_by = package.normalization, package.divide_by

@@ -23,6 +23,9 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "n
 """Keys under which training programs keep the weights in their checkpoints."""
 
 
+_OTHERS = {".onnx": "ONNX", ".h5": "Keras", ".hdf5": "Keras", ".keras": "Keras", ".pb": "TensorFlow"}
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file by their names, in the order in which the network defines them.
 
@@ -43,6 +46,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}.")
+    if path.suffix.lower() in _OTHERS:
+        raise ModelFileError(f"{path.name} is of {_OTHERS[path.suffix.lower()]}; weights of PyTorch can be imported.")
     return weights_from(path, path.name)
 
 
@@ -77,7 +82,7 @@ def _torch_content(source: Path | BinaryIO, name: str) -> Any:
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{name} is damaged, or holds more than weights. Such files can run code, so they are not read.",
-            f"Save only the state_dict: torch.save(network.state_dict(), FILE). {first_line(error)}",
+            "Save only the state_dict: torch.save(network.state_dict(), FILE).",
         ) from error
 
 
