@@ -168,7 +168,6 @@ def _verdict(learned: Learned) -> dict[str, Any]:
     return {name: None if one is None else asdict(one) for name, one in named.items()} | {
         "in use": verdict.should_promote(),
         "says": str(verdict),
-        "estimates": verdict.estimates,
         "out of domain": verdict.out_of_domain,
         "buffer": verdict.buffer,
         "images": len(verdict.held_out_images),

@@ -89,7 +89,7 @@ def forgets(row: Row) -> bool:
 
 def as_decided(row: Row) -> bool:
     """Return what `learning.gate.Verdict` decides."""
-    return not (surely_worse(row) or forgets(row) or estimate(row) < -DEFAULT_POLICY.promotion.max_estimate_loss)
+    return not (surely_worse(row) or forgets(row))
 
 
 RULES: dict[str, Callable[[Row], bool]] = {
@@ -104,10 +104,10 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "held-out regions, surely worse": lambda row: not surely_worse(row),
     "base data, in its domain": lambda row: not forgets(row),
     "base data, in any domain": lambda row: retention(row) >= -DEFAULT_POLICY.promotion.max_forgetting,
-    "held-out regions and base data": lambda row: not (surely_worse(row) or forgets(row)),
     "loss on corrections": lambda row: statistics.fmean(row["losses"][-3:]) <= statistics.fmean(row["losses"][:3]),
     "estimate": lambda row: estimate(row) >= 0,
     "estimate, less by 2 points": lambda row: estimate(row) >= -0.02,
+    "estimate, less by 2 points, and decision 29": lambda row: as_decided(row) and estimate(row) >= -0.02,
     "estimate, less by 5 points": lambda row: estimate(row) >= -0.05,
     "estimate on images that nobody corrected": lambda row: estimate_elsewhere(row) >= 0,
 }

@@ -67,7 +67,7 @@ def test_wrong_decisions_are_counted_among_the_better_and_among_the_worse():
     [
         ({}, True),
         ({"estimates": (0.5, 0.49)}, True),
-        ({"estimates": (0.5, 0.4)}, False),
+        ({"estimates": (0.5, 0.4)}, True),
         ({"reviewed": (0.5, 0.4, -0.2, -0.05, 9)}, False),
         ({"reviewed": (0.5, 0.4, -0.2, -0.05, 3)}, True),
         ({"reviewed": (0.5, 0.4, -0.2, 0.05, 9)}, True),

@@ -167,7 +167,6 @@ def comparison(before: float, after: float, low: float, high: float, n: int = 20
 
 BETTER, CHANCE = comparison(0.5, 0.7, 0.1, 0.3), comparison(0.5, 0.45, -0.2, 0.1)
 WORSE, FEW = comparison(0.5, 0.3, -0.3, -0.1), comparison(0.5, 0.3, -0.3, -0.1, n=3)
-UNSURE = "Less sure of your images than before, so not in use yet."
 FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05, 0.01)
 
 
@@ -189,11 +188,6 @@ FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05,
             "Save it under a new name: on other images it is worse.",
         ),
         (Verdict(WORSE, FORGETS, out_of_domain=True), False, "Worse in what you reviewed, so not in use yet."),
-        (Verdict(None, estimates=(0.5, 0.6)), True, "In use. Review a field to know whether it is better."),
-        (Verdict(None, estimates=(0.5, 0.49)), True, "In use. Review a field to know whether it is better."),
-        (Verdict(None, estimates=(0.5, 0.47)), False, UNSURE),
-        (Verdict(BETTER, estimates=(0.5, 0.4)), False, UNSURE),
-        (Verdict(WORSE, estimates=(0.5, 0.6)), False, "Worse in what you reviewed, so not in use yet."),
     ],
 )
 def test_what_is_used_without_asking(verdict, promoted, says):
@@ -207,9 +201,6 @@ def test_details_say_what_was_compared():
         "In what you reviewed: 50% right before, 70% now; "
         "the difference is +10 to +30 points (95% confidence, 20 places)."
     )
-    assert Verdict(None, estimates=(0.5, 0.6)).details == (
-        "Expected, as its maps and objects fit together: 50% right before, 60% now."
-    )
     named = Verdict(BETTER, KEEPS, held_out_images=("one", "two")).details.splitlines()
     assert named[0].startswith("In what you reviewed (images that were not learned from: one, two): 50%")
     assert named[1] == "On images like those of the first model: 80% right before, 79% now."
@@ -217,9 +208,22 @@ def test_details_say_what_was_compared():
 
 def test_it_is_kept_in_a_project_and_an_older_one_is_read():
     adapter = TypeAdapter(Verdict)
-    verdict = Verdict(BETTER, KEEPS, 7, True, (0.5, 0.6), ("one",))
+    verdict = Verdict(BETTER, KEEPS, 7, True, ("one",))
     kept = adapter.dump_python(verdict, mode="json")
     assert adapter.validate_python(kept) == verdict
     kept["regression"] = {"corrections": 4, "fixed": 2, "left_alone": 35, "lost": 1}
     kept["reviewed"]["broken"] = 1
     assert adapter.validate_python(kept) == verdict
+
+
+@pytest.mark.parametrize(
+    ("unchecked", "advice"),
+    [
+        ("nothing reviewed", "Review a field"),
+        ("too little reviewed", "Too little is reviewed"),
+        ("nothing before", "learned for the first time"),
+    ],
+)
+def test_why_nothing_was_compared_is_said_as_it_is(unchecked, advice):
+    assert advice in str(Verdict(None, unchecked=unchecked))
+    assert advice not in str(Verdict(BETTER, unchecked=unchecked))

@@ -239,14 +239,13 @@ def run(model, crops, **changes):
     return learned, events
 
 
-def test_without_review_it_is_checked_on_corrections_only(field, model):
+def test_without_review_nothing_is_known_and_it_is_used(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
     learned, events = run(model, crops_of(field, model))
     assert [type(event) for event in events] == [StepReport] * 6
     assert learned.verdict.reviewed is None
-    before, after = learned.verdict.estimates
-    assert learned.verdict.should_promote() is (after >= before - DEFAULT_POLICY.promotion.max_estimate_loss)
-    assert "Expected" in learned.verdict.details
+    assert learned.verdict.should_promote()
+    assert learned.verdict.details == ""
     assert learned.model.info.recipe["steps"] == 6
     assert learned.model.name == "tiny, corrected"
 
@@ -317,3 +316,12 @@ def test_corrections_that_contradict_each_other(field, model):
     labels[0, 0, 60:90, 60:90], other[1][0, 0, 60:90, 60:90] = 0, 99
     learned, _ = run(model, crops_of(field, model) + crops_of(other, model), steps=3)
     assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())
+
+
+def test_why_nothing_was_compared_is_noted(field, model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    assert run(model, crops_of(field, model))[0].verdict.unchecked == "nothing reviewed"
+    field[2].reviewed[..., :30, :30] = True
+    learned, _ = run(model, crops_of(field, model))
+    assert learned.verdict.reviewed is None
+    assert learned.verdict.unchecked == "too little reviewed"

@@ -60,7 +60,7 @@ def session(image_file: Any) -> Project:
     image = read_image(image_file)
     assert image.pixel_size == PixelSize(y=0.5, x=0.5, z=2)
     models = [bright("first"), Generation(bright("second", threshold=0.2), VERDICT)]
-    waiting = Generation(bright("third", threshold=0.3), Verdict(None, estimates=(0.25, 0.75)))
+    waiting = Generation(bright("third", threshold=0.3), Verdict(None, Comparison(0.75, 0.5, -0.5, 0.0, 9)))
     return random_session(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
 
 

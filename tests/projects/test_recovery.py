@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, FileFormatError
+from napari_unet.io.atomic import remove
 from napari_unet.io.lock import Lock
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects import keeping, recovery
@@ -148,7 +149,7 @@ def test_pixels_that_no_file_has_are_copied_once(tmp_path: Path) -> None:
     keep(project, copy)
     assert {path: path.stat().st_mtime_ns for path in (copy.path / "image-1.zarr").rglob("*")} == written
     opened = copy.open(None, CancelToken())
-    recovery.remove(copy.discard())
+    remove(copy.discard())
     assert np.array_equal(np.asarray(opened.image.data), image.data), "the copy is not needed any more"
     assert (opened.image_path, opened.path) == (None, None)
 

@@ -18,7 +18,7 @@ VERBS: dict[str, Callable[[Controller], object]] = {
     "review_view": lambda controller: controller.toggle_reviewed("view"),
     "review_slice": lambda controller: controller.toggle_reviewed("slice"),
     "review_object": lambda controller: controller.toggle_reviewed("object"),
-    "next_suspect": lambda controller: controller.walk.next(),
+    "next_suspect": lambda controller: controller.list_walk.next(),
     "next_object": lambda controller: controller.walk.next(everything=True),
     "previous_object": lambda controller: controller.walk.previous(),
     "accept_object": lambda controller: controller.walk.accept(),

@@ -13,7 +13,7 @@ from napari_unet._qt import tour
 from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
-from napari_unet._qt.objects_table import ObjectsTable
+from napari_unet._qt.objects_table import ObjectsTable, make_tall
 from napari_unet._qt.panels import (
     CorrectPanel,
     DecisionBar,
@@ -41,6 +41,8 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+OBJECTS_SHARE = 0.38
+"""Of the height of the window that the table of objects has at first, below the canvas."""
 GO_ON_AFTER, GO_ON_LATER = 900, 2500
 """Milliseconds after a gesture has corrected an object of the walk until the next one is shown: long enough to see what
 came of it; longer where more of the same may follow."""
@@ -144,11 +146,16 @@ class UNetWidget(QWidget):
         self.destroyed.connect(lambda: _close_down(this()))
 
     def show_objects_table(self) -> None:
-        """Show the list of objects, in a dock of its own below the canvas."""
+        """Show the list of objects: beside the list of images where that is open, else below the canvas."""
         if self._objects is None:
             self._objects = ObjectsTable(self.controller)
         if self._objects.parent() is None:  # at first, and where napari has taken it out of a dock that was closed
-            self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
+            beside = self.images.is_open
+            self._objects_dock = self.viewer.window.add_dock_widget(
+                self._objects, name="Objects", area="left" if beside else "bottom", tabify=beside
+            )
+            if not beside:
+                make_tall(self._objects, OBJECTS_SHARE)
         self._objects_dock.show()
         self._objects_dock.raise_()
 

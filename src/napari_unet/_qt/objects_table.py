@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QDockWidget,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMainWindow,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -254,6 +256,16 @@ class ObjectsTable(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(self, "Export what is listed", f"{name}.csv", "CSV (*.csv)")
         if chosen:
             self._verbs.export(Path(chosen))
+
+
+def make_tall(widget: QWidget, share: float) -> None:
+    """Give the dock that a widget is in a share of the height of its window; the user may drag it to another size."""
+    dock: QWidget | None = widget
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    window = None if dock is None else dock.parentWidget()
+    if isinstance(window, QMainWindow):
+        window.resizeDocks([dock], [round(share * window.height())], Qt.Orientation.Vertical)
 
 
 def _button(text: str, tip: str) -> QPushButton:

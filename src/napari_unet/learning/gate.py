@@ -1,11 +1,20 @@
-"""Whether a new model is used at once: unless something that is known says that it is worse."""
+"""Whether a new model is used at once: unless it is surely worse (docs/decisions/0029-check.md)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from napari_unet.learning.comparison import Comparison  # noqa: TC001 - read when a verdict is read from a project
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
+
+Unchecked = Literal["nothing reviewed", "too little reviewed", "nothing before"]
+
+_UNCHECKED: dict[Unchecked, str] = {
+    "nothing reviewed": "Review a field to know whether it is better.",
+    "too little reviewed": "Too little is reviewed to tell whether it is better: review more fields.",
+    "nothing before": "It has learned for the first time: press Segment to see what it finds.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,33 +32,26 @@ class Verdict:
         short.
     out_of_domain : bool
         Whether the images are of another domain than the first model was made for: then it may forget that.
-    estimates : tuple of float, or None
-        The AP at IoU 0.50 that the model before and the new one are expected to reach around what is corrected or
-        reviewed, judged without labels (`learning.credibility`); None: nothing is known of that.
     held_out_images : tuple of str
         Names of the images that nothing was learned from, which `reviewed` is of; empty: it is of held-out squares.
+    unchecked : {"nothing reviewed", "too little reviewed", "nothing before"}
+        Why there is no comparison, where `reviewed` is None; "nothing before": no model had learned before it.
     """
 
     reviewed: Comparison | None
     retention: Comparison | None = None
     buffer: int = 0
     out_of_domain: bool = False
-    estimates: tuple[float, float] | None = None
     held_out_images: tuple[str, ...] = ()
+    unchecked: Unchecked = "nothing reviewed"
 
     def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
         return self.retention is not None and self.retention.after < self.retention.before - policy.max_forgetting
 
-    def less_credible(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
-        """Whether what it makes of the images fits together less well than what the model before made of them."""
-        return self.estimates is not None and self.estimates[1] < self.estimates[0] - policy.max_estimate_loss
-
     def should_promote(self, policy: Policy = DEFAULT_POLICY) -> bool:
-        """Whether it should be used without asking: nothing that is known says that it is worse."""
+        """Whether it should be used without asking: it is not surely worse."""
         if self.reviewed is not None and self.reviewed.surely_worse(policy.promotion):
-            return False
-        if self.less_credible(policy.promotion):
             return False
         return self.out_of_domain or not self.forgets(policy.promotion)
 
@@ -58,7 +60,7 @@ class Verdict:
         if not self.should_promote():
             return f"{self._reason_against()}, so not in use yet."
         if self.reviewed is None:
-            outcome = "In use. Review a field to know whether it is better."
+            outcome = f"In use. {_UNCHECKED[self.unchecked]}"
         else:
             before, after = self.reviewed.before, self.reviewed.after
             surely = "Better" if self.reviewed.low > 0 else "In use"
@@ -70,9 +72,7 @@ class Verdict:
     def _reason_against(self) -> str:
         if self.reviewed is not None and self.reviewed.surely_worse():
             return "Worse in what you reviewed"
-        if self.forgets() and not self.out_of_domain:
-            return "Worse on the images that the first model was made for"
-        return "Less sure of your images than before"
+        return "Worse on the images that the first model was made for"
 
     @property
     def details(self) -> str:
@@ -81,9 +81,6 @@ class Verdict:
         if self.reviewed is not None:
             images = f" (images that were not learned from: {', '.join(self.held_out_images)})"
             lines.append(f"In what you reviewed{images if self.held_out_images else ''}: {self.reviewed}")
-        if self.estimates is not None:
-            before, after = self.estimates
-            lines.append(f"Expected, as its maps and objects fit together: {before:.0%} right before, {after:.0%} now.")
         if self.retention is not None:
             lines.append(
                 "On images like those of the first model: "

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
-from napari_unet.learning.credibility import estimated_score
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.fitting import fit_to_corrections
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.fitting import Fitted
+    from napari_unet.learning.gate import Unchecked
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -185,11 +185,6 @@ class _Annotations:
         self.crops = crops
         self.split = self._divided(None)
 
-    @property
-    def before(self) -> Model:
-        """The model that the new one is compared with."""
-        return self._before or self._model
-
     def join(self) -> bool:
         """Take up corrections that were made meanwhile; return whether there are any."""
         added = self._more() if self._more is not None else None
@@ -198,6 +193,12 @@ class _Annotations:
         self.crops = added
         self.split = self._divided(self.split)
         return True
+
+    @property
+    def unchecked(self) -> Unchecked:
+        """Why nothing can be compared, where that is so."""
+        reviewed = any(crop.part.reviewed.any() for crop in self.crops)
+        return "too little reviewed" if reviewed else "nothing reviewed"
 
     def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
@@ -218,9 +219,9 @@ def _learn_from_scratch(
     split = annotations.split
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
-        return Learned(better, Verdict(None))  # there was nothing before
+        return Learned(better, Verdict(None, unchecked="nothing before"))
     held_out = HeldOutCheck(model, split.held_out, run.device, run.policy)
-    return Learned(better, _judged(annotations, held_out, better, run))
+    return Learned(better, _judged(split, held_out, better, annotations.unchecked))
 
 
 def _finetune(
@@ -244,18 +245,15 @@ def _finetune(
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
     better, fitted = _fitted(better, annotations, run)
-    return Learned(better, _judged(annotations, training.held_out, better, run, retention), fitted)
+    return Learned(better, _judged(split, training.held_out, better, annotations.unchecked, retention), fitted)
 
 
 def _judged(
-    annotations: _Annotations, held_out: HeldOutCheck, better: Model, run: _Run, retention: Comparison | None = None
+    split: Split, held_out: HeldOutCheck, better: Model, unchecked: Unchecked, retention: Comparison | None = None
 ) -> Verdict:
     """Return what is known of a new model."""
-    crops, split = annotations.crops, annotations.split
     aside = tuple(split.held_out_images.values())
-    before, after = (estimated_score(one, crops, run.device, run.policy) for one in (annotations.before, better))
-    estimates = None if before is None or after is None else (before, after)
-    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, estimates, aside)
+    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside, unchecked=unchecked)
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:

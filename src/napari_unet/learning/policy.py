@@ -80,13 +80,6 @@ class PromotionPolicy(_Numbers):
         Data: nuclei of tissue and cytospins, MDCK junctions, H&E (docs/decisions/0022-rules.md).
     min_compared : int
         Objects, each with all that overlaps it, or pieces, below which two models are not told apart. Not tuned.
-    max_estimate_loss : float
-        AP at IoU 0.50, as estimated without labels (0..1), by which a new model may be worse. Data: tissue, H&E,
-        junctions, grown cells, embryo slices (docs/decisions/0029-check.md).
-    max_estimated : int
-        Images on which it is estimated without labels how good a model is: a bound on time, about two seconds.
-    estimated_shapes : dict
-        By the spatial axes of the network: shape of the field of each, (Z, Y, X), pixels of the network.
     patience : float
         Seconds without a gain on the held-out regions after which learning ends. Data: not recorded.
     check_interval : float
@@ -102,9 +95,6 @@ class PromotionPolicy(_Numbers):
     max_forgetting_at_once: float = Field(0.01, ge=0)
     interpolation_shares: tuple[float, ...] = (1.0, 0.5)
     min_compared: int = Field(4, ge=2)
-    max_estimate_loss: float = Field(0.02, ge=0)
-    max_estimated: int = Field(4, ge=1)
-    estimated_shapes: dict[int, tuple[int, int, int]] = {2: (1, 384, 384), 3: (32, 128, 128)}
     patience: float = Field(40.0, ge=0)
     check_interval: float = Field(5.0, ge=0)
     max_check_share: float = Field(0.15, gt=0)

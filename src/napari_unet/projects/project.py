@@ -85,6 +85,8 @@ class Project:
         Number of the journal that continues what is saved; None: there is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suspects : int or None
+        Objects that are likely to be wrong, found when all of the image was segmented; not saved.
     suggestions : dict
         Shapes that are suggested between slices and are no labels yet, by plane (T, Z); see `objects.outline.Outline`.
     notes : tuple of str
@@ -152,6 +154,7 @@ class Project:
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
         self.segmented_by = ""
+        self.suspects: int | None = None
         self.suggestions: Suggestions = {}
         self.notes: tuple[str, ...] = ()
 

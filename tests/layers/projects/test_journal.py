@@ -19,7 +19,7 @@ from napari_unet.layers.projects import autosave, journal, session_copy
 from napari_unet.layers.reader import read_layers
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
-from napari_unet.projects import arrays, recovery
+from napari_unet.projects import arrays, keeping
 from napari_unet.projects import journal as records
 from napari_unet.projects.journal import journals
 from napari_unet.projects.project import Project
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(controller: Any) -> Non
 
 
 def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
+    monkeypatch.setattr(keeping, "MAX_COPIED_BYTES", 1000)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)

@@ -76,7 +76,7 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert controller.messages[-1].text.startswith("Saved as a session.unetproj.")
     assert controller.projects.path == tmp_path / "a session.unetproj"
 
-    controller.projects._on_closing(session)  # as if it were closed: else the project is read-only
+    controller.projects._owned._on_closing(session)  # as if it were closed: else the project is read-only
     other = fresh()
     assert other.projects.open(tmp_path / "a session.unetproj")
     assert [message.level for message in other.messages].count("error") == 0

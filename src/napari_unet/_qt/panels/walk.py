@@ -22,7 +22,8 @@ class WalkPanel(QWidget):
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._walk, self._keys = controller.walk, controller.workspace.keys
+        self._walk, self._list_walk = controller.walk, controller.list_walk
+        self._keys = controller.workspace.keys
         self.where = QLabel()
         self.where.setWordWrap(True)
         self.where.setMinimumHeight(2 * self.where.fontMetrics().lineSpacing())  # what is below does not jump
@@ -49,8 +50,9 @@ class WalkPanel(QWidget):
         self.goes_on.toggled.connect(self._on_goes_on)
         self.previous.clicked.connect(lambda: self._walk.previous())
         self.accept.clicked.connect(lambda: self._walk.accept())
-        self.next.clicked.connect(lambda: self._walk.next())
+        self.next.clicked.connect(lambda: self._list_walk.next())
         self._walk.changed.connect(self._show)
+        self._list_walk.changed.connect(self._show)
         self._keys.changed.connect(self._show_keys)
         self._show_keys()
         self._show()
@@ -63,12 +65,18 @@ class WalkPanel(QWidget):
         beside, every = self._keys.beside, self._keys.of("next_object")
         self.previous.setText(beside("Previous", "previous_object"))
         self.accept.setText(beside("Accept", "accept_object"))
-        self.next.setText(beside("Next", "next_suspect"))
+        self._show_next()
         tip = "Go to the next object that is likely to be wrong, or where one may be missing."
         self.next.setToolTip(f"{tip} {every} goes through all other objects, too." if every else tip)
 
+    def _show_next(self) -> None:
+        """Show whether the next step leads to another image."""
+        text = "Next image" if self._list_walk.onward is not None else "Next"
+        self.next.setText(self._keys.beside(text, "next_suspect"))
+
     def _show(self) -> None:
         """Show where the walk is."""
+        self._show_next()
         progress = self._walk.progress
         shown = progress is not None
         self.accept.setEnabled(shown)

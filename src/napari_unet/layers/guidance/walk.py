@@ -73,6 +73,7 @@ class ObjectWalk:
     """
 
     changed = Signal()  # where it is, or how many there are: ask `stop` and `progress`
+    ended = Signal()  # no suspect is left in the chosen image
     suspects_changed = Signal()  # of which objects it is known how likely they are to be wrong
     mended = Signal(bool)  # what is shown was corrected by a gesture: call `go_on` soon, or later if more may follow
     orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
@@ -100,6 +101,11 @@ class ObjectWalk:
         """The object that was shown last in the chosen image; of another image, or after the end, none is outlined."""
         walk = self._walk
         return None if walk is None else walk.current
+
+    @property
+    def shows_stop(self) -> bool:
+        """Whether an object is outlined: not after the end of the walk."""
+        return self._shown
 
     @property
     def reason(self) -> str:
@@ -362,6 +368,7 @@ class ObjectWalk:
         else:
             say(f"No suspect is left. {self._key('next_object')} walks through all other objects.", "done")
             self._ended = walk.current is not None
+            self.ended.emit()
         self.changed.emit()
 
     # -- one object ------------------------------------------------------------------------------------------------

@@ -107,6 +107,11 @@ class Learner:
         return None if self._job is None or self._countdown is None else self._countdown.seconds_left
 
     @property
+    def reviewed(self) -> bool:
+        """Whether something is reviewed, in open images or others of the list, on which a new model may be checked."""
+        return self._stored.reviewed or any(one.summary.reviewed_pixels for one in self._workspace.sessions)
+
+    @property
     def device(self) -> str:
         """Where it learns: "cpu", "cuda:0", ..."""
         return str(resolve_device(self._workspace.device))

@@ -130,9 +130,19 @@ class WorkList:
         return [index for index, state in enumerate(self.states) if state.needs(sha256)]
 
     def note_state(self, index: int, state: ImageState) -> None:
-        """Take note of how far an image is."""
+        """Take note of how far an image is; how many suspects it has is known until another model has segmented it."""
+        if index < len(self.states) and state.suspects is None:
+            before = self.states[index]
+            if before.segmented_by == state.segmented_by:
+                state = state.model_copy(update={"suspects": before.suspects})
         if index < len(self.states) and state != self.states[index]:
             self.states[index] = state
+            self.state_changed.emit(index)
+
+    def note_suspects(self, index: int, number: int | None) -> None:
+        """Take note of how many suspects of an image nobody has looked at."""
+        if index < len(self.states):
+            self.states[index] = self.states[index].model_copy(update={"suspects": number})
             self.state_changed.emit(index)
 
     def set_done(self, index: int, done: bool) -> None:

@@ -138,8 +138,8 @@ class Autosave:
         """Append to the journal of a session."""
         recorder = self.copy_of(session).recorder
         assert recorder is not None
-        self._append_models(session, recorder)
         recorder.tick()
+        self._append_models(session, recorder)
         if recorder.problem:
             self._say_once(_FAILED, "error", recorder.problem)
         if recorder.size > MAX_BYTES and session not in self._round:
