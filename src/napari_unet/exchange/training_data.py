@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from napari_unet.errors import FileFormatError, LabelsError
 from napari_unet.exchange.training_folders import FOLDERS, Piece
 from napari_unet.io.atomic import Protected, check_free, completed
 from napari_unet.io.readers import read_image, read_labels
-from napari_unet.projects.project import Project
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.corrections.corrections import Corrections
 
 Task = Literal["instances", "semantic"]
 
@@ -31,6 +31,25 @@ PROVENANCE = {0: "not segmented", 1: "predicted", 2: "corrected", 3: "reviewed",
 """What the values of provenance images mean."""
 
 _FROM_FILE = 4
+
+
+class AnnotatedImage(Protocol):
+    """An image, its labels and which of them somebody has looked at, as `projects.project.Project` is one."""
+
+    image: Image
+    labels: NDArray[Any]
+    corrections: Corrections
+    channel: int | None
+    path: Path | None
+    image_path: Path | None
+
+    @property
+    def provenance(self) -> NDArray[np.uint8]:
+        """What is known of each pixel, axes as `labels`."""
+
+    @property
+    def supervised(self) -> NDArray[np.bool_]:
+        """The pixels to learn from, axes as `labels`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +65,7 @@ class _Pair:
 
 
 def export_training_data(
-    sources: Sequence[Project | tuple[str | os.PathLike[str], str | os.PathLike[str]]],
+    sources: Sequence[AnnotatedImage | tuple[str | os.PathLike[str], str | os.PathLike[str]]],
     folder: str | os.PathLike[str],
     to: str = "cellpose",
     *,
@@ -128,21 +147,26 @@ def export_training_data(
 def _protect(folder: Path, sources: Sequence[Any]) -> None:
     protected = Protected([])
     for source in sources:
-        for path in [source.path] if isinstance(source, Project) else list(source):
+        for path in list(source) if _are_files(source) else [source.path]:
             if path is not None:
                 protected.add(Path(path))
     protected.check(folder)
 
 
 def _task_of(source: Any, task: Task) -> Task:
-    if isinstance(source, Project):
-        return "instances" if source.corrections.instances else "semantic"
-    return task
+    if _are_files(source):
+        return task
+    return "instances" if source.corrections.instances else "semantic"
+
+
+def _are_files(source: Any) -> bool:
+    """Return whether a source is an image and its labels, and not a project."""
+    return isinstance(source, tuple | list)
 
 
 def _pair_of(source: Any) -> _Pair:
     """Read image and labels."""
-    if isinstance(source, Project):
+    if not _are_files(source):
         image, view = source.image, source.image.canonical_labels
         if source.channel is not None and image.n_channels > 1 and not image.is_colour:
             image = _one_channel(image, source.channel)
