@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from skimage.draw import disk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,8 @@ def given(tmp_path, monkeypatch):
     from napari_unet import Project, load_model
     from napari_unet.axes import Image
     from napari_unet.learning import from_labels
+    from napari_unet.nets.spec import UNetSpec
+    from napari_unet.nets.unet import UNet
 
     learn = from_labels.finetune
     monkeypatch.setattr(from_labels, "finetune", lambda *a, **k: learn(*a, **k | {"steps": 2, "max_seconds": None}))
@@ -66,6 +69,7 @@ def given(tmp_path, monkeypatch):
     project = Project(Image(image, "YX", name="cells"), np.where(labels == 1, 0, labels), models=[load_model("nuclei")])
     project.labels[labels == 1] = 1  # a correction
     project.save(tmp_path / "monday.unetproj")
+    torch.save(UNet(UNetSpec(features=2, levels=1, out_channels=2)).state_dict(), tmp_path / "unet.pth")
     saved_list(tmp_path, labels)
     return {
         "image": image,

@@ -7,11 +7,11 @@ last line on standard output is a JSON object; progress and messages go to stand
 import os
 import sys
 
-from napari_unet.cli import benchmark, contours, demo, measure, segment, show, train
+from napari_unet.cli import benchmark, contours, demo, exchange, measure, segment, show, train
 from napari_unet.cli.app import NAME, app
 from napari_unet.cli.messages import INTERRUPTED, say
 
-__all__ = ["app", "benchmark", "contours", "demo", "main", "measure", "segment", "show", "train"]
+__all__ = ["app", "benchmark", "contours", "demo", "exchange", "main", "measure", "segment", "show", "train"]
 
 
 def main() -> None:
