@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from napari_unet.inference.resume import FOLDER
+from napari_unet.io.atomic import _LOCK_NAME
 from napari_unet.io.readers import read_labels
 from napari_unet.models.checkpoint import save_model_file
 
@@ -90,6 +91,21 @@ def test_stopped_and_started_again(run, model, many, tmp_path, how, jobs, ending
     assert {name: after[name] for name in before} == before, "what was finished is not touched"
     assert all(int(read_labels(out / name).max()) == 3 for name in after)
     assert {path.name for path in out.iterdir()} == {*after, FOLDER}, "nothing half done is left"
+
+
+@pytest.mark.parametrize("left", ["nothing", "a lock file"])
+def test_killed_in_the_instant_after_a_result_got_its_name(run, folder, model, tmp_path, left):
+    out = tmp_path / "out"
+    arguments = "segment", folder, "-o", out, "--model", model
+    run(*arguments)
+    partial = out / "b_labels.tif.partial"
+    partial.mkdir()
+    if left == "a lock file":
+        (partial / _LOCK_NAME).touch()
+    before = versions(out, "tif")
+    assert run(*arguments).stderr.splitlines()[-1] == "3 images: 0 segmented, 3 finished before."
+    assert versions(out, "tif") == before
+    assert not partial.exists()
 
 
 def test_the_last_line_and_the_status(run, folder, model, tmp_path):

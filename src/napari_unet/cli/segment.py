@@ -184,6 +184,7 @@ class _Run:
             self.waiting.append(number)
             return
         self._finished.append(number)
+        self._folder.tidy(job)
         job.inputs.add(job.target, "a result that is finished")
         if standing.note:
             say(standing.note)

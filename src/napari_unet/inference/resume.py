@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_unet._version import __version__
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import check_free
+from napari_unet.io.atomic import check_free, clear_left_behind
 from napari_unet.io.fingerprint import Fingerprint, contents_sha256
 from napari_unet.io.readers import read_image
 from napari_unet.models.store import AUTO, find_model, list_models
@@ -166,6 +166,11 @@ class ResultFolder:
         if not differences and not all(record.is_current(target) for target in targets):
             differences = "it was not finished"
         return Standing(not differences, differences, damage="" if differences else record.damage)
+
+    def tidy(self, job: FileJob) -> None:
+        """Remove what is left where a run was killed in the instant after a result had got its name."""
+        for target in self._targets(job):
+            clear_left_behind(target)
 
     def begin(self, job: FileJob) -> ResultNotes:
         """Return what puts the results of an image on record; to be made before the image is read.

@@ -226,7 +226,7 @@ def _own_folder(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for number in itertools.count(1):
-                folder = path.with_name(path.name[:_NAME] + (f".{number}.partial" if number > 1 else ".partial"))
+                folder = _partial(path, number)
                 _clear(folder)
                 with suppress(FileExistsError):
                     folder.mkdir()
@@ -245,6 +245,21 @@ def _own_folder(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 _put_back(made)
                 remove(made)
+
+
+def _partial(path: Path, number: int) -> Path:
+    """Return the folder in which the run of that number, of those at the same time, makes `path`."""
+    return path.with_name(path.name[:_NAME] + (f".{number}.partial" if number > 1 else ".partial"))
+
+
+def clear_left_behind(path: Path) -> None:
+    """Remove what a run that was killed left of making `path`; what is in use, or of something else, stays."""
+    for number in itertools.count(1):
+        folder = _partial(path, number)
+        if not os.path.lexists(folder):
+            return
+        with suppress(OSError):
+            _clear(folder)
 
 
 def _clear(folder: Path) -> None:
