@@ -151,6 +151,8 @@ class QtRunner:
 
         def yielded(event: Any) -> None:
             QTimer.singleShot(0, room.release)
+            if self._closed.is_set():
+                return
             if not isinstance(event, _Outcome):
                 task.tell(event)
                 # Last, because napari's bar lets other events in while it draws: the next one of this job too.
@@ -164,7 +166,10 @@ class QtRunner:
             if bar is not None:
                 bar.close()
             self._workers.remove(worker)
-            _disconnected(worker)  # else the worker and what it calls hold each other, where Python cannot see it
+            # Else the worker and what it calls hold each other, where Python cannot see it.
+            with contextlib.suppress(RuntimeError):  # Qt has let go of it already
+                worker.yielded.disconnect(yielded)
+                worker.finished.disconnect(finished)
             self.tidy_soon()
 
         worker = create_worker(work)
@@ -192,9 +197,6 @@ class QtRunner:
         # Where the interpreter ends, Qt may have let go of all of these already.
         with contextlib.suppress(RuntimeError):
             self._tidy.stop()
-        for worker in self._workers:
-            with contextlib.suppress(RuntimeError):
-                worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
 
     def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:
         """Hand on what a job yields, no faster than the window takes it (worker)."""
@@ -209,13 +211,6 @@ class QtRunner:
                         return None
                 yield event
         return None
-
-
-def _disconnected(worker: Any) -> None:
-    """Have a worker call nobody any more."""
-    for signal in (worker.yielded, worker.finished):
-        with contextlib.suppress(RuntimeError, TypeError):  # it is not connected, or Qt has let go of it
-            signal.disconnect()
 
 
 def few_heaps() -> None:
