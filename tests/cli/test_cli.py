@@ -389,8 +389,21 @@ def test_notes_and_series(run, folder, model, tmp_path, monkeypatch):
         card = report(result)["results"][0]
         assert (card["n_objects"], card["notes"]) == (n, ["Two images; this is one."])
         assert "Two images; this is one." in result.stderr.splitlines()
-    assert "series" in run(*arguments, "--series", "2", status=1).stderr
-    assert "series" in run(*arguments, "--series", "-1", status=2).stderr
+    assert "no scene 2; it has 0" in run(*arguments, "--scene", "2", status=1).stderr
+    assert "no scene x; it has 0" in run(*arguments, "--series", "x", status=1).stderr
+    for nothing in ("-1", "", " "):
+        assert "a number from 0, or a name" in run(*arguments, "--scene", nothing, status=2).stderr.replace("\n", " ")
+
+
+def test_a_channel_by_its_name(run, model, tmp_path):
+    path = tmp_path / "核 of two.ome.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["Hoechst", "Förster 488"]}}
+    tifffile.imwrite(path, np.stack([squares(), squares(((5, 5),))]), ome=True, metadata=metadata)
+    arguments = "segment", path, "-o", tmp_path / "o.tif", "--model", model, "--overwrite", "--json"
+    for channel, n in (("Hoechst", 3), ("förster 488", 1), ("0", 3), ("1", 1)):
+        assert report(run(*arguments, "--channel", channel))["results"][0]["n_objects"] == n
+    said = run(*arguments, "--channel", "488", status=1).stderr
+    assert "has no channel 488; it has 0 'Hoechst', 1 'Förster 488'." in said
 
 
 def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
@@ -415,9 +428,8 @@ def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
         (["--pixel-size", ""], "0.65"),
         (["--pixel-size", "inf"], "positive"),
         (["--channel", "-1"], "channel"),
-        (["--channel", "99999999999"], "channel"),
-        (["--channel", "nan"], "channel"),
-        (["--series", "x"], "series"),
+        (["--channel", " "], "channel"),
+        (["--scene", ""], "scene"),
         (["--tile", "-5"], "tile"),
         (["--tile", "1000000000"], "tile"),
         (["--device", "cuda:x"], "cuda:N"),
@@ -447,7 +459,11 @@ def test_a_damaged_model_is_wrong_usage(run, folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--axes", "QYX"], "unknown letter"), (["--axes", "ZYX"], "3 letters"), (["--channel", "4"], "channels 0 to 0")],
+    [
+        (["--axes", "QYX"], "unknown letter"),
+        (["--axes", "ZYX"], "3 letters"),
+        (["--channel", "4"], "has one, number 0"),
+    ],
 )
 def test_options_that_do_not_fit_the_image(run, folder, model, tmp_path, options, said):
     result = run("segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--model", model, *options, status=1)

@@ -13,7 +13,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, say_failed, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
+from napari_unet.cli.options import Device, Json, Series, complete_model, numbered, path_of, pixel_size_of
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
@@ -72,7 +72,9 @@ def segment(
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
     series: Series = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel to segment, from 0.")] = None,
+    channel: Annotated[
+        Any, typer.Option(parser=numbered, metavar="NAME|N", help="Channel to segment: name, or number from 0.")
+    ] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
         str | None, typer.Option(help="Of the objects, in pixels; or auto: a model finds it on the image.")

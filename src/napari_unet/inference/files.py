@@ -22,6 +22,7 @@ from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.atomic import check_writable, completed
+from napari_unet.io.channels import channel_number
 from napari_unet.io.damage import Damage
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.jobs import FileJob, plan_files
@@ -73,15 +74,14 @@ def segment_file(
     check_writable(job.target)
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
     image = _told_of_its_place(image, job)
+    channel = channel_number(image, options.channel)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     if not isinstance(model, Model):
-        model, image = _chosen(image, options, cancel)
-    image, model = with_diameter(
-        image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel
-    )
+        model, image = _chosen(image, channel, options, cancel)
+    image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
     task = make_task(
-        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,
         flips=options.flips,
     )  # fmt: skip
     if progress is not None:
@@ -142,9 +142,11 @@ def _said_damage(image: Image) -> str:
     return str(image.damage) if isinstance(image.damage, Damage) and image.damage.chunks else ""
 
 
-def _chosen(image: Image, options: SegmentOptions, cancel: CancelToken | None) -> tuple[Model, Image]:
+def _chosen(
+    image: Image, channel: int | None, options: SegmentOptions, cancel: CancelToken | None
+) -> tuple[Model, Image]:
     """Return the model that seems to fit an image best, and the image with a note where none does."""
-    model, trials = choose_model(image, channel=options.channel, device=options.device, cancel=cancel)
+    model, trials = choose_model(image, channel=channel, device=options.device, cancel=cancel)
     if trials[0].score >= DEFAULT_MODEL_CHOICE.doubtful:
         return model, image
     note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."

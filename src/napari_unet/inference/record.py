@@ -18,7 +18,7 @@ _digests: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 
 
 def segmentation_record(
-    source: Path, task: Task, *, axes: str | None = None, series: int | None = None
+    source: Path, task: Task, *, axes: str | None = None, series: int | str | None = None
 ) -> dict[str, Any]:
     """Return the record of labels that were, or are to be, made from a file; see `measuring.record.record_of`.
 
@@ -32,8 +32,8 @@ def segmentation_record(
         From `make_task`: model, channels, scale and mode.
     axes : str, optional
         Of the image as stored, where they are not those that the file says.
-    series : int, optional
-        Number of the image in a file that holds several, if one was asked for.
+    series : int or str, optional
+        Number or name of the image in a file that holds several, if one was asked for.
 
     Returns
     -------

@@ -36,7 +36,7 @@ SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES)
 def read_image(
     path: str | os.PathLike[str],
     axes: str | None = None,
-    series: int | None = None,
+    series: int | str | None = None,
     *,
     tolerant: bool = False,
     indices: bool = False,
@@ -49,8 +49,8 @@ def read_image(
         A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP file.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
-    series : int, optional
-        Number of the image in a file that holds several (`list_series`); None: the one with the largest planes, of
+    series : int or str, optional
+        Number or name of the image (scene, position) in a file that holds several (`list_series`); None: the one with the largest planes, of
         several the first; `Image.notes` says so.
     tolerant : bool
         Whether damaged chunks of a Zarr folder count as empty and are listed in `Image.damage`, instead of raising an
@@ -71,13 +71,14 @@ def read_image(
     ImageError
         If its axes, shape or data type cannot be used.
     """
-    if series is not None and (isinstance(series, bool) or not isinstance(series, int) or series < 0):
-        raise ImageError(f"A series is a whole number from 0; got {series!r:.40}.")
+    named = isinstance(series, str) and series.strip()
+    if series is not None and not named and (type(series) is not int or series < 0):
+        raise ImageError(f"A scene is a whole number from 0, or a name; got {series!r:.40}.")
     image = _read(Path(path), axes, series, tolerant=tolerant, indices=indices)
     return image if isinstance(image.data, np.ndarray) else replace(image, source=Path(path))
 
 
-def _read(path: Path, axes: str | None, series: int | None, *, tolerant: bool, indices: bool) -> Image:
+def _read(path: Path, axes: str | None, series: int | str | None, *, tolerant: bool, indices: bool) -> Image:
     kind = _kind(path)
     if kind == "zarr":
         return read_zarr(path, axes, series, tolerant=tolerant)

@@ -41,7 +41,7 @@ def is_label_zarr(path: Path) -> bool:
         return False
 
 
-def read_zarr(path: Path, axes: str | None = None, series: int | None = None, *, tolerant: bool = False) -> Image:
+def read_zarr(path: Path, axes: str | None = None, series: int | str | None = None, *, tolerant: bool = False) -> Image:
     """Read the full resolution of an OME-Zarr image, or a plain Zarr array, lazily if it is large.
 
     Parameters
@@ -50,8 +50,8 @@ def read_zarr(path: Path, axes: str | None = None, series: int | None = None, *,
         The folder.
     axes : str, optional
         Meaning of the axes as they are stored; None: as the metadata say, or guessed from their number.
-    series : int, optional
-        Number of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the one
+    series : int or str, optional
+        Number or name of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the one
         with the largest planes.
     tolerant : bool
         Whether single damaged chunks count as empty and are noted in `Image.damage`, instead of being an error.

@@ -130,7 +130,7 @@ def as_python(recipe: Recipe) -> str:
     shown, size = recipe.shown, recipe.pixel_size
     found = recipe.segmentations[0] if recipe.segmentations else None
     stored = "" if found is None or found.axes is None else f", {found.axes!r}"
-    about = f"name={image_stem(recipe.label_file)!r}, shown=Shown({shown.frame}, {shown.z}, {shown.channel})"
+    about = f"name={image_stem(recipe.label_file)!r}, shown=Shown({shown.frame}, {shown.z}, {shown.channel!r})"
     lines = [
         "import napari_unet as nu",
         "from napari_unet.axes import PixelSize",

@@ -27,13 +27,13 @@ class Shown:
     ----------
     frame, z : int, optional
         Time point and slice, from 0; None: the middle one.
-    channel : int, optional
+    channel : int or str, optional
         Of an image that is not one of colours; None: the first.
     """
 
     frame: int | None = None
     z: int | None = None
-    channel: int | None = None
+    channel: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
