@@ -93,7 +93,8 @@ def segment(
         as in the images that the model learned from; where nothing of that is known, and always for "auto", by what is
         found on the image (`inference.diameter`), which `Result.task.image.found_diameter` tells.
     channel : int or str, optional
-        Number of the channel to segment, or its name if `image` is an Image that has it; None: all of them, or the first if the model takes one only.
+        Number of the channel to segment, or its name if `image` is an `Image` with names; None: all of them, or the
+        first if the model takes one only.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}

@@ -50,7 +50,8 @@ def read_image(
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
     series : int or str, optional
-        Number or name of the image (scene, position) in a file that holds several (`list_series`); None: the one with the largest planes, of
+        Number or name of the image (scene, position) in a file that holds several (`list_series`); None: the one with
+        the largest planes, of
         several the first; `Image.notes` says so.
     tolerant : bool
         Whether damaged chunks of a Zarr folder count as empty and are listed in `Image.damage`, instead of raising an

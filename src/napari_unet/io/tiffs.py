@@ -43,8 +43,8 @@ def read_tiff(path: Path, axes: str | None = None, series: int | str | None = No
     axes : str, optional
         Meaning of the axes as they are stored; None: as the file says.
     series : int or str, optional
-        Number or name of the image in a file that holds several; of a pyramid the full resolution is read. None: the one with
-        the largest planes of those that are stored in this very file.
+        Number or name of the image in a file that holds several; of a pyramid the full resolution is read. None: the
+        one with the largest planes of those that are stored in this very file.
     indices : bool
         Whether numbers are read as they are stored, whatever grey values or colours they stand for.
 

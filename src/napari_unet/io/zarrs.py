@@ -51,8 +51,8 @@ def read_zarr(path: Path, axes: str | None = None, series: int | str | None = No
     axes : str, optional
         Meaning of the axes as they are stored; None: as the metadata say, or guessed from their number.
     series : int or str, optional
-        Number or name of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the one
-        with the largest planes.
+        Number or name of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the
+        one with the largest planes.
     tolerant : bool
         Whether single damaged chunks count as empty and are noted in `Image.damage`, instead of being an error.
 
