@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -24,6 +25,7 @@ import zarr
 
 import napari_unet
 from napari_unet.cli import app
+from napari_unet.errors import UNetError
 from napari_unet.inference import files, resume
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
@@ -338,8 +340,15 @@ def test_one_field_of_a_plate(run, model, tmp_path):
     shutil.copytree(tmp_path / "field.zarr", tmp_path / "p.zarr" / "B" / "03" / "1")
     advised = tmp_path / "p.zarr" / "B" / "03" / "1"
     for path in (tmp_path / "p.zarr", tmp_path / "p.zarr" / "B" / "03"):
-        said = run("segment", path, "-o", tmp_path / "o.tif", "--model", model, status=1).stderr
-        assert said.strip().endswith(f"such as {advised}.")
+        said = run("segment", path, "-o", tmp_path / "o.tif", "--model", model, status=2).stderr
+        assert "go to a folder" in said
+        with pytest.raises(UNetError, match=f"such as {re.escape(str(advised))}"):
+            read_image(path)
+        said = run("segment", path, "-o", tmp_path / path.stem, "--model", model).stderr
+        assert ("not there, or are damaged: B/04" in said) == (path.name == "p.zarr")
+        assert names(tmp_path / path.stem) == ["p_B_03_1_labels.tif"]
+        assert read_labels(tmp_path / path.stem / "p_B_03_1_labels.tif").max() == 3
+        assert "finished is left" in run("segment", path, "-o", tmp_path / path.stem, "--model", model).stderr
     run("segment", advised, "-o", tmp_path / "o.tif", "--model", model)
     assert read_labels(tmp_path / "o.tif").max() == 3
     run("segment", advised, "-o", tmp_path / "out", "--model", model)

@@ -52,7 +52,8 @@ class Mode(StrEnum):
 @app.command(epilog="Example: napari-unet segment images -o results --model nuclei --device cpu")
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, or folders of them.")
+        list[Path],
+        typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, folders of them, or OME-Zarr plates."),
     ],
     out: Annotated[
         Path,
@@ -61,7 +62,7 @@ def segment(
             "--out",
             parser=path_of,
             metavar="PATH",
-            help="File for one input; folder for several or for a folder.",
+            help="File for one input; folder for several, a folder or a plate.",
         ),
     ],
     model: Annotated[

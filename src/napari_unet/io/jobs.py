@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import Protected, check_free
-from napari_unet.io.pairs import split_results, stem
+from napari_unet.io.pairs import split_results, stem_within
 from napari_unet.io.readers import image_files
 from napari_unet.io.writers import LABEL_SUFFIXES
-from napari_unet.io.zarrs import is_zarr
+from napari_unet.io.zarrs import is_plate, is_zarr, plate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ class FileJob:
 
 
 def is_several(inputs: Sequence[Path]) -> bool:
-    """Return whether the results of some inputs go to a folder: there are several inputs, or one is a folder."""
+    """Return whether the results of some inputs go to a folder: there are several inputs, or one is a folder or a plate."""
     return len(inputs) > 1 or any(_is_folder(path) for path in inputs)
 
 
@@ -124,7 +124,8 @@ def plan_files(
     Parameters
     ----------
     inputs : sequence of Path
-        Files, or folders of files. In a folder, results of earlier runs are left out.
+        Files, folders of files, or plates, of which each field is one. In a folder, results of earlier runs are left
+        out.
     out : Path
         For one input file the file to be written; for several, or a folder, the folder of `<stem>_labels.tif`.
     file_format : {"tif", "zarr"}, optional
@@ -150,7 +151,7 @@ def plan_files(
             return [FileJob(inputs[0], out.with_name(f"{out.name}.{file_format}"), inside)]
     files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
     protected = Protected([*files, *keep])
-    jobs = [FileJob(file, out / f"{_name(file)}_labels.{file_format or 'tif'}", protected) for file in files]
+    jobs = [FileJob(file, out / f"{stem_within(file)}_labels.{file_format or 'tif'}", protected) for file in files]
     seen: dict[Path, Path] = {}
     for job in jobs:
         if job.target in seen:
@@ -160,6 +161,11 @@ def plan_files(
 
 
 def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
+    plate = plate_of(folder) if is_zarr(folder) else None
+    if plate is not None:
+        if plate.missing and tell is not None:
+            tell(plate.told(folder.name))
+        return [folder / field for field in plate.fields]
     images, results = split_results(image_files(folder))
     if not images:
         raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image.")
@@ -169,15 +175,6 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
     return images
 
 
-def _name(file: Path) -> str:
-    """Return the stem for results of an image; of an image within a Zarr it begins with the stem of that Zarr."""
-    names = [stem(file)]
-    for parent in file.parents:
-        if not is_zarr(parent):
-            break
-        names.append(stem(parent))
-    return "_".join(reversed(names))
-
-
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
+    """Return whether a path names several images: a folder, or a plate."""
+    return is_plate(path) or (path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path))
