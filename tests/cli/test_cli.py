@@ -356,6 +356,46 @@ def test_one_field_of_a_plate(run, model, tmp_path):
     assert not (tmp_path / "p.zarr" / "B" / "03" / "1" / "out").exists()
 
 
+def test_labels_into_the_image(run, folder, model, tmp_path, monkeypatch):
+    """Each image of a plate gets labels in its own Zarr; a second run finds them; nothing else is changed."""
+    plate = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "B/03"}, {"path": "B/04"}]}
+    plate.create_group("B/03").attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+    write_maps(tmp_path / "field.zarr", squares()[None].astype(np.float32), "CYX")
+    fields = [tmp_path / "p.zarr" / "B" / "03" / name for name in "01"]
+    for field in fields:
+        shutil.copytree(tmp_path / "field.zarr", field)
+    before = {path: path.read_bytes() for path in (tmp_path / "p.zarr").rglob("*") if path.is_file()}
+    arguments = "segment", tmp_path / "p.zarr", "--model", model, "--into-image"
+    said = run(*arguments, "unet").stderr
+    assert "damaged: B/04" in said
+    assert "2 images: 2 segmented." in said
+    for field in fields:
+        labels = zarr.open_group(field / "labels", mode="r")
+        assert labels.attrs["labels"] == ["unet"]
+        assert np.asarray(labels["unet/0"]).max() == 3
+        assert labels["unet"].attrs["napari_unet"]["inputs"]
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list((tmp_path / "p.zarr").rglob("*.partial"))
+    (fields[0] / "labels" / ".zattrs").unlink()  # killed in between
+    made = {path: path.read_bytes() for path in (tmp_path / "p.zarr").rglob("*") if path.is_file()}
+    assert "0 segmented, 2 finished before" in run(*arguments, "unet").stderr
+    assert {path: path.read_bytes() for path in made} == made
+    assert zarr.open_group(fields[0] / "labels", mode="r").attrs["labels"] == ["unet"]
+    monkeypatch.setattr(files, "IN_MEMORY_BYTES", 0)
+    run("segment", fields[0], "--model", model, "--into-image", "ядра 2")
+    labels = zarr.open_group(fields[0] / "labels", mode="r")
+    assert labels.attrs["labels"] == ["unet", "ядра 2"]
+    np.testing.assert_array_equal(np.asarray(labels["ядра 2/0"]) > 0, np.asarray(labels["unet/0"]) > 0)
+    for name in ("", "../x", "a/b", ".x", "a."):
+        assert "cannot be called" in run(*arguments, name, status=1).stderr
+    assert "no OME-Zarr" in run("segment", folder / "a.tif", "--model", model, "--into-image", "u", status=1).stderr
+    assert "leave one of them out" in run(*arguments, "u", "-o", tmp_path / "o", status=2).stderr
+    assert "-o a file or a folder" in run(*arguments[:-1], status=2).stderr
+    for option in (("--maps",), ("--overwrite",), ("--format", "zarr")):
+        assert "goes with -o only" in run(*arguments, "u", *option, status=2).stderr
+
+
 @pytest.mark.parametrize("options", [(), ("--maps",), ("--format", "zarr", "--maps")])
 def test_a_folder_segmented_into_itself_twice(run, folder, model, options):
     arguments = "segment", folder, "-o", folder, "--model", model, *options

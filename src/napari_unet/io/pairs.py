@@ -22,8 +22,9 @@ _UNFINISHED = ".unfinished"
 def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
     """Return the pairs of files of the same stem in two folders; two files are a pair whatever their names.
 
-    Of a plate each field is a file, ``p_A_1_0`` for the field ``A/1/0`` of ``p.zarr``. ``a.ome.tif`` has the stem ``a``; ``a_labels.tif`` or ``a_masks.png`` belongs to it. Both may be the same
-    folder: then the first of a pair is the file without such an ending.
+    ``a.ome.tif`` has the stem ``a``; ``a_labels.tif`` or ``a_masks.png`` belongs to it. Both may be the same
+    folder: then the first of a pair is the file without such an ending. Of a plate each field is a file:
+    ``p_A_1_0`` for the field ``A/1/0`` of ``p.zarr``.
 
     Parameters
     ----------
