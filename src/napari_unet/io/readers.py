@@ -232,7 +232,7 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
         raise FileFormatError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
     found = _images_in(folder)
     if not found:
-        raise FileFormatError(f"{folder} has no image in it; files of these kinds are read: {', '.join(SUFFIXES)}.")
+        raise FileFormatError(f"{folder} has no image in it.", f"Files that are read end in {', '.join(SUFFIXES)}.")
     return found
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _METADATA_NAMES = ("zarr.json", ".zarray", ".zgroup")
 _SPATIAL = "ZYX"
-_NAMED = 8  # wells that a message names
+_NAMED = 4  # wells that a message names
 
 
 def is_zarr(path: Path) -> bool:
