@@ -91,8 +91,9 @@ def test_a_plate_becomes_a_list_and_missing_wells_are_named(controller, tmp_path
     image.attrs["multiscales"] = [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]
     assert controller.open(tmp_path / "p.zarr")
     assert [one.name for one in controller.work_list.images] == ["p A/1/0"]
-    told = [f"{message.text} {message.details}" for message in controller.messages]
-    assert any("p.zarr lists wells or fields that are not there, or are damaged: B/2." in text for text in told)
+    (told,) = [message for message in controller.messages if message.level == "error"]
+    assert told.text == "Added 1 image to the list. p B/2 could not be read: see Details."
+    assert told.details == "p.zarr lists B/2, which is not there or is damaged."
 
 
 def test_large_files_are_not_read_into_memory(controller, viewer, tmp_path, monkeypatch):

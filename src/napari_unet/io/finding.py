@@ -45,11 +45,14 @@ class LeftOut:
         A sentence.
     is_image : bool
         Whether it should have been one, by its name.
+    name : str
+        For people; "": that of the file.
     """
 
     path: Path
     why: str
     is_image: bool = True
+    name: str = ""
 
 
 def find_images(paths: Iterable[Path]) -> Iterator[FoundImage | LeftOut]:
@@ -94,8 +97,9 @@ def _in_file(path: Path) -> Iterator[FoundImage | LeftOut]:
             plate = plate_of(path)
             if plate is not None:
                 yield from (FoundImage(path / field, None, f"{stem(path)} {field}") for field in plate.fields)
-                if plate.missing:
-                    yield LeftOut(path, plate.told(path.name))
+                for inner in plate.missing:
+                    why = f"{path.name} lists {inner}, which is not there or is damaged."
+                    yield LeftOut(path / inner, why, name=f"{stem(path)} {inner}")
                 return
         series = [one for one in list_series(path) if not one.is_thumbnail]
     except UNetError as error:
