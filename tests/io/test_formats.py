@@ -123,8 +123,10 @@ def test_imaris(tmp_path, h5py, monkeypatch):
     large = read_image(tmp_path / "a.ims")
     np.testing.assert_array_equal(large.data, data)
     np.testing.assert_array_equal(large.read(10, channels=[1])[0], data[10, 1])
-    imaris(h5py, tmp_path / "b.ims", data, extent=False)
-    assert read_image(tmp_path / "b.ims").pixel_size is None
+    imaris(h5py, tmp_path / "b.ims", data[:1, :, :1], extent=False)
+    plane = read_image(tmp_path / "b.ims")
+    np.testing.assert_array_equal(plane.data, data[0, :, 0])
+    assert (plane.axes, plane.pixel_size) == ("CYX", None)
 
 
 @pytest.mark.parametrize("ending", [".h5", ".hdf5", ".ims"])

@@ -100,13 +100,17 @@ def _imaris(file: Any, path: Path) -> Scene:
     # Stored arrays are padded to whole chunks.
     depth, height, width = (_whole(group, f"ImageSize{letter}", n) for letter, n in zip("ZYX", stored, strict=True))
 
-    def read(t: int, c: int, z: int) -> NDArray[Any]:
-        return np.asarray(arrays[times[t], channels[c]][z, :height, :width])
+    sizes = {"T": len(times), "C": len(channels), "Z": depth}
+    outer = [letter for letter, n in sizes.items() if n > 1]  # every file has all axes, a plane, too
 
-    array = Planes([len(times), len(channels), depth], (height, width), first.dtype, read)
+    def read(*at: int) -> NDArray[Any]:
+        where = dict.fromkeys(sizes, 0) | dict(zip(outer, at, strict=True))
+        return np.asarray(arrays[times[where["T"]], channels[where["C"]]][where["Z"], :height, :width])
+
+    array = Planes([sizes[letter] for letter in outer], (height, width), first.dtype, read)
     info = file.get("DataSetInfo", {})
     names = tuple(_text(info[f"Channel {c}"], "Name") if f"Channel {c}" in info else "" for c in channels)
-    return Scene("", "TCZYX", array, _extent(info, (depth, height, width)), names)
+    return Scene("", "".join([*outer, "YX"]), array, _extent(info, (depth, height, width)), names)
 
 
 def _numbers(group: Any, what: str) -> list[int]:
