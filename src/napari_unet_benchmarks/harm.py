@@ -15,7 +15,7 @@ import argparse
 import json
 import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from napari_unet_benchmarks.fields import DataSet, Field, read_fields
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.interactive import Learned
@@ -64,6 +64,8 @@ KINDS = CHOSEN_ON | REPORTED_ON
 
 MARKS = (10, 20, 40)
 """Steps after which the weights are scored, too."""
+
+USUAL = "as it is"
 
 SHARES = (0.25, 0.5, 0.75)
 """How far from the old weights to the new ones, of models that are scored, too."""
@@ -145,29 +147,30 @@ def parts(base: Model, learned: Model, marks: Mapping[int, UNet]) -> dict[str, M
     return found | {f"share {share}": interpolate_weights(base, learned, share) for share in SHARES}
 
 
-def run_once(
-    plan: tuple[str, int], data: Path, ways: Sequence[str], arguments: argparse.Namespace
-) -> dict[str, dict[str, Any]]:
-    """Correct one image, learn from it in each of the ways, and return the scores of all parts."""
-    name, seed = plan
+def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Correct one image, learn from it in each of the ways, and yield the scores: of all parts of the usual way."""
     kind, looks = KINDS[name], Looks()
     base = load_model(kind.bases[0])
-    work, others = read_fields(data, kind.source, kind.width, 12, kind.scored)
+    work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
     session = Session(work[seed % len(work)], looks, seed)
     session.show(base)
     objects = session.correct(arguments.objects)
     crops = session.crops(base)
-    rows = {}
     for way in ways:
         learned, marks = learned_and_marks(base, crops, arguments.steps, WAYS[way])
-        scored = {part: _scores(one, others, looks) for part, one in parts(base, learned.model, marks).items()}
-        rows[way] = {
-            "objects": objects, "in use": learned.verdict.should_promote(), "out of domain": learned.verdict.out_of_domain,
-            "interpolation": learned.model.info.recipe.get("interpolation"), "fitted": learned.fitted is not None,
-            "scores": scored,
-        }  # fmt: skip
+        models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
+        yield {
+            "kind": name,
+            "seed": seed,
+            "way": way,
+            "objects": objects,
+            "in use": learned.verdict.should_promote(),
+            "out of domain": learned.verdict.out_of_domain,
+            "interpolation": learned.model.info.recipe.get("interpolation"),
+            "fitted": learned.fitted is not None,
+            "scores": {part: _scores(one, others, looks) for part, one in models.items()},
+        }
         looks.forget([base])
-    return rows
 
 
 def _scores(model: Model, others: Sequence[Field], looks: Looks) -> dict[str, Any]:
@@ -182,7 +185,7 @@ def summary(rows: Sequence[dict[str, Any]], kinds: Sequence[str]) -> dict[str, A
 
     Only what was run with every kind counts; of a kind, the mean over seeds.
     """
-    usual = {(row["kind"], row["seed"]): row for row in rows if row["way"] == "as it is"}
+    usual = {(row["kind"], row["seed"]): row for row in rows if row["way"] == USUAL}
     found: dict[str, Any] = {}
     for way in dict.fromkeys(row["way"] for row in rows):
         mine = {(row["kind"], row["seed"]): row for row in rows if row["way"] == way and row["kind"] in kinds}
@@ -229,14 +232,12 @@ def main() -> None:
     done = {(row["kind"], row["seed"], row["way"]) for row in rows}
     for seed in range(0 if arguments.only_sum else arguments.seeds):
         for kind in arguments.only:
-            for way in arguments.ways:
-                if (kind, seed, way) in done:
-                    continue
-                found = run_once((kind, seed), arguments.data, [way], arguments)[way]
-                rows.append({"kind": kind, "seed": seed, "way": way} | found)
+            ways = [way for way in arguments.ways if (kind, seed, way) not in done]
+            for row in runs_of(kind, seed, ways, arguments) if ways else ():
+                rows.append(row)
                 with arguments.keep.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
-                print(kind, seed, way, {part: one["ap"] for part, one in found["scores"].items()}, flush=True)
+                    file.write(json.dumps(row) + "\n")
+                print(kind, seed, row["way"], {part: one["ap"] for part, one in row["scores"].items()}, flush=True)
     sums = {"chosen on": summary(rows, list(CHOSEN_ON)), "reported on": summary(rows, list(REPORTED_ON))}
     limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "steps")}
     write_result("harm", {"limits": limits, "threads": 1} | sums | {"runs": rows})
