@@ -82,11 +82,17 @@ class Way:
     policy : Policy
     sure : float
         Smallest probability of the old model, of foreground or background, that unsupervised pixels are held to.
+    share : float
+        How far to go from the old weights to the new ones, always.
+    mean_of_all : bool
+        Whether the mean of the weights is that of all steps, all alike, and of the old weights.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
     policy: Policy = DEFAULT_POLICY
     sure: float = 0.8
+    share: float = 1.0
+    mean_of_all: bool = False
 
 
 _NEVER_OUT = DEFAULT_POLICY.model_copy(
@@ -104,6 +110,9 @@ WAYS = {
     "without Dice": Way(lambda config: {"dice": 0.0}),
     "norm of the patches first": Way(lambda config: {"free_norm": 0.5}),
     "slower running mean": Way(lambda config: {"ema": 0.98}),
+    "three quarters of the way": Way(share=0.75),
+    "falling rate": Way(lambda config: {"schedule": "cosine"}),
+    "mean of all steps": Way(mean_of_all=True),
 }
 
 
@@ -117,7 +126,21 @@ def learned_and_marks(
     class Changed(trainer.Trainer):
         def __init__(self, net: UNet, samples: Sequence[Any], config: TrainingConfig, device: Any = "cpu") -> None:
             super().__init__(net, samples, config.model_copy(update=dict(way.change(config))), device)
+            self._before = net
             made.append(self)
+
+        def trained(self) -> UNet:
+            net = super().trained()
+            if way.share < 1:
+                mix(net, self._before, way.share)
+            return net
+
+        @torch.no_grad()
+        def _follow(self, mean: UNet) -> None:
+            if way.mean_of_all:
+                mix(mean, self.net, (1 + self.step) / (2 + self.step))
+            else:
+                super()._follow(mean)
 
     def note(event: object) -> None:
         if isinstance(event, StepReport) and event.step in MARKS and event.step < steps:
@@ -129,6 +152,15 @@ def learned_and_marks(
         settings = {"steps": steps}
         learning = interactive.learning_steps(model, crops, None, "cpu", settings=settings, policy=way.policy)
         return drive(learning, note), marks
+
+
+@torch.no_grad()
+def mix(net: UNet, other: UNet, share: float) -> None:
+    """Take so large a share of the weights of a network, and the rest of another's."""
+    others = other.state_dict()
+    for name, value in net.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.lerp_(others[name], 1 - share)
 
 
 def settings_of(info: ModelInfo) -> dict[str, Any]:
