@@ -86,6 +86,8 @@ class Way:
         How far to go from the old weights to the new ones, always.
     mean_of_all : bool
         Whether the mean of the weights is that of all steps, all alike, and of the old weights.
+    eps : float, optional
+        What Adam adds to the root of the mean squared gradient: weights with far smaller gradients hardly move.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -93,6 +95,7 @@ class Way:
     sure: float = 0.8
     share: float = 1.0
     mean_of_all: bool = False
+    eps: float | None = None
 
 
 _NEVER_OUT = DEFAULT_POLICY.model_copy(
@@ -113,6 +116,8 @@ WAYS = {
     "three quarters of the way": Way(share=0.75),
     "falling rate": Way(lambda config: {"schedule": "cosine"}),
     "mean of all steps": Way(mean_of_all=True),
+    "larger eps": Way(eps=1e-4),
+    "slower start": Way(lambda config: {"warmup": 40}),
 }
 
 
@@ -127,6 +132,8 @@ def learned_and_marks(
         def __init__(self, net: UNet, samples: Sequence[Any], config: TrainingConfig, device: Any = "cpu") -> None:
             super().__init__(net, samples, config.model_copy(update=dict(way.change(config))), device)
             self._before = net
+            for group in self._optimizer.param_groups if way.eps else ():
+                group["eps"] = way.eps
             made.append(self)
 
         def trained(self) -> UNet:
@@ -180,7 +187,7 @@ def parts(base: Model, learned: Model, marks: Mapping[int, UNet]) -> dict[str, M
 
 
 def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Correct one image, learn from it in each of the ways, and yield the scores: of all parts of the usual way."""
+    """Correct one image, learn from it in each of the ways, and yield the scores; of the usual way, those of all parts."""
     kind, looks = KINDS[name], Looks()
     base = load_model(kind.bases[0])
     work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
@@ -191,6 +198,9 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     for way in ways:
         learned, marks = learned_and_marks(base, crops, arguments.steps, WAYS[way])
         models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
+        first = marks.get(MARKS[0])
+        if first is not None:
+            models[f"{MARKS[0]} steps"] = Model(first, learned.model.info)
         yield {
             "kind": name,
             "seed": seed,
