@@ -187,7 +187,7 @@ def parts(base: Model, learned: Model, marks: Mapping[int, UNet]) -> dict[str, M
 
 
 def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Correct one image, learn from it in each of the ways, and yield the scores; of the usual way, those of all parts."""
+    """Correct one image, learn from it in each of the ways, and yield scores; of the usual way, of all parts."""
     kind, looks = KINDS[name], Looks()
     base = load_model(kind.bases[0])
     work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
