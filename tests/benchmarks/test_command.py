@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from napari_unet.cli import app
 from napari_unet_benchmarks import command, results
 
 
@@ -34,7 +35,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
 
 @pytest.mark.parametrize("name", sorted(command.SCRIPTS))
 def test_every_script_takes_it(script: Any, name: str) -> None:
-    ran = CliRunner().invoke(command.benchmark, [name, "--seeds", "2", "--json"])
+    ran = CliRunner().invoke(app, ["benchmark", name, "--seeds", "2", "--json"])
     assert ran.exit_code == 0, ran.output
     (line,) = ran.stdout.splitlines()
     assert (json.loads(line)["benchmark"], json.loads(line)["seconds"]) == ("whole", 2.5)
@@ -43,7 +44,7 @@ def test_every_script_takes_it(script: Any, name: str) -> None:
 
 
 def test_a_run_that_writes_no_result_says_so(script: Any) -> None:
-    ran = CliRunner().invoke(command.benchmark, ["walk", "--dry", "--json"])
+    ran = CliRunner().invoke(app, ["benchmark", "walk", "--dry", "--json"])
     found = json.loads(ran.stdout.splitlines()[-1])
     assert found["benchmark"] == "walk"
     assert "writes no result" in found["note"]
@@ -51,12 +52,12 @@ def test_a_run_that_writes_no_result_says_so(script: Any) -> None:
 
 
 def test_without_it_nothing_changes(script: Any) -> None:
-    ran = CliRunner().invoke(command.benchmark, ["walk"])
+    ran = CliRunner().invoke(app, ["benchmark", "walk"])
     assert ran.stdout.startswith("told on the way")
     assert "written to" in ran.stdout.splitlines()[-1]
 
 
 def test_help_says_so() -> None:
-    ran = CliRunner().invoke(command.benchmark, ["first_click", "--help"])
+    ran = CliRunner().invoke(app, ["benchmark", "first_click", "--help"])
     assert "--json" in ran.stdout
     assert "Example: napari-unet benchmark first_click" in ran.stdout

@@ -107,7 +107,7 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     wait_idle(widget)
     assert widget.progress.text() == "100%"
     assert not widget.progress.isVisible(), "at rest there is no progress"
-    assert widget.status.y() == below
+    assert abs(widget.status.y() - below) <= 1, "nothing is pushed about"
     assert not progress._all_instances
     assert panel.button.isEnabled()
     assert not panel.stop.isEnabled()

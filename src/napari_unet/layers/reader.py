@@ -56,8 +56,8 @@ def read_layers(path: Paths) -> list[LayerData]:
     list of (data, dict, str)
         napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of unknown pixel
         size has no unit. ``metadata["napari_unet"]`` has the ``axes`` of the data, the ``source`` file, which
-        ``channel`` and, of several images, which ``series`` of it a layer is, and ``notes`` on how it was read. Several images in a file are layers of their
-        own, of which one is shown.
+        ``channel`` of it and, of several images, which ``series`` a layer is, and ``notes`` on how it was read.
+        Several images in a file are layers of their own, of which one is shown.
 
     Raises
     ------

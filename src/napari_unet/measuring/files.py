@@ -188,7 +188,7 @@ def write_outlines(
 
 
 def _as_segmented(labels: Path, image: Path) -> tuple[str | None, int | None]:
-    """Return as which axes, and as which of the images in it, a file was segmented, as the labels say; None: they do not.
+    """Return as which axes, and as which of the images in it, a file was segmented; None where its labels do not say.
 
     They say it only where they were made by this program, of a file of that name.
     """

@@ -151,7 +151,8 @@ class Project:
         self.current = max(0, len(self.generations) - 1) if current is None else current
         self.waiting, self.attention = waiting, attention
         self.image_path = image.source if image_path is None else Path(image_path)
-        self.image_series, self.image_channel = image_series, None
+        self.image_series = image_series
+        self.image_channel: int | None = None
         self.path: Path | None = None
         self.saved_digest: StateDigest | None = None
         self.saved_blocks: dict[Key, bytes] = {}
