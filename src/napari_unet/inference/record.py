@@ -56,11 +56,12 @@ def segmentation_record(
         axes=axes,
         pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
         channel=task.channels[0] if one else None,
+        series=series,
         diameter=image.diameter,
         found_diameter=image.found_diameter if used and image.diameter is None else None,
         flips=task.flips,
     )
-    settings = {"mode": "exact" if task.plan.exact else "fast", "series": series}
+    settings = {"mode": "exact" if task.plan.exact else "fast"}
     return record_of("segment", [Origin({"image": source}, segmentations=(found,))], settings)
 
 

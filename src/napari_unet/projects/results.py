@@ -74,7 +74,7 @@ class ProjectFile(LabelFile):
         """
         project = _opened(self.labels, cancel)
         project.corrections.update(project.image.canonical_labels(project.labels))
-        image, notes = with_all_channels(project.image, project.image_path, project.image_channel)
+        image, notes = with_all_channels(project.image, project.image_path, project.image_channel, project.image_series)
         found = replace(image.with_pixel_size(options.pixel_size), name=self.name)
         labels = Image(
             project.labels, project.image.label_axes, found.pixel_size, name=self.name, placement=image.placement
@@ -368,6 +368,7 @@ def _segmentation(project: Project, models: Sequence[Path]) -> tuple[Segmentatio
             parent="" if info is None else info.parent or "",
             pixel_size=None if size is None else tuple(s for s in (size.z, size.y, size.x) if s is not None),
             channel=project.image_channel if project.image_channel is not None else project.channel,
+            series=project.image_series,
             diameter=image.diameter,
             found_diameter=image.found_diameter if used else None,
             flips=None,

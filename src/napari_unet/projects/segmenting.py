@@ -54,7 +54,7 @@ def new_project(path: Path, series: int | None = None, channel: int | None = Non
     read = read_image(path, series=series, tolerant=True)
     image = one_channel(replace(read, name=name) if name else read, channel)
     labels = spill.zeros(image.label_shape, np.int32)
-    return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path)
+    return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path, image_series=series)
 
 
 def segment_project_steps(
@@ -155,4 +155,11 @@ def _of_kind(project: Project, model: Model) -> Project:
     image = project.image
     empty = spill.zeros(image.label_shape, np.int32)
     corrections = Corrections((image.n_frames, *image.space), instances=model.info.finds_objects)
-    return Project(image, empty, corrections, channel=project.channel, image_path=project.image_path)
+    return Project(
+        image,
+        empty,
+        corrections,
+        channel=project.channel,
+        image_path=project.image_path,
+        image_series=project.image_series,
+    )

@@ -277,7 +277,8 @@ class ImageSwitch:
             if image.series is None:
                 layers = read_layers(path)
             else:
-                layers = image_layers(read_image(path, series=image.series, tolerant=True), image.name, str(path))
+                found = read_image(path, series=image.series, tolerant=True)
+                layers = image_layers(found, image.name, str(path), image.series)
             return [(data, {**options, "visible": True}, kind) for data, options, kind in layers if kind == "image"]
 
         def done(layers: list[LayerData]) -> None:
