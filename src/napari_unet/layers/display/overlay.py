@@ -266,7 +266,7 @@ class Overlay:
         box = tuple(slice(part.start * step, part.stop * step) for part in rows_columns)
         part = cells[rows_columns]
         part[_coarse(session.corrections.reviewed[plane][box], step)] = 2
-        part[_coarse(session.corrections.differs(labels, plane, box), step)] = 1
+        part[_coarse(session.corrections.differs(labels, plane, (box[0], box[1])), step)] = 1
         part[boundaries(part) & (part > 0)] += 2
 
 

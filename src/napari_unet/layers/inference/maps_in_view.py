@@ -59,8 +59,8 @@ class MapsInView:
     def make(self, session: LayerSession, around: NDArray[np.float64] | None = None) -> bool:
         """Begin to make the maps of what is in view of a session; return whether it began or is under way.
 
-        Those of another session that are under way are given up. It does nothing where the view is not on the canvas, or
-        the model in use is not one for this image.
+        Those of another session that are under way are given up. It does nothing where the view is not on the canvas,
+        or the model in use is not one for this image.
 
         Parameters
         ----------
