@@ -90,6 +90,7 @@ class ByHand:
     Attributes
     ----------
     corrected_objects, corrected_pixels : int
+        Of which not all is as it was predicted: outline or id.
     reviewed_share : float
         Share (0..1) of the pixels that were marked as reviewed.
     """

@@ -82,7 +82,7 @@ class ProjectFile(LabelFile):
         made = _segmentation(project, self._models())
         info = _info(project.segmented_by, self._models())
         counts = project.corrections.summary()
-        by_hand = ByHand(counts.corrected_objects, counts.corrected_pixels, counts.reviewed_share)
+        by_hand = ByHand(counts.changed_objects, counts.changed_pixels, counts.reviewed_share)
         file = project.image_path
         files = {} if file is None or COPY.fullmatch(file.name) else {"image": file}
         return Labelled(

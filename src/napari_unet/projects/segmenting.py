@@ -132,7 +132,7 @@ def _suspects(labels: NDArray[Any], corrections: Corrections, done: SubimageDone
         plane = (frame, z, rows, columns)
         found = find_suspects(labels[plane], maps.plane(number))
         y, x = found.places[: found.likely()].T
-        settled = corrections.reviewed[plane][y, x] | (labels[plane] != corrections.prediction[plane])[y, x]
+        settled = corrections.reviewed[plane][y, x] | corrections.differs(labels, plane[:2], (rows, columns))[y, x]
         likely = found.ids[: found.likely()][~settled]
         ids.update(likely[likely > 0].tolist())
         missing += int((likely == 0).sum())

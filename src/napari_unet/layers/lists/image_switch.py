@@ -379,7 +379,7 @@ class ImageSwitch:
         """Take note of how far the image in view is."""
         summary = session.summary
         found = state(
-            corrected=summary.corrected_pixels > 0,
+            corrected=summary.changed_pixels > 0,
             reviewed_share=summary.reviewed_share,
             segmented_by=session.segmented_by,
             done=self._list.images[index].done,

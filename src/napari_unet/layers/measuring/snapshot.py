@@ -128,7 +128,7 @@ class Snapshot:
             instances=session.corrections.instances,
             classes=made[-1].generation.info.classes if made else (),
             made=made,
-            by_hand=ByHand(counts.corrected_objects, counts.corrected_pixels, counts.reviewed_share),
+            by_hand=ByHand(counts.changed_objects, counts.changed_pixels, counts.reviewed_share),
             shown=Shown(frame, z, channel if in_file is None else in_file),
         )
 
