@@ -1,4 +1,4 @@
-# make demo | test | lowest | lint | coverage | models | screenshots | figures | clean   Python >= 3.11; the rest is set up in .venv.
+# make demo | test | lowest | lint | coverage | docs | models | screenshots | figures | clean   Python >= 3.11; the rest is set up in .venv.
 
 PYTHON ?= python3
 
@@ -13,6 +13,9 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 # The lowest versions that pyproject.toml declares, in an environment of their own.
 LOWEST := .venv-lowest
+# What builds the site, too: a small one, without PyTorch and napari.
+DOCS := .venv-docs
+
 LINUX := $(filter Linux,$(shell uname -s))
 
 # Tests and pictures always use a virtual display on Linux: no windows pop up, and every screen has the same size. Tests
@@ -32,7 +35,7 @@ SHIPPED := nuclei cells_phase nuclei3d axons
 HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))
 
 .PHONY: demo test lowest checks lint ruff format mypy imports typos pyproject workflows wheel pyside pytest coverage \
-	models screenshots figures clean
+	docs models screenshots figures clean
 
 demo: $(VENV)/.demo
 	@sh tools/system_libs.sh window $(if $(HEADLESS),xvfb)
@@ -73,6 +76,9 @@ pyproject: $(VENV)/.test
 
 workflows: $(VENV)/.test
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/zizmor --offline --quiet .github
 
 wheel: $(VENV)/.test
@@ -105,6 +111,11 @@ lowest: $(LOWEST)/.ready
 	$(TESTS) $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -o filterwarnings=default --disable-warnings \
 		--ignore tests/tiling/test_monai.py $(LOWEST_TESTS) $(PYTEST_ARGS)
 
+# The documents as a site, in site/: a warning (a link that leads nowhere, a page without a place) is an error.
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html; with the search: $(PYTHON) -m http.server -d site"
+
 models:
 	@echo "The shipped models are made with these commands, an hour or more each on a CPU; recipes/README.md says what"
 	@echo "DATA holds. Training that was interrupted goes on where it was."
@@ -116,14 +127,16 @@ screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb
 	$(XVFB) $(BIN)/python docs/make_screenshots.py
 	$(XVFB) $(BIN)/python docs/make_strip.py
+	$(XVFB) $(BIN)/python docs/make_film.py
 
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py
 	$(BIN)/python docs/make_imports_picture.py
 	$(BIN)/python docs/make_sentences.py
+	$(BIN)/python docs/make_reference.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOWEST) $(DOCS) site demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	find src tests tools recipes docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- The environment. A stamp is touched when its step is done, so nothing is set up twice.
@@ -159,4 +172,12 @@ $(LOWEST)/.ready: $(VENV)/.test tools/lowest.py
 	@$(BIN)/python tools/lowest.py all test formats > $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) "$(TORCH_CPU)" --requirement $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+$(DOCS)/.ready: pyproject.toml tools/extra.py
+	@PYTHON="$(PYTHON)" sh tools/system_libs.sh venv
+	@echo "Installing what builds the site, half a minute"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python tools/extra.py docs > $(DOCS)/requirements.txt
+	@$(DOCS)/bin/python $(PIP) --requirement $(DOCS)/requirements.txt
 	@touch $@

@@ -1,14 +1,15 @@
-"""Draw which room imports which: docs/images/imports.svg, from the imports in the code.
+"""Draw which room imports which: docs/images/imports.svg and layers.svg, from the imports in the code.
 
     python docs/make_imports_picture.py
 
-A room is a package or a module at the root of `napari_unet`. It stands above all rooms that it imports. An import that
-longer ways imply is left out (the transitive reduction), or nothing could be seen for arrows. The picture is text, the
-same on every machine, and a test compares it with what the code imports now.
+A room is a package or a module at the root of `napari_unet`, or of `napari_unet.layers`. It stands above all rooms that
+it imports. An import that longer ways imply is left out (the transitive reduction), or nothing could be seen for
+arrows. The pictures are text, the same on every machine, and a test compares them with what the code imports now.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 import grimp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-PICTURE = Path(__file__).parent / "images" / "imports.svg"
+IMAGES = Path(__file__).parent / "images"
 
 PACKAGE, BENCHMARKS = "napari_unet", "napari_unet_benchmarks"
 
@@ -27,6 +28,9 @@ RINGS = {"_qt": "window", "cli": "window", "layers": "layers", BENCHMARKS: "outs
 """Rings of the rooms that are not of the core, and what is outside of all."""
 
 COLOURS = {"core": "#e3edf7", "layers": "#e2f1e2", "window": "#fbeedb"}
+
+LETTERS, LETTER = 12, 8.4
+"""Letters that a box has room for, and pixels by which it is wider for each more."""
 
 LABEL = 100
 """Room for the names of the rings, in pixels."""
@@ -42,14 +46,30 @@ Graph = dict[str, set[str]]
 
 def room_imports() -> Graph:
     """Return the rooms, and the other rooms that each of them imports; the package's own lazy names are left out."""
-    graph = grimp.build_graph(PACKAGE, BENCHMARKS, cache_dir=None)
 
     def room(module: str) -> str:
         return BENCHMARKS if module.split(".")[0] == BENCHMARKS else module.split(".")[1]
 
+    graph = _graph()
+    return _between(graph, graph.modules - {PACKAGE}, room)
+
+
+def layers_imports() -> Graph:
+    """Return the rooms of `napari_unet.layers`, and the others of these that each of them imports."""
+    graph, start = _graph(), f"{PACKAGE}.layers."
+    return _between(graph, {one for one in graph.modules if one.startswith(start)}, lambda one: one.split(".")[2])
+
+
+@cache
+def _graph() -> grimp.ImportGraph:
+    return grimp.build_graph(PACKAGE, BENCHMARKS, cache_dir=None)
+
+
+def _between(graph: grimp.ImportGraph, modules: set[str], room: Callable[[str], str]) -> Graph:
+    """Return the rooms of some modules, and the other rooms that each of them imports."""
     found: Graph = {}
-    for module in sorted(graph.modules - {PACKAGE}):
-        others = {room(other) for other in graph.find_modules_directly_imported_by(module) - {PACKAGE}}
+    for module in sorted(modules):
+        others = {room(other) for other in graph.find_modules_directly_imported_by(module) & modules}
         found.setdefault(room(module), set()).update(others - {room(module)})
     return found
 
@@ -57,6 +77,11 @@ def room_imports() -> Graph:
 def ring(room: str) -> str:
     """Return the ring of a room."""
     return RINGS.get(room, "core")
+
+
+def layers_ring(room: str) -> str:
+    """Return the ring of a room of `napari_unet.layers`."""
+    return "layers"
 
 
 def rows(imports: Mapping[str, set[str]]) -> dict[str, int]:
@@ -125,8 +150,8 @@ def places(levels: Mapping[str, int], edges: Iterable[list[str]]) -> dict[str, f
 
 
 def _width(name: str) -> float:
-    """Return the width of a box; a bend, which has no name of a room, takes little."""
-    return BOX[0] + 84 * (name == BENCHMARKS) if ">" not in name else 0
+    """Return the width of a box; a bend, which has no name of a room, takes none."""
+    return BOX[0] + LETTER * max(0, len(name) - LETTERS) if ">" not in name else 0
 
 
 def _spread(names: list[str], wanted: Mapping[str, float]) -> dict[str, float]:
@@ -139,8 +164,8 @@ def _spread(names: list[str], wanted: Mapping[str, float]) -> dict[str, float]:
     return {name: x + shift for name, x in zip(names, at, strict=True)}
 
 
-def picture(imports: Mapping[str, set[str]]) -> str:
-    """Return the picture as SVG."""
+def picture(imports: Mapping[str, set[str]], ring: Callable[[str], str] = ring) -> str:
+    """Return the picture as SVG; rooms of a ring, whose names are keys of `COLOURS`, lie in a field of its colour."""
     levels = rows(imports)
     edges = []
     for room, others in sorted(reduced(imports).items()):
@@ -164,6 +189,8 @@ def picture(imports: Mapping[str, set[str]]) -> str:
     ]
     for name, colour in COLOURS.items():
         own = [levels[room] for room in levels if ring(room) == name]
+        if not own:
+            continue
         upper, lower = margin + (top - max(own)) * step, margin + (top - min(own) + 1) * step
         parts.append(
             f'<rect x="{margin}" y="{upper:.0f}" width="{width - 2 * margin:.0f}" height="{lower - upper - 4:.0f}" '
@@ -172,8 +199,9 @@ def picture(imports: Mapping[str, set[str]]) -> str:
         )
     parts += [_arrow(edge, x, y) for edge in edges]
     for room in sorted(levels):
+        box = _width(room)
         parts.append(
-            f'<rect x="{x[room] - _width(room) / 2:.1f}" y="{y[room]:.0f}" width="{_width(room)}" height="{BOX[1]}" '
+            f'<rect x="{x[room] - box / 2:.1f}" y="{y[room]:.0f}" width="{box:.0f}" height="{BOX[1]}" '
             f'rx="5" fill="white" stroke="#555"/>'
             f'<text x="{x[room]:.1f}" y="{y[room] + 20:.0f}" text-anchor="middle">{escape(room)}</text>'
         )
@@ -193,10 +221,16 @@ def _arrow(edge: list[str], x: Mapping[str, float], y: Mapping[str, float]) -> s
     return f'<path d="{way}" fill="none" stroke="#555" stroke-width="1.2" marker-end="url(#head)"/>'
 
 
+def pictures() -> dict[str, str]:
+    """Return the pictures, by the names of their files."""
+    return {"imports.svg": picture(room_imports()), "layers.svg": picture(layers_imports(), layers_ring)}
+
+
 def main() -> None:
-    """Write the picture."""
-    PICTURE.write_text(picture(room_imports()), encoding="utf-8")
-    print(PICTURE)
+    """Write the pictures."""
+    for name, text in pictures().items():
+        (IMAGES / name).write_text(text, encoding="utf-8")
+        print(IMAGES / name)
 
 
 if __name__ == "__main__":

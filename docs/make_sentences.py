@@ -50,7 +50,8 @@ SIGNS: dict[Kind, str] = {
 TIPS = {"setToolTip"}
 LABELS = {
     *("QPushButton", "QLabel", "QCheckBox", "QGroupBox", "QToolButton", "setText", "setTitle", "setWindowTitle"),
-    *("addAction", "addItems", "addMenu", "addRow", "setFormat", "drawText", "setSpecialValueText", "Job"),
+    *("addAction", "addItems", "addMenu", "addRow", "setFormat", "drawText", "setSpecialValueText"),
+    *("Job", "begin", "_begin"),
     *("getText", "getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"),
 }
 """What Qt, and the activity dock, show of the strings that they are called with."""
@@ -124,27 +125,27 @@ def _has_words(text: str) -> bool:
 
 def _kinds(tree: ast.Module) -> dict[int, Kind]:
     """Return the kind of the strings (by the id of their node) that are not simply said."""
-    kinds: dict[int, Kind] = {}
+    return {
+        id(inner): kind
+        for node in ast.walk(tree)
+        for part, kind in _marked_by(node)
+        for inner in ast.walk(part)
+    }  # fmt: skip
 
-    def mark(node: ast.AST, kind: Kind) -> None:
-        kinds.update((id(inner), kind) for inner in ast.walk(node))
 
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and node.exc is not None:
-            mark(node.exc, "error")
-            if isinstance(node.exc, ast.Call) and _name(node.exc) != "ImageMissingError":
-                for argument in node.exc.args[1:]:
-                    mark(argument, "details")
-        elif isinstance(node, ast.Call):
-            kind: Kind | None = "tip" if _name(node) in TIPS else "label" if _name(node) in LABELS else None
-            for argument in node.args if kind else ():
-                mark(argument, kind)
-            for keyword in node.keywords:
-                if keyword.arg == "details":
-                    mark(keyword.value, "details")
-        elif isinstance(node, ast.FunctionDef) and node.name == "details":
-            mark(node, "details")
-    return kinds
+def _marked_by(node: ast.AST) -> Iterator[tuple[ast.AST, Kind]]:
+    """Yield the parts of a node whose strings are of a kind, those of another kind in them after them."""
+    if isinstance(node, ast.Raise) and node.exc is not None:
+        yield node.exc, "error"
+        if isinstance(node.exc, ast.Call) and _name(node.exc) != "ImageMissingError":
+            yield from ((argument, "details") for argument in node.exc.args[1:])
+    elif isinstance(node, ast.Call):
+        kind: Kind | None = "tip" if _name(node) in TIPS else "label" if _name(node) in LABELS else None
+        if kind is not None:
+            yield from ((argument, kind) for argument in node.args)
+        yield from ((keyword.value, "details") for keyword in node.keywords if keyword.arg == "details")
+    elif isinstance(node, ast.FunctionDef) and node.name == "details":
+        yield node, "details"
 
 
 def _name(call: ast.Call) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtCore import QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QImage, QPainter
 
 from napari_unet._qt.window import close_window, live_until, open_window
@@ -42,17 +42,18 @@ GESTURES: tuple[tuple[str, Callable[[], Any], Any, tuple[float, float], Sequence
 )
 
 
-class Film:
-    """Takes pictures of what a hand does in a window."""
+class Scenes:
+    """A window with a sample image, segmented, of which pictures are taken."""
 
     def __init__(self) -> None:
-        self._viewer, self._widget = open_window()
-        self._hand = Hand(self._viewer)
+        self._viewer, self.widget = open_window()
+        self.widget.controller.walk.goes_on = False
+        self.hand = Hand(self._viewer)
         self._sample: Callable[[], Any] | None = None
 
     def close(self) -> None:
         """Close the window."""
-        close_window(self._viewer, self._widget, 60)
+        close_window(self._viewer, self.widget, 60)
 
     def show(self, sample: Callable[[], Any]) -> None:
         """Open a sample, in pixels, and segment it."""
@@ -64,30 +65,50 @@ class Film:
         if not image.rgb:
             image.contrast_limits, image.gamma = (0, float(np.percentile(image.data, 99.8))), 0.6
         self._viewer.layers.selection.active = image
-        self._widget.controller.choose_model("nuclei")
-        self._widget.controller.segment()
-        live_until(lambda: not self._widget.controller.busy, 600)
+        self.widget.controller.choose_model("nuclei")
+        self.widget.controller.segment()
+        live_until(lambda: not self.widget.controller.busy, 600)
         live_until(lambda: False, 0.5)
-        self._viewer.layers.selection.active = self._widget.controller.session.labels_layer
+        self._viewer.layers.selection.active = self.widget.controller.session.labels_layer
         if sample is histology:
-            self._widget.controller.gestures.make("delete", [MISSING])
+            self.widget.controller.gestures.make("delete", [MISSING])
         self._sample = sample
+
+    def look(self, middle: tuple[float, float], zoom: float) -> None:
+        """Move the view."""
+        camera_of(self._viewer).center = (0, *middle)
+        camera_of(self._viewer).zoom = zoom
+        live_until(lambda: False, 0.3)
+
+    def picture(self, middle: Any, size: tuple[int, int] = (SIDE, SIDE), *, marks: bool = False) -> QImage:
+        """Return what is on the canvas about a position, with what is drawn over it, so many pixels wide and high."""
+        window = self._viewer.window._qt_window
+        for layer in list(self._viewer.layers)[2:]:
+            layer.visible = marks  # those of what is corrected would hide the objects
+        at = self.hand.native.mapTo(window, self.hand.at(*middle))
+        half = QPoint(size[0] // 2, size[1] // 2)
+        self.hand.wait_until_drawn()
+        return window.grab().toImage().copy(QRect(at - half, QSize(*size)))
+
+
+class Strip(Scenes):
+    """Takes pictures before and after what a hand does."""
 
     def gesture(self, modifiers: Any, middle: tuple[float, float], path: Any) -> tuple[QImage, QImage]:
         """Make a gesture; return the picture before it ends, and the one after."""
-        self._look(middle)
+        self.look(middle, SIDE / WIDE)
         points = dense(np.array(path, float), 8)
-        self._hand.press(*points[0], modifiers=modifiers)
+        self.hand.press(*points[0], modifiers=modifiers)
         live_until(lambda: False, 0.1)
         for place in points[1:]:
-            self._hand.move(*place, modifiers=modifiers)
+            self.hand.move(*place, modifiers=modifiers)
             live_until(lambda: False, 0.06)
-        before = self._picture(middle)
+        before = self.picture(middle)
         if len(points) == 1:
             self._dot(before, middle, points[0])
-        self._hand.release(*points[-1], modifiers=modifiers)
+        self.hand.release(*points[-1], modifiers=modifiers)
         live_until(lambda: False, 0.6)
-        return before, self._picture(middle)
+        return before, self.picture(middle)
 
     def walk(self) -> tuple[QImage, QImage]:
         """Go to the second suspect; return the picture, and the one after it was accepted."""
@@ -95,29 +116,14 @@ class Film:
         return self._step(Qt.Key.Key_N), self._step(Qt.Key.Key_A)
 
     def _step(self, key: Any) -> QImage:
-        self._hand.key(key)
+        self.hand.key(key)
         live_until(lambda: False, 1.5)
-        low, high = self._hand.corners
-        return self._picture((low + high) / 2, marks=True)
-
-    def _look(self, middle: tuple[float, float]) -> None:
-        camera_of(self._viewer).center = (0, *middle)
-        camera_of(self._viewer).zoom = SIDE / WIDE
-        live_until(lambda: False, 0.3)
-
-    def _picture(self, middle: Any, *, marks: bool = False) -> QImage:
-        """Return what is on the canvas about a position, with what is drawn over it."""
-        window = self._viewer.window._qt_window
-        for layer in list(self._viewer.layers)[2:]:
-            layer.visible = marks  # those of what is corrected would hide the objects
-        at = self._hand.native.mapTo(window, self._hand.at(*middle))
-        half = QPoint(SIDE // 2, SIDE // 2)
-        self._hand.wait_until_drawn()
-        return window.grab().toImage().copy(QRect(at - half, at + half - QPoint(1, 1)))
+        low, high = self.hand.corners
+        return self.picture((low + high) / 2, marks=True)
 
     def _dot(self, picture: QImage, middle: tuple[float, float], place: Any) -> None:
         """Draw where a click goes."""
-        at = self._hand.at(*place) - self._hand.at(*middle) + QPoint(SIDE // 2, SIDE // 2)
+        at = self.hand.at(*place) - self.hand.at(*middle) + QPoint(SIDE // 2, SIDE // 2)
         painter = QPainter(picture)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QColor("black"))
@@ -145,7 +151,7 @@ def put_together(columns: Sequence[tuple[str, QImage, QImage]]) -> QImage:
 
 def main() -> None:
     """Make it."""
-    film, columns = Film(), []
+    film, columns = Strip(), []
     try:
         for title, sample, modifiers, middle, path in GESTURES:
             film.show(sample)

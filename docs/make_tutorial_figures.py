@@ -1,4 +1,4 @@
-"""Make the figures of docs/tutorial/unet.md from the bundled samples and the shipped model.
+"""Make the figures of docs/tutorial/ from the bundled samples and the shipped model.
 
 make figures, or python docs/make_tutorial_figures.py NAME ...
 """
@@ -109,6 +109,30 @@ def convolution() -> plt.Figure:
         limit = np.percentile(np.abs(found), 99.5)
         colours = {"cmap": "gray"} if name == "average" else {"cmap": "coolwarm", "vmin": -limit, "vmax": limit}
         show(axes, found, name, **colours)
+    return figure
+
+
+def kernels() -> plt.Figure:
+    """Kernels that blur, sharpen and find edges, and what they make of an image."""
+    image = np.clip(bright(sample("nuclei"))[150:246, 300:396], 0, 1)
+    laplace = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+    blur = np.outer([1, 2, 1], [1, 2, 1])
+    shown = {
+        "as it is": (np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]), 1),
+        "blur": (blur, 16),
+        "sharpen": (np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]), 1),
+        "edges, all ways": (laplace, 1),
+        "edges, left to right": (EDGE, 1),
+    }
+    figure, panels = plt.subplots(2, len(shown), figsize=(9, 4), height_ratios=(0.8, 1))
+    for (above, below), (name, (kernel, divisor)) in zip(panels.T, shown.items(), strict=True):
+        grid(above, kernel, name, cmap="coolwarm", vmin=-8, vmax=8)
+        above.set_xlabel(f"divided by {divisor}" if divisor > 1 else "")
+        block, weight = (torch.tensor(a[None, None], dtype=torch.float32) for a in (image, kernel / divisor))
+        found = F.conv2d(block, weight)[0, 0].numpy()
+        limit = np.percentile(np.abs(found), 99.5)
+        signed = {"cmap": "coolwarm", "vmin": -limit, "vmax": limit}
+        show(below, found, **(signed if kernel.sum() == 0 else {"cmap": "gray", "vmin": 0, "vmax": 1}))
     return figure
 
 
@@ -251,6 +275,7 @@ FIGURES: dict[str, Callable[[], plt.Figure]] = {
     for f in (
         threshold_or_network,
         convolution,
+        kernels,
         relu,
         pooling,
         up_convolution,

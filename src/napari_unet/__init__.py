@@ -12,6 +12,9 @@ from napari_unet._version import __version__
 
 if TYPE_CHECKING:
     from napari_unet.evaluation.metrics import evaluate
+    from napari_unet.exchange.export import export_model
+    from napari_unet.exchange.importing import import_model
+    from napari_unet.exchange.training_data import export_training_data
     from napari_unet.inference.in_memory import segment
     from napari_unet.learning.from_labels import finetune
     from napari_unet.models.store import load_model, save_model
@@ -23,7 +26,10 @@ _HOMES = {
     "Project": "napari_unet.projects.project",
     "contours": "napari_unet.objects.contours",
     "evaluate": "napari_unet.evaluation.metrics",
+    "export_model": "napari_unet.exchange.export",
+    "export_training_data": "napari_unet.exchange.training_data",
     "finetune": "napari_unet.learning.from_labels",
+    "import_model": "napari_unet.exchange.importing",
     "load_model": "napari_unet.models.store",
     "measure": "napari_unet.objects.measurements",
     "save_model": "napari_unet.models.store",
@@ -35,7 +41,10 @@ __all__ = [
     "__version__",
     "contours",
     "evaluate",
+    "export_model",
+    "export_training_data",
     "finetune",
+    "import_model",
     "load_model",
     "measure",
     "save_model",

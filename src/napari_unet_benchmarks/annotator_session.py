@@ -132,7 +132,7 @@ def annotate_and_learn(
     model: Model,
     fields: Sequence[Field],
     rounds: int,
-    objects: int,
+    objects: int | Sequence[int],
     steps: int,
     *,
     instances: bool,
@@ -152,8 +152,9 @@ def annotate_and_learn(
         In the order in which they are worked on.
     rounds : int
         How often it learns, unless all fields are reviewed before.
-    objects : int
-        Objects corrected before each time; up to twice as many where one edit leaves another object half mended.
+    objects : int or sequence of int
+        Objects corrected before each time (of a sequence: before the first, the second, ...); up to twice as many where
+        one edit leaves another object half mended.
     steps : int
         Training steps each time.
     instances : bool
@@ -170,8 +171,7 @@ def annotate_and_learn(
     waiting = [AnnotatorSession(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
     done = [waiting.pop(0)]
     done[0].show(model, device)
-    for _ in range(rounds):
-        left = objects
+    for left in [objects] * rounds if isinstance(objects, int) else objects[:rounds]:
         while left > 0:
             if done[-1].reviewed:
                 if not waiting:

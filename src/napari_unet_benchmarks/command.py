@@ -24,10 +24,15 @@ benchmark = typer.Typer(
 )
 
 SCRIPTS = {  # each says more with --help
+    "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
+    "check": "Measure whether better models are used, and worse ones held back.",
+    "convolution": "Time convolution directly and by the Fourier transform.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",
     "faults": "Kill a window that paints, makes gestures, learns or saves, and count what is lost.",
+    "first_click": "Time the first click on Segment in a window that was just opened.",
     "flips": "Measure what averaging over mirror images gains and costs.",
+    "folders": "Time a folder of small images, several at once, and what knowing that they are finished costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "gestures": "Time each gesture from the mouse to the picture.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
@@ -39,6 +44,7 @@ SCRIPTS = {  # each says more with --help
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
     "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
+    "volumes": "Measure what learning does in volumes of kinds that nuclei3d does not know.",
     "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",
     "where_next": "Measure how early *Where next* comes to what is wrong.",
@@ -202,7 +208,11 @@ def _run_script(context: typer.Context) -> None:
 
 
 for _name, _help in SCRIPTS.items():
-    _data = "" if _name in ("faults", "gestures", "recovery", "window_memory") else " --data DATA"
+    _data = (
+        ""
+        if _name in ("convolution", "faults", "first_click", "gestures", "recovery", "window_memory")
+        else " --data DATA"
+    )
     benchmark.command(
         _name,
         help=_help,

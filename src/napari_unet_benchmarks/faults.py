@@ -12,7 +12,10 @@ copy or a project that is there and cannot be opened.
 - *painting*: stroke after stroke with napari's brush.
 - *gesturing*: objects are split along a line, and deleted.
 - *learning*: strokes, while the network learns from them again and again, for three seconds each time. A model that
-  was there and is not found afterwards is lost, like a stroke.
+  was there and is not found afterwards is lost, like a stroke; one that is not in the copy, but in the file that every
+  learned model has, is counted apart.
+- *learned*: the same, but killed 0 to 3 seconds after the window has said that there is a new model, while it may not
+  be on the disk yet.
 - *saving*: strokes, while the project is saved every two seconds.
 
 With ``--keep`` each kill is appended to a file, and those in it are not repeated.
@@ -41,10 +44,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KINDS = ("painting", "gesturing", "learning", "saving")
+KINDS = ("painting", "gesturing", "learning", "learned", "saving")
 FIRST, LAST = 1.0, 12.0
 """Seconds from the first thing done until the kill."""
 
+LEARNED_LAST = 3.0
+"""Seconds from the first model until the kill, at most."""
+
+LEARNS, MODEL = ("learning", "learned"), "model"
 LEARNING_SECONDS, SAVE_EVERY, PATIENCE = 3.0, 2.0, 300.0
 
 
@@ -74,7 +81,11 @@ def work(kind: str, log: str, project: str) -> None:
         def note(number: int, label: int, pixel: tuple[int, int]) -> None:
             file.write(f"{time.time()} {number} {label} {pixel[0]} {pixel[1]}\n")
 
-        meanwhile = _meanwhile(kind, controller, Path(project), lambda n: file.write(f"{time.time()} model {n}\n"))
+        def learned(number: int) -> None:
+            if number:
+                file.write(f"{time.time()} {MODEL} {number}\n")
+
+        meanwhile = _meanwhile(kind, controller, Path(project), learned)
 
         def wait(seconds: float) -> None:
             meanwhile()
@@ -88,7 +99,7 @@ def work(kind: str, log: str, project: str) -> None:
 
 def _meanwhile(kind: str, controller: Any, project: Path, learned: Callable[[int], object]) -> Callable[[], None]:
     """Return what is to be called again and again: it learns or saves, if that is what it is about."""
-    if kind == "learning":
+    if kind in LEARNS:
         controller.workspace.learning_seconds = LEARNING_SECONDS
         controller.history.changed.connect(lambda: learned(_models(controller.history)))
 
@@ -113,6 +124,15 @@ def _meanwhile(kind: str, controller: Any, project: Path, learned: Callable[[int
 def _models(known: Any) -> int:
     """Return how many models were learned, of a history or a project."""
     return int(sum(one.learned for one in known.generations)) + (known.waiting is not None)
+
+
+def _model_files(home: Path) -> int:
+    """Return how many models that were learned lie in files of their own, whether a project names them or not."""
+    from napari_unet.models.checkpoint import load_model_file
+    from napari_unet.models.store import list_models
+
+    shipped = {load_model_file(entry.path).sha256() for entry in list_models() if entry.shipped}
+    return len({load_model_file(path).sha256() for path in (home / "learned").glob("*/*.safetensors")} - shipped)
 
 
 def _gestures(viewer: Any, layer: Any, wait: Callable[[float], None], note: Callable[..., None]) -> None:
@@ -187,7 +207,7 @@ def killed(kind: str, folder: Path, seconds: float) -> dict[str, Any]:
     for path in (log, *folder.glob("saved*")):
         subprocess.run(["rm", "-rf", str(path)], check=True)
     command = [sys.executable, __file__, "--work", kind, "--log", str(log), "--project", str(project)]
-    moment = kill_after(command, home, log, seconds)
+    moment = kill_after(command, home, log, seconds, word=MODEL if kind == "learned" else "")
     lines = [line.split() for line in log.read_text().splitlines()]
     told = [
         (float(t), int(n), int(label), (int(y), int(x))) for t, n, label, y, x in (li for li in lines if len(li) == 5)
@@ -198,7 +218,8 @@ def killed(kind: str, folder: Path, seconds: float) -> dict[str, Any]:
     lost = missing(told, None if opened is None else opened.labels)
     since = [*lost.values()]
     n_models = 0 if opened is None else _models(opened)
-    lost_models = [when for when, n in models if n > n_models]
+    files = _model_files(home)
+    lost_models = [when for when, n in models if n > max(n_models, files)]
     since += lost_models[:1]
     return {
         "kind": kind,
@@ -206,7 +227,8 @@ def killed(kind: str, folder: Path, seconds: float) -> dict[str, Any]:
         "done": len({number for _, number, _, _ in told}),
         "strokes lost": len(lost),
         "models": max((n for _, n in models), default=0),
-        "models lost": len({n for _, n in models if n > n_models}),
+        "models lost": len({n for _, n in models if n > max(n_models, files)}),
+        "models in their file only": len({n for _, n in models if n_models < n <= files}),
         "seconds lost": round(moment - min(since), 2) if since else 0.0,
         "unreadable": unreadable,
     }
@@ -240,6 +262,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "strokes lost": sum(row["strokes lost"] for row in rows),
         "models": sum(row["models"] for row in rows),
         "models lost": sum(row["models lost"] for row in rows),
+        "models in their file only": sum(row["models in their file only"] for row in rows),
         "seconds lost": {"median": statistics.median(lost), "max": max(lost), "all": lost},
         "unreadable": sum(row["unreadable"] for row in rows),
     }
@@ -251,7 +274,9 @@ def measure(kills: int, keep: Path | None) -> None:
 
     rows = [json.loads(line) for line in keep.read_text().splitlines()] if keep is not None and keep.exists() else []
     rng = random.Random(0)
-    plan = [(KINDS[number % len(KINDS)], rng.uniform(FIRST, LAST)) for number in range(kills)]
+    ranges = {"learned": (0.0, LEARNED_LAST)}
+    kinds = [KINDS[number % len(KINDS)] for number in range(kills)]
+    plan = [(kind, rng.uniform(*ranges.get(kind, (FIRST, LAST)))) for kind in kinds]
     with tempfile.TemporaryDirectory() as name:
         for number, (kind, seconds) in enumerate(plan[len(rows) :], len(rows) + 1):
             rows.append(killed(kind, Path(name), seconds))

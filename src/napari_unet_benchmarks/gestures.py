@@ -8,7 +8,8 @@ from the release of the button until the canvas has been drawn, all Qt events th
 the part of it until napari has been given the labels, and *move* the time that one move of the mouse takes during a
 drag, with the path and the outlines drawn. *suggest* is what hovering with the tool that adds costs each time, and
 *nothing* what drawing the canvas takes when nothing has changed: without a graphics card, most of it. *cpu* are the
-milliseconds that this process has computed meanwhile, which say more on a machine that does other things, too.
+milliseconds that this process has computed meanwhile, which say more on a machine that does other things, too. Sliders
+are dragged to and fro; *changed* is how often that changed something in view.
 Nothing is said about how good the objects are: see `benchmark edits`.
 """
 
@@ -23,6 +24,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from skimage.measure import regionprops
 
+from napari_unet._qt.panels.decoding import LIVE_EVERY
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.samples import nuclei_2d
@@ -34,7 +36,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.layers.inference.decoding_sliders import Slider
+
     Path2d = list[tuple[float, float]]
+
+SLIDER_STEPS: dict[Slider, float] = {"sensitivity": 0.02, "separation": 0.02, "smallest": 1.0}
+"""How far a slider goes with each move."""
 
 IN_VIEW = 600
 """Pixels of the image along the shorter side of the canvas."""
@@ -73,7 +80,7 @@ def run(size: int = 4096, repeats: int = 10, say: Callable[[str], None] = print)
         camera.center = (0, size / 2, size / 2)
         camera.zoom = min(Hand(viewer).native.size().width(), Hand(viewer).native.size().height()) / IN_VIEW
         live_until(lambda: False, 1)
-        figures["milliseconds"] = _Timed(viewer, controller).gestures(repeats)
+        figures["milliseconds"] = _Timed(viewer, controller, widget.segment_panel.adjust).gestures(repeats)
     finally:
         close_window(viewer, widget, 60)
     for name, row in figures["milliseconds"].items():
@@ -84,11 +91,12 @@ def run(size: int = 4096, repeats: int = 10, say: Callable[[str], None] = print)
 class _Timed:
     """Makes gestures with the mouse and takes the time."""
 
-    def __init__(self, viewer: Any, controller: Any) -> None:
-        self._viewer, self._controller, self._hand = viewer, controller, Hand(viewer)
+    def __init__(self, viewer: Any, controller: Any, panel: Any) -> None:
+        self._viewer, self._controller, self._panel, self._hand = viewer, controller, panel, Hand(viewer)
         self._layer = controller.session.labels_layer
         low, high = self._hand.corners
         y, x = (slice(int(a) + 40, int(b) - 40) for a, b in zip(low, high, strict=True))
+        self._in_view = y, x
         self._corner, self._part = np.array([y.start, x.start]), np.array(self._layer.data[y, x])
         self._rng = np.random.default_rng(0)
         objects = regionprops(self._part)
@@ -129,6 +137,8 @@ class _Timed:
             tool(None)
             rows[name] = _in_words(times)
         rows["suggest"] = self._suggestions(repeats)
+        for slider, step in SLIDER_STEPS.items():
+            rows[f"slider, {slider}"] = self._slider(slider, step, repeats)
         rows["nothing"] = self._timed(self._drawn, repeats)
         return rows
 
@@ -153,6 +163,27 @@ class _Timed:
 
     def _drawn(self) -> None:
         self._hand.wait_until_drawn()
+
+    def _slider(self, name: Slider, step: float, repeats: int) -> dict[str, float]:
+        """Drag a slider to and fro, and return milliseconds from each of its moves to the picture."""
+        slider, times = self._panel.sliders[name], dict[str, list[float]]()
+        start = slider.value()
+        changed = 0
+        for number in range(2 * repeats):
+            before = self._layer.data[self._in_view].copy()
+            begin, cpu = time.perf_counter(), time.process_time()
+            slider.setValue(start + step * (1 + min(number % 10, 10 - number % 10)))
+            found = {"labels": time.perf_counter() - begin, "labels, cpu": time.process_time() - cpu}
+            self._drawn()
+            found |= {"picture": time.perf_counter() - begin, "picture, cpu": time.process_time() - cpu}
+            for key, value in found.items():
+                times.setdefault(key, []).append(value)
+            changed += not np.array_equal(before, self._layer.data[self._in_view])
+            live_until(lambda: False, LIVE_EVERY / 1000 + 0.02)  # sooner than it counts as resting
+        slider.setValue(start)
+        live_until(lambda: False, 1)
+        live_until(lambda: not self._controller.sliders.busy, 3600)
+        return _in_words(times) | {"changed": changed}
 
     def _suggestions(self, repeats: int) -> dict[str, float]:
         places = self._circles()

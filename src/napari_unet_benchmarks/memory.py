@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet_benchmarks.report import report
 
 if TYPE_CHECKING:

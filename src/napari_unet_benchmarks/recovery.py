@@ -95,7 +95,7 @@ def pauses(path: str) -> None:
     """Print the longest pauses of the main thread while somebody paints, with and without keeping anything."""
     from napari_unet._qt.window import live_until
     from napari_unet_benchmarks.hand import strokes
-    from napari_unet_benchmarks.window import _Heart
+    from napari_unet_benchmarks.heart import Heart
 
     viewer, widget = opened(path)
     found: dict[str, list[dict[str, float]]] = {"with": [], "without": []}
@@ -104,17 +104,20 @@ def pauses(path: str) -> None:
     for turn in range(TURNS):
         way = "without" if turn % 2 else "with"
         widget.controller.autosave.on = way == "with"
-        heart = _Heart()
+        heart = Heart()
         strokes(viewer, layer, TURN, lambda s: live_until(lambda: False, s), lambda *_: None)
         found[way].append(heart.gaps())
     print(json.dumps(found), flush=True)
     os._exit(0)
 
 
-def kill_after(command: list[str], home: Path, log: Path, seconds: float) -> float:
-    """Start a window with a home of its own, kill it some seconds after its log begins, and return when that was."""
+def kill_after(command: list[str], home: Path, log: Path, seconds: float, *, word: str = "") -> float:
+    """Start a window with a home of its own, kill it some seconds after its log begins, and return when that was.
+
+    With a word, the seconds count from when this is in the log.
+    """
     process = subprocess.Popen(command, env=os.environ | {"NAPARI_UNET_HOME": str(home)})
-    while not (log.exists() and log.stat().st_size):
+    while not (log.exists() and log.stat().st_size and word in log.read_text()):
         time.sleep(0.05)
         assert process.poll() is None, "the window ended"
     time.sleep(seconds)

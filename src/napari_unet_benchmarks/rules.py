@@ -78,7 +78,7 @@ WAYS = {
         settings={"depth_rate": 1.0}, policy=_policy("promotion", interpolation_shares=(1.0, 0.5))
     ),
     "outlines and objects elsewhere left aside": Way(
-        policy=_policy("domain_shift", outline_iou=DEFAULT_POLICY.promotion.found_iou, min_area_share=0.0)
+        policy=_policy("domain_shift", outline_iou=0.5, min_area_share=0.0)
     ),
     "scale found on each image": Way(free_scale=True),
 }

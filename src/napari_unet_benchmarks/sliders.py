@@ -1,20 +1,22 @@
 """What *Fit to my corrections* gains on images that nobody has corrected.
 
-    napari-unet benchmark sliders --data DATA [--seeds 3]
+    napari-unet benchmark sliders --data DATA [--seeds 3] [--choosing] [--only KIND ...] [--keep FILE]
 
-DATA: see `recipes/README.md`. The simulated annotator corrects 6, 12 and 18 objects and presses Learn after each six.
+DATA: see `recipes/README.md`. The simulated annotator corrects 5, 10 and 20 objects and presses Learn each time.
 After each time, the sliders are fitted to all that is corrected by then: those of the model that it began with, and
-those of the model that learned. Scored is AP at an IoU of 0.5 on fields that were not corrected, before and after. *by
-itself* is what Learn does without being asked: it fits where the model has learned images of another domain.
+those of the model that learned. Scored is AP at an IoU of 0.5 on fields that were not corrected, before and after;
+*new domain* says whether the model in use has learned images of another domain.
 
-The settings of the fit (`learning.policy.FittingPolicy`) were chosen on `cells_phase_t98g` and
-`nuclei_cytospin_bsst265`. Nothing was chosen on the sets reported here. An interval is the 95 % of a bootstrap over
-pairs of seed and field.
+With ``--choosing`` on the kinds that the settings of the fit (`learning.policy.FittingPolicy`) were chosen on, or that
+may be chosen on: decisions are made there, and no figure is reported on them. Nothing of the fit was chosen on the
+others. An interval is the 95 % of a bootstrap over pairs of seed and field. With ``--keep`` each seed of a kind is
+appended to a file, and what is in it is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ import numpy as np
 import torch
 
 from napari_unet import evaluate, load_model, segment
+from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
 from napari_unet.learning.fitting import fit_to_corrections
 from napari_unet.models.model import Model
 from napari_unet.objects.redecoding import Sliders
@@ -44,7 +47,14 @@ SETS = {
     "nuclei, tissue": DataSet("nuclei_tissue_bsst265/train"),
     "nuclei, H&E": DataSet("histology_tnbc/train"),
 }
-ROUNDS, OBJECTS = 3, 6
+CHOOSING = {
+    "T98G, phase contrast": DataSet("cells_phase_t98g"),
+    "nuclei, cytospins": DataSet("nuclei_cytospin_bsst265/train"),
+    "junctions, MDCK": DataSet("cells_junctions_mdck_zo1/train"),
+}
+OBJECTS = (5, 5, 10)
+"""Objects that are corrected before each time that it learns."""
+
 SIZE = 512
 """Width of a field, pixels."""
 
@@ -81,24 +91,27 @@ def measured(
     fields, others = read_fields(data, source, SIZE, held_out=held_out)
     order = np.random.default_rng(seed).permutation(len(fields))
     scored = Scored(base, others)
-    for number, point in enumerate(
-        annotate_and_learn(
-            base, [fields[i] for i in order], ROUNDS, OBJECTS, steps, instances=True, device="cpu", seed=seed
-        ),
-        start=1,
-    ):
-        row: dict[str, Any] = {
+    points = annotate_and_learn(
+        base, [fields[i] for i in order], len(OBJECTS), OBJECTS, steps, instances=True, device="cpu", seed=seed
+    )
+    for number, point in enumerate(points):
+        learned = original(point.model)
+        yield {
             "seed": seed,
-            "round": number,
+            "corrected": sum(OBJECTS[: number + 1]),
             "objects": point.objects,
             "in use": point.figures["in use"],
+            "new domain": has_new_domain(learned.info),
+            "base": _fitted(base, point.crops, scored),
+            "learned": _fitted(learned, point.crops, on := Scored(learned, others)),
+            "learned, noise kept": _fitted(_known_domain(learned), point.crops, on),
         }
-        learned = original(point.model)
-        for name, model, on in (("base", base, scored), ("learned", learned, Scored(learned, others))):
-            row[name] = _fitted(model, point.crops, on)
-        by_itself = Scored(learned, others) if learned.net is not point.model.net else on
-        row["by itself"] = by_itself.aps(point.model.info.decoding).round(4).tolist()
-        yield row
+
+
+def _known_domain(model: Model) -> Model:
+    """Return a model of which it is not known that it has learned another domain."""
+    recipe = {name: value for name, value in model.info.recipe.items() if name != NEW_DOMAIN}
+    return Model(model.net, model.info.model_copy(update={"recipe": recipe}))
 
 
 def _fitted(model: Model, crops: Sequence[AnnotatedCrop], scored: Scored) -> dict[str, Any]:
@@ -109,18 +122,18 @@ def _fitted(model: Model, crops: Sequence[AnnotatedCrop], scored: Scored) -> dic
         "after": scored.aps(fitted.decoding).round(4).tolist(),
         "sliders": [round(sliders.sensitivity, 3), round(sliders.separation, 3), sliders.smallest],
         "vouched": fitted.objects,
+        "right": [round(fitted.before, 4), round(fitted.after, 4)],
     }
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return means, and the gains with their intervals, by round."""
+    """Return means, and the gains with their intervals, by how many objects were corrected."""
     found: dict[str, Any] = {}
-    for number in sorted({row["round"] for row in rows}):
-        these = [row for row in rows if row["round"] == number]
-        found[f"{number * OBJECTS} objects"] = {
-            "base, fitted": _gain([(row["base"]["before"], row["base"]["after"]) for row in these]),
-            "learned, fitted": _gain([(row["learned"]["before"], row["learned"]["after"]) for row in these]),
-            "learned, by itself": _gain([(row["learned"]["before"], row["by itself"]) for row in these]),
+    for corrected in sorted({row["corrected"] for row in rows}):
+        these = [row for row in rows if row["corrected"] == corrected]
+        found[f"{corrected} objects"] = {
+            name: _gain([(row[name]["before"], row[name]["after"]) for row in these])
+            for name in ("base", "learned", "learned, noise kept")
         }
     return found
 
@@ -144,25 +157,37 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", type=int, default=6, help="most fields that are scored (default 6)")
-    parser.add_argument("--steps", type=int, default=60, help="training steps after each six objects (default 60)")
-    parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--steps", type=int, default=60, help="training steps each time (default 60)")
+    parser.add_argument("--choosing", action="store_true", help="on the kinds that may be chosen on")
+    parser.add_argument("--only", nargs="+", choices=[*CHOOSING, *SETS], help="some of the kinds")
+    parser.add_argument("--keep", type=Path, help="file that each seed is appended to, and that is gone on with")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    sets, keep = CHOOSING if arguments.choosing else SETS, arguments.keep
+    known = [json.loads(line) for line in keep.read_text().splitlines()] if keep is not None and keep.exists() else []
+    done: dict[tuple[str, int], list[dict[str, Any]]] = {(name, seed): rows for name, seed, rows in known}
     figures: dict[str, Any] = {}
-    for name in arguments.only:
-        source = SETS[name]
+    for name, source in sets.items():
+        if name not in (arguments.only or sets):
+            continue
         assert source.base is not None
-        base, rows = load_model(source.base), []
+        base, found = load_model(source.base), []
         for seed in range(arguments.seeds):
-            for row in measured(base, source, arguments.data, seed, arguments.held_out, arguments.steps):
-                rows.append(row)
-                print(name, row, flush=True)
-        figures[name] = {"base": source.base, "summary": summary(rows), "rows": rows}
+            if (name, seed) not in done:
+                rows = [*measured(base, source, arguments.data, seed, arguments.held_out, arguments.steps)]
+                print(name, *rows, sep="\n", flush=True)
+                done[name, seed] = rows
+                if keep is not None:
+                    with keep.open("a") as file:
+                        file.write(json.dumps([name, seed, rows]) + "\n")
+            found += done[name, seed]
+        figures[name] = {"base": source.base, "summary": summary(found), "rows": found}
         print(f"\n{name}: {figures[name]['summary']}\n", flush=True)
-    if arguments.only == list(SETS):
-        write_result("sliders", {"seeds": arguments.seeds, "steps": arguments.steps, "sets": figures})
+    if [*figures] == [*sets]:
+        about = {"seeds": arguments.seeds, "steps": arguments.steps, "sets": figures}
+        write_result("sliders_choosing" if arguments.choosing else "sliders", about)
 
 
 if __name__ == "__main__":

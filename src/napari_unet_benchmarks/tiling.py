@@ -25,7 +25,7 @@ from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
 from napari_unet.tiling.source import ArraySource
-from napari_unet_benchmarks import peak
+from napari_unet_benchmarks import one_image, peak
 from napari_unet_benchmarks.report import in_turn, ratio, report
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def run(
     if not volume:
         figures["view complete, seconds"] = _view_complete(net, image, device, rounds)
         figures["decoding"] = _decoding(size, min(rounds, 3))
+        figures["a usual image"] = one_image.run(rounds)
         figures["unet 2015"] = peak.run(predictor.device, min(rounds, 3))
     for name, value in figures.items():
         if name not in ("seconds", "plan", "shape"):

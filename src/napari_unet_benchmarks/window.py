@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_unet._qt.window import close_window, live_until, open_window
 from napari_unet.layers.samples import nuclei_2d
 from napari_unet.learning.interactive import learning_steps
 from napari_unet.training.config import StepReport
+from napari_unet_benchmarks.heart import Heart
 from napari_unet_benchmarks.report import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-BEAT = 10
-"""Milliseconds between two beats when nothing is in the way."""
 
 
 def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -55,16 +51,16 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
                 first.append(time.perf_counter() - begin)
 
         controller.workspace.progressed.connect(noted)
-        heart = _Heart()
+        heart = Heart()
         panel.button.click()
         live_until(lambda: not controller.busy, seconds)
         figures["segmenting"] = heart.gaps()
         figures["first tile painted, seconds"] = round(first[0], 3) if first else None
         figures["finished"] = not controller.busy
-        heart = _Heart()
+        heart = Heart()
         live_until(lambda: not controller.busy, 600)
         figures["the rest of it"] = heart.gaps()
-        heart = _Heart()
+        heart = Heart()
         live_until(lambda: False, min(seconds, 5))
         figures["idle"] = heart.gaps()
         session, model = controller.session, controller.model
@@ -77,26 +73,26 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
         for event in learning_steps(model, session.annotated_crops(model, None), seconds, controller.workspace.device):
             bare.take(event)
         controller.workspace.stepped.connect(pace.take)
-        heart = _Heart()
+        heart = Heart()
         widget.learn_panel.button.click()
         live_until(lambda: not controller.learner.busy, 3 * seconds)
         figures["learning"] = heart.gaps()
         controller.workspace.stepped.disconnect(pace.take)
         live_until(lambda: not controller.busy, 600)
         painter = _Painter(session.labels_layer)
-        heart = _Heart()
+        heart = Heart()
         live_until(lambda: False, min(seconds, 5))
         figures["painting"] = heart.gaps()
         beside = _Pace()
         controller.workspace.stepped.connect(beside.take)
-        heart = _Heart()
+        heart = Heart()
         widget.learn_panel.button.click()
         live_until(lambda: not controller.learner.busy, 3 * seconds)
         figures["painting and learning"] = heart.gaps()
         paces = {"without a window": bare, "in one": pace, "while painting": beside}
         figures["steps a second"] = {name: each.rate for name, each in paces.items()}
         figures["steps learned"] = {name: each.steps for name, each in paces.items()}
-        heart = _Heart()
+        heart = Heart()
         live_until(lambda: not controller.busy, 600)
         figures["what is in view, segmented again"] = heart.gaps()
         painter.stop()
@@ -105,24 +101,6 @@ def run(size: int = 4096, seconds: float = 15.0, say: Callable[[str], None] = pr
     for name, value in figures.items():
         say(f"  {name:<34} {value}")
     return report("gui", figures)
-
-
-class _Heart:
-    """Beats every few milliseconds while the main thread lives, and notes when."""
-
-    def __init__(self) -> None:
-        self._beats = [time.perf_counter()]
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(lambda: self._beats.append(time.perf_counter()))
-        self._timer.start(BEAT)
-
-    def gaps(self) -> dict[str, float]:
-        """Stop, and return what the gaps were, in milliseconds."""
-        self._timer.stop()
-        gaps: NDArray[np.float64] = 1000 * np.diff([*self._beats, time.perf_counter()])
-        values = {"p50": np.percentile(gaps, 50), "p99": np.percentile(gaps, 99), "max": gaps.max()}
-        return {"beats": len(gaps)} | {name: round(float(value), 1) for name, value in values.items()}
 
 
 class _Pace:

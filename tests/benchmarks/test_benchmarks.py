@@ -21,7 +21,7 @@ from napari_unet.inference.in_memory import segment
 from napari_unet.nets.spec import unet2015
 from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
-from napari_unet_benchmarks import peak, tiling
+from napari_unet_benchmarks import folders, one_image, peak, tiling
 from napari_unet_benchmarks.annotator import Evaluator, _untrained, summary
 from napari_unet_benchmarks.annotator_rivals import Dense, RandomForest
 from napari_unet_benchmarks.annotator_session import AnnotatorSession, annotate_and_learn
@@ -293,3 +293,24 @@ def test_scripts_run_on_two_images(blobs, tmp_path, script, options):
     assert ran.returncode == 0, ran.stderr
     assert "fluorescence" in ran.stdout
     assert "written to" not in ran.stdout
+
+
+def test_a_folder_several_at_once(blobs, tmp_path):
+    images = tmp_path / "nuclei_bbbc039" / "val" / "images"
+    images.mkdir(parents=True)
+    for seed in range(3):
+        image, _ = blobs((120, 130), n=9, seed=seed, radius=9)
+        tifffile.imwrite(images / f"{seed}.tif", (1000 * image.clip(0)).astype(np.uint16))
+    figures = folders.run(tmp_path, 2, 1)
+    assert figures["images"] == figures["found finished"] == 2
+    assert figures["the same pixels of each object"]
+    assert len(set(figures["objects"].values())) == 1
+    assert set(figures["idle threads"]["seconds"]) == {"passive", "default"}
+
+
+def test_where_the_time_of_an_image_goes(monkeypatch):
+    monkeypatch.setattr(one_image, "WIDTH", 256)
+    figures = one_image.run(1)
+    assert figures["objects"] > 10
+    assert set(figures["seconds of one core"]) > {"array to labels", "bare network", "engine", "decoding"}
+    assert 0 < figures["decoding's share"]["median"] < 1

@@ -452,3 +452,65 @@ def test_wrong_usage_of_pictures(run, data, monkeypatch, words):
     before = everything(data)
     run("contours", "--labels", "labels/a_labels.tif", *words, status=2)
     assert everything(data) == before
+
+
+# -- projects ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def projects(data):
+    """A work list of the images, of which two have labels."""
+    from napari_unet.axes import Image
+    from napari_unet.io.finding import FoundImage
+    from napari_unet.projects.work_list import WorkListDescription, listed, write_list
+
+    folder = data / "all.unetlist"
+    found = [FoundImage(data / "images" / f"{name}.tif", None, name) for name in "abc"]
+    images = listed(found, folder, [])
+    write_list(folder, WorkListDescription(images=tuple(images)))
+    for one, n in zip(images, (3, 1), strict=False):
+        image = Image(tifffile.imread(one.file(folder)), "YX", name=one.name)
+        nu.Project(image, squares(n).astype(np.int32), image_path=one.file(folder)).save(folder / one.project)
+    return folder
+
+
+def test_a_work_list_gives_one_table(run, data, projects):
+    out = data / "cells.csv"
+    result = run("measure", "--labels", projects, "-o", out, "--summary", data / "images.csv", "--record")
+    assert [row["image"] for row in rows(out)] == ["a", "a", "a", "b"]
+    assert [(row["image"], row["objects"]) for row in rows(data / "images.csv")] == [("a", "3"), ("b", "1")]
+    assert "1 of 3 images have no labels yet" in result.stderr
+    record = json.loads((data / "cells.json").read_text())
+    assert record["inputs"][0]["image"]["sha256"] == sha256(data / "images" / "a.tif")
+    run("measure", "--labels", data / "labels", "--image", data / "images", "-o", data / "files.csv")
+    intensities = [row["intensity_mean"] for row in rows(data / "files.csv")]
+    assert [row["intensity_mean"] for row in rows(out)] == intensities[:4], "as from label files"
+
+
+def test_a_work_list_gives_outlines(run, data, projects):
+    run("contours", "--labels", projects, "-o", data / "out", "--format", "geojson")
+    assert sorted(path.name for path in (data / "out").iterdir()) == ["a_outlines.geojson", "b_outlines.geojson"]
+    run("contours", "--labels", next(projects.glob("a-*.unetproj")), "-o", data / "a.png")
+    assert (data / "a.png").exists()
+
+
+@pytest.mark.parametrize("option", [("--image", "images"), ("--axes", "YX"), ("--series", "0")])
+def test_a_project_knows_its_image(run, data, projects, option):
+    name, value = option
+    value = data / value if name == "--image" else value
+    result = run("measure", "--labels", projects, name, value, "-o", data / "t.csv", status=2)
+    assert "A project knows its image" in result.stderr
+    assert not (data / "t.csv").exists()
+
+
+def test_a_damaged_project_is_named_and_the_rest_is_done(run, data, projects):
+    (next(projects.glob("a-*.unetproj")) / "project.json").write_text("{")
+    result = run("measure", "--labels", projects, "-o", data / "t.csv", "--json", status=1)
+    assert [row["image"] for row in rows(data / "t.csv")] == ["b"]
+    assert [one["input"] for one in report(result)["failed"]] == [str(next(projects.glob("a-*.unetproj")))]
+
+
+def test_label_files_beside_a_project_come_first(run, data, projects):
+    shutil.copytree(next(projects.glob("a-*.unetproj")), data / "labels" / "a.unetproj")
+    run("measure", "--labels", data / "labels", "-o", data / "t.csv")
+    assert {row["image"] for row in rows(data / "t.csv")} == {"a", "b", "c"}

@@ -1,4 +1,4 @@
-"""The picture of the imports in docs/architecture.md: what it shows is what the code does."""
+"""The pictures of the imports in docs/architecture.md: what they show is what the code does."""
 
 from __future__ import annotations
 
@@ -26,9 +26,15 @@ def imports(script):
     return script.room_imports()
 
 
-def test_the_picture_is_the_one_that_the_script_makes_now(script, imports):
-    shown = script.PICTURE.read_text(encoding="utf-8")
-    assert shown == script.picture(imports), "make figures"
+@pytest.mark.parametrize("name", ["imports.svg", "layers.svg"])
+def test_a_picture_is_the_one_that_the_script_makes_now(script, name):
+    shown = (script.IMAGES / name).read_text(encoding="utf-8")
+    assert shown == script.pictures()[name], "make figures"
+
+
+def test_all_pictures_are_in_the_document(script):
+    text = (SCRIPT.parent / "architecture.md").read_text(encoding="utf-8")
+    assert [f"](images/{name})" in text for name in script.pictures()] == [True, True]
 
 
 def test_arrows_point_down_and_inward(script, imports):
@@ -41,8 +47,17 @@ def test_arrows_point_down_and_inward(script, imports):
     assert max(rows[room] for room in rows if script.ring(room) == "core") < rows["layers"] < rows["_qt"]
 
 
-def test_a_newcomer_can_take_in_the_rooms(imports):
+def test_a_newcomer_can_take_in_the_rooms(script, imports):
     assert len(imports) <= MAX_ROOMS
+    assert len(script.layers_imports()) <= MAX_ROOMS
+
+
+def test_the_layers_are_put_together_by_the_controller_and_know_jobs_and_images_first(script):
+    imports = script.layers_imports()
+    rows = script.rows(imports)
+    assert all(rows[other] < rows[room] for room, others in imports.items() for other in others)
+    assert not any("controller" in others for others in imports.values())
+    assert imports["image"] == imports["jobs"] == set()
 
 
 def test_what_longer_ways_imply_is_left_out_and_nothing_else(script):

@@ -23,6 +23,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QStackedWidget, QTabWidget
 
 from hand_made import bright
+from napari_unet._qt import workers
 from napari_unet._qt.tour import note_seen
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.models.store import save_model
@@ -47,6 +48,8 @@ MOUSE = (
     QEvent.Type.Leave,
     QEvent.Type.HoverMove,
 )
+
+workers._try_model = lambda: None  # in the background: it would take the turns of tests that count tiles
 
 PATIENCE = 60_000
 """Milliseconds that a test waits for a job: far more than any takes."""
@@ -371,3 +374,10 @@ def many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model is guessed unasked: whether that comes before a test's next step would be luck."""
     monkeypatch.setattr("napari_unet._qt.main_widget.GUESS_AFTER", 10**9)
+
+
+@pytest.fixture(autouse=True)
+def no_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk does not go on by itself, unless a test wants that."""
+    for name in ("GO_ON_AFTER", "GO_ON_LATER"):
+        monkeypatch.setattr(f"napari_unet._qt.main_widget.{name}", 10**9)

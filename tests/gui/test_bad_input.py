@@ -336,7 +336,7 @@ def test_layer_deleted_while_it_is_learned_from(widget, viewer, squares, click, 
     click(widget.learn_panel.stop)
     wait_idle(widget)
     assert widget.controller.model.name == "tiny, corrected", "what was learned is not lost"
-    assert widget.status.text().startswith(("Better: ", "In use."))
+    assert widget.status.text().startswith(("Better: ", "In use"))
     assert errors(widget) == []
 
 

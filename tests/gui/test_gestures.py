@@ -478,3 +478,112 @@ def test_the_labels_are_replaced_while_the_button_is_down(labels: Any, canvas: A
     assert "Press Segment to make new ones" in widget.status.text()
     assert np.array_equal(labels.data, before)
     assert not widget._sketch.isVisible()
+
+
+# -- larger and smaller by a drag ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blurred(segment: Any) -> Any:
+    """Objects, and a faint one whose border is nowhere in particular."""
+    y, x = np.mgrid[:80, :80]
+    return segment(np.maximum(dumbbell(), 0.47 * np.exp(-((y - 40) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32))
+
+
+def drag_on_screen(canvas: Any, place: Any, up: int, modifiers: Any = SHIFT) -> None:
+    """Drag from a pixel of the image straight up by so many pixels of the screen, or down."""
+    low, high = canvas.corners
+    pixels = (high[0] - low[0]) / canvas.native.height()
+    y, x = place
+    canvas.press(y, x, modifiers=modifiers)
+    canvas._qtbot.wait(60)
+    for share in (0.3, 0.6, 1.0):
+        canvas.move(y - share * up * pixels, x, modifiers=modifiers)
+    canvas.release(y - up * pixels, x, modifiers=modifiers)
+
+
+@pytest.mark.parametrize("up", [40, -40])
+def test_what_is_suggested_is_sized_by_a_drag_and_added(
+    up: int, blurred: Any, widget: Any, canvas: Any, qtbot: Any
+) -> None:
+    gestures = widget.controller.gestures
+    qtbot.mouseClick(widget.correct_panel.tools.buttons["add"], Qt.MouseButton.LeftButton)
+    canvas.point_at(40, 60)
+    qtbot.waitUntil(lambda: gestures.suggested is not None)
+    size, before = int(gestures.suggested[0].sum()), blurred.data.copy()
+    drag_on_screen(canvas, (40, 60), up)
+    added = int(np.count_nonzero(blurred.data != before))
+    assert (added > size) == (up > 0), (size, added)
+    assert len(ids(blurred)) == len(np.unique(before)), "one object more"
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(blurred.data, before), "one step"
+
+
+def test_what_was_added_is_sized_by_a_drag_in_one_step(blurred: Any, widget: Any, canvas: Any, qtbot: Any) -> None:
+    qtbot.mouseClick(widget.correct_panel.tools.buttons["add"], Qt.MouseButton.LeftButton)
+    canvas.click(40, 60)
+    label, before = int(blurred.data[40, 60]), blurred.data.copy()
+    for up, larger in ((40, True), (-40, False)):
+        was = blurred.data.copy()
+        drag_on_screen(canvas, (40, 60), up)
+        assert blurred.data[40, 60] == label
+        assert ((blurred.data == label).sum() > (was == label).sum()) == larger
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(blurred.data, before)
+
+
+def test_a_sizing_drag_is_given_up_by_esc(blurred: Any, widget: Any, canvas: Any, qtbot: Any) -> None:
+    qtbot.mouseClick(widget.correct_panel.tools.buttons["add"], Qt.MouseButton.LeftButton)
+    canvas.click(40, 60)
+    before = blurred.data.copy()
+    canvas.press(40, 60, modifiers=SHIFT)
+    qtbot.wait(60)
+    canvas.move(30, 60, modifiers=SHIFT)
+    assert widget.controller.gesture_mouse.sketch.suggested
+    canvas.key(Qt.Key.Key_Escape)
+    assert not widget.controller.gesture_mouse.sketch.outlines
+    canvas.move(20, 60, modifiers=SHIFT)
+    canvas.release(20, 60, modifiers=SHIFT)
+    assert np.array_equal(blurred.data, before)
+
+
+def test_shift_and_a_drag_from_an_object_still_merge(labels: Any, widget: Any, canvas: Any, qtbot: Any) -> None:
+    qtbot.mouseClick(widget.correct_panel.tools.buttons["add"], Qt.MouseButton.LeftButton)
+    hand(canvas, GESTURES["merge"][1], SHIFT)
+    assert widget.status.text().startswith("Merged 2 objects.")
+
+
+# -- where the network has not looked --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["click", "key", "tool"])
+def test_add_where_there_are_no_maps(
+    how: str, labels: Any, widget: Any, canvas: Any, qtbot: Any, wait_idle: Any
+) -> None:
+    widget.controller.session.maps.clear()
+    before = labels.data.copy()
+    if how == "click":
+        canvas.click(55, 60, modifiers=SHIFT)
+    elif how == "key":
+        canvas.point_at(55, 60)
+        canvas.key(Qt.Key.Key_I)
+    else:
+        qtbot.mouseClick(widget.correct_panel.tools.buttons["add"], Qt.MouseButton.LeftButton)
+        canvas.point_at(55, 60)
+        qtbot.waitUntil(lambda: widget.controller.gestures.suggested is not None)
+        canvas.click(55, 60)
+    qtbot.waitUntil(lambda: labels.data[55, 60] > 0)
+    wait_idle(widget)
+    assert widget.status.text().startswith("Added an object of")
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+
+
+def test_add_where_no_network_can_look(labels: Any, widget: Any, canvas: Any, make_model: Any) -> None:
+    widget.controller.use_model(make_model(task="semantic", outputs=("class_0", "class_1")))
+    canvas.click(55, 60, modifiers=SHIFT)
+    assert widget.status.text() == "No network can look at this place. Draw around the object; Esc ends that."
+    before = labels.data.copy()
+    drag(canvas, (50, 55), (50, 65), (60, 65), (60, 55))
+    assert len(ids(labels)) == len(np.unique(before)), "the next drag draws it"

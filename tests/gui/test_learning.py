@@ -20,7 +20,7 @@ from napari_unet.models.model import Model
 from napari_unet.training.config import StepReport
 
 GAIN = Comparison(0.5, 0.8, 0.1, 0.5, 12)
-CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
+WORSE = Comparison(0.5, 0.4, -0.2, -0.01, 12)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def labels(widget: Any, viewer: Any, squares: Any, click: Any, wait_idle: Any) -
 def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, click, wait_idle):
     panel = widget.learn_panel
     assert not widget.decision.waiting.isVisible()
-    taught.verdict = Verdict(CHANCE)
+    taught.verdict = Verdict(WORSE)
     click(panel.button)
     wait_idle(widget)
     assert widget.decision.waiting.isVisible()
@@ -77,12 +77,12 @@ def test_a_model_that_waits_is_shown_and_used(labels, widget, viewer, taught, cl
     assert labels.data[16, 16] > 0
     assert not widget.decision.waiting.isVisible()
     assert "what changes" not in viewer.layers
-    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["1: tiny", "2: learned, 50% → 55%"]
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == ["1: tiny", "2: learned, 50% → 40%"]
     assert panel.models.isVisible()
 
 
 def test_a_model_that_waits_is_dropped(labels, widget, viewer, taught, click, wait_idle):
-    taught.verdict = Verdict(CHANCE)
+    taught.verdict = Verdict(WORSE)
     click(widget.learn_panel.button)
     wait_idle(widget)
     click(widget.decision.drop)
@@ -127,20 +127,20 @@ def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
     wait_idle(widget)
     panel.models.activated.emit(0)
     wait_idle(widget)
-    taught.verdict, taught.threshold = Verdict(CHANCE), 0.25
+    taught.verdict, taught.threshold = Verdict(WORSE), 0.25
     click(panel.button)
     wait_idle(widget)
     assert widget.controller.choose_model("nuclei")
     assert [panel.models.itemText(i) for i in range(panel.models.count())] == [
         "1: tiny",
         "2: learned, 50% → 80%",
-        "3: learned, 50% → 55%, from 1, not used yet",
+        "3: learned, 50% → 40%, from 1, not used yet",
         "4: nuclei",
     ]
     assert panel.models.currentIndex() == 3
     panel.models.activated.emit(2)
     wait_idle(widget)
-    assert panel.models.itemText(2) == "3: learned, 50% → 55%, from 1"
+    assert panel.models.itemText(2) == "3: learned, 50% → 40%, from 1"
 
 
 def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):

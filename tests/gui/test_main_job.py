@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
+
+from napari_unet._qt.workers import QtRunner
+from napari_unet.layers.jobs import Job
 
 SHIPPED = "nuclei"
 
@@ -344,3 +348,22 @@ def test_names_that_a_model_cannot_be_saved_under(segmented, widget, click, monk
     click(widget.learn_panel.save)
     assert len(errors(widget)) == (said is not None)
     assert said is None or said in errors(widget)[0]
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_closing_while_a_job_runs_ends_it_in_silence(qtbot, rounds):
+    """The worker ends in its own time, calls nobody, and warns of nothing (a warning in Qt's loop fails a test)."""
+    runner, told, begun, going_on = QtRunner(), [], threading.Event(), threading.Event()
+
+    def steps():
+        begun.set()
+        going_on.wait(60)  # seconds; a test that fails must not hang
+        yield "late"
+        return "later"
+
+    runner.start(Job("job", 1, quiet=True), steps, told.append, told.append, told.append)
+    assert begun.wait(60)
+    runner.close()
+    going_on.set()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=60_000)
+    assert not told

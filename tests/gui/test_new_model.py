@@ -40,7 +40,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     config = from_scratch.from_scratch_config
     limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": (48, 48)}
     monkeypatch.setattr(
-        "napari_unet.learning.interactive.from_scratch_config", lambda model, **_: config(model, **limits)
+        "napari_unet.learning.interactive.from_scratch_config", lambda model, *_, **__: config(model, **limits)
     )
 
 
@@ -60,7 +60,7 @@ def test_from_nothing_to_a_segmented_image(
     assert set(np.unique(labels.data)) == {0, 1, 2}
     click(widget.learn_panel.button)
     wait_idle(widget)
-    assert "In use. Review a field" in widget.status.text()
+    assert "In use. It has learned for the first time" in widget.status.text()
     click(widget.segment_panel.button)
     wait_idle(widget)
     assert len(np.unique(labels.data)) - 1 == 9

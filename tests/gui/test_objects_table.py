@@ -59,7 +59,7 @@ def test_every_object_has_a_row(table: Any, viewer: Any) -> None:
     assert table.summary.text() == "9 objects"
     assert texts(table, 0) == [str(n) for n in range(1, 10)]
     assert set(texts(table, 1)) == {"100"}
-    assert texts(table, 5) == ["predicted"] * 9
+    assert texts(table, 6) == ["predicted"] * 9
     assert not table.delete.isEnabled()
 
 
@@ -118,11 +118,11 @@ def test_accept(table: Any, widget: Any, row: Any, click: Any, wait_idle: Any) -
     row(table, 2)
     click(table.accept)
     wait_idle(widget)
-    assert texts(table, 5)[2] == "reviewed"
+    assert texts(table, 6)[2] == "reviewed"
     assert [index.row() for index in table.view.selectionModel().selectedRows()] == [2], "it stays selected"
     click(table.accept)
     wait_idle(widget)
-    assert texts(table, 5)[2] == "predicted"
+    assert texts(table, 6)[2] == "predicted"
 
 
 def test_merge(table: Any, widget: Any, viewer: Any, row: Any, click: Any, wait_idle: Any, qtbot: Any) -> None:
@@ -156,6 +156,30 @@ def test_filter_and_order_with_mouse_and_keys(table: Any, widget: Any, qtbot: An
     assert "Write for example" in table.summary.toolTip()
     table.filter.clear()
     assert table.summary.text() == "9 objects"
+
+
+@pytest.mark.parametrize("how", ["button", "heading"])
+def test_the_most_suspect_come_first_with_one_click(
+    how: str, segment: Any, widget: Any, click: Any, wait_idle: Any, qtbot: Any, squares: Any
+) -> None:
+    image = squares((160, 160), n=4)
+    image[10:40, 10:40] = 100
+    layer = segment(image)
+    click(widget.correct_panel.seeing.table)
+    wait_idle(widget)
+    table = widget._objects
+    column = [c.key for c in widget.controller.object_table.columns].index("suspicion")
+    assert set(texts(table, column)) == {""}
+    if how == "button":
+        click(table.suspects)
+    else:
+        header = table.view.horizontalHeader()
+        place = QPoint(header.sectionViewportPosition(column) + 10, 8)
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, NO_KEY, place)
+    wait_idle(widget)
+    shown = [float(text) for text in texts(table, column)]
+    assert shown == sorted(shown, reverse=True)
+    assert texts(table, 0)[0] == str(layer.data[20, 20])
 
 
 def test_export(table: Any, widget: Any, click: Any, wait_idle: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from importlib import resources
 from typing import Any
 
@@ -11,6 +13,7 @@ from qtpy.QtCore import Qt
 
 from napari_unet._qt.keys import VERBS
 from napari_unet._qt.workers import QtRunner
+from napari_unet.layers.keys import shown
 from napari_unet.layers.preferences import DEFAULTS, PLUGIN, Preferences
 
 settings = pytest.importorskip("napari.settings")
@@ -84,6 +87,42 @@ def test_no_key_at_all(page, widget, errors):
     page.keys.delete_object = " "
     assert "delete_object" not in widget._keys._bound.values()
     assert not errors(widget)
+
+
+def test_sentences_and_tips_name_the_keys_that_are_set(page, widget, errors):
+    panel, tools, keys = widget.walk_panel, widget.correct_panel.tools, widget.controller.workspace.keys
+    assert (panel.next.text(), panel.previous.text()) == ("Next  (N)", "Previous  (⇧P)")
+    assert tools.buttons["split"].toolTip().endswith("Key: S.")
+    page.keys.next_suspect, page.keys.cut_free, page.keys.review_view = "Ctrl-Y", "Shift-F4", " "
+    assert panel.next.text() == "Next  (Ctrl+Y)"
+    assert tools.buttons["split"].toolTip().endswith("Key: Shift+F4.")
+    assert widget.correct_panel.reviewed.text() == "Reviewed"
+    tools.show_help()
+    assert "Ctrl + click or Shift+F4<" in tools._box.text().replace("&nbsp;", "")
+    tools._box.close()
+    widget.controller.walk.previous()
+    assert errors(widget)[-1] == "Nothing is segmented yet. Press Segment first."
+    assert keys.named("next_suspect") == "Ctrl+Y"
+    assert keys.named("review_view") == "Reviewed", "a button does the same"
+    page.keys.take_suggestion = ""
+    assert keys.named("take_suggestion") == "(no key)"
+    with pytest.raises(KeyError):
+        keys.of("next_suspects")
+
+
+def test_no_sentence_has_a_default_key_in_it():
+    """A sentence that names a key asks which one is set."""
+    default = {shown(key) for key in DEFAULTS["keys"].values()}
+    named = re.compile(r"(?<![\w+-])(?:[Pp]ress|[Kk]ey:?) (?:Shift\+)?([A-Z])\b(?!\w)")
+    shifted = re.compile(r"Shift\+[A-Z]\b")
+    found = []
+    for room in ("_qt", "layers"):
+        for path in (resources.files("napari_unet") / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "keys.py":
+                    hits = [*named.findall(node.value), *shifted.findall(node.value)]
+                    found += [f"{path.name}: {node.value}" for hit in hits if hit in default]
+    assert found == []
 
 
 def test_device_threads_and_recovery(page, widget, errors):

@@ -169,3 +169,17 @@ def test_copying(panel: Any, widget: Any) -> None:
     assert "Ronneberger" in QApplication.clipboard().text()
     assert widget.messages[-1].level == "done"
     assert "Ronneberger" in widget.messages[-1].details
+
+
+def test_outlines_as_shapes_by_the_menu(measured: Any, widget: Any, viewer: Any, qtbot: Any) -> None:
+    assert measured.shapes.isEnabled()
+    measured.all_shapes.trigger()
+    qtbot.waitUntil(lambda: "cells outlines" in viewer.layers, timeout=60_000)
+    layer = viewer.layers["cells outlines"]
+    labels = viewer.layers["cells objects"]
+    planes = {(int(one[0, 0]), label) for one, label in zip(layer.data, layer.features["label"], strict=True)}
+    wanted = {(z, int(id_)) for z, plane in enumerate(np.asarray(labels.data)) for id_ in np.unique(plane) if id_}
+    assert planes == wanted, "an outline of each object in each of its slices"
+    assert np.allclose(layer.scale, labels.scale)
+    measured.selected_shapes.trigger()
+    assert "No object is selected" in widget.status.text()

@@ -93,7 +93,7 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     click(panel.button)
     assert not panel.button.isEnabled()
     assert panel.stop.isEnabled()
-    assert [bar.desc for bar in progress._all_instances] == ["Segment image"]
+    qtbot.waitUntil(lambda: [bar.desc for bar in progress._all_instances] == ["Segment image"])
     gate.let(3)
     qtbot.waitUntil(lambda: widget.progress.text().startswith("33%"), timeout=20_000)
     assert widget.progress.text().startswith("33%")

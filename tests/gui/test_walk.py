@@ -135,3 +135,104 @@ def test_closing_the_dock_takes_the_outline_away(segment, viewer, press):
     press("N")
     viewer.window.remove_dock_widget("all")
     assert "suspect" not in viewer.layers
+
+
+# -- a gesture mends and goes on -------------------------------------------------------------------------------------
+
+NO_KEY, CONTROL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def going_on(monkeypatch, no_going_on):
+    """The walk goes on by itself, at once."""
+    for name in ("GO_ON_AFTER", "GO_ON_LATER"):
+        monkeypatch.setattr(f"napari_unet._qt.main_widget.{name}", 1)
+
+
+def two_large() -> np.ndarray:
+    """Return bright squares, two of which are much larger; a small one is close to each of these."""
+    image = with_large()
+    image[120:150, 90:120] = 100
+    for row in (50, 120):
+        image[row : row + 20, 120:150] = 0
+        image[row : row + 10, 122:132] = 100
+    return image
+
+
+def hand(canvas: Any, path: Any, modifiers: Any) -> None:
+    if len(path) == 1:
+        canvas.click(*path[0], modifiers=modifiers)
+        return
+    canvas.press(*path[0], modifiers=modifiers)
+    canvas._qtbot.wait(60)
+    for place in path[1:]:
+        canvas.move(*place, modifiers=modifiers)
+    canvas.release(*path[-1], modifiers=modifiers)
+
+
+MENDING = {  # from the first pixel of the object's box
+    "delete": (SHIFT | CONTROL, [(15, 15)], None),
+    "split": (CONTROL, [(-4, 15), (15, 15), (34, 15)], None),
+    "outline": (NO_KEY, [(15, 15), (36, 12), (36, 18), (15, 18)], "outline"),
+    "merge": (SHIFT, [(5, 15), (5, 25), (5, 37)], None),
+}
+
+
+@pytest.mark.parametrize("name", MENDING)
+def test_a_gesture_mends_and_goes_on(name, going_on, segment, widget, canvas, press, qtbot):
+    labels, walk = segment(two_large()), widget.controller.walk
+    press("N")
+    first, before = walk.stop, labels.data.copy()
+    modifiers, path, tool = MENDING[name]
+    y, x = (part.start for part in first.box)
+    if tool:
+        assert widget.controller.gestures.choose_tool(tool)
+    hand(canvas, [(y + dy, x + dx) for dy, dx in path], modifiers)
+    assert not np.array_equal(labels.data, before), widget.status.text()
+    qtbot.waitUntil(lambda: walk.stop is not first)
+    assert widget.controller.gestures.tool == tool, "the tool stays in the hand"
+    assert widget.status.text().startswith(f"Object {walk.stop.id}: much larger")
+    press("P", SHIFT)
+    assert walk.stop is first
+    assert widget.walk_panel.where.text().endswith("<i>Done.</i>")
+
+
+def test_what_is_undone_at_once_is_not_gone_on_from(segment, widget, canvas, press, monkeypatch):
+    labels, walk = segment(two_large()), widget.controller.walk
+    press("N")
+    first, before = walk.stop, labels.data.copy()
+    hand(canvas, [first.place], SHIFT | CONTROL)
+    assert widget._walk_on.isActive()
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+    widget._walk_on.timeout.emit()
+    assert walk.stop is first
+
+
+def test_another_object_or_another_wish_is_not_gone_on_from(segment, widget, canvas, press, click):
+    segment(two_large())
+    walk = widget.controller.walk
+    press("N")
+    first = walk.stop
+    hand(canvas, [(15, 15)], SHIFT | CONTROL)  # another object
+    assert not widget._walk_on.isActive()
+    click(widget.walk_panel.goes_on)
+    hand(canvas, [first.place], SHIFT | CONTROL)
+    assert not widget._walk_on.isActive()
+    assert walk.stop is first
+
+
+def test_several_clicks_on_one_object_come_before_the_next(going_on, segment, widget, canvas, press, qtbot):
+    """The third click of a split comes in time, though the second has mended the object."""
+    labels, walk = segment(two_large()), widget.controller.walk
+    press("N")
+    first = walk.stop
+    y, x = (part.start for part in first.box)
+    qtbot.mouseClick(widget.correct_panel.tools.buttons["split"], Qt.MouseButton.LeftButton)
+    later = []
+    walk.mended.connect(later.append)
+    for place in [(4, 4), (4, 24), (24, 4)]:
+        canvas.click(y + place[0], x + place[1])
+    assert later == [True, True]
+    assert len({int(labels.data[y + dy, x + dx]) for dy, dx in [(4, 4), (4, 24), (24, 4)]}) == 3
+    qtbot.waitUntil(lambda: walk.stop is not first)

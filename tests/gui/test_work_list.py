@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_unet._qt.export_dialog import ExportDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,3 +205,86 @@ def test_the_view_asks_for_nothing_that_is_not_seen(widget, listed, qtbot, tmp_p
     qtbot.wait(200)
     assert len(listed.model._rows) < 60
     assert listed.view.indexAt(QPoint(5, 5)).isValid()
+
+
+def pressed(qtbot: Any, button: Any) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def segment_everything(widget: Any, listed: Any, settled: Any, qtbot: Any) -> None:
+    pressed(qtbot, listed.segment_all)
+    settled()
+    assert {state.kind for state in widget.controller.work_list.states} == {"segmented"}
+
+
+def test_all_images_are_measured_and_exported_by_the_panel(
+    widget: Any, listed: Any, settled: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    panel, results = widget.results_panel, widget.controller.list_results
+    assert not panel.extent.isVisibleTo(panel), "nothing is segmented yet"
+    segment_everything(widget, listed, settled, qtbot)
+    widget.show_tab("Results")
+    assert panel.extent.isVisible()
+    assert panel.extent.itemText(1) == "All 6 segmented images of the list"
+    panel.extent.setFocus()
+    qtbot.keyClick(panel.extent, Qt.Key.Key_Down)
+    assert panel.whole_list
+    pressed(qtbot, panel.measure)
+    qtbot.waitUntil(lambda: results.table is not None and not results.busy, timeout=PATIENCE)
+    assert panel.summary.text().startswith("<b>6 images: ")
+    assert len(set(results.table["image"].tolist())) == 6
+    assert panel.across.count() > 5
+    results.go_to(len(results.table) - 1)
+    settled()
+    assert widget.controller.work_list.in_view == 5
+    pressed(qtbot, panel.export)
+    (dialog,) = [one for one in QApplication.topLevelWidgets() if isinstance(one, ExportDialog) and one.isVisible()]
+    assert dialog.extent.value == "list"
+    dialog.folder.value = tmp_path / "out"
+    pressed(qtbot, dialog.go)
+    qtbot.waitUntil(lambda: not results.jobs.busy and "Exported" in widget.status.text(), timeout=PATIENCE)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "measurements.csv", "measurements_by_image.csv", "measurements.json",
+        *(f"cells{n}_labels.tif" for n in range(6)),
+    }  # fmt: skip
+    panel.extent.setFocus()
+    qtbot.keyClick(panel.extent, Qt.Key.Key_Up)
+    assert not panel.whole_list
+    assert panel.summary.text() == panel.HINT, "this image by itself was not measured"
+
+
+def test_next_leads_to_another_image_at_the_end_of_a_walk(
+    widget: Any, viewer: Any, listed: Any, settled: Any, qtbot: Any
+) -> None:
+    segment_everything(widget, listed, settled, qtbot)
+    controller, button = widget.controller, widget.walk_panel.next
+    for index in range(6):
+        controller.work_list.note_suspects(index, 7 if index == 4 else 1)
+    widget.show_tab("Correct")
+    for _ in range(40):
+        pressed(qtbot, button)
+        qtbot.waitUntil(lambda: controller.list_walk.onward is not None or controller.walk.shows_stop, timeout=PATIENCE)
+        if controller.list_walk.onward is not None:
+            break
+    target = controller.list_walk.onward
+    assert target == 4
+    assert "N goes on to cells4 (7 suspects)" in widget.status.text()
+    assert button.text() == "Next image  (N)"
+    viewer.window._qt_window.activateWindow()
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N)
+    settled()
+    assert controller.work_list.in_view == target
+    assert button.text() == "Next  (N)"
+
+
+def test_the_list_of_objects_has_room_for_several_rows(
+    widget: Any, viewer: Any, listed: Any, settled: Any, qtbot: Any
+) -> None:
+    segment_everything(widget, listed, settled, qtbot)
+    viewer.window.resize(1280, 800)
+    qtbot.wait(200)
+    widget.show_objects_table()
+    qtbot.wait(300)
+    view = widget._objects.view
+    assert view.viewport().height() / view.rowHeight(0) >= 5
+    assert viewer.window._qt_viewer.canvas.native.height() >= 250

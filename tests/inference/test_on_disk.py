@@ -19,7 +19,7 @@ from napari_unet.inference.in_memory import segment
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.progress import CancelToken

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from napari_unet.inference.field import blankness, field_of
 from napari_unet.inference.in_memory import segment
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
 from napari_unet.inference.which_model import Trial, choose_model, models_for, ranked, try_model, try_models
+from napari_unet.io.readers import read_image
 from napari_unet.models.store import load_model, save_model, user_folder
 from napari_unet.nets.likeness import norm_deviation
 from napari_unet.objects.targets import target_maps
@@ -179,7 +183,19 @@ def test_a_model_of_classes_stays_below_a_sure_one_of_objects(nuclei_crop):
     axons = load_model("axons")
     noise = np.random.default_rng(0).normal(size=(1, 64, 64)).astype(np.float32)
     for block in (noise, noise * 0, noise[:, :5, :5]):
-        assert 0 <= likeness(axons, block) <= DEFAULT_MODEL_CHOICE.most_for_classes
+        for certainty in (1 / 3, 0.9, 1.0):
+            maps = np.full((3, *block.shape[1:]), (1 - certainty) / 2, np.float32)
+            maps[1] = certainty
+            assert 0 <= likeness(axons, block, maps) <= DEFAULT_MODEL_CHOICE.most_for_classes
+
+
+def test_walls_between_cells_of_other_kinds_are_not_taken_for_axons():
+    folder = Path(str(resources.files("napari_unet") / "samples" / "membranes"))
+    for path in sorted(folder.glob("membranes_[0-9].tif")):
+        field = field_of(read_image(path))
+        trials = {trial.name: trial for trial in try_models(field, ["axons", "nuclei"], device="cpu")}
+        assert trials["axons"].score < DEFAULT_MODEL_CHOICE.doubtful, path.name
+        assert trials["nuclei"].score < DEFAULT_MODEL_CHOICE.doubtful, path.name
 
 
 # -- trying ------------------------------------------------------------------------------------------------------------

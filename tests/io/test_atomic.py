@@ -212,3 +212,25 @@ def test_an_array_is_not_written_over_itself(tmp_path):
     write_labels(tmp_path / "b.zarr", stored, "YX")
     assert (read_labels(tmp_path / "b.zarr") == 70000).all()
     assert (read_labels(path) == 70000).all()
+
+
+def test_a_new_file_with_the_inode_of_one_that_is_gone_is_no_input(tmp_path, monkeypatch):
+    """Systems give the number of a file that was removed to the next one; here it is given at once."""
+    gone, new = tmp_path / "a.tif", tmp_path / "a_labels.tif"
+    gone.write_text("image")
+    number, real = gone.stat().st_ino, os.stat
+
+    def stat(path, **kwargs):
+        about = real(path, **kwargs)
+        return os.stat_result((about[0], number, *about[2:])) if os.fspath(path) == os.fspath(new) else about
+
+    protected = Protected([gone])
+    new.write_text("labels")
+    monkeypatch.setattr(atomic.os, "stat", stat)
+    with pytest.raises(FileFormatError, match="is an input"):
+        protected.check(new)
+    gone.unlink()
+    protected.check(new)
+    protected.check(new / "inside")
+    with pytest.raises(FileFormatError, match="is an input"):
+        protected.check(gone)

@@ -11,7 +11,7 @@ import zarr
 from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image, read_labels
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 
 PIXELS = np.random.default_rng(0).integers(1, 250, (70, 90)).astype(np.uint8)
 

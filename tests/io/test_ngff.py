@@ -12,7 +12,7 @@ import zarr
 
 from napari_unet.axes import PixelSize, Placement
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 
 yaozarrs = pytest.importorskip("yaozarrs", minversion="0.2")  # `make test` installs it
 

@@ -11,7 +11,7 @@ import zarr
 
 from napari_unet.axes import PixelSize, Placement
 from napari_unet.errors import FileFormatError, ImageError, LabelsError
-from napari_unet.io import writers, zarrs
+from napari_unet.io import writers, zarr_writer
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_labels, write_maps
 
@@ -177,7 +177,7 @@ def test_full_disk_leaves_no_half_zarr(tmp_path, monkeypatch, before):
     def fail(letter, pixel_size):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zarrs, "_axis", fail)  # after the pixels, before the metadata
+    monkeypatch.setattr(zarr_writer, "_axis", fail)  # after the pixels, before the metadata
     with pytest.raises(FileFormatError, match="disk is full"):
         write_labels(path, make_labels((4, 8, 9)), "ZYX", overwrite=True)
     monkeypatch.undo()

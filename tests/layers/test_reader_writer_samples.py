@@ -15,7 +15,7 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.layers import samples
 from napari_unet.layers.reader import get_reader, read_layers
 from napari_unet.layers.writer import write_labels_layer

@@ -69,20 +69,14 @@ def test_a_false_object_of_both_models_is_drawn_once():
     assert compare([region(true)], [labels], [labels], instances=True).n == 4
 
 
-@pytest.mark.parametrize(("inside", "broken"), [(6, 1), (5, 0), (4, 0)])
-def test_an_object_mostly_outside_cannot_be_broken(inside, broken):
-    """Of ten rows of it so many lie in the region."""
-    labels = drawn((20, 20), (4, 14, 4, 14))
-    mask = np.zeros(labels.shape, bool)
-    mask[: 4 + inside] = True
-    result = compare([region(labels, mask)], [labels], [np.zeros_like(labels)], instances=True)
-    assert result.broken == broken
-
-
-def test_what_the_old_model_did_not_find_either_is_not_broken():
-    labels = rows_of_squares(3)
-    less = np.where(labels == 1, 0, labels)
-    assert compare([region(labels)], [less], [less], instances=True).broken == 0
+@pytest.mark.parametrize(("inside", "share"), [(10, 1.0), (5, 0.5), (1, 0.1)])
+def test_an_object_that_is_cut_off_counts_by_what_is_seen_of_it(inside, share):
+    """Of ten rows of it so many lie in the region; another object is whole, and found by both."""
+    labels = drawn((20, 40), (4, 14, 4, 14), (0, 10, 20, 30))
+    mask = np.ones(labels.shape, bool)
+    mask[4 + inside :, :18] = False
+    result = compare([region(labels, mask)], [labels], [np.where(labels == 1, 0, labels)], instances=True)
+    assert (result.before, result.after) == (1.0, pytest.approx(1 / (1 + share)))
 
 
 # -- classes -------------------------------------------------------------------------------------------------
@@ -97,7 +91,7 @@ def test_classes_are_scored_by_the_mean_dice_of_those_that_occur():
     result = compare([region(labels)], [found], [labels], instances=False)
     dice = {0: 2 * 0.5 / (0.5 + 1), 3: 2 * 1 / (1.5 + 1)}
     assert result.before == pytest.approx(sum(dice.values()) / 2)
-    assert (result.after, result.n, result.broken) == (1.0, 2, 0)
+    assert (result.after, result.n) == (1.0, 2)
 
 
 def test_a_square_of_a_volume_goes_through_all_its_slices():

@@ -118,7 +118,10 @@ def test_settings_for_beginning_and_for_going_on(tiny_model):
     assert further.steps == 7
     assert scratch.seed == 3
     assert training_config(model, scratch=True, steps=None, max_seconds=60, seed=0).max_seconds == 60
-    assert len(training_config(tiny_model(ndim=3), scratch=True, steps=1, max_seconds=None, seed=0).patch) == 3
+    volumes = [training_config(tiny_model(ndim=3), scratch=s, steps=1, max_seconds=9, seed=0) for s in (True, False)]
+    assert [len(config.patch) for config in volumes] == [3, 3]
+    assert np.prod(volumes[1].patch) < np.prod(volumes[0].patch)  # few steps in the time that there is
+    assert volumes[1].learning_rate > volumes[0].learning_rate > further.learning_rate
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from napari_unet.learning.finetune import CORRECTIONS
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps, painted_diameter
 from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.new_model import model_for_image
-from napari_unet.learning.policy import Policy, PromotionPolicy
+from napari_unet.learning.policy import FromScratchPolicy, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import resolve_device
@@ -166,6 +166,20 @@ def test_what_it_became_is_noted_and_it_goes_on_from_there():
     second, reports = learned(first, samples, quick(first))
     assert len(reports) == 4
     assert second.sha256() != first.sha256()
+
+
+def test_it_learns_as_the_policy_says():
+    pixels, truth = discs((96, 96))
+    image = Image(pixels, "YX")
+    model = model_for_image(image, name="mine")
+    samples = painted_samples(model, image, np.where(truth == 5, truth, 0)[None, None])
+    numbers = FromScratchPolicy(learning_rate=1e-4, min_area_share=0.0, min_pixels=3, diameter_to_smoothing=2.0)
+    policy = Policy(from_scratch=numbers)
+    config = quick(model, policy=policy)
+    assert config.learning_rate == 1e-4
+    better = drive(from_scratch_steps(model, samples, config, "cpu", policy=policy), lambda _: None)
+    assert better.info.decoding.min_size == 3
+    assert better.info.decoding.smoothing == pytest.approx(painted_diameter(model, samples) / 2)
 
 
 def test_learn_takes_this_way_for_such_a_model_only(tiny_model):

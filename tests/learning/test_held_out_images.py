@@ -117,6 +117,6 @@ def test_learning_tells_which_images_it_was_compared_on(reviewed, model):
     steps = learning_steps(model, reviewed("a", "b", "c", "d"), None, "cpu", settings=settings)
     learned = drive(steps, lambda _: None)
     (name,) = learned.verdict.held_out_images
-    assert f"Compared on images that were not learned from: {name}." in learned.verdict.details
+    assert f"(images that were not learned from: {name})" in learned.verdict.details
     assert noted(learned.model.info, HELD_OUT) == {digest_of(Image(np.zeros((1, 1)), "YX", name=name))}
     assert len(noted(learned.model.info, LEARNED)) == 3

@@ -15,7 +15,6 @@ from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out import square_width
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy, SplitPolicy
-from napari_unet.learning.regression import RegressionCheck, held_out_corrections
 
 
 def parts(policy: BaseModel) -> list[BaseModel]:
@@ -44,26 +43,16 @@ def test_squares_are_as_wide_as_it_says():
     assert square_width([nothing], [nothing > 0], SplitPolicy(square_width=64)) == 64
 
 
-def test_corrections_are_held_out_as_often_as_it_says():
-    corrected = np.zeros((1, 8, 80), bool)
-    corrected[0, 2:5, ::8] = True
-    counts = []
-    for policy in (SplitPolicy(), SplitPolicy(held_out_every=2), SplitPolicy(min_corrections_to_hold_out=11)):
-        (held_out,) = held_out_corrections([corrected], 2, policy)
-        counts.append(int(held_out.any((0, 1)).sum()))
-    assert counts == [2, 5, 0]
-
-
 def test_as_much_may_be_forgotten_as_it_says():
     verdict = Verdict(None, retention=Comparison(0.80, 0.77, -0.1, 0.0, 9))
     assert not verdict.should_promote()
     assert verdict.should_promote(Policy(promotion=PromotionPolicy(max_forgetting=0.05)))
 
 
-def test_a_regression_has_to_be_as_sure_as_it_says():
-    check = RegressionCheck(corrections=4, fixed=0, left_alone=35, lost=30)
-    assert check.regresses()
-    assert not check.regresses(Policy(promotion=PromotionPolicy(significance=1e-6)))
+def test_as_few_objects_tell_models_apart_as_it_says():
+    verdict = Verdict(Comparison(0.8, 0.2, -0.9, -0.3, 5))
+    assert not verdict.should_promote()
+    assert verdict.should_promote(Policy(promotion=PromotionPolicy(min_compared=6)))
 
 
 def test_an_image_is_rescaled_as_early_as_it_says(bright_model):

@@ -20,6 +20,7 @@ from napari_unet.learning.interactive import Rescaled, learning_steps
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.scale import at_fitting_scale, at_scale_of_labels, rescales
 from napari_unet.learning.split import split_annotations
+from napari_unet.models.model import Model
 
 TYPICAL = DEFAULT_POLICY.scale.typical_to_corrected
 
@@ -103,6 +104,49 @@ def test_dense_labels_are_learned_at_their_scale(known):
     used_to = bright(diameter=40)
     if known is None:
         assert at_scale_of_labels(used_to, [one.image], [one.part.labels[None]]) is used_to
+
+
+def blocks(depth, width=40, n=4):
+    """Labels (T, Z, Y, X) of blocks that lie in so many slices."""
+    labels = np.zeros((1, depth + 4, 100, 100), np.int32)
+    for i in range(n):
+        y, x = divmod(i, 2)
+        labels[0, 2 : 2 + depth, 5 + 50 * y : 5 + 50 * y + width, 5 + 50 * x : 5 + 50 * x + width] = i + 1
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("depth", "deep", "ratio"),
+    [(6, 1, disc(40) / 10), (20, 0.5, 0.5 * disc(40) / 10), (60, 10 / disc(40), None), (90, 10 / disc(40), None)],
+)
+def test_volumes_lose_slices_only_where_objects_are_deep(depth, deep, ratio):
+    model = bright(ndim=3, diameter=10)
+    labels = blocks(depth)
+    image = Image((labels[0] > 0).astype(np.float32), "ZYX")
+    info = at_scale_of_labels(model, [image], [labels]).info
+    assert magnification(image, info) == pytest.approx([deep, 10 / disc(40), 10 / disc(40)])
+    assert info.depth_ratio == (ratio and pytest.approx(ratio))
+    assert at_scale_of_labels(Model(model.net, info), [image], [labels]).info is info  # and stays so
+
+
+def test_slices_that_are_kept_are_noted_in_the_pixel_size_where_it_is_known():
+    labels = blocks(6)
+    image = Image((labels[0] > 0).astype(np.float32), "ZYX", PixelSize(0.5, 0.5, 2.0))
+    info = at_scale_of_labels(bright(ndim=3, diameter=10), [image], [labels]).info
+    assert info.pixel_size == pytest.approx([2.0, 0.05 * disc(40), 0.05 * disc(40)])
+    assert magnification(image, info) == pytest.approx([1, 10 / disc(40), 10 / disc(40)])
+
+
+@pytest.mark.parametrize(("slices", "deep"), [(slice(None), 1), (slice(4, 5), 10 / disc(40) / TYPICAL)])
+def test_the_depth_of_corrected_objects_counts_where_they_are_in_several_slices(slices, deep):
+    model = bright(ndim=3, diameter=10)
+    labels = np.zeros_like(blocks(6))
+    labels[:, slices] = blocks(6)[:, slices]
+    corrections = Corrections(labels.shape)
+    corrections.update(labels)
+    image = Image((labels[0] > 0).astype(np.float32), "ZYX")
+    crops = annotated_crops(image, labels, corrections, model)
+    assert magnification(image, at_fitting_scale(model, crops).info)[0] == pytest.approx(deep)
 
 
 def test_finetune_goes_to_a_coarser_scale_and_says_so_in_the_model():

@@ -42,10 +42,10 @@ def pair(tmp_path, labels):
 def test_a_pair_of_files(pair, tmp_path):
     assert find_label_files(tmp_path, tmp_path) == [pair]
     assert find_label_files(pair.labels) == [LabelFile("a", pair.labels)]
-    table = measure_file(pair, MeasureOptions())
+    table, _ = measure_file(pair, MeasureOptions())
     assert table["intensity_mean"].tolist() == [10, 20]
     assert table["area_um2"].tolist() == [25, 6]  # the pixel size is that of the image
-    assert measure_file(pair, MeasureOptions(pixel_size=PixelSize(1, 1)))["area_um2"].tolist() == [100, 24]
+    assert measure_file(pair, MeasureOptions(pixel_size=PixelSize(1, 1)))[0]["area_um2"].tolist() == [100, 24]
     write_table(tmp_path / "t.csv", table)
     with pytest.raises(FileFormatError, match="exists already"):
         write_table(tmp_path / "t.csv", table)
@@ -81,7 +81,7 @@ def test_large_labels_are_read_from_the_disk(tmp_path, labels, monkeypatch):
     write_labels(tmp_path / "l.zarr", np.stack([labels, labels]), "TYX")
     file = LabelFile("l", tmp_path / "l.zarr")
     assert not isinstance(read_label_file(file, MeasureOptions())[0].data, np.ndarray)
-    assert measure_file(file, MeasureOptions())["time"].tolist() == [0, 0, 1, 1]
+    assert measure_file(file, MeasureOptions())[0]["time"].tolist() == [0, 0, 1, 1]
 
 
 def test_results_are_kept_apart_from_inputs(pair, tmp_path):

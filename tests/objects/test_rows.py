@@ -14,18 +14,18 @@ from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import UNetError
 from napari_unet.objects.listing import Listing, columns_of, table_of
 from napari_unet.objects.measurements import measure
-from napari_unet.objects.rows import CORRECTED, PREDICTED, REVIEWED, Labelled, ObjectRows, count_frame, recount
+from napari_unet.objects.rows import CORRECTED, PREDICTED, REVIEWED, ObjectRows, ReviewedLabels, count_frame, recount
 
 
-def labelled(shape: tuple[int, int, int, int], seed: int = 0, n: int = 6, channels: int = 1) -> Labelled:
+def labelled(shape: tuple[int, int, int, int], seed: int = 0, n: int = 6, channels: int = 1) -> ReviewedLabels:
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, n, [shape[0], *(-(-size // 3) for size in shape[1:])])
     labels = blocks.repeat(3, 1).repeat(3, 2).repeat(3, 3)[:, : shape[1], : shape[2], : shape[3]].astype(np.int32)
     image = Image(rng.random((channels, *shape)).astype(np.float32), "CTZYX")
-    return Labelled(labels, np.zeros(shape, bool), image)
+    return ReviewedLabels(labels, np.zeros(shape, bool), image)
 
 
-def all_rows(source: Labelled) -> ObjectRows:
+def all_rows(source: ReviewedLabels) -> ObjectRows:
     none = ObjectRows.none(source.image.n_channels)
     return none.joined(*(count_frame(source, frame) for frame in range(source.labels.shape[0])))
 
@@ -38,7 +38,7 @@ def test_the_numbers_are_those_of_a_measurement(axes: str) -> None:
     source = labelled((image.n_frames, image.size("Z"), 11, 13), seed=2)
     own = source.labels.reshape(image.label_shape)
     table = measure(own, image)
-    source = Labelled(source.labels, source.reviewed, image)
+    source = ReviewedLabels(source.labels, source.reviewed, image)
     rows = all_rows(source)
     columns = columns_of(rows, image)
     shown = np.lexsort((rows.label, rows.time))
@@ -101,7 +101,7 @@ def test_no_objects() -> None:
 def columns() -> Any:
     source = labelled((1, 1, 30, 30), seed=3, n=30)
     image = Image(source.image.data[0, 0, 0], "YX")
-    return columns_of(all_rows(Labelled(source.labels, source.reviewed, image, {0: [5]})), image)
+    return columns_of(all_rows(ReviewedLabels(source.labels, source.reviewed, image, {0: [5]})), image)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.objects.size import diameters, typical_diameter
+from napari_unet.objects.size import depths, diameters, typical_diameter
 
 
 def disc(shape, radius, label):
@@ -30,3 +30,10 @@ def test_too_few_to_tell():
     assert typical_diameter([np.zeros((5, 5), int)]) is None
     assert typical_diameter([]) is None
     assert typical_diameter([disc((60, 60), 5, 1)], least=2) is None
+
+
+def test_depths_of_objects_in_a_volume() -> None:
+    labels = np.zeros((9, 5, 5), np.int64)
+    labels[2:5, 1, 1], labels[0, 3, 3], labels[1:3, 3, 1], labels[7, 3, 1] = 4, 2**40, 9, 9
+    assert depths(labels).tolist() == [3, 7, 1]  # by id; an object in two pieces from the first to the last
+    assert depths(np.zeros((2, 3, 3), int)).tolist() == []

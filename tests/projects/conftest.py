@@ -15,10 +15,9 @@ from napari_unet.io.readers import read_image
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
-from napari_unet.learning.regression import RegressionCheck
 from napari_unet.projects.project import Project
 
-VERDICT = Verdict(Comparison(0.5, 0.8, 0.1, 0.5, 12, 1), None, 7, True)
+VERDICT = Verdict(Comparison(0.5, 0.8, 0.1, 0.5, 12), None, 7, True)
 
 
 def random_session(image: Any, seed: int = 0, *, instances: bool = True, **settings: Any) -> Project:
@@ -61,8 +60,7 @@ def session(image_file: Any) -> Project:
     image = read_image(image_file)
     assert image.pixel_size == PixelSize(y=0.5, x=0.5, z=2)
     models = [bright("first"), Generation(bright("second", threshold=0.2), VERDICT)]
-    seen = RegressionCheck(9, 7, 30, 1, held_out=True)
-    waiting = Generation(bright("third", threshold=0.3), Verdict(None, regression=seen))
+    waiting = Generation(bright("third", threshold=0.3), Verdict(None, Comparison(0.75, 0.5, -0.5, 0.0, 9)))
     return random_session(image, 3, models=models, current=0, waiting=waiting, image_path=image_file)
 
 

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, FileFormatError
+from napari_unet.io.atomic import remove
 from napari_unet.io.lock import Lock
 from napari_unet.progress import CancelToken, drive
-from napari_unet.projects import recovery
+from napari_unet.projects import keeping, recovery
+from napari_unet.projects.keeping import keep_steps
 from napari_unet.projects.names import file_name
 from napari_unet.projects.project import Project
-from napari_unet.projects.recovery import Copy, is_copy, keep_steps, left_behind, recovery_folder
+from napari_unet.projects.recovery import Copy, is_copy, left_behind, recovery_folder
 
 from .conftest import random_session, same
 
@@ -147,18 +149,18 @@ def test_pixels_that_no_file_has_are_copied_once(tmp_path: Path) -> None:
     keep(project, copy)
     assert {path: path.stat().st_mtime_ns for path in (copy.path / "image-1.zarr").rglob("*")} == written
     opened = copy.open(None, CancelToken())
-    recovery.remove(copy.discard())
+    remove(copy.discard())
     assert np.array_equal(np.asarray(opened.image.data), image.data), "the copy is not needed any more"
     assert (opened.image_path, opened.path) == (None, None)
 
 
 def test_no_copies_of_what_is_too_large(session: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert recovery.why_not(session) == ""
-    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", session.labels.nbytes - 1)
-    assert "too large" in recovery.why_not(session)
-    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 10**6)
+    assert keeping.why_not(session) == ""
+    monkeypatch.setattr(keeping, "MAX_COPIED_BYTES", session.labels.nbytes - 1)
+    assert "too large" in keeping.why_not(session)
+    monkeypatch.setattr(keeping, "MAX_COPIED_BYTES", 10**6)
     large = Image(np.zeros((2000, 1000), np.uint8), "YX")
-    assert "too large" in recovery.why_not(Project(large, np.zeros((2000, 1000), bool)))
+    assert "too large" in keeping.why_not(Project(large, np.zeros((2000, 1000), bool)))
 
 
 # -- in whose hands --------------------------------------------------------------------------------------------------

@@ -136,3 +136,17 @@ def test_patches_are_drawn_around_what_is_supervised(blobs):
         _, (y, x) = sampler.draw()
         assert abs(y - 155) <= 5 + 8
         assert abs(x - 25) <= 5 + 8
+
+
+def test_slices_are_stretched_alone():
+    source = np.random.default_rng(0)
+    still = Augmentation(**GEOMETRY_ONLY, flip=False, rotate=0, scale=1, elastic=0, depth=2)
+    factors = []
+    for _ in range(20):
+        z, y, x = _coordinates((5, 7, 7), (0, 0, 0), still, source)
+        assert np.allclose([np.ptp(y), np.ptp(x)], 6)
+        factors.append(np.ptp(z) / 4)
+    assert 0.5 <= min(factors) < 0.8
+    assert 1.25 < max(factors) <= 2
+    flat = [_coordinates((7, 7), (0, 0), Augmentation(depth=d), np.random.default_rng(1)) for d in (1, 2)]
+    assert np.array_equal(*flat)  # a plane has no slices

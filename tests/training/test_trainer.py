@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 
@@ -56,6 +57,15 @@ def test_frozen_norm(tiny_net, samples):
     for name, value in session.trained().state_dict().items():
         if "running" in name:
             assert torch.equal(value, net.state_dict()[name])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_norm_follows_the_patches_for_a_share_of_the_steps(tiny_net, samples, share):
+    session = Trainer(tiny_net(out_channels=2), samples, config(freeze_norm=True, free_norm=share, steps=4))
+    means = [session.trained().down[0][1].running_mean]
+    means += [session.trained().down[0][1].running_mean for _ in session.run()]
+    moved = [not torch.equal(a, b) for a, b in itertools.pairwise(means)]
+    assert moved == [step < 4 * share for step in range(4)]
 
 
 def test_the_same_seed_gives_the_same_network(tiny_net, samples):

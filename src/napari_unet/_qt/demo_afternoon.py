@@ -169,21 +169,22 @@ class Afternoon:
         return accepted
 
     def _measure(self) -> int:
-        """Press *Measure*, and return how many objects the table has."""
+        """Measure all images of the list, and return how many objects the table has."""
+        panel, results = self._widget.results_panel, self._controller.list_results
         self._widget.show_tab("Results")
-        self._widget.results_panel.measure.click()
-        wait(lambda: not self._controller.results.busy)
-        table = self._controller.results.table
+        panel.extent.setCurrentIndex(1)
+        panel.refresh()
+        panel.measure.click()
+        wait(lambda: not results.busy and not self._busy)
+        table = results.table
         self._show("results")
         return 0 if table is None else len(table)
 
     def _export(self) -> list[str]:
-        """Export a table and outlines of each image, and return the names of the files."""
-        folder = self._out / "results"
-        for index in range(len(NAMES)):
-            self._go_to(index)
-            self._controller.exporter.export(Request(EXPORTED, folder / NAMES[index]), overwrite=True)
-            wait(lambda: not self._controller.exporter.jobs.busy)
+        """Export one table of all images, and outlines of each, and return the names of the files."""
+        folder, results = self._out / "results", self._controller.list_results
+        results.export(Request(EXPORTED, folder, "list"), overwrite=True)
+        wait(lambda: not results.jobs.busy and not self._busy)
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
     # -- helpers ---------------------------------------------------------------------------------------------------

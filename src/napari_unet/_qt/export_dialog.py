@@ -14,7 +14,9 @@ from napari_unet.layers.measuring.exporter import Request
 from napari_unet.measuring.kinds import Kind
 
 if TYPE_CHECKING:
-    from napari_unet.layers.measuring.exporter import Exporter
+    from napari_unet.layers.controller import Controller
+    from napari_unet.layers.lists.list_results import ListResults
+    from napari_unet.layers.measuring.exporter import Exporter, Extent
 
 GROUPS: dict[str, dict[Kind, tuple[str, str]]] = {
     "Numbers": {
@@ -43,22 +45,22 @@ GROUPS: dict[str, dict[Kind, tuple[str, str]]] = {
     },
 }
 
-_chosen: set[Kind] = {Kind.measurements, Kind.imagej_tiff}
-"""What was chosen last, in this run of the program."""
-
 
 class ExportDialog(QDialog):
     """Asks what to export.
 
     Parameters
     ----------
-    exporter : Exporter
+    controller : Controller
+    extent : Extent
+        Of which images is proposed.
     """
 
-    def __init__(self, exporter: Exporter, parent: QWidget | None = None) -> None:
+    def __init__(self, controller: Controller, extent: Extent = "this", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Export results")
-        self._exporter = exporter
+        self._controller = controller
+        exporter, list_results = controller.exporter, controller.list_results
         self.boxes: dict[Kind, Any] = {}
         columns = QHBoxLayout()
         left, right = QVBoxLayout(), QVBoxLayout()
@@ -66,7 +68,7 @@ class ExportDialog(QDialog):
             group = QGroupBox(title)
             inside = QVBoxLayout(group)
             for kind, (text, tip) in kinds.items():
-                box = CheckBox(text=text, value=kind in _chosen, tooltip=tip)
+                box = CheckBox(text=text, value=kind in exporter.kinds, tooltip=tip)
                 self.boxes[kind] = box
                 inside.addWidget(box.native)
             (left if number % 2 == 0 else right).addWidget(group)
@@ -76,14 +78,14 @@ class ExportDialog(QDialog):
         own = self.boxes[Kind.own_zarr]
         own.enabled = exporter.in_zarr
         own.value = own.value and exporter.in_zarr
-        open_images = len(exporter.sessions("all"))
-        choices = [("This image", "this"), (f"All {open_images} that are open and segmented", "all")]
-        self.extent = RadioButtons(label="Images", choices=choices, visible=open_images > 1)
-        self.extent.value = "this"
+        choices = self._choices()
+        self.extent = RadioButtons(label="Images", choices=choices, visible=len(choices) > 1)
+        offered = [value for _, value in choices]
+        self.extent.value = extent if extent in offered else offered[0]
         self.folder = FileEdit(
             label="Folder",
             mode=FileDialogMode.EXISTING_DIRECTORY,
-            value=exporter.start_folder() or Path.home() / "results",
+            value=exporter.start_folder() or list_results.start_folder() or Path.home() / "results",
         )
         form = Container(widgets=[self.extent, self.folder], labels=True)
         self.problem = QLabel()
@@ -109,6 +111,30 @@ class ExportDialog(QDialog):
         kinds = tuple(kind for kind, box in self.boxes.items() if box.value)
         return Request(kinds, Path(str(self.folder.value)), self.extent.value)
 
+    def _choices(self) -> list[tuple[str, Extent]]:
+        """Return of which images results can be exported.
+
+        Raises
+        ------
+        UNetError
+            If none is segmented.
+        """
+        listed, opened = len(self._controller.list_results.indices), len(self._controller.sessions)
+        choices: list[tuple[str, Extent]] = []
+        if self._controller.session is not None:
+            choices.append(("This image", "this"))
+        if listed:
+            choices.append((f"All {listed} of the list that are segmented", "list"))
+        if opened > 1:
+            choices.append((f"All {opened} that are open and segmented", "all"))
+        if not choices:
+            self._controller.exporter.sessions("this")  # says what to do
+        return choices
+
+    @property
+    def _writer(self) -> Exporter | ListResults:
+        return self._controller.list_results if self.extent.value == "list" else self._controller.exporter
+
     def _on_choice(self) -> None:
         self.go.setEnabled(any(box.value for box in self.boxes.values()))
 
@@ -116,15 +142,14 @@ class ExportDialog(QDialog):
         """Ask about files that are there, and begin."""
         request = self.request
         try:
-            there = self._exporter.existing(request)
+            there = self._writer.existing(request)
         except (UNetError, OSError) as error:
             self.problem.setText(str(error))
             return
         if there and not self._may_replace(there):
             return
-        _chosen.clear()
-        _chosen.update(request.kinds)
-        if self._exporter.export(request, overwrite=bool(there)):
+        self._controller.exporter.kinds = request.kinds
+        if self._writer.export(request, overwrite=bool(there)):
             self.accept()
 
     def _may_replace(self, there: list[Path]) -> bool:

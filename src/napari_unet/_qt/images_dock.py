@@ -36,6 +36,11 @@ class ImagesDock:
         self._dock.show()
         self._dock.raise_()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the list is docked, in front or behind a tab."""
+        return self.widget is not None and self.widget.parent() is not None and not self._dock.isHidden()
+
     def release(self) -> None:
         """Make no more pictures."""
         if self.widget is not None:

@@ -18,7 +18,7 @@ VERBS: dict[str, Callable[[Controller], object]] = {
     "review_view": lambda controller: controller.toggle_reviewed("view"),
     "review_slice": lambda controller: controller.toggle_reviewed("slice"),
     "review_object": lambda controller: controller.toggle_reviewed("object"),
-    "next_suspect": lambda controller: controller.walk.next(),
+    "next_suspect": lambda controller: controller.list_walk.next(),
     "next_object": lambda controller: controller.walk.next(everything=True),
     "previous_object": lambda controller: controller.walk.previous(),
     "accept_object": lambda controller: controller.walk.accept(),
@@ -54,13 +54,9 @@ class BoundKeys:
 
     def __init__(self, viewer: Any, controller: Controller, preferences: Preferences) -> None:
         self._viewer, self._controller, self._preferences = viewer, controller, preferences
-        self._bound: dict[str, str] = {}
+        self._bound: dict[str, str] = {}  # key to the name of what it does
         preferences.changed.connect(self._on_changed)
         self._bind()
-
-    def of(self, name: str) -> str:
-        """Return the key of a verb, as napari writes it; "" if it has none."""
-        return next((key for key, bound in self._bound.items() if bound == name), "")
 
     def release(self) -> None:
         """Let go of the keys."""
@@ -87,6 +83,7 @@ class BoundKeys:
                 continue
             self._viewer.bind_key(key, self._pressed(verb), overwrite=True)
             self._bound[key] = name
+        self._controller.workspace.keys.note({name: key for key, name in self._bound.items()})
 
     def _pressed(self, verb: Callable[[Controller], object]) -> Callable[[Any], None]:
         """Return what napari calls on a key; it wants a function that has a name."""

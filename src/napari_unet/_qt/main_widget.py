@@ -13,7 +13,7 @@ from napari_unet._qt import tour
 from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
-from napari_unet._qt.objects_table import ObjectsTable
+from napari_unet._qt.objects_table import ObjectsTable, make_tall
 from napari_unet._qt.panels import (
     CorrectPanel,
     DecisionBar,
@@ -41,6 +41,11 @@ KEEP_TICK = 10_000
 """Milliseconds after which it is asked again whether something unsaved is to be kept aside."""
 NOTE_TICK = 200
 """Milliseconds after which it is asked again whether something has changed, which is noted within a second or two."""
+OBJECTS_SHARE = 0.38
+"""Of the height of the window that the table of objects has at first, below the canvas."""
+GO_ON_AFTER, GO_ON_LATER = 900, 2500
+"""Milliseconds after a gesture has corrected an object of the walk until the next one is shown: long enough to see what
+came of it; longer where more of the same may follow."""
 GUESS_AFTER = 2000
 """Milliseconds after an image was chosen, if nothing else was begun by then, after which a model is guessed."""
 
@@ -97,7 +102,7 @@ class UNetWidget(QWidget):
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
         self._count_soon = QSignalDebouncer(parent=self)
         self._count_soon.setTimeout(COUNT_AFTER)
-        self._count_soon.triggered.connect(self.controller.refresh_corrections)
+        self._count_soon.triggered.connect(self.controller.workspace.count_corrections)
         self.controller.workspace.edited.connect(lambda: self._count_soon.throttle())
         self._keep_unsaved = QTimer(self)
         self._keep_unsaved.setInterval(KEEP_TICK)
@@ -111,6 +116,10 @@ class UNetWidget(QWidget):
         self._note_changes.setInterval(NOTE_TICK)
         self._note_changes.timeout.connect(self.controller.autosave.note)
         self._note_changes.start()
+        self._walk_on = QTimer(self)
+        self._walk_on.setSingleShot(True)
+        self._walk_on.timeout.connect(self.controller.walk.go_on)
+        self.controller.walk.mended.connect(self._on_mended)
         self.preferences.changed.connect(self._prefer)
         self.controller.recovery.search()
         self._keep_unsaved.start()
@@ -137,11 +146,16 @@ class UNetWidget(QWidget):
         self.destroyed.connect(lambda: _close_down(this()))
 
     def show_objects_table(self) -> None:
-        """Show the list of objects, in a dock of its own below the canvas."""
+        """Show the list of objects: beside the list of images where that is open, else below the canvas."""
         if self._objects is None:
             self._objects = ObjectsTable(self.controller)
         if self._objects.parent() is None:  # at first, and where napari has taken it out of a dock that was closed
-            self._objects_dock = self.viewer.window.add_dock_widget(self._objects, name="Objects", area="bottom")
+            beside = self.images.is_open
+            self._objects_dock = self.viewer.window.add_dock_widget(
+                self._objects, name="Objects", area="left" if beside else "bottom", tabify=beside
+            )
+            if not beside:
+                make_tall(self._objects, OBJECTS_SHARE)
         self._objects_dock.show()
         self._objects_dock.raise_()
 
@@ -170,6 +184,7 @@ class UNetWidget(QWidget):
         self._keep_unsaved.stop()
         self._count_soon.cancel()
         self._guess_model.cancel()
+        self._walk_on.stop()
         if self.tour is not None:
             self.tour.end()
         if self._project_drops is not None:
@@ -224,6 +239,9 @@ class UNetWidget(QWidget):
         self.runner.threads = preferences["computing", "threads"]
         controller.choose_device(preferences["computing", "device"])
         controller.autosave.on = preferences["saving", "recovery"]
+
+    def _on_mended(self, more: bool) -> None:
+        self._walk_on.start(GO_ON_LATER if more else GO_ON_AFTER)
 
     def _on_removed(self, event: Any = None) -> None:
         self.runner.tidy_soon()

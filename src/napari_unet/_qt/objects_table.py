@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QDockWidget,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMainWindow,
     QPushButton,
     QTableView,
     QVBoxLayout,
@@ -26,6 +28,9 @@ from napari_unet.objects.listing import EXAMPLE
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
     from napari_unet.layers.proofreading.object_table import ObjectTable
+
+SUSPICION = "suspicion"
+"""Key of the column that says how likely an object is to be wrong."""
 
 ROWS_MEASURED = 100
 """Rows that the widths of columns are fitted to: not all, of which there may be a million."""
@@ -62,7 +67,8 @@ class _Model(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return column.heading
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"In a filter: {column.key}. In a file: {column.name}."
+            lead = "How likely it is to be wrong; empty: not looked at, or done. " if column.key == SUSPICION else ""
+            return f"{lead}In a filter: {column.key}. In a file: {column.name}."
         return None
 
     def reset(self) -> None:
@@ -93,6 +99,9 @@ class ObjectsTable(QWidget):
         self.accept = _button("Accept", "Mark the selected objects as reviewed. Again: take that back.")
         self.merge = _button("Merge", "Make one object of the selected ones, which touch.")
         self.delete = _button("Delete", "Delete the selected objects (key: Delete). Ctrl+Z on the image takes it back.")
+        self.suspects = _button(
+            "Most suspect first", "Look at all objects, and list those that are most likely to be wrong first."
+        )
         self.export = _button("Export…", "Write the listed rows and columns to a CSV file.")
         top, bottom = QHBoxLayout(), QHBoxLayout()
         top.addWidget(self.filter, 1)
@@ -100,6 +109,7 @@ class ObjectsTable(QWidget):
         for button in (self.accept, self.merge, self.delete):
             bottom.addWidget(button)
         bottom.addStretch(1)
+        bottom.addWidget(self.suspects)
         bottom.addWidget(self.export)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -113,6 +123,7 @@ class ObjectsTable(QWidget):
         self.accept.clicked.connect(self._verbs.accept)
         self.merge.clicked.connect(self._verbs.merge)
         self.delete.clicked.connect(self._verbs.delete)
+        self.suspects.clicked.connect(self._on_suspects)
         self.export.clicked.connect(self._on_export)
         self._table.changed.connect(self._on_changed)
         self._table.selected.connect(self._show_selection)
@@ -168,6 +179,8 @@ class ObjectsTable(QWidget):
         if len(self._table.columns) != self._fitted and listed:
             self._fitted = len(self._table.columns)
             self.view.resizeColumnsToContents()
+        if self._by_suspicion and self.isVisible():
+            self._controller.walk.look_at_all()
         self._show_selection()
 
     def _show_selection(self) -> None:
@@ -185,6 +198,7 @@ class ObjectsTable(QWidget):
 
     def _enable(self) -> None:
         chosen = len(self._table.selection)
+        self.suspects.setEnabled(len(self._table.columns) > 0)
         for button, least in ((self.accept, 1), (self.delete, 1), (self.merge, 2)):
             button.setEnabled(chosen >= least)
         self.export.setEnabled(len(self._table.shown) > 0)
@@ -203,8 +217,30 @@ class ObjectsTable(QWidget):
 
     def _on_sort(self, section: int, order: Any) -> None:
         columns = self._table.columns
-        if 0 <= section < len(columns):
-            self._table.sort(columns[section].key, descending=order == Qt.SortOrder.DescendingOrder)
+        if not 0 <= section < len(columns):
+            return
+        key = columns[section].key
+        if key == SUSPICION and not self._by_suspicion:  # the first click lists the most suspect first
+            order = Qt.SortOrder.DescendingOrder
+            self._show_order(section, order)
+        self._table.sort(key, descending=order == Qt.SortOrder.DescendingOrder)
+
+    def _on_suspects(self) -> None:
+        keys = [column.key for column in self._table.columns]
+        if SUSPICION in keys:
+            self._show_order(keys.index(SUSPICION), Qt.SortOrder.DescendingOrder)
+            self._table.sort(SUSPICION, descending=True)
+            self.view.scrollToTop()
+
+    def _show_order(self, section: int, order: Any) -> None:
+        header = self.view.horizontalHeader()
+        with signals_blocked(header):
+            header.setSortIndicator(section, order)
+        header.viewport().update()
+
+    @property
+    def _by_suspicion(self) -> bool:
+        return self._table.listing.sort == SUSPICION
 
     def _on_selection(self, *_: Any) -> None:
         places = [index.row() for index in self.view.selectionModel().selectedRows()]
@@ -220,6 +256,16 @@ class ObjectsTable(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(self, "Export what is listed", f"{name}.csv", "CSV (*.csv)")
         if chosen:
             self._verbs.export(Path(chosen))
+
+
+def make_tall(widget: QWidget, share: float) -> None:
+    """Give the dock that a widget is in a share of the height of its window; the user may drag it to another size."""
+    dock: QWidget | None = widget
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    window = None if dock is None else dock.parentWidget()
+    if isinstance(window, QMainWindow):
+        window.resizeDocks([dock], [round(share * window.height())], Qt.Orientation.Vertical)
 
 
 def _button(text: str, tip: str) -> QPushButton:

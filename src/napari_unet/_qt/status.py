@@ -68,7 +68,9 @@ class StatusLine(QWidget):
         """Say something else; its details are folded."""
         light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
         colour = _COLOURS[message.level][light] if message.level in _COLOURS else ""
-        self.label.setStyleSheet(f"{_NO_PADDING} color: {colour};" if colour else _NO_PADDING)
+        style = f"{_NO_PADDING} color: {colour};" if colour else _NO_PADDING
+        if style != self.label.styleSheet():  # Qt takes milliseconds for it each time
+            self.label.setStyleSheet(style)
         self._say(message.text, message.details)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -41,7 +41,7 @@ STOPS = (
     Stop(
         "Correct",
         lambda panel: panel.correct_panel.tools,
-        "Correct on the image: Shift + drag merges, Ctrl + drag splits, Shift + click adds. H shows all.",
+        "Correct on the image: Shift + drag merges, Ctrl + drag splits, Shift + click adds. ? shows all.",
     ),
     Stop(
         "Learn",

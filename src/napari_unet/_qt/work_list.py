@@ -97,8 +97,15 @@ class WorkListDock(QWidget):
         self.more.setMenu(menu)
         menu.aboutToShow.connect(self._show_menu)
         self.previous, self.next = QPushButton("◀ Previous"), QPushButton("Next ▶")
-        self.previous.setToolTip("Go to the image before. Key on the canvas: Page Up.")
-        self.next.setToolTip("Go to the next image; what you did is kept. Key on the canvas: Page Down.")
+
+    def _show_keys(self) -> None:
+        """Say which keys do the same as the buttons."""
+        for button, action, tip in (
+            (self.previous, "previous_image", "Go to the image before."),
+            (self.next, "next_image", "Go to the next image; what you did is kept."),
+        ):
+            key = self._controller.workspace.keys.of(action)
+            button.setToolTip(f"{tip} Key on the canvas: {key}." if key else tip)
 
     def _connect(self) -> None:
         self.add_files.triggered.connect(self._on_files)
@@ -106,6 +113,8 @@ class WorkListDock(QWidget):
         self.segment_all.clicked.connect(self._on_segment_all)
         self.done.triggered.connect(self._on_done)
         self.save_as.triggered.connect(lambda: choose_where_to_save(self, self._controller))
+        self._controller.workspace.keys.changed.connect(self._show_keys)
+        self._show_keys()
         self.previous.clicked.connect(self._switch.previous)
         self.next.clicked.connect(self._switch.next)
         self.view.clicked.connect(self._on_chosen)

@@ -64,6 +64,45 @@ class _Task:
         self._calls = ()
 
 
+BAR_AFTER = 500
+"""Milliseconds after which a job is shown in the activity dock: napari takes a tenth of a second to make a bar."""
+
+
+class _Bar:
+    """A bar in napari's activity dock, which is made when a job has run for a moment.
+
+    Parameters
+    ----------
+    title : str
+    total : int
+        Steps; 0: not known.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total, self._done = title, total, 0
+        self._bar: Any = None
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._make)
+        self._soon.start(BAR_AFTER)
+
+    def show(self, done: int) -> None:
+        """Show that so many steps are done."""
+        self._done = done
+        if self._bar is not None and self._total:
+            self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take it away."""
+        self._soon.stop()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _make(self) -> None:
+        self._bar = progress(total=self._total or None, desc=self._title)
+        self.show(self._done)
+
+
 class QtRunner:
     """Runs a job's generator in napari's thread pool; callbacks are called in the main thread.
 
@@ -94,7 +133,7 @@ class QtRunner:
         """Begin; see `layers.jobs.Runner`."""
         task = _Task(steps, on_event, on_return, on_error)
         title, total = job.title, job.total
-        bar = None if job.quiet else progress(total=total or None, desc=title)
+        bar = None if job.quiet else _Bar(title, total)
         # Qt handles all events that are waiting before it looks at the mouse: no more than two ever wait.
         room = threading.Semaphore(2)
 
@@ -112,11 +151,13 @@ class QtRunner:
 
         def yielded(event: Any) -> None:
             QTimer.singleShot(0, room.release)
+            if self._closed.is_set():
+                return
             if not isinstance(event, _Outcome):
                 task.tell(event)
                 # Last, because napari's bar lets other events in while it draws: the next one of this job too.
-                if bar is not None and total and hasattr(event, "progress"):
-                    bar.update(event.progress.done - bar.n)
+                if bar is not None and hasattr(event, "progress"):
+                    bar.show(event.progress.done)
             else:
                 task.end(event)
 
@@ -125,7 +166,10 @@ class QtRunner:
             if bar is not None:
                 bar.close()
             self._workers.remove(worker)
-            _disconnected(worker)  # else the worker and what it calls hold each other, where Python cannot see it
+            # Else the worker and what it calls hold each other, where Python cannot see it.
+            with contextlib.suppress(RuntimeError):  # Qt has let go of it already
+                worker.yielded.disconnect(yielded)
+                worker.finished.disconnect(finished)
             self.tidy_soon()
 
         worker = create_worker(work)
@@ -153,9 +197,6 @@ class QtRunner:
         # Where the interpreter ends, Qt may have let go of all of these already.
         with contextlib.suppress(RuntimeError):
             self._tidy.stop()
-        for worker in self._workers:
-            with contextlib.suppress(RuntimeError):
-                worker.yielded.disconnect()  # no `quit`: it would leave the job standing where it is, with its threads
 
     def _paced(self, steps: Generator[Any, None, Any], room: threading.Semaphore) -> Generator[Any, None, Any]:
         """Hand on what a job yields, no faster than the window takes it (worker)."""
@@ -170,13 +211,6 @@ class QtRunner:
                         return None
                 yield event
         return None
-
-
-def _disconnected(worker: Any) -> None:
-    """Have a worker call nobody any more."""
-    for signal in (worker.yielded, worker.finished):
-        with contextlib.suppress(RuntimeError, TypeError):  # it is not connected, or Qt has let go of it
-            signal.disconnect()
 
 
 def few_heaps() -> None:
@@ -200,6 +234,16 @@ def warm_up() -> None:
         threading.Thread(target=_load_libraries, name="warm up", daemon=True).start()
 
 
+FIRST = (
+    "torch",
+    "pandas",  # with which napari makes a labels layer, as with the next
+    "skimage.color",
+    "skimage.segmentation",
+    "scipy.ndimage",
+    "napari_unet.inference.steps",
+)
+"""What the first click needs, in the order in which it does."""
+
 LATER = 15.0
 """Seconds after which what the first learning needs is loaded too: not while somebody waits for the first click."""
 
@@ -208,13 +252,21 @@ _warm = threading.Event()
 
 def _load_libraries() -> None:
     with contextlib.suppress(Exception):  # whatever is wrong is told when it is needed
-        for module in ("torch", "pandas", "skimage.segmentation", "scipy.ndimage", "napari_unet.inference.steps"):
+        for module in FIRST:
             importlib.import_module(module)
+        _try_model()
         time.sleep(LATER)
         import torch
 
         # The first optimizer that is made loads torch's compiler, which takes two seconds; nothing here uses it.
         torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
+def _try_model() -> None:
+    _set_threads(0)
+    from napari_unet.inference.warm_up import warm_up
+
+    warm_up()
 
 
 def _set_threads(threads: int) -> None:

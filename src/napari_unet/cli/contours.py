@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.label_files import Axes, ImagePath, LabelFileRun, LabelsPath, PixelSizes, found_files
+from napari_unet.cli.label_files import (
+    Axes,
+    ImagePath,
+    LabelFileRun,
+    LabelsPath,
+    PixelSizes,
+    are_projects,
+    found_files,
+)
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, stoppable
 from napari_unet.cli.options import MAX_INTEGER, Json, Series, finite, path_of, pixel_size_of
 from napari_unet.errors import UNetError
@@ -93,14 +101,14 @@ def contours(
     sizes = pixel_size_of(pixel_size)
     if classification is not None and not classification.strip():
         fail("--classification takes a name, for example Nucleus; leave it out for none.", 2)
-    shown = _shown(plane, channel, kind, image)
+    shown = _shown(plane, channel, kind, image, projects=are_projects(labels))
     from napari_unet.io.imagej_rois import check_roifile
     from napari_unet.measuring.kinds import ENDINGS, MeasureOptions, OutlineOptions
 
     options = OutlineOptions(
         tolerance, object_type.value, classification, measurements, MeasureOptions(axes, sizes, series)
     )
-    files = found_files(labels, image)
+    files = found_files(labels, image, axes=axes, series=series)
     several, written = labels_are_folder(labels), _kind(kind)
     targets = [out / f"{file.name}{ENDINGS[written]}" if several else out for file in files]
     run = _Run(files, targets, written, options, shown, overwrite=overwrite)
@@ -127,10 +135,11 @@ def _kind(chosen: OutlineFormat) -> Kind:
 
 
 def labels_are_folder(labels: Path) -> bool:
-    """Whether a path is a folder of label files, and not one that is a folder, such as a Zarr."""
+    """Whether a path is a folder of label files or projects, and not one that is a folder, such as a Zarr."""
     from napari_unet.io.zarrs import is_zarr
+    from napari_unet.projects.description import is_project
 
-    return labels.is_dir() and not is_zarr(labels)
+    return labels.is_dir() and not is_zarr(labels) and not is_project(labels)
 
 
 def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineFormat:
@@ -154,12 +163,12 @@ def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineForm
     return asked or OutlineFormat.geojson
 
 
-def _shown(plane: str | None, channel: int | None, kind: OutlineFormat, image: Path | None) -> Shown:
+def _shown(plane: str | None, channel: int | None, kind: OutlineFormat, image: Path | None, *, projects: bool) -> Shown:
     """Return what of an image a picture shows, or end with what is wrong with what was asked for."""
     from napari_unet.measuring.labelled import Shown
 
     pictures = (OutlineFormat.png, OutlineFormat.svg)
-    if kind in pictures and image is None:
+    if kind in pictures and image is None and not projects:
         fail("A picture shows the outlines on the image; name it by --image.", 2)
     if channel is not None and kind not in pictures:
         fail("--channel says what a picture shows, and goes with .png and .svg only.", 2)

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
 
 LabelsPath = Annotated[
-    Path, typer.Option(parser=path_of, metavar="PATH", help="Label file, or folder of label files (a_labels.tif).")
+    Path,
+    typer.Option(
+        parser=path_of,
+        metavar="PATH",
+        help="Label file, or folder of label files (a_labels.tif); or what the window saved: a list of images "
+        "(.unetlist), a project, or a folder of projects.",
+    ),
 ]
 ImagePath = Annotated[
     Path | None,
@@ -31,14 +37,33 @@ Axes = Annotated[
 PixelSizes = Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X. Default: the files'.")]
 
 
-def found_files(labels: Path, image: Path | None) -> list[LabelFile]:
-    """Return the files that are meant, or end with what is wrong with their names."""
+def are_projects(labels: Path) -> bool:
+    """Return whether labels lie in projects, which know their images; label files in a folder come first."""
+    from napari_unet.io.readers import has_images
+    from napari_unet.projects.results import holds_projects
+
+    return holds_projects(labels) and not has_images(labels)
+
+
+def found_files(
+    labels: Path, image: Path | None, *, axes: str | None = None, series: int | None = None
+) -> Sequence[LabelFile]:
+    """Return the files or projects that are meant, or end with what is wrong with their names."""
     from napari_unet.measuring.files import find_label_files
 
     try:
-        return find_label_files(labels, image)
+        if not are_projects(labels):
+            return find_label_files(labels, image)
+        if image is not None or axes is not None or series is not None:
+            fail("A project knows its image and its axes: leave out --image, --axes and --series.", 2)
+        from napari_unet.projects.results import find_projects
+
+        projects, notes = find_projects(labels)
     except UNetError as error:
         fail(error, 1)
+    for note in notes:
+        say(note)
+    return projects
 
 
 class LabelFileRun(ABC):

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.label_files import Axes, ImagePath, LabelFileRun, LabelsPath, PixelSizes, found_files
+from napari_unet.cli.label_files import (
+    Axes,
+    ImagePath,
+    LabelFileRun,
+    LabelsPath,
+    PixelSizes,
+    are_projects,
+    found_files,
+)
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
 from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
 from napari_unet.errors import UNetError
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unet.measuring.files import LabelFile, MeasureOptions
+    from napari_unet.measuring.record import Origin
     from napari_unet.objects.table import Table
     from napari_unet.progress import CancelToken
 
@@ -65,13 +74,13 @@ def measure(
             fail(f"A table must end in .csv; got {path.name!r}, for example {path.stem or 'cells'}.csv.", 2)
     sizes = pixel_size_of(pixel_size)
     names = tuple(name.strip() for name in channels.split(",")) if channels is not None else ()
-    if names and (image is None or not all(names)):
+    if names and (not (image is not None or are_projects(labels)) or not all(names)):
         fail("--channels takes the names of the channels of --image, for example DAPI,GFP.", 2)
     from napari_unet.measuring.files import MeasureOptions, check_targets
 
     options = MeasureOptions(axes, sizes, series, names, task.value, slices, neighbour_distance)
     note = out.with_suffix(".json")
-    files = found_files(labels, image)
+    files = found_files(labels, image, axes=axes, series=series)
     try:
         targets = [out, *([summary] if summary is not None else []), *([note] if record else [])]
         check_targets(targets, files, overwrite=overwrite)
@@ -88,7 +97,7 @@ def measure(
     except UNetError as error:
         fail(error, 1)
     if as_json:
-        n_objects = sum(len(table) for _, table in run.tables)
+        n_objects = sum(len(table) for _, _, table in run.tables)
         output = str(out) if run.tables else None
         print_json({"output": output, "n_objects": n_objects, "results": run.results, "failed": run.failed})
     if run.failed:
@@ -100,22 +109,22 @@ class _Run(LabelFileRun):
 
     Attributes
     ----------
-    tables : list of (LabelFile, Table)
-        Of each file that is done.
+    tables : list of (str, Origin, Table)
+        Name of the image, where its labels come from, and its measurements; of each file that is done.
     """
 
     def __init__(self, files: Sequence[LabelFile], options: MeasureOptions) -> None:
         super().__init__(files)
         self.options = options
-        self.tables: list[tuple[LabelFile, Table]] = []
+        self.tables: list[tuple[str, Origin, Table]] = []
 
     def _do(self, number: int, bar: Bar, cancel: CancelToken) -> dict[str, Any]:
         from napari_unet.measuring.files import measure_file
 
         file, watch = self._files[number], Stopwatch()
-        table = measure_file(file, self.options, bar, cancel)
+        table, origin = measure_file(file, self.options, bar, cancel)
         bar.end(f"{counted(len(table), 'object')} in {format_seconds(watch.seconds)}")
-        self.tables.append((file, table))
+        self.tables.append((file.name, origin, table))
         return {
             "labels": str(file.labels),
             "image": None if file.image is None else str(file.image),
@@ -134,13 +143,12 @@ def _write(run: _Run, out: Path, summary: Path | None, record: Path | None, *, o
     from napari_unet.objects.summary import summarize
     from napari_unet.objects.table import concatenate
 
-    table = concatenate([table for _, table in run.tables])
+    table = concatenate([table for _, _, table in run.tables])
     write_table(out, table, overwrite=overwrite)
     say(f"{counted(len(table), 'object')} of {counted(len(run.tables), 'image')}, written to {out}")
     if summary is not None:
-        write_table(summary, summarize(table, images=[file.name for file, _ in run.tables]), overwrite=overwrite)
+        write_table(summary, summarize(table, images=[name for name, _, _ in run.tables]), overwrite=overwrite)
     if record is not None:
         settings = {name: value for name, value in asdict(run.options).items() if value not in (None, ())}
-        write_record(
-            record, record_of("measure", [file.origin for file, _ in run.tables], settings), overwrite=overwrite
-        )
+        origins = [origin for _, origin, _ in run.tables]
+        write_record(record, record_of("measure", origins, settings), overwrite=overwrite)

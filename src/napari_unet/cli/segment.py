@@ -14,17 +14,24 @@ from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, say_failed, stoppable
 from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
-from napari_unet.errors import Cancelled, FileFormatError, UNetError
+from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.inference.files import SegmentOptions
+    from napari_unet.inference.options import SegmentOptions
     from napari_unet.io.jobs import FileJob
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken
+
+
+MAX_JOBS = 256
+"""Files that may be asked for at once."""
+
+NAMED = 3
+"""Files that failed which are named in the last line; each is named with its reason before."""
 
 
 class Format(StrEnum):
@@ -78,10 +85,13 @@ def segment(
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored images; 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace earlier results, but never an image that is read.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="Files at once; they share cores and memory.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option(help="Do again what is finished, and replace any file but one that is read.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Segment images into label files."""
+    """Segment images into label files; of a folder, what is not finished."""
     # All arguments are checked before torch is loaded, which takes seconds.
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
@@ -92,93 +102,171 @@ def segment(
     wide = _diameter(diameter, info)
     if mode is Mode.fast and info is not None and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
-    jobs = _plan(inputs, out, file_format, network_file)
-    failed = _refused(jobs, maps=maps, overwrite=overwrite)
-    run = _Run(jobs, failed)
-    stopped = ""
-    if len(failed) < len(jobs):
-        try:
-            check_device(device)
-            network: Model | Literal["auto"] = "auto" if guesses else open_model(model)
-            from napari_unet.inference.files import SegmentOptions
+    from napari_unet.inference.options import SegmentOptions
 
-            options = SegmentOptions(
-                axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series
-            )
-            with stoppable() as cancel:
-                run.do(network, options, cancel)
-        except KeyboardInterrupt:
-            stopped = run.kept()
+    options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
+    run = _Run(_plan(inputs, out, file_format, network_file), out, model, options)
+    stopped = ""
+    try:
+        with stoppable() as cancel:
+            run.look(cancel)
+            if run.waiting:
+                check_device(device)
+                run.do("auto" if guesses else open_model(model), jobs, cancel)
+    except KeyboardInterrupt:
+        stopped = run.kept()
     if as_json:
-        reasons = [{"input": str(jobs[number].source), "error": failed[number]} for number in sorted(failed)]
-        report = {"results": run.results, "failed": reasons, "model": info.name if info else model, "mode": mode.value}
+        report = run.report | {"model": info.name if info else model, "mode": mode.value}
         print_json(report | {"stopped": True} if stopped else report)
     if stopped:
         fail(f"Stopped. {stopped}", INTERRUPTED)
-    if failed:
+    run.sum_up()
+    if run.failed:
         raise typer.Exit(1)
 
 
 class _Run:
-    """Files that are segmented one after the other.
+    """Files that are to be segmented.
 
     Parameters
     ----------
     jobs : sequence of FileJob
-    failed : dict
-        Index of a job -> why it failed; failures are added to it.
+    out : Path
+        What was given for the results.
+    model : str
+        Name or file of the model, or "auto".
+    options : SegmentOptions
 
     Attributes
     ----------
-    results : list of dict
-        The report of each finished job.
+    waiting : list of int
+        Indices of the jobs that are to be done.
+    failed : dict
+        Index of a job -> why it failed.
     """
 
-    def __init__(self, jobs: Sequence[FileJob], failed: dict[int, str]) -> None:
-        self._jobs, self._failed = jobs, failed
-        self._begun: list[tuple[FileJob, tuple[int, int] | None]] = []
-        self.results: list[dict[str, Any]] = []
+    def __init__(self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions) -> None:
+        from napari_unet.inference.resume import ResultFolder
 
-    def do(self, network: Model | Literal["auto"], options: SegmentOptions, cancel: CancelToken) -> None:
-        """Segment all files that have not failed before."""
+        self._jobs, self._options = jobs, options
+        in_folder = all(job.target.parent == out for job in jobs)
+        self._folder = ResultFolder(out, model, options) if in_folder else None
+        self._numbers = {job: number for number, job in enumerate(jobs)}
+        self._before: dict[int, tuple[int, int] | None] = {}  # of each job that was begun, what its result was
+        self._results: dict[int, dict[str, Any]] = {}
+        self._finished: list[int] = []
+        self._bar: Bar | None = None
+        self.waiting: list[int] = []
+        self.failed: dict[int, str] = {}
+
+    def look(self, cancel: CancelToken) -> None:
+        """Find out what is to be done, and what cannot be; no image is opened."""
+        if self._folder is not None and any(os.path.lexists(job.target) for job in self._jobs):
+            say("There are results of an earlier run; what is finished is left as it is.")
         for number, job in enumerate(self._jobs):
-            if number in self._failed:
-                continue
             cancel.check()
-            self._begun.append((job, _identity(job.target)))
             try:
-                self._do(number, job, network, options, cancel)
-            except Cancelled:
-                raise
-            except UNetError as error:
-                self._failed[number] = say_failed(error, job.source)
+                self._look(number, job)
+            except FileFormatError as error:
+                self.failed[number] = say_failed(error, job.source)
 
-    def _do(
-        self, number: int, job: FileJob, network: Model | Literal["auto"], options: SegmentOptions, cancel: CancelToken
-    ) -> None:
-        from napari_unet.inference.files import segment_file
+    def _look(self, number: int, job: FileJob) -> None:
+        if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
+            raise FileFormatError(f"{job.source} does not exist.")
+        if self._folder is None:
+            job.check(maps=self._options.maps, overwrite=self._options.overwrite)
+            self.waiting.append(number)
+            return
+        standing = self._folder.standing(job)
+        if standing.why:
+            say(f"{job.source.name}: done again ({standing.why}).")
+        if not standing.finished:
+            self.waiting.append(number)
+            return
+        self._finished.append(number)
+        self._folder.tidy(job)
+        job.inputs.add(job.target, "a result that is finished")
+        if standing.note:
+            say(standing.note)
+        if standing.damage:
+            self.failed[number] = standing.damage
+            say(standing.damage)
 
-        with Bar(f"[{number + 1}/{len(self._jobs)}] {job.source.name}") as bar:
-            report = segment_file(job, network, options, bar, cancel)
-            seen = _scale_in_words(report["diameter"], report["zoom"])
-            found = counted(report["n_objects"], "object")
-            by = f" by {report['model']}" if network == "auto" else ""
-            bar.end(f"{found}{by}{seen} in {format_seconds(report['seconds'])}, written to {job.target}")
+    def do(self, network: Model | Literal["auto"], at_once: int, cancel: CancelToken) -> None:
+        """Segment what is to be done."""
+        from napari_unet.inference.folder import segment_files
+
+        jobs = [self._jobs[number] for number in self.waiting]
+        begin = self._begin_with_bar if at_once == 1 or len(jobs) == 1 else self._begin
+        done = segment_files(
+            jobs, network, self._options, results=self._folder, at_once=at_once, begin=begin, cancel=cancel
+        )
+        try:
+            for job, outcome in done:
+                self._end(job, outcome, by_guess=network == "auto")
+        finally:
+            if self._bar is not None:
+                self._bar.end()
+
+    def _begin(self, job: FileJob) -> None:
+        self._before[self._numbers[job]] = _identity(job.target)
+
+    def _begin_with_bar(self, job: FileJob) -> Bar:
+        self._begin(job)
+        self._bar = Bar(self._title(job))
+        return self._bar.__enter__()
+
+    def _title(self, job: FileJob) -> str:
+        return f"[{self._numbers[job] + 1}/{len(self._jobs)}] {job.source.name}"
+
+    def _end(self, job: FileJob, outcome: dict[str, Any] | UNetError, *, by_guess: bool) -> None:
+        number, bar, self._bar = self._numbers[job], self._bar or Bar(self._title(job)), None
+        if isinstance(outcome, UNetError):
+            bar.end()
+            self.failed[number] = say_failed(outcome, job.source)
+            return
+        seen = _scale_in_words(outcome["diameter"], outcome["zoom"])
+        found = counted(outcome["n_objects"], "object")
+        by = f" by {outcome['model']}" if by_guess else ""
+        bar.end(f"{found}{by}{seen} in {format_seconds(outcome['seconds'])}, written to {job.target}")
         job.inputs.add(job.target, "a result of this run")
-        self.results.append(report)
-        for note in [*report["notes"], *([report["note"]] if report["note"] else [])]:
+        self._results[number] = outcome
+        for note in [*outcome["notes"], *([outcome["note"]] if outcome["note"] else [])]:
             say(note)
-        if report["damaged"]:
-            self._failed[number] = report["note"]
+        if outcome["damaged"]:
+            self.failed[number] = outcome["note"]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Plain values of what was done, was finished before, and failed."""
+        source = [str(job.source) for job in self._jobs]
+        return {
+            "results": [self._results[number] for number in sorted(self._results)],
+            "finished": [source[number] for number in self._finished],
+            "failed": [{"input": source[number], "error": self.failed[number]} for number in sorted(self.failed)],
+        }
+
+    def sum_up(self) -> None:
+        """Say of several files how many were done, finished before, and failed."""
+        if len(self._jobs) == 1:
+            return
+        parts = [f"{len(self._results)} segmented"]
+        if self._finished:
+            parts.append(f"{len(self._finished)} finished before")
+        if self.failed:
+            names = [self._jobs[number].source.name for number in sorted(self.failed)]
+            parts.append(f"{len(names)} failed ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})")
+        say(f"{counted(len(self._jobs), 'image')}: {', '.join(parts)}.")
 
     def kept(self) -> str:
         """Return, for a run that was stopped, which results exist."""
-        done = [job for job, before in self._begun if _identity(job.target) not in (None, before)]
-        kept = f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}." if done else ""
-        rest = [job for job, _ in self._begun[-1:] if job not in done]
-        return (
-            f"{kept} Nothing was written of {rest[0].source.name}.".strip() if rest else kept or "Nothing was written."
-        )
+        begun = [(self._jobs[number], before) for number, before in self._before.items()]
+        done = [job for job, before in begun if _identity(job.target) not in (None, before)]
+        failed = [self._jobs[number] for number in self.failed]
+        rest = [job.source.name for job, _ in begun if job not in done and job not in failed]
+        said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
+        said += [f"Nothing was written of {' and '.join(rest)}."] if rest else [] if done else ["Nothing was written."]
+        return " ".join([*said, *(["Run the same command again to go on."] if self._folder is not None else [])])
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -210,19 +298,6 @@ def _models_kept(network: Path | None) -> list[Path]:
     from napari_unet.models.store import list_models
 
     return [entry.path for entry in list_models()] if network is None else [network]
-
-
-def _refused(jobs: Sequence[FileJob], *, maps: bool, overwrite: bool) -> dict[int, str]:
-    """Print and return the reasons of jobs that cannot be done, by index."""
-    failed = {}
-    for number, job in enumerate(jobs):
-        try:
-            if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
-                raise FileFormatError(f"{job.source} does not exist.")
-            job.check(maps=maps, overwrite=overwrite)
-        except FileFormatError as error:
-            failed[number] = say_failed(error, job.source)
-    return failed
 
 
 def _diameter(text: str | None, info: ModelInfo | None) -> float | Literal["auto"] | None:

@@ -85,8 +85,8 @@ def evaluate(
     Parameters
     ----------
     truth, predicted : ndarray of int, or a sequence of them
-        Axes ([T,] [Z,] Y, X). Instances: object ids, 0 is background. Semantic: classes. Membranes: 1 inside a cell, 0
-        membrane. An array is one image, whatever its axes.
+        Axes ``([T,] [Z,] Y, X)``. Instances: object ids, 0 is background. Semantic: classes. Membranes: 1 inside a
+        cell, 0 membrane. An array is one image, whatever its axes.
     task : {"instances", "semantic", "membranes"}
         What the labels mean.
 

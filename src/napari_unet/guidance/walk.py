@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_unet.guidance.policy import POLICY, WalkPolicy
 from napari_unet.guidance.suspects import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
     from napari_unet.guidance.suspects import Suspects
 
@@ -73,6 +77,7 @@ class Walk:
         self._suspects: dict[Plane, list[Stop]] = {}
         self._others: dict[Plane, list[Stop]] = {}
         self._listed: set[tuple[int, int]] = set()
+        self._odds: dict[Plane, Suspects] = {}
         self._number: dict[Stop, tuple[int, int]] = {}  # among the suspects, and among all; the first is 1
         self._visited: list[Stop] = []
         self._at = -1
@@ -93,6 +98,7 @@ class Walk:
             )
             for n in range(len(found))
         ]
+        self._odds[plane] = found
         likely = found.likely(self._policy)
         suspects = [stop for stop in stops[:likely] if self._is_new(stop)]
         chosen = set(suspects)
@@ -131,6 +137,28 @@ class Walk:
     def waiting(self) -> int:
         """Return how many suspects were not shown yet."""
         return sum(stop not in self._shown for stops in self._suspects.values() for stop in stops)
+
+    def probabilities(self, frames: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how likely objects are to be wrong, as far as they were taken in: the largest of their slices.
+
+        Parameters
+        ----------
+        frames, ids : ndarray of int, shape (n,)
+            Time point and id of each.
+
+        Returns
+        -------
+        ndarray of float, shape (n,)
+            Probabilities; NaN: nothing is known of it.
+        """
+        taken = list(self._odds.items())
+        own = [np.full(len(found), plane[0], np.int64) for plane, found in taken]
+        keys = _keys(np.concatenate([[-1], *own]), np.concatenate([[0], *(found.ids for _, found in taken)]))
+        odds = np.concatenate([[np.nan], *(found.probabilities for _, found in taken)])
+        order = np.lexsort((odds, keys))  # of the same object the largest comes last
+        wanted = _keys(frames, ids)
+        at = np.searchsorted(keys[order], wanted, side="right") - 1
+        return np.where(keys[order][at] == wanted, odds[order][at], np.nan)
 
     # -- where it is -----------------------------------------------------------------------------------------------
 
@@ -195,6 +223,11 @@ class Walk:
 
 def _unseen(groups: Iterable[list[Stop]], shown: set[Stop]) -> Iterable[Stop]:
     return (stop for group in groups for stop in group if stop not in shown)
+
+
+def _keys(frames: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Return one number for each object."""
+    return np.asarray(frames, np.int64) * 2**32 + np.asarray(ids, np.int64)
 
 
 def distance(plane: Plane, near: Plane) -> tuple[int, int, Plane]:

@@ -2,7 +2,8 @@
 
 A model of objects is judged by three things: how far it agrees with itself (`inference.agreement`), how certain it is
 where objects are, and whether these have a size that it has learned. A model of classes is judged by the likeness of
-the image to its training images (`nets.likeness`). How often that is right: docs/decisions/0027-which-model.md.
+the image to its training images (`nets.likeness`), and by how certain it is. How often that is right:
+docs/decisions/0027-which-model.md.
 """
 
 from __future__ import annotations
@@ -93,14 +94,23 @@ def seems_right(
     return estimated_ap(maps[(slice(None), *box)], labels[box], info, zoom, policy) >= policy.doubtful
 
 
-def likeness(model: Model, block: NDArray[np.float32], policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE) -> float:
+def likeness(
+    model: Model,
+    block: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE,
+) -> float:
     """Return how like an image is to those that a model of classes has learned, from 0 to `policy.most_for_classes`.
+
+    Its features have to be those of the training images, and it has to be certain of the classes.
 
     Parameters
     ----------
     model : Model
     block : ndarray of float32, axes (C, [Z,] Y, X)
         The image, or a part of it, as the network sees it: normalised and rescaled.
+    maps : ndarray of float32, axes (K, [Z,] Y, X)
+        Probabilities of the classes that the network predicts for it.
     policy : ModelChoicePolicy
     """
     import torch
@@ -115,7 +125,12 @@ def likeness(model: Model, block: NDArray[np.float32], policy: ModelChoicePolicy
     deviation = norm_deviation(model.net, torch.from_numpy(np.ascontiguousarray(part))[None]) if part.size else None
     if deviation is None:
         return 0.0
-    return policy.most_for_classes * _logistic(policy.deviation_weight * (deviation - policy.usual_deviation))
+    certainty = float(maps.max(axis=0).mean())
+    return (
+        policy.most_for_classes
+        * _logistic(policy.deviation_weight * (deviation - policy.usual_deviation))
+        * _logistic(policy.class_certainty_weight * (certainty - policy.usual_certainty))
+    )
 
 
 def densest_box(mask: NDArray[np.bool_], shape: Sequence[int]) -> tuple[slice, ...]:

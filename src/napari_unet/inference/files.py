@@ -1,11 +1,13 @@
-"""Many files, one after the other: what fails is named, and the rest is done all the same."""
+"""One file, from the image to its labels."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +16,10 @@ import numpy as np
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
+from napari_unet.inference.options import SegmentOptions
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
-from napari_unet.inference.task import Mode, Task, make_task
+from napari_unet.inference.record import segmentation_record
+from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.atomic import check_writable, completed
 from napari_unet.io.damage import Damage
@@ -23,12 +27,14 @@ from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
-    from napari_unet.axes import Image, PixelSize
+    from collections.abc import Mapping
+
+    from napari_unet.axes import Image
     from napari_unet.progress import CancelToken, Progress, ProgressCallback
 
 __all__ = ["FileJob", "SegmentOptions", "peak_memory_mb", "plan_files", "segment_file"]
@@ -40,22 +46,8 @@ IN_MEMORY_BYTES = 2**29
 MAX_CHUNK = 768
 """Largest width, in pixels, of the chunks of maps."""
 
-
-@dataclass(frozen=True, slots=True)
-class SegmentOptions:
-    """How files are segmented; see `pipeline.segment`."""
-
-    axes: str | None = None
-    pixel_size: PixelSize | None = None
-    channel: int | None = None
-    device: str = "auto"
-    mode: Mode = "auto"
-    tile: int | None = None
-    maps: bool = False
-    overwrite: bool = False
-    diameter: float | Literal["auto"] | None = None
-    flips: bool = False
-    series: int | None = None
+Ready = Callable[[Path, Path, str], object]
+"""Called with a result's name, the complete result that is to get it, and what is to be said of it (damaged chunks)."""
 
 
 def segment_file(
@@ -64,10 +56,12 @@ def segment_file(
     options: SegmentOptions,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    ready: Ready | None = None,
 ) -> dict[str, Any]:
     """Segment one file, write its labels (and maps), and return the report of `napari-unet segment --json`.
 
-    With "auto" for the model, the one that seems to fit the image best is taken (`inference.which_model`).
+    With "auto" for the model, the one that seems to fit the image best is taken (`inference.which_model`). `ready` is
+    called for each result before it gets its name; if it raises an error, the result does not get it.
 
     Raises
     ------
@@ -93,7 +87,9 @@ def segment_file(
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
     on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
-    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, source, progress, cancel)
+    record = segmentation_record(job.source, task, axes=options.axes, series=options.series)
+    naming = _Naming(image, source, record, ready)
+    done = (_segment_on_disk if on_disk else _segment_in_memory)(job, task, options, naming, progress, cancel)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -112,6 +108,38 @@ def segment_file(
         "notes": list(image.notes),
         "peak_rss_mb": peak_memory_mb(),
     }
+
+
+class _Naming:
+    """What happens before a result gets its name: the image must not have changed, and who wants to know is told.
+
+    Parameters
+    ----------
+    image : Image
+    source : Fingerprint
+        Of its file, when it was read.
+    record : mapping
+        How the labels are made, which they hold themselves (`inference.record`).
+    ready : callable, optional
+        See `segment_file`.
+    """
+
+    def __init__(self, image: Image, source: Fingerprint, record: Mapping[str, Any], ready: Ready | None) -> None:
+        self._image, self._source, self.record, self._ready = image, source, record, ready
+
+    def of(self, target: Path) -> Callable[[Path], None]:
+        """Return the function to be called with the complete result that will be `target`."""
+        return partial(self._before, target)
+
+    def _before(self, target: Path, complete: Path) -> None:
+        self._source.check()
+        if self._ready is not None:
+            self._ready(target, complete, _said_damage(self._image))
+
+
+def _said_damage(image: Image) -> str:
+    """Return a sentence about the parts of an image that could not be read so far; empty if there are none."""
+    return str(image.damage) if isinstance(image.damage, Damage) and image.damage.chunks else ""
 
 
 def _chosen(image: Image, options: SegmentOptions, cancel: CancelToken | None) -> tuple[Model, Image]:
@@ -149,20 +177,25 @@ def _segment_in_memory(
     job: FileJob,
     task: Task,
     options: SegmentOptions,
-    source: Fingerprint,
+    naming: _Naming,
     progress: ProgressCallback | None,
     cancel: CancelToken | None,
 ) -> Result:
     image = task.image
     result = segment_task(task, device=options.device, keep_maps=options.maps, progress=progress, cancel=cancel)
-    source.check()
     if result.maps is not None:
         axes = _maps_axes(image)
         drop = tuple(i for i, letter in enumerate("CTZYX") if letter not in axes)
         letters = "".join(letter for letter in "CTZYX" if letter in axes)
         maps = result.maps.squeeze(drop)
-        write_maps(job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement)
-    write_labels(job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement)
+        write_maps(
+            job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement,
+            ready=naming.of(job.maps_target),
+        )  # fmt: skip
+    write_labels(
+        job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement, naming.record,
+        ready=naming.of(job.target),
+    )  # fmt: skip
     return result
 
 
@@ -170,34 +203,43 @@ def _segment_on_disk(
     job: FileJob,
     task: Task,
     options: SegmentOptions,
-    source: Fingerprint,
+    naming: _Naming,
     progress: ProgressCallback | None,
     cancel: CancelToken | None,
 ) -> Outcome:
     """Segment by blocks; only the finished results have their names, and nothing else is left."""
     pixel_size, target = task.image.pixel_size, job.target
     with ExitStack() as stack:
-        labels = _labels_on_disk(stack, job, task, options.overwrite)
-        maps = _maps_on_disk(stack, job, task, options)
+        labels = _labels_on_disk(stack, job, task, options, naming)
+        maps = _maps_on_disk(stack, job, task, options, naming)
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
-        source.check()
         if not job.as_zarr:
-            write_labels(target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement)
+            write_labels(
+                target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement, naming.record,
+                ready=naming.of(target),
+            )  # fmt: skip
     return outcome
 
 
-def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, overwrite: bool) -> Plane:
+def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions, naming: _Naming) -> Plane:
     """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
     image, target, final = task.image, job.target, job.as_zarr
     path = target if final else target.with_name(f"{target.name}.blocks")
     folder = stack.enter_context(
-        completed(path, overwrite=overwrite, discard=not final, rescue=_has_labels if final else None)
+        completed(
+            path,
+            overwrite=options.overwrite,
+            discard=not final,
+            rescue=_has_labels if final else None,
+            ready=naming.of(path),
+        )
     )
     axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
     shape = tuple(image.size(letter) for letter in axes)
     array = create_zarr(
-        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement
-    )
+        folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement,
+        provenance=naming.record,
+    )  # fmt: skip
     return Plane(array, axes)
 
 
@@ -205,7 +247,7 @@ def _has_labels(folder: Path) -> bool:
     return any(path.is_file() and not path.name.startswith(".") for path in (folder / "0").rglob("*"))
 
 
-def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions) -> Plane:
+def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions, naming: _Naming) -> Plane:
     """Make the array that maps are written to: all of them if wanted, else those of one plane or volume at a time."""
     image, target, spec = task.image, job.target, task.model.info.spec
     axes = _maps_axes(image) if options.maps else "CYX" if spec.ndim == 2 else "CZYX"
@@ -213,7 +255,9 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
     if not options.maps and 4 * math.prod(shape) <= IN_MEMORY_BYTES // 2:
         return Plane(np.zeros(shape, np.float32), axes)
     path = job.maps_target if options.maps else target.with_name(f"{target.name}.maps")
-    folder = stack.enter_context(completed(path, overwrite=options.overwrite, discard=not options.maps))
+    folder = stack.enter_context(
+        completed(path, overwrite=options.overwrite, discard=not options.maps, ready=naming.of(path))
+    )
     tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
     chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
     array = create_zarr(

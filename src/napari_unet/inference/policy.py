@@ -113,6 +113,12 @@ class ModelChoicePolicy(BaseModel):
         Deviation of the batch norms (`nets.likeness`) at which a model of classes has half of `most_for_classes`.
     deviation_weight : float
         For each unit of that deviation.
+    usual_certainty : float
+        Certainty of a model of classes (mean over pixels of its largest probability) at which that is halved. Midway
+        between axons (0.85 or more, all images for choosing) and what deviates as little (0.82 at most: walls between
+        cells of other kinds, stained tissue; up to four images for choosing of each kind, and the samples).
+    class_certainty_weight : float
+        For each unit of that certainty.
     most_for_classes : float
         Largest estimate of a model of classes, of which less can be told than of one of objects.
     doubtful : float
@@ -138,6 +144,8 @@ class ModelChoicePolicy(BaseModel):
     one_of_colours: float = Field(0.6, ge=0, le=1)
     usual_deviation: float = Field(0.24, ge=0)
     deviation_weight: float = -40.0
+    usual_certainty: float = Field(0.835, ge=0, le=1)
+    class_certainty_weight: float = 200.0
     most_for_classes: float = Field(0.5, ge=0, le=1)
     doubtful: float = Field(0.25, ge=0, le=1)
     clearly_better: float = Field(0.2, ge=0, le=1)

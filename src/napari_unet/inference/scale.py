@@ -55,7 +55,7 @@ def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAU
     found = image.found_diameter if image.found_against == info.image_diameter else None
     diameter = image.diameter or (None if physical or found else info.image_diameter)
     if diameter is not None and info.diameter is not None:
-        tolerance, zoom = policy.diameter_tolerance, physical or unchanged
+        tolerance, zoom = policy.diameter_tolerance, physical or _unscaled(info)
         in_plane = (zoom[-1] * zoom[-2]) ** 0.5
         zoom = tuple(z / in_plane * info.diameter / diameter for z in zoom)  # Z keeps its ratio to Y and X
     elif physical:
@@ -67,6 +67,12 @@ def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAU
     if not all(limits.within(z, limits.MAGNIFICATION) for z in zoom):
         raise ModelMismatchError(_too_far(image, info, zoom))
     return zoom
+
+
+def _unscaled(info: ModelInfo) -> tuple[float, ...]:
+    """Return the magnification of each axis where no pixel size is known, before that of all by the diameter."""
+    depth = (info.depth_ratio or 1.0,) if info.spec.ndim == 3 else ()
+    return (*depth, 1.0, 1.0)
 
 
 def is_rescaled(zoom: Iterable[float]) -> bool:

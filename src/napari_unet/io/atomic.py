@@ -78,14 +78,19 @@ class Protected:
         """
         real = _resolved(output)
         for key in _keys(real):
-            if key in self._own:
+            if key in self._own and _is_still(key, self._own[key][0]):
                 raise FileFormatError(_refusal(output, "is", *self._own[key]))
-            if around and key in self._above:
+            if around and key in self._above and _is_still(key, *_resolved(self._above[key][0]).parents):
                 raise FileFormatError(_refusal(output, "holds", *self._above[key]))
         for parent in real.parents:
             for key in _keys(parent):
-                if key in self._own:
+                if key in self._own and _is_still(key, self._own[key][0]):
                     raise FileFormatError(_refusal(output, "lies in", *self._own[key]))
+
+
+def _is_still(key: object, *paths: Path) -> bool:
+    """Return whether a key identifies one of some paths now: the inode of a file that is gone goes to a new one."""
+    return not isinstance(key, tuple) or any(key in _keys(_resolved(path)) for path in paths)
 
 
 def _refusal(output: Path, verb: str, path: Path, what: str) -> str:
@@ -159,7 +164,12 @@ def _is_result(folder: Path) -> bool:
 
 @contextmanager
 def completed(
-    path: Path, *, overwrite: bool = False, discard: bool = False, rescue: Callable[[Path], bool] | None = None
+    path: Path,
+    *,
+    overwrite: bool = False,
+    discard: bool = False,
+    rescue: Callable[[Path], bool] | None = None,
+    ready: Callable[[Path], object] | None = None,
 ) -> Iterator[Path]:
     """Yield a path to write to, in a folder beside `path`; on leaving without an error rename it to `path`.
 
@@ -173,6 +183,8 @@ def completed(
         Whether it is temporary: removed in the end, and never renamed.
     rescue : callable, optional
         Called with the partial result if writing fails; returns whether to keep it as ``<stem>.unfinished<suffix>``.
+    ready : callable, optional
+        Called with the complete result before it gets its name. If it raises an error, nothing gets it.
 
     Yields
     ------
@@ -191,6 +203,8 @@ def completed(
         try:
             yield partial
             if not discard:
+                if ready is not None:
+                    ready(partial)
                 check_free(path, overwrite=overwrite)  # another program may have written it meanwhile
                 _replace(partial, path, folder / _REPLACED / path.name)
         except (OSError, FileFormatError) as error:
@@ -212,7 +226,7 @@ def _own_folder(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for number in itertools.count(1):
-                folder = path.with_name(path.name[:_NAME] + (f".{number}.partial" if number > 1 else ".partial"))
+                folder = _partial(path, number)
                 _clear(folder)
                 with suppress(FileExistsError):
                     folder.mkdir()
@@ -231,6 +245,21 @@ def _own_folder(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 _put_back(made)
                 remove(made)
+
+
+def _partial(path: Path, number: int) -> Path:
+    """Return the folder in which the run of that number, of those at the same time, makes `path`."""
+    return path.with_name(path.name[:_NAME] + (f".{number}.partial" if number > 1 else ".partial"))
+
+
+def clear_left_behind(path: Path) -> None:
+    """Remove what a run that was killed left of making `path`; what is in use, or of something else, stays."""
+    for number in itertools.count(1):
+        folder = _partial(path, number)
+        if not os.path.lexists(folder):
+            return
+        with suppress(OSError):
+            _clear(folder)
 
 
 def _clear(folder: Path) -> None:

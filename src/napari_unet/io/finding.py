@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,3 +106,14 @@ def _in_file(path: Path) -> Iterator[FoundImage | LeftOut]:
         yield FoundImage(path, None, stem(path))
     else:
         yield from (FoundImage(path, one.number, f"{stem(path)} {one.name or one.number}") for one in series)
+
+
+def holds_many(path: Path) -> bool:
+    """Return whether a path names a folder or a plate of images, not one image."""
+    return path.is_dir() and (not is_zarr(path) or _is_plate(path))
+
+
+def _is_plate(path: Path) -> bool:
+    with suppress(UNetError):
+        return plate_fields(path) is not None
+    return False

@@ -1,16 +1,16 @@
-"""Size and time of a file, by which to notice that it was written to while it was read."""
+"""Size and time of a file, by which to notice that it was written to while it was read; and a hash of its contents."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from napari_unet.errors import FileFormatError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_unet.io.atomic import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,37 @@ class Fingerprint:
                 f"{self.path.name} changed while it was segmented, so that the result is of two images. "
                 "Segment it again when it is finished."
             )
+
+
+def contents_sha256(path: Path) -> str:
+    """Return a SHA-256 of a file, or of all files in a folder such as a zarr with their names.
+
+    Files in a folder that cannot be read, as a damaged chunk may be, count by their names.
+
+    Raises
+    ------
+    FileFormatError
+        If it is gone, or is a file that cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            return _file_sha256(path)
+        files = sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path.name} is no longer there ({path}).") from None
+    except OSError as error:
+        raise FileFormatError(f"{path.name} cannot be read: {reason(error)}.") from error
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+        with suppress(OSError):
+            digest.update(_file_sha256(file).encode())
+    return digest.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Watched:

@@ -19,7 +19,7 @@ from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -213,7 +213,20 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
-    return sorted((path for path in found if path.is_file() or is_zarr(path)), key=_natural)
+    return natural_order(path for path in found if path.is_file() or is_zarr(path))
+
+
+def has_images(folder: Path) -> bool:
+    """Return whether there are images in a folder; not where it is none, or cannot be looked into."""
+    try:
+        return folder.is_dir() and not is_zarr(folder) and bool(_images_in(folder))
+    except OSError:
+        return False
+
+
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths by their names, with 2 before 10."""
+    return sorted(paths, key=_natural)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:

@@ -12,11 +12,11 @@ import tifffile
 from napari_unet.axes import CANONICAL, PixelSize, Placement, normalize_axes
 from napari_unet.errors import FileFormatError, LabelsError
 from napari_unet.io.atomic import Protected, completed
-from napari_unet.io.zarrs import write_zarr
+from napari_unet.io.zarr_writer import write_zarr
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ def write_labels(
     overwrite: bool = False,
     placement: Placement | None = None,
     provenance: Mapping[str, Any] | None = None,
+    ready: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write a label image, compressed, as uint16 or (above 65535) uint32.
 
@@ -58,6 +59,8 @@ def write_labels(
     provenance : mapping, optional
         How they were made, as JSON: the *Info* of an ImageJ TIFF (*Image > Show Info...*), the description of an
         OME-TIFF, the attribute ``napari_unet`` of a Zarr.
+    ready : callable, optional
+        Called with the complete file before it gets its name; see `atomic.completed`.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def write_labels(
         raise LabelsError(f"Labels have no channel axis; got the axes {axes!r}.")
     labels, letters = in_order(labels, letters)
     dtype = smallest_dtype(labels)
-    with completed(path, overwrite=overwrite) as partial:
+    with completed(path, overwrite=overwrite, ready=ready) as partial:
         if suffix == ".zarr":
             write_zarr(
                 partial, labels, letters, pixel_size, dtype, name=path.stem, labels=True, placement=placement,
@@ -101,6 +104,7 @@ def write_maps(
     pixel_size: PixelSize | None = None,
     overwrite: bool = False,
     placement: Placement | None = None,
+    ready: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write predicted maps as OME-Zarr 0.4, float32.
 
@@ -118,6 +122,8 @@ def write_maps(
         Whether an existing folder may be replaced.
     placement : Placement, optional
         Scale, translation and units.
+    ready : callable, optional
+        Called with the complete folder before it gets its name; see `atomic.completed`.
 
     Returns
     -------
@@ -135,7 +141,7 @@ def write_maps(
     _checked_suffix(path, (".zarr",))
     _check_apart(path, maps)
     maps, letters = in_order(maps, normalize_axes(axes, tuple(maps.shape)))
-    with completed(path, overwrite=overwrite) as partial:
+    with completed(path, overwrite=overwrite, ready=ready) as partial:
         write_zarr(partial, maps, letters, pixel_size, np.float32, name=path.stem, placement=placement)
     return path
 

@@ -31,10 +31,13 @@ from napari_unet.layers.learning.new_model import NewModel
 from napari_unet.layers.learning.stored_corrections import StoredCorrections
 from napari_unet.layers.lists.image_switch import ImageSwitch
 from napari_unet.layers.lists.list_keeper import ListKeeper
+from napari_unet.layers.lists.list_results import ListResults
+from napari_unet.layers.lists.list_walk import ListWalk
 from napari_unet.layers.lists.segment_all import SegmentAll
 from napari_unet.layers.lists.work_list import WorkList
 from napari_unet.layers.measuring.exporter import Exporter
 from napari_unet.layers.measuring.made_by import MadeBy
+from napari_unet.layers.measuring.outline_shapes import OutlineShapes
 from napari_unet.layers.measuring.results import Results
 from napari_unet.layers.opener import Opener
 from napari_unet.layers.projects.autosave import Autosave
@@ -109,25 +112,31 @@ class Controller:
         self.axes_question = AxesQuestion(workspace)
         self.overlays = Overlays(workspace)
         tool = GestureTool(workspace)
-        self.gestures = Gestures(workspace, self.segmenter, tool)
+        self.gestures = Gestures(workspace, self.segmenter, self.maps_in_view, tool)
         self.gesture_mouse = GestureMouse(workspace, self.gestures, tool)
         self.appearance = Appearance(workspace, runner)
         self.object_table = ObjectTable(workspace, runner)
         self.listed_objects = ListedObjects(
             workspace, self.object_table, self.segmenter, self.gestures, self.overlays, runner
         )
+        self.object_table.suspicion = self.walk.suspicion
+        self.walk.suspects_changed.connect(self.object_table.update_suspicion)
+        self.gestures.made.connect(self.walk.note_gesture)
         self.given_labels = GivenLabels(workspace, runner)
         self.ghosts = Ghosts(workspace, runner)
         self.propagation = Propagation(workspace, self.segmenter, self.ghosts, runner)
         self.frame_links = FrameLinks(workspace, self.segmenter, runner)
         made_by = MadeBy(workspace)
         self.results = Results(workspace, made_by, MarkedObjects(workspace), runner)
+        self.shapes = OutlineShapes(workspace, made_by, runner)
         self.exporter = Exporter(workspace, made_by, self.results, runner)
         self.projects = Projects(workspace, self.object_diameter, runner)
         self.image_switch = ImageSwitch(workspace, self.work_list, self.projects, self.segmenter, self.overlays, runner)
         self.segment_all = SegmentAll(
             workspace, self.work_list, self.image_switch, self.segmenter, self.saved_models, runner
         )
+        self.list_walk = ListWalk(workspace, self.work_list, self.image_switch, self.segmenter, self.walk)
+        self.list_results = ListResults(workspace, self.work_list, self.image_switch, self.results.marks, runner)
         self.list_keeper = ListKeeper(workspace, self.work_list, self.image_switch, self.segment_all)
         self.opener = Opener(workspace, self.projects, self.list_keeper, runner)
         old_copies = OldCopies(runner)
@@ -237,6 +246,17 @@ class Controller:
         """Return the names of all models that can be chosen."""
         return self.saved_models.names()
 
+    def outline_shapes(self, *, selected: bool = False) -> bool:
+        """Make a shapes layer of the outlines; return whether it began.
+
+        Parameters
+        ----------
+        selected : bool
+            Only of the objects that are selected in the chart or, if none are, in the table of objects.
+        """
+        marked = self.results.marks.ids or [key[1] for key in self.object_table.selection]
+        return self.shapes.add(marked if selected else None)
+
     # -- Segment, correct, learn -----------------------------------------------------------------------------------
 
     def segment(self, scope: Scope | None = None) -> bool:
@@ -307,7 +327,9 @@ class Controller:
         self.opener.close()
         self.segment_all.close()
         self.image_switch.close()
+        self.list_results.close()
         self.results.close()
+        self.shapes.close()
         self.exporter.close()
         self.projects.close()
         self.workspace.leave_viewer()

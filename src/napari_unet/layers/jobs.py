@@ -58,12 +58,14 @@ class PresentJob:
 
     Parameters
     ----------
-    changed : callable
+    runner : Runner
+        Runs it.
+    changed : callable, optional
         Called when a job has begun or ended; not when it was stopped.
     """
 
-    def __init__(self, changed: Callable[[], object]) -> None:
-        self._changed = changed
+    def __init__(self, runner: Runner, changed: Callable[[], object] | None = None) -> None:
+        self._runner, self._changed = runner, changed
         self._job: Job | None = None
 
     @property
@@ -71,11 +73,52 @@ class PresentJob:
         """Whether there is one."""
         return self._job is not None
 
-    def begin(self, title: str) -> Job:
-        """Return a new job, which takes the place of the present one."""
-        job = self._job = Job(title, 0)
-        self._changed()
+    @property
+    def present(self) -> Job | None:
+        """The present one; None: there is none."""
+        return self._job
+
+    def begin(self, title: str, total: int = 0, *, quiet: bool = False) -> Job:
+        """Return a new job, which takes the place of the present one; that is cancelled. Run it with `run`."""
+        self.cancel()
+        job = self._job = Job(title, total, quiet=quiet)
+        self._tell()
         return job
+
+    def run(
+        self,
+        job: Job,
+        steps: Steps,
+        done: Callable[[Any], object],
+        failed: Callable[[Exception], object],
+        event: Callable[[Any], object] | None = None,
+    ) -> None:
+        """Run a job that was begun; what it brings is passed on while it is the present one.
+
+        Parameters
+        ----------
+        job : Job
+        steps : callable
+            Makes its generator.
+        done, failed : callable
+            One of them is called in the end, in the main thread, when the job is the present one no longer.
+        event : callable, optional
+            Called with what the generator yields, in the main thread.
+        """
+
+        def on_event(found: Any) -> None:
+            if event is not None and self.is_it(job):
+                event(found)
+
+        def on_return(found: Any) -> None:
+            if self.end(job):
+                done(found)
+
+        def on_error(error: Exception) -> None:
+            if self.end(job):
+                failed(error)
+
+        self._runner.start(job, steps, on_event, on_return, on_error)
 
     def is_it(self, job: Job) -> bool:
         """Whether a job is the present one."""
@@ -86,14 +129,22 @@ class PresentJob:
         if job is not self._job:
             return False
         self._job = None
-        self._changed()
+        self._tell()
         return True
 
-    def stop(self) -> None:
-        """Cancel the present one, and let go of it."""
+    def cancel(self) -> None:
+        """Cancel the present one, which is told of its end."""
         if self._job is not None:
             self._job.cancel.cancel()
-            self._job = None
+
+    def stop(self) -> None:
+        """Cancel the present one, and let go of it: it tells nothing any more."""
+        self.cancel()
+        self._job = None
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
 
 class Runner(Protocol):

@@ -176,6 +176,16 @@ class ModelHistory:
 
     # -- memory and files ------------------------------------------------------------------------------------------
 
+    def store(self, generation: Generation) -> None:
+        """Write a new model that nobody knows of yet, and return when that is done (worker)."""
+
+        def written(path: Path) -> None:
+            generation.file = path
+
+        self.parking.keep(generation.model, written)
+        self.parking.settle()
+        generation.sha256()  # takes long, too, and is noted with it
+
     def close(self) -> None:
         """Wait for what is being written, and write no more."""
         self.parking.close()

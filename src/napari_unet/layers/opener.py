@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.io.finding import holds_many
 from napari_unet.io.readers import image_files
 from napari_unet.io.zarrs import is_zarr
-from napari_unet.layers.jobs import Job, PresentJob, Runner, in_words
-from napari_unet.layers.lists.work_list import holds_many
+from napari_unet.layers.jobs import PresentJob, Runner, in_words
 from napari_unet.layers.reader import as_list, as_project, read_layers
 from napari_unet.projects.work_list import is_work_list
 
@@ -54,9 +54,9 @@ class Opener:
     changed = Signal()  # whether it is busy
 
     def __init__(self, workspace: Workspace, projects: Projects, list_keeper: ListKeeper, runner: Runner) -> None:
-        self._workspace, self._projects, self._runner = workspace, projects, runner
+        self._workspace, self._projects = workspace, projects
         self._keeper = list_keeper
-        self._job = PresentJob(self.changed.emit)
+        self._job = PresentJob(runner, self.changed.emit)
         self._failed: list[_Read] = []
         self._waiting: list[Path] = []  # to be opened as soon as no other is
         self._many: list[Path] = []  # folders and plates, for the list
@@ -120,21 +120,14 @@ class Opener:
                 yield _read(path)
 
         def done(_: Any) -> None:
-            if self._job.end(job):
-                self._tell(len(paths))
-                self._next_project()
-                self._begin_list()
+            self._tell(len(paths))
+            self._next_project()
+            self._begin_list()
 
-        def failed(error: Exception) -> None:
-            if self._job.end(job):
-                self._workspace.say_error(error)
+        self._job.run(job, steps, done, self._workspace.say_error, self._add)
 
-        self._runner.start(job, steps, lambda found: self._add(job, found), done, failed)
-
-    def _add(self, job: Job, found: _Read) -> None:
+    def _add(self, found: _Read) -> None:
         """Add what was read to the viewer (main thread)."""
-        if not self._job.is_it(job):
-            return
         viewer = self._workspace.viewer
         if found.error is None:
             # Before the layers come: of an image that is then chosen, the controller says what to do with it.

@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.layers.image import adapter
 from napari_unet.layers.jobs import in_words
+from napari_unet.layers.keys import Keys
 from napari_unet.layers.known_diameters import KnownDiameters
 from napari_unet.layers.model_history import ModelHistory
 from napari_unet.progress import Progress
@@ -81,6 +82,8 @@ class Workspace:
         Of the models; the model in use is one of it.
     diameters : KnownDiameters
         Of the objects in each image layer.
+    keys : Keys
+        Which key does what on the canvas: all sentences that name a key ask it.
 
     Notes
     -----
@@ -114,6 +117,7 @@ class Workspace:
         self.learning_seconds = 60.0
         self.history = ModelHistory()
         self.diameters = KnownDiameters()
+        self.keys = Keys()
         self._sessions: dict[Hashable, LayerSession] = {}
         self._axes: dict[Hashable, str] = {}
         self._layer: Any = None
@@ -252,6 +256,14 @@ class Workspace:
                 self.corrected.emit(session.rescan(everything=everything))
             except UNetError as error:
                 self.say_error(error)
+
+    def count_corrections(self) -> None:
+        """Tell of the sums after `edited`; they are counted anew only where something may have changed them."""
+        session = self.session
+        if session is None or session.uncounted:
+            self.refresh_corrections()
+        elif session.alive():
+            self.corrected.emit(session.summary)
 
     # -- the model -------------------------------------------------------------------------------------------------
 

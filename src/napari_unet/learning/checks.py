@@ -1,14 +1,13 @@
-"""Checks of a network while it learns, and when it has learned: on held-out regions, and near corrections."""
+"""Checks of a network while it learns, and when it has learned, on held-out regions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.learning.comparison import Comparison, compare
 from napari_unet.learning.held_out import predict_regions
 from napari_unet.learning.preview import Interval
-from napari_unet.learning.regression import check_regression
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.held_out import HeldOutRegion
     from napari_unet.learning.policy import Policy
-    from napari_unet.learning.regression import NearbyRegion, RegressionCheck
     from napari_unet.models.model import Model
 
 
@@ -84,60 +82,3 @@ class HeldOutCheck:
             self._before = predict_regions(self._regions, self._model, self._device, before=True)
         after, instances = predict_regions(self._regions, other, self._device), self._model.info.finds_objects
         return compare(self._regions, self._before, after, instances=instances, policy=self._policy)
-
-
-class NearbyCheck:
-    """Checks what a new model makes of the corrections, and of what was left alone near them.
-
-    Parameters
-    ----------
-    model : Model
-        The one that learning began with.
-    nearby : sequence of NearbyRegion
-    device : torch.device
-        Where networks run.
-    policy : Policy
-    noted : RegressionCheck, optional
-        By held-out corrections, from before they were learned from.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        nearby: Sequence[NearbyRegion],
-        device: torch.device,
-        policy: Policy,
-        noted: RegressionCheck | None = None,
-    ) -> None:
-        self._model, self._nearby, self._device, self._policy = model, nearby, device, policy
-        self._noted = noted
-        self._before: tuple[NDArray[np.int32], ...] = ()
-
-    def with_regions(self, nearby: Sequence[NearbyRegion]) -> NearbyCheck:
-        """Return the same for other regions: corrections were made meanwhile."""
-        return NearbyCheck(self._model, nearby, self._device, self._policy, self._noted)
-
-    def note_held_out(self, other: Model) -> None:
-        """Note how many of the held-out corrections a model fixes, before they are learned from."""
-        self._noted = self._compare(other)[0]
-
-    def check(self, other: Model) -> RegressionCheck | None:
-        """Return how another model does; None where nothing is near a correction.
-
-        By the held-out corrections, as of when they were; where there are too few, by those that it learned from.
-        """
-        if not self._nearby:
-            return None
-        held_out, learned = self._compare(other)
-        held_out = self._noted or held_out
-        if held_out.corrections < self._policy.promotion.min_checked:
-            return learned
-        return replace(held_out, left_alone=learned.left_alone, lost=learned.lost, added=learned.added)
-
-    def _compare(self, other: Model) -> tuple[RegressionCheck, RegressionCheck]:
-        regions = [one.region for one in self._nearby]
-        if not self._before:
-            self._before = predict_regions(regions, self._model, self._device, before=True)
-        after = predict_regions(regions, other, self._device)
-        instances = self._model.info.finds_objects
-        return check_regression(self._nearby, self._before, after, instances=instances, policy=self._policy)

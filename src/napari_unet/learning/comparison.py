@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.learning.held_out import HeldOutRegion
-    from napari_unet.learning.policy import Policy
+    from napari_unet.learning.policy import Policy, PromotionPolicy
 
 MAX_CLASSES = 64
 """Classes that a model has at most."""
@@ -40,8 +40,6 @@ class Comparison:
         1993): with 95 % confidence it is more than `low`, and less than `high`.
     n : int
         What was drawn: objects with all that overlaps them, or small squares.
-    broken : int
-        Objects that the user accepted as the old model made them, and the new one no longer finds.
     """
 
     before: float
@@ -49,19 +47,15 @@ class Comparison:
     low: float
     high: float
     n: int
-    broken: int = 0
 
-    @property
-    def better(self) -> bool:
-        """Whether the new model is better beyond the noise, and loses nothing that was accepted."""
-        return self.low > 0 and not self.broken
+    def surely_worse(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
+        """Whether the new model is worse beyond what chance makes of a few objects."""
+        return self.n >= policy.min_compared and self.high < 0
 
     def __str__(self) -> str:
-        lost = f" It no longer finds {counted(self.broken, 'object')} that you accepted." if self.broken else ""
         return (
-            f"On {counted(self.n, 'reviewed place')} kept for the comparison: {self.before:.0%} right before, "
-            f"{self.after:.0%} now; the difference is {100 * self.low:+.0f} to {100 * self.high:+.0f} points "
-            f"(95% confidence).{lost}"
+            f"{self.before:.0%} right before, {self.after:.0%} now; the difference is {100 * self.low:+.0f} to "
+            f"{100 * self.high:+.0f} points (95% confidence, {counted(self.n, 'place')})."
         )
 
 
@@ -97,10 +91,7 @@ def compare(
     drawn = _score(np.tensordot(draws, hits, 1), np.tensordot(draws, totals, 1))
     low, high = np.quantile(drawn[:, 1] - drawn[:, 0], [1 - scoring.confidence, scoring.confidence])
     old, new = _score(hits.sum(0), totals.sum(0))
-    broken = 0
-    if instances:
-        broken = sum(_broken(*trio, scoring.found_iou) for trio in zip(regions, before, after, strict=True))
-    return Comparison(float(old), float(new), float(low), float(high), len(hits), broken)
+    return Comparison(float(old), float(new), float(low), float(high), len(hits))
 
 
 def _score(hits: NDArray[Any], totals: NDArray[Any]) -> NDArray[np.float64]:
@@ -114,9 +105,12 @@ def _score(hits: NDArray[Any], totals: NDArray[Any]) -> NDArray[np.float64]:
 def _tally_objects(
     region: HeldOutRegion, before: NDArray[Any], after: NDArray[Any], thresholds: Sequence[float]
 ) -> Tally:
-    """Count objects found, and objects found, missed or false, for each group of objects that overlap."""
+    """Count objects found, and objects found, missed or false, for each group of objects that overlap.
+
+    An object smaller than others counts by its size: a speck that is found or not is not a cell.
+    """
     layers = [np.where(region.mask, ids, 0) for ids in (region.labels, before, after)]
-    present = [np.unique(layer[layer > 0]) for layer in layers]
+    present, weights = zip(*(_weighted(layer, _typical_size(region.labels)) for layer in layers), strict=True)
     offsets = np.cumsum([0, *map(len, present)])
     links = [_links(layers, present, offsets, a, b) for a, b in ((0, 1), (0, 2), (1, 2))]
     rows, columns = (np.concatenate([link[i] for link in links]) for i in (0, 1))
@@ -124,37 +118,35 @@ def _tally_objects(
     n_groups, group = sparse.csgraph.connected_components(graph, directed=False)
     hits = np.zeros((n_groups, 2, len(thresholds)))
     totals = np.zeros_like(hits)
-    truth_groups = group[: offsets[1]]
     for model, layer in enumerate(layers[1:]):
-        best = _best_iou(layers[0], layer, present[0])
-        found = best[:, None] >= np.array(thresholds)
-        np.add.at(hits[:, model], truth_groups, found)
-        np.add.at(totals[:, model], truth_groups, 1 - found.astype(float))
-        np.add.at(totals[:, model], group[offsets[model + 1] : offsets[model + 2]], 1.0)
+        best = best_matches(layers[0], layer)
+        ious, partners = (np.array([best[i][k] for i in present[0].tolist()]) for k in (0, 1))
+        found = ious[:, None] >= np.array(thresholds)
+        false = np.stack([~np.isin(present[model + 1], partners[column]) for column in found.T], axis=1)
+        np.add.at(hits[:, model], group[: offsets[1]], found * weights[0][:, None])
+        np.add.at(totals[:, model], group[: offsets[1]], np.broadcast_to(weights[0][:, None], found.shape))
+        mine = group[offsets[model + 1] : offsets[model + 2]]
+        np.add.at(totals[:, model], mine, false * weights[model + 1][:, None])
     return hits, totals
 
 
+def _typical_size(labels: NDArray[Any]) -> float:
+    """Return the median size of objects, pixels; 1 where there are none."""
+    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+    return float(np.median(sizes)) if len(sizes) else 1.0
+
+
+def _weighted(labels: NDArray[Any], typical: float) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the ids of the objects, and their size as a share of the typical one, at most 1."""
+    ids, sizes = np.unique(labels[labels > 0], return_counts=True)
+    return ids, np.minimum(sizes / typical, 1.0)
+
+
 def _links(
-    layers: list[NDArray[Any]], present: list[NDArray[Any]], offsets: NDArray[Any], a: int, b: int
+    layers: Sequence[NDArray[Any]], present: Sequence[NDArray[Any]], offsets: NDArray[Any], a: int, b: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     first, second, _ = overlaps(layers[a], layers[b])
     return offsets[a] + np.searchsorted(present[a], first), offsets[b] + np.searchsorted(present[b], second)
-
-
-def _best_iou(truth: NDArray[Any], predicted: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the largest intersection over union of each true object; over one half it is that of one object only."""
-    best = best_matches(truth, predicted)
-    return np.array([best[i][0] for i in ids.tolist()])
-
-
-def _broken(region: HeldOutRegion, before: NDArray[Any], after: NDArray[Any], found_iou: float) -> int:
-    """Count the accepted objects, mostly within the region, that the old model finds and the new one does not."""
-    truth = np.where(region.mask, region.labels, 0)
-    ids, inside = np.unique(truth[truth > 0], return_counts=True)
-    pixels = dict(zip(*np.unique(region.labels, return_counts=True), strict=True))
-    accepted = [2 * n > pixels[i] and int(i) not in region.corrected for i, n in zip(ids, inside, strict=True)]
-    old, new = (_best_iou(truth, np.where(region.mask, labels, 0), ids) for labels in (before, after))
-    return int(np.count_nonzero((old >= found_iou) & (new < found_iou) & np.array(accepted, bool)))
 
 
 def _tally_classes(region: HeldOutRegion, before: NDArray[Any], after: NDArray[Any], piece_width: int) -> Tally:

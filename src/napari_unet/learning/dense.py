@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unet.errors import LabelsError
 from napari_unet.learning.crops import image_samples
+from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.scale import at_scale_of_labels
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
@@ -30,7 +31,9 @@ def training_config(
 ) -> TrainingConfig:
     """Return the settings for dense labels: from scratch with a high falling rate, else with a lower one.
 
-    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded.
+    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded. A model of volumes
+    learns from small patches at a high rate, as there are few steps in the time that a person waits
+    (docs/decisions/0030-volumes.md).
 
     Parameters
     ----------
@@ -43,12 +46,16 @@ def training_config(
     flat = model.info.spec.ndim == 2
     patch: tuple[int, ...] = (208, 208) if flat else (24, 96, 96)
     batch_size = 8 if flat else 2
+    rate = 2e-3 if scratch else 5e-4
     if model.info.spec.padding == "valid":
         patch, batch_size = (572, 572), 1  # as in the 2015 paper
+    volumes = not (flat or scratch)
+    if volumes:
+        patch, rate = (16, 64, 64), 5e-3
     return TrainingConfig(
         steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
-        patch=patch, learning_rate=2e-3 if scratch else 5e-4, weight_decay=1e-2, schedule="cosine",
-        freeze_norm=not scratch, exclusive=not model.info.finds_objects, seed=seed,
+        patch=patch, learning_rate=rate, weight_decay=1e-2, schedule="cosine",
+        freeze_norm=not scratch, free_norm=0.5 if volumes else 0.0, exclusive=not model.info.finds_objects, seed=seed,
     )  # fmt: skip
 
 
@@ -105,4 +112,5 @@ def train_steps(
     known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
     if model.info.finds_objects and model.info.diameter is None:
         known["diameter"] = typical_diameter(views)
-    return Model(session.trained(), model.info.model_copy(update=known))
+    trained = Model(session.trained(), model.info.model_copy(update=known))
+    return trained if model.info.spec.ndim == 2 else fitted_to_labels(trained, images, views, masks, device, cancel)

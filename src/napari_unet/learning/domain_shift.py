@@ -14,8 +14,8 @@ import numpy as np
 
 from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
 from napari_unet.learning.held_out import HeldOutRegion, predict_regions
+from napari_unet.learning.nearby import near_corrections
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.learning.regression import near_corrections
 from napari_unet.objects.stitch import match_ids, mostly_within
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain
+from napari_unet.learning.nearby import connected_parts, near_corrections
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.learning.regression import connected_parts, near_corrections
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.decode import decode_instances
 from napari_unet.objects.maps import Maps
@@ -152,7 +152,8 @@ def fit_decoding(
     new_domain : bool
         Whether the model has learned images of another domain. The present smallest object is then of other objects,
         and is raised to a share of those that somebody vouches for: pieces far smaller than these are noise, which is
-        mostly where nobody has corrected anything.
+        mostly where nobody has corrected anything. Where it is larger than half of the small ones of these, it is
+        lowered to that share.
     policy : FittingPolicy
     """
     search = _Search(regions, decoding, cancel, policy)
@@ -161,7 +162,7 @@ def fit_decoding(
     if n_objects < policy.min_objects:
         return Fitted(decoding, n_objects, before, before, enough=False)
     if new_domain:
-        search.raise_smallest()
+        search.choose_smallest()
     best = search.nearest(search.best())
     return Fitted(best.applied(decoding), n_objects, before, search.score(best))
 
@@ -191,11 +192,15 @@ class _Search:
         least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=self._middle))
         self._sizes = {round(min(share * self._middle, least)) for share in policy.size_shares}
 
-    def raise_smallest(self) -> None:
-        """Have the search begin with a smallest object that goes by those that somebody vouches for."""
+    def choose_smallest(self) -> None:
+        """Have the search begin with a smallest object that goes by those that somebody vouches for.
+
+        It is raised, so that noise is left out; and lowered where it would leave out many of these objects.
+        """
         policy, now = self._policy, self._present
-        size = round(min(policy.noise_share * self._middle, policy.size_to_smallest * self._small))
-        self._present = replace(now, smallest=max(now.smallest, size))
+        most = policy.size_to_smallest * self._small
+        size = round(min(policy.noise_share * self._middle, most))
+        self._present = replace(now, smallest=size if now.smallest > most else max(now.smallest, size))
 
     def best(self) -> Sliders:
         """Return the best settings found."""

@@ -14,6 +14,7 @@ from napari_unet.inference.task import as_image, choose_channels
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
+from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import base_predictions, interpolated
@@ -132,6 +133,8 @@ def finetune(
     model = at_scale_of_labels(model, pictures, views, policy.scale)
     run = _Run(device, max_seconds, steps, seed, config, progress, cancel, policy, watch)
     better = _learned(model, labelled, run)
+    if better.info.spec.ndim == 3 and has_new_domain(better.info):
+        better = fitted_to_labels(better, pictures, views, known, device, cancel, policy=policy)
     better = with_style(better, [(one, choose_channels(one, better)) for one in pictures], policy.scale.rescaling)
     better = with_fast_mode(better, pictures)
     if validation is None:
@@ -194,7 +197,7 @@ def _learned(model: Model, labelled: _Labelled, run: _Run) -> Model:
         return drive(finetune_steps(model, samples, run.config, run.device, run.cancel), run.tell)
     if model.info.is_from_scratch:
         changes = {} if run.steps is None else {"steps": run.steps}
-        config = from_scratch_config(model, max_seconds=run.max_seconds, seed=run.seed, **changes)
+        config = from_scratch_config(model, run.policy, max_seconds=run.max_seconds, seed=run.seed, **changes)
         steps = from_scratch_steps(model, samples, config, run.device, run.cancel, policy=run.policy)
         return drive(steps, run.tell)
     return _finetuned(model, labelled, samples, run)

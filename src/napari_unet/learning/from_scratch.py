@@ -31,46 +31,35 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_unet.learning.policy import Policy
+    from napari_unet.learning.policy import FromScratchPolicy, Policy
     from napari_unet.learning.preview import Preview
     from napari_unet.models.info import ModelInfo
     from napari_unet.progress import CancelToken, PauseToken
     from napari_unet.training.config import StepReport
     from napari_unet.training.samples import Sample
 
-BACKGROUND_DIAMETERS = 2
-"""Background is taken from as far around painted objects as so many of their diameters. Data: five painted objects of
-histology, phase contrast and U2OS (docs/decisions/0011-from-scratch.md)."""
 
-MIN_AREA_SHARE, MIN_PIXELS = 0.1, 12
-"""Area of the painted objects, as a share and at least so many pixels, below which what is found is no object. Data:
-not recorded."""
-
-DIAMETER_TO_SMOOTHING = 15
-"""Diameter of the painted objects as a multiple of the width by which the map of middles is smoothed; that is at least
-a pixel. Data: not recorded."""
-
-
-def from_scratch_config(model: Model, **changes: Any) -> TrainingConfig:
+def from_scratch_config(model: Model, policy: Policy = DEFAULT_POLICY, **changes: Any) -> TrainingConfig:
     """Return the settings for learning from scratch: a high, falling rate, and statistics of its own.
 
-    A model that has learned before goes on with a lower rate, so that it does not begin anew. The rates were chosen on
-    five painted objects of histology, phase contrast and U2OS (docs/decisions/0011-from-scratch.md).
+    A model that has learned before goes on with a lower rate, so that it does not begin anew.
 
     Parameters
     ----------
     model : Model
+    policy : Policy
+        The rates.
     **changes
         Settings of `TrainingConfig` that are to be others.
     """
-    flat = model.info.spec.ndim == 2
+    flat, numbers = model.info.spec.ndim == 2, policy.from_scratch
     settings: dict[str, Any] = {
         "steps": 2000,
         "max_seconds": 60.0,
         "batch_size": 4 if flat else 2,
         "patch": (128, 128) if flat else (16, 64, 64),
-        "learning_rate": 5e-3 if model.info.is_untrained else 2e-3,
-        "weight_decay": 1e-3,
+        "learning_rate": numbers.learning_rate if model.info.is_untrained else numbers.later_learning_rate,
+        "weight_decay": numbers.weight_decay,
         "schedule": "cosine",
         "freeze_norm": False,
         "exclusive": not model.info.finds_objects,
@@ -113,7 +102,7 @@ def from_scratch_steps(
     preview_wanted : callable, optional
         Asked every few seconds whether a `Preview` is wanted.
     policy : Policy
-        How often.
+        How often, and how much background is taken.
 
     Raises
     ------
@@ -134,17 +123,18 @@ def from_scratch_steps(
     def learned(session: Trainer, model: Model) -> Model:
         steps = done + session.step
         recipe = learned_recipe(FROM_SCRATCH, steps, watch.seconds, config, samples)
-        return Model(session.trained(), _learned(model.info, diameter, recipe))
+        return Model(session.trained(), _learned(model.info, diameter, recipe, policy.from_scratch))
 
     for index in range(rounds):
         settings = config.model_copy(update={**each, "seed": config.seed + index})
-        session = Trainer(model.net, _with_surroundings(model, samples, diameter, where), settings, where)
+        surrounded = partial(_with_surroundings, model, device=where, policy=policy.from_scratch)
+        session = Trainer(model.net, surrounded(samples, diameter), settings, where)
         for report in session.run(cancel, pause):
             yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
             added = more() if more is not None else None
             if added:
                 samples, diameter = added, painted_diameter(model, added)
-                session.learn_from(_with_surroundings(model, samples, diameter, where))
+                session.learn_from(surrounded(samples, diameter))
             yield from previews.of(partial(learned, session, model))
         model = learned(session, model)
         done += session.step
@@ -173,7 +163,7 @@ def painted_diameter(model: Model, samples: Sequence[Sample]) -> float | None:
 
 
 def _with_surroundings(
-    model: Model, samples: Sequence[Sample], diameter: float | None, device: torch.device
+    model: Model, samples: Sequence[Sample], diameter: float | None, *, device: torch.device, policy: FromScratchPolicy
 ) -> list[Sample]:
     """Return samples with background around what is painted in them: as little as possible while nothing is known.
 
@@ -183,7 +173,7 @@ def _with_surroundings(
         return list(samples)
     found = []
     for sample in samples:
-        background = surroundings(model, sample, BACKGROUND_DIAMETERS * diameter)
+        background = surroundings(model, sample, policy.background_diameters * diameter)
         if model.info.is_untrained:
             background = thinned(background)
         else:
@@ -192,12 +182,12 @@ def _with_surroundings(
     return found
 
 
-def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any]) -> ModelInfo:
+def _learned(info: ModelInfo, diameter: float | None, recipe: dict[str, Any], policy: FromScratchPolicy) -> ModelInfo:
     """Return the description of what has learned: what is far smaller than the painted objects is none."""
     decoding = info.decoding
     if diameter is not None and info.spec.ndim == 2:
-        min_size = max(MIN_PIXELS, round(MIN_AREA_SHARE * math.pi / 4 * diameter**2))
-        smoothing = max(1.0, diameter / DIAMETER_TO_SMOOTHING)
+        min_size = max(policy.min_pixels, round(policy.min_area_share * math.pi / 4 * diameter**2))
+        smoothing = max(1.0, diameter / policy.diameter_to_smoothing)
         decoding = decoding.model_copy(update={"smoothing": smoothing, "min_size": min_size})
     known = {"training_data": (CORRECTIONS,), "recipe": recipe, "scores": {}, "fast_mode": None, "decoding": decoding}
     return info.model_copy(update=known)

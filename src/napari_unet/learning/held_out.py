@@ -34,8 +34,6 @@ class HeldOutRegion:
     labels : ndarray of int, axes ([Z,] Y, X)
     mask : ndarray of bool, axes ([Z,] Y, X)
         The pixels that are compared.
-    corrected : frozenset of int
-        Ids of the objects that the user has changed; the others were accepted as the old model made them.
     image_before : ndarray of float32, axes (C, [Z,] Y, X), optional
         The same region at the scale of the model that learning began with, where that was another.
     """
@@ -43,7 +41,6 @@ class HeldOutRegion:
     image: NDArray[np.float32]
     labels: NDArray[Any]
     mask: NDArray[np.bool_]
-    corrected: frozenset[int] = frozenset()
     image_before: NDArray[np.float32] | None = None
 
 

@@ -95,9 +95,5 @@ class Generation:
     def __str__(self) -> str:
         if self.verdict is None:
             return self.info.name
-        compared, checked = self.verdict.reviewed, self.verdict.regression
-        if compared is not None:
-            return f"learned, {compared.before:.0%} → {compared.after:.0%}"
-        return (
-            f"learned, fixes {checked.fixed} of {checked.corrections}" if checked and checked.corrections else "learned"
-        )
+        compared = self.verdict.reviewed
+        return "learned" if compared is None else f"learned, {compared.before:.0%} → {compared.after:.0%}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
-from napari_unet.learning.checks import Checked, HeldOutCheck, NearbyCheck
+from napari_unet.learning.checks import Checked, HeldOutCheck
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.fitting import fit_to_corrections
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.fitting import Fitted
+    from napari_unet.learning.gate import Unchecked
     from napari_unet.learning.policy import Policy
     from napari_unet.learning.split import Split
     from napari_unet.progress import CancelToken, PauseToken
@@ -181,7 +182,6 @@ class _Annotations:
         policy: Policy,
     ) -> None:
         self._model, self._before, self._border, self._more, self._policy = model, before, border, more, policy
-        self._hold_out_corrections = not model.info.is_from_scratch
         self.crops = crops
         self.split = self._divided(None)
 
@@ -194,23 +194,23 @@ class _Annotations:
         self.split = self._divided(self.split)
         return True
 
-    def release_corrections(self) -> None:
-        """Learn from the corrections, too, that were held out so far."""
-        self._hold_out_corrections = False
-        self.split = self._divided(self.split)
+    @property
+    def unchecked(self) -> Unchecked:
+        """Why nothing can be compared, where that is so."""
+        reviewed = any(crop.part.reviewed.any() for crop in self.crops)
+        return "too little reviewed" if reviewed else "nothing reviewed"
 
     def _divided(self, earlier: Split | None) -> Split:
         return split_annotations(
-            self._model, self.crops, self._border, self._before,
-            hold_out_corrections=self._hold_out_corrections, earlier=earlier, policy=self._policy,
-        )  # fmt: skip
+            self._model, self.crops, self._border, self._before, earlier=earlier, policy=self._policy
+        )
 
 
 def _learn_from_scratch(
     model: Model, annotations: _Annotations, run: _Run
 ) -> Generator[StepReport | Preview, None, Learned]:
     """Train a model that was made from scratch, and judge it if it has learned before."""
-    config = from_scratch_config(model, **{"max_seconds": run.max_seconds} | dict(run.settings))
+    config = from_scratch_config(model, run.policy, **{"max_seconds": run.max_seconds} | dict(run.settings))
     better = yield from from_scratch_steps(
         model, annotations.split.samples, config, str(run.device), run.cancel, pause=run.pause,
         more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,
@@ -219,11 +219,9 @@ def _learn_from_scratch(
     split = annotations.split
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     if model.info.is_untrained:
-        return Learned(better, Verdict(None))  # there was nothing before
-    reviewed = HeldOutCheck(model, split.held_out, run.device, run.policy).compare(better)
-    regression = NearbyCheck(model, split.nearby, run.device, run.policy).check(better)
-    aside = tuple(split.held_out_images.values())
-    return Learned(better, Verdict(reviewed, None, split.buffer, regression=regression, held_out_images=aside))
+        return Learned(better, Verdict(None, unchecked="nothing before"))
+    held_out = HeldOutCheck(model, split.held_out, run.device, run.policy)
+    return Learned(better, _judged(split, held_out, better, annotations.unchecked))
 
 
 def _finetune(
@@ -247,10 +245,15 @@ def _finetune(
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
     better, fitted = _fitted(better, annotations, run)
-    reviewed, regression = training.held_out.compare(better), training.nearby.check(better)
+    return Learned(better, _judged(split, training.held_out, better, annotations.unchecked, retention), fitted)
+
+
+def _judged(
+    split: Split, held_out: HeldOutCheck, better: Model, unchecked: Unchecked, retention: Comparison | None = None
+) -> Verdict:
+    """Return what is known of a new model."""
     aside = tuple(split.held_out_images.values())
-    verdict = Verdict(reviewed, retention, split.buffer, split.out_of_domain, regression, held_out_images=aside)
-    return Learned(better, verdict, fitted)
+    return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside, unchecked=unchecked)
 
 
 def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
@@ -291,7 +294,6 @@ class _Training:
     ----------
     trainer : Trainer
     held_out : HeldOutCheck
-    nearby : NearbyCheck
     last : StepReport or None
         Of the last step; None before the first.
     """
@@ -300,7 +302,6 @@ class _Training:
         self._model, self._annotations, self._config, self._run = model, annotations, config, run
         self.trainer = Trainer(model.net, self._samples(), config, run.device)
         self.held_out = HeldOutCheck(model, annotations.split.held_out, run.device, run.policy)
-        self.nearby = NearbyCheck(model, annotations.split.nearby, run.device, run.policy)
         self.last: StepReport | None = None
 
     def steps(self) -> Generator[StepReport | Checked | Preview, None, None]:
@@ -311,18 +312,12 @@ class _Training:
             yield report
             if self._annotations.join():
                 self._take_up()
-            if self._annotations.split.holds_out_corrections and self._share_done() >= self._held_out_until:
-                self._release()
             if self.held_out.due:
                 checked = self.held_out.check(self._now(), report.step)
                 yield checked
                 if checked.stale_seconds > self._run.policy.promotion.patience:
                     break
             yield from previews.of(self._now)
-
-    @property
-    def _held_out_until(self) -> float:
-        return self._run.policy.split.held_out_until
 
     def _samples(self) -> list[Sample]:
         return replayed(self._model, self._annotations.split.samples, self._config.replay)
@@ -335,18 +330,3 @@ class _Training:
         self.trainer.learn_from(self._samples())
         split = self._annotations.split
         self.held_out = HeldOutCheck(self._model, split.held_out, self._run.device, self._run.policy)
-        self.nearby = self.nearby.with_regions(split.nearby)
-
-    def _release(self) -> None:
-        """Note how many of the held-out corrections are fixed, and learn from these, too."""
-        self.nearby.note_held_out(self._now())
-        self._annotations.release_corrections()
-        self.trainer.learn_from(self._samples())
-
-    def _share_done(self) -> float:
-        """Return the share of the steps, or of the time, that is used up."""
-        last, config = self.last, self._config
-        if last is None:
-            return 0.0
-        seconds = last.seconds / config.max_seconds if config.max_seconds else 0.0
-        return max(last.step / config.steps, seconds)

@@ -40,21 +40,9 @@ class SplitPolicy(_Numbers):
     min_left_share : float
         Share of the supervised pixels outside the held-out squares that has to be left to learn from; the buffer
         around the squares is halved until it is. Data: not recorded.
-    min_corrections_left_share : float
-        The same share where corrections are held out, and not squares. Data: not recorded.
-    min_corrections_to_hold_out : int
-        Corrections from which on some are held out for a while; all of fewer are learned from at once. Data: not
-        recorded (docs/decisions/0010-gate.md).
-    held_out_every : int
-        Of so many corrections one is held out. Data: not recorded.
-    held_out_until : float
-        Share of the learning, 0..1, after which held-out corrections are learned from as well. Data: not recorded.
     seen_distance : int
         Distance from a correction, pixels of the network, within which the user has seen whether objects are right.
         Data: not recorded.
-    max_nearby_pixels : int
-        Pixels near corrections, with their surroundings, that a model is checked on at most, or those of one region: a
-        bound on time, about one second.
     equal_share : float
         Share of the patches that samples have in equal parts, however little was corrected in each; the rest goes by
         how much there is to learn from. Data: not recorded.
@@ -67,12 +55,7 @@ class SplitPolicy(_Numbers):
     min_held_out: int = Field(4, ge=1)
     max_held_out_share: float = Field(0.4, ge=0, le=1)
     min_left_share: float = Field(0.5, ge=0, le=1)
-    min_corrections_left_share: float = Field(0.9, ge=0, le=1)
-    min_corrections_to_hold_out: int = Field(8, ge=1)
-    held_out_every: int = Field(4, ge=2)
-    held_out_until: float = Field(0.75, ge=0, le=1)
     seen_distance: int = Field(64, ge=0)
-    max_nearby_pixels: int = Field(2**22, ge=1)
     equal_share: float = Field(0.5, ge=0, le=1)
 
 
@@ -95,25 +78,8 @@ class PromotionPolicy(_Numbers):
     interpolation_shares : tuple of float
         How far to go from the old weights to the new ones, tried in this order until no more is forgotten than allowed.
         Data: nuclei of tissue and cytospins, MDCK junctions, H&E (docs/decisions/0022-rules.md).
-    correctable_iou : float
-        Intersection over union below which a person would correct an object; the simulated annotator does so.
-    found_iou : float
-        Intersection over union from which on an object counts as found in a regression check.
-    min_patch_pixels : int
-        Of classes, pixels within a piece from which on a patch is checked. Data: not recorded.
-    min_checked : int
-        Held-out corrections that the old model gets wrong, below which those that were learned from are counted
-        instead: by one alone nothing is told.
-    few_fixed_share : float
-        Share of the corrections of which a model that fixes less fixes few. Data: T98G (docs/decisions/0010-gate.md).
-    many_corrections : int
-        Corrections from which on it counts that a model fixes few of them: the images are then out of its reach. Data:
-        not recorded.
-    min_lost : int
-        Objects left alone of which the loss of all is held against a model that finds nothing else. Data: not recorded.
-    significance : float
-        Probability (Fisher's exact test) below which few fixed corrections beside many changes are held against a
-        model. Data: dark, noisy nuclei of the sample stack, and histology (docs/decisions/0010-gate.md).
+    min_compared : int
+        Objects, each with all that overlaps it, or pieces, below which two models are not told apart. Not tuned.
     patience : float
         Seconds without a gain on the held-out regions after which learning ends. Data: not recorded.
     check_interval : float
@@ -128,14 +94,7 @@ class PromotionPolicy(_Numbers):
     max_forgetting: float = Field(0.02, ge=0)
     max_forgetting_at_once: float = Field(0.01, ge=0)
     interpolation_shares: tuple[float, ...] = (1.0, 0.5)
-    correctable_iou: float = Field(0.75, ge=0, le=1)
-    found_iou: float = Field(0.5, ge=0, le=1)
-    min_patch_pixels: int = Field(12, ge=1)
-    min_checked: int = Field(2, ge=1)
-    few_fixed_share: float = Field(0.25, ge=0, le=1)
-    many_corrections: int = Field(8, ge=1)
-    min_lost: int = Field(2, ge=1)
-    significance: float = Field(0.05, ge=0, le=1)
+    min_compared: int = Field(4, ge=2)
     patience: float = Field(40.0, ge=0)
     check_interval: float = Field(5.0, ge=0)
     max_check_share: float = Field(0.15, gt=0)
@@ -244,6 +203,38 @@ class FittingPolicy(_Numbers):
     max_pixels: int = Field(2**21, ge=1)
 
 
+class FromScratchPolicy(_Numbers):
+    """How a model that has learned nothing learns from a few painted objects.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Highest learning rate of an untrained model. Data: five painted objects of histology, phase contrast and U2OS
+        (docs/decisions/0011-from-scratch.md).
+    later_learning_rate : float
+        The same of a model that has learned from scratch before, and must not begin anew. Data: the same.
+    weight_decay : float
+        Of AdamW. Data: not recorded.
+    background_diameters : float
+        Background is taken from as far around painted objects as so many of their diameters. Data: the same.
+    min_area_share : float
+        Area of the painted objects, as a share, below which what is found is no object. Data: not recorded.
+    min_pixels : int
+        Pixels below which that is so for painted objects of any size. Data: not recorded.
+    diameter_to_smoothing : float
+        Diameter of the painted objects as a multiple of the width by which the map of middles is smoothed; that is at
+        least a pixel. Data: not recorded.
+    """
+
+    learning_rate: float = Field(5e-3, gt=0)
+    later_learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    background_diameters: float = Field(2.0, ge=0)
+    min_area_share: float = Field(0.1, ge=0, le=1)
+    min_pixels: int = Field(12, ge=1)
+    diameter_to_smoothing: float = Field(15.0, gt=0)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -254,6 +245,7 @@ class Policy(_Numbers):
     domain_shift : DomainShiftPolicy
     scale : ScalePolicy
     fitting : FittingPolicy
+    from_scratch : FromScratchPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
@@ -261,6 +253,7 @@ class Policy(_Numbers):
     domain_shift: DomainShiftPolicy = DomainShiftPolicy()
     scale: ScalePolicy = ScalePolicy()
     fitting: FittingPolicy = FittingPolicy()
+    from_scratch: FromScratchPolicy = FromScratchPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from napari_unet.axes import common_pixel_size
 from napari_unet.inference.scale import magnification
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model
-from napari_unet.objects.size import diameters
+from napari_unet.objects.size import depths, diameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.policy import ScalePolicy
     from napari_unet.models.info import ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSize:
+    """How large objects are, in pixels of the network at its present scale.
+
+    Attributes
+    ----------
+    diameter : float
+        In a plane.
+    depth : float, optional
+        In a volume: slices that an object is in. None: not known.
+    """
+
+    diameter: float
+    depth: float | None = None
 
 
 def at_fitting_scale(model: Model, crops: Sequence[AnnotatedCrop], policy: ScalePolicy = DEFAULT_POLICY.scale) -> Model:
@@ -39,7 +56,7 @@ def at_fitting_scale(model: Model, crops: Sequence[AnnotatedCrop], policy: Scale
     """
     if not model.info.finds_objects or not crops:
         return model
-    return _rescaled(model, [one.image for one in crops], partial(_corrected_diameter, crops, policy=policy), policy)
+    return _rescaled(model, [one.image for one in crops], partial(_corrected_size, crops, policy=policy), policy)
 
 
 def at_scale_of_labels(
@@ -60,30 +77,32 @@ def at_scale_of_labels(
     if not model.info.finds_objects:
         return model
 
-    def labelled_diameter(info: ModelInfo) -> float | None:
-        pairs = zip(images, labels, strict=True)
-        found = [_zoom(image, info, policy) * diameters(frame) for image, view in pairs for frame in view]
-        widths = np.concatenate([np.zeros(0), *found])
-        return float(np.median(widths)) if len(widths) else None
+    def labelled_size(info: ModelInfo) -> ObjectSize | None:
+        zooms = [magnification(image, info, policy.rescaling) for image in images]
+        frames = [(zoom, frame) for zoom, view in zip(zooms, labels, strict=True) for frame in view]
+        volumes = frames if info.spec.ndim == 3 else []
+        widths = [zoom[-1] * diameters(frame) for zoom, frame in frames]
+        return _typical(widths, [zoom[0] * depths(frame) for zoom, frame in volumes], 1)
 
-    return _rescaled(model, images, labelled_diameter, policy)
+    return _rescaled(model, images, labelled_size, policy)
 
 
 def _rescaled(
-    model: Model, images: Sequence[Image], measured: Callable[[ModelInfo], float | None], policy: ScalePolicy
+    model: Model, images: Sequence[Image], measured: Callable[[ModelInfo], ObjectSize | None], policy: ScalePolicy
 ) -> Model:
     """Return a model at the scale that fits images, by what somebody said of them, or else by what is measured there.
 
-    `measured` returns the diameter of the objects in pixels of the network, at the scale of a model.
+    `measured` returns the size of the objects, at the scale of a model.
     """
     info = model.info
     if info.diameter is None and not info.is_untrained:
         return model
     said = [image.diameter for image in images if image.diameter is not None]
     if info.diameter is None:
-        diameter = float(np.median(said)) if said else measured(info)
-        if diameter is None:
+        size = ObjectSize(float(np.median(said))) if said else measured(info)
+        if size is None:
             return model
+        diameter = size.diameter
         far = diameter > policy.rescaling.diameter_tolerance * policy.untrained_diameter
         info = info.model_copy(update={"diameter": policy.untrained_diameter if far else diameter})
     info = with_fitting_scale(info, images, None if said else measured(info), policy)
@@ -91,35 +110,51 @@ def _rescaled(
 
 
 def with_fitting_scale(
-    info: ModelInfo, images: Sequence[Image], diameter: float | None, policy: ScalePolicy = DEFAULT_POLICY.scale
+    info: ModelInfo, images: Sequence[Image], size: ObjectSize | None, policy: ScalePolicy = DEFAULT_POLICY.scale
 ) -> ModelInfo:
     """Return the description of a model that takes images like these at the scale that fits them.
+
+    Volumes lose slices only as far as their objects are deeper, too, than those that the model finds best: what is 30
+    pixels wide in 6 slices could hardly be seen in 3.
 
     Parameters
     ----------
     info : ModelInfo
     images : sequence of Image
-    diameter : float or None
-        Of the objects, in pixels of the network at its present scale; None: that scale is as somebody said.
+    size : ObjectSize or None
+        Of the objects; None: the scale is as somebody said.
     policy : ScalePolicy
     """
     said = any(image.diameter is not None for image in images)
     if info.diameter is None:
         return info
-    far = diameter is not None and diameter > policy.rescaling.diameter_tolerance * info.diameter
+    far = size is not None and size.diameter > policy.rescaling.diameter_tolerance * info.diameter
     if not (far or said):
         return info
-    factor = info.diameter / diameter if diameter is not None and far else 1.0
-    zoom = tuple(factor * z for z in magnification(images[0], info, policy.rescaling))
+    factors = _factors(size, info.diameter, info.spec.ndim) if size is not None and far else (1.0,) * info.spec.ndim
+    zoom = tuple(f * z for f, z in zip(factors, magnification(images[0], info, policy.rescaling), strict=True))
     in_plane = (zoom[-2] * zoom[-1]) ** 0.5
     if in_plane == 1 and info.image_diameter is None:
         return info
-    size = common_pixel_size(images, info.spec.ndim)
+    pixels = common_pixel_size(images, info.spec.ndim)
     known = {
         "image_diameter": None if in_plane == 1 else info.diameter / in_plane,
-        "pixel_size": info.pixel_size if size is None else tuple(s / z for s, z in zip(size, zoom, strict=True)),
+        "depth_ratio": None if zoom[0] <= in_plane else zoom[0] / in_plane,
+        "pixel_size": info.pixel_size if pixels is None else tuple(p / z for p, z in zip(pixels, zoom, strict=True)),
     }
     return info.model_copy(update=known)
+
+
+def _factors(size: ObjectSize, best: float, ndim: int) -> tuple[float, ...]:
+    """Return the factor on the magnification of each axis that brings objects to the diameter `best`.
+
+    Z has that of Y and X where the depth is not known.
+    """
+    in_plane = best / size.diameter
+    if ndim == 2:
+        return in_plane, in_plane
+    depth = in_plane if size.depth is None else min(1.0, max(in_plane, best / size.depth))
+    return depth, in_plane, in_plane
 
 
 def rescales(
@@ -131,32 +166,41 @@ def rescales(
     return any(old != new for old, new in zooms)
 
 
-def _zoom(image: Image, info: ModelInfo, policy: ScalePolicy) -> float:
-    """Return how many pixels of the network one of an image is wide."""
-    return magnification(image, info, policy.rescaling)[-1]
+def _typical(
+    widths: Sequence[NDArray[np.float64]], deep: Sequence[NDArray[np.float64]], least: int
+) -> ObjectSize | None:
+    """Return the medians of what was measured; None for fewer objects than `least`."""
+    diameter, depth = np.concatenate([np.zeros(0), *widths]), np.concatenate([np.zeros(0), *deep])
+    if len(diameter) < least:
+        return None
+    return ObjectSize(float(np.median(diameter)), float(np.median(depth)) if len(depth) >= least else None)
 
 
-def _corrected_diameter(crops: Sequence[AnnotatedCrop], info: ModelInfo, policy: ScalePolicy) -> float | None:
-    """Return the typical diameter of the objects, in pixels of the network at its present scale; None for too few."""
-    found = [np.zeros(0)]
+def _corrected_size(crops: Sequence[AnnotatedCrop], info: ModelInfo, policy: ScalePolicy) -> ObjectSize | None:
+    """Return the typical size of the objects, at the present scale of a model; None for too few."""
+    widths, deep = [], []
     for one in crops:
-        found += [_zoom(one.image, info, policy) * widths for widths in _vouched_diameters(one, info.spec.ndim, policy)]
-    widths = np.concatenate(found)
-    return float(np.median(widths)) if len(widths) >= policy.min_objects else None
+        zoom = magnification(one.image, info, policy.rescaling)
+        for labels, factor in _vouched(one, info.spec.ndim, policy):
+            widths.append(factor * zoom[-1] * diameters(labels))
+            if info.spec.ndim == 3:
+                slices = depths(labels)
+                deep.append(factor * zoom[0] * slices[slices > 1])  # one slice tells nothing of the depth
+    return _typical(widths, deep, policy.min_objects)
 
 
-def _vouched_diameters(one: AnnotatedCrop, ndim: int, policy: ScalePolicy) -> Iterator[NDArray[np.float64]]:
-    """Yield the diameters of the objects that the user vouches for: plane by plane, or of a volume at once.
+def _vouched(one: AnnotatedCrop, ndim: int, policy: ScalePolicy) -> Iterator[tuple[NDArray[np.int32], float]]:
+    """Yield the objects that the user vouches for: plane by plane, or of a volume at once.
 
-    Those of objects that were corrected, and not only accepted, are brought to what is typical of all.
+    With them a factor that brings those that were corrected, and not only accepted, to the size that is typical of all.
     """
     labels, counts, reviewed = one.part.labels, one.part.mask("supervised"), one.part.reviewed
     planes = [(labels, counts, reviewed)] if ndim == 3 else zip(labels, counts, reviewed, strict=True)
     for ids, vouched, checked in planes:
         accepted = _within(ids, checked, policy.min_vouched_share)
-        yield diameters(np.where(np.isin(ids, accepted), ids, 0))
+        yield np.where(np.isin(ids, accepted), ids, 0), 1.0
         corrected = np.setdiff1d(_within(ids, vouched, policy.min_vouched_share), accepted)
-        yield policy.typical_to_corrected * diameters(np.where(np.isin(ids, corrected), ids, 0))
+        yield np.where(np.isin(ids, corrected), ids, 0), policy.typical_to_corrected
 
 
 def _within(ids: NDArray[np.int32], mask: NDArray[np.bool_], min_share: float) -> NDArray[np.int32]:

@@ -14,7 +14,6 @@ from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_c
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.learning.regression import NearbyRegion, connected_parts, held_out_corrections, near_corrections
 from napari_unet.nets.geometry import halo
 
 if TYPE_CHECKING:
@@ -43,10 +42,6 @@ class Split:
         Pixels between the two.
     out_of_domain : bool
         Whether the model was wrong about so many objects that the images are of another domain than it knows.
-    nearby : sequence of NearbyRegion
-        Regions around corrections, where `held_out` is empty.
-    holds_out_corrections : bool
-        Whether some of the corrections are not among the samples.
     held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
         The pixels of each crop that are held out, all of an image that is held out as a whole; empty where there are
         none.
@@ -60,8 +55,6 @@ class Split:
     held_out: list[HeldOutRegion]
     buffer: int
     out_of_domain: bool = False
-    nearby: Sequence[NearbyRegion] = ()
-    holds_out_corrections: bool = False
     held_out_masks: Sequence[NDArray[np.bool_]] = ()
     learned_images: frozenset[str] = frozenset()
     held_out_images: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +66,6 @@ def split_annotations(
     border: float = 0.0,
     before: Model | None = None,
     *,
-    hold_out_corrections: bool = False,
     earlier: Split | None = None,
     policy: Policy = DEFAULT_POLICY,
 ) -> Split:
@@ -89,8 +81,6 @@ def split_annotations(
         How much more a seam between two objects counts.
     before : Model, optional
         What it will be compared with, where that works at another scale.
-    hold_out_corrections : bool
-        Whether some of many corrections are to be held out where too little is reviewed.
     earlier : Split, optional
         That of the same learning, before corrections joined: what was learned from is not held out any more.
     policy : Policy
@@ -103,20 +93,14 @@ def split_annotations(
     views = _views(model, before, crops, policy)
     held_out = _held_out_images(model, views, earlier, policy) or _held_out_reviewed(model, views, policy)
     by_review = any(mask.any() for mask in held_out.masks)
-    if hold_out_corrections and not by_review:
-        masks = held_out_corrections([view.corrected for view in views], model.info.spec.ndim, policy.split)
-        held_out = _HeldOut(masks, buffer=0)
     samples: list[Sample] = []
     regions: list[HeldOutRegion] = []
-    nearby: list[NearbyRegion] = []
     for view, mask in zip(views, held_out.masks, strict=True):
         whole = digest_of(view.crop.image) in held_out.images
-        learned = _learned(model, view, mask, held_out.buffer if by_review else None, policy, whole=whole)
+        learned = _learned(view, mask, held_out.buffer, policy, whole=whole)
         samples += view.samples(model, learned, border)
         if by_review:
             regions += view.held_out_regions(mask)
-        else:
-            nearby += view.nearby_regions(mask, rescaled=before is not None, policy=policy)
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     parts, outlines = [one.part for one in crops], has_new_domain(model.info)
@@ -125,8 +109,6 @@ def split_annotations(
         held_out=regions,
         buffer=held_out.buffer,
         out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
-        nearby=_first(nearby, policy.split.max_nearby_pixels),
-        holds_out_corrections=not by_review and any(mask.any() for mask in held_out.masks),
         held_out_masks=held_out.with_whole_images([view.crop for view in views]) if by_review else (),
         learned_images=frozenset(digest_of(one.image) for one in crops) - frozenset(held_out.images),
         held_out_images=held_out.images,
@@ -174,18 +156,6 @@ class _View:
             if mask[z].any():
                 yield self._region(z, mask[z])
 
-    def nearby_regions(self, held_out: NDArray[np.bool_], *, rescaled: bool, policy: Policy) -> Iterator[NearbyRegion]:
-        """Yield what lies around corrections, connected region by region."""
-        part = self.crop.part
-        seen = near_corrections(part, self.corrected, self.reader.pixels, policy.split)
-        if rescaled:  # at another scale, what was left alone comes out differently: nothing can be told from that
-            seen &= self.corrected
-        for z in self._slices():
-            for mask in connected_parts(seen[z]):
-                box = with_context(mask, self.ndim, self.reader.pixels)
-                predicted, kept = (self.reader.fit(a[z][box]) for a in (part.corrections.prediction[0], held_out))
-                yield NearbyRegion(self._region(z, mask), predicted, kept)
-
     def _slices(self) -> list[slice]:
         return subimage_slices(len(self.crop.part.labels), self.ndim)
 
@@ -198,7 +168,7 @@ class _View:
         where = moved(box, self._corner(z))
         image, labels = self.reader.read(part.frame, where), self.reader.fit(part.labels[z][box])
         before = None if self.reader_before is None else self.reader_before.read(part.frame, where)
-        return HeldOutRegion(image, labels, self.reader.fit(mask[box]), part.corrections.touched, before)
+        return HeldOutRegion(image, labels, self.reader.fit(mask[box]), before)
 
 
 def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], policy: Policy) -> list[_View]:
@@ -300,38 +270,22 @@ def _suffices(
 
 
 def _learned(
-    model: Model,
-    view: _View,
-    held_out: NDArray[np.bool_],
-    buffer: int | None,
-    policy: Policy,
-    *,
-    whole: bool = False,
+    view: _View, held_out: NDArray[np.bool_], buffer: int, policy: Policy, *, whole: bool
 ) -> NDArray[np.bool_]:
     """Return the pixels (Z, Y, X) of a crop that are learned from.
 
-    `buffer` is that around held-out squares, pixels of the image; None: corrections are held out. `whole`: the image is
-    held out as a whole.
+    `buffer` is that around held-out squares, pixels of the image. `whole`: the image is held out as a whole.
     """
     if whole:
         return np.zeros_like(view.supervised)
     if not held_out.any():
         return view.supervised
-    share = policy.split.min_left_share
-    if buffer is None:
-        buffer, share = _receptive_field(model, view.reader.pixels), policy.split.min_corrections_left_share
-    return outside_buffer(view.supervised, held_out, buffer, share)[0]
+    return outside_buffer(view.supervised, held_out, buffer, policy.split.min_left_share)[0]
 
 
 def _receptive_field(model: Model, pixels: float) -> int:
     """Return how far the network sees, in pixels of the image, of which `pixels` are one of the network."""
     return round(max(halo(model.info.spec)[-2:]) * pixels)
-
-
-def _first(nearby: list[NearbyRegion], max_pixels: int) -> list[NearbyRegion]:
-    """Return the first of the regions, as many as do not take long to check; at least one."""
-    pixels = np.cumsum([one.region.mask.size for one in nearby])
-    return [one for index, one in enumerate(nearby) if not index or pixels[index] <= max_pixels]
 
 
 def _evened(samples: list[Sample], equal_share: float) -> list[Sample]:

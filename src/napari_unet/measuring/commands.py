@@ -154,6 +154,67 @@ def as_python(recipe: Recipe) -> str:
     return "\n".join([*lines, f"print(export([cells], {names!r}, {str(recipe.folder)!r}))"]) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class ListRecipe:
+    """What was done with a work list, whose projects hold the labels, corrected ones too.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the list.
+    kinds : sequence of Kind
+        What was exported; empty: it was only measured.
+    target : Path
+        Folder where results go.
+    """
+
+    folder: Path
+    kinds: Sequence[Kind]
+    target: Path
+
+    @property
+    def outlines(self) -> list[Kind]:
+        """What commands write for each image."""
+        return [kind for kind in _FORMATS if kind in self.kinds]
+
+
+def list_as_command(recipe: ListRecipe) -> str:
+    """Return commands for a shell, one a line, that give the results of a work list again.
+
+    Raises
+    ------
+    UNetError
+        If only labels were exported, for which there is no command.
+    """
+    read = ["--labels", str(recipe.folder)]
+    lines: list[list[str]] = []
+    if not recipe.kinds or Kind.measurements in recipe.kinds:
+        table, summary = str(recipe.target / TABLE), str(recipe.target / SUMMARY)
+        lines.append(["measure", *read, "-o", table, "--summary", summary, "--record"])
+    lines += [["contours", *read, "-o", str(recipe.target), "--format", _FORMATS[kind]] for kind in recipe.outlines]
+    if not lines:
+        raise UNetError("No command exports the labels of a list. Copy as Python does.")
+    text = "".join(_joined(["napari-unet", *line]) + "\n" for line in lines)
+    if len(lines) < len(recipe.kinds):
+        text += f"{'REM' if sys.platform == 'win32' else '#'} No command exports labels of a list: copy as Python.\n"
+    return text
+
+
+def list_as_python(recipe: ListRecipe) -> str:
+    """Return a script that gives the results of a work list again."""
+    names = [kind.value for kind in recipe.kinds or [Kind.measurements]]
+    return (
+        "\n".join(
+            [
+                "from napari_unet.projects.results import export_projects",
+                "",
+                f"print(export_projects({str(recipe.folder)!r}, {names!r}, {str(recipe.target)!r}))",
+            ]
+        )
+        + "\n"
+    )
+
+
 def _options(found: Segmentation) -> list[str]:
     """Return the options of `napari-unet segment`."""
     options = ["--model", str(found.file or found.model)]

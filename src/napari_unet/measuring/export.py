@@ -100,7 +100,7 @@ def planned(items: Sequence[Item], kinds: Sequence[Kind], folder: Path) -> list[
     found: list[Output] = []
     if Kind.measurements in kinds:
         found += [Output(Kind.measurements, folder / name) for name in (TABLE, SUMMARY, RECORD)]
-    for number, name in enumerate(_apart([item.name for item in items])):
+    for number, name in enumerate(apart([item.name for item in items])):
         found += [Output(kind, folder / f"{name}{ENDINGS[kind]}", number) for kind in kinds if kind in ENDINGS]
         zarr = items[number].zarr
         if Kind.own_zarr in kinds:
@@ -158,12 +158,23 @@ def export(
     >>> [path.name for path in report.written][-1], report.failed
     ('cells_outlines.geojson', [])
     """
+    chosen = known_kinds(kinds)
+    listed = [Item(one.name, tuple(one.inputs), _loaded(one), _zarr_of(one)) for one in items]
+    return drive(export_steps(listed, chosen, Path(folder), options, overwrite=overwrite), lambda _: None)
+
+
+def known_kinds(kinds: Sequence[Kind | str]) -> list[Kind]:
+    """Return kinds of export by their names, each once.
+
+    Raises
+    ------
+    UNetError
+        If there is none of that name.
+    """
     known = {kind.value: kind for kind in Kind}
     if unknown := [kind for kind in kinds if kind not in known]:
         raise UNetError(f"There is no kind of export {unknown[0]!r}; there is {', '.join(known)}.")
-    listed = [Item(one.name, tuple(one.inputs), _loaded(one), _zarr_of(one)) for one in items]
-    chosen = [known[kind] for kind in dict.fromkeys(kinds)]
-    return drive(export_steps(listed, chosen, Path(folder), options, overwrite=overwrite), lambda _: None)
+    return [known[kind] for kind in dict.fromkeys(kinds)]
 
 
 def export_steps(
@@ -205,7 +216,7 @@ def export_steps(
             report.failed.append(str(error))
     outputs = [one for one in outputs if one.path not in refused]
     of_all = [one for one in outputs if one.item is None]
-    names = _apart([item.name for item in items])
+    names = apart([item.name for item in items])
     for number, item in enumerate(items):
         cancel.check()
         own = [one for one in outputs if one.item == number]
@@ -329,7 +340,7 @@ def _is_taken(path: Path) -> bool:
     return False
 
 
-def _apart(names: Sequence[str]) -> list[str]:
+def apart(names: Sequence[str]) -> list[str]:
     """Return names, with numbers after those that were there before."""
     found: list[str] = []
     for name in names:

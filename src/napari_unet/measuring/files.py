@@ -61,6 +61,17 @@ class LabelFile:
         """Both files, for the record of a result."""
         return Origin({"labels": self.labels, **({} if self.image is None else {"image": self.image})}, self.name)
 
+    def read(self, options: MeasureOptions, shown: Shown | None = None, cancel: CancelToken | None = None) -> Labelled:
+        """Return the labels, lazily where they are large, and their image.
+
+        Raises
+        ------
+        UNetError
+            If a file cannot be read, or the two are not of one size.
+        """
+        labels, image = read_label_file(self, options)
+        return Labelled(self.name, labels, image, options.task, origin=self.origin, shown=shown or Shown())
+
 
 def find_label_files(labels: Path, images: Path | None = None) -> list[LabelFile]:
     """Return the label files that are meant, with their images.
@@ -113,15 +124,16 @@ def measure_file(
     options: MeasureOptions,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
-) -> Table:
-    """Return the measurements of all objects of a label file.
+) -> tuple[Table, Origin]:
+    """Return the measurements of all objects of a label file, and where its labels come from.
 
     Raises
     ------
     UNetError
         If a file cannot be read, the two do not fit together, or the labels cannot be used.
     """
-    return measured(as_labelled(file, options), options, progress, cancel)
+    source = file.read(options, cancel=cancel)
+    return measured(source, replace(options, task=source.task), progress, cancel), source.origin
 
 
 def write_table(path: Path, table: Table, *, overwrite: bool = False) -> None:
@@ -162,7 +174,7 @@ def write_outlines(
     kind = kind or OUTLINE_KINDS.get(target.suffix.lower())
     if kind is None:
         raise FileFormatError(f"The name {target.name!r} must end in one of {', '.join(OUTLINE_KINDS)}.")
-    source = as_labelled(file, options.measure, shown)
+    source = file.read(options.measure, shown, cancel)
     written = write_kind(
         kind, source, target, options, command="contours", overwrite=overwrite, progress=progress, cancel=cancel
     )
@@ -172,12 +184,6 @@ def write_outlines(
         "n_outlines": written.count,
         "notes": list(written.notes),
     }
-
-
-def as_labelled(file: LabelFile, options: MeasureOptions, shown: Shown | None = None) -> Labelled:
-    """Read a label file and its image; for errors see `read_label_file`."""
-    labels, image = read_label_file(file, options)
-    return Labelled(file.name, labels, image, options.task, origin=file.origin, shown=shown or Shown())
 
 
 def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Image | None]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.axes import Image
+from napari_unet.errors import FileFormatError
+from napari_unet.io.readers import read_image
 from napari_unet.measuring.record import Origin
 from napari_unet.objects.label_images import label_image
 
@@ -71,6 +73,29 @@ class Labelled:
     def inputs(self) -> list[Path]:
         """The files that it was read from."""
         return list(self.origin.files.values())
+
+
+def with_all_channels(image: Image, source: Path | None, channel: int | None) -> tuple[Image, tuple[str, ...]]:
+    """Return an image with all channels of its file, where it is one of them, and what is to be known of it.
+
+    Parameters
+    ----------
+    image : Image
+        As it was segmented.
+    source : Path or None
+        Its file.
+    channel : int or None
+        Which channel of the file it is; None: all of them.
+    """
+    if source is None or channel is None:
+        return image, ()
+    try:
+        found = read_image(source, tolerant=True)
+    except FileFormatError:
+        return image, (f"{source.name} cannot be read; only the chosen channel is measured.",)
+    if found.label_shape != image.label_shape or found.n_channels <= channel:
+        return image, ()
+    return found.with_pixel_size(image.pixel_size), ()
 
 
 def labelled(

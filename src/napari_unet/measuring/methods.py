@@ -63,7 +63,8 @@ def _model(one: Segmentation, found: Sequence[float]) -> str:
     """Return a sentence about a model, and how it was used."""
     digest = f", SHA-256 of the weights {one.sha256}" if one.sha256 else ""
     parent = f", fine-tuned from {one.parent}" if one.parent else ""
-    said = [f"The model was {one.model!r}{parent}{digest}"]
+    name = repr(one.model) if one.model else "one whose name is not on record"
+    said = [f"The model was {name}{parent}{digest}"]
     if one.diameter is not None:
         said.append(f"objects were taken to be {one.diameter:.4g} pixels wide")
     elif found:

@@ -26,7 +26,7 @@ class Segmentation:
     Attributes
     ----------
     model : str
-        Name of the model.
+        Name of the model; empty: not known.
     sha256 : str
         Of its weights; empty: not known.
     parent : str
@@ -43,8 +43,8 @@ class Segmentation:
         Width of the objects in pixels, as the user said; None: nothing was said.
     found_diameter : float, optional
         The same, as it was found on the image; None: it was not needed.
-    flips : bool
-        Whether maps were averaged over mirror images.
+    flips : bool, optional
+        Whether maps were averaged over mirror images; None: not known.
     file : Path, optional
         The file of a model that has no name to be found by; None: the name finds it.
     """
@@ -58,24 +58,24 @@ class Segmentation:
     channel: int | None = None
     diameter: float | None = None
     found_diameter: float | None = None
-    flips: bool = False
+    flips: bool | None = False
     file: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values; what is not known is left out, and so is the path of the model's file."""
-        model = {"name": self.model, "sha256": self.sha256 or None, "fine_tuned_from": self.parent or None}
+        model = {"name": self.model or None, "sha256": self.sha256 or None, "fine_tuned_from": self.parent or None}
         settings = {
             "axes": self.axes,
             "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
             "channel": self.channel,
             "diameter_px": self.diameter,
             "found_diameter_px": self.found_diameter,
+            "flips": self.flips,
         }
         return {
             "model": {name: value for name, value in model.items() if value is not None},
             "extent": "all" if self.whole else "a part",
             **{name: value for name, value in settings.items() if value is not None},
-            "flips": self.flips,
         }
 
 

@@ -80,6 +80,9 @@ class ModelInfo(BaseModel):
     image_diameter : float, optional
         Diameter, in pixels before rescaling, that is assumed for an image of which neither the diameter nor the pixel
         size is known. None: such an image is not rescaled.
+    depth_ratio : float, optional
+        Of volumes with `image_diameter`: magnification of Z as a multiple of that of Y and X, where the pixel size is
+        not known. Objects that are wide, but in few slices, keep these. None: 1.
     normalization : Normalization
         How intensities are normalised.
     decoding : Decoding
@@ -118,6 +121,7 @@ class ModelInfo(BaseModel):
     pixel_size: tuple[float, ...] | None = None
     diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
     image_diameter: float | None = Field(None, ge=DIAMETER[0], le=DIAMETER[1])
+    depth_ratio: float | None = Field(None, ge=1, le=DIAMETER[1])
     normalization: Normalization = Normalization()
     decoding: Decoding = Decoding()
     original_decoding: Decoding | None = None

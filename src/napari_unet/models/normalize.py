@@ -18,19 +18,20 @@ class Normalization(BaseModel):
 
     Attributes
     ----------
-    method : {"percentile", "none"}
-        ``"percentile"`` maps the low percentile to 0 and the high one to 1.
+    method : {"percentile", "mean_std", "none"}
+        ``"percentile"`` maps the low percentile to 0 and the high one to 1; ``"mean_std"`` the mean to 0 and a
+        standard deviation above it to 1.
     low, high : float
         Percentiles.
     per_channel : bool
-        Whether each channel has its own percentiles, or all have common ones, which keeps the hue of colours.
+        Whether each channel has its own statistics, or all have common ones, which keeps the hue of colours.
     clip : tuple of float
         Range that normalised values are clipped to, because of single hot pixels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["percentile", "none"] = "percentile"
+    method: Literal["percentile", "mean_std", "none"] = "percentile"
     low: float = Field(1.0, ge=0, le=100)
     high: float = Field(99.8, ge=0, le=100)
     per_channel: bool = False
@@ -74,6 +75,9 @@ def measure(image: NDArray[Any], normalization: Normalization) -> Statistics:
             values = values[np.isfinite(values)]
         if not values.size or values.dtype.kind == "b":
             low, high = 0.0, 1.0
+        elif normalization.method == "mean_std":
+            low = float(values.mean(dtype=np.float64))
+            high = low + float(values.std(dtype=np.float64))
         else:
             low, high = (float(v) for v in np.percentile(values, [normalization.low, normalization.high]))
             if high <= low:  # nearly all pixels are equal: take the full range, so that the others can be seen

@@ -6,6 +6,7 @@ Each run of the program has a folder of its own for them.
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import re
 import shutil
@@ -53,7 +54,7 @@ class DiskOffload:
 
     def __init__(self) -> None:
         self.problem = ""
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._folder: Path | None = None
         self._home: Path | None = None
         self._lock: Lock | None = None
@@ -61,11 +62,11 @@ class DiskOffload:
         self._last: Future[None] | None = None
 
     def keep(self, model: Model, done: Callable[[Path], None]) -> None:
-        """Write a model soon; `done` is called with its path, in another thread, once it is written."""
-        self._number += 1
+        """Write a model soon, unless closed; `done` is called with its path, in another thread, once it is written."""
         self._home = learned_folder()
-        name = f"{self._number:03d} {_NOT_IN_NAME.sub('-', model.name)[:60]}{SUFFIX}"
-        self._last = self._pool.submit(self._write, model, self._home, name, done)
+        name = f"{next(self._numbers):03d} {_NOT_IN_NAME.sub('-', model.name)[:60]}{SUFFIX}"
+        with suppress(RuntimeError):  # closed, while a worker was at it
+            self._last = self._pool.submit(self._write, model, self._home, name, done)
 
     def settle(self) -> None:
         """Wait until all are written."""

@@ -27,6 +27,12 @@ HOME_VARIABLE = "NAPARI_UNET_HOME"
 """Environment variable with another folder for the user's models, and for recovery copies."""
 
 
+_Version = tuple[int, int]
+
+_kept: dict[Path, tuple[_Version, Model]] = {}
+"""Models that were loaded ahead, by the file, and when that was changed and how large it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
     """A model that can be chosen by name; `shipped` with the program, or the user's own."""
@@ -115,7 +121,36 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     """
     from napari_unet.models.checkpoint import load_model_file
 
-    return load_model_file(find_model(name))
+    path = find_model(name)
+    kept = _kept.get(path)
+    return kept[1] if kept is not None and kept[0] == _version(path) else load_model_file(path)
+
+
+def load_ahead(name: str) -> Model:
+    """Load a model and keep it, so that `load_model` takes no time as long as its file does not change.
+
+    Nothing is lost by sharing it: a model is never changed.
+
+    Raises
+    ------
+    ModelFileError
+        As of `load_model`.
+    """
+    path = find_model(name)
+    version = _version(path)
+    model = load_model(path)
+    if version is not None:
+        _kept[path] = version, model
+    return model
+
+
+def _version(path: Path) -> _Version | None:
+    """Return when a file was changed, and how large it is; None if that cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:

@@ -37,7 +37,14 @@ class Outline:
         inside = rows.start <= y < rows.stop and columns.start <= x < columns.stop
         return inside and bool(self.mask[y - rows.start, x - columns.start])
 
-    def drawn(self, plane: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Edit:
+    def found_in(self, plane: NDArray[Any]) -> tuple[slice, slice] | None:
+        """Return the box (Y, X) that the object has in a plane; None: it is not there. All of the plane is read."""
+        box = box_around(plane == self.label)
+        return None if box is None else (box[0], box[1])
+
+    def drawn(
+        self, plane: NDArray[Any], keep: NDArray[np.bool_] | None = None, *, near: tuple[slice, slice] | None = None
+    ) -> Edit:
         """Return the edit that gives the object this shape in a plane; other objects stay.
 
         Parameters
@@ -45,16 +52,18 @@ class Outline:
         plane : ndarray of int, axes (Y, X)
         keep : ndarray of bool, axes (Y, X), optional
             Pixels of the object itself that are not taken from it: reviewed ones.
+        near : tuple of slice, optional
+            The box that the object has in the plane now, if it is known (`found_in`).
 
         Raises
         ------
         EditError
             If nothing would change.
         """
-        own = plane == self.label
-        around = box_around(own) or self.box
+        around = near or self.found_in(plane) or self.box
         box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(self.box, around, strict=True))
-        after, own = np.array(plane[box]), own[box]
+        after = np.array(plane[box])
+        own = after == self.label
         inside = np.zeros(after.shape, bool)
         inside[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(self.box, box, strict=True))] = (
             self.mask

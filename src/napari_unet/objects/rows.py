@@ -30,7 +30,7 @@ STATES = ("predicted", "corrected", "reviewed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class ReviewedLabels:
     """A label image with its image and with what somebody has said of it, all with the axes (T, Z, Y, X).
 
     Attributes
@@ -124,7 +124,7 @@ class ObjectRows:
         )
 
 
-def count_frame(source: Labelled, frame: int) -> ObjectRows:
+def count_frame(source: ReviewedLabels, frame: int) -> ObjectRows:
     """Return the rows of all objects of a time point.
 
     Raises
@@ -136,14 +136,14 @@ def count_frame(source: Labelled, frame: int) -> ObjectRows:
     return _count(source, frame, (whole[0], whole[1], whole[2]), None)
 
 
-def recount(source: Labelled, rows: ObjectRows, frame: int, box: Box) -> ObjectRows:
+def recount(source: ReviewedLabels, rows: ObjectRows, frame: int, box: Box) -> ObjectRows:
     """Return rows brought up to date after something has changed in one box of a time point.
 
     Only objects that lie, or lay, in the box are looked at.
 
     Parameters
     ----------
-    source : Labelled
+    source : ReviewedLabels
         As it is now.
     rows : ObjectRows
         As of before.
@@ -162,7 +162,7 @@ def recount(source: Labelled, rows: ObjectRows, frame: int, box: Box) -> ObjectR
     return rows.where(~old).joined(_count(source, frame, (z, y, x), ids))
 
 
-def _count(source: Labelled, frame: int, box: Box, ids: NDArray[Any] | None) -> ObjectRows:
+def _count(source: ReviewedLabels, frame: int, box: Box, ids: NDArray[Any] | None) -> ObjectRows:
     """Return rows of objects in a box of a time point that holds them whole; `ids` None: of all in it."""
     labels = as_ids(np.asarray(source.labels[(frame, *box)]))
     if ids is not None:
@@ -184,7 +184,7 @@ def _count(source: Labelled, frame: int, box: Box, ids: NDArray[Any] | None) -> 
     )
 
 
-def _sums(source: Labelled, regions: Regions, frame: int, box: Box) -> tuple[NDArray[Any], NDArray[Any]]:
+def _sums(source: ReviewedLabels, regions: Regions, frame: int, box: Box) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the mean intensity (objects, channels), and the reviewed pixels of each object."""
     n_runs, n_channels = len(regions.x), source.image.n_channels
     reviewed = np.zeros(n_runs, np.int64)

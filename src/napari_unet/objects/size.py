@@ -6,6 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
+
+from napari_unet.objects.stitch import compact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +39,12 @@ def diameters(labels: NDArray[Any]) -> NDArray[np.float64]:
     for plane in numbers.reshape(-1, labels.shape[-2] * labels.shape[-1]):
         np.maximum(areas, np.bincount(plane.astype(np.intp), minlength=largest + 1), out=areas)
     return np.asarray(2 * np.sqrt(areas[~background & (areas > 0)] / np.pi))
+
+
+def depths(labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return of every object in how many slices of a volume (Z, Y, X) it is, from the first to the last."""
+    boxes = ndimage.find_objects(compact(labels))
+    return np.array([box[0].stop - box[0].start for box in boxes], float)
 
 
 def diameter_of(pixels: float, ndim: int) -> float:

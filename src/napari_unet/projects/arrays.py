@@ -14,7 +14,7 @@ import numpy as np
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io import lazy, spill
 from napari_unet.io.damage import missing_chunks
-from napari_unet.io.zarrs import create_zarr
+from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.progress import CancelToken, Progress, Stopwatch
 from napari_unet.projects.description import PROVENANCE
 from napari_unet.projects.journal import SIDE, BlockSlices, Content

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from napari_unet.errors import FileFormatError
 from napari_unet.io.renamed import Key, up_to_date
 from napari_unet.projects.stored import read_stored, write_stored
+from napari_unet.projects.suggestions import StoredOutline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,6 +192,8 @@ class Description(_Part):
         is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suggested : tuple of StoredOutline
+        Shapes that were suggested between slices and are no labels yet.
     """
 
     format: Literal["napari-unet-project"] = FORMAT
@@ -211,15 +214,17 @@ class Description(_Part):
     waiting: ModelReference | None = None
     first_journal: Count | None = None
     segmented_by: str = Field("", max_length=64)
+    suggested: tuple[StoredOutline, ...] = ()
 
 
 class JournalModels(_Part):
-    """Models and settings as a journal records them: fields of `Description`."""
+    """Models and settings as a journal records them: fields of `Description`; those that are None are not known."""
 
     models: tuple[ModelReference, ...] = ()
     current: Count = 0
     waiting: ModelReference | None = None
     channel: Count | None = None
+    suggested: tuple[StoredOutline, ...] | None = None
 
 
 def is_project(path: Path) -> bool:

@@ -15,7 +15,7 @@ from napari_unet.errors import FileFormatError, ImageError, ImageMissingError, U
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import in_order
-from napari_unet.io.zarrs import write_zarr
+from napari_unet.io.zarr_writer import write_zarr
 from napari_unet.projects.description import SUFFIX, ImageReference, PixelSizes
 from napari_unet.projects.names import relative
 

@@ -91,4 +91,7 @@ def _with_models(said: Description, journal: JournalContent, folder: Path) -> De
         recorded = JournalModels.model_validate(journal.state)
     except ValidationError as error:
         raise FileFormatError(f"A journal in {folder} is damaged: {error.errors()[0]['msg']}.") from error
-    return said.model_copy(update={name: getattr(recorded, name) for name in JournalModels.model_fields})
+    said_again = {name: getattr(recorded, name) for name in JournalModels.model_fields}
+    if recorded.suggested is None:  # an earlier version of the program has written it
+        del said_again["suggested"]
+    return said.model_copy(update=said_again)

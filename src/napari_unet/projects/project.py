@@ -25,6 +25,7 @@ from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import refer
 from napari_unet.projects.models import write_models
 from napari_unet.projects.opening import read_state
+from napari_unet.projects.suggestions import restored, stored
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import ProgressCallback
     from napari_unet.projects.arrays import Block, Tally
     from napari_unet.projects.journal import Key
+    from napari_unet.projects.suggestions import Suggestions
 
 
 class Project:
@@ -83,6 +85,10 @@ class Project:
         Number of the journal that continues what is saved; None: there is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suspects : int or None
+        Objects that are likely to be wrong, found when all of the image was segmented; not saved.
+    suggestions : dict
+        Shapes that are suggested between slices and are no labels yet, by plane (T, Z); see `objects.outline.Outline`.
     notes : tuple of str
         Sentences for the user, found on opening: that the image has changed, or a model.
 
@@ -148,6 +154,8 @@ class Project:
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
         self.segmented_by = ""
+        self.suspects: int | None = None
+        self.suggestions: Suggestions = {}
         self.notes: tuple[str, ...] = ()
 
     # -- what there is ---------------------------------------------------------------------------------------------
@@ -199,7 +207,8 @@ class Project:
     def _digest(self, found: Tally) -> StateDigest:
         kind = (self.corrections.instances, self.corrections.zero_is_background)
         by = (self.segmented_by,) if self.segmented_by else ()
-        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter, *by)
+        suggested = tuple(one.model_dump_json() for one in stored(self.suggestions))
+        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter, *by, *suggested)
         return digest_of(found, self._all_models, settings)
 
     @property
@@ -306,6 +315,7 @@ class Project:
                 waiting=references[-1] if self.waiting is not None else None,
                 first_journal=self.journal,
                 segmented_by=self.segmented_by,
+                suggested=stored(self.suggestions),
             )
             cancel.check()
             state.flush()
@@ -377,6 +387,7 @@ class Project:
             except UNetError:  # it can be found anew
                 notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
         project.segmented_by = said.segmented_by
+        project.suggestions = restored(said.suggested, found.corrections.shape)
         project.path, project.image_channel = folder, said.image.file_channel if found.image_path else None
         project.notes = tuple(dict.fromkeys(filter(None, notes)))
         return project

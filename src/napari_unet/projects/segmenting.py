@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.corrections.identity import rename
 from napari_unet.errors import LabelsError
+from napari_unet.guidance.suspects import find_suspects
 from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
 from napari_unet.inference.diameter import with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
@@ -17,6 +18,7 @@ from napari_unet.inference.task import make_task
 from napari_unet.io import spill
 from napari_unet.io.channels import one_channel
 from napari_unet.io.readers import read_image
+from napari_unet.objects.maps import Maps
 from napari_unet.objects.stitch import count_ids
 from napari_unet.projects.project import Project
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from napari_unet.inference.task import Task
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, PauseToken, Progress
 
@@ -90,12 +95,15 @@ def segment_project_steps(
     task = make_task(project.image, model, channel=project.channel, device=device, flips=flips)
     labels, corrections = project.image.canonical_labels(project.labels), project.corrections
     attention = project.attention or Attention(corrections.shape)
+    suspects = 0
     for event in segment_steps(task, device=device, cancel=cancel, tells=True):
         if isinstance(event, SubimageDone):
             frame = event.subimage.frame
             labels[(frame, *event.region)] = corrections.merge(labels, frame, event.region, event.labels)
             outputs = model.info.outputs
             attention.take(uncertainty_by_cell(event.maps, event.labels, outputs, frame, event.region), model)
+            if corrections.instances:
+                suspects += _suspects(labels, corrections, event, task)
         if pause is not None:
             pause.wait(cancel)
         yield event.progress
@@ -106,8 +114,29 @@ def segment_project_steps(
         corrections.rename(ids)
     corrections.update(labels)
     project.attention, project.segmented_by = attention, model.sha256()
+    project.suspects = suspects if corrections.instances else None
     project.save(folder, overwrite=True, cancel=cancel)
     return count_ids(labels)
+
+
+def _suspects(labels: NDArray[Any], corrections: Corrections, done: SubimageDone, task: Task) -> int:
+    """Return how many objects of a subimage are likely to be wrong, and were neither corrected nor reviewed.
+
+    Of a volume, whose objects have a suspect in each slice, these count once.
+    """
+    frame, (slices, rows, columns) = done.subimage.frame, done.region
+    maps = Maps(done.maps, task.model.info.outputs, task.zoom)
+    ids: set[int] = set()
+    missing = 0
+    for number, z in enumerate(range(slices.start, slices.stop)):
+        plane = (frame, z, rows, columns)
+        found = find_suspects(labels[plane], maps.plane(number))
+        y, x = found.places[: found.likely()].T
+        settled = corrections.reviewed[plane][y, x] | (labels[plane] != corrections.prediction[plane])[y, x]
+        likely = found.ids[: found.likely()][~settled]
+        ids.update(likely[likely > 0].tolist())
+        missing += int((likely == 0).sum())
+    return len(ids) + missing
 
 
 def _of_kind(project: Project, model: Model) -> Project:

@@ -137,23 +137,29 @@ class ImageState(_Part):
         Hash of the weights of the model that has segmented all of it; empty: none has.
     problem : str
         Why it cannot be worked on; empty: it can.
+    suspects : int, optional
+        Objects that are likely to be wrong, and that nobody has looked at; None: not known, as it is not saved.
     """
 
     kind: Literal["to do", "segmented", "corrected", "reviewed", "done", "failed"] = "to do"
     reviewed_share: float = 0.0
     segmented_by: str = ""
     problem: str = ""
+    suspects: int | None = None
 
     @property
     def by_user(self) -> bool:
         """Whether it holds corrections, or reviewed area."""
         return self.kind in ("corrected", "reviewed") or self.reviewed_share > 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be something left to look at."""
+        return self.kind not in ("done", "failed") and self.reviewed_share < 1
+
     def needs(self, sha256: str) -> bool:
         """Return whether *Segment all* with the model of that hash has something to do with it."""
-        if self.kind in ("done", "failed") or self.reviewed_share >= 1:
-            return False
-        return self.segmented_by != sha256
+        return self.is_open and self.segmented_by != sha256
 
     def out_of_date(self, sha256: str) -> bool:
         """Return whether another model than that of this hash has segmented it."""

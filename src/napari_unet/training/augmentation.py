@@ -85,14 +85,16 @@ def _coordinates(
 
 
 def _random_matrix(ndim: int, augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Rotation in YX, common scale of YX, mirroring of all axes.
+    """Rotation in YX, common scale of YX, another one of Z, mirroring of all axes.
 
-    Z is neither rotated into YX nor scaled: voxels are seldom as deep as they are wide.
+    Z is not rotated into YX: voxels are seldom as deep as they are wide.
     """
     angle = np.deg2rad(rng.uniform(-augmentation.rotate, augmentation.rotate))
     zoom = augmentation.scale ** rng.uniform(-1, 1)
     matrix = np.eye(ndim)
     matrix[-2:, -2:] = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    if ndim == 3 and augmentation.depth > 1:
+        matrix[0, 0] = augmentation.depth ** -rng.uniform(-1, 1)
     if augmentation.flip:
         matrix = matrix @ np.diag(rng.choice([-1.0, 1.0], size=ndim))
     return matrix

@@ -19,6 +19,8 @@ class Augmentation(BaseModel):
         Largest rotation in the YX plane, degrees.
     scale : float
         Largest magnification; the smallest is its inverse (uniform on a log scale).
+    depth : float
+        Largest magnification of Z alone; the smallest is its inverse. Objects that lie in other numbers of slices.
     elastic : float
         Standard deviation of the displacements on the coarse grid, pixels (the 2015 paper: 10).
     elastic_spacing : float
@@ -45,6 +47,7 @@ class Augmentation(BaseModel):
     flip: bool = True
     rotate: float = Field(180.0, ge=0, le=180)
     scale: float = Field(1.25, ge=1)
+    depth: float = Field(1.0, ge=1)
     elastic: float = Field(4.0, ge=0)
     elastic_spacing: float = Field(64.0, gt=0)
     elastic_points: int | None = Field(None, ge=2)
@@ -82,6 +85,9 @@ class TrainingConfig(BaseModel):
         Steps over which the rate rises.
     freeze_norm : bool
         Keep the statistics of batch normalisation, as fine-tuning on few patches must.
+    free_norm : float
+        Share of the steps or the time, 0..1, before these are kept; until then they follow the patches. Of images of
+        another kind the features have other means.
     augmentation : Augmentation or None
         Random deformations.
     distillation : float
@@ -126,6 +132,7 @@ class TrainingConfig(BaseModel):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(10, ge=0)
     freeze_norm: bool = True
+    free_norm: float = Field(0.0, ge=0, le=1)
     augmentation: Augmentation | None = Augmentation()
     distillation: float = Field(0.0, ge=0)
     replay: float = Field(0.0, ge=0, lt=1)

@@ -84,7 +84,7 @@ class Trainer:
         self._optimizer = self._new_optimizer()
         self._mean = copy.deepcopy(self.net) if config.ema else None
         self._good = copy.deepcopy(self.net.state_dict())
-        self._slowed = 1.0
+        self._slowed, self._norm_is_free = 1.0, True
         # Channels side by side in memory: what convolutions on CPUs and on GPUs with matrix units take fastest.
         self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         self._mixed = config.precision == "auto" and has_matrix_units(self.device)
@@ -102,10 +102,9 @@ class Trainer:
         LearningError
             If it fails again and again, whatever the rate.
         """
-        config, watch = self.config, Stopwatch()
+        watch = Stopwatch()
         self.net.train()
-        if config.freeze_norm:
-            freeze_norm(self.net)
+        self._norm_is_free = True
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
         with OrderedThreadPool[Batch](DRAWING_THREADS) as drawn:
             yield from self._steps(watch, drawn, cancel, pause)
@@ -120,6 +119,9 @@ class Trainer:
             if cancel is not None and cancel.cancelled:
                 break
             began = watch.seconds
+            if self._norm_is_free and config.freeze_norm and self._spent(began) >= config.free_norm:
+                freeze_norm(self.net)
+                self._norm_is_free = False
             if config.max_seconds is not None and began + step_seconds > config.max_seconds:
                 break  # the next step would end too late
             for group in self._optimizer.param_groups:
@@ -199,9 +201,13 @@ class Trainer:
         config = self.config
         factor = min(1.0, (self.step + 1) / (config.warmup + 1))
         if config.schedule == "cosine":
-            spent = max(self.step / config.steps, seconds / config.max_seconds if config.max_seconds else 0.0)
-            factor *= 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))
+            factor *= 0.5 * (1 + math.cos(math.pi * min(self._spent(seconds), 1.0)))
         return factor
+
+    def _spent(self, seconds: float) -> float:
+        """Return the share of the steps, or of the time, that is used up."""
+        config = self.config
+        return max(self.step / config.steps, seconds / config.max_seconds if config.max_seconds else 0.0)
 
     def _batch(self) -> Batch:
         """Images (N, C, ...); and, of the output's size, targets (N, K, ...) and supervised pixels (N, K, ...)."""

@@ -303,7 +303,7 @@ def test_the_object_is_gone_when_it_is_accepted(viewer, controller):
     controller.walk.next()
     labels.data[labels.data == controller.walk.stop.id] = 0  # a script
     controller.walk.accept()
-    assert said(controller) == "This object is gone. Press N to go on."
+    assert said(controller) == "This object is gone. Press Next to go on."
     assert not controller.session.corrections.reviewed.any()
 
 

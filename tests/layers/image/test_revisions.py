@@ -15,7 +15,7 @@ from napari_unet.axes import Image
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.image import adapter
 from napari_unet.layers.image.revisions import revision_of
-from napari_unet.layers.inference import segmenter as segmenter_module
+from napari_unet.layers.inference import diameter_search as search_module
 from napari_unet.layers.learning import learner
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Learned
@@ -78,7 +78,7 @@ def controller(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         looked.append(image)
         return 5.0
 
-    monkeypatch.setattr(segmenter_module, "find_diameter", find)
+    monkeypatch.setattr(search_module, "find_diameter", find)
     controller = Controller(viewer, LaterRunner())
     controller.looked = looked
     controller.use_model(bright(diameter=5))

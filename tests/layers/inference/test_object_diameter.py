@@ -12,7 +12,7 @@ from hand_made import LaterRunner, bright, squares
 from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.policy import RescalingPolicy
 from napari_unet.layers.controller import Controller
-from napari_unet.layers.inference import segmenter as segmenter_module
+from napari_unet.layers.inference import diameter_search as search_module
 from napari_unet.layers.learning import learner as module
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Learned, Rescaled
@@ -134,7 +134,7 @@ def test_a_model_that_learned_another_size_looks_again(
 ) -> None:
     """Squares of 11 pixels stay what they are, also for a model that has learned from objects of 90."""
     sure = partial(find_diameter, policy=RescalingPolicy(max_disagreement=1.0))
-    monkeypatch.setattr(segmenter_module, "find_diameter", sure)
+    monkeypatch.setattr(search_module, "find_diameter", sure)
     viewer.add_image(squares(), name="image")
     with_diameter.use_model(
         Model(with_diameter.model.net, with_diameter.model.info.model_copy(update={"image_diameter": 90.0}))
@@ -209,7 +209,7 @@ def test_where_it_cannot_be_found_it_is_segmented_all_the_same(
     def fails(*_: Any, **__: Any) -> float:
         raise MemoryError
 
-    monkeypatch.setattr(segmenter_module, "find_diameter", fails)
+    monkeypatch.setattr(search_module, "find_diameter", fails)
     viewer.add_image(squares(), name="image")
     assert with_diameter.segment()
     assert "Found 3 objects" in with_diameter.messages[-1].text

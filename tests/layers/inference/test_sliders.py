@@ -53,6 +53,34 @@ def test_a_slider_shows_what_it_does_and_is_remembered_with_the_model(labels: An
     assert len(ids(labels)) == 4, "what is segmented later goes by it"
 
 
+def test_corrections_are_counted_anew_only_where_they_may_have_changed(
+    labels: Any, controller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, session, counted, told = controller.workspace, controller.session, [], []
+    rescan = type(session).rescan
+
+    def counting(*args: Any, **options: Any) -> Any:
+        counted.append(options)
+        return rescan(*args, **options)
+
+    monkeypatch.setattr(type(session), "rescan", counting)
+    workspace.corrected.connect(told.append)
+    controller.sliders.move("sensitivity", 0.9)
+    assert len(ids(labels)) == 4
+    workspace.count_corrections()
+    assert (len(counted), len(told)) == (0, 1), "a slider changes no correction; what is marked may lie elsewhere"
+    labels.data_setitem((np.array([42, 43]), np.array([42, 43])), 0)
+    workspace.count_corrections()
+    assert told[-1].corrected_pixels == 2
+    labels.undo()
+    workspace.count_corrections()
+    assert told[-1].corrected_pixels == 0
+    labels.data_setitem((np.array([42, 43]), np.array([42, 43])), 0)
+    controller.sliders.move("sensitivity", 0.85)
+    workspace.count_corrections()
+    assert told[-1].corrected_pixels == 2, "an edit just before a slider moves is counted"
+
+
 def test_reset_goes_back_to_what_the_model_came_with(labels: Any, controller: Any) -> None:
     before, own = labels.data.copy(), controller.model.info
     assert not controller.sliders.can_reset
@@ -168,7 +196,7 @@ def test_only_what_there_is_time_for_is_shown_at_once(
 def test_strokes_between_the_worker_and_the_window_stay(viewer: Any, later: Any) -> None:
     """What is painted while objects are read anew is not written over, and no id is given twice."""
     viewer.add_image(squares(dim=DIM), name="image")
-    later.sliders._runner = runner = type(later.runner)()
+    later.sliders._job._runner = runner = type(later.runner)()
     assert later.segment()
     later.runner.finish()
     layer = later.session.labels_layer

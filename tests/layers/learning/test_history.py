@@ -21,7 +21,7 @@ from napari_unet.learning.history import Generation
 from napari_unet.models.store import load_model, save_model
 from napari_unet.projects.project import Project
 
-CHANCE = Verdict(Comparison(0.5, 0.55, -0.1, 0.2, 12))
+WORSE = Verdict(Comparison(0.5, 0.4, -0.2, -0.01, 12))
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_a_model_that_waits_is_overtaken(viewer, controller, taught, tmp_path, w
     learned(viewer, controller, taught)
     if way == "opening":
         controller.projects.save(tmp_path / "a.unetproj")
-    taught.verdict, taught.threshold = CHANCE, 0.35
+    taught.verdict, taught.threshold = WORSE, 0.35
     controller.learn()
     waiting = controller.history.waiting
     assert waiting is not None
@@ -118,7 +118,7 @@ def test_a_model_that_waits_is_overtaken(viewer, controller, taught, tmp_path, w
 
 def test_dropped_by_its_user_it_is_gone(viewer, controller, taught):
     learned(viewer, controller, taught)
-    taught.verdict, taught.threshold = CHANCE, 0.35
+    taught.verdict, taught.threshold = WORSE, 0.35
     controller.learn()
     controller.switch.drop()
     controller.choose_model("sensitive")

@@ -16,7 +16,7 @@ from napari_unet.learning.preview import Preview
 from napari_unet.objects.differences import ADDED, GONE
 from napari_unet.training.config import StepReport
 
-CHANCE = Comparison(0.5, 0.55, -0.1, 0.2, 12)
+WORSE = Comparison(0.5, 0.4, -0.2, -0.01, 12)
 
 
 def corrected(viewer: Any, controller: Any) -> Any:
@@ -53,13 +53,27 @@ def test_a_better_model_is_used_at_once(viewer, controller, taught):
     assert controller.history.waiting is None
 
 
-def test_one_that_is_not_clearly_better_waits(viewer, controller, taught):
+def test_a_model_is_in_a_file_before_anybody_is_told_of_it(viewer, controller, taught):
+    corrected(viewer, controller)
+    files = []
+
+    def told() -> None:
+        files.extend((one.file, one.file is not None and one.file.exists()) for one in history.generations[1:])
+
+    history = controller.history
+    history.changed.connect(told)
+    assert controller.learn()
+    assert files
+    assert all(there for _, there in files), files
+
+
+def test_one_that_is_surely_worse_waits(viewer, controller, taught):
     labels = corrected(viewer, controller)
-    taught.verdict = Verdict(CHANCE)
+    taught.verdict = Verdict(WORSE)
     controller.learn()
     assert controller.model.name == "bright"
     assert controller.history.waiting is not None
-    assert controller.messages[-1].text.startswith("Not clearly better, so not in use yet.")
+    assert controller.messages[-1].text.startswith("Worse in what you reviewed, so not in use yet.")
     assert labels.data[15, 15] == 0
     shown = viewer.layers["what changes"]
     assert np.asarray(shown.data)[15, 15] == ADDED
@@ -141,7 +155,7 @@ def test_what_changed_can_be_kept(viewer, controller, taught):
 
 def test_a_model_that_changes_nothing_shows_nothing(viewer, controller, taught):
     corrected(viewer, controller)
-    taught.verdict, taught.threshold = Verdict(CHANCE), 0.5
+    taught.verdict, taught.threshold = Verdict(WORSE), 0.5
     controller.learn()
     assert controller.history.waiting is not None
     assert "what changes" not in names(viewer)
@@ -151,7 +165,7 @@ def test_a_model_that_changes_nothing_shows_nothing(viewer, controller, taught):
 
 def test_what_is_gone_is_shown_too(viewer, controller, taught):
     labels = corrected(viewer, controller)
-    taught.verdict, taught.threshold = Verdict(CHANCE), 3.0
+    taught.verdict, taught.threshold = Verdict(WORSE), 3.0
     controller.learn()
     assert np.asarray(viewer.layers["what changes"].data)[45, 15] == GONE
     assert labels.data[45, 15] > 0

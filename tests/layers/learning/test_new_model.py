@@ -30,7 +30,7 @@ def short(monkeypatch):
     """Learn in a few small steps."""
     config = from_scratch.from_scratch_config
 
-    def few(model, **changes):
+    def few(model, *_, **changes):
         patch = (48, 48) if model.info.spec.ndim == 2 else (8, 32, 32)
         limits = {"steps": 150, "max_seconds": None, "batch_size": 2, "patch": patch}
         return config(model, **(changes | limits))
@@ -62,7 +62,7 @@ def test_new_model_paint_learn_and_segment(viewer, controller, short):
     assert controller.learn()
     assert controller.model.name == "mine"
     assert not controller.model.info.is_untrained
-    assert controller.said_so_far[-1][1].startswith("In use. Review a field")
+    assert controller.said_so_far[-1][1].startswith("In use. It has learned for the first time")
     assert controller.segment()
     assert len(np.unique(labels.data)) - 1 == 9
     assert [level for level, _ in controller.said_so_far].count("error") == 0

@@ -282,7 +282,7 @@ def test_an_image_whose_file_is_gone_is_exported_all_the_same(segmented: Any, tm
 
 
 def test_labels_into_the_zarr_of_their_image(controller: Any, tmp_path: Any) -> None:
-    from napari_unet.io.zarrs import write_zarr
+    from napari_unet.io.zarr_writer import write_zarr
 
     path = tmp_path / "cells.zarr"
     write_zarr(path, squares(), "YX", None, np.float32, name="cells")

@@ -20,7 +20,7 @@ from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.projects import autosave, session_copy
 from napari_unet.layers.reader import read_layers
 from napari_unet.learning.history import Generation
-from napari_unet.projects import recovery
+from napari_unet.projects import keeping, recovery
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import left_behind, recovery_folder
 
@@ -256,7 +256,7 @@ def test_saved_while_the_last_files_of_a_copy_are_written(controller: Any, tmp_p
 
 
 def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
+    monkeypatch.setattr(keeping, "MAX_COPIED_BYTES", 1000)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)

@@ -19,7 +19,7 @@ from napari_unet.layers.projects import autosave, journal, session_copy
 from napari_unet.layers.reader import read_layers
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.history import Generation
-from napari_unet.projects import arrays, recovery
+from napari_unet.projects import arrays, keeping
 from napari_unet.projects import journal as records
 from napari_unet.projects.journal import journals
 from napari_unet.projects.project import Project
@@ -178,6 +178,18 @@ def test_only_learned(controller: Any) -> None:
     assert project.waiting.info.name == "waits"
 
 
+def test_learned_just_now(controller: Any) -> None:
+    """A model is noted when it is told, not when it is time to look for changes again."""
+    paint(controller, 50)
+    noted(controller)
+    controller.history.add(Generation(bright("new", threshold=0.3), Verdict(None)))
+    controller.autosave._writer.settle()
+    assert [one.info.name for one in killed(controller).generations] == ["bright", "new"]
+    controller.history.let_wait(Generation(bright("waits", threshold=0.35), Verdict(None)))
+    controller.autosave._writer.settle()
+    assert killed(controller).waiting.info.name == "waits"
+
+
 def test_a_copy_of_all_and_on(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     monkeypatch.setattr(autosave, "MAX_TIME_SHARE", 1e9)
@@ -281,7 +293,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_once(controller: Any) -> Non
 
 
 def test_what_is_too_large_is_told_once(controller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "MAX_COPIED_BYTES", 1000)
+    monkeypatch.setattr(keeping, "MAX_COPIED_BYTES", 1000)
     said = len(controller.messages)
     for value in (50, 51):
         paint(controller, value)
@@ -358,3 +370,21 @@ def test_the_main_thread_is_not_held(controller: Any, monkeypatch: pytest.Monkey
         assert time.perf_counter() - begin < 5
         assert before - len(controller.session.unwritten.urgent) <= 1
     assert left <= 8
+
+
+def test_what_is_suggested(controller: Any) -> None:
+    """Suggestions between slices come back after a kill, and those that were taken do not."""
+    for plane in (0, 2):
+        paint(controller, 50, plane)
+    controller.viewer.dims.set_current_step(0, 2)
+    noted(controller)
+    assert controller.propagation.suggest((SIDE, SIDE))
+    noted(controller)
+    ((plane, (one,)),) = controller.ghosts.suggested.items()
+    found = killed(controller)
+    assert list(found.suggestions) == [plane] == [(0, 1)]
+    assert np.array_equal(found.suggestions[plane][0].mask, one.mask)
+    same_own(controller, found)
+    assert controller.propagation.take_all()
+    noted(controller)
+    assert killed(controller).suggestions == {}

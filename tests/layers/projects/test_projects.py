@@ -76,7 +76,7 @@ def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, t
     assert controller.messages[-1].text.startswith("Saved as a session.unetproj.")
     assert controller.projects.path == tmp_path / "a session.unetproj"
 
-    controller.projects._on_closing(session)  # as if it were closed: else the project is read-only
+    controller.projects._owned._on_closing(session)  # as if it were closed: else the project is read-only
     other = fresh()
     assert other.projects.open(tmp_path / "a session.unetproj")
     assert [message.level for message in other.messages].count("error") == 0
@@ -403,3 +403,52 @@ def test_a_save_that_fails_owns_nothing(viewer, controller, image_file, tmp_path
     assert not third.projects.read_only
     third.close()
     controller.close()
+
+
+def test_suggestions_between_slices_are_saved_and_taken_another_day(image_file: Path, tmp_path: Path) -> None:
+    controller = fresh()
+    opened_file(controller.viewer, image_file)
+    controller.use_model(bright())
+    assert controller.segment()
+    where = np.mgrid[5:15, 5:15].reshape(2, -1)
+    for z in (0, 2):
+        controller.session.labels_layer.data_setitem((np.full(100, z), *where), 90)
+    controller.session.labels_layer.data_setitem((np.full(100, 1), *where), 0)
+    controller.viewer.dims.set_current_step(0, 0)
+    assert controller.projects.save(tmp_path / "cells")
+    before = controller.session.saved_digest
+    assert controller.propagation.suggest((10, 10))
+    assert controller.ghosts.count == 1
+    assert controller.projects.present(controller.session).state_digest().digest != before, "not saved yet"
+    assert controller.projects.save()
+    controller.close()  # else it is read-only elsewhere
+    later = fresh()
+    assert later.projects.open(tmp_path / "cells.unetproj")
+    assert later.ghosts.count == 1
+    assert later.session.saved_digest == later.projects.present(later.session).state_digest().digest
+    assert later.propagation.take_all()
+    assert (later.session.labels_layer.data[1, 5:15, 5:15] == 90).all()
+    assert later.projects.save()
+    later.close()
+    last = fresh()
+    assert last.projects.open(tmp_path / "cells.unetproj")
+    assert last.ghosts.count == 0
+
+
+def test_suggestions_stay_with_their_image(image_file: Path, viewer: Any) -> None:
+    controller = fresh(viewer)
+    controller.use_model(bright())
+    sessions = []
+    for name in "ab":
+        layer = viewer.add_image(np.zeros((5, 20, 20), np.float32), name=name)
+        labels = np.zeros((5, 20, 20), np.uint8)
+        labels[[0, 4], 5:15, 5:15] = 3
+        controller.choose_layer(layer)
+        assert controller.correct_labels(viewer.add_labels(labels))
+        sessions.append(controller.session)
+    viewer.dims.set_current_step(0, 0)
+    assert controller.propagation.suggest((10, 10))
+    controller.choose_layer(viewer.layers["a"])
+    assert controller.ghosts.count == 0
+    controller.choose_layer(viewer.layers["b"])
+    assert controller.ghosts.count == 3

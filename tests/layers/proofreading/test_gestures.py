@@ -12,9 +12,11 @@ from hand_made import bright, squares
 from napari_unet.io import spill
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet.layers.proofreading import gestures as module
+from napari_unet.layers.proofreading.gesture_help import help_rows
 from napari_unet.layers.proofreading.object_edits import _is_rim
 from napari_unet.layers.session.kept_maps import KeptMaps, KeptPart
+from napari_unet.models.info import FROM_SCRATCH
+from napari_unet.models.model import Model
 from napari_unet.objects.maps import Maps
 
 FAINT = 0.46  # a foreground of 0.17: below the threshold, but something
@@ -503,10 +505,9 @@ def test_maps_go_with_the_model(labels: Any, controller: Any) -> None:
     assert controller.choose_model("sensitive")
     assert controller.session.maps.part_at(0, (0, 55, 60)) is None
     before = labels.data.copy()
-    assert not controller.gestures.make("add", [(55, 60)])
-    assert "Press Segment" in said(controller)
     assert controller.gestures.make("cut_free", [(17, 17)]), "without maps, the shape says where"
     check_undo(labels, before)
+    assert controller.gestures.make("add", [(55, 60)]), "the new one looks first"
 
 
 def kept(region: Any, value: float, outputs: Any = ("foreground",)) -> KeptPart:
@@ -683,8 +684,14 @@ def test_while_it_is_segmented_only_what_is_finished_can_be_changed(viewer: Any,
 # -- the mouse, without a window -------------------------------------------------------------------------------------
 
 
-def test_help_names_every_gesture() -> None:
-    assert {name for name, _, _ in module.HELP} == {"Merge", "Split", "Add", "Outline", "Delete"}
+def test_help_names_every_gesture(controller: Any) -> None:
+    assert {name for name, _, _ in help_rows(controller.workspace.keys)} == {
+        "Merge",
+        "Split",
+        "Add",
+        "Outline",
+        "Delete",
+    }
 
 
 def test_a_tool_ends_with_the_layer_the_mode_and_by_esc(labels: Any, controller: Any, viewer: Any) -> None:
@@ -714,3 +721,100 @@ def test_a_session_that_is_closed_makes_no_gestures(labels: Any, controller: Any
     )
     controller.close()
     assert not any(callbacks)
+
+
+# -- where the network has not looked --------------------------------------------------------------------------------
+
+
+def test_add_has_the_network_look_where_no_maps_are_kept(labels: Any, controller: Any) -> None:
+    assert controller.gestures.make("add", [(55, 60)])
+    expected = labels.data.copy()
+    labels.undo()
+    before = labels.data.copy()
+    controller.session.maps.clear()
+    assert controller.gestures.make("add", [(55, 60)]), said(controller)
+    assert np.array_equal(labels.data > 0, expected > 0)
+    check_undo(labels, before)
+
+
+def test_add_on_labels_from_elsewhere(viewer: Any, controller: Any) -> None:
+    viewer.add_image(dumbbell(), name="image")
+    given = np.zeros((80, 80), np.uint16)
+    given[10:24, 10:24] = 1
+    layer = viewer.add_labels(given)
+    assert controller.correct_labels(layer)
+    controller.session.maps.clear()
+    assert controller.gestures.make("add", [(55, 60)]), said(controller)
+    assert controller.session.labels_layer.data[55, 60] == 2
+
+
+def test_several_clicks_wait_for_the_network_and_none_is_lost(viewer: Any, later: Any) -> None:
+    viewer.add_image(dumbbell(), name="image")
+    later.segment()
+    later.runner.finish()
+    labels = later.session.labels_layer
+    assert later.gestures.make("delete", [(55, 14), (55, 28)])
+    later.session.maps.clear()
+    before = labels.data.copy()
+    for place in [(55, 14), (55, 60)]:
+        assert not later.gestures.make("add", [place])
+        assert said(later) == "The network looks at this place first. The object comes in a moment."
+    assert np.array_equal(labels.data, before)
+    later.runner.finish()
+    assert labels.data[55, 14] != labels.data[55, 60] != 0
+    assert labels.data[55, 14] != 0
+
+
+def test_what_waits_is_forgotten_with_another_slice(viewer: Any, later: Any) -> None:
+    viewer.add_image(np.stack([dumbbell()] * 3), name="image")
+    later.segment()
+    later.runner.finish()
+    later.session.maps.clear()
+    before = later.session.labels_layer.data.copy()
+    later.gestures.make("add", [(55, 60)])
+    viewer.dims.set_current_step(0, (viewer.dims.current_step[0] + 1) % 3)
+    later.runner.finish()
+    assert np.array_equal(later.session.labels_layer.data, before)
+
+
+@pytest.mark.parametrize("why", ["classes", "untrained", "none"])
+def test_without_a_network_the_object_is_drawn(labels: Any, controller: Any, why: str) -> None:
+    controller.session.maps.clear()
+    if why == "none":
+        controller.workspace.history._model = None
+    elif why == "classes":
+        controller.choose_model("classes")
+    else:
+        model = bright()
+        controller.use_model(
+            Model(model.net, model.info.model_copy(update={"recipe": {"method": FROM_SCRATCH, "steps": 0}}))
+        )
+    assert not controller.gestures.make("add", [(55, 60)])
+    assert said(controller) == "No network can look at this place. Draw around the object; Esc ends that."
+    assert controller.gestures.tool == "add"
+    assert controller.gestures.make("draw", [(50, 55), (50, 64), (59, 64), (59, 55)])
+
+
+def test_a_network_that_fails_lets_the_object_be_drawn(labels: Any, controller: Any, monkeypatch: Any) -> None:
+    controller.session.maps.clear()
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr("napari_unet.layers.inference.maps_in_view.segment_steps", fails)
+    assert not controller.gestures.make("add", [(55, 60)])
+    assert controller.gestures.tool == "add"
+    looked = []
+    monkeypatch.setattr(controller.maps_in_view, "make", lambda *_: looked.append(1))
+    assert not controller.gestures.suggest((55, 60))
+    assert not looked, "pointing does not have it fail again and again"
+
+
+def test_the_place_that_is_asked_for_is_looked_at(viewer: Any, controller: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("napari_unet.layers.inference.maps_in_view.MAX_PIXELS", 32 * 32)
+    viewer.add_image(dumbbell(), name="image")
+    assert controller.segment()
+    controller.session.maps.clear()
+    assert controller.gestures.make("add", [(55, 60)]), said(controller)
+    assert controller.session.maps.part_at(0, (0, 10, 10)) is None

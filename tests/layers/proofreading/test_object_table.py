@@ -200,9 +200,39 @@ def test_filter_and_order(opened: Any, table: Any) -> None:
     assert len(table.shown) == 4
 
 
-def test_suspicion_is_a_column_where_somebody_knows_it(opened: Any, controller: Any, table: Any) -> None:
+def suspicion(table: Any) -> dict[int, float]:
+    (column,) = [column for column in table.columns if column.key == "suspicion"]
+    return dict(zip(table.rows.label.tolist(), column.values.tolist(), strict=True))
+
+
+def test_suspicion_is_what_the_walk_knows(opened: Any, controller: Any, table: Any) -> None:
+    layer = opened()
+    (column,) = [column for column in table.columns if column.key == "suspicion"]
+    assert [column.text(row) for row in range(4)] == [""] * 4, "not looked at yet"
+    controller.walk.next(everything=True)
+    known = suspicion(table)
+    walk = controller.walk._walk
+    assert known == {stop.id: pytest.approx(stop.probability) for stop in walk._number if stop.id}
+    label = int(layer.data[45, 45])
+    assert controller.gestures.make("smooth", [(45, 45)]) or controller.gestures.make("delete", [(45, 45)])
+    controller.walk.accept()
+    settle(controller)
+    assert np.isnan([value for key, value in suspicion(table).items() if state(table, key) != PREDICTED]).all()
+    assert label not in suspicion(table) or np.isnan(suspicion(table)[label])
+
+
+def test_all_slices_are_looked_at_for_the_list(opened: Any, controller: Any, table: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("napari_unet.layers.guidance.walk.AHEAD", 0)
+    opened(np.stack([squares(dim=0.8)] * 5))
+    controller.walk.look_at_all()
+    assert not np.isnan(list(suspicion(table).values())).any()
+    assert controller.walk.stop is None, "nothing is shown by that"
+    controller.segment()
+    assert np.isnan(list(suspicion(table).values())).all(), "the objects are others now"
+
+
+def test_suspicion_can_come_from_elsewhere(opened: Any, controller: Any, table: Any) -> None:
     opened()
-    assert "suspicion" not in [column.key for column in table.columns]
     table.suspicion = lambda session, rows: rows.centroid[:, 1] / 64
     controller.segment()
     table.sort("suspicion", descending=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hand_made import LaterRunner
 from napari_unet.objects.between_slices import outlines_between
-from napari_unet.objects.carrying import carried
+from napari_unet.objects.carrying import carried, renamed_on
 from napari_unet.objects.outline import Outline
 
 SHAPE = (9, 40, 40)
@@ -102,6 +102,49 @@ def test_the_whole_object_is_taken_with_one_key(viewer, controller, opened):
     assert (session.labels_layer.data[1:4] == 5).any((1, 2)).all()
     assert not (session.labels_layer.data[1:4] == 6).any()
     assert controller.ghosts.count == 3
+
+
+@pytest.mark.parametrize("take", ["all", "everywhere"])
+def test_of_a_large_image_a_worker_looks_where_the_objects_are(viewer, later, monkeypatch, take):
+    labels = stack(_5=(range(1, 8), 10, 10, 4))
+    viewer.add_image(np.zeros(SHAPE, np.float32), name="image")
+    later.set_axes("ZYX")
+    later.correct_labels(viewer.add_labels(labels))
+    later.runner.finish()
+    session = later.session
+    for z in (1, 7):
+        draw(session, z, 5, 8, 8, 10)
+    at(viewer, 7)
+    later.propagation.suggest((9, 9))
+    later.runner.finish()
+    at(viewer, 4)
+    before = session.labels_layer.data.copy()
+    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    later.propagation.take_all() if take == "all" else later.propagation.take((9, 9), everywhere=True)
+    assert np.array_equal(session.labels_layer.data, before), "not in the main thread"
+    later.runner.finish()
+    assert ((session.labels_layer.data[1:8] == 5).sum((1, 2)) == (before[1] == 5).sum()).all()
+    assert later.ghosts.count == 0
+    session.labels_layer.undo()
+    assert np.array_equal(session.labels_layer.data, before), "one step"
+
+
+def test_what_is_discarded_meanwhile_is_not_taken(viewer, later, monkeypatch):
+    viewer.add_image(np.zeros(SHAPE, np.float32), name="image")
+    later.set_axes("ZYX")
+    later.correct_labels(viewer.add_labels(np.zeros(SHAPE, np.int32)))
+    later.runner.finish()
+    for z in (1, 7):
+        draw(later.session, z, 5, 8, 8, 10)
+    at(viewer, 7)
+    later.propagation.suggest((9, 9))
+    later.runner.finish()
+    before = later.session.labels_layer.data.copy()
+    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    later.propagation.take_all()
+    later.propagation.discard()
+    later.runner.finish()
+    assert np.array_equal(later.session.labels_layer.data, before)
 
 
 def test_a_wrong_object_between_is_replaced_and_others_stay(viewer, controller, opened):
@@ -208,8 +251,95 @@ def test_an_object_that_lies_there_gets_its_id(viewer, controller, opened):
     at(viewer, 0)
     assert controller.propagation.carry((12, 12))
     data = session.labels_layer.data
-    assert (data[1] > 0).sum() == (data[1] == 5).sum() == 100
-    assert (data[2] == 6).any(), "only in the frame that is shown"
+    assert ((data == 5).sum((1, 2)) == 100).all()
+    assert "Object 5: found, and has its id now in 8 frames." in controller.messages[-1].text
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_an_id_that_is_carried_goes_on_until_somebody_has_corrected(viewer, controller, opened, monkeypatch, large):
+    if large:
+        monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    session = opened(stack(_5=([0], 10, 10, 10), _6=(range(1, 9), 11, 11, 10), _9=(range(9), 25, 25, 8)))
+    draw(session, 5, 6, 21, 11, 3)  # a stroke at its border
+    before = session.labels_layer.data.copy()
+    at(viewer, 0)
+    assert controller.propagation.carry((12, 12))
+    data = session.labels_layer.data
+    assert [sorted(set(plane.ravel().tolist())) for plane in data] == [[0, 5, 9]] * 5 + [[0, 6, 9]] * 4
+    assert ((data > 0) == (before > 0)).all()
+    assert viewer.dims.current_step[0] == 1
+    session.labels_layer.undo()
+    assert np.array_equal(session.labels_layer.data, before), "one step"
+
+
+@pytest.mark.parametrize(
+    ("later", "last"),
+    [
+        ("reviewed", 3),
+        ("the id is there", 3),
+        ("no overlap", 3),
+        ("gone", 3),
+        ("nothing", 8),
+    ],
+)
+def test_where_a_carried_id_ends(viewer, controller, opened, later, last):
+    labels = stack(_5=([0], 10, 10, 10), _6=(range(1, 9), 11, 11, 10))
+    if later == "the id is there":
+        labels[4, 30:34, 30:34] = 5
+    elif later == "no overlap":
+        labels[4:] = np.roll(labels[4:], 12, axis=2)
+    elif later == "gone":
+        labels[4] = 0
+    session = opened(labels)
+    if later == "reviewed":
+        session.corrections.reviewed[0, 4] = True
+    at(viewer, 0)
+    assert controller.propagation.carry((12, 12))
+    assert [z for z in range(1, 9) if (session.labels_layer.data[z] == 5).sum() == 100] == list(range(1, last + 1))
+
+
+def test_a_carried_id_goes_back_too(viewer, controller, opened):
+    session = opened(stack(_5=([8], 10, 10, 10), _6=(range(8), 11, 11, 10)))
+    at(viewer, 8)
+    assert controller.propagation.carry((12, 12), -1)
+    assert ((session.labels_layer.data == 5).sum((1, 2)) == 100).all()
+
+
+def test_what_is_painted_while_a_worker_looks_stays(viewer, later, monkeypatch):
+    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    labels = stack(_5=([0], 10, 10, 10), _6=(range(1, 9), 11, 11, 10))
+    viewer.add_image(np.zeros(SHAPE, np.float32), name="image")
+    later.set_axes("ZYX")
+    later.correct_labels(viewer.add_labels(labels))
+    later.runner.finish()
+    at(viewer, 0)
+
+    def looked(*arguments):
+        found = renamed_on(*arguments)
+        draw(later.session, 3, 7, 12, 12, 4)  # before what was found is written
+        return found
+
+    monkeypatch.setattr("napari_unet.layers.proofreading.propagation.renamed_on", looked)
+    assert later.propagation.carry((12, 12))
+    later.runner.finish()
+    data = later.session.labels_layer.data
+    assert (data[3] == 7).sum() == 16
+    assert (data[3] == 5).sum() == 84
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_carrying_on_changes_ids_and_no_outline(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.repeat(rng.integers(0, 4, (6, 5, 5)), 3, axis=1), 3, axis=2).astype(np.int32)
+    labels[0, :3, :3] = 1
+    found = renamed_on(labels, labels.copy(), np.zeros(labels.shape, bool), 0, 1, 1, 9)
+    after = labels.copy()
+    for index, edit in found.items():
+        after[index] = edit.applied(labels[index])
+    assert list(found) == list(range(1, len(found) + 1)), "without a gap"
+    assert np.array_equal(after == 9, (after != labels))
+    assert np.array_equal(np.where(after == 9, 1, after), labels)
 
 
 def test_carrying_is_refused_in_words(viewer, controller, opened):

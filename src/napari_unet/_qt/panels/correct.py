@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -38,14 +38,16 @@ class CorrectPanel(QWidget):
         hint.setWordWrap(True)
         self.counts = QLabel()
         self.counts.setWordWrap(True)
-        self.reviewed = QPushButton("Reviewed  (R)")
+        self.reviewed = QPushButton()
         self.reviewed.setToolTip(
             "All that is in view is right: it is learned from, and no longer changed by Segment. Press again to undo."
         )
         self.more = QPushButton()
         self.more.setToolTip("Mark the slice or one object as reviewed.")
         self.more.setFixedWidth(28)
-        self.more.setMenu(self._reviewed_menu())
+        menu = QMenu(self)
+        self.more.setMenu(menu)
+        self._in_view, self._slice, self._object = self._reviewed_actions(menu)
         buttons = QHBoxLayout()
         pair = QHBoxLayout()
         pair.setSpacing(1)
@@ -88,6 +90,8 @@ class CorrectPanel(QWidget):
         controller.workspace.image_changed.connect(self._show_zero)
         controller.workspace.segmenting.connect(self._show_zero)  # that is when a result is made
         controller.overlays.switched.connect(self._show_overlay)
+        controller.workspace.keys.changed.connect(self._show_keys)
+        self._show_keys()
         self.show_summary(None)
         self._show_zero()
         self._show_overlay()
@@ -105,14 +109,24 @@ class CorrectPanel(QWidget):
         percent = f"{share:.0%}" if share >= 0.01 or not share else "less than 1%"
         self.counts.setText(f"{corrected}; <b>{percent}</b> of the image reviewed.")
 
-    def _reviewed_menu(self) -> QMenu:
-        """Return the menu that names what can be marked as reviewed, and the keys."""
-        menu, controller = QMenu(self), self._controller
-        menu.addAction("What is in view  (R)").triggered.connect(lambda: controller.toggle_reviewed("view"))
-        menu.addAction("This slice  (Shift+R)").triggered.connect(lambda: controller.toggle_reviewed("slice"))
-        # Whoever has just clicked in the menu points at no object.
-        menu.addAction("The object under the cursor: point at it and press T").setEnabled(False)
-        return menu
+    def _reviewed_actions(self, menu: QMenu) -> tuple[Any, Any, Any]:
+        """Add what can be marked as reviewed to a menu; return the actions."""
+        controller = self._controller
+        in_view, one_slice, one_object = (menu.addAction("") for _ in range(3))
+        in_view.triggered.connect(lambda: controller.toggle_reviewed("view"))
+        one_slice.triggered.connect(lambda: controller.toggle_reviewed("slice"))
+        one_object.setEnabled(False)  # whoever has just clicked in the menu points at no object
+        return in_view, one_slice, one_object
+
+    def _show_keys(self) -> None:
+        """Show which keys do the same as the buttons."""
+        keys = self._controller.workspace.keys
+        self.reviewed.setText(keys.beside("Reviewed", "review_view"))
+        self._in_view.setText(keys.beside("What is in view", "review_view"))
+        self._slice.setText(keys.beside("This slice", "review_slice"))
+        key = keys.of("review_object")
+        self._object.setVisible(bool(key))
+        self._object.setText(f"The object under the cursor: point at it and press {key}")
 
     def _show_overlay(self) -> None:
         self.overlay.setChecked(self._controller.overlays.shown)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from napari_unet.layers.proofreading.gestures import HELP
+from napari_unet.layers.proofreading.gesture_help import help_rows
 
 if TYPE_CHECKING:
     from napari_unet.layers.controller import Controller
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 TOOLS: dict[Tool, str] = {
     "merge": "Drag from one object into others: they become one. Without this button: Shift + drag.",
-    "split": "Draw a line across an object, or click once in each of its parts. Without this button: Ctrl + drag, S.",
-    "add": "Click where an object is missing, or draw around it. Shift + wheel: larger, smaller.",
-    "outline": "Draw out of an object and back to add to it, across it to cut a piece off (U).",
+    "split": "Draw a line across an object, or click once in each of its parts. Without this button: Ctrl + drag.",
+    "add": "Click where an object is missing, or draw around it. Shift + wheel or drag: larger, smaller.",
+    "outline": "Draw out of an object and back to add to it, across it to cut a piece off.",
     "delete": "Click an object, or drag across several. Without this button: Ctrl + Shift + click.",
 }
 """What the buttons say when pointed at."""
+
+KEYS: dict[Tool, str] = {"split": "cut_free", "add": "add_object", "outline": "outline_tool", "delete": "delete_object"}
+"""Actions whose keys do much the same as the buttons."""
 
 
 class GestureTools(QWidget):
@@ -39,12 +42,12 @@ class GestureTools(QWidget):
         row = QHBoxLayout()
         row.setSpacing(2)
         for tool, tip in TOOLS.items():
-            button = self._button(tool.capitalize(), f"{tip} Ctrl+Z takes it back.")
+            button = self._button(tool.capitalize(), tip)
             button.setCheckable(True)
             button.clicked.connect(lambda checked, tool=tool: self._gestures.choose_tool(tool if checked else None))
             row.addWidget(button, 1)
             self.buttons[tool] = button
-        self.help = self._button("?", "What mouse and keys do to objects (H).")
+        self.help = self._button("?", "")
         self.help.setFixedWidth(28)
         self.help.clicked.connect(self.show_help)
         row.addWidget(self.help)
@@ -64,24 +67,35 @@ class GestureTools(QWidget):
         self._gestures.help_wanted.connect(self.show_help)
         controller.workspace.image_changed.connect(self._show_options)
         controller.workspace.session_opened.connect(self._show_options)
+        self._keys = controller.workspace.keys
+        self._keys.changed.connect(self._show_keys)
+        self._show_keys()
         self._show_options()
 
     def show_help(self) -> None:
         """Show what mouse and keys do, beside the work that goes on."""
         if self._box is None:
-            rows = "".join(
-                f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td style='white-space:nowrap'>{keys}&nbsp;&nbsp;</td>"
-                f"<td>{what}</td></tr>"
-                for name, keys, what in HELP
-            )
             self._box = QMessageBox(self)
             self._box.setWindowTitle("Correct objects with mouse and keys")
             self._box.setTextFormat(Qt.TextFormat.RichText)
-            where = "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
-            also = "Ctrl+Z takes a gesture back. Each is a correction to learn from."
-            self._box.setText(f"{where}<table cellspacing='6'>{rows}</table>{also}")
             self._box.setModal(False)
+        rows = "".join(
+            f"<tr><td><b>{name}</b>&nbsp;&nbsp;</td><td style='white-space:nowrap'>{how}&nbsp;&nbsp;</td>"
+            f"<td>{what}</td></tr>"
+            for name, how, what in help_rows(self._keys)
+        )
+        where = "On the labels layer of a result, in pan/zoom mode (key 6). Ctrl is Cmd on macOS."
+        also = "Ctrl+Z takes a gesture back. Each is a correction to learn from."
+        self._box.setText(f"{where}<table cellspacing='6'>{rows}</table>{also}")
         self._box.show()
+
+    def _show_keys(self) -> None:
+        """Say which keys do the same as the buttons."""
+        for tool, tip in TOOLS.items():
+            key = self._keys.of(KEYS[tool]) if tool in KEYS else ""
+            self.buttons[tool].setToolTip(f"{tip} Ctrl+Z takes it back.{f' Key: {key}.' if key else ''}")
+        key = self._keys.of("show_help")
+        self.help.setToolTip(f"What mouse and keys do to objects{f' ({key})' if key else ''}.")
 
     @staticmethod
     def _button(text: str, tip: str) -> QPushButton:

@@ -134,7 +134,11 @@ class LearnPanel(QWidget):
     def _on_step(self, report: StepReport) -> None:
         self.plot.add(report.loss)
         if not self.plot.scores:
-            self.news.setText("Review a field to see here whether it gets better.")
+            self.news.setText(
+                "Learning. What you reviewed is checked every few seconds, or at the end."
+                if self._learner.reviewed
+                else "Review a field to see here whether it gets better."
+            )
 
     def _on_checked(self, checked: Checked) -> None:
         compared, stale = checked.comparison, checked.stale_seconds

@@ -57,7 +57,6 @@ class SlicesAndFrames(QCollapsible):
         self.link = self._button("Link frames", "Give each object one id in all frames, by how much it overlaps.")
         self.tracks = self._button("Draw tracks", "Add a layer with the track of each object, by its id.")
         self.lost = QCheckBox("Show lost objects")
-        self.lost.setToolTip("Outline the objects of the previous frame that are not in this one. G takes one.")
         self.take_all = self._button("Take all", "Make objects of all that is suggested: corrections to learn from.")
         self.discard = self._button("Discard", "Suggest nothing any more.")
         self.suggested = QLabel()
@@ -79,6 +78,7 @@ class SlicesAndFrames(QCollapsible):
         for signal in (workspace.image_changed, workspace.session_opened, workspace.session_closing, ghosts.changed):
             signal.connect(self._refresh)
         controller.frame_links.changed.connect(self._refresh)
+        workspace.keys.changed.connect(self._refresh)
         controller.frame_links.linked.connect(ghosts.refresh)
         self._refresh()
 
@@ -97,8 +97,12 @@ class SlicesAndFrames(QCollapsible):
         if session is None or propagation.word is None:
             return
         word, frames = propagation.word, session.corrections.shape[0] > 1
-        point = f"Point at an object: <b>K</b> next {word}, <b>J</b> between corrected ones."
-        take = f"<span style='color:{COLOUR}'>■</span> suggested: <b>G</b> takes it."
+        named = controller.workspace.keys.named
+        carry, between = named("carry_object"), named("suggest_between")
+        point = f"Point at an object: <b>{carry}</b> next {word}, <b>{between}</b> between corrected ones."
+        one = named("take_suggestion")
+        take = f"<span style='color:{COLOUR}'>■</span> suggested: <b>{one}</b> takes it."
+        self.lost.setToolTip(f"Outline the objects of the previous frame that are not in this one. {one} takes one.")
         self.keys.setText(f"{point}<br>{take}")
         number = controller.ghosts.count
         self.offers.setVisible(number > 0)

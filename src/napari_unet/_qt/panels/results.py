@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.layers.controller import Controller
+    from napari_unet.layers.lists.list_results import ListResults
+    from napari_unet.layers.measuring.exporter import Exporter
+    from napari_unet.layers.measuring.results import Results
     from napari_unet.objects.table import Table
 
 COUNT = "count"
@@ -38,9 +41,11 @@ class ResultsPanel(QWidget):
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._controller, self._results = controller, controller.results
-        self._exporter = controller.exporter
+        self._controller = controller
         self._shown: Table | None = None
+        self.extent = QComboBox()
+        self.extent.addItems(["This image", "All images of the list"])
+        self.extent.setToolTip("What is measured, exported and shown in the chart.")
         self.measure = QPushButton("Measure")
         self.measure.setToolTip("Size, shape, position, neighbours and intensity of every object, in the background.")
         self.export = QPushButton("Export…")
@@ -48,6 +53,9 @@ class ResultsPanel(QWidget):
         self.more = QPushButton("Repeat")
         self.more.setToolTip("How these results were made: as commands, as Python, and in words for a paper.")
         self.more.setMenu(self._menu())
+        self.shapes = QPushButton("As shapes")
+        self.shapes.setToolTip("The outlines as a shapes layer of napari, of all objects or of those selected.")
+        self.shapes.setMenu(self._shapes_menu())
         self.summary = QLabel(self.HINT)
         self.summary.setWordWrap(True)
         self.across, self.up = QComboBox(), QComboBox()
@@ -64,8 +72,9 @@ class ResultsPanel(QWidget):
             buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.extent)
         layout.addLayout(buttons)
-        layout.addWidget(self.list)
+        layout.addWidget(row((self.list, 1), (self.shapes, 1)))
         layout.addWidget(self.summary)
         self.axes = row((self.across, 1), (QLabel("against"), 0), (self.up, 1))
         layout.addWidget(self.axes)
@@ -75,21 +84,46 @@ class ResultsPanel(QWidget):
         self.export.clicked.connect(self._on_export)
         self.across.activated.connect(self._draw)
         self.up.activated.connect(self._draw)
-        self.chart.brushed.connect(self._results.mark)
-        self.chart.picked.connect(self._results.go_to)
-        self._results.changed.connect(self.refresh)
-        self._exporter.jobs.changed.connect(self.refresh)
-        controller.workspace.segmenting.connect(self.refresh)
+        self.extent.activated.connect(self.refresh)
+        self.chart.brushed.connect(lambda rows: self._results.mark(rows))
+        self.chart.picked.connect(lambda row: self._results.go_to(row))
+        for signal in (
+            controller.results.changed,
+            controller.list_results.changed,
+            controller.exporter.jobs.changed,
+            controller.shapes.jobs.changed,
+            controller.workspace.segmenting,
+        ):
+            signal.connect(self.refresh)
         self.refresh()
+
+    @property
+    def whole_list(self) -> bool:
+        """Whether it is about all images of the list, and not the one in view."""
+        return bool(self.extent.isVisibleTo(self) and self.extent.currentIndex() == 1)
+
+    @property
+    def _results(self) -> Results | ListResults:
+        return self._controller.list_results if self.whole_list else self._controller.results
+
+    @property
+    def _exporter(self) -> Exporter | ListResults:
+        return self._controller.list_results if self.whole_list else self._controller.exporter
 
     def refresh(self) -> None:
         """Show what is measured now, and what can be done."""
-        results, there = self._results, self._controller.session is not None
+        listed = len(self._controller.list_results.indices)
+        self.extent.setVisible(listed > 0)
+        self.extent.setItemText(1, f"All {listed} segmented images of the list")
+        results = self._results
+        here = self._controller.session is not None
+        there = here or self.whole_list
         self.measure.setText("Stop" if results.busy else "Measure again" if results.is_stale else "Measure")
         self.measure.setEnabled(there)
         self.export.setText("Stop export" if self._exporter.jobs.busy else "Export…")
         self.export.setEnabled(there)
         self.more.setEnabled(there)
+        self.shapes.setEnabled(here)
         old = " The labels have changed since." if results.is_stale else ""
         self.summary.setText(f"<b>{results.sentence}</b>{old}" if results.sentence else self.HINT)
         if results.table is not self._shown:
@@ -118,14 +152,31 @@ class ResultsPanel(QWidget):
             self.chart.show_columns(table[across], across, table[up], up)
 
     def _menu(self) -> QMenu:
-        menu, exporter = QMenu(self), self._exporter
+        menu = QMenu(self)
         for text, make in (
-            ("Copy as commands", exporter.command),
-            ("Copy as Python", exporter.python),
-            ("Copy methods for a paper", exporter.methods),
+            ("Copy as commands", lambda: self._exporter.command()),
+            ("Copy as Python", lambda: self._exporter.python()),
+            ("Copy methods for a paper", lambda: self._exporter.methods()),
         ):
             menu.addAction(text).triggered.connect(self._copier(make))
         return menu
+
+    def _shapes_menu(self) -> QMenu:
+        menu = QMenu(self)
+        self.all_shapes = menu.addAction("All objects")
+        self.selected_shapes = menu.addAction("Selected objects")
+        self.stop_shapes = menu.addAction("Stop")
+        self.all_shapes.triggered.connect(lambda: self._controller.outline_shapes())
+        self.selected_shapes.triggered.connect(lambda: self._controller.outline_shapes(selected=True))
+        self.stop_shapes.triggered.connect(lambda: self._controller.shapes.stop())
+        menu.aboutToShow.connect(self._show_shapes_menu)
+        return menu
+
+    def _show_shapes_menu(self) -> None:
+        busy = self._controller.shapes.jobs.busy
+        for action in (self.all_shapes, self.selected_shapes):
+            action.setVisible(not busy)
+        self.stop_shapes.setVisible(busy)
 
     def _copier(self, make: Callable[[], str]) -> Callable[[], None]:
         def copy() -> None:
@@ -150,7 +201,7 @@ class ResultsPanel(QWidget):
             self._exporter.jobs.stop()
             return
         try:
-            dialog = ExportDialog(self._exporter, self)
+            dialog = ExportDialog(self._controller, "list" if self.whole_list else "this", self)
         except UNetError as error:
             self._controller.workspace.say_error(error)
             return

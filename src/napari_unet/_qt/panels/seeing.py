@@ -23,8 +23,8 @@ class SeeingRow(QWidget):
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._appearance = controller.appearance
-        self.outlines = QCheckBox("Outlines  (Q)")
+        self._appearance, self._keys = controller.appearance, controller.workspace.keys
+        self.outlines = QCheckBox()
         self.outlines.setToolTip("Show objects as outlines, with the image in them; else filled.")
         self.table = objects_table_button(controller)
         layout = QHBoxLayout(self)
@@ -36,6 +36,7 @@ class SeeingRow(QWidget):
         self._appearance.changed.connect(self.refresh)
         controller.workspace.image_changed.connect(self.refresh)
         controller.workspace.segmenting.connect(self._on_segmenting)
+        self._keys.changed.connect(self.refresh)
         self.refresh()
 
     def _on_segmenting(self, running: bool) -> None:
@@ -44,5 +45,6 @@ class SeeingRow(QWidget):
 
     def refresh(self) -> None:
         """Show how the chosen image's objects are shown."""
+        self.outlines.setText(self._keys.beside("Outlines", "toggle_outlines"))
         with signals_blocked(self.outlines):
             self.outlines.setChecked(self._appearance.outlined)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.layers.image.geometry import camera_of
-from napari_unet.layers.jobs import Job
+from napari_unet.layers.jobs import PresentJob, ignore
 from napari_unet.objects.colouring import neighbour_pairs, recoloured
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.layers.jobs import Runner
+    from napari_unet.layers.jobs import Job, Runner
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
@@ -60,9 +61,9 @@ class Appearance:
     changed = Signal()  # whether the chosen image's objects are outlined
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace, self._runner = workspace, runner
+        self._workspace = workspace
         self._chosen: bool | None = None
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._colours: dict[Hashable, NDArray[np.uint8]] = {}  # number in `COLOURS`, by id
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
@@ -94,9 +95,7 @@ class Appearance:
     def close(self) -> None:
         """Follow nothing any more; layers stay as they are."""
         camera_of(self._workspace.viewer).events.zoom.disconnect(self._on_zoom)
-        if self._job is not None:
-            self._job.cancel.cancel()
-        self._job = None
+        self._job.stop()
 
     def _on_opened(self, session: LayerSession) -> None:
         _colour(session.labels_layer, np.arange(len(COLOURS), dtype=np.uint8))
@@ -122,28 +121,20 @@ class Appearance:
         session = self._workspace.session
         if session is None or not session.alive() or not session.corrections.instances or session.is_large:
             return
-        if self._job is not None:
-            self._job.cancel.cancel()
-        job = self._job = Job("Colour objects", 0, quiet=True)
         try:
             layer, labels = session.labels_layer, session.labels
         except UNetError:  # another array that does not fit: that is told to whoever wants something of it
             return
         before = self._colours.get(session.key, np.zeros(0, np.uint8))
-
-        def steps() -> Generator[None, None, NDArray[np.uint8] | None]:
-            return (yield from _colouring(labels, before, job))
+        job = self._job.begin("Colour objects", quiet=True)
 
         def done(colours: NDArray[np.uint8] | None) -> None:
-            if job is not self._job:
-                return
-            self._job = None
             if colours is not None and session.alive():
                 self._colours[session.key] = colours
                 _colour(layer, colours)
 
         # Colours are no result: where they cannot be found, those that there are stay.
-        self._runner.start(job, steps, lambda _: None, done, lambda _: None)
+        self._job.run(job, partial(_colouring, labels, before, job), done, ignore)
 
 
 def _colouring(

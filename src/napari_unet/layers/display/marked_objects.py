@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.display.drawn_layer import DrawnLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +88,7 @@ class MarkedObjects:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._layer: Any = None
+        self._drawn = DrawnLayer(workspace.viewer)
         self._picked: Picked | None = None
         self._session: LayerSession | None = None
         workspace.session_closing.connect(self._on_closing)
@@ -97,9 +97,9 @@ class MarkedObjects:
     @property
     def layer(self) -> Any:
         """The layer, or None; the user may have deleted it."""
-        if self._layer is not None and self._layer not in self._workspace.viewer.layers:
+        if self._drawn.lost:
             self._forget()
-        return self._layer
+        return self._drawn.layer
 
     @property
     def ids(self) -> list[int]:
@@ -116,24 +116,21 @@ class MarkedObjects:
             self.clear()
         elif self.layer is not None and self._picked is not None:
             self._picked.ids = wanted
-            self._layer.refresh(extent=False)
+            self.layer.refresh(extent=False)
         else:
             self._picked, self._session = Picked(data), session
             self._picked.ids = wanted
-            colours: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: COLOUR}
             name, placement = f"{session.layer.name} selected", session.geometry.placement()
             wide = max(session.corrections.shape[2:])
             opacity = 1.0 if wide <= MAX_OUTLINED else 0.7
-            self._layer = add_read_only_labels(session.viewer, self._picked, name, colours, opacity, placement)
+            layer = self._drawn.add(self._picked, name, {1: COLOUR}, placement, opacity=opacity)
             if wide <= MAX_OUTLINED:
-                self._layer.contour = max(1, round(wide / PIXELS_ACROSS))
+                layer.contour = max(1, round(wide / PIXELS_ACROSS))
 
     def clear(self) -> None:
         """Outline none."""
-        layer = self.layer
-        self._forget()
-        if layer is not None:
-            self._workspace.viewer.layers.remove(layer)
+        self._picked = self._session = None
+        self._drawn.remove()
 
     def tidy(self) -> None:
         """Take the layer away if the result that it was about is gone."""
@@ -141,12 +138,13 @@ class MarkedObjects:
             self.clear()
 
     def _forget(self) -> None:
-        self._layer = self._picked = self._session = None
+        self._drawn.forget()
+        self._picked = self._session = None
 
     def _on_closing(self, session: LayerSession) -> None:
         if session is self._session:
             self.orphaned.emit()
 
     def _on_moved(self, session: LayerSession) -> None:
-        if session is self._session and self.layer is not None:
-            place_layer(self._layer, session.geometry.placement())
+        if session is self._session:
+            self._drawn.place(session.geometry.placement())

@@ -9,8 +9,8 @@ from psygnal import Signal
 
 from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
+from napari_unet.layers.display.drawn_layer import PlaneCells
 from napari_unet.layers.image import canvas
-from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.objects.rows import ObjectRows
 from napari_unet.objects.targets import boundaries
@@ -33,8 +33,14 @@ SELECTED = "#ffffff"
 MAX_CELLS = 1024
 """Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
 
-_FILLS, _LINE = {CORRECTED: 0.3, REVIEWED: 0.08}, 0.9
-"""Opacity of what is corrected, of what is reviewed, through which all has to be seen, and of their outlines."""
+_COLOURS = {
+    1: CORRECTED + "4c",  # the last two digits are the opacity: one has to see through what is filled
+    2: REVIEWED + "14",
+    3: CORRECTED + "e6",
+    4: REVIEWED + "e6",
+    5: SELECTED,
+}
+"""Of what is corrected, of what is reviewed, of the outlines of both, and of what is selected."""
 
 
 class Overlays:
@@ -153,10 +159,8 @@ class Overlay:
         self.session, self._chosen = session, chosen
         self._visibility: ChosenVisibility | None = None
         self.on = True
-        height, width = session.corrections.shape[2:]
-        self._step = 2 ** max(0, int(np.ceil(np.log2(max(height, width) / MAX_CELLS))))
-        self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
-        self._layer: Any = None
+        longer = max(session.corrections.shape[2:])
+        self._cells = PlaneCells(session, 2 ** max(0, int(np.ceil(np.log2(longer / MAX_CELLS)))))
         self._empty = True  # nothing was ever shown in it, so it is hidden
         self._marked = ObjectRows.none()
 
@@ -176,18 +180,17 @@ class Overlay:
     @property
     def due(self) -> bool:
         """Whether it is switched on, and there is no layer yet."""
-        return (self.on or bool(self._marked)) and self._layer is None
+        return (self.on or bool(self._marked)) and self._visibility is None
 
     def prepare(self) -> None:
         """Add the layer, hidden, if there is none."""
         if self.due:
-            self._layer = self._made()
-            self._visibility = ChosenVisibility(self._layer, hidden_by_us=True)
+            layer = self._cells.add_blank(f"{self.session.layer.name} reviewed", _COLOURS, visible=False)
+            self._visibility = ChosenVisibility(layer, hidden_by_us=True)
 
     def place(self) -> None:
         """Lie where the image is now."""
-        if self._layer is not None:
-            place_layer(self._layer, self.session.geometry.cells_placement(self._step))
+        self._cells.follow_image()
 
     def set_chosen(self, chosen: bool) -> None:
         """Take note of whether its image is the chosen one."""
@@ -197,7 +200,7 @@ class Overlay:
 
     def draw(self) -> None:
         """Bring it up to date."""
-        if self._layer is None and not (self.on or self._marked):
+        if self._visibility is None and not (self.on or self._marked):
             return
         if self._empty and not (self.session.summary.anything or self._marked):
             return
@@ -205,36 +208,19 @@ class Overlay:
         if self._empty:
             self._empty = False
             self.set_chosen(self._chosen)
-        cells = self._now()
-        self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
-        if not np.array_equal(cells, self._cells):
-            self._cells[...] = cells
-            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self._cells.draw(self._now())
 
     def notice_loss(self) -> None:
         """Switch it off if the user has deleted the layer."""
-        if self._layer is not None and self._layer not in self.session.viewer.layers:
-            self._layer, self._visibility, self._empty, self.on = None, None, True, False
+        if self._cells.lost:
+            self._cells.forget()
+            self._visibility, self._empty, self.on = None, True, False
             self._marked = ObjectRows.none()
 
     def remove(self) -> None:
         """Take the layer away, if there is one."""
-        layer, self._layer, self._visibility, self._empty = self._layer, None, None, True
-        if layer is not None and layer in self.session.viewer.layers:
-            self.session.viewer.layers.remove(layer)
-
-    def _made(self) -> Any:
-        """Return a new layer."""
-        session = self.session
-        colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-        for value, colour in ((1, CORRECTED), (2, REVIEWED)):
-            colours[value] = _with_opacity(colour, _FILLS[colour])
-            colours[value + 2] = _with_opacity(colour, _LINE)
-        colours[5] = SELECTED
-        self._cells[...] = 0
-        cells, placement = session.geometry.cells_as_layer(self._cells), session.geometry.cells_placement(self._step)
-        name = f"{session.layer.name} reviewed"
-        return add_read_only_labels(session.viewer, cells, name, colours, 1.0, placement, visible=False)
+        self._visibility, self._empty = None, True
+        self._cells.remove()
 
     def _now(self) -> NDArray[np.uint8]:
         """Return what to draw (rows, columns).
@@ -242,7 +228,7 @@ class Overlay:
         0, corrected 1, reviewed 2, and 2 more along their outlines; 5 along those of what is selected.
         """
         session = self.session
-        cells, plane = np.zeros_like(self._cells), session.plane
+        cells, plane = self._cells.blank(), session.plane
         if session.viewer.dims.ndisplay == 3:
             return cells  # in 3D it would be one thick slab
         try:
@@ -257,7 +243,7 @@ class Overlay:
         return cells
 
     def _draw_marked(self, cells: NDArray[np.uint8], labels: NDArray[Any], plane: Plane) -> None:
-        step = self._step
+        step = self._cells.step
         here = (
             (self._marked.time == plane[0])
             & (self._marked.low[:, 0] <= plane[1])
@@ -273,7 +259,7 @@ class Overlay:
         cells[box][boundaries(own) & (own > 0)] = 5
 
     def _draw_supervised(self, cells: NDArray[np.uint8], labels: NDArray[Any], plane: Plane) -> None:
-        session, step = self.session, self._step
+        session, step = self.session, self._cells.step
         found = session.corrections.box(plane)
         cell = tuple(slice(part.start // step, -(-part.stop // step)) for part in found)
         rows_columns = grown((cell[0], cell[1]), 1, cells.shape)  # with an empty rim, along which outlines are seen
@@ -293,7 +279,3 @@ def _coarse(mask: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
     for _ in range(step.bit_length() - 1):
         mask = np.ascontiguousarray(mask).view(np.uint16) != 0  # two pixels at a time
     return mask
-
-
-def _with_opacity(colour: str, opacity: float) -> str:
-    return f"{colour}{round(255 * opacity):02x}"

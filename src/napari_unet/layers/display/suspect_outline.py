@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.display.drawn_layer import DrawnLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
 
 LINE, EDGE = "#fff275", "#101010"
-"""Colours of the line, and of the edges on both sides of it: one of them shows on any image."""
+"""Colours of the line (1), and of the edges on both sides of it (2): one of them shows on any image."""
 
 
-class SuspectOutline:
+class SuspectOutline(DrawnLayer):
     """Draws the line, moves it, and takes it away.
 
     Parameters
@@ -28,10 +28,6 @@ class SuspectOutline:
     """
 
     NAME = "suspect"
-
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
-        self._layer: Any = None
 
     def show(self, session: LayerSession, frame: int, region: Region, mask: NDArray[np.bool_], width: int) -> None:
         """Draw a line around some pixels.
@@ -51,33 +47,20 @@ class SuspectOutline:
         """
         values = ring(mask, width)[None]
         data, placement = session.geometry.part_as_layer(values, frame, region)
-        if self._there and self._layer.ndim != data.ndim:
-            self.remove()
-        if self._there:
-            layer = self._layer
+        layer = self.layer
+        if layer is not None and layer.ndim == data.ndim:
             layer.visible = False  # napari would draw it at each of these steps
             layer.data = data
-            place_layer(layer, placement)
+            self.place(placement)
             layer.visible = True
             layer.editable = False
         else:
-            colours: dict[int | None, str] = {1: LINE, 2: EDGE, 0: "transparent", None: "transparent"}
-            self._layer = add_read_only_labels(self._viewer, data, self.NAME, colours, 1.0, placement)
+            self.add(data, self.NAME, {1: LINE, 2: EDGE}, placement)
 
     def hide(self) -> None:
         """Show no line; the layer stays, for adding one takes napari a fifth of a second."""
-        if self._there:
-            self._layer.visible = False
-
-    def remove(self) -> None:
-        """Take the layer away; not while napari removes another one."""
-        if self._there:
-            self._viewer.layers.remove(self._layer)
-        self._layer = None
-
-    @property
-    def _there(self) -> bool:
-        return self._layer is not None and self._layer in self._viewer.layers
+        if self.layer is not None:
+            self.layer.visible = False
 
 
 def ring(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:

@@ -30,14 +30,14 @@ def middle_of(stop: Stop) -> tuple[float, float]:
 def is_settled(session: LayerSession, stop: Stop) -> bool:
     """Return whether a user has corrected or reviewed what a stop is about, or it is gone."""
     corrections = session.corrections
-    where = (*stop.plane, *stop.box)
-    labels, prediction, reviewed = session.labels[where], corrections.prediction[where], corrections.reviewed[where]
     if not stop.id:
-        y, x = (at - part.start for at, part in zip(stop.place, stop.box, strict=True))
-        return bool(labels[y, x] != 0 or prediction[y, x] != 0 or reviewed[y, x])
-    own = labels == stop.id
+        arrays = session.labels, corrections.prediction, corrections.reviewed
+        return any(bool(array[(*stop.plane, *stop.place)]) for array in arrays)
+    region, own = pixels_of(session, stop, margin=1)  # it may have been given pixels outside its box
     if not own.any():
         return True
+    where = (*stop.plane, *region[1:])
+    labels, prediction, reviewed = session.labels[where], corrections.prediction[where], corrections.reviewed[where]
     touched = (labels != prediction) & (own | (prediction == stop.id))
     return bool(touched.any() or reviewed[own].all())
 
@@ -91,13 +91,13 @@ def toggle_reviewed(session: LayerSession, stop: Stop) -> bool:
     if stop.id:
         inside = np.argwhere(labels[where] == stop.id)
         if not len(inside):
-            raise UNetError("This object is gone. Press N to go on.")
+            raise UNetError("This object is gone. Press Next to go on.")
         y, x = (int(at) + part.start for at, part in zip(inside[0], region[1:], strict=True))
         now = toggle_object(corrections, labels, stop.plane, (y, x))
     else:
         free = mask & (labels[where] == 0)
         if not free.any():
-            raise UNetError("There is an object here now. Press N to go on.")
+            raise UNetError("There is an object here now. Press Next to go on.")
         now = not bool(corrections.reviewed[where][free].all())
         corrections.reviewed[where][free] = now
     session.unwritten.add(slice(frame, frame + 1), *region)

@@ -32,8 +32,8 @@ class SuspectSearch:
     session : LayerSession
     planes : sequence of Plane
         In the order in which they are wanted.
-    enough : int
-        Suspects after which it ends.
+    enough : float
+        Suspects after which it ends; infinite: it goes through all planes.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class SuspectSearch:
     turn comes, as all that is corrected.
     """
 
-    def __init__(self, session: LayerSession, planes: Sequence[Plane], enough: int = AHEAD) -> None:
+    def __init__(self, session: LayerSession, planes: Sequence[Plane], enough: float = AHEAD) -> None:
         self.job = Job("Look for suspects", 0, quiet=True)
         self.first = planes[0]
         self._work = partial(
@@ -86,7 +86,7 @@ def _steps(
     maps: KeptMaps,
     middle: tuple[float, float],
     planes: Sequence[Plane],
-    enough: int,
+    enough: float,
     in_depth: bool,
 ) -> Generator[tuple[Plane, Suspects], None, None]:
     """Yield planes and their suspects (worker); `labels` and `seen` have the axes (T, Z, Y, X)."""

@@ -6,19 +6,24 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.guidance.suspects import Reason
 from napari_unet.guidance.walk import Walk, distance
 from napari_unet.layers.display.suspect_outline import SuspectOutline
+from napari_unet.layers.guidance.stop_words import REASONS, details_of, named
 from napari_unet.layers.guidance.stops import is_settled, middle_of, pixels_of, toggle_reviewed
-from napari_unet.layers.guidance.suspect_search import SuspectSearch
+from napari_unet.layers.guidance.suspect_search import AHEAD, SuspectSearch
 from napari_unet.layers.image import canvas
 from napari_unet.layers.image.geometry import camera_of
+from napari_unet.objects.rows import PREDICTED
+from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_unet.guidance.suspects import Suspects
     from napari_unet.guidance.walk import Plane, Progress, Stop
@@ -27,23 +32,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.jobs import Runner
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
-
-REASONS = {
-    Reason.UNSURE: "the network is unsure of it",
-    Reason.OTHER_SHAPE: "may be several, or a part of one",
-    Reason.NO_MIDDLE: "the network saw no clear middle",
-    Reason.OPEN_BORDER: "may belong to its neighbour",
-    Reason.LARGE: "much larger than the others",
-    Reason.SMALL: "much smaller than the others",
-    Reason.DENTED: "dented, may be several",
-    Reason.LONG: "much longer than the others",
-    Reason.TOUCHING: "grown together with others",
-    Reason.MISSED: "an object may be missing here",
-    Reason.ALONE: "in this frame only",
-    Reason.JUMP: "its size jumps in time",
-    Reason.GAP: "there before and after, not here",
-}
-"""Why an object is a suspect, in about five words."""
+    from napari_unet.objects.rows import ObjectRows
 
 AROUND = (4.0, 12.0)
 """How many times as wide as the object the view is, at least and at most; else the zoom changes to `GOOD_AROUND`."""
@@ -55,6 +44,9 @@ MIN_ACROSS = 120
 
 LINE_SHARE = 1 / 250
 """Width of the outline, as a share of the view."""
+
+TELL_AFTER = 1.0
+"""Seconds after which it is told again that more objects were looked at: the list of a million is then made anew."""
 
 _QUICK_PIXELS = 2**21
 """Pixels of a plane up to which its suspects are found before anybody could read that they are looked for."""
@@ -73,9 +65,17 @@ class ObjectWalk:
         Leads to what is uncertain where labels are classes, not objects.
     runner : Runner
         Where suspects are looked for.
+
+    Attributes
+    ----------
+    goes_on : bool
+        Whether the next one is shown by itself when a gesture has corrected what is shown.
     """
 
     changed = Signal()  # where it is, or how many there are: ask `stop` and `progress`
+    ended = Signal()  # no suspect is left in the chosen image
+    suspects_changed = Signal()  # of which objects it is known how likely they are to be wrong
+    mended = Signal(bool)  # what is shown was corrected by a gesture: call `go_on` soon, or later if more may follow
     orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, where_next: WhereNext, runner: Runner) -> None:
@@ -85,6 +85,9 @@ class ObjectWalk:
         self._search: SuspectSearch | None = None
         self._everything = self._ended = self._waiting = self._shown = False
         self._segmented: LayerSession | None = None
+        self.goes_on = True
+        self._thorough: set[Hashable] = set()  # sessions of which all objects are looked at
+        self._told = Stopwatch()
         workspace.segmenting.connect(self._on_segmenting)
         workspace.session_closing.connect(self._on_closing)
         workspace.session_moved.connect(self._on_moved)
@@ -98,6 +101,11 @@ class ObjectWalk:
         """The object that was shown last in the chosen image; of another image, or after the end, none is outlined."""
         walk = self._walk
         return None if walk is None else walk.current
+
+    @property
+    def shows_stop(self) -> bool:
+        """Whether an object is outlined: not after the end of the walk."""
+        return self._shown
 
     @property
     def reason(self) -> str:
@@ -121,6 +129,21 @@ class ObjectWalk:
         except UNetError:
             return False
 
+    def suspicion(self, session: LayerSession, rows: ObjectRows) -> NDArray[np.float64]:
+        """Return how likely the listed objects of a session are to be wrong.
+
+        Returns
+        -------
+        ndarray of float, shape (rows,)
+            Probabilities; NaN where an object was not looked at yet, or is corrected or reviewed by now.
+        """
+        walk = self._walks.get(session.key)
+        if walk is None:
+            return np.full(len(rows), np.nan)
+        found = walk.probabilities(rows.time, rows.label)
+        found[rows.state != PREDICTED] = np.nan
+        return found
+
     # -- what can be done ------------------------------------------------------------------------------------------
 
     def next(self, *, everything: bool = False) -> None:
@@ -143,6 +166,29 @@ class ObjectWalk:
         else:
             self._look(session, walk)
 
+    def look_at_all(self) -> None:
+        """Look at all objects, and not only at as many as keep a person busy; nothing is shown by that."""
+        session = self._workspace.session
+        if session is None or not session.alive() or not session.corrections.instances:
+            return
+        self._thorough.add(session.key)
+        walk = self._walk_of(session)
+        if self._search is None and (planes := self._unknown(session, walk)):
+            self._start(session, walk, planes)
+
+    def note_gesture(self, session: LayerSession, more: bool) -> None:
+        """Take note that a gesture has changed a session's objects; `more` of the same may follow, as clicks do."""
+        if self.goes_on and session is self._workspace.session and self._shown and self.settled:
+            self.mended.emit(more)
+
+    def go_on(self) -> None:
+        """Go to the next one after a gesture has mended what is shown; not if that was undone, or is out of view."""
+        session, stop = self._workspace.session, self.stop
+        if not self.goes_on or session is None or stop is None or not self._shown:
+            return
+        if self.settled and not session.painting and self._in_view(session, stop):
+            self.next(everything=self._everything)
+
     def previous(self) -> None:
         """Go back to the object before, or to the one shown last if it is out of view."""
         session = self._checked()
@@ -150,7 +196,9 @@ class ObjectWalk:
             return
         walk = self._walk
         if walk is None or walk.current is None:
-            self._workspace.say("Nothing was shown yet. Press N for the first suspect.", "error")
+            self._workspace.say(
+                f"Nothing was shown yet. Press {self._key('next_suspect')} for the first suspect.", "error"
+            )
             return
         stop = walk.previous() if self._shown and self._in_view(session, walk.current) else walk.current
         if stop is None:
@@ -164,10 +212,12 @@ class ObjectWalk:
         if session is None:
             return
         if stop is None or not self._shown:
-            self._workspace.say("No object is shown. Press N to go to one.", "error")
+            self._workspace.say(f"No object is shown. Press {self._key('next_suspect')} to go to one.", "error")
             return
         if not self._in_view(session, stop):
-            self._workspace.say("That object is out of view. Press Shift+P to go back to it.", "error")
+            self._workspace.say(
+                f"That object is out of view. Press {self._key('previous_object')} to go back to it.", "error"
+            )
             return
         try:
             now = toggle_reviewed(session, stop)
@@ -192,6 +242,10 @@ class ObjectWalk:
         if not self._walks:
             self._outline.remove()
 
+    def _key(self, action: str) -> str:
+        """Return what to press for an action."""
+        return self._workspace.keys.named(action)
+
     # -- going on --------------------------------------------------------------------------------------------------
 
     @property
@@ -210,7 +264,8 @@ class ObjectWalk:
             if session is None or not session.alive():
                 raise UNetError("Nothing is segmented yet. Press Segment first.")
             if not session.corrections.instances:
-                raise UNetError("These labels are classes, not objects. R marks what is in view as reviewed.")
+                key = self._key("review_view")
+                raise UNetError(f"These labels are classes, not objects. {key} marks what is in view as reviewed.")
             if workspace.viewer.dims.ndisplay == 3:
                 raise UNetError(f"Switch to the 2D view to {_PURPOSE}.")
             canvas.check_on_canvas(workspace.viewer, session.geometry, _PURPOSE, sliders=False)
@@ -252,7 +307,8 @@ class ObjectWalk:
     def _start(self, session: LayerSession, walk: Walk, planes: Sequence[Plane]) -> None:
         """Look for suspects in some planes."""
         self._stop_looking()
-        search = self._search = SuspectSearch(session, planes)
+        enough = math.inf if session.key in self._thorough else AHEAD
+        search = self._search = SuspectSearch(session, planes, enough)
 
         def current() -> bool:
             return search is self._search and session.alive() and self._workspace.session is session
@@ -261,12 +317,12 @@ class ObjectWalk:
             if current():
                 walk.take(plane, suspects)
                 self._go_on(session, walk)
+                if self._told.seconds > TELL_AFTER:
+                    self._tell()
 
         def done() -> None:
             if current():
-                self._search = None
-                if self._waiting:
-                    self._advance(session, walk)
+                self._looked(session, walk)
 
         def failed(error: Exception) -> None:
             if current():
@@ -274,6 +330,20 @@ class ObjectWalk:
                 self._workspace.say_error(error)
 
         search.start(self._runner, found, done, failed)
+
+    def _looked(self, session: LayerSession, walk: Walk) -> None:
+        """Go on when all planes that were asked for were looked at."""
+        self._search = None
+        self._tell()
+        if self._waiting:
+            self._advance(session, walk)
+        if session.key in self._thorough:
+            self.look_at_all()
+
+    def _tell(self) -> None:
+        """Tell that it is known of more objects how likely they are to be wrong."""
+        self._told = Stopwatch()
+        self.suspects_changed.emit()
 
     def _go_on(self, session: LayerSession, walk: Walk) -> None:
         """Show the next one if somebody waits for it and it was found; else tell that there are more."""
@@ -296,8 +366,9 @@ class ObjectWalk:
             say("Every object was shown, or is corrected or reviewed.", "done")
             self._ended = True
         else:
-            say("No suspect is left. Shift+N walks through all other objects.", "done")
+            say(f"No suspect is left. {self._key('next_object')} walks through all other objects.", "done")
             self._ended = walk.current is not None
+            self.ended.emit()
         self.changed.emit()
 
     # -- one object ------------------------------------------------------------------------------------------------
@@ -316,7 +387,10 @@ class ObjectWalk:
         region, mask = pixels_of(session, stop, margin=3 * line + 2)
         self._outline.show(session, stop.plane[0], region, mask, line)
         self._shown = True
-        self._workspace.say(f"{_named(stop)} A accepts, a gesture corrects, N goes on.", details=_details(stop))
+        accept, go_on = self._key("accept_object"), self._key("next_suspect")
+        self._workspace.say(
+            f"{named(stop)} {accept} accepts, a gesture corrects, {go_on} goes on.", details=details_of(stop)
+        )
         self.changed.emit()
 
     def _hide(self) -> None:
@@ -343,7 +417,9 @@ class ObjectWalk:
             self._stop_looking()
             self._hide()
             self._ended = False
+            self._thorough.discard(session.key)
             self.changed.emit()
+            self._tell()
 
     def _on_segmenting(self, running: bool) -> None:
         if running:
@@ -362,6 +438,7 @@ class ObjectWalk:
 
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of a session, while its layers may be being removed."""
+        self._thorough.discard(session.key)
         if self._walks.pop(session.key, None) is not None:
             self._stop_looking()
             self.orphaned.emit()
@@ -384,15 +461,3 @@ class ObjectWalk:
 
 def _is_large(session: LayerSession) -> bool:
     return math.prod(session.corrections.shape[2:]) > _QUICK_PIXELS
-
-
-def _named(stop: Stop) -> str:
-    """Return the beginning of a sentence about a stop."""
-    reason = REASONS[stop.reason]
-    return f"Object {stop.id}: {reason}." if stop.id else f"{reason[0].upper()}{reason[1:]}."
-
-
-def _details(stop: Stop) -> str:
-    frame, z = stop.plane
-    y, x = stop.place
-    return f"Probability of an error: {stop.probability:.0%}. Time point {frame}, slice {z}, y {y}, x {x}."

@@ -17,7 +17,7 @@ from napari_unet.errors import EditError, UNetError
 from napari_unet.inference.scale import magnification
 from napari_unet.layers.inference.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps
 from napari_unet.layers.inference.maps_in_view import middle_of
-from napari_unet.layers.jobs import Job, Runner
+from napari_unet.layers.jobs import PresentJob, Runner, ignore
 from napari_unet.objects.redecoding import Sliders, redecoded
 from napari_unet.objects.size import diameter_of, pixels_of
 from napari_unet.progress import Stopwatch
@@ -79,11 +79,10 @@ class DecodingSliders:
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, maps_in_view: MapsInView, runner: Runner) -> None:
         self._workspace, self._segmenter, self._maps_in_view = workspace, segmenter, maps_in_view
-        self._runner = runner
         self._wanted: Decoding | None = None  # while they move
         self._lead = self._details = ""
         self._pace = FIRST_PACE
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         workspace.model_changed.connect(self._on_model)
         workspace.history.changed.connect(self._tell)
         workspace.image_changed.connect(self._tell)
@@ -117,7 +116,7 @@ class DecodingSliders:
     @property
     def busy(self) -> bool:
         """Whether something is read anew beyond the view."""
-        return self._job is not None
+        return self._job.busy
 
     # -- moved -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class DecodingSliders:
         model = self._workspace.model
         if not self.apply or model is None:
             return
-        self._stop()
+        self._job.stop()
         now = self._wanted or model.info.decoding
         self._wanted = self._moved(now, slider, value)
         self._lead, self._details = f"{named(slider, value)}:", ""
@@ -154,12 +153,12 @@ class DecodingSliders:
 
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
-        self._stop()
+        self._job.stop()
         self._wanted = None
 
     def set(self, decoding: Decoding, lead: str, details: str = "") -> None:
         """Set all of them at once; say the lead before how many objects there are."""
-        self._stop()
+        self._job.stop()
         self._wanted, self._lead, self._details = decoding, lead, details
         session = self._workspace.session
         if session is not None and session.alive():
@@ -268,7 +267,7 @@ class DecodingSliders:
         workspace, model = self._workspace, self._workspace.model
         if model is None or self._wanted is not None or self._segmenter.busy:
             return
-        self._stop()
+        self._job.stop()
         chosen = workspace.session
         try:
             parts = [
@@ -283,18 +282,18 @@ class DecodingSliders:
         if not parts:
             return
         decoding = model.info.decoding
-        self._job = job = Job("Read objects anew", len(parts), quiet=True)
-        self._runner.start(
+        job = self._job.begin("Read objects anew", len(parts), quiet=True)
+        self._job.run(
             job,
             partial(decoding_steps, parts, decoding, job.cancel),
-            lambda event: self._on_event(job, decoding, event),
-            lambda count: self._on_done(job, parts, count),
-            lambda error: self._on_failed(job, error),
+            partial(self._on_done, parts),
+            workspace.say_error,
+            partial(self._on_event, decoding),
         )
 
-    def _on_event(self, job: Job, decoding: Decoding, event: DecodedPiece | PartDecoded) -> None:
+    def _on_event(self, decoding: Decoding, event: DecodedPiece | PartDecoded) -> None:
         model = self._workspace.model
-        if job is not self._job or model is None:
+        if model is None:
             return
         try:
             if isinstance(event, PartDecoded):
@@ -305,12 +304,10 @@ class DecodingSliders:
             elif event.session.alive():
                 event.write()
         except UNetError as error:
-            self._on_failed(job, error)
+            self._job.stop()
+            self._workspace.say_error(error)
 
-    def _on_done(self, job: Job, parts: list[PartToDecode], count: int) -> None:
-        if job is not self._job:
-            return
-        self._job = None
+    def _on_done(self, parts: list[PartToDecode], count: int) -> None:
         for session in {id(one.session): one.session for one in parts}.values():
             if session.alive():
                 session.show_thumbnail()
@@ -327,43 +324,26 @@ class DecodingSliders:
         model = self._workspace.model
         if model is None or model.info.spec.ndim == 3 or not session.joins_slices:
             return
-        job = self._job = Job("Join slices", 0, quiet=True)
 
         def while_alive(change: Any) -> Any:
-            return lambda found: change(found) if job is self._job and session.alive() else None
+            return lambda found: change(found) if session.alive() else None
 
-        def ended(_: Any) -> None:
-            if job is self._job:
-                self._job = None
-
-        def joined(ids: dict[int, int]) -> None:
-            while_alive(session.rename)(ids)
-            ended(None)
-
-        self._runner.start(job, session.steps_to_join(), while_alive(session.rename_in), joined, ended)
-
-    def _on_failed(self, job: Job, error: Exception) -> None:
-        if job is self._job:
-            self._job = None
-            job.cancel.cancel()
-            self._workspace.say_error(error)
-
-    def _stop(self) -> None:
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        job = self._job.begin("Join slices", quiet=True)
+        self._job.run(
+            job, session.steps_to_join(), while_alive(session.rename), ignore, while_alive(session.rename_in)
+        )  # fmt: skip
 
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _on_model(self) -> None:
         """Let go of what is under way: it is about another model's maps."""
-        self._stop()
+        self._job.stop()
         self._wanted = None
         self._tell()
 
     def _on_segmenting(self, running: bool) -> None:
         if running:
-            self._stop()
+            self._job.stop()
         else:
             self._catch_up()
 

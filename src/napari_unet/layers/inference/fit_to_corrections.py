@@ -9,12 +9,13 @@ from psygnal import Signal
 
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.inference.decoding_sliders import named
-from napari_unet.layers.jobs import Job, Runner, once
+from napari_unet.layers.jobs import PresentJob, once
 from napari_unet.learning.fitting import fit_to_corrections
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from napari_unet.layers.inference.decoding_sliders import DecodingSliders, Slider
+    from napari_unet.layers.jobs import Runner
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.fitting import Fitted
     from napari_unet.models.model import Model
@@ -36,18 +37,18 @@ class FitToCorrections:
     changed = Signal()  # whether it is looking
 
     def __init__(self, workspace: Workspace, sliders: DecodingSliders, runner: Runner) -> None:
-        self._workspace, self._sliders, self._runner = workspace, sliders, runner
-        self._job: Job | None = None
+        self._workspace, self._sliders = workspace, sliders
+        self._job = PresentJob(runner, self.changed.emit)
 
     @property
     def busy(self) -> bool:
         """Whether it is looking."""
-        return self._job is not None
+        return self._job.busy
 
     def start(self) -> bool:
         """Begin; return whether it did."""
         workspace, model = self._workspace, self._workspace.model
-        if self._job is not None:
+        if self._job.busy:
             workspace.say("A fit is under way. Wait until it is done.", "error")
             return False
         try:
@@ -59,28 +60,17 @@ class FitToCorrections:
         except UNetError as error:
             workspace.say_error(error)
             return False
-        self._job = job = Job("Fit to my corrections", 0)
+        job = self._job.begin("Fit to my corrections")
         workspace.say("Fitting the settings to your corrections. You can go on painting.")
-        self.changed.emit()
-        self._runner.start(
-            job,
-            once(partial(fit_to_corrections, model, crops, workspace.device, job.cancel)),
-            lambda _: None,
-            lambda fitted: self._on_fitted(job, model, fitted),
-            lambda error: self._on_failed(job, error),
-        )
+        fit = partial(fit_to_corrections, model, crops, workspace.device, job.cancel)
+        self._job.run(job, once(fit), partial(self._on_fitted, model), workspace.say_error)
         return True
 
     def close(self) -> None:
         """Stop, and tell of nothing any more."""
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
 
-    def _on_fitted(self, job: Job, model: Model, fitted: Fitted) -> None:
-        if job is not self._job:
-            return
-        self._job = None
+    def _on_fitted(self, model: Model, fitted: Fitted) -> None:
         workspace, now = self._workspace, self._workspace.model
         if now is None or now.net is not model.net:
             workspace.say("Another model is in use by now, so nothing was fitted. Press Fit again.")
@@ -92,7 +82,6 @@ class FitToCorrections:
         else:
             what = ", ".join(self._changed(now.info.decoding, fitted.decoding))
             self._sliders.set(fitted.decoding, f"{what[:1].upper()}{what[1:]}, by your corrections:", str(fitted))
-        self.changed.emit()
 
     def _changed(self, before: Decoding, after: Decoding) -> list[str]:
         """Return in words which sliders change, and where they stand then."""
@@ -100,9 +89,3 @@ class FitToCorrections:
         names: tuple[Slider, ...] = ("sensitivity", "separation", "smallest")
         pairs = [(name, getattr(now, name)) for name in names if getattr(was, name) != getattr(now, name)]
         return [named(name, value).lower() for name, value in pairs]
-
-    def _on_failed(self, job: Job, error: Exception) -> None:
-        if job is self._job:
-            self._job = None
-            self._workspace.say_error(error)
-            self.changed.emit()

@@ -17,6 +17,9 @@ from napari_unet.layers.session.kept_maps import to_keep
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.inference.task import Task
     from napari_unet.layers.session.kept_maps import KeptPart
     from napari_unet.layers.session.session import LayerSession
@@ -38,6 +41,7 @@ class MapsInView:
     """
 
     made = Signal(object)  # the session whose maps are there now
+    failed = Signal(object)  # the session of which there are none, for the network could not look
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self._workspace, self._runner = workspace, runner
@@ -51,10 +55,16 @@ class MapsInView:
         """Whether the network is looking."""
         return self._job is not None
 
-    def make(self, session: LayerSession) -> bool:
+    def make(self, session: LayerSession, around: NDArray[np.float64] | None = None) -> bool:
         """Begin to make the maps of what is in view of a session; return whether it began or is under way.
 
         It does nothing where that is not on the canvas, or the model in use is not one for this image.
+
+        Parameters
+        ----------
+        session : LayerSession
+        around : ndarray of float, shape (2,), optional
+            A pixel (y, x) of the plane in view that has to be among them. None: the middle of the view.
         """
         if self._job is not None:
             return True
@@ -62,7 +72,7 @@ class MapsInView:
         if model is None or not model.info.finds_objects or model.info.is_untrained or not session.alive():
             return False
         try:
-            task = self._task(session, model)
+            task = self._task(session, model, around)
         except UNetError:  # said when somebody presses Segment
             return False
         self._job = job = Job(f"Look at {session.layer.name} again", len(task.plan.tiles), quiet=True)
@@ -70,8 +80,8 @@ class MapsInView:
             job,
             partial(_steps, task, self._workspace.device, job, session.maps.memory_left),
             lambda part: self._keep(job, session, part),
-            lambda _: self._end(job, session),
-            lambda _: self._end(job, None),
+            lambda _: self._end(job, session, self.made),
+            lambda _: self._end(job, session, self.failed),
         )
         return True
 
@@ -79,15 +89,18 @@ class MapsInView:
         """Stop."""
         self._stop()
 
-    def _task(self, session: LayerSession, model: Model) -> Task:
+    def _task(self, session: LayerSession, model: Model, around: NDArray[np.float64] | None) -> Task:
         (frame, z), field, _ = session.in_view("look at it again")
+        if around is not None and not _holds(field, around):
+            height, width = session.corrections.shape[2:]
+            field = slice(0, height), slice(0, width)
         depth = session.image.size("Z") if model.info.spec.ndim == 3 else 1
         return make_task(
             session.image,
             model,
             channel=self._workspace.channel,
             subimages=[Subimage(frame, None if model.info.spec.ndim == 3 else z)],
-            field=middle_of(field, MAX_PIXELS // depth),
+            field=middle_of(field, MAX_PIXELS // depth, around),
             device=self._workspace.device,
             flips=self._workspace.flips,
         )
@@ -96,11 +109,11 @@ class MapsInView:
         if job is self._job and session.alive():
             session.maps.keep(part)
 
-    def _end(self, job: Job, session: LayerSession | None) -> None:
+    def _end(self, job: Job, session: LayerSession, told: Any) -> None:
         if job is self._job:
             self._job = None
-            if session is not None and session.alive():
-                self.made.emit(session)
+            if session.alive():
+                told.emit(session)
 
     def _stop(self, _: Any = None) -> None:
         if self._job is not None:
@@ -121,10 +134,28 @@ def _steps(task: Task, device: str, job: Job, in_memory: int) -> Generator[KeptP
                 yield part
 
 
-def middle_of(field: tuple[slice, slice], max_pixels: int) -> tuple[slice, slice]:
-    """Return the middle of a field (Y, X) that has so many pixels at most, of about the same shape."""
+def middle_of(
+    field: tuple[slice, slice], max_pixels: int, around: NDArray[np.float64] | None = None
+) -> tuple[slice, slice]:
+    """Return the middle of a field (Y, X) that has so many pixels at most, of about the same shape.
+
+    Parameters
+    ----------
+    field : tuple of slice
+    max_pixels : int
+    around : ndarray of float, shape (2,), optional
+        A pixel (y, x) of the field that is to be in the middle, as far as the field's border allows.
+    """
     height, width = (part.stop - part.start for part in field)
     share = min(1.0, math.sqrt(max(1, max_pixels) / max(1, height * width)))
     rows, columns = (max(1, math.floor(n * share)) for n in (height, width))
     top, left = field[0].start + (height - rows) // 2, field[1].start + (width - columns) // 2
+    if around is not None:
+        y, x = (math.floor(p + 0.5) for p in around.tolist())
+        top = min(max(y - rows // 2, field[0].start), field[0].stop - rows)
+        left = min(max(x - columns // 2, field[1].start), field[1].stop - columns)
     return slice(top, top + rows), slice(left, left + columns)
+
+
+def _holds(field: tuple[slice, slice], point: NDArray[np.float64]) -> bool:
+    return all(part.start <= math.floor(p + 0.5) < part.stop for part, p in zip(field, point.tolist(), strict=True))

@@ -16,7 +16,7 @@ from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.inference.which_model import Trial, models_for, ranked, try_models
 from napari_unet.layers.image import adapter
 from napari_unet.layers.image.geometry import LayerGeometry
-from napari_unet.layers.jobs import Job, Runner
+from napari_unet.layers.jobs import Job, PresentJob, Runner
 from napari_unet.layers.workspace import with_notes
 from napari_unet.models.store import DEFAULT_MODEL
 from napari_unet.progress import counted
@@ -90,8 +90,8 @@ class ModelGallery:
 
     def __init__(self, workspace: Workspace, saved_models: SavedModels, segmenter: Segmenter, runner: Runner) -> None:
         self._workspace, self._saved_models = workspace, saved_models
-        self._segmenter, self._runner = segmenter, runner
-        self._job: Job | None = None
+        self._segmenter = segmenter
+        self._job = PresentJob(runner)
         self._about: Image | None = None
         self._said = 0  # sentences so far
         self.cards: list[Card] = []
@@ -105,14 +105,14 @@ class ModelGallery:
     @property
     def busy(self) -> bool:
         """Whether models are being tried."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def in_words(self) -> str:
         """What the pictures are, or how far it is."""
         if self.problem:
             return self.problem
-        if self.waiting and self._job is not None:
+        if self.waiting and self.busy:
             number, total = len(self.cards) + 1, len(self.cards) + len(self.waiting)
             return f"Trying {self.waiting[0]} on what is in view ({number} of {total})."
         if not self.cards:
@@ -144,17 +144,14 @@ class ModelGallery:
             _cards, image, position, workspace.channel, self._loaded(self.waiting), workspace.device, job
         )  # fmt: skip
         self.changed.emit()
-        self._runner.start(
-            job, steps, partial(self._on_card, job), partial(self._on_end, job), partial(self._on_error, job)
-        )
+        self._job.run(job, steps, self._on_end, partial(self._on_error, job), self._on_card)
         return True
 
     def stop(self) -> None:
         """Stop trying; what was tried stays."""
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job, self.waiting = None, []
-            self.changed.emit()
+        if self.busy:
+            self._job.stop()
+            self._on_end()
 
     def use(self, name: str, *, segment: bool = False) -> bool:
         """Use a model from now on, and segment with it if that is wanted; return whether that went well."""
@@ -192,15 +189,10 @@ class ModelGallery:
         names = [own, *(name for name in names if name != own)] if own in names else names
         job = self._begin("Look at the image", image, quiet=True)
         steps = partial(_guess, image, position, workspace.channel, self._loaded(names), own, workspace.device, job)
-        self._runner.start(
-            job, steps, lambda _: None, partial(self._on_guessed, job, own, self._said), partial(self._on_error, job)
-        )  # fmt: skip
+        self._job.run(job, steps, partial(self._on_guessed, own, self._said), partial(self._on_error, job))
         return True
 
-    def _on_guessed(self, job: Job, own: str, said: int, trials: list[Trial]) -> None:
-        if job is not self._job:
-            return
-        self._job = None
+    def _on_guessed(self, own: str, said: int, trials: list[Trial]) -> None:
         workspace = self._workspace
         text = _advice(own, trials)
         if text and self._said == said and workspace.session is None:
@@ -210,29 +202,25 @@ class ModelGallery:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def _on_card(self, job: Job, card: Card) -> None:
-        if job is self._job:
-            self.cards.append(card)
-            best = [trial.name for trial in ranked([card.trial for card in self.cards])]
-            self.cards.sort(key=lambda card: best.index(card.name))
-            self.waiting = [name for name in self.waiting if name != card.name]
-            self.changed.emit()
+    def _on_card(self, card: Card) -> None:
+        self.cards.append(card)
+        best = [trial.name for trial in ranked([card.trial for card in self.cards])]
+        self.cards.sort(key=lambda card: best.index(card.name))
+        self.waiting = [name for name in self.waiting if name != card.name]
+        self.changed.emit()
 
-    def _on_end(self, job: Job, _: Any) -> None:
-        if job is self._job:
-            self._job, self.waiting = None, []
-            self.changed.emit()
+    def _on_end(self, _: Any = None) -> None:
+        self.waiting = []
+        self.changed.emit()
 
     def _on_error(self, job: Job, error: Exception) -> None:
-        if job is self._job:
-            self._job, self.waiting = None, []
-            if not job.quiet and not isinstance(error, Cancelled):
-                self._workspace.say_error(error)
-            self.changed.emit()
+        if not job.quiet and not isinstance(error, Cancelled):
+            self._workspace.say_error(error)
+        self._on_end()
 
     def _on_image(self) -> None:
         """Stop if the image has other pixels or axes by now."""
-        if self._job is None or self._about is None:
+        if not self.busy or self._about is None:
             return
         try:
             image, _ = self._in_view()
@@ -244,7 +232,7 @@ class ModelGallery:
 
     def _on_segmenting(self, begins: bool) -> None:
         """Leave the cores to what the user has asked for."""
-        if begins and self._job is not None and self._job.quiet:
+        if begins and self._job.present is not None and self._job.present.quiet:
             self.stop()
 
     def _on_said(self, _: Any) -> None:
@@ -253,8 +241,8 @@ class ModelGallery:
     # -- what is tried ---------------------------------------------------------------------------------------------
 
     def _begin(self, title: str, image: Image, *, quiet: bool = False) -> Job:
-        self._job, self._about = Job(title, 0, quiet=quiet), image
-        return self._job
+        self._about = image
+        return self._job.begin(title, quiet=quiet)
 
     def _in_view(self) -> tuple[Image, tuple[int, int, float, float]]:
         """Return the chosen image, and the time point, the slice and the pixel in the middle of the view."""

@@ -13,9 +13,11 @@ from napari_unet.layers.inference.viewport import ordered_subimages
 from napari_unet.layers.session.session import LayerSession
 
 if TYPE_CHECKING:
+    from napari_unet.axes import Image
     from napari_unet.inference.task import Task
     from napari_unet.layers.saved_models import SavedModels
     from napari_unet.layers.workspace import Scope, Workspace
+    from napari_unet.models.model import Model
 
 
 class Preparation:
@@ -30,6 +32,24 @@ class Preparation:
 
     def __init__(self, workspace: Workspace, saved_models: SavedModels) -> None:
         self._workspace, self._saved_models = workspace, saved_models
+
+    def begin(self) -> tuple[Model, Image]:
+        """Return the model to segment with, and the chosen image.
+
+        Raises
+        ------
+        UNetError
+            If there is none that can be used.
+        """
+        workspace = self._workspace
+        image = workspace.image()
+        if workspace.model is None:
+            if not self._saved_models.choose_default():
+                raise UNetError("There is no model to segment with. Choose one.")
+            image = workspace.image()  # the model may go by an object diameter
+        model = workspace.model
+        assert model is not None  # just loaded
+        return model, image
 
     def prepare(self, scope: Scope) -> tuple[LayerSession, Task]:
         """Return what is to be segmented, and the session that it belongs to.
@@ -46,12 +66,8 @@ class Preparation:
             then an empty layer to paint into.
         """
         workspace = self._workspace
-        image, layer = workspace.image(), workspace.layer
-        if workspace.model is None and not self._saved_models.choose_default():
-            raise UNetError("There is no model to segment with. Choose one.")
-        model = workspace.model
-        assert model is not None  # just loaded
-        session = workspace.session
+        model, image = self.begin()
+        layer, session = workspace.layer, workspace.session
         if session is not None and not session.fits(image):
             session = None
             workspace.image_changed.emit()
@@ -70,6 +86,8 @@ class Preparation:
             workspace.close_session(workspace.take_session())
             session = LayerSession(workspace.viewer, layer, image, instances=model.info.finds_objects)
             workspace.adopt(session)
+            if image.found_diameter is not None:  # which is shown once there is a session
+                workspace.image_changed.emit()
         session.image = image
         session.rescan()
         if model.info.is_untrained:

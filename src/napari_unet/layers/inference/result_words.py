@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari_unet.inference.task import Task
     from napari_unet.layers.workspace import Level
 
-_CORRECT = "Press N to see what may be wrong. Correct it, then Learn."
 _NOTHING_FOUND = "If there are some, try Which model?, or paint a few and press Learn."
 _AFTER_LEARNING = "Go back undoes this."
 _DAMAGED = "Parts of the file are damaged and count as empty."
@@ -53,7 +52,9 @@ def judged_empty(task: Task, position: tuple[int, int, float, float] | None) -> 
     return Judged(blank=blankness(field_of(task.image, position).pixels[list(task.channels)]))
 
 
-def closing_words(found: str, count: int, judged: Judged, model: str, lead: str, damage: str) -> tuple[str, Level]:
+def closing_words(
+    found: str, count: int, judged: Judged, model: str, lead: str, damage: str, go_on: str
+) -> tuple[str, Level]:
     """Return what to say when something was segmented, and how.
 
     Parameters
@@ -68,6 +69,8 @@ def closing_words(found: str, count: int, judged: Judged, model: str, lead: str,
         Said before, where the user did not ask for it; empty: asked.
     damage : str
         Of the file; empty: none.
+    go_on : str
+        What to press for the first object that may be wrong.
     """
     if lead:
         return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", "done"
@@ -78,4 +81,4 @@ def closing_words(found: str, count: int, judged: Judged, model: str, lead: str,
     if not judged.right:
         name = shortened(model, _MAX_NAME)
         return f"Found {found}, but {name} does not seem to fit this image. Try Which model?", "warning"
-    return f"Found {found}. {_CORRECT}", "done"
+    return f"Found {found}. Press {go_on} to see what may be wrong. Correct it, then Learn.", "done"

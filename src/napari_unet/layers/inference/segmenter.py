@@ -11,9 +11,9 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
-from napari_unet.inference.diameter import find_diameter
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
+from napari_unet.layers.inference.diameter_search import DiameterSearch
 from napari_unet.layers.inference.result_words import Judged, closing_words, judged_empty, judged_result
 from napari_unet.layers.inference.viewport import FollowedView, Piece, pieces
 from napari_unet.layers.jobs import Job, Runner, once
@@ -24,12 +24,14 @@ from napari_unet.progress import format_seconds, shortened
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_unet.axes import Image
     from napari_unet.inference.task import Task
     from napari_unet.layers.inference.object_diameter import ObjectDiameter
     from napari_unet.layers.inference.preparation import Preparation
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
     from napari_unet.layers.workspace import Level, Scope, Workspace
+    from napari_unet.models.model import Model
     from napari_unet.progress import Progress
 
 
@@ -85,7 +87,7 @@ class Segmenter:
         self, workspace: Workspace, preparation: Preparation, object_diameter: ObjectDiameter, runner: Runner
     ) -> None:
         self._workspace, self._preparation = workspace, preparation
-        self._object_diameter, self._runner = object_diameter, runner
+        self._search, self._runner = DiameterSearch(workspace, object_diameter, runner), runner
         self._generation = 0
         self._run: _Run | None = None
         workspace.model_changed.connect(self._on_model)
@@ -94,11 +96,11 @@ class Segmenter:
     @property
     def busy(self) -> bool:
         """Whether it segments."""
-        return self._run is not None
+        return self._run is not None or self._search.busy
 
     def works_on(self, session: LayerSession) -> bool:
         """Whether it segments the image of a session."""
-        return self._run is not None and self._run.session is session
+        return self._search.layer is session.layer or (self._run is not None and self._run.session is session)
 
     def start(self, lead: str = "", scope: Scope | None = None, details: str = "") -> bool:
         """Begin, or go on where it was stopped; return whether it began.
@@ -112,7 +114,7 @@ class Segmenter:
         details : str
             Of the closing message.
         """
-        if self._run is not None:
+        if self.busy:
             self._workspace.say("Segmenting is under way. Press Stop first to start again.", "error")
             return False
         return self._start(lead, scope or self._workspace.scope, details, find_diameter_first=True)
@@ -124,13 +126,15 @@ class Segmenter:
         """
         workspace = self._workspace
         try:
+            # Before there is a labels layer, which napari takes a while to make.
+            model, image = self._preparation.begin()
+            if find_diameter_first and self._search.is_needed(image):
+                self._find_diameter(model, image, lead, scope, details)
+                return True
             session, task = self._preparation.prepare(scope)
         except UNetError as error:
             workspace.say_error(error)
             return False
-        if find_diameter_first and self._object_diameter.to_be_found(session.layer, session.image):
-            self._find_diameter(session, task, lead, scope, details)
-            return True
         self._generation += 1
         task, finished = _done_before(session, task)
         session.unfinished = None
@@ -149,39 +153,26 @@ class Segmenter:
         )
         return True
 
-    def _find_diameter(self, session: LayerSession, task: Task, lead: str, scope: Scope, details: str) -> None:
+    def _find_diameter(self, model: Model, image: Image, lead: str, scope: Scope, details: str) -> None:
         """Find out how wide the objects are, then begin with what was to be segmented."""
-        workspace, image, channel = self._workspace, session.image, self._workspace.channel
+        workspace = self._workspace
         self._generation += 1
-        job = Job("Measure the objects", 0, self._generation)
-        run = self._run = _Run(job, session, lead, details)
-        find = partial(find_diameter, image, task.model, channel=channel, device=workspace.device, cancel=job.cancel)
 
-        def found(diameter: float | None) -> None:
-            if run is not self._run:
-                return
-            if workspace.session is not session:  # it was removed, or another image was chosen
-                self._end(run, Cancelled())
-                return
-            against = task.model.info.image_diameter
-            self._object_diameter.note_found(session.layer, image, channel, diameter, against)
-            self._run = None
+        def found() -> None:
             if not self._start(lead, scope, details, find_diameter_first=False):
                 workspace.segmenting.emit(False)
                 self.ended.emit()
 
-        def failed(error: Exception) -> None:
-            if isinstance(error, Cancelled):
-                self._end(run, error)
-            else:
-                found(None)  # what is wrong shows when it is segmented
+        def given_up() -> None:
+            workspace.segmenting.emit(False)
+            workspace.say("Stopped. Press Segment to do the rest.")
+            self.ended.emit()
 
-        workspace.segmenting.emit(True)
-        workspace.say("Measuring how wide the objects are.")
-        self._runner.start(job, once(find), lambda _: None, found, failed)
+        self._search.start(model, image, found, given_up)
 
     def stop(self) -> None:
         """Stop at once; what is finished stays."""
+        self._search.stop()
         if self._run is not None:
             self._run.job.cancel.cancel()
 
@@ -189,6 +180,7 @@ class Segmenter:
         """Stop, and tell nobody."""
         self.stop()
         self._generation += 1
+        self._search.drop()
         run, self._run = self._run, None
         if run is not None and run.view is not None:
             run.view.close()
@@ -200,14 +192,18 @@ class Segmenter:
         self._generation += 1
         for session in self._workspace.sessions:
             session.maps.clear()
-        if self._run is not None:
-            self._run.job.cancel.cancel()
-            self._run = None
+        if self.busy:
+            self._search.drop()
+            if self._run is not None:
+                self._run.job.cancel.cancel()
+                self._run = None
             self._workspace.segmenting.emit(False)
             self.ended.emit()
 
     def _on_closing(self, session: LayerSession) -> None:
         """Stop, if it is about a session that is gone."""
+        if self._search.layer is session.layer:
+            self._search.stop()
         if self._run is not None and self._run.session is session:
             self.stop()
 
@@ -317,7 +313,8 @@ class Segmenter:
             count = session.count(in_view=bool(run.lead)) if count is None else count
             model = workspace.model.name if workspace.model is not None else ""
             found = session.in_words(count)
-            text, level = closing_words(found, count, run.judged, model, run.lead, damage)
+            go_on = workspace.keys.named("next_suspect")
+            text, level = closing_words(found, count, run.judged, model, run.lead, damage, go_on)
             workspace.say(text, level, details)
         if session.alive():
             session.show_thumbnail()

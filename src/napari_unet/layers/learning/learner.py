@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -107,6 +107,11 @@ class Learner:
         return None if self._job is None or self._countdown is None else self._countdown.seconds_left
 
     @property
+    def reviewed(self) -> bool:
+        """Whether something is reviewed, in open images or others of the list, on which a new model may be checked."""
+        return self._stored.reviewed or any(one.summary.reviewed_pixels for one in self._workspace.sessions)
+
+    @property
     def device(self) -> str:
         """Where it learns: "cpu", "cuda:0", ..."""
         return str(resolve_device(self._workspace.device))
@@ -156,9 +161,9 @@ class Learner:
         workspace.say(f"Learning from your corrections{where}. You can go on painting.")
         self._runner.start(
             job,
-            partial(self._steps, job, model, given, workspace.device, workspace.learning_seconds),
+            partial(self._steps, job, model, generation, given, workspace.device, workspace.learning_seconds),
             lambda event: self._on_event(job, event),
-            lambda learned: self._on_learned(job, generation, _with_sliders(learned, model, generation)),
+            lambda found: self._on_learned(job, model, *found),
             lambda error: self._on_failed(job, error),
         )
         return True
@@ -188,9 +193,15 @@ class Learner:
     # -- in the worker ---------------------------------------------------------------------------------------------
 
     def _steps(
-        self, job: Job, model: Model, given: LearnedFrom, device: str, seconds: float
-    ) -> Generator[Rescaled | StepReport | Checked | FieldSegmented | _Unread, None, Learned]:
-        """Learn, and segment the field in view now and then with what was learned so far."""
+        self,
+        job: Job,
+        model: Model,
+        before: Generation | None,
+        given: LearnedFrom,
+        device: str,
+        seconds: float,
+    ) -> Generator[Rescaled | StepReport | Checked | FieldSegmented | _Unread, None, tuple[Learned, Generation]]:
+        """Learn, and segment the field in view now and then with what was learned so far; the new model is on disk."""
         stored, watch = ProjectCrops(model, job.cancel), Stopwatch()
         crops = stored.all_of(given)
         seconds = max(seconds - watch.seconds, seconds / 2)  # reading them is a part of the time
@@ -210,13 +221,19 @@ class Learner:
             try:
                 event = next(steps)
             except StopIteration as end:
-                learned: Learned = end.value
-                return learned
+                return self._stored_model(end.value, before)
             view = self._view
             if not isinstance(event, Preview):
                 yield event
             elif view is not None:
                 yield from preview_steps(view, event.model, device, job.cancel)
+
+    def _stored_model(self, learned: Learned, before: Generation | None) -> tuple[Learned, Generation]:
+        """Write what was learned before anybody is told of it: what is told to be there outlives the program."""
+        generation = Generation(learned.model, learned.verdict, before)
+        if learned.model.info.recipe.get("steps"):
+            self._workspace.history.store(generation)
+        return learned, generation
 
     def _wants_preview(self) -> bool:
         """Whether somebody wants to see how far it is."""
@@ -315,7 +332,7 @@ class Learner:
             self._ended()
             self._workspace.say_error(error)
 
-    def _on_learned(self, job: Job, before: Generation | None, learned: Learned) -> None:
+    def _on_learned(self, job: Job, model: Model, learned: Learned, generation: Generation) -> None:
         if job is not self._job:
             return
         self._ended()
@@ -324,8 +341,8 @@ class Learner:
         if not recipe.get("steps"):
             workspace.say("Stopped before anything was learned. The model is unchanged.")
             return
-        generation = Generation(learned.model, learned.verdict, before)
-        if before is not history.in_use:
+        _take_sliders(generation, model)
+        if generation.before is not history.in_use:
             history.add_unused(generation)
             workspace.say("You chose another model meanwhile. The new one is in the list of the Learn panel.", "done")
             return
@@ -338,10 +355,10 @@ class Learner:
             self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use or drop it.", details)
 
 
-def _with_sliders(learned: Learned, model: Model, generation: Generation | None) -> Learned:
-    """Return what was learned from a model, with the sliders where they were moved to meanwhile."""
+def _take_sliders(new: Generation, model: Model) -> None:
+    """Give what was learned from a model the sliders where they were moved to meanwhile, unless it has its own."""
     before = model.info.decoding
-    if generation is None or generation.info.decoding == before or learned.model.info.decoding != before:
-        return learned
-    better = learned.model
-    return replace(learned, model=Model(better.net, better.info.with_decoding(generation.info.decoding)))
+    if new.before is None or new.before.info.decoding == before or new.info.decoding != before:
+        return
+    known = new.model
+    new.amend(Model(known.net, known.info.with_decoding(new.before.info.decoding)))

@@ -13,7 +13,7 @@ from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
 from napari_unet.layers.display.appearance import line_width
-from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.display.drawn_layer import DrawnLayer
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.objects import differences
 from napari_unet.objects.stitch import match_ids, renumber
@@ -36,13 +36,11 @@ BEFORE, AFTER = "#ff5ca8", "#c8ff3c"
 FADED = 0.3
 """By what the opacity of the labels is multiplied while what changes is outlined over them."""
 
-_COLOURS: dict[int | None, str] = {
+_COLOURS = {
     differences.BEFORE_LINE: BEFORE,
     differences.AFTER_LINE: AFTER,
     differences.GONE: f"{BEFORE}50",
     differences.ADDED: f"{AFTER}50",
-    None: "transparent",
-    0: "transparent",
 }
 
 
@@ -133,7 +131,7 @@ class ModelDiff:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._viewer = workspace, workspace.viewer
-        self._layer: Any = None
+        self._drawn = DrawnLayer(workspace.viewer)
         self._visibility: ChosenVisibility | None = None
         self._shown: tuple[FieldInView, NDArray[Any], NDArray[Any]] | None = None
         self._followed: tuple[FieldInView, NDArray[Any]] | None = None
@@ -153,7 +151,7 @@ class ModelDiff:
     @property
     def visible(self) -> bool:
         """Whether it is seen."""
-        return self._there and bool(self._layer.visible)
+        return self._drawn.layer is not None and bool(self._drawn.layer.visible)
 
     @visible.setter
     def visible(self, value: bool) -> None:
@@ -184,8 +182,8 @@ class ModelDiff:
                 self._shown[0].session.labels_layer.opacity = opacity
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-            if self._there and was_visible:
-                self._layer.visible = True
+            if self._drawn.layer is not None and was_visible:
+                self._drawn.layer.visible = True
         if not shown or self._shown is None or not self._shown[0].session.alive():
             return
         view, before, after = self._shown
@@ -199,8 +197,8 @@ class ModelDiff:
         made.visible = True
         self._viewer.layers.selection = selected
         self._other = made, layer.opacity, self.visible
-        if self._there:
-            self._layer.visible = False
+        if self._drawn.layer is not None:
+            self._drawn.layer.visible = False
         layer.opacity = 0.0
 
     def show(self, segmented: FieldSegmented) -> None:
@@ -255,17 +253,17 @@ class ModelDiff:
 
     def _on_layer(self) -> None:
         """Be seen while the chosen image is the one that it is about."""
-        there = self._workspace.layer is not None and self._there
+        there = self._workspace.layer is not None and self._drawn.layer is not None
         if there and self._visibility is not None and self._shown is not None:
             self._visibility.set_chosen(self._shown[0].session is self._workspace.session)
             self.changed.emit()
 
     def _on_moved(self, session: LayerSession) -> None:
         """Lie where the image of a session is now, if it is about that."""
-        if self._shown is not None and self._shown[0].session is session and self._there:
+        if self._shown is not None and self._shown[0].session is session:
             view, before, _ = self._shown
             _, placement = session.geometry.part_as_layer(np.zeros(before.shape, np.uint8), view.frame, view.region)
-            place_layer(self._layer, placement)
+            self._drawn.place(placement)
 
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of what has changed in a session that is gone; its layer is removed by `hide`, when there is time."""
@@ -286,19 +284,14 @@ class ModelDiff:
             (layer, opacity), self._faded = self._faded, None
             if layer.opacity == opacity * FADED:  # else the user has chosen another one
                 layer.opacity = opacity
-        if self._there:
-            self._viewer.layers.remove(self._layer)
-        self._layer = self._visibility = None
+        self._drawn.remove()
+        self._visibility = None
 
     def _set(self, view: FieldInView, before: NDArray[Any], after: NDArray[Any], *, visible: bool) -> None:
         self._shown = view, before, after
         objects = view.session.corrections.instances
         self._differences = differences.Differences.of(before, after) if objects else None
         self.visible = visible
-
-    @property
-    def _there(self) -> bool:
-        return self._layer is not None and self._layer in self._viewer.layers
 
     def _in_view(self, view: FieldInView) -> NDArray[np.bool_]:
         """Return which pixels (Z, Y, X) of a field are in view now."""
@@ -324,8 +317,7 @@ class ModelDiff:
             values = self._differences.picture(before, after, line_width(view.session))
         data, placement = view.session.geometry.part_as_layer(values, view.frame, view.region)
         self._remove()
-        self._layer = add_read_only_labels(self._viewer, data, self.NAME, _COLOURS, 1.0, placement)
-        self._visibility = ChosenVisibility(self._layer)
+        self._visibility = ChosenVisibility(self._drawn.add(data, self.NAME, _COLOURS, placement))
         layer = view.session.labels_layer
         self._faded = layer, layer.opacity
         layer.opacity *= FADED

@@ -30,6 +30,11 @@ class StoredCorrections:
     def __init__(self, work_list: WorkList) -> None:
         self._list = work_list
 
+    @property
+    def reviewed(self) -> bool:
+        """Whether something is reviewed in an image of the list."""
+        return any(state.reviewed_share > 0 for state in self._list.states)
+
     def projects(self) -> list[Path]:
         """Return the projects of the images of the list, but the one in view, that hold work of the user."""
         work_list = self._list

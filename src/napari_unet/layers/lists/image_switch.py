@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_image
 from napari_unet.layers.image import adapter
-from napari_unet.layers.jobs import Job, Runner, ignore, once
+from napari_unet.layers.image.geometry import camera_of
+from napari_unet.layers.jobs import PresentJob, Runner, once
 from napari_unet.layers.reader import image_layers, read_layers
 from napari_unet.projects.recovery import copy_of
 from napari_unet.projects.work_list import ImageState, state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+
+    from numpy.typing import NDArray
 
     from napari_unet.layers.display.overlay import Overlays
     from napari_unet.layers.inference.segmenter import Segmenter
@@ -62,12 +67,14 @@ class ImageSwitch:
         runner: Runner,
     ) -> None:
         self._workspace, self._list, self._projects = workspace, work_list, projects
-        self._segmenter, self._overlays, self._runner = segmenter, overlays, runner
+        self._segmenter, self._overlays = segmenter, overlays
         self._target: int | None = None
         self._last: int | None = None  # that was gone to, whether it could be shown or not
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._waiting: list[Callable[[], None]] = []  # for others to be done
         self._layers: set[Hashable] = set()  # of the image in view
+        self._extent: NDArray[np.float64] | None = None  # of the image in view, in world coordinates
+        self._last_view: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = None  # extent, zoom, centre
         self._edited = False
         workspace.session_opened.connect(self._on_session)
         workspace.corrected.connect(self._on_corrected)
@@ -152,9 +159,7 @@ class ImageSwitch:
         """Follow no longer."""
         self._target = None
         self._waiting.clear()
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
+        self._job.stop()
         self._projects.changed.disconnect(self._go_on)
 
     # -- away from the one in view ---------------------------------------------------------------------------------
@@ -221,6 +226,8 @@ class ImageSwitch:
         index, layers = self._list.in_view, self._workspace.viewer.layers
         if index is None:
             return
+        camera = camera_of(self._workspace.viewer)
+        self._last_view = None if self._extent is None else (self._extent, camera.zoom, tuple(camera.center))
         labels = [session.labels_layer for session in self._sessions()]
         own = [layer for layer in layers if layer in labels or layer.unique_id in self._layers]
         self._list.set_in_view(None)
@@ -265,7 +272,6 @@ class ImageSwitch:
     def _read(self, index: int) -> None:
         """Read an image that has no labels yet."""
         image, path = self._list.images[index], self._list.file(index)
-        job = self._job = Job(f"Open {image.name}", 0)
 
         def read() -> list[LayerData]:
             if image.series is None:
@@ -275,9 +281,6 @@ class ImageSwitch:
             return [(data, {**options, "visible": True}, kind) for data, options, kind in layers if kind == "image"]
 
         def done(layers: list[LayerData]) -> None:
-            if job is not self._job:
-                return
-            self._job = None
             viewer = self._workspace.viewer
             try:
                 added = [viewer.add_image(data, **options) for data, options, _ in layers]
@@ -289,12 +292,7 @@ class ImageSwitch:
                 return
             self._show(index, added)
 
-        def failed(error: Exception) -> None:
-            if job is self._job:
-                self._job = None
-                self._fail(index, error)
-
-        self._runner.start(job, once(read), ignore, done, failed)
+        self._job.run(self._job.begin(f"Open {image.name}"), once(read), done, partial(self._fail, index))
 
     def _opened(self, index: int, session: LayerSession | None, before: set[Hashable]) -> None:
         """Take note of a project that was opened, or was not."""
@@ -324,8 +322,18 @@ class ImageSwitch:
             channels = {adapter.channel_of(layer): layer for layer in layers}
             self._workspace.choose_layer(channels.get(self._list.channel, layers[-1]))
             viewer.layers.selection.active = self._workspace.layer
-        viewer.reset_view()
+        self._look_at(layers)
         self._finish(index)
+
+    def _look_at(self, layers: list[Any]) -> None:
+        """Fit the view to an image, unless it is of the size of the one before: then the same part is in view."""
+        viewer, extent = self._workspace.viewer, np.concatenate([layer.extent.world[:, -2:] for layer in layers])
+        size = np.concatenate([extent.min(0), extent.max(0)])
+        viewer.reset_view()
+        if self._last_view is not None and np.allclose(self._last_view[0], size):
+            camera = camera_of(viewer)
+            _, camera.zoom, camera.center = self._last_view
+        self._extent = size
 
     def _fail(self, index: int, error: Exception) -> None:
         """Name an image that cannot be read."""

@@ -68,8 +68,10 @@ class _Plan:
         assert folder is not None
         return cls(model, folder, tuple(work_list.images), work_list.channel, workspace.device, workspace.flips)
 
-    def steps(self, image: ListedImage, cancel: CancelToken, pause: PauseToken) -> Generator[Progress, None, int]:
-        """Segment an image into its project, which is made if there is none (worker)."""
+    def steps(
+        self, image: ListedImage, cancel: CancelToken, pause: PauseToken
+    ) -> Generator[Progress, None, int | None]:
+        """Segment an image into its project, made if there is none, and return its suspects (worker)."""
         where, file = self.folder / image.project, image.file(self.folder)
         if where.is_dir():
             project = Project.open(where, cancel=cancel)
@@ -77,9 +79,10 @@ class _Plan:
             project = new_project(file, image.series, self.channel, image.name)
         else:
             raise UNetError(f"{image.name} is not there any more.")
-        return segment_project_steps(
+        yield from segment_project_steps(
             project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
         )
+        return project.suspects
 
 
 class SegmentAll:
@@ -252,9 +255,8 @@ class SegmentAll:
             index, cancel = taken
             image, folder = plan.images[index], plan.folder
             try:
-                for progress in plan.steps(image, cancel, self._pause):
-                    yield _Part(progress)
-                ended = _Ended(index, state_of(image, folder))
+                suspects = yield from _parts(plan.steps(image, cancel, self._pause))
+                ended = _Ended(index, state_of(image, folder).model_copy(update={"suspects": suspects}))
             except Cancelled:
                 ended = _Ended(index, None)
             except Exception as error:  # noqa: BLE001 - it is told in words, and the others are done all the same
@@ -369,6 +371,16 @@ class SegmentAll:
         else:
             say(f"Segmented {counted(self.done, 'image')}. Go through them with Page Down, and correct them.", "done")
         self.changed.emit()
+
+
+def _parts(steps: Generator[Progress, None, int | None]) -> Generator[_Part, None, int | None]:
+    """Run through the steps of an image, and tell how far it is."""
+    while True:
+        try:
+            yield _Part(next(steps))
+        except StopIteration as end:
+            suspects: int | None = end.value
+            return suspects
 
 
 def _rounded(seconds: float) -> float:

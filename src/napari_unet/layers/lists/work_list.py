@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,11 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.io.atomic import remove
-from napari_unet.io.finding import FoundImage, LeftOut, find_images
-from napari_unet.io.zarrs import is_zarr
+from napari_unet.io.finding import LeftOut
 from napari_unet.layers.jobs import Job, PresentJob, Runner, ignore, in_words, once
+from napari_unet.layers.lists.image_search import NewImages, added_in_words, search_steps
 from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
-from napari_unet.layers.lists.list_place import ListPlace, begun, claimed
+from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models
 from napari_unet.projects.work_list import (
@@ -25,37 +24,18 @@ from napari_unet.projects.work_list import (
     ImageState,
     WorkListDescription,
     copy_list,
-    listed,
     read_list,
     state_of,
     write_list,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.history import Generation
     from napari_unet.projects.work_list import ListedImage
-
-_AT_ONCE = 200
-"""So many images are added to the list at a time: the window draws in between."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Added:
-    """Images that come to a list, and how far each of them is."""
-
-    images: list[ListedImage]
-    states: list[ImageState]
-
-    @classmethod
-    def to(cls, known: list[ListedImage], found: list[FoundImage], folder: Path) -> _Added:
-        """Return those of the found ones that are not known, which are known then (worker)."""
-        images = listed(found, folder, known)
-        known += images
-        return cls(images, [state_of(one, folder) for one in images])
 
 
 class WorkList:
@@ -101,7 +81,7 @@ class WorkList:
         self.channel: int | None = None
         self.claimed: int | None = None
         self._place: ListPlace | None = None
-        self._job = PresentJob(self.busy_changed.emit)
+        self._job = PresentJob(runner, self.busy_changed.emit)
         self._writing = self._dirty = self._closed = False
         self._told = ""
         self._models = ModelWriter()
@@ -150,9 +130,19 @@ class WorkList:
         return [index for index, state in enumerate(self.states) if state.needs(sha256)]
 
     def note_state(self, index: int, state: ImageState) -> None:
-        """Take note of how far an image is."""
+        """Take note of how far an image is; how many suspects it has is known until another model has segmented it."""
+        if index < len(self.states) and state.suspects is None:
+            before = self.states[index]
+            if before.segmented_by == state.segmented_by:
+                state = state.model_copy(update={"suspects": before.suspects})
         if index < len(self.states) and state != self.states[index]:
             self.states[index] = state
+            self.state_changed.emit(index)
+
+    def note_suspects(self, index: int, number: int | None) -> None:
+        """Take note of how many suspects of an image nobody has looked at."""
+        if index < len(self.states):
+            self.states[index] = self.states[index].model_copy(update={"suspects": number})
             self.state_changed.emit(index)
 
     def set_done(self, index: int, done: bool) -> None:
@@ -191,31 +181,9 @@ class WorkList:
         job = self._begin("Look for images")
         if job is None:
             return False
-        before, first, place = list(self.images), len(self.images), self._place
-        name = paths[0].stem if len(paths) == 1 else paths[0].parent.name if paths else ""
-        left_out: list[LeftOut] = []
+        before, left_out = len(self.images), list[LeftOut]()
 
-        def steps() -> Generator[ListPlace | _Added | LeftOut, None, None]:
-            here = place
-            if here is None:
-                here = begun(name or "images")
-                yield here
-            batch: list[FoundImage] = []
-            known = list(before)
-            for found in find_images(paths):
-                job.cancel.check()
-                if isinstance(found, LeftOut):
-                    yield found
-                    continue
-                batch.append(found)
-                if len(batch) == _AT_ONCE:
-                    yield _Added.to(known, batch, here.folder)
-                    batch = []
-            yield _Added.to(known, batch, here.folder)
-
-        def found(event: ListPlace | _Added | LeftOut) -> None:
-            if not self._job.is_it(job):
-                return
+        def found(event: ListPlace | NewImages | LeftOut) -> None:
             if isinstance(event, ListPlace):
                 self._place = event
             elif isinstance(event, LeftOut):
@@ -223,45 +191,29 @@ class WorkList:
             else:
                 self._extend(event)
 
-        def done(_: Any) -> None:
-            if self._job.end(job):
-                added = len(self.images) - first
-                self._tell_added(added, left_out)
-                if not self.images and self._place is not None:
-                    self._leave_place()
-                elif added:
-                    self.write()
-                    if not before or self.in_view is None:
-                        self.wanted.emit(first)
-
         self._workspace.say("Looking for images.")
-        self._runner.start(job, steps, found, done, partial(self._failed, job))
+        steps = partial(search_steps, paths, list(self.images), self._place, job.cancel)
+        done = partial(self._added, before, left_out)
+        self._job.run(job, steps, done, self._workspace.say_error, found)
         return True
 
-    def _extend(self, added: _Added) -> None:
+    def _extend(self, new: NewImages) -> None:
         first = len(self.images)
-        self.images += added.images
-        self.states += added.states
-        if added.images:
-            self.extended.emit(first, len(added.images))
+        self.images += new.images
+        self.states += new.states
+        if new.images:
+            self.extended.emit(first, len(new.images))
 
-    def _tell_added(self, added: int, left_out: list[LeftOut]) -> None:
-        say = self._workspace.say
-        bad = [one for one in left_out if one.is_image]
-        details = "\n".join(one.why for one in (*bad, *(one for one in left_out if not one.is_image)))
-        what = counted(added, "image")
-        if bad:
-            rest = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            lead = f"Added {what} to the list. " if added else ""
-            say(f"{lead}{_short(bad[0].path.name)}{rest} could not be read: see Details.", "error", details)
+    def _added(self, before: int, left_out: list[LeftOut], _: Any) -> None:
+        """Say what was added to so many images, and keep it."""
+        added = len(self.images) - before
+        self._workspace.say(*added_in_words(added, left_out))
+        if not self.images and self._place is not None:
+            self._leave_place()
         elif added:
-            say(f"Added {what} to the list. Press Segment all, or go on with Page Down.", "done", details)
-        else:
-            say(
-                "These images are in the list already." if not left_out else "There is no image in it.",
-                "error",
-                details,
-            )
+            self.write()
+            if not before or self.in_view is None:
+                self.wanted.emit(before)
 
     # -- open, save ------------------------------------------------------------------------------------------------
 
@@ -290,8 +242,6 @@ class WorkList:
         def opened(
             found: tuple[ListPlace, WorkListDescription, list[ImageState], list[Generation], tuple[str, ...]],
         ) -> None:
-            if not self._job.end(job):
-                return
             place, said, states, generations, notes = found
             self._leave_place()
             self._place = place
@@ -310,7 +260,7 @@ class WorkList:
                 self.wanted.emit(min(said.in_view or 0, len(states) - 1))
 
         self._workspace.say(f"Opening {_short(folder.name)}.")
-        self._runner.start(job, once(read), ignore, opened, partial(self._failed, job))
+        self._job.run(job, once(read), opened, self._workspace.say_error)
         return True
 
     def save(self, path: Path) -> bool:
@@ -333,8 +283,6 @@ class WorkList:
             return claimed(target), said
 
         def done(found: tuple[ListPlace, WorkListDescription]) -> None:
-            if not self._job.end(job):
-                return
             self._place, said = found
             if place.copy is not None:
                 remove(place.copy.discard())
@@ -347,7 +295,7 @@ class WorkList:
             self.changed.emit()
             self._workspace.say(f"Saved as {_short(target.name)}. From now on, all you do is kept there.", "done")
 
-        self._runner.start(job, once(copied), ignore, done, partial(self._failed, job))
+        self._job.run(job, once(copied), done, self._workspace.say_error)
         return True
 
     def write(self) -> None:
@@ -406,10 +354,6 @@ class WorkList:
             return None
         return self._job.begin(title)
 
-    def _failed(self, job: Job, error: Exception) -> None:
-        if self._job.end(job):
-            self._workspace.say_error(error)
-
     def _leave_place(self) -> None:
         """Let go of the present list."""
         place, self._place = self._place, None
@@ -419,19 +363,6 @@ class WorkList:
             place.release()
             if not self._closed:
                 self.changed.emit()
-
-
-def holds_many(path: Path) -> bool:
-    """Return whether a path names a folder or a plate of images, not one image."""
-    return path.is_dir() and (not is_zarr(path) or _is_plate(path))
-
-
-def _is_plate(path: Path) -> bool:
-    from napari_unet.io.zarrs import plate_fields
-
-    with suppress(UNetError):
-        return plate_fields(path) is not None
-    return False
 
 
 def _short(name: str) -> str:

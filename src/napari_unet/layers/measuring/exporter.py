@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.measuring.export import Report
 
-Extent = Literal["this", "all"]
-"""Of which images: the chosen one, or all that are open and segmented."""
+Extent = Literal["this", "all", "list"]
+"""Of which images: the chosen one, all that are open and segmented, or all of the work list that have labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,15 @@ class Exporter:
         Know how much was measured.
     runner : Runner
         Where reading and writing run.
+
+    Attributes
+    ----------
+    kinds : tuple of Kind
+        What was chosen last in this window.
     """
 
     def __init__(self, workspace: Workspace, made_by: MadeBy, results: Results, runner: Runner) -> None:
+        self.kinds: tuple[Kind, ...] = (Kind.measurements, Kind.imagej_tiff)
         self._workspace, self._made_by, self._results = workspace, made_by, results
         self._done: dict[Hashable, Request] = {}
         self.jobs = CopyJob(workspace, runner, "Stopped. Files that are complete stay.")
@@ -119,10 +125,10 @@ class Exporter:
         def done(report: Report) -> None:
             for session in sessions:
                 self._done[session.key] = request
-            workspace.say(*_in_words(report, request.folder))
+            workspace.say(*in_words(report, request.folder))
 
         if not self.jobs.busy:
-            workspace.say(f"Exporting {counted(len(items), 'image')} to {_short(request.folder)}.")
+            workspace.say(f"Exporting {counted(len(items), 'image')} to {short_path(request.folder)}.")
         return self.jobs.start(job, sessions, steps, done)
 
     def close(self) -> None:
@@ -193,7 +199,7 @@ def _zarr_of(session: LayerSession) -> Path | None:
     return source if source is not None and source.is_dir() and is_zarr(source) else None
 
 
-def _in_words(report: Report, folder: Path) -> tuple[str, Level, str]:
+def in_words(report: Report, folder: Path) -> tuple[str, Level, str]:
     """Return text, level and details of what to say of an export that has ended."""
     files = "\n".join(map(str, report.written))
     if report.failed:
@@ -201,11 +207,13 @@ def _in_words(report: Report, folder: Path) -> tuple[str, Level, str]:
         short = f"{counted(len(report.written), 'file')} written, {len(report.failed)} not: see Details."
         details = "\n".join([*report.failed, *report.notes, files])
         return (done if len(done) <= 100 else short), "error", details
-    text, details = with_notes(f"Exported {counted(len(report.written), 'file')} to {_short(folder)}.", report.notes)
+    text, details = with_notes(
+        f"Exported {counted(len(report.written), 'file')} to {short_path(folder)}.", report.notes
+    )
     return text, "done", "\n".join(filter(None, (details, files)))
 
 
-def _short(folder: Path) -> str:
+def short_path(folder: Path) -> str:
     """Return a folder so that it fits into a sentence."""
     text = str(folder)
     return text if len(text) <= 50 else f"…{text[-49:]}"

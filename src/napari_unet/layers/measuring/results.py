@@ -150,11 +150,7 @@ class Results:
         session, table = self._workspace.session, self.table
         if session is None or table is None or not 0 <= row < len(table):
             return
-        t, z, y, x = (
-            float(table[name][row]) if name in table else 0.0
-            for name in ("time", "centroid_z_px", "centroid_y_px", "centroid_x_px")
-        )
-        session.geometry.move_view_to(self._workspace.viewer, (round(t), round(z), y, x))
+        session.geometry.move_view_to(self._workspace.viewer, place_of(table, row))
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -178,6 +174,15 @@ class Results:
         self._tables.pop(session.key, None)
         self._counted.pop(session.key, None)
         self._stale.discard(session.key)
+
+
+def place_of(table: Table, row: int) -> tuple[int, int, float, float]:
+    """Return where the object of a row of a table is: time point, slice, row and column of pixels."""
+    t, z, y, x = (
+        float(table[name][row]) if name in table else 0.0
+        for name in ("time", "centroid_z_px", "centroid_y_px", "centroid_x_px")
+    )
+    return round(t), round(z), y, x
 
 
 def _give_features(session: LayerSession, table: Table) -> list[str]:

@@ -9,12 +9,10 @@ import numpy as np
 
 from napari_unet.axes import Image
 from napari_unet.corrections.corrections import provenance_of
-from napari_unet.errors import FileFormatError
 from napari_unet.io import spill
 from napari_unet.io.pairs import image_stem
-from napari_unet.io.readers import read_image
 from napari_unet.layers.image import adapter
-from napari_unet.measuring.labelled import Labelled, Shown
+from napari_unet.measuring.labelled import Labelled, Shown, with_all_channels
 from napari_unet.measuring.record import ByHand, Origin
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.projects.arrays import WIDTH, Block
@@ -180,15 +178,7 @@ class Snapshot:
             return self.image, ()
         if not self.source.exists():
             return self.image, (f"{self.source.name} is no longer there; results lack its checksum.",)
-        if self.channel is None:
-            return self.image, ()
-        try:
-            found = read_image(self.source, tolerant=True)
-        except FileFormatError:
-            return self.image, (f"{self.source.name} cannot be read; only the chosen channel is measured.",)
-        if found.label_shape != self.image.label_shape or found.n_channels <= self.channel:
-            return self.image, ()
-        return found.with_pixel_size(self.image.pixel_size), ()
+        return with_all_channels(self.image, self.source, self.channel)
 
 
 def snapshot_of(session: LayerSession, workspace: Workspace, made_by: MadeBy) -> Snapshot:

@@ -16,7 +16,8 @@ from napari_unet.layers.projects.session_copy import SessionCopy, UnderWay
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.images import read_ahead
 from napari_unet.projects.journal import Content
-from napari_unet.projects.recovery import Copy, FirstRecords, begin_steps, keep_steps, why_not
+from napari_unet.projects.keeping import FirstRecords, begin_steps, keep_steps, why_not
+from napari_unet.projects.recovery import Copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,8 +138,8 @@ class Autosave:
         """Append to the journal of a session."""
         recorder = self.copy_of(session).recorder
         assert recorder is not None
-        self._append_models(session, recorder)
         recorder.tick()
+        self._append_models(session, recorder)
         if recorder.problem:
             self._say_once(_FAILED, "error", recorder.problem)
         if recorder.size > MAX_BYTES and session not in self._round:
@@ -315,6 +316,7 @@ class Autosave:
             return
         self._give_way(session)  # one of all, from before this journal
         self._old_copies.discard(kept.take(copy, one.before))
+        session.unwritten.models = True  # those there are take long to note; a learned one is then noted in an instant
         kept.note_saved(session.saved_as)  # it may have been saved for the first time meanwhile
         if session not in self._round:
             self._round.insert(0, session)
@@ -368,13 +370,15 @@ class Autosave:
         self.copy_of(session).go_on(copy)
 
     def _on_models(self) -> None:
-        """Have it noted which models there are, of the images that are open."""
+        """Note at once which models there are, of the images that are open: what is told to be there is kept."""
         history = self._workspace.history
         of_user = any(one.learned or one.info.original_decoding is not None for one in history.generations)
         if of_user or history.waiting is not None:
             for session in self._workspace.sessions:
-                has_journal = self.copy_of(session).recorder is not None
-                session.unwritten.models |= has_journal or session is self._workspace.session
+                recorder = self.copy_of(session).recorder
+                session.unwritten.models |= recorder is not None or session is self._workspace.session
+                if self.on and recorder is not None:
+                    self._append_models(session, recorder)
 
     def _say_once(self, text: str, level: Level, details: str = "") -> None:
         if text not in self._told:

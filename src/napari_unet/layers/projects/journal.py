@@ -12,6 +12,7 @@ from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.journal import MODELS, Content, Journal
 from napari_unet.projects.models import WrittenModels
+from napari_unet.projects.suggestions import stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.history import Generation
     from napari_unet.projects.journal import Key
     from napari_unet.projects.recovery import Copy
+    from napari_unet.projects.suggestions import Suggestions
 
 WRITE_DELAY = 1.0
 """Seconds from a change until it is written: of a block that is painted on all the time, so often."""
@@ -118,11 +120,13 @@ class Recorder:
         self._scan(session, labels)
 
     def note_models(self, history: Sequence[Generation], current: int, waiting: Generation | None) -> None:
-        """Have it noted which models there are (main thread)."""
+        """Have it noted which models there are, and what is suggested (main thread)."""
         session = self._session()
         channel = session.channel if session is not None else None
+        suggestions = session.suggestions if session is not None else {}
         self.noted = True
-        self._writer.put(partial(self._write_models, self._journal, list(history), current, waiting, channel))
+        about = channel, suggestions
+        self._writer.put(partial(self._write_models, self._journal, list(history), current, waiting, *about))
 
     def close(self) -> None:
         """Write no more."""
@@ -166,6 +170,7 @@ class Recorder:
         current: int,
         waiting: Generation | None,
         channel: int | None,
+        suggestions: Suggestions,
     ) -> None:
         def write() -> None:
             folder = self.copy.folder / MODELS
@@ -178,6 +183,7 @@ class Recorder:
                     "current": current,
                     "waiting": None if waits is None else waits.model_dump(mode="json"),
                     "channel": channel,
+                    "suggested": [one.model_dump(mode="json") for one in stored(suggestions)],
                 }
             )
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, ImageMissingError, UNetError
 from napari_unet.layers.image import adapter
-from napari_unet.layers.image.geometry import LayerGeometry
-from napari_unet.layers.jobs import Job, Runner, ignore, once
+from napari_unet.layers.jobs import Job, PresentJob, Runner, ignore, once
+from napari_unet.layers.projects.owned_projects import OwnedProjects
+from napari_unet.layers.projects.taking_up import take_up
 from napari_unet.layers.reader import project_layers
-from napari_unet.layers.session.session import LayerSession
 from napari_unet.layers.workspace import with_notes
 from napari_unet.projects.description import SUFFIX
-from napari_unet.projects.ownership import Ownership
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
 
@@ -25,8 +25,49 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.inference.object_diameter import ObjectDiameter
     from napari_unet.layers.reader import LayerData
+    from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
+    from napari_unet.progress import CancelToken
     from napari_unet.projects.arrays import Block
+    from napari_unet.projects.ownership import Ownership
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What a worker has read of a project; the digest is empty for a recovered copy, which is not saved yet."""
+
+    project: Project
+    layers: list[LayerData]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opening:
+    """What is being opened: a project or, if `copy` is there, a copy that was left behind; and for whom."""
+
+    path: Path
+    image: Path | None
+    copy: Copy | None
+    title: str
+    then: Callable[[LayerSession | None], None] | None
+
+    def read(self, cancel: CancelToken) -> _Read:
+        """Read it (worker)."""
+        if self.copy is not None:
+            project = self.copy.open(self.image, cancel)
+            return _Read(project, project_layers(project))
+        project = Project.open(self.path, self.image, cancel=cancel)
+        return _Read(project, project_layers(project), project.state_digest(cancel).digest)
+
+    def release(self) -> None:
+        """Leave a copy to others: it could not be opened."""
+        if self.copy is not None:
+            self.copy.release()
+
+    def ended(self, session: LayerSession | None) -> None:
+        """Tell whoever wanted it."""
+        if self.then is not None:
+            self.then(session)
 
 
 class Projects:
@@ -52,16 +93,15 @@ class Projects:
 
     def __init__(self, workspace: Workspace, object_diameter: ObjectDiameter, runner: Runner) -> None:
         self._workspace, self._object_diameter, self._runner = workspace, object_diameter, runner
-        self._job: Job | None = None
-        self._owned: dict[LayerSession, Ownership] = {}  # of what was saved or opened
-        workspace.session_closing.connect(self._on_closing)
+        self._job = PresentJob(runner, self.changed.emit)
+        self._owned = OwnedProjects(workspace)
         self._seen: set[Hashable] = set()  # layers that were read from projects, each to be taken up once
         workspace.viewer.layers.events.inserted.connect(self.look_around)
 
     @property
     def busy(self) -> bool:
         """Whether one is saved or opened."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def path(self) -> Path | None:
@@ -72,14 +112,12 @@ class Projects:
     @property
     def read_only(self) -> bool:
         """Whether the chosen image's project belongs to another window: it can be saved under another name only."""
-        session = self._workspace.session
-        own = self._owned.get(session) if session is not None else None
+        own = self._owned.of(self._workspace.session)
         return own is not None and not own.owned
 
     def claim(self) -> bool:
         """Ask again for the chosen image's project: the other window may be closed; return whether it is ours."""
-        session = self._workspace.session
-        own = self._owned.get(session) if session is not None else None
+        own = self._owned.of(self._workspace.session)
         ours = own is None or own.claim()
         self.changed.emit()
         return ours
@@ -104,7 +142,7 @@ class Projects:
                 raise UNetError("Choose where to save the project.")
             folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
             project = self.present(session)
-            own = self._to_own(session, folder)
+            own = self._owned.to_own(session, folder)
         except UNetError as error:
             workspace.say_error(error)
             return False
@@ -130,7 +168,7 @@ class Projects:
         """
         try:
             project = self.present(session)
-            own = self._to_own(session, folder)
+            own = self._owned.to_own(session, folder)
         except UNetError as error:
             failed(error)
             return False
@@ -150,7 +188,7 @@ class Projects:
         folder = own.path
         job = self._begin(f"Save {folder.name}")
         if job is None:
-            self._let_go(session, own)
+            self._owned.let_go(session, own)
             return False
         session.hold(True)
 
@@ -164,21 +202,21 @@ class Projects:
                 block.take(session.labels, session.corrections)
             except UNetError as error:  # its array was replaced meanwhile
                 job.cancel.cancel()
-                self._let_go(session, own)
+                self._owned.let_go(session, own)
                 self._end(job, session)
                 failed(UNetError(f"{error} Nothing was saved."))
 
         def ended(_: Path) -> None:
             if self._end(job, session):
                 own.saved()
-                self._own(session, own)
+                self._owned.note(session, own)
                 session.saved_digest = project.saved_digest.digest if project.saved_digest else unless
                 self.saved.emit(session, folder)
                 stored()
                 self.changed.emit()
 
         def went_wrong(error: Exception) -> None:
-            self._let_go(session, own)
+            self._owned.let_go(session, own)
             if self._end(job, session) and not isinstance(error, Cancelled):
                 failed(error)
 
@@ -206,6 +244,7 @@ class Projects:
             attention=session.attention.copy(),
         )
         project.path, project.segmented_by = session.saved_as, session.segmented_by
+        project.suggestions = session.suggestions
         return project
 
     # -- open ------------------------------------------------------------------------------------------------------
@@ -234,57 +273,60 @@ class Projects:
         job = self._begin(f"Open {title}")
         if job is None:
             return False
-        then = then or ignore
         copy = Copy.claim(path) if is_copy(path) else None
         if copy is None and is_copy(path):
             self._end(job)
             self._workspace.say(f"{path.stem} is gone, or open in another window.", "error")
             return False
-
-        def read() -> tuple[Project, list[LayerData], str]:
-            if copy is not None:
-                project = copy.open(image, job.cancel)
-                return project, project_layers(project), ""
-            project = Project.open(path, image, cancel=job.cancel)
-            return project, project_layers(project), project.state_digest(job.cancel).digest
-
-        def opened(found: tuple[Project, list[LayerData], str]) -> None:
-            project, layers, digest = found
-            if job is not self._job:
-                return
-            session = None
-            try:
-                session = self._take_up(project, layers, path)
-                session.saved_digest = digest
-                if copy is not None:
-                    self.recovered.emit(session, copy)
-                lead, end = (f"Recovered {path.stem}", ", not saved yet") if copy else (f"Opened {title}", "")
-                done, notes = f"{lead}: {session.in_words(session.count())}{end}.", project.notes
-                if self.read_only:
-                    notes = (done, *notes) if notes else ()
-                    done = f"{path.stem} is open in another window: it is read-only here. Use Save as… to keep changes."
-                text, details = with_notes(done, notes)
-                self._workspace.say(text, "done", details)
-            except UNetError as error:
-                if copy is not None:
-                    copy.release()
-                self._workspace.say_error(error)
-            self._end(job)
-            then(session)
-
-        def failed(error: Exception) -> None:
-            if copy is not None:
-                copy.release()
-            if not self._end(job):
-                return
-            self._workspace.say_error(error)
-            if isinstance(error, ImageMissingError) and then is ignore:
-                self.missing.emit(path, error.path)
-            then(None)
-
+        opening = _Opening(path, image, copy, title, then)
         self._workspace.say(f"Opening {title}.")
-        self._runner.start(job, once(read), lambda _: None, opened, failed)
+        self._runner.start(
+            job,
+            once(partial(opening.read, job.cancel)),
+            ignore,
+            partial(self._opened, job, opening),
+            partial(self._not_opened, job, opening),
+        )
         return True
+
+    def _opened(self, job: Job, opening: _Opening, found: _Read) -> None:
+        """Bring what was read into the viewer (main thread)."""
+        if not self._job.is_it(job):
+            return
+        session = None
+        try:
+            session = take_up(self._workspace, self._object_diameter, found.project, found.layers, opening.path)
+            if session.saved_as is not None:
+                self._owned.claim(session, session.saved_as)
+            self._workspace.image_changed.emit()
+            self._workspace.refresh_corrections()
+            session.saved_digest = found.digest
+            if opening.copy is not None:
+                self.recovered.emit(session, opening.copy)
+            self._tell_opened(opening, found.project, session)
+        except UNetError as error:
+            opening.release()
+            self._workspace.say_error(error)
+        self._end(job)
+        opening.ended(session)
+
+    def _tell_opened(self, opening: _Opening, project: Project, session: LayerSession) -> None:
+        name = opening.path.stem
+        lead, end = (f"Recovered {name}", ", not saved yet") if opening.copy else (f"Opened {opening.title}", "")
+        done, notes = f"{lead}: {session.in_words(session.count())}{end}.", project.notes
+        if self.read_only:
+            notes = (done, *notes) if notes else ()
+            done = f"{name} is open in another window: it is read-only here. Use Save as… to keep changes."
+        text, details = with_notes(done, notes)
+        self._workspace.say(text, "done", details)
+
+    def _not_opened(self, job: Job, opening: _Opening, error: Exception) -> None:
+        opening.release()
+        if self._end(job):
+            self._workspace.say_error(error)
+            if isinstance(error, ImageMissingError) and opening.then is None:
+                self.missing.emit(opening.path, error.path)
+            opening.ended(None)
 
     def look_around(self, event: Any = None) -> None:
         """Take up what napari has opened as a project: its layers are there, and all else is missing."""
@@ -297,118 +339,21 @@ class Projects:
     def close(self) -> None:
         """Stop, and tell of nothing any more; what is being saved is then as it was before."""
         self._workspace.viewer.layers.events.inserted.disconnect(self.look_around)
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
-
-    def _take_up(self, project: Project, layers: list[LayerData], path: Path) -> LayerSession:
-        """Bring a project, read from there, into the viewer (main thread); return its session."""
-        workspace = self._workspace
-        layer = self._image_layer(project) or self._added(project, layers[:-1])
-        workspace.choose_layer(layer)
-        workspace.set_axes(project.image.axes)
-        self._object_diameter.say(project.image.diameter)
-        if project.generations:
-            workspace.history.take_up(project.generations, project.current, project.waiting)
-        workspace.channel = project.channel
-        image = workspace.image()
-        if project.image.found_diameter is not None:
-            found, against = project.image.found_diameter, project.image.found_against
-            self._object_diameter.note_found(layer, image, workspace.channel, found, against)
-            image = workspace.image()
-        labels = self._labels_layer(path, layer, image)
-        instances = project.corrections.instances
-        session = workspace.adopt(
-            LayerSession(workspace.viewer, layer, image, instances=instances, saved=project, labels_layer=labels)
-        )
-        session.offer_id()
-        if session.saved_as is not None:
-            own = Ownership(session.saved_as)
-            own.claim()
-            self._own(session, own)
-        workspace.image_changed.emit()
-        workspace.refresh_corrections()
-        return session
-
-    # -- whose project it is ---------------------------------------------------------------------------------------
-
-    def _to_own(self, session: LayerSession, folder: Path) -> Ownership:
-        """Return the ownership of what a session is saved to.
-
-        Raises
-        ------
-        FileFormatError
-            If another window has it, or has saved it since.
-        """
-        own = self._owned.get(session)
-        if own is None or own.path != folder.absolute():
-            own = Ownership(folder.absolute())
-        own.check()
-        return own
-
-    def _own(self, session: LayerSession, own: Ownership) -> None:
-        before = self._owned.get(session)
-        if before is not None and before is not own:
-            before.release()
-        self._owned[session] = own
-
-    def _let_go(self, session: LayerSession, own: Ownership) -> None:
-        """Own what could not be saved no longer, unless it is where the session was saved before."""
-        if self._owned.get(session) is not own:
-            own.release()
-
-    def _on_closing(self, session: LayerSession) -> None:
-        own = self._owned.pop(session, None)
-        if own is not None:
-            own.release()
-
-    def _image_layer(self, project: Project) -> Any:
-        """Return the layer of a project's image, if it is open already and nothing was made of it yet."""
-        taken = [session.layer for session in self._workspace.sessions]
-        for layer in self._workspace.viewer.layers:
-            if not adapter.is_image_layer(layer) or layer in taken or project.image_path is None:
-                continue
-            source = adapter.source_of(layer)
-            same = source is not None and source.resolve() == project.image_path.resolve()
-            shape = tuple(adapter.level_zero(layer).shape)
-            if same and adapter.channel_of(layer) == project.image_channel and shape == project.image.data.shape:
-                return layer
-        return None
-
-    def _added(self, project: Project, layers: list[LayerData]) -> Any:
-        """Add the layers of a project's image, and return that which was worked on."""
-        viewer = self._workspace.viewer
-        added = [viewer.add_image(data, **options) for data, options, _ in layers]
-        return added[-1]
-
-    def _labels_layer(self, path: Path, layer: Any, image: Any) -> Any:
-        """Return the labels of the project there, if napari has opened them."""
-        known = [session.labels_layer for session in self._workspace.sessions]
-        for other in self._workspace.viewer.layers:
-            if other not in known and adapter.project_of(other) == path.absolute():
-                try:
-                    LayerGeometry(layer, image).labels_of(other.data)
-                except UNetError:
-                    continue
-                return other
-        return None
+        self._job.stop()
 
     def _begin(self, title: str) -> Job | None:
         """Return a new job, if there is none yet."""
-        if self._job is not None:
+        if self._job.busy:
             self._workspace.say("A project is being saved or opened. Wait until that is done.", "error")
             return None
-        self._job = Job(title, 0)
-        self.changed.emit()
-        return self._job
+        return self._job.begin(title)
 
     def _end(self, job: Job, session: LayerSession | None = None) -> bool:
         """Let go of a job; return whether it was the present one."""
-        if job is not self._job:
+        if not self._job.is_it(job):
             return False
         if session is not None:
             session.hold(False)
-        self._job = None
-        self.changed.emit()
+        self._job.end(job)
         self.look_around()
         return True

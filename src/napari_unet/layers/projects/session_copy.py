@@ -13,7 +13,7 @@ from napari_unet.layers.jobs import Job, ignore
 from napari_unet.layers.projects.journal import Recorder, Writer, about_blocks
 from napari_unet.progress import CancelToken, Stopwatch, drive
 from napari_unet.projects.journal import blocks_of
-from napari_unet.projects.recovery import Copy, FirstRecords, begin_steps, keep_steps, why_not
+from napari_unet.projects.keeping import FirstRecords, begin_steps, keep_steps, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.projects.arrays import Block
     from napari_unet.projects.journal import Key
     from napari_unet.projects.project import Project
+    from napari_unet.projects.recovery import Copy
 
 MAX_QUICK_PIXELS = 2**24
 """Most pixels of labels of which a copy is made at once, as when the window closes, which waits: about a second."""

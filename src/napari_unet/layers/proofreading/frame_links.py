@@ -9,7 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.layers.jobs import Job, PresentJob, Runner, once
+from napari_unet.layers.jobs import PresentJob, Runner, once
 from napari_unet.objects.linking import positions
 from napari_unet.progress import counted
 
@@ -40,8 +40,8 @@ class FrameLinks:
     linked = Signal(object)  # the session of which ids have changed
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, runner: Runner) -> None:
-        self._workspace, self._segmenter, self._runner = workspace, segmenter, runner
-        self._job = PresentJob(self.changed.emit)
+        self._workspace, self._segmenter = workspace, segmenter
+        self._job = PresentJob(runner, self.changed.emit)
 
     @property
     def busy(self) -> bool:
@@ -62,12 +62,12 @@ class FrameLinks:
 
         def rename(part: Renaming) -> None:
             nonlocal changed
-            if self._job.is_it(job) and session.alive():
+            if session.alive():
                 changed += not in_time
                 session.rename_in(part)
 
         def done(found: Any) -> None:
-            if not self._job.end(job) or not session.alive():
+            if not session.alive():
                 return
             if in_time:
                 count = int(found)
@@ -82,7 +82,7 @@ class FrameLinks:
             self._workspace.refresh_corrections()
 
         steps = session.steps_to_link() if in_time else session.steps_to_join()
-        self._runner.start(job, steps, rename, done, partial(self._failed, job))
+        self._job.run(job, steps, done, self._workspace.say_error, rename)
         return True
 
     def draw_tracks(self) -> bool:
@@ -97,11 +97,10 @@ class FrameLinks:
         job = self._job.begin("Draw tracks")
 
         def found(rows: NDArray[np.float64]) -> None:
-            if self._job.end(job) and session.alive():
+            if session.alive():
                 self._show(session, rows)
 
-        steps = once(partial(positions, session.labels))
-        self._runner.start(job, steps, lambda _: None, found, partial(self._failed, job))
+        self._job.run(job, once(partial(positions, session.labels)), found, self._workspace.say_error)
         return True
 
     def close(self) -> None:
@@ -142,7 +141,3 @@ class FrameLinks:
         viewer.layers.selection = selected
         n = len(np.unique(rows[:, 0]))
         self._workspace.say(f"Drew {counted(n, 'track')} by the objects' ids as they are now.", "done")
-
-    def _failed(self, job: Job, error: Exception) -> None:
-        if self._job.end(job):
-            self._workspace.say_error(error)

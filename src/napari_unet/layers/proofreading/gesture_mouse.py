@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.layers.proofreading.gesture_state import Sized
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
     from napari_unet.layers.proofreading.gestures import Gesture, Gestures
     from napari_unet.layers.session.edit_events import Plane
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 MAX_CLICK = 4.0
 """Pixels of the screen that the mouse may move between press and release of a click."""
+
+PIXELS_PER_STEP = 12.0
+"""Pixels of the screen that a drag up or down goes for one step larger or smaller."""
 
 _BY_TOOL: dict[Tool, tuple[Gesture, Gesture]] = {  # a click, a drag
     "merge": ("merge", "merge"),
@@ -58,6 +62,7 @@ class _Drag:
     begins_in: int
     outlines: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
     cancelled: bool = False
+    sized: Sized | None = None  # what it makes larger or smaller, instead of a gesture along its way
 
 
 class GestureMouse:
@@ -87,6 +92,7 @@ class GestureMouse:
         workspace.session_opened.connect(self._on_opened)
         workspace.session_closing.connect(self._on_closing)
         gestures.changed.connect(self._draw)
+        gestures.looked.connect(self.pointed.emit)
         tool.changed.connect(self.leave)
         tool.escaped.connect(self._on_escape)
 
@@ -138,6 +144,8 @@ class GestureMouse:
         (click, drag), start, way = names, np.array(event.pos, float), 0.0
         first = pixels_of(session, [event.position])[0]
         own = self._drag = _Drag(session, session.plane, drag, [tuple(first.tolist())], _id_at(session, first))
+        if self._tool.of(layer) == "add" and _held(event) == {"Shift"}:
+            own.sized = self._gestures.sized_at(first)
         yield
         moving = True
         while moving:
@@ -146,20 +154,25 @@ class GestureMouse:
             own.pixels.append(tuple(pixels_of(session, [event.position])[0].tolist()))
             if moving:
                 if way > MAX_CLICK and self._drag is own:
-                    self._note_touched(own)
-                    self._draw()
+                    self._follow(own, float(start[1] - event.pos[1]))
                 yield
-        gone = self._drag is not own
+        present = self._drag is own
         self._drag = None
         self._draw()
-        if gone or own.cancelled or self._workspace.session is not session:
-            return
-        if session.alive() and session.plane != own.plane:
+        if present and not own.cancelled and self._workspace.session is session:
+            self._make(own, click if way <= MAX_CLICK else None)
+
+    def _make(self, drag: _Drag, click: Gesture | None) -> None:
+        """Make the gesture of a drag that has ended; `click`: that of a mouse which hardly moved."""
+        session = drag.session
+        if session.alive() and session.plane != drag.plane:
             self._workspace.say("Another slice came into view meanwhile, so nothing was changed.", "error")
-        elif way > MAX_CLICK:
-            self._gestures.make(drag, own.pixels)
+        elif click is not None:
+            self._gestures.make(click, drag.pixels[:1])
+        elif drag.sized is not None:
+            self._gestures.take_size(drag.sized)
         else:
-            self._gestures.make(click, own.pixels[:1])
+            self._gestures.make(drag.gesture, drag.pixels)
 
     def _on_move(self, layer: Any, event: Any) -> None:
         """Show what the tool in the hand would do where the mouse points."""
@@ -190,6 +203,7 @@ class GestureMouse:
         """Give up the drag under way; else forget the points of a split; else lay the tool away."""
         if self._drag is not None:
             self._drag.cancelled = True
+            self._gestures.forget_suggestion()
             self._draw()
         elif len(self._gestures.seeds):
             self._gestures.forget()
@@ -206,6 +220,14 @@ class GestureMouse:
         if not held and (tool := self._tool.of(layer)) is not None:
             return _BY_TOOL[tool]
         return _BY_MODIFIERS.get(held)
+
+    def _follow(self, drag: _Drag, up: float) -> None:
+        """Show what a drag would do, which is so many pixels of the screen above its beginning."""
+        if drag.sized is not None and not drag.cancelled:
+            self._gestures.show_size(drag.sized, round(up / PIXELS_PER_STEP))
+        else:
+            self._note_touched(drag)
+        self._draw()
 
     # -- what is drawn ---------------------------------------------------------------------------------------------
 
@@ -230,7 +252,7 @@ class GestureMouse:
         if getattr(viewer, "canvas", viewer).grid.enabled:
             return Sketch()  # there are several canvases in one
         dots = tuple((y, x) for y, x in self._gestures.seeds.tolist())
-        if drag is not None and not drag.cancelled:
+        if drag is not None and drag.sized is None and not drag.cancelled:
             outlines = tuple(ring for found in drag.outlines.values() for ring in found)
             sketch = Sketch(tuple(drag.pixels), closed=drag.gesture == "draw", dots=dots, outlines=outlines)
             if drag.gesture != "reshape" or _id_at(drag.session, np.array(drag.pixels[-1])) == drag.begins_in:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import EditError, UNetError
-from napari_unet.layers.proofreading.object_edits import ObjectEdits, check_editable
+from napari_unet.layers.proofreading.gesture_state import Added, Seeds, Sized, Suggested
+from napari_unet.layers.proofreading.look_first import LookFirst
+from napari_unet.layers.proofreading.object_edits import NoMapsError, ObjectEdits, check_editable
 from napari_unet.layers.proofreading.object_parts import SIZE_WINDOW, window_around
 
 if TYPE_CHECKING:
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.layers.inference.maps_in_view import MapsInView
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.proofreading.gesture_tool import GestureTool, Tool
-    from napari_unet.layers.session.edit_events import Plane
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
 
@@ -27,64 +29,10 @@ Gesture = Literal[
     "merge", "split", "seed", "cut_free", "add", "smaller", "draw", "delete", "reshape", "fill_holes", "smooth"
 ]
 
-HELP: tuple[tuple[str, str, str], ...] = (
-    ("Merge", "Shift + drag", "from one object into others"),
-    ("Split", "Ctrl + drag", "a line across an object; the cut follows what the network saw"),
-    ("Split", "Ctrl + click, or S", "an object in parts where the network saw several"),
-    ("Split", "button, then clicks", "once in each part; Esc forgets the dots"),
-    ("Add", "Shift + click, or I", "on the background: the object that the network saw there"),
-    ("Add", "Shift + wheel, or I, Shift + I", "on the object just added: a little larger, smaller"),
-    ("Add", "button, then drag", "around an object that the network does not see"),
-    ("Outline", "button or U, then drag", "out of an object and back: adds; across it: cuts a piece off"),
-    ("Outline", "W, Shift + W", "fill the holes of an object; smooth its outline"),
-    ("Delete", "Ctrl + Shift + click, or D", "an object; drag across several"),
-)
-"""What the gestures are called, how each is made, and what it does. Ctrl is Cmd on macOS."""
+_IN_STEPS: tuple[Gesture, ...] = ("seed", "add", "smaller", "reshape")
+"""Gestures that are often made several times on one object."""
 
 _UNDO = "Ctrl+Z takes it back."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Added:
-    """The object that was added last, which can be made larger or smaller.
-
-    `sizes` are the pixels it had after so many steps: by these it is known how large it is, after undoing too.
-    """
-
-    session: LayerSession
-    plane: Plane
-    point: NDArray[np.float64]
-    label: int
-    grow: int
-    sizes: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seeds:
-    """Points (n, 2) in the parts of an object that is to be split, and the ids of these parts."""
-
-    session: LayerSession
-    plane: Plane
-    points: NDArray[np.float64]
-    ids: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Suggested:
-    """An object that is shown as what would be added: a mask (Y, X), the pixel of its corner, and steps."""
-
-    session: LayerSession
-    plane: Plane
-    mask: NDArray[np.bool_]
-    corner: tuple[int, int]
-    grow: int
-
-    def has(self, session: LayerSession, point: NDArray[np.float64]) -> bool:
-        """Whether a point (y, x) of the plane in view lies on it."""
-        index = np.floor(point + 0.5) - self.corner
-        inside = bool((index >= 0).all() and (index < self.mask.shape).all())
-        here = session is self.session and session.plane == self.plane
-        return here and inside and bool(self.mask[tuple(index.astype(int))])
 
 
 class Gestures:
@@ -94,6 +42,8 @@ class Gestures:
     ----------
     workspace : Workspace
     segmenter : Segmenter
+    maps_in_view : MapsInView
+        Has the network look where a gesture needs its maps and there are none.
     tool : GestureTool
 
     Attributes
@@ -105,14 +55,17 @@ class Gestures:
     """
 
     help_wanted = Signal()  # by a key
+    made = Signal(object, bool)  # the session whose objects a gesture has changed; whether more of the same may follow
     changed = Signal()  # the points that a split waits for, or what is suggested
 
-    def __init__(self, workspace: Workspace, segmenter: Segmenter, tool: GestureTool) -> None:
+    def __init__(self, workspace: Workspace, segmenter: Segmenter, maps_in_view: MapsInView, tool: GestureTool) -> None:
         self._workspace, self._segmenter, self._tool = workspace, segmenter, tool
+        self._look_first = LookFirst(workspace, maps_in_view)
+        self.looked = self._look_first.looked  # more of what the network sees is known
         self.slice_only = self.later_frames = False
-        self._added: _Added | None = None
-        self._seeds: _Seeds | None = None
-        self._suggested: _Suggested | None = None
+        self._added: Added | None = None
+        self._seeds: Seeds | None = None
+        self._suggested: Suggested | None = None
         self.tool_changed = tool.changed
         tool.changed.connect(self.forget)
         workspace.session_closing.connect(self._on_closing)
@@ -135,8 +88,11 @@ class Gestures:
 
     # -- gestures --------------------------------------------------------------------------------------------------
 
-    def make(self, gesture: Gesture, points: ArrayLike) -> bool:
+    def make(self, gesture: Gesture, points: ArrayLike, steps: int = 1) -> bool:
         """Make a gesture in the plane in view of the chosen image; return whether anything was changed.
+
+        Where "add" needs maps and none are kept, the network looks there first, in the background, and the object is
+        added then. Where it cannot look, the tool is chosen by which an object is drawn.
 
         Parameters
         ----------
@@ -146,6 +102,8 @@ class Gestures:
             moves an outline to where they go; the others, "fill_holes" and "smooth", want one point.
         points : array-like, axes (n, 2)
             Pixels (y, x) along the way of the mouse; a click is one.
+        steps : int
+            By how many "add" and "smaller" change the size of the object that was added last.
         """
         workspace = self._workspace
         try:
@@ -153,7 +111,9 @@ class Gestures:
             path = np.reshape(np.asarray(points, np.float64), (-1, 2))
             self._check_finished(session, path)
             objects = self._objects(session)
-            done = self._made(objects, session, gesture, path)
+            done = self._made(objects, session, gesture, path, steps)
+        except NoMapsError:
+            return self._make_when_looked(session, gesture, path)
         except UNetError as error:
             workspace.say(str(error), "error")
             return False
@@ -164,7 +124,19 @@ class Gestures:
             workspace.say("Click once in each other part of it. Esc forgets the dots.")
             return False
         workspace.say(f"{done} {_UNDO}", "done")
+        self.made.emit(session, gesture in _IN_STEPS)
         return True
+
+    def _make_when_looked(self, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]) -> bool:
+        """Have the network look where no maps are kept, and make a gesture then; else let the object be drawn."""
+        outcome: list[bool] = []
+        self._workspace.say("The network looks at this place first. The object comes in a moment.")
+        self._look_first.then(session, path[0], lambda: outcome.append(self.make(gesture, path)), self._let_it_be_drawn)
+        return any(outcome)
+
+    def _let_it_be_drawn(self) -> None:
+        if self._tool.choose("add"):
+            self._workspace.say("No network can look at this place. Draw around the object; Esc ends that.")
 
     def at_cursor(self, gesture: Gesture) -> bool:
         """Make a gesture where the mouse points, as by a click; return whether anything was changed."""
@@ -180,7 +152,7 @@ class Gestures:
         return ObjectEdits(session, info, slice_only=self.slice_only, later_frames=self.later_frames)
 
     def _made(
-        self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64]
+        self, objects: ObjectEdits, session: LayerSession, gesture: Gesture, path: NDArray[np.float64], steps: int
     ) -> str | None:
         """Make a gesture and return what it did; None: it only marked a part."""
         if gesture == "seed":
@@ -189,7 +161,7 @@ class Gestures:
         added, self._added = self._added, None
         if gesture in ("add", "smaller"):
             self._added = self._of_the_last(added, objects, session, path)
-            return self._add(objects, session, path, 1 if gesture == "add" else -1)
+            return self._add(objects, session, path, steps if gesture == "add" else -steps)
         if gesture == "reshape":
             return objects.reshape(path, float(session.labels_layer.brush_size))
         done: str = getattr(objects, gesture)(path)
@@ -208,15 +180,19 @@ class Gestures:
         """
         session, place = self._workspace.session, np.asarray(point, np.float64)
         before, self._suggested = self._suggested, None
+        found = None
         try:
             session = check_editable(self._workspace.viewer, session)
             grow = steps + (before.grow if before is not None and before.has(session, place) else 0)
             self._check_finished(session, place[None])
             found = self._objects(session).suggestion(place[None], grow)
+        except NoMapsError:
+            if session is not None:
+                self._look_first.for_hover(session, place)
         except UNetError:
-            found = None  # it is said why when somebody clicks
+            pass  # it is said why when somebody clicks
         if found is not None and session is not None:
-            self._suggested = _Suggested(session, session.plane, *found, grow)
+            self._suggested = Suggested(session, session.plane, *found, grow)
         self.changed.emit()
         return found is not None
 
@@ -228,16 +204,46 @@ class Gestures:
         bool
             Whether there is one of the two.
         """
+        sized = self.sized_at(point)
+        if sized is None:
+            return False
+        if not sized.label:
+            return self.suggest(sized.point, steps)
+        return self.make("add" if steps > 0 else "smaller", sized.point, abs(steps))
+
+    def sized_at(self, point: ArrayLike) -> Sized | None:
+        """Return what can be made larger or smaller at a point (y, x): what is suggested, or what was added last."""
         session, place = self._workspace.session, np.asarray(point, np.float64)
         if session is None:
-            return False
+            return None
         if self._suggested is not None and self._suggested.has(session, place):
-            return self.suggest(place, steps)
+            return Sized(place, 0, self._suggested.grow)
         try:
-            on_added = self._of_the_last(self._added, self._objects(session), session, place[None]) is not None
+            added = self._of_the_last(self._added, self._objects(session), session, place[None])
         except UNetError:
-            return False
-        return on_added and self.make("add" if steps > 0 else "smaller", place[None])
+            return None
+        return None if added is None else Sized(place, added.label, self._grown(session, added))
+
+    def show_size(self, sized: Sized, steps: int) -> None:
+        """Show how large something would be after so many steps; where it cannot be, what was shown stays."""
+        session, grow = self._workspace.session, sized.grow + steps
+        place = sized.point if self._added is None or not sized.label else self._added.point[0]
+        try:
+            session = check_editable(self._workspace.viewer, session)
+            found = self._objects(session).suggestion(place[None], grow, sized.label)
+        except UNetError:
+            return
+        if found is not None:
+            self._suggested = Suggested(session, session.plane, *found, grow)
+            self.changed.emit()
+
+    def take_size(self, sized: Sized) -> bool:
+        """Make something as large as it was shown last; return whether anything was changed."""
+        steps = 0 if self._suggested is None else self._suggested.grow - sized.grow
+        if not sized.label:
+            return self.make("add", sized.point)
+        self.forget_suggestion()
+        return steps != 0 and self.make("add" if steps > 0 else "smaller", sized.point, abs(steps))
 
     @property
     def suggested(self) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
@@ -247,9 +253,7 @@ class Gestures:
     def _add(self, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64], step: int) -> str:
         """Add an object, or make the one that was added last larger (`step` 1) or smaller (-1)."""
         if (added := self._added) is not None:
-            size, at = self._size(session, added.label, added.point[0]), added.grow
-            if added.sizes[at] != size:  # some steps were undone, or made again
-                at = next((grow for grow, known in added.sizes.items() if known == size), at)
+            size, at = self._size(session, added.label, added.point[0]), self._grown(session, added)
             done = objects.resize(added.point, added.label, at + step)
             now = self._size(session, added.label, added.point[0])
             self._added = replace(added, grow=at + step, sizes=added.sizes | {at: size, at + step: now})
@@ -261,13 +265,20 @@ class Gestures:
         done = objects.add(path[:1], grow)
         label = objects.made[0]
         sizes = {grow: self._size(session, label, path[0])}
-        self._added = _Added(session, session.plane, path[:1], label, grow, sizes)
+        self._added = Added(session, session.plane, path[:1], label, grow, sizes)
         return done
+
+    def _grown(self, session: LayerSession, added: Added) -> int:
+        """Return by how many steps the object that was added last is larger now than it was suggested."""
+        size = self._size(session, added.label, added.point[0])
+        if added.sizes[added.grow] == size:
+            return added.grow
+        return next((grow for grow, known in added.sizes.items() if known == size), added.grow)  # some were undone
 
     @staticmethod
     def _of_the_last(
-        added: _Added | None, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64]
-    ) -> _Added | None:
+        added: Added | None, objects: ObjectEdits, session: LayerSession, path: NDArray[np.float64]
+    ) -> Added | None:
         """Return the object that was added last, if a click is on it."""
         if added is None or added.session is not session or added.plane != session.plane:
             return None
@@ -296,14 +307,15 @@ class Gestures:
             there = [p for p in seeds.points if seeds.ids.intersection(objects.ids_along(p[None]))]
             points = np.concatenate([*(p[None] for p in there), point])
         if seeds is None or len(points) == 1:
-            self._seeds = _Seeds(session, session.plane, points, frozenset(ids))
+            self._seeds = Seeds(session, session.plane, points, frozenset(ids))
             return None
         objects.split_by_points(points)
         self._seeds = replace(seeds, points=points, ids=seeds.ids.union(ids, objects.touched, objects.made))
         return f"Split into {len(points)} parts."
 
     def forget(self, _: Any = None) -> None:
-        """Forget the points that a split waits for, and what is suggested."""
+        """Forget the points that a split waits for, what is suggested, and what waits for the network."""
+        self._look_first.forget()
         if self._seeds is not None or self._suggested is not None:
             self._seeds = self._suggested = None
             self.changed.emit()

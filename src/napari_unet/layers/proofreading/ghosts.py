@@ -13,9 +13,9 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
+from napari_unet.layers.display.drawn_layer import PlaneCells
 from napari_unet.layers.image import canvas
-from napari_unet.layers.jobs import Job, Runner, once
-from napari_unet.layers.session.labels_layers import add_read_only_labels, place_layer
+from napari_unet.layers.jobs import PresentJob, Runner, ignore, once
 from napari_unet.objects.linking import lost_objects
 from napari_unet.objects.targets import boundaries
 
@@ -33,7 +33,7 @@ COLOUR = "#ff4fd8"
 MAX_CELLS = 2048
 """Cells along the longer side of a plane, at most; a cell of a larger plane shows what is in several pixels."""
 
-_FILL, _LINE = "26", "ff"  # opacity, hexadecimal
+_COLOURS = {1: COLOUR + "26", 2: COLOUR + "ff"}  # inside and border; the last two digits are the opacity
 
 
 class Ghosts:
@@ -45,27 +45,23 @@ class Ghosts:
     runner : Runner
         Where lost objects are looked for.
 
-    Attributes
-    ----------
-    suggested : dict
-        For each plane (T, Z) the outlines that were suggested there. They are not saved with a project.
+    Notes
+    -----
+    What was suggested belongs to the session, and is saved with it; the lost objects are found anew for each frame.
     """
 
     changed = Signal()  # what there is
     orphaned = Signal()  # a layer of an image that is not the chosen one is left: call `tidy` when napari is idle
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace, self._runner = workspace, runner
-        self.suggested: dict[Plane, list[Outline]] = {}
+        self._workspace = workspace
         self._show_lost = False
         self._lost: tuple[Plane, list[Outline]] | None = None
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._again = False
         self._session: LayerSession | None = None
-        self._layer: Any = None
-        self._cells: NDArray[np.uint8] | None = None
-        self._step = 1
-        self._orphans: list[Any] = []
+        self._cells: PlaneCells | None = None
+        self._orphans: list[PlaneCells] = []
         workspace.session_opened.connect(self._on_session)
         workspace.session_closing.connect(self._on_session)
         workspace.layer_chosen.connect(self._on_session)
@@ -87,6 +83,15 @@ class Ghosts:
         self.refresh()
 
     @property
+    def suggested(self) -> dict[Plane, list[Outline]]:
+        """For each plane (T, Z) the outlines that were suggested there for the chosen image."""
+        return {} if self._session is None else self._session.suggestions
+
+    def _set(self, suggested: dict[Plane, list[Outline]]) -> None:
+        if self._session is not None:
+            self._session.suggest({plane: outlines for plane, outlines in suggested.items() if outlines})
+
+    @property
     def count(self) -> int:
         """How many outlines were suggested, in all planes."""
         return sum(map(len, self.suggested.values()))
@@ -100,15 +105,15 @@ class Ghosts:
         """Suggest outlines; those of the same objects that were suggested before are forgotten."""
         labels = {one.label for outlines in found.values() for one in outlines}
         kept = {plane: [o for o in outlines if o.label not in labels] for plane, outlines in self.suggested.items()}
-        self.suggested = {plane: kept.get(plane, []) + found.get(plane, []) for plane in kept.keys() | found.keys()}
-        self.suggested = {plane: outlines for plane, outlines in self.suggested.items() if outlines}
+        self._set({plane: kept.get(plane, []) + found.get(plane, []) for plane in kept.keys() | found.keys()})
         self.refresh()
 
     def forget(self, outlines: list[Outline] | None = None) -> None:
         """Suggest these no longer; None: nothing at all."""
         gone = None if outlines is None else {id(one) for one in outlines}
         kept = {p: [o for o in some if gone is not None and id(o) not in gone] for p, some in self.suggested.items()}
-        self.suggested = {plane: some for plane, some in kept.items() if some}
+        if self.suggested:
+            self._set(kept)
         if self._lost is not None and gone is not None:
             self._lost = self._lost[0], [one for one in self._lost[1] if id(one) not in gone]
         self.refresh()
@@ -123,12 +128,10 @@ class Ghosts:
         """Draw nothing any more."""
         for emitter in self._emitters:
             emitter.disconnect(self._on_dims)
-        if self._job is not None:
-            self._job.cancel.cancel()
-            self._job = None
-        if self._layer is not None:
-            self._orphans.append(self._layer)
-        self._layer, self._session = None, None
+        self._job.stop()
+        if self._cells is not None:
+            self._orphans.append(self._cells)
+        self._cells, self._session = None, None
         self.tidy()
 
     # -- lost objects ----------------------------------------------------------------------------------------------
@@ -143,19 +146,15 @@ class Ghosts:
         if plane[0] == 0:
             self._lost = plane, []
             return
-        if self._job is not None:
+        if self._job.busy:
             self._again = True
             return
         try:
             labels = session.labels
         except UNetError:
             return
-        job = self._job = Job("Look for lost objects", 0, quiet=True)
 
         def found(outlines: list[Outline]) -> None:
-            if job is not self._job:
-                return
-            self._job = None
             again, self._again = self._again, False
             present = self._workspace.session
             if present is session and session.alive() and session.plane == plane and self._show_lost:
@@ -165,13 +164,9 @@ class Ghosts:
             if again:
                 self._look_for_lost()
 
-        def failed(_: Exception) -> None:  # nobody asked for this very plane; the next one is looked at again
-            if job is self._job:
-                self._job = None
-
-        frame, z = plane
-        look = partial(_lost, labels, frame, z)
-        self._runner.start(job, once(look), lambda _: None, found, failed)
+        job = self._job.begin("Look for lost objects", quiet=True)
+        # Where it fails nothing is told: nobody asked for this very plane, and the next one is looked at again.
+        self._job.run(job, once(partial(_lost, labels, *plane)), found, ignore)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -180,20 +175,18 @@ class Ghosts:
         if session is None or not session.alive():
             return
         outlines = self._shown(session)
-        if self._layer is not None and self._layer not in self._workspace.viewer.layers:
-            self._layer, self._cells = None, None  # somebody has deleted it: it comes again with the next suggestion
-        if self._layer is None:
+        if self._cells is not None and self._cells.lost:
+            self._cells = None  # somebody has deleted it: it comes again with the next suggestion
+        if self._cells is None:
             if not outlines:
                 return
-            self._add(session)
-        assert self._cells is not None
-        cells = np.zeros_like(self._cells)
+            self.tidy()
+            self._cells = PlaneCells(session, -(-max(session.corrections.shape[2:]) // MAX_CELLS))
+            self._cells.add_blank(f"{session.layer.name} suggested", _COLOURS)
+        cells = self._cells.blank()
         for one in outlines:
-            self._paint(cells, one)
-        self._layer.editable = False  # napari makes it editable whenever the number of displayed dimensions changes
-        if not np.array_equal(cells, self._cells):
-            self._cells[...] = cells
-            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+            _paint(cells, one, self._cells.step)
+        self._cells.draw(cells)
 
     def _shown(self, session: LayerSession) -> list[Outline]:
         viewer = self._workspace.viewer
@@ -205,42 +198,11 @@ class Ghosts:
             return []
         return self.in_plane(session.plane)
 
-    def _add(self, session: LayerSession) -> None:
-        self.tidy()
-        height, width = session.corrections.shape[2:]
-        self._step = -(-max(height, width) // MAX_CELLS)
-        self._cells = np.zeros((-(-height // self._step), -(-width // self._step)), np.uint8)
-        colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-        colours |= {1: COLOUR + _FILL, 2: COLOUR + _LINE}
-        geometry = session.geometry
-        name = f"{session.layer.name} suggested"
-        self._layer = add_read_only_labels(
-            session.viewer,
-            geometry.cells_as_layer(self._cells),
-            name,
-            colours,
-            1.0,
-            geometry.cells_placement(self._step),
-        )
-
-    def _paint(self, cells: NDArray[np.uint8], one: Outline) -> None:
-        """Draw an outline into the cells of a plane: its inside 1, its border 2."""
-        y, x = np.nonzero(one.mask)
-        rows, columns = ((n + b.start) // self._step for n, b in zip((y, x), one.box, strict=True))
-        low = rows.min(), columns.min()
-        part = np.zeros((rows.max() - low[0] + 3, columns.max() - low[1] + 3), np.uint8)
-        part[rows - low[0] + 1, columns - low[1] + 1] = 1
-        part[boundaries(part) & (part > 0)] = 2
-        inside = part[1:-1, 1:-1]
-        target = cells[low[0] : low[0] + inside.shape[0], low[1] : low[1] + inside.shape[1]]
-        np.maximum(target, inside, out=target)
-
     def tidy(self) -> None:
         """Remove layers that are not needed any more."""
         gone, self._orphans = self._orphans, []
-        for layer in gone:
-            if layer in self._workspace.viewer.layers:
-                self._workspace.viewer.layers.remove(layer)
+        for cells in gone:
+            cells.remove()
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -249,20 +211,33 @@ class Ghosts:
         session = self._workspace.session
         if session is self._session:
             return
-        self._session, self.suggested, self._lost = session, {}, None
-        if self._layer is not None:  # while napari removes a layer no other one can be removed
-            self._orphans.append(self._layer)
-            self._layer, self._cells = None, None
+        self._session, self._lost = session, None
+        if self._cells is not None:  # while napari removes a layer no other one can be removed
+            self._orphans.append(self._cells)
+            self._cells = None
             self.orphaned.emit()
         self.refresh()
 
     def _on_moved(self, session: LayerSession) -> None:
-        if session is self._session and self._layer is not None:
-            place_layer(self._layer, session.geometry.cells_placement(self._step))
+        if session is self._session and self._cells is not None:
+            self._cells.follow_image()
 
     def _on_dims(self, *_: Any) -> None:
         if self._session is not None and (self.suggested or self._show_lost):
             self.refresh()
+
+
+def _paint(cells: NDArray[np.uint8], one: Outline, step: int) -> None:
+    """Draw an outline into cells of `step` pixels of a plane: its inside 1, its border 2."""
+    y, x = np.nonzero(one.mask)
+    rows, columns = ((n + b.start) // step for n, b in zip((y, x), one.box, strict=True))
+    low = rows.min(), columns.min()
+    part = np.zeros((rows.max() - low[0] + 3, columns.max() - low[1] + 3), np.uint8)
+    part[rows - low[0] + 1, columns - low[1] + 1] = 1
+    part[boundaries(part) & (part > 0)] = 2
+    inside = part[1:-1, 1:-1]
+    target = cells[low[0] : low[0] + inside.shape[0], low[1] : low[1] + inside.shape[1]]
+    np.maximum(target, inside, out=target)
 
 
 def _has_its_axes(session: LayerSession) -> bool:

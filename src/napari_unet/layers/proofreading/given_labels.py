@@ -35,8 +35,8 @@ class GivenLabels:
     changed = Signal()  # what can be begun with, or whether it is busy
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace, self._runner = workspace, runner
-        self._job = PresentJob(self.changed.emit)
+        self._workspace = workspace
+        self._job = PresentJob(runner, self.changed.emit)
         workspace.viewer.layers.selection.events.active.connect(self._on_change)
         workspace.image_changed.connect(self._on_change)
         workspace.session_opened.connect(self._on_change)
@@ -75,15 +75,14 @@ class GivenLabels:
         job = self._job.begin(f"Copy {layer.name}")
 
         def copied(project: Project) -> None:
-            if self._job.end(job):
-                self._begin(project, layer, image)
+            self._begin(project, layer, image)
 
         def failed(error: Exception) -> None:
-            if self._job.end(job) and not isinstance(error, Cancelled):
+            if not isinstance(error, Cancelled):
                 workspace.say_error(error)
 
         copy = partial(project_from_labels, image, _labels_of(layer), instances=instances, cancel=job.cancel)
-        self._runner.start(job, once(copy), lambda _: None, copied, failed)
+        self._job.run(job, once(copy), copied, failed)
         return True
 
     def close(self) -> None:

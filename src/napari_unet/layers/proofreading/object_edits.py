@@ -37,6 +37,10 @@ MERGE_GAP = 3
 """Pixels of background that may lie between two objects that are merged."""
 
 
+class NoMapsError(EditError):
+    """What was asked for needs the network's maps, and none are kept there."""
+
+
 def check_editable(viewer: Any, session: LayerSession | None) -> LayerSession:
     """Return the session if its objects can be changed in the plane in view.
 
@@ -197,18 +201,20 @@ class ObjectEdits:
         return f"It has {counted(found.size, 'pixel')} now."
 
     def suggestion(
-        self, points: NDArray[np.float64], grow: int = 0
+        self, points: NDArray[np.float64], grow: int = 0, label: int = 0
     ) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
         """Return what `add` would add in this plane: a mask (Y, X), and the pixel (y, x) of its corner; None: nothing.
+
+        With the id of an object that was added at the point, what `resize` would make of it.
 
         Raises
         ------
         UNetError
             Where no maps are kept, or the point lies beyond the image.
         """
-        if self._parts.ids_along(points):
+        if self._parts.ids_along(points) not in ([], [label]):
             return None
-        part, found = self._suggested(points, grow)
+        part, found = self._suggested(points, grow, label)
         if found is None:
             return None
         mask = found.mask
@@ -289,7 +295,7 @@ class ObjectEdits:
         parts, (y, x) = self._parts, (int(p) for p in np.floor(points[0] + 0.5))
         kept = self._session.maps.part_at(parts.frame, (parts.z, y, x))
         if kept is None:
-            raise EditError("The network has not looked here with this model. Press Segment, or draw around it.")
+            raise NoMapsError("The network has not looked here with this model. Draw around the object.")
         ndim = 3 if kept.volume and parts.deep else 2
         size = parts.typical_size(points[0], ndim, self._info, [without])
         radius = math.sqrt(size / math.pi) if ndim == 2 else (0.75 * size / math.pi) ** (1 / 3)

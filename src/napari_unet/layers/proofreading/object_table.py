@@ -9,10 +9,10 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
-from napari_unet.layers.jobs import Job, in_words
+from napari_unet.layers.jobs import Job, PresentJob, in_words
 from napari_unet.layers.proofreading.changed_parts import ChangedParts
 from napari_unet.objects.listing import Column, Listing, columns_of
-from napari_unet.objects.rows import Labelled, ObjectRows, count_frame, recount
+from napari_unet.objects.rows import ObjectRows, ReviewedLabels, count_frame, recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -64,14 +64,14 @@ class ObjectTable:
     wanted = Signal()  # somebody wants to see it
 
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
-        self._workspace, self._runner = workspace, runner
+        self._workspace = workspace
         self.suspicion: Callable[[LayerSession, ObjectRows], NDArray[np.float64]] | None = None
         self.problem = ""
         self._watching = self._segmenting = False
         self._session: LayerSession | None = None
         self._rows, self._columns, self._shown = ObjectRows.none(), list[Column](), np.zeros(0, np.intp)
         self._listing, self._selection = Listing(), tuple[Key, ...]()
-        self._job: Job | None = None
+        self._job = PresentJob(runner)
         self._changes = ChangedParts()
         self._reviewed = 0
         workspace.layer_chosen.connect(self._on_session)
@@ -97,7 +97,7 @@ class ObjectTable:
     @property
     def busy(self) -> bool:
         """Whether objects are being counted."""
-        return self._job is not None
+        return self._job.busy
 
     @property
     def rows(self) -> ObjectRows:
@@ -190,9 +190,8 @@ class ObjectTable:
         if self._session is not None:
             for emitter in self._session.edit_events():
                 emitter.disconnect(self._on_event)
-        if self._job is not None:
-            self._job.cancel.cancel()
-        self._job = self._session = None
+        self._job.stop()
+        self._session = None
         self._changes = ChangedParts()
         self._set(ObjectRows.none(), [])
         self.select(())
@@ -239,6 +238,12 @@ class ObjectTable:
             self._changes.note_reviewed()
         self.update()
 
+    def update_suspicion(self) -> None:
+        """Show anew how likely objects are to be wrong: more is known of that."""
+        session = self._session
+        if session is not None and session.alive() and self._columns:
+            self._set(self._rows, self._columns_of(session, self._rows))
+
     def note(self, frame: int, box: Box) -> None:
         """Note that something has changed in a box (Z, Y, X) of a time point, which `update` counts."""
         self._changes.add(frame, box)
@@ -248,49 +253,43 @@ class ObjectTable:
     def update(self) -> None:
         """Count what has changed, in the background."""
         session = self._session
-        if session is None or self.problem or self._segmenting or self._job is not None or not self._changes.any:
+        if session is None or self.problem or self._segmenting or self._job.busy or not self._changes.any:
             return
         try:
             corrections = session.corrections
             corrected = {frame: corrections.touched_at(frame) for frame in range(corrections.shape[0])}
-            source = Labelled(session.labels, corrections.reviewed, session.image, corrected)
+            source = ReviewedLabels(session.labels, corrections.reviewed, session.image, corrected)
         except UNetError as error:  # another array that does not fit
             self.problem = str(error)
             self.changed.emit()
             return
         unsure, changes = self._changes.unsure, self._changes.taken()
-        job = self._job = Job("Count objects", 0, quiet=True)
+        job = self._job.begin("Count objects", quiet=True)
         before = self._rows
 
         def steps() -> Generator[None, None, _Counted | None]:
             rows = before if before.intensity.shape[1] == source.image.n_channels else None
             return (yield from _counted(source, rows, changes, job, unsure=unsure))
 
-        self._runner.start(
-            job,
-            steps,
-            lambda _: None,
-            lambda counted: self._on_counted(job, counted),
-            lambda error: self._on_failed(job, error),
-        )
+        self._job.run(job, steps, self._on_counted, self._on_failed)
 
-    def _on_counted(self, job: Job, counted: _Counted | None) -> None:
+    def _on_counted(self, counted: _Counted | None) -> None:
         session = self._session
-        if job is not self._job or session is None:
+        if session is None:
             return
-        self._job = None
         if counted is not None:
             if not counted.differ:  # something was written that no event told of
                 self._changes.note_all()
-            suspicion = None if self.suspicion is None else self.suspicion(session, counted.rows)
-            self._set(counted.rows, columns_of(counted.rows, session.image, suspicion))
+            self._set(counted.rows, self._columns_of(session, counted.rows))
         self.update()
 
-    def _on_failed(self, job: Job, error: Exception) -> None:
-        if job is self._job:
-            self._job = None
-            self.problem, _ = in_words(error)
-            self._set(ObjectRows.none(), [])
+    def _columns_of(self, session: LayerSession, rows: ObjectRows) -> list[Column]:
+        suspicion = None if self.suspicion is None else self.suspicion(session, rows)
+        return columns_of(rows, session.image, suspicion)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.problem, _ = in_words(error)
+        self._set(ObjectRows.none(), [])
 
     def _set(self, rows: ObjectRows, columns: list[Column]) -> None:
         self._rows, self._columns = rows, columns
@@ -305,7 +304,7 @@ class ObjectTable:
 
 
 def _counted(
-    source: Labelled, rows: ObjectRows | None, changes: dict[int, list[Box] | None], job: Job, *, unsure: bool
+    source: ReviewedLabels, rows: ObjectRows | None, changes: dict[int, list[Box] | None], job: Job, *, unsure: bool
 ) -> Generator[None, None, _Counted | None]:
     """Count what has changed (worker); None: it was cancelled."""
     before = rows

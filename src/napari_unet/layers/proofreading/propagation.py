@@ -6,6 +6,7 @@ Then it is an edit like any other, in one step of undo.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from napari_unet.layers.jobs import Job, ignore, once
 from napari_unet.layers.proofreading.object_edits import check_editable
 from napari_unet.layers.proofreading.object_parts import edited_pixels
 from napari_unet.layers.proofreading.suggestion_search import MAX_REACH, SuggestionSearch
-from napari_unet.objects.carrying import carried
+from napari_unet.objects.carrying import carried, renamed_on
 from napari_unet.objects.edits import Edit, box_of
 from napari_unet.objects.linking import MIN_FRAME_IOU
 from napari_unet.objects.stitch import MIN_SLICE_IOU
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from napari_unet.layers.workspace import Workspace
     from napari_unet.objects.outline import Outline
 
+Box = tuple[slice, slice]
+
 _UNDO = "Ctrl+Z takes it back."
 
 
@@ -45,6 +48,7 @@ class _Axis:
     ----------
     session : LayerSession
     labels : ndarray of int, axes (N, Y, X)
+    prediction : ndarray of int, axes (N, Y, X)
     reviewed : ndarray of bool, axes (N, Y, X)
     index : int
         Of the plane in view.
@@ -59,6 +63,7 @@ class _Axis:
         part = self._frame if self._along_z else (slice(None), 0)
         self.labels: NDArray[Any] = labels[part]
         self.reviewed: NDArray[Any] = reviewed[part]
+        self.prediction: NDArray[Any] = session.corrections.prediction[part]
         self.index = z if self._along_z else self._frame
         self.word = "slice" if self._along_z else "frame"
         if len(self.labels) < 2:
@@ -125,8 +130,9 @@ class Propagation:
     def carry(self, pixel: tuple[int, int], step: int = 1) -> bool:
         """Carry an object to the next slice of a stack, or frame of a series, and show that; return if it changed.
 
-        If an object overlaps it there that is not in this plane, that one gets its id. Else its shape is copied. In a
-        series of stacks it goes to the next slice.
+        If an object overlaps it there that is not in this plane, that one gets its id, in the slices that follow, too,
+        as far as it goes on and nobody has corrected or reviewed it. Else its shape is copied. In a series of stacks it
+        goes to the next slice. All of it is one step of undo. In a large image a worker looks through the slices.
 
         Parameters
         ----------
@@ -184,7 +190,7 @@ class Propagation:
             workspace.say(done, "done")
         return bool(done)
 
-    def _carry(self, session: LayerSession, pixel: tuple[int, int], step: int) -> str:
+    def _carry(self, session: LayerSession, pixel: tuple[int, int], step: int) -> str | bool:
         axis = _Axis(session)
         here = axis.labels[axis.index]
         label = _label_at(here, pixel)
@@ -198,10 +204,62 @@ class Propagation:
             session.geometry.move_view_to(session.viewer, (*plane, *session.middle))
             return f"Object {label} is in this {axis.word} already."
         edit = carried(here, there, label, min_iou)
-        self._write(session, [(plane, edit)])
-        session.geometry.move_view_to(session.viewer, (*plane, *session.middle))
-        how = "copied" if edit.made else "found, and has its id now"
-        return f"Object {label}: {how}. {_UNDO}"
+        if edit.made:
+            return self._carried(session, axis, label, {target: edit})
+        (old,) = (i for i in edit.ids if i != label)
+        arrays = axis.labels, axis.prediction, axis.reviewed
+        if not session.is_large:
+            return self._carried(session, axis, label, {target: edit, **renamed_on(*arrays, target, step, old, label)})
+
+        def write(session: LayerSession, found: dict[int, Edit]) -> str:
+            edits = {}
+            for index, one in {target: edit, **found}.items():
+                now = axis.labels[index][one.box]  # somebody may have painted there meanwhile
+                if (now == old).any():
+                    after = np.where(now == old, now.dtype.type(label), now)
+                    edits[index] = Edit.of(axis.labels[index], one.box, after, "")
+            if target not in edits:
+                raise UNetError("The object was changed meanwhile. Press the key again.")
+            return self._carried(session, axis, label, edits)
+
+        self._stop()
+        job = self._job = Job("Carry an object on", 0, quiet=True)
+        search = partial(renamed_on, *arrays, target, step, old, label, job.cancel)
+        return self._in_worker(job, search, write, axis)
+
+    def _carried(self, session: LayerSession, axis: _Axis, label: int, edits: dict[int, Edit]) -> str:
+        """Write an object into other slices, and show the first of these; return what was done."""
+        self._write(session, [(axis.plane(index), edit) for index, edit in edits.items()])
+        first = next(iter(edits))
+        session.geometry.move_view_to(session.viewer, (*axis.plane(first), *session.middle))
+        if edits[first].made:
+            return f"Object {label}: copied. {_UNDO}"
+        more = f" in {counted(len(edits), axis.word)}" if len(edits) > 1 else ""
+        return f"Object {label}: found, and has its id now{more}. {_UNDO}"
+
+    def _in_worker(self, job: Job, work: Callable[[], Any], then: Callable[..., str], axis: _Axis) -> bool:
+        """Have a worker look for something, and do what comes of it; return whether that has begun, or was done."""
+        outcome = [True]
+
+        def found(result: Any) -> None:
+            if job is self._job:
+                self._job = None
+                outcome[0] = self._told(self._for_axis, axis, then, result)
+
+        def failed(error: Exception) -> None:
+            if job is self._job:
+                self._job, outcome[0] = None, False
+                self._workspace.say_error(error)
+
+        self._runner.start(job, once(work), ignore, found, failed)
+        return outcome[0]
+
+    @staticmethod
+    def _for_axis(session: LayerSession, axis: _Axis, then: Callable[..., str], result: Any) -> str:
+        """Do something with what a worker has found, unless another image was chosen meanwhile."""
+        if session is not axis.session:
+            raise UNetError("Another image was chosen meanwhile. Press the key again.")
+        return then(session, result)
 
     def _suggest(self, session: LayerSession, pixel: tuple[int, int]) -> bool:
         """Have it looked for where an object can be suggested; return whether that has begun, or came to something."""
@@ -213,20 +271,9 @@ class Propagation:
         near = range(max(0, axis.index - MAX_REACH), min(len(axis.labels), axis.index + MAX_REACH + 1))
         corrected = {index: session.corrections.corrected_in(axis.plane(index)) for index in near}
         search = SuggestionSearch(axis.labels, axis.reviewed, corrected, axis.index, label, job.cancel)
-        outcome = [True]
-
-        def found(suggestions: Suggestions) -> None:
-            if job is self._job:
-                self._job = None
-                outcome[0] = self._told(self._suggested, axis, label, suggestions)
-
-        def failed(error: Exception) -> None:
-            if job is self._job:
-                self._job, outcome[0] = None, False
-                self._workspace.say_error(error)
-
-        self._runner.start(job, once(search.run), ignore, found, failed)
-        return outcome[0]
+        return self._in_worker(
+            job, search.run, lambda session, found: self._suggested(session, axis, label, found), axis
+        )
 
     def _stop(self) -> None:
         """Look for nothing any more."""
@@ -236,15 +283,14 @@ class Propagation:
 
     def _suggested(self, session: LayerSession, axis: _Axis, label: int, suggestions: Suggestions) -> str:
         """Suggest what was found, for an object that was at that place; return what was done."""
-        if session is not axis.session:
-            raise UNetError("Another image was chosen meanwhile. Press the key again.")
         outlines = {axis.plane(index): [outline] for index, outline in suggestions.outlines.items()}
         if not outlines:
             raise UNetError(f"Correct this object in another {axis.word} too, then press the key again.")
         if suggestions.label != label:
             self._join(session, axis, label, suggestions.label)
         self._ghosts.suggest(outlines)
-        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; G takes one, Shift+G all."
+        one, every = (self._workspace.keys.named(action) for action in ("take_suggestion", "take_everywhere"))
+        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; {one} takes one, {every} all."
 
     def _join(self, session: LayerSession, axis: _Axis, label: int, other: int) -> None:
         """Give an object that was drawn in one plane alone the id of one that was corrected further away.
@@ -256,7 +302,7 @@ class Propagation:
         after = np.where(now[box] == label, now.dtype.type(other), now[box])
         self._write(session, [(axis.plane(axis.index), Edit.of(now, box, after, ""))])
 
-    def _take(self, session: LayerSession, pixel: tuple[int, int], everywhere: bool) -> str:
+    def _take(self, session: LayerSession, pixel: tuple[int, int], everywhere: bool) -> str | bool:
         there = [one for one in self._ghosts.in_plane(session.plane) if one.holds(*pixel)]
         if not there:
             raise UNetError("There is no suggestion under the cursor. Point at an outline, and press the key again.")
@@ -265,23 +311,49 @@ class Propagation:
         if everywhere:
             more = self._ghosts.suggested.items()
             wanted += [(p, o) for p, some in more for o in some if o.label == label and o is not there[0]]
-        return self._taken(session, wanted)
+        return self._take_these(session, wanted)
 
-    def _take_all(self, session: LayerSession) -> str:
+    def _take_all(self, session: LayerSession) -> str | bool:
         wanted = [(plane, one) for plane, some in self._ghosts.suggested.items() for one in some]
         if not wanted:
-            raise UNetError("Nothing is suggested. Point at an object that you corrected, and press J.")
-        return self._taken(session, wanted)
+            key = self._workspace.keys.named("suggest_between")
+            raise UNetError(f"Nothing is suggested. Point at an object that you corrected, and press {key}.")
+        return self._take_these(session, wanted)
 
-    def _taken(self, session: LayerSession, wanted: Sequence[tuple[Plane, Outline]]) -> str:
-        """Write what was suggested, in one step; return what was done."""
+    def _take_these(self, session: LayerSession, wanted: Sequence[tuple[Plane, Outline]]) -> str | bool:
+        """Write what was suggested; of many planes of a large image a worker looks first where the objects are now."""
+        if len(wanted) == 1 or not session.is_large:
+            return self._taken(session, wanted, [None] * len(wanted))
+        self._stop()
+        job = self._job = Job("Take suggestions", 0, quiet=True)
+        labels = session.labels
+
+        def look() -> list[Box | None]:
+            boxes: list[Box | None] = []
+            for plane, one in wanted:
+                job.cancel.check()
+                boxes.append(one.found_in(labels[plane]) or one.box)
+            return boxes
+
+        def write(session: LayerSession, boxes: list[Box | None]) -> str:
+            shown = self._ghosts.in_plane
+            if not all(any(one is other for other in shown(plane)) for plane, one in wanted):  # discarded, or taken
+                raise UNetError("The suggestions were changed meanwhile. Press the key again.")
+            return self._taken(session, wanted, boxes)
+
+        return self._in_worker(job, look, write, _Axis(session))
+
+    def _taken(
+        self, session: LayerSession, wanted: Sequence[tuple[Plane, Outline]], boxes: Sequence[Box | None]
+    ) -> str:
+        """Write what was suggested, in one step; return what was done. `boxes`: where the objects are now, if known."""
         edits, refused = [], 0
         pending: dict[Plane, NDArray[Any]] = {}
-        for plane, one in wanted:
+        for (plane, one), near in zip(wanted, boxes, strict=True):
             labels = pending.get(plane)
             labels = session.labels[plane] if labels is None else labels
             try:
-                edit = one.drawn(labels, session.corrections.reviewed[plane])
+                edit = one.drawn(labels, session.corrections.reviewed[plane], near=near)
             except EditError:
                 refused += 1
                 continue

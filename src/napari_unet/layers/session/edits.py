@@ -44,7 +44,7 @@ class UnwrittenBlocks:
     undone : bool
         Whether any block that was written before may have changed, by undoing.
     models : bool
-        Whether something was learned or chosen.
+        Whether something was learned or chosen, or other shapes are suggested.
     since : Stopwatch or None
         Since it was found that corrections or reviewed areas have changed; None: all of that is kept.
     """

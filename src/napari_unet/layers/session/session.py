@@ -13,21 +13,20 @@ from napari_unet.corrections.corrections import Corrections, Summary
 from napari_unet.corrections.identity import rename, rename_at
 from napari_unet.errors import UNetError
 from napari_unet.guidance.where_next import Attention
-from napari_unet.layers.image import canvas
 from napari_unet.layers.image.geometry import LayerGeometry
 from napari_unet.layers.session.deferred import DeferredChanges
 from napari_unet.layers.session.edits import EditTracker
 from napari_unet.layers.session.kept_maps import KeptMaps
 from napari_unet.layers.session.labels_layers import add_labels, forget_undo, place_layer, widen
+from napari_unet.layers.session.layer_pair import LayerPair
 from napari_unet.layers.session.slice_joining import joining_steps, linking_steps
 from napari_unet.layers.session.strokes import Strokes
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,12 +40,13 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.projects.project import Project
+    from napari_unet.projects.suggestions import Suggestions
 
 MAX_PIXELS_AT_ONCE = 2**26
 """Most pixels of labels that are gone through while the window waits."""
 
 
-class LayerSession:
+class LayerSession(LayerPair):
     """Joins an image layer and its labels layer; writes results into it and reads corrections out of it.
 
     Parameters
@@ -83,6 +83,10 @@ class LayerSession:
         The channel that was chosen when it was worked on last.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suggestions : dict
+        Shapes that are suggested, by plane (T, Z), and are no labels yet. Set it by `suggest`.
+    uncounted : bool
+        Whether something was told since corrections were counted that may have changed them.
     listed : bool
         Whether its image is one of a work list, which keeps the models, and in which its project lies.
 
@@ -107,12 +111,13 @@ class LayerSession:
         saved: Project | None = None,
         labels_layer: Any = None,
     ) -> None:
-        self.viewer, self.layer, self.image = viewer, layer, image
+        super().__init__(viewer, layer, image)
         self.saved_as = saved.path if saved else None
         self.saved_digest = ""
         self.channel: int | None = None
         self.segmented_by = saved.segmented_by if saved else ""
         self.listed = False
+        self.suggestions: Suggestions = dict(saved.suggestions) if saved else {}
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
         self.corrections = saved.corrections if saved else Corrections(self.labels.shape, instances=instances)
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
@@ -124,7 +129,7 @@ class LayerSession:
         self.unwritten = self._edits.unwritten
         self._strokes = self._own_ids() if instances else None
         self._deferred = DeferredChanges()
-        self._writing = self._edited = False
+        self._writing = self._edited = self.uncounted = False
         for emitter in self.edit_events():
             emitter.connect(self._on_event)
         self.labels_layer.mouse_drag_callbacks.insert(0, self._on_mouse)  # before napari paints
@@ -148,64 +153,6 @@ class LayerSession:
             widen(self.labels_layer)
 
     # -- what it is about ------------------------------------------------------------------------------------------
-
-    @property
-    def key(self) -> Hashable:
-        """By what is kept that is about these labels; the layer may be taken up again by another session."""
-        key: Hashable = self.labels_layer.unique_id
-        return key
-
-    @property
-    def geometry(self) -> LayerGeometry:
-        """Where the pixels of the image lie."""
-        return LayerGeometry(self.layer, self.image)
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """The layer's labels as they are now, a view with the axes (T, Z, Y, X).
-
-        Raises
-        ------
-        UNetError
-            If the layer's array was replaced by one that does not fit the image.
-        """
-        return np.asarray(self.geometry.canonical_labels(self.labels_layer.data))
-
-    @property
-    def own_labels(self) -> NDArray[Any]:
-        """The same in the order of `image.label_axes`."""
-        return np.asarray(self.geometry.labels_of(self.labels_layer.data))
-
-    @property
-    def plane(self) -> Plane:
-        """Time point and slice in view."""
-        return self.geometry.current_plane(self.viewer)
-
-    @property
-    def field(self) -> tuple[slice, slice]:
-        """Pixels (Y, X) in view; none where the image lies beside the canvas."""
-        return canvas.field_in_view(self.viewer, self.geometry)
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Pixel (Y, X) in the middle of the view."""
-        return self.geometry.middle_of_view(self.viewer)
-
-    def in_view(self, purpose: str) -> tuple[Plane, tuple[slice, slice], NDArray[np.bool_] | None]:
-        """Return the plane (T, Z) and the field (Y, X) that are on the canvas, and which pixels of that; None: all.
-
-        Raises
-        ------
-        UNetError
-            If there are none; the sentence says what to do for the `purpose`.
-        """
-        field, where = canvas.part_on_canvas(self.viewer, self.geometry, purpose)
-        return self.plane, field, where
-
-    def alive(self) -> bool:
-        """Whether both layers are still in the viewer."""
-        layers = self.viewer.layers
-        return self.layer in layers and self.labels_layer in layers
 
     def fits(self, image: Image) -> bool:
         """Whether an image (the layer's, whose array may have been replaced) goes with the labels as they are now."""
@@ -234,15 +181,6 @@ class LayerSession:
     def is_large(self) -> bool:
         """Whether to go through all of the labels takes so long that the window must not wait for it."""
         return int(np.prod(self.corrections.shape)) > MAX_PIXELS_AT_ONCE
-
-    def count(self, *, in_view: bool = False) -> int:
-        """Return how many objects (or classes) there are now: in all, or in what is in view of the plane."""
-        if not in_view:
-            return count_ids(self.labels_layer.data)
-        field = self.field
-        where = canvas.pixels_in_view(self.viewer, self.geometry, field)
-        labels = self.labels[(*self.plane, *field)]
-        return count_ids(labels if where is None else labels[where])
 
     def in_words(self, count: int) -> str:
         """Return so many objects (or classes) in words."""
@@ -289,7 +227,9 @@ class LayerSession:
                 changes[index] &= ~corrections.protected(labels, (frame, z), region[1:])
         changed = np.nonzero(changes)
         corrections.repredict(frame, region, changed, after[changed])
+        uncounted = self.uncounted  # this changes nothing of what is corrected: the hand at a slider need not wait
         self._write(frame, region, changed, after[changed])
+        self.uncounted = uncounted
 
     def _write(
         self, frame: int, region: Region, changed: Sequence[NDArray[np.intp]], values: NDArray[np.int32]
@@ -376,7 +316,7 @@ class LayerSession:
 
     def rescan(self, *, everything: bool = True) -> Summary:
         """Find what was corrected: in what is in view, or in all that may have changed, by undoing too."""
-        self._edited = False
+        self._edited = self.uncounted = False
         labels = self.labels
         self._compare(labels, self._edits.planes_to_compare(labels, self.geometry, everything=everything))
         return self.summary
@@ -396,6 +336,11 @@ class LayerSession:
         if changed:
             self.unwritten.note_correction()
         return changed
+
+    def suggest(self, suggestions: Suggestions) -> None:
+        """Suggest these shapes, by plane (T, Z), instead of those before."""
+        self.suggestions = suggestions
+        self.unwritten.models = True
 
     def annotated_crops(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
@@ -504,6 +449,7 @@ class LayerSession:
             self._writing = False
 
     def _on_event(self, event: Any = None) -> None:
+        self.uncounted = True
         if not self._writing:
             self._edited = True
             self._edits.note(event, self.geometry)

@@ -1,0 +1,1 @@
+"""Models and training data that go to other programs, and models that come from them."""

@@ -1,0 +1,24 @@
+"""Optional libraries, and what to say where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from napari_unet.errors import FileFormatError
+
+
+def required(module: str, extra: str, purpose: str) -> Any:
+    """Return an optional module.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise FileFormatError(
+            f'{purpose} needs the library {module}: pip install "napari-unet-interactive[{extra}]"', str(error)
+        ) from error

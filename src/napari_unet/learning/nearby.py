@@ -1,0 +1,41 @@
+"""What lies near corrections: as far as that the user has probably looked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.learning.held_out import widened
+from napari_unet.learning.policy import DEFAULT_POLICY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.corrections.part import Part
+    from napari_unet.learning.policy import SplitPolicy
+
+
+def near_corrections(
+    part: Part, corrected: NDArray[np.bool_], pixels: float = 1.0, policy: SplitPolicy = DEFAULT_POLICY.split
+) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) that were segmented, and seen by the user who corrected something near them.
+
+    Parameters
+    ----------
+    part : Part
+    corrected : ndarray of bool, axes (Z, Y, X)
+        Corrected objects.
+    pixels : float
+        Pixels of the image, along Y or X, in one of the network.
+    policy : SplitPolicy
+    """
+    near = widened(corrected, round(policy.seen_distance * pixels))
+    return np.asarray(near & part.corrections.seen[0])
+
+
+def connected_parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Return the connected components of a mask ([Z,] Y, X)."""
+    components, count = ndimage.label(mask)
+    return [components == index for index in range(1, count + 1)]

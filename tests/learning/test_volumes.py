@@ -1,0 +1,48 @@
+"""Learning in volumes of a kind that the shipped model does not know: what it was taught it finds again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_unet.axes import Image
+from napari_unet.evaluation.metrics import evaluate
+from napari_unet.inference.in_memory import segment
+from napari_unet.learning.dense import train_steps, training_config
+from napari_unet.models.store import load_model
+from napari_unet.progress import drive
+
+SIZES = {"small": ((3, 3, 3), (6, 8, 8)), "flat": ((2, 5, 5), (6, 14, 14))}
+"""Radii of the objects, and from middle to middle (Z, Y, X), voxels."""
+
+
+def dark_objects(kind: str, seed: int) -> tuple[Image, np.ndarray]:
+    """Dark objects on a bright, noisy ground; labels (Z, Y, X)."""
+    rng = np.random.default_rng(seed)
+    radii, step = SIZES[kind]
+    shape = tuple(4 * s + s // 2 for s in step)
+    labels = np.zeros(shape, np.int32)
+    grid = np.indices(shape)
+    for index in np.ndindex(4, 4, 4):
+        middle = np.array(step) * (np.array(index) + 0.6) + rng.uniform(-1, 1, 3)
+        distance = sum(((g - m) / r) ** 2 for g, m, r in zip(grid, middle, radii, strict=True))
+        labels[(distance < 1) & (labels == 0)] = 1 + np.ravel_multi_index(index, (4, 4, 4))
+    image = 1 - ndimage.gaussian_filter((labels > 0).astype(np.float32), (0.5, 0.7, 0.7)) + rng.normal(0, 0.1, shape)
+    return Image(image.astype(np.float32), "ZYX", name=f"{kind} {seed}"), labels
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_what_was_taught_in_volumes_is_found_again(kind):
+    images, labels = zip(*(dark_objects(kind, seed) for seed in range(2)), strict=True)
+    other, its_labels = dark_objects(kind, 2)
+    model = load_model("nuclei3d")
+    config = training_config(model, scratch=False, steps=60, max_seconds=None, seed=0)
+    better = drive(train_steps(model, images, labels, config, device="cpu"), lambda report: None)
+
+    def ap(one, image, truth):
+        return evaluate([truth], [segment(image, one, device="cpu").labels]).ap["0.50"]
+
+    assert ap(model, other, its_labels) < 0.3
+    assert min(ap(better, image, truth) for image, truth in zip(images, labels, strict=True)) >= 0.8
+    assert ap(better, other, its_labels) >= 0.7
