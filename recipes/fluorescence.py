@@ -32,10 +32,12 @@ RECIPE = replace(
     nuclei.RECIPE,
     card=nuclei.RECIPE.card.model_copy(
         update={
-            "name": "fluorescence", "description": "Nuclei in fluorescence.", "licence": "CC0-1.0",
+            "name": "fluorescence",
+            "description": "Nuclei in fluorescence.",
+            "licence": "CC0-1.0",
             "training_data": nuclei.RECIPE.card.training_data[:2],  # BBBC038 and BBBC039
         }
-    ),  # fmt: skip
+    ),
     stages=(nuclei.REFINE.model_copy(update={"steps": 360}),),
     pairs=pairs,
     last_share=1.0,

@@ -76,6 +76,7 @@ FIRST = TrainingConfig(
 REFINE = FIRST.model_copy(
     update={"steps": 2000, "patch": (160, 160), "learning_rate": 1.5e-3, "augmentation": MILD, "seed": 1}
 )
+REFINE_LONGER = REFINE.model_copy(update={"steps": 4800, "seed": 2})
 
 FLOWS = REFINE.model_copy(update={"steps": 1800, "learning_rate": 1e-3, "seed": 3, "ema": 0.99, "border": 3.0})
 # Crowds, where objects are missed most, more often than few large ones.
@@ -94,7 +95,7 @@ SIZES = {"foreground": (0.4, 0.5), "min_size": (24,)}
 RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei",
-        description="Nuclei in fluorescence (cultures, tissue, cytospins), histology (RGB) and brightfield, 8 to 90 pixels wide.",
+        description="Nuclei in fluorescence (also tissue and cytospins), histology (RGB) and brightfield, 8 to 80 pixels wide.",
         spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(LEARNED[2]), features=16, levels=4),
         outputs=LEARNED[2],
         classes=("nucleus",),
@@ -126,7 +127,7 @@ RECIPE = Recipe(
         ),
         licence="CC-BY-4.0 AND MIT",
     ),
-    stages=(FIRST, REFINE, REFINE.model_copy(update={"steps": 4800, "seed": 2}), FLOWS, CROWDS, AGAIN, LONGER, LONGEST, KINDS),
+    stages=(FIRST, REFINE, REFINE_LONGER, FLOWS, CROWDS, AGAIN, LONGER, LONGEST, KINDS),
     earlier=3,
     by_objects=5,
     last_share=0.5,  # chosen on "choose": recipes/logs/nuclei-mean.log
