@@ -95,7 +95,9 @@ SIZES = {"foreground": (0.4, 0.5), "min_size": (24,)}
 RECIPE = Recipe(
     card=ModelInfo(
         name="nuclei",
-        description="Nuclei in fluorescence (also tissue and cytospins), histology (RGB) and brightfield, 8 to 80 pixels wide.",
+        description=(
+            "Nuclei in fluorescence (also tissue and cytospins), histology (RGB) and brightfield, 8 to 80 pixels wide."
+        ),
         spec=UNetSpec(ndim=2, in_channels=3, out_channels=len(LEARNED[2]), features=16, levels=4),
         outputs=LEARNED[2],
         classes=("nucleus",),
