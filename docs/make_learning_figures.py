@@ -29,7 +29,7 @@ Z95 = 1.96
 
 
 def learned_from() -> plt.Figure:
-    """Which pixels count, after one correction and one reviewed region."""
+    """Show which pixels count, after one correction and one reviewed region."""
     field = sample("nuclei_stack")[4][:200, :260]
     whole = segment(field, "nuclei", axes="YX", device="cpu").labels.astype(np.int32)
     y, x = np.nonzero(whole)
@@ -56,7 +56,7 @@ def learned_from() -> plt.Figure:
 
 
 def rules() -> plt.Figure:
-    """What rules held back and let through, in the benchmark of decision 29."""
+    """Draw what rules held back and let through, in the benchmark of decision 29."""
     stored = json.loads(RESULT.read_text())["reported on"]["rules"]
     named = {"always": "always use it", "never": "never use it", "decision 29": "the check, as it is"}
     figure, axes = plt.subplots(figsize=(6.4, 4.6))
@@ -86,7 +86,7 @@ def rules() -> plt.Figure:
 
 
 def interval() -> plt.Figure:
-    """How far a share that is counted on n objects may be from the truth (Wilson's interval, 95 %)."""
+    """Draw how far a share that is counted on n objects may be from the truth (Wilson's interval, 95 %)."""
     counts, share = np.geomspace(10, 2000, 200), 0.7
     middle = (share + Z95**2 / (2 * counts)) / (1 + Z95**2 / counts)
     half = Z95 / (1 + Z95**2 / counts) * np.sqrt(share * (1 - share) / counts + Z95**2 / (4 * counts**2))
