@@ -138,7 +138,9 @@ def test_the_conda_recipe_is_yaml_and_of_this_version():
     import yaml
 
     recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
-    version = re.search(r'"([^"]+)"', (ROOT / "src" / "napari_unet" / "_version.py").read_text(encoding="utf-8"))
+    version = re.search(
+        r'__version__ = "([^"]+)"', (ROOT / "src" / "napari_unet" / "_version.py").read_text(encoding="utf-8")
+    )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert recipe["context"]["version"] == version[1]
     assert recipe["package"]["name"] == project["name"]
