@@ -13,7 +13,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, say_failed, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
+from napari_unet.cli.options import Device, Json, Series, complete_model, numbered, path_of, pixel_size_of
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
@@ -52,18 +52,25 @@ class Mode(StrEnum):
 @app.command(epilog="Example: napari-unet segment images -o results --model nuclei --device cpu")
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, or folders of them.")
+        list[Path],
+        typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, folders of them, or OME-Zarr plates."),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o",
             "--out",
             parser=path_of,
             metavar="PATH",
-            help="File for one input; folder for several or for a folder.",
+            help="File for one input; folder for several, a folder or a plate.",
         ),
-    ],
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            "--into-image", metavar="NAME", help="Instead of -o: labels of that name in each image's OME-Zarr."
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(help="Name or file of a model; auto: what fits each image best.", autocompletion=complete_model),
@@ -72,7 +79,9 @@ def segment(
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
     series: Series = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel to segment, from 0.")] = None,
+    channel: Annotated[
+        Any, typer.Option(parser=numbered, metavar="NAME|N", help="Channel to segment: name, or number from 0.")
+    ] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
         str | None, typer.Option(help="Of the objects, in pixels; or auto: a model finds it on the image.")
@@ -105,7 +114,14 @@ def segment(
     from napari_unet.inference.options import SegmentOptions
 
     options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
-    run = _Run(_plan(inputs, out, file_format, network_file), out, model, options)
+    if into is not None:
+        _check_into(out, options, file_format)
+        plan = _plan_into(inputs, into)
+    elif out is None:
+        fail("Where do the labels go? Give -o a file or a folder, or --into-image a name.", 2)
+    else:
+        plan = _plan(inputs, out, file_format, network_file)
+    run = _Run(plan, out, model, options)
     stopped = ""
     try:
         with stoppable() as cancel:
@@ -131,8 +147,8 @@ class _Run:
     Parameters
     ----------
     jobs : sequence of FileJob
-    out : Path
-        What was given for the results.
+    out : Path, optional
+        What was given for the results; None: they go into their images.
     model : str
         Name or file of the model, or "auto".
     options : SegmentOptions
@@ -145,12 +161,12 @@ class _Run:
         Index of a job -> why it failed.
     """
 
-    def __init__(self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions) -> None:
+    def __init__(self, jobs: Sequence[FileJob], out: Path | None, model: str, options: SegmentOptions) -> None:
         from napari_unet.inference.resume import ResultFolder
 
         self._jobs, self._options = jobs, options
-        in_folder = all(job.target.parent == out for job in jobs)
-        self._folder = ResultFolder(out, model, options) if in_folder else None
+        in_folder = out is not None and all(job.target.parent == out for job in jobs)
+        self._folder = ResultFolder(out, model, options) if out is not None and in_folder else None
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._before: dict[int, tuple[int, int] | None] = {}  # of each job that was begun, what its result was
         self._results: dict[int, dict[str, Any]] = {}
@@ -171,8 +187,14 @@ class _Run:
                 self.failed[number] = say_failed(error, job.source)
 
     def _look(self, number: int, job: FileJob) -> None:
+        from napari_unet.io.zarr_labels import has_labels
+
         if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
             raise FileFormatError(f"{job.source} does not exist.")
+        if job.into and has_labels(job.source, job.target.name):
+            self._finished.append(number)
+            say(f"{job.source} has labels called {job.target.name!r} already; they are left as they are.")
+            return
         if self._folder is None:
             job.check(maps=self._options.maps, overwrite=self._options.overwrite)
             self.waiting.append(number)
@@ -289,6 +311,25 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
         fail(error, 2)
     try:
         return plan_files(inputs, out, asked, keep=_models_kept(network), tell=say)
+    except FileFormatError as error:
+        fail(error, 1)
+
+
+def _check_into(out: Path | None, options: SegmentOptions, file_format: Format | None) -> None:
+    """Exit with a message about options that do not go with labels in their images."""
+    if out is not None:
+        fail("Labels go to -o, or into each image by --into-image: leave one of them out.", 2)
+    for name, given in {"maps": options.maps, "overwrite": options.overwrite, "format": file_format}.items():
+        if given:
+            fail(f"--{name} goes with -o only. Labels in an image are never replaced: give --into-image a new name.", 2)
+
+
+def _plan_into(inputs: Sequence[Path], name: str) -> list[FileJob]:
+    """Return which images get labels of a name, or exit with a message about names."""
+    from napari_unet.io.jobs import plan_into
+
+    try:
+        return plan_into(inputs, name, tell=say)
     except FileFormatError as error:
         fail(error, 1)
 

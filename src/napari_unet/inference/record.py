@@ -18,7 +18,7 @@ _digests: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 
 
 def segmentation_record(
-    source: Path, task: Task, *, axes: str | None = None, series: int | None = None
+    source: Path, task: Task, *, axes: str | None = None, series: int | str | None = None
 ) -> dict[str, Any]:
     """Return the record of labels that were, or are to be, made from a file; see `measuring.record.record_of`.
 
@@ -32,8 +32,8 @@ def segmentation_record(
         From `make_task`: model, channels, scale and mode.
     axes : str, optional
         Of the image as stored, where they are not those that the file says.
-    series : int, optional
-        Number of the image in a file that holds several, if one was asked for.
+    series : int or str, optional
+        Number or name of the image in a file that holds several, if one was asked for.
 
     Returns
     -------
@@ -56,11 +56,12 @@ def segmentation_record(
         axes=axes,
         pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
         channel=task.channels[0] if one else None,
+        series=series,
         diameter=image.diameter,
         found_diameter=image.found_diameter if used and image.diameter is None else None,
         flips=task.flips,
     )
-    settings = {"mode": "exact" if task.plan.exact else "fast", "series": series}
+    settings = {"mode": "exact" if task.plan.exact else "fast"}
     return record_of("segment", [Origin({"image": source}, segmentations=(found,))], settings)
 
 

@@ -39,6 +39,8 @@ class Segmentation:
         Micrometres, (Y, X) or (Z, Y, X), that the image was taken to have; None: not known.
     channel : int, optional
         Channel of the file that was segmented; None: as the model takes them.
+    series : int or str, optional
+        Number or name of the image in a file that holds several; None: the one that is read if none is chosen.
     diameter : float, optional
         Width of the objects in pixels, as the user said; None: nothing was said.
     found_diameter : float, optional
@@ -56,6 +58,7 @@ class Segmentation:
     axes: str | None = None
     pixel_size: tuple[float, ...] | None = None
     channel: int | None = None
+    series: int | str | None = None
     diameter: float | None = None
     found_diameter: float | None = None
     flips: bool | None = False
@@ -68,6 +71,7 @@ class Segmentation:
             "axes": self.axes,
             "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
             "channel": self.channel,
+            "series": self.series,
             "diameter_px": self.diameter,
             "found_diameter_px": self.found_diameter,
             "flips": self.flips,
@@ -86,6 +90,7 @@ class ByHand:
     Attributes
     ----------
     corrected_objects, corrected_pixels : int
+        Of which not all is as it was predicted: outline or id.
     reviewed_share : float
         Share (0..1) of the pixels that were marked as reviewed.
     """

@@ -103,6 +103,7 @@ def _said(session: LayerSession, generation: Generation, task: Task | None = Non
         axes=axes,
         pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
         channel=channel,
+        series=adapter.series_of(session.layer),
         diameter=image.diameter,
         found_diameter=image.found_diameter if used and image.diameter is None else None,
         flips=task is not None and task.flips,
