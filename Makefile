@@ -131,6 +131,7 @@ screenshots: $(VENV)/.demo
 
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py
+	$(BIN)/python docs/make_learning_figures.py
 	$(BIN)/python docs/make_imports_picture.py
 	$(BIN)/python docs/make_sentences.py
 	$(BIN)/python docs/make_reference.py
