@@ -170,7 +170,7 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 $(LOWEST)/.ready: $(VENV)/.test tools/lowest.py
 	@echo "Installing the lowest versions that are declared, a minute or two"
 	@$(PYTHON) -m venv $(LOWEST)
-	@$(BIN)/python tools/lowest.py all test formats > $(LOWEST)/requirements.txt
+	@$(BIN)/python tools/lowest.py all test tiff > $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) "$(TORCH_CPU)" --requirement $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) --no-deps --editable .
 	@touch $@

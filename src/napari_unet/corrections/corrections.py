@@ -165,7 +165,9 @@ class Corrections:
         self.last_id = max(self.last_id, largest_id(now))
         touched = self._touched(now, before)
         box = with_objects(box, touched, labels[index], self.prediction[index])
-        same_outline = renamed_objects(labels[index], self.prediction[index], box) if self.instances else {}
+        # In a single plane no id is carried from elsewhere: who gives an object another one has looked at it.
+        carried = self.instances and self.shape[:2] != (1, 1)
+        same_outline = renamed_objects(labels[index], self.prediction[index], box) if carried else {}
         renamed = frozenset(same_outline) - self._joined_in_z(labels, index, same_outline, box)
         counted = ~np.isin(now, list(renamed)) if renamed else np.ones(len(now), bool)
         corrected = self._touched(now[counted], before[counted])
