@@ -5,17 +5,15 @@ make figures, or python docs/make_learning_figures.py
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from _files import draw_all
 from _panels import BLUE, GREEN, GREY, ORANGE, YELLOW, frame, outlines, show
 from make_tutorial_figures import bright, sample
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
-from PIL import Image as Picture
 
 from napari_unet import Project, segment
 from napari_unet.axes import Image
@@ -105,21 +103,7 @@ def interval() -> plt.Figure:
     return figure
 
 
-def main() -> None:
-    """Draw all figures."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    mpl.use("agg")
-    plt.rcParams.update(
-        {"font.size": 10, "axes.titlesize": 10, "savefig.dpi": 100, "figure.constrained_layout.use": True}
-    )
-    for draw in (learned_from, rules, interval):
-        figure = draw()
-        canvas = io.BytesIO()
-        figure.savefig(canvas, facecolor="white")
-        plt.close(figure)
-        Picture.open(canvas).convert("RGB").quantize(200).save(OUT / f"{draw.__name__}.png", optimize=True)
-        print(OUT / f"{draw.__name__}.png")
-
+FIGURES = {figure.__name__: figure for figure in (learned_from, rules, interval)}
 
 if __name__ == "__main__":
-    main()
+    draw_all(FIGURES, OUT)
