@@ -85,6 +85,14 @@ def tiny_net():
 
 
 @pytest.fixture
+def model(tiny_net):
+    """An untrained model that finds objects by their distance maps; modules that need another have their own."""
+    net = tiny_net(out_channels=2)
+    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
+    return Model(net.eval().requires_grad_(False), info)
+
+
+@pytest.fixture
 def tiny_model(tiny_net):
     """Return a maker of models around `tiny_net`, for instances."""
 

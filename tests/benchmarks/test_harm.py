@@ -9,17 +9,9 @@ import torch
 from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.objects.decode import Decoding
 from napari_unet_benchmarks.harm import CHOSEN_ON, MARKS, REPORTED_ON, WAYS, Way, learned_and_marks, mix, parts, summary
-
-
-@pytest.fixture
-def model(tiny_net):
-    net = tiny_net(out_channels=2)
-    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
-    return Model(net.eval().requires_grad_(False), info)
 
 
 @pytest.fixture
