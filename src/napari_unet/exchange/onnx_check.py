@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_unet.errors import FileFormatError
-from napari_unet.exchange.extras import required
+from napari_unet.io.extras import required
 from napari_unet.models.header import first_line
 from napari_unet.nets.geometry import input_size
 
@@ -82,7 +82,9 @@ class OnnxSession:
     """
 
     def __init__(self, content: bytes | str, threads: int = 0) -> None:
-        onnxruntime = required("onnxruntime", "onnx", "Comparing the maps with those of torch")
+        onnxruntime = required(
+            "onnxruntime", "onnx", "Comparing the maps with those of torch needs the library onnxruntime"
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

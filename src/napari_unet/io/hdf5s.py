@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.axes import axis_letter, guess_axes, named_axes
 from napari_unet.errors import FileFormatError
-from napari_unet.io.scenes import Planes, Scene, Stored, image_of, library, series_of
+from napari_unet.io.scenes import Planes, Scene, Stored, closed_on_error, image_of, library, series_of
 from napari_unet.io.units import length
 
 if TYPE_CHECKING:
@@ -28,12 +28,8 @@ _EXTRA = "hdf5"
 
 def read_hdf5(path: Path, axes: str | None = None, series: int | str | None = None, *, indices: bool = False) -> Image:
     """Read an array of an HDF5 file, or an IMS file, lazily if it is large; see `readers.read_image`."""
-    file = library("h5py", path, _EXTRA).File(path, "r")
-    try:
+    with closed_on_error(library("h5py", path, _EXTRA).File(path, "r")) as file:
         return image_of(_scenes(file, path), path, axes, series, file.close)
-    except BaseException:
-        file.close()
-        raise
 
 
 def list_hdf5_series(path: Path) -> list[Series]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.io.scenes import Planes, Scene, image_of, library, series_of
+from napari_unet.io.scenes import Planes, Scene, closed_on_error, image_of, library, series_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +23,10 @@ _MICROMETRES = 1e6  # in a metre, the unit of the positions in such a file
 
 def read_lif(path: Path, axes: str | None = None, series: int | str | None = None, *, indices: bool = False) -> Image:
     """Read an image of a LIF file, lazily if it is large; for the arguments see `readers.read_image`."""
-    file = library("liffile", path, "lif").LifFile(path)
-    try:
+    with closed_on_error(library("liffile", path, "lif").LifFile(path)) as file:
         scenes, others = _scenes(file)
         note = f"{path.name} holds {others} more that are not read: line scans, lifetimes, or images of the same name."
         return image_of(scenes, path, axes, series, file.close, (note,) if others else ())
-    except BaseException:
-        file.close()
-        raise
 
 
 def list_lif_series(path: Path) -> list[Series]:

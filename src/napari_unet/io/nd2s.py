@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.io.scenes import Planes, Scene, image_of, library, series_of
+from napari_unet.io.scenes import Planes, Scene, closed_on_error, image_of, library, series_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +24,8 @@ _FRAME = "CYXS"
 
 def read_nd2(path: Path, axes: str | None = None, series: int | str | None = None, *, indices: bool = False) -> Image:
     """Read a position of an ND2 file, lazily if it is large; for the arguments see `readers.read_image`."""
-    file = library("nd2", path, "nd2").ND2File(path)
-    try:
+    with closed_on_error(library("nd2", path, "nd2").ND2File(path)) as file:
         return image_of(_scenes(file), path, axes, series, file.close)
-    except BaseException:
-        file.close()
-        raise
 
 
 def list_nd2_series(path: Path) -> list[Series]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ import numpy as np
 from napari_unet.axes import Image
 from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
+from napari_unet.io.extras import required
 from napari_unet.io.series import Series, chosen
 from napari_unet.io.tiffmeta import plausible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -180,26 +181,16 @@ def image_of(
     return Image(pixels, letters, size, names, name=path.name, notes=notes)
 
 
-def library(name: str, path: Path, extra: str) -> Any:
-    """Return the library that reads a file.
-
-    Parameters
-    ----------
-    name : str
-        Of its module.
-    path : Path
-        Of the file.
-    extra : str
-        The extra of this program that installs it.
-
-    Raises
-    ------
-    FileFormatError
-        If it is not installed; the error names the extra.
-    """
+@contextmanager
+def closed_on_error(file: Any) -> Iterator[Any]:
+    """Close a file that cannot be read after all; else it stays open for what is read later."""
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise FileFormatError(
-            f'{path.name} needs one more package: pip install "napari-unet-interactive[{extra}]".'
-        ) from error
+        yield file
+    except BaseException:
+        file.close()
+        raise
+
+
+def library(name: str, path: Path, extra: str) -> Any:
+    """Return the library that reads a file; the error where it is missing names the extra that installs it."""
+    return required(name, extra, f"{path.name} needs one more package")
