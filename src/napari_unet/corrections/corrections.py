@@ -4,9 +4,8 @@ There is no annotation mode. A pixel is *corrected* where the labels differ from
 the user has marked them as right. Both follow from arrays, so they hold whatever changes the labels: undo, redo,
 scripts, and any tool of napari. All arrays here have the axes (T, Z, Y, X).
 
-An object of a plane that has another id, and every pixel that it was predicted with, is *renamed*: an id was carried
-there from another slice or frame. That says nothing of its outline, which nobody need have seen: it is neither counted
-nor learned from. It is the user's all the same, and no prediction changes it.
+An object that has only got another id is *renamed* (`corrections.planes`): it is neither counted nor learned from.
+It is the user's all the same, and no prediction changes it.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.boxes import box_of, relative, union, with_objects
-from napari_unet.corrections.identity import joined_ids, kept_ids, largest_id, rename, renamed_objects
+from napari_unet.corrections.boxes import relative
+from napari_unet.corrections.identity import joined_ids, kept_ids, largest_id, rename
+from napari_unet.corrections.planes import PlaneState, compared, touched_ids
 from napari_unet.io import spill
 from napari_unet.objects.stitch import renumber
 
@@ -74,18 +74,6 @@ class Summary:
         return bool(self.changed_pixels or self.reviewed_pixels)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlaneState:
-    changed_pixels: int
-    touched: frozenset[int]  # ids of these pixels, now and as predicted
-    corrected_pixels: int  # changed ones of objects that are not only renamed
-    corrected: frozenset[int]
-    renamed: frozenset[int]  # ids that objects have now which are only renamed
-    joined: bool  # whether some object would count as renamed but for the slice above or below
-    reviewed_pixels: int
-    box: Field  # bounding box of these pixels, and of the objects that were changed
-
-
 class Corrections:
     """The prediction of a label image, from which follows what is corrected, and the reviewed pixels.
 
@@ -118,7 +106,7 @@ class Corrections:
         self.seen = spill.zeros(shape, bool)
         self.reviewed = spill.zeros(shape, bool)
         self.zero_is_background = True
-        self._planes: dict[tuple[int, int], _PlaneState] = {}
+        self._planes: dict[tuple[int, int], PlaneState] = {}
         self.last_id = 0
 
     # -- what is known ---------------------------------------------------------------------------------------------
@@ -139,11 +127,12 @@ class Corrections:
     def update(self, labels: NDArray[Any], *planes: tuple[int, int]) -> Summary:
         """Compare the labels (T, Z, Y, X) with the prediction, in all or some planes, and return the new summary."""
         for index in self._with_neighbours(planes) if planes else self.planes():
-            state = self._compared(labels, index)
+            state = compared(labels, self.prediction, self.reviewed[index], index, instances=self.instances)
             if state is None:
                 self._planes.pop(index, None)
             else:
                 self._planes[index] = state
+                self.last_id = max(self.last_id, state.last_id)
         return self.summary()
 
     def _with_neighbours(self, planes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -151,49 +140,6 @@ class Corrections:
         beside = {(t, z + step) for t, z in planes for step in (-1, 1)}
         states = {index: self._planes[index] for index in beside if index in self._planes}
         return sorted({*planes, *(index for index, state in states.items() if state.renamed or state.joined)})
-
-    def _compared(self, labels: NDArray[Any], index: tuple[int, int]) -> _PlaneState | None:
-        """Return what the user has done in a plane (T, Z); None: nothing."""
-        changed, reviewed = labels[index] != self.prediction[index], self.reviewed[index]
-        n_changed, n_reviewed = int(np.count_nonzero(changed)), int(np.count_nonzero(reviewed))
-        if not (n_changed or n_reviewed):
-            return None
-        box = union(*(box_of(mask) for mask, n in ((changed, n_changed), (reviewed, n_reviewed)) if n))
-        if not n_changed:
-            return _PlaneState(0, frozenset(), 0, frozenset(), frozenset(), False, n_reviewed, box)
-        now, before = labels[index][changed], self.prediction[index][changed]
-        self.last_id = max(self.last_id, largest_id(now))
-        touched = self._touched(now, before)
-        box = with_objects(box, touched, labels[index], self.prediction[index])
-        # In a single plane no id is carried from elsewhere: who gives an object another one has looked at it.
-        carried = self.instances and self.shape[:2] != (1, 1)
-        same_outline = renamed_objects(labels[index], self.prediction[index], box) if carried else {}
-        renamed = frozenset(same_outline) - self._joined_in_z(labels, index, same_outline, box)
-        counted = ~np.isin(now, list(renamed)) if renamed else np.ones(len(now), bool)
-        corrected = self._touched(now[counted], before[counted])
-        joined = len(renamed) < len(same_outline)
-        n_counted = int(np.count_nonzero(counted))
-        return _PlaneState(n_changed, touched, n_counted, corrected, renamed, joined, n_reviewed, box)
-
-    def _joined_in_z(
-        self, labels: NDArray[Any], index: tuple[int, int], renamed: dict[int, int], box: Field
-    ) -> frozenset[int]:
-        """Return which objects of a plane have got the id of what lies above or below, and were not predicted so.
-
-        There the user has removed a border between two slices.
-        """
-        (frame, z), joined = index, frozenset[int]()
-        now, before = labels[index][box], self.prediction[index][box]
-        if not renamed:
-            return joined
-        where = np.nonzero((now != before) & np.isin(now, list(renamed)))
-        now, before = now[where], before[where]
-        for beside in (z - 1, z + 1):
-            if 0 <= beside < self.shape[1]:
-                plane = (frame, beside, *box)
-                there, predicted = labels[plane][where], self.prediction[plane][where]
-                joined |= self._touched(now[(there == now) & (predicted != before)], np.zeros(0, int))
-        return joined
 
     def summary(self) -> Summary:
         """Return the sums over all planes, as of their last `update`."""
@@ -390,14 +336,8 @@ class Corrections:
         state = self._planes.get((where[0], where[1]))
         ids = state.touched if state is not None and changed.shape != self.shape[2:] else frozenset()
         if changed.any():
-            ids |= self._touched(labels[changed], self.prediction[where][changed])
+            ids |= touched_ids(labels[changed], self.prediction[where][changed])
         return np.isin(labels, list(ids)) if ids else np.zeros(labels.shape, bool)
-
-    @staticmethod
-    def _touched(labels: NDArray[Any], prediction: NDArray[Any]) -> frozenset[int]:
-        """Return the ids (not 0) in the labels and in the prediction of changed pixels."""
-        ids = np.union1d(np.unique(labels), np.unique(prediction))
-        return frozenset(int(i) for i in ids if i)
 
 
 def provenance_of(
