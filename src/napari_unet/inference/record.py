@@ -45,22 +45,11 @@ def segmentation_record(
     FileFormatError
         If the file cannot be read.
     """
-    image, info = task.image, task.model.info
-    size, used = image.pixel_size, image.found_against == info.image_diameter
-    one = image.n_channels > 1 and len(task.channels) == 1
-    found = Segmentation(
-        model=info.name,
-        sha256=_sha256(task.model),
-        parent=info.parent or "",
-        whole=task.covers_image,
-        axes=axes,
-        pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
-        channel=task.channels[0] if one else None,
-        series=series,
-        diameter=image.diameter,
-        found_diameter=image.found_diameter if used and image.diameter is None else None,
-        flips=task.flips,
-    )
+    one = task.image.n_channels > 1 and len(task.channels) == 1
+    found = Segmentation.of(
+        task.image, task.model.info, sha256=_sha256(task.model), whole=task.covers_image, axes=axes,
+        channel=task.channels[0] if one else None, series=series, flips=task.flips,
+    )  # fmt: skip
     settings = {"mode": "exact" if task.plan.exact else "fast"}
     return record_of("segment", [Origin({"image": source}, segmentations=(found,))], settings)
 
@@ -69,8 +58,3 @@ def _sha256(model: Model) -> str:
     if model not in _digests:
         _digests[model] = model.sha256()
     return _digests[model]
-
-
-def _plain(value: float) -> float:
-    """Return a number without rounding errors in its last digits: 0.65, where a resolution gave 0.6499999999999999."""
-    return float(f"{value:.12g}")
