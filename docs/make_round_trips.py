@@ -383,6 +383,7 @@ def by_ngff_zarr(ngff: str) -> Trip:
             axes_units=dict.fromkeys("zyx", "micrometer"), channel_names=NAMES,
         )  # fmt: skip
         multiscales = ngff_zarr.to_multiscales(image, scale_factors=[{"z": 1, "y": 2, "x": 2}])
+        multiscales.metadata.omero = ngff_zarr.compute_omero_from_ngff_image(image)  # else names are not written
         ngff_zarr.to_ngff_zarr(folder / "a.zarr", multiscales, version=ngff)
         return read_here(folder / "a.zarr", IMAGE, "CZYX", channels=True, place=True)
 
