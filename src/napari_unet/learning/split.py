@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_c
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
 
 if TYPE_CHECKING:
@@ -182,18 +184,25 @@ def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], p
             earlier = None if before is None else CropReader(one.image, before, one.channels, rescaling)
             readers[key] = CropReader(one.image, model, one.channels, rescaling), earlier
         reader, reader_before = readers[key]
-        supervised, corrected = _supervised(one, reader.pixels), one.part.mask("corrected")
+        supervised, corrected = _supervised(one, reader, model.info.spec.ndim), one.part.mask("corrected")
         views.append(_View(one, reader, reader_before, model.info.spec.ndim, supervised, corrected))
     return views
 
 
-def _supervised(one: AnnotatedCrop, pixels: float) -> NDArray[np.bool_]:
-    """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network."""
+def _supervised(one: AnnotatedCrop, reader: CropReader, ndim: int) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network.
+
+    For a network that sees volumes, also where objects end along Z.
+    """
     part = one.part
-    mask, wider = part.mask("supervised"), round(RING * (pixels - 1))
-    if not part.corrections.instances or wider < 1:
+    mask, wider = part.mask("supervised"), round(RING * (reader.pixels - 1))
+    if not part.corrections.instances:
         return mask
-    return np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
+    if wider >= 1:
+        mask = np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
+    if ndim == 3:
+        mask |= ends_along_z(part.labels, mask, math.ceil(reader.slices))
+    return mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
