@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
-from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_corrections
+from napari_unet.learning.domain_shift import has_new_domain, looks_out_of_domain, out_of_domain_by_corrections
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
@@ -43,7 +43,8 @@ class Split:
     buffer : int
         Pixels between the two.
     out_of_domain : bool
-        Whether the model was wrong about so many objects that the images are of another domain than it knows.
+        Whether the model was wrong about so many objects, or the volume looks so unlike those that it knows, that it
+        is of another domain.
     held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
         The pixels of each crop that are held out, all of an image that is held out as a whole; empty where there are
         none.
@@ -106,11 +107,16 @@ def split_annotations(
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     parts, outlines = [one.part for one in crops], has_new_domain(model.info)
+    out_of_domain = out_of_domain_by_corrections(parts, outlines=outlines, policy=policy)
+    if model.info.spec.ndim == 3 and earlier is not None:
+        out_of_domain |= earlier.out_of_domain
+    elif not out_of_domain:
+        out_of_domain = any(looks_out_of_domain(model, sample.image, policy.domain_shift) for sample in samples)
     return Split(
         samples=_evened(samples, policy.split.equal_share),
         held_out=regions,
         buffer=held_out.buffer,
-        out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
+        out_of_domain=out_of_domain,
         held_out_masks=held_out.with_whole_images([view.crop for view in views]) if by_review else (),
         learned_images=frozenset(digest_of(one.image) for one in crops) - frozenset(held_out.images),
         held_out_images=held_out.images,
