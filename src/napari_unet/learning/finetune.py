@@ -41,7 +41,8 @@ _FASTER: Final[dict[str, Any]] = {"learning_rate": 1e-3}
 _OUT_OF_DOMAIN: Final[dict[int, dict[str, Any]]] = {
     # There is less to hold on to. Smaller patches give more steps in the same time, and more of them gain more.
     2: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "patch": (128, 128), "steps": 400},
-    3: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "depth_rate": 1.0, "steps": 400},
+    # What it knew of volumes may go: patches of that would take half of the few steps.
+    3: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "depth_rate": 1.0, "steps": 400, "replay": 0.0},
 }
 
 
@@ -64,7 +65,7 @@ def finetune_config(
     """
     ndim = model.info.spec.ndim
     settings = _COMMON | _BY_AXES[ndim] | {"exclusive": not model.info.finds_objects}
-    if many_errors or base_samples(model):
+    if many_errors or (ndim == 2 and base_samples(model)):
         settings |= _FASTER
     if out_of_domain:
         settings |= _OUT_OF_DOMAIN[ndim]
