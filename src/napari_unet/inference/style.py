@@ -57,7 +57,7 @@ _STATISTICS_PIXELS = 1_000_000
 def resembles_learned(
     model: Model,
     block: NDArray[np.float32],
-    position: tuple[int, int],
+    position: tuple[int, ...],
     policy: RescalingPolicy = DEFAULT_RESCALING,
 ) -> bool:
     """Return whether an image looks like those that a model has learned, and not like those that it knew before.
@@ -124,7 +124,7 @@ def _known_styles(model: Model) -> tuple[Style, ...]:
     return tuple(style for style in styles if style is not None)
 
 
-def _style(model: Model, block: NDArray[np.float32], position: tuple[int, int]) -> Style | None:
+def _style(model: Model, block: NDArray[np.float32], position: tuple[int, ...]) -> Style | None:
     """Return the style of an image (C, Y, X) around a pixel; None where it is smaller than the network can see."""
     import torch
 
@@ -143,7 +143,7 @@ def _distance(style: Style, others: Sequence[Style]) -> float:
 
 def position_of_contrast(
     image: Image, model: Model, channels: Sequence[int]
-) -> tuple[NDArray[np.float32], tuple[int, int]]:
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """Return a window of an image, normalised for a model, and the pixel in it with most contrast around it.
 
     Of a large image only some evenly spread windows are read.
@@ -178,7 +178,7 @@ def position_of_contrast(
 
 def volume_of_contrast(
     image: Image, model: Model, channels: Sequence[int]
-) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """Return a part of a volume, normalised for a model, and the voxel in it that trials of a scale are centred on.
 
     Parameters
@@ -202,12 +202,10 @@ def volume_of_contrast(
     squares = {(y, x): middle[:, y : y + _CONTRAST_WIDTH, x : x + _CONTRAST_WIDTH].std() for y, x in corners}
     y, x = max(squares, key=lambda corner: squares[corner])
     center = depth // 2, y + min(_CONTRAST_WIDTH, plane[0]) // 2, x + min(_CONTRAST_WIDTH, plane[1]) // 2
-    box = box_around(center, image.space, VOLUME_WIDTH)
-    block = model.normalized(
-        image.read(0, *box, channels=channels), measure(sample_pixels(image, channels), model.info.normalization)
-    )
-    position = tuple(at - part.start for at, part in zip(center, box, strict=True))
-    return block, (position[0], position[1], position[2])
+    box = z, rows, columns = box_around(center, image.space, VOLUME_WIDTH)
+    statistics = measure(sample_pixels(image, channels), model.info.normalization)
+    block = model.normalized(image.read(0, z, rows, columns, channels), statistics)
+    return block, tuple(at - part.start for at, part in zip(center, box, strict=True))
 
 
 def box_around(position: Sequence[int], shape: Sequence[int], width: int) -> tuple[slice, ...]:
