@@ -14,6 +14,7 @@ import torch
 
 from napari_unet.errors import DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.plan import make_plan
@@ -321,8 +322,9 @@ def gather(
 ) -> NDArray[np.float32]:
     """Return the maps of all tiles of a plan, joined, axes (K, [Z,] Y, X); see `run_plan`."""
     maps = np.empty((plan.spec.out_channels, *plan.extent), np.float32)
-    for result in run_plan(plan, source, predictor):
-        maps[(slice(None), *plan.within(result.tile))] = result.maps
+    with BUFFERS:
+        for result in run_plan(plan, source, predictor):
+            maps[(slice(None), *plan.within(result.tile))] = result.maps
     return maps
 
 
@@ -332,9 +334,10 @@ def predict_all(
     """Yield the exact maps (K, [Z,] Y, X) of normalised images (C, [Z,] Y, X), tiled if memory requires it."""
     device = torch.device(device)
     predictor = Predictor(net, softmax=softmax, device=device)
-    for image in images:
-        plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
-        yield gather(plan, ArraySource(image), predictor)
+    with BUFFERS:
+        for image in images:
+            plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
+            yield gather(plan, ArraySource(image), predictor)
 
 
 def predict_maps(
