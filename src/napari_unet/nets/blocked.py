@@ -3,8 +3,8 @@
 The values are those of `UNet.forward`, up to rounding. The difference is in memory. torch allocates each activation of
 a large tile anew, and the operating system clears its pages before they are used: a pixel of a 1024x1024 tile takes 1.6
 times as long as one of a 256x256 tile. Here, what is needed after a block (the skip connections, and the input of the
-next level) is stored in buffers that are reused from tile to tile (`nets.buffers`), and all other activations are small.
-So large tiles, for which the halo is a small share, take no more time per pixel than small ones.
+next level) is stored in buffers that are reused from tile to tile (`nets.buffers`), and all other activations are
+small. So large tiles, for which the halo is a small share, take no more time per pixel than small ones.
 """
 
 from __future__ import annotations
