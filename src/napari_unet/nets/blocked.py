@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
     from napari_unet.nets.unet import UNet
 
-BLOCK_BYTES = {2: 12 * 2**20, 3: 28 * 2**20}
+BLOCK_BYTES = {2: 16 * 2**20, 3: 28 * 2**20}
 """Largest size, in bytes, of an activation of a block, by the number of spatial axes: memory of that size is mostly
 reused without being cleared. Smaller blocks of volumes read too much around them (docs/decisions/0034-speed.md)."""
 
