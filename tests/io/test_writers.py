@@ -240,7 +240,7 @@ def test_maps_of_a_series_come_after_time(tmp_path):
 @pytest.mark.parametrize("name", ["клетки 2 µm.tif", "井戸 A1 (копия).ome.tif", "cañón 50% #3 {x}.zarr"])
 def test_spaces_and_letters_of_any_script(tmp_path, name):
     labels = np.arange(60, dtype=np.int32).reshape(3, 4, 5)
-    folder = tmp_path / "Ordner mit Leerzeichen – 組織"
+    folder = tmp_path / "папка with spaces – 組織"
     write_labels(folder / name, labels, "ZYX", PixelSize(z=2.0, y=0.5, x=0.25))
     image = read_image(folder / name)
     np.testing.assert_array_equal(image.data, labels)
