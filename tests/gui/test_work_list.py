@@ -12,6 +12,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unet._qt.export_dialog import ExportDialog
+from napari_unet._qt.image_model import in_words
+from napari_unet.projects.work_list import ImageState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +60,21 @@ def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> An
     qtbot.waitUntil(lambda: widget.controller.work_list.in_view == 0, timeout=PATIENCE)
     settled()
     return widget.images.widget
+
+
+@pytest.mark.parametrize(
+    ("sha256", "kind", "doubt", "words"),
+    [
+        ("a", "segmented", None, "◐ segmented, 7 to look at"),
+        ("a", "segmented", "", "◐ segmented, 7 to look at"),
+        ("a", "segmented", "may not fit", "◐ segmented, may not fit"),
+        ("a", "segmented", "nothing found", "◐ segmented, nothing found"),
+        ("a", "corrected", "may not fit", "✎ corrected, 7 to look at"),
+        ("b", "segmented", "may not fit", "◐ segmented, 7 to look at, by another model"),
+    ],
+)
+def test_a_state_in_words(sha256, kind, doubt, words):
+    assert in_words(ImageState(kind=kind, segmented_by="a", suspects=7, doubt=doubt), sha256) == words
 
 
 def click(qtbot: Any, dock: Any, row: int) -> None:

@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from napari_unet.layers.lists.image_switch import ImageSwitch
     from napari_unet.layers.lists.work_list import WorkList
     from napari_unet.layers.saved_models import SavedModels
-    from napari_unet.layers.workspace import Workspace
+    from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, Progress
     from napari_unet.projects.work_list import ListedImage
 
 MIN_DONE = 2
 """Images after which it is said how long the rest takes."""
+
+
+_FIND_DOUBTFUL = (
+    'Filter the list by "fit" or "nothing found" to see these. Mark those that are right as done: they are left alone.'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ class _Plan:
 
     def steps(
         self, image: ListedImage, cancel: CancelToken, pause: PauseToken
-    ) -> Generator[Progress, None, int | None]:
-        """Segment an image into its project, made if there is none, and return its suspects (worker)."""
+    ) -> Generator[Progress, None, ImageState]:
+        """Segment an image into its project, made if there is none, and return how far it is then (worker)."""
         where, file = self.folder / image.project, image.file(self.folder)
         if where.is_dir():
             project = Project.open(where, cancel=cancel)
@@ -82,7 +87,8 @@ class _Plan:
         yield from segment_project_steps(
             project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
         )
-        return project.suspects
+        found = {"suspects": project.suspects, "doubt": project.doubt}
+        return state_of(image, self.folder).model_copy(update=found)
 
 
 class SegmentAll:
@@ -131,6 +137,7 @@ class SegmentAll:
         self._part = 0.0
         self.done = self.total = 0
         self._failed: list[tuple[str, Exception]] = []
+        self._segmented: list[int] = []
         workspace.segmenting.connect(self._wait_for_others)
         segmenter.ended.connect(self._on_segmented)
         workspace.learning.connect(self._on_learning)
@@ -184,6 +191,7 @@ class SegmentAll:
         self._running, self._watch, self._part = True, Stopwatch(), 0.0
         self.done, self.total = 0, len(todo)
         self._failed.clear()
+        self._segmented.clear()
         workspace.say(f"Segmenting {counted(len(todo), 'image')} of the list. You can go on working.")
         self.changed.emit()
         self._go_on()
@@ -255,8 +263,8 @@ class SegmentAll:
             index, cancel = taken
             image, folder = plan.images[index], plan.folder
             try:
-                suspects = yield from _parts(plan.steps(image, cancel, self._pause))
-                ended = _Ended(index, state_of(image, folder).model_copy(update={"suspects": suspects}))
+                state = yield from _parts(plan.steps(image, cancel, self._pause))
+                ended = _Ended(index, state)
             except Cancelled:
                 ended = _Ended(index, None)
             except Exception as error:  # noqa: BLE001 - it is told in words, and the others are done all the same
@@ -286,6 +294,8 @@ class SegmentAll:
                 self._failed.append((self._list.images[index].name, ended.error))
                 if state.kind == "to do":
                     state = ImageState(kind="failed", problem=" ".join(filter(None, in_words(ended.error))))
+            else:
+                self._segmented.append(index)
             self._list.note_state(index, state)
             self.done += 1
             if self._running:
@@ -317,6 +327,7 @@ class SegmentAll:
             return
         if not self._list.states[index].needs(self._list.model_in_use):
             self.done += 1
+            self._segmented.append(index)
             if not self._switch.busy:
                 self._switch.store(lambda: None)
         elif self._switch.busy:
@@ -359,28 +370,47 @@ class SegmentAll:
 
     def _end(self, *, stopped: bool = False) -> None:
         self._running = self._in_view = False
-        say, failed = self._workspace.say, self._failed
+        say, failed, doubtful = self._workspace.say, self._failed, self._doubtful()
         if failed:
             short = shortened(failed[0][0], 30)
-            details = "\n".join(f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed)
+            lines = [f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed]
+            details = "\n".join([*lines, *doubtful])
             rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
             good = self.done - len(failed)
             say(f"Segmented {good} of {self.total} images. {short}{rest} could not be: see Details.", "error", details)
         elif stopped:
             say(f"Stopped: {self.done} of {self.total} images are segmented. Segment all does the rest.")
+        elif doubtful:
+            say(*self._doubt_in_words(doubtful))
         else:
             say(f"Segmented {counted(self.done, 'image')}. Go through them with Page Down, and correct them.", "done")
         self.changed.emit()
 
+    def _doubtful(self) -> list[str]:
+        """Return a line for each image that was segmented now in which what was found is not credible."""
+        states, images = self._list.states, self._list.images
+        indices = [index for index in sorted(self._segmented) if index < len(states) and states[index].is_doubtful]
+        return [f"{images[index].name}: {states[index].doubt}" for index in indices]
 
-def _parts(steps: Generator[Progress, None, int | None]) -> Generator[_Part, None, int | None]:
+    def _doubt_in_words(self, doubtful: list[str]) -> tuple[str, Level, str]:
+        """Return what to say in the end where results are not credible: text, level and details."""
+        done, number = counted(self.done, "image"), len(doubtful)
+        model = shortened(self._workspace.model.name if self._workspace.model is not None else "the model", 24)
+        if number == self.done:
+            text = f"Segmented {done}, but {model} does not seem to fit {'it' if number == 1 else 'them'}."
+        else:
+            text = f"Segmented {done}, but {model} does not seem to fit {number} of them: see Details."
+        return f"{text} Try Which model?", "warning", "\n".join([_FIND_DOUBTFUL, *doubtful])
+
+
+def _parts(steps: Generator[Progress, None, ImageState]) -> Generator[_Part, None, ImageState]:
     """Run through the steps of an image, and tell how far it is."""
     while True:
         try:
             yield _Part(next(steps))
         except StopIteration as end:
-            suspects: int | None = end.value
-            return suspects
+            state: ImageState = end.value
+            return state
 
 
 def _rounded(seconds: float) -> float:
