@@ -153,7 +153,7 @@ class ListResults:
             self._known = [one.key for one in self._list.images]
             what = f"Measured {counted(len(found.table), 'object')} in {counted(len(found.tables), 'image')}."
             each = [f"{name}: {in_one_sentence(table)}" for name, table in found.tables.items()]
-            details = "\n".join(filter(None, [*found.failed, mixed, *found.table.notes, *each]))
+            details = "\n".join(filter(None, [*found.failed, mixed, _calibration(found), *found.table.notes, *each]))
             if found.failed:
                 what = f"{what[:-1]}. {counted(len(found.failed), 'image')} could not be: see Details."
             elif mixed:
@@ -354,6 +354,15 @@ class ListResults:
         session = self._switch.session
         if self._list.in_view == index and session is not None:
             session.geometry.move_view_to(self._workspace.viewer, place)
+
+
+def _calibration(found: Measured) -> str:
+    """Return a note where not all images have a pixel size; empty where all have, or none."""
+    known = sum(table.known("area_um2") + table.known("volume_um3") > 0 for table in found.tables.values())
+    total = len(found.tables)
+    if known in (0, total):
+        return ""
+    return f"Sizes in µm are known of {known} of {total} images: the others have no pixel size."
 
 
 def _as_measured(state: ImageState) -> ImageState:
