@@ -156,6 +156,10 @@ def test_the_filter_finds_names_and_states(widget, listed, settled, qtbot):
     click(qtbot, listed, 0)
     settled()
     assert widget.controller.work_list.in_view == 4
+    listed.filter.setText("cells2")
+    assert not listed.view.currentIndex().isValid(), "what is in view is not among these"
+    listed.filter.clear()
+    assert listed.view.currentIndex().row() == 4
 
 
 def test_pictures_are_made_of_what_is_seen(listed, qtbot, widget):
@@ -304,4 +308,5 @@ def test_the_list_of_objects_has_room_for_several_rows(
     qtbot.wait(300)
     view = widget._objects.view
     assert view.viewport().height() / view.rowHeight(0) >= 5
+    assert not view.horizontalScrollBar().isVisible(), "all columns are seen, the state too"
     assert viewer.window._qt_viewer.canvas.native.height() >= 250

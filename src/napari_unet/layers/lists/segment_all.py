@@ -11,7 +11,8 @@ from psygnal import Signal
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers.jobs import Job, Runner, in_words
 from napari_unet.layers.lists.image_queue import ImageQueue
-from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds, shortened
+from napari_unet.layers.lists.segmented_words import Ended
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.projects.project import Project
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import ImageState, state_of
@@ -24,18 +25,13 @@ if TYPE_CHECKING:
     from napari_unet.layers.lists.image_switch import ImageSwitch
     from napari_unet.layers.lists.work_list import WorkList
     from napari_unet.layers.saved_models import SavedModels
-    from napari_unet.layers.workspace import Level, Workspace
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, Progress
     from napari_unet.projects.work_list import ListedImage
 
 MIN_DONE = 2
 """Images after which it is said how long the rest takes."""
-
-
-_FIND_DOUBTFUL = (
-    'Filter the list by "fit" or "nothing found" to see these. Mark those that are right as done: they are left alone.'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,37 +366,15 @@ class SegmentAll:
 
     def _end(self, *, stopped: bool = False) -> None:
         self._running = self._in_view = False
-        say, failed, doubtful = self._workspace.say, self._failed, self._doubtful()
-        if failed:
-            short = shortened(failed[0][0], 30)
-            lines = [f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed]
-            details = "\n".join([*lines, *doubtful])
-            rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            good = self.done - len(failed)
-            say(f"Segmented {good} of {self.total} images. {short}{rest} could not be: see Details.", "error", details)
-        elif stopped:
-            say(f"Stopped: {self.done} of {self.total} images are segmented. Segment all does the rest.")
-        elif doubtful:
-            say(*self._doubt_in_words(doubtful))
-        else:
-            say(f"Segmented {counted(self.done, 'image')}. Go through them with Page Down, and correct them.", "done")
+        states, images, model = self._list.states, self._list.images, self._workspace.model
+        doubtful = [
+            (images[index].name, str(states[index].doubt))
+            for index in sorted(self._segmented)
+            if index < len(states) and states[index].is_doubtful
+        ]
+        ended = Ended(self.done, self.total, tuple(self._failed), tuple(doubtful), stopped)
+        self._workspace.say(*ended.in_words("" if model is None else model.name))
         self.changed.emit()
-
-    def _doubtful(self) -> list[str]:
-        """Return a line for each image that was segmented now in which what was found is not credible."""
-        states, images = self._list.states, self._list.images
-        indices = [index for index in sorted(self._segmented) if index < len(states) and states[index].is_doubtful]
-        return [f"{images[index].name}: {states[index].doubt}" for index in indices]
-
-    def _doubt_in_words(self, doubtful: list[str]) -> tuple[str, Level, str]:
-        """Return what to say in the end where results are not credible: text, level and details."""
-        done, number = counted(self.done, "image"), len(doubtful)
-        model = shortened(self._workspace.model.name if self._workspace.model is not None else "the model", 24)
-        if number == self.done:
-            text = f"Segmented {done}, but {model} does not seem to fit {'it' if number == 1 else 'them'}."
-        else:
-            text = f"Segmented {done}, but {model} does not seem to fit {number} of them: see Details."
-        return f"{text} Try Which model?", "warning", "\n".join([_FIND_DOUBTFUL, *doubtful])
 
 
 def _parts(steps: Generator[Progress, None, ImageState]) -> Generator[_Part, None, ImageState]:

@@ -16,7 +16,7 @@ from napari_unet.layers.lists.image_search import NewImages, added_in_words, sea
 from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
 from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
-from napari_unet.projects.models import read_models
+from napari_unet.projects.models import read_models, remove_unnamed
 from napari_unet.projects.work_list import (
     FILE,
     MODELS,
@@ -235,6 +235,7 @@ class WorkList:
                 states = [state_of(image, folder) for image in said.images]
                 references = (*said.models, *([said.waiting] if said.waiting else []))
                 generations, notes = read_models(references, folder / MODELS)
+                remove_unnamed(references, folder / MODELS)
             except BaseException:
                 place.let_go()
                 raise
