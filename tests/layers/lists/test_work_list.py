@@ -271,11 +271,12 @@ def test_bad_files_are_named_and_the_others_are_done(controller, folder):
     (folder / "notes.txt").write_text("about the cells")
     (folder / "broken.tif").write_bytes(b"II*\0 this is none")
     (folder / "cells0_labels.tif").write_bytes((folder / "cells0.tif").read_bytes())
+    tifffile.imwrite(folder / "cells1_labels.tif", np.ones((3, 5), np.uint16))  # of another shape than its image
     assert controller.open(folder)
     assert len(controller.work_list.images) == 5
     said = next(message for message in controller.messages if "could not be read" in message.text)
     assert said.text == "Added 5 images to the list. broken.tif could not be read: see Details."
-    for name in ("broken.tif", "notes.txt is no image.", "cells0_labels.tif holds labels."):
+    for name in ("broken.tif", "notes.txt is no image.", "cells0_labels.tif holds labels.", "cells1_labels.tif holds"):
         assert name in said.details
 
 
