@@ -11,9 +11,7 @@ from napari_unet.progress import counted, shortened
 if TYPE_CHECKING:
     from napari_unet.layers.workspace import Level
 
-_FIND_DOUBTFUL = (
-    'Filter the list by "fit" or "nothing found" to see these. Mark those that are right as done: they are left alone.'
-)
+_FIND_DOUBTFUL = 'Filter the list by "fit" or "nothing found" to see these. To keep good ones, mark them as done.'
 _MAX_NAME = 24
 """Characters of a model's name that are said."""
 
