@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QMessageBox
 
 from hand_made import bright
 from napari_unet.layers.learning import learner
@@ -122,9 +123,10 @@ def test_another_model_of_the_history_by_choosing_it(labels, widget, taught, cli
     assert not panel.back.isEnabled()
 
 
-def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
+def test_all_models_are_listed_until_they_are_deleted(labels, widget, taught, click, wait_idle, monkeypatch):
     """Also those that were not used, and those learned from an earlier one; choosing another model takes none away."""
     panel = widget.learn_panel
+    assert panel.delete.isHidden(), "nothing was learned yet"
     click(panel.button)
     wait_idle(widget)
     panel.models.activated.emit(0)
@@ -143,6 +145,36 @@ def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
     panel.models.activated.emit(2)
     wait_idle(widget)
     assert panel.models.itemText(2) == "3: learned, 50% → 40%, from 1"
+    _delete_by_the_menu(panel, monkeypatch)
+    assert [panel.models.itemText(i) for i in range(panel.models.count())] == [
+        "1: tiny",
+        "2: learned, 50% → 40%",
+        "3: nuclei",
+    ]
+    assert panel.models.currentIndex() == 1
+    assert not panel.delete.isEnabled(), "what is left is in use, or was not learned"
+
+
+def _delete_by_the_menu(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete the one model that can be, and answer first that it is not to be."""
+    asked = []
+
+    def answer(which: int) -> None:
+        def press(box: QMessageBox) -> None:
+            asked.append(box.text())
+            box.buttons()[which].click()
+
+        monkeypatch.setattr(QMessageBox, "exec", press)
+
+    menu = panel.delete.menu()
+    menu.aboutToShow.emit()
+    assert [action.text() for action in menu.actions()] == ["2: learned, 50% → 80%"]
+    answer(1)
+    menu.actions()[0].trigger()
+    assert panel.models.count() == 4, "Cancel"
+    answer(0)
+    menu.actions()[0].trigger()
+    assert asked == ["Delete the model 2: learned, 50% → 80%?"] * 2
 
 
 def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):

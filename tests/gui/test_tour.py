@@ -26,6 +26,7 @@ def test_it_comes_once(newcomer, dock, qtbot, own_home):
 
 
 def test_next_leads_through_the_tabs(widget, qtbot):
+    widget.show_tab("Results")
     widget.show_tour()
     bubble, said = widget.tour, []
     window = widget.window()
@@ -41,6 +42,7 @@ def test_next_leads_through_the_tabs(widget, qtbot):
     assert len(set(said)) == len(tour.STOPS) <= 5
     assert max(map(len, said)) <= 100
     qtbot.waitUntil(lambda: widget.tour is None, timeout=120_000)
+    assert widget.tabs.tabText(widget.tabs.currentIndex()) == "Results", "as before"
 
 
 @pytest.mark.parametrize("size", [(800, 600), (1900, 1100)])

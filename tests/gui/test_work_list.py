@@ -12,6 +12,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unet._qt.export_dialog import ExportDialog
+from napari_unet._qt.image_model import in_words
+from napari_unet.projects.work_list import ImageState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +60,21 @@ def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> An
     qtbot.waitUntil(lambda: widget.controller.work_list.in_view == 0, timeout=PATIENCE)
     settled()
     return widget.images.widget
+
+
+@pytest.mark.parametrize(
+    ("sha256", "kind", "doubt", "words"),
+    [
+        ("a", "segmented", None, "◐ segmented, 7 to look at"),
+        ("a", "segmented", "", "◐ segmented, 7 to look at"),
+        ("a", "segmented", "may not fit", "◐ segmented, may not fit"),
+        ("a", "segmented", "nothing found", "◐ segmented, nothing found"),
+        ("a", "corrected", "may not fit", "✎ corrected, 7 to look at"),
+        ("b", "segmented", "may not fit", "◐ segmented, 7 to look at, by another model"),
+    ],
+)
+def test_a_state_in_words(sha256, kind, doubt, words):
+    assert in_words(ImageState(kind=kind, segmented_by="a", suspects=7, doubt=doubt), sha256) == words
 
 
 def click(qtbot: Any, dock: Any, row: int) -> None:
@@ -139,6 +156,10 @@ def test_the_filter_finds_names_and_states(widget, listed, settled, qtbot):
     click(qtbot, listed, 0)
     settled()
     assert widget.controller.work_list.in_view == 4
+    listed.filter.setText("cells2")
+    assert not listed.view.currentIndex().isValid(), "what is in view is not among these"
+    listed.filter.clear()
+    assert listed.view.currentIndex().row() == 4
 
 
 def test_pictures_are_made_of_what_is_seen(listed, qtbot, widget):
@@ -287,4 +308,5 @@ def test_the_list_of_objects_has_room_for_several_rows(
     qtbot.wait(300)
     view = widget._objects.view
     assert view.viewport().height() / view.rowHeight(0) >= 5
+    assert not view.horizontalScrollBar().isVisible(), "all columns are seen, the state too"
     assert viewer.window._qt_viewer.canvas.native.height() >= 250

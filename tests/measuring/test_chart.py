@@ -28,7 +28,8 @@ def test_an_axis_holds_its_values_and_has_a_few_round_numbers(values):
     assert axis.low < axis.high
     assert ((shares >= -1e-9) & (shares <= 1 + 1e-9)).all()
     assert 1 <= len(axis.ticks) <= 6
-    assert all(axis.low - 1e-6 <= tick <= axis.high + 1e-6 for tick in axis.ticks)
+    rounding = max(1e-6, 1e-8 * (axis.high - axis.low))
+    assert all(axis.low - rounding <= tick <= axis.high + rounding for tick in axis.ticks)
     assert axis.value(0.25) == pytest.approx(axis.low + (axis.high - axis.low) / 4)
 
 
@@ -54,5 +55,11 @@ def test_columns_that_can_be_charted():
         }
     )  # fmt: skip
     assert chart_columns(table) == ["area_px"]
-    assert first_column(["eccentricity", "area_px"]) == "area_px"
-    assert first_column([]) == ""
+    assert first_column(table) == "area_px"
+    assert first_column(Table({"image": np.array(["a"])})) == ""
+
+
+@pytest.mark.parametrize(("um2", "first"), [((2.0, 3.0), "area_um2"), ((2.0, np.nan), "area_px")])
+def test_a_chart_begins_with_the_size_that_is_known_of_most(um2, first):
+    columns = {"eccentricity": np.array([0.5, 0.1]), "area_px": np.array([3, 4]), "area_um2": np.array(um2)}
+    assert first_column(Table(columns)) == first

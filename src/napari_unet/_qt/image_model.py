@@ -30,6 +30,8 @@ def in_words(state: ImageState, sha256: str) -> str:
         return f"{_MARKS['failed']} cannot be read"
     share = f"{max(1, min(99, round(100 * state.reviewed_share)))} % " if state.kind == "reviewed" else ""
     text = f"{_MARKS[state.kind]} {share}{state.kind}"
+    if state.is_doubtful and not state.out_of_date(sha256):
+        return f"{text}, {state.doubt}"
     if state.suspects and state.is_open:
         text = f"{text}, {state.suspects} to look at"
     return f"{text}, by another model" if sha256 and state.out_of_date(sha256) and state.segmented_by else text

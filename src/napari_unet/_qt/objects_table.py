@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 SUSPICION = "suspicion"
 """Key of the column that says how likely an object is to be wrong."""
+
+HEADING_MARGIN = 16
+"""Pixels beside a heading, at least: of which the arrow that shows the order takes most."""
 
 ROWS_MEASURED = 100
 """Rows that the widths of columns are fitted to: not all, of which there may be a million."""
@@ -165,6 +169,27 @@ class ObjectsTable(QWidget):
         self._table.watch(False)
         super().hideEvent(event)
 
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Make room for all columns in the new width."""
+        super().resizeEvent(event)
+        if self._fitted > 0:
+            self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Make columns as wide as what stands in them; where that is too much, with less room beside the headings."""
+        view, header = self.view, self.view.horizontalHeader()
+        view.resizeColumnsToContents()
+        sizes = [header.sectionSize(column) for column in range(header.count())]
+        missing = sum(sizes) - view.viewport().width()
+        width = header.fontMetrics().horizontalAdvance
+        headings = [width(str(self._model.headerData(n, Qt.Orientation.Horizontal))) for n in range(len(sizes))]
+        least = [max(view.sizeHintForColumn(n), headings[n] + HEADING_MARGIN) for n in range(len(sizes))]
+        spare = [max(0, size - small) for size, small in zip(sizes, least, strict=True)]
+        if missing > 0 and sum(spare):
+            share = min(1.0, missing / sum(spare))
+            for column, (size, most) in enumerate(zip(sizes, spare, strict=True)):
+                header.resizeSection(column, size - math.ceil(share * most))
+
     # -- state shown -----------------------------------------------------------------------------------------------
 
     def _on_changed(self) -> None:
@@ -178,7 +203,7 @@ class ObjectsTable(QWidget):
             self.summary.setText("Counting…")
         if len(self._table.columns) != self._fitted and listed:
             self._fitted = len(self._table.columns)
-            self.view.resizeColumnsToContents()
+            self._fit_columns()
         if self._by_suspicion and self.isVisible():
             self._controller.walk.look_at_all()
         self._show_selection()

@@ -79,6 +79,7 @@ class Tour(QFrame):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel.window())
         self._panel, self._number = panel, 0
+        self._tab_before = panel.tabs.currentIndex()
         self.setObjectName("tour")
         self.setStyleSheet(_STYLE)
         self.setFixedWidth(WIDTH)
@@ -100,8 +101,11 @@ class Tour(QFrame):
         self._show()
 
     def end(self) -> None:
-        """Show no further bubble."""
+        """Show no further bubble, and the tab that was in front before."""
         with suppress(RuntimeError):  # the window is gone, and this with it
+            tabs = self._panel.tabs
+            if tabs.tabText(tabs.currentIndex()) == STOPS[min(self._number, len(STOPS) - 1)].tab:
+                tabs.setCurrentIndex(self._tab_before)
             self.hide()
             self.deleteLater()
 

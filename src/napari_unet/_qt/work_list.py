@@ -119,7 +119,7 @@ class WorkListDock(QWidget):
         self.next.clicked.connect(self._switch.next)
         self.view.clicked.connect(self._on_chosen)
         self.view.activated.connect(self._on_chosen)
-        self.filter.textChanged.connect(self.shown.setFilterFixedString)
+        self.filter.textChanged.connect(self._on_filter)
         for signal in (
             self._list.changed,
             self._list.extended,
@@ -171,6 +171,10 @@ class WorkListDock(QWidget):
         elif paths:
             update_open_history(str(paths[0]))
             self._controller.list_keeper.add(paths)
+
+    def _on_filter(self, text: str) -> None:
+        self.shown.setFilterFixedString(text)
+        self._show_in_view()  # else Qt selects another one
 
     def _on_files(self) -> None:
         chosen, _ = QFileDialog.getOpenFileNames(self, "Add images", get_open_history()[0], f"{IMAGES};;All files (*)")

@@ -9,7 +9,7 @@ docs/decisions/0027-which-model.md.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.inference.steps import SubimageDone
+    from napari_unet.inference.task import Task
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
+
+Doubt = Literal["", "may not fit", "nothing found"]
+"""Why the result of a whole image is not credible; empty: nothing speaks against it."""
 
 _COMPARED = {"distance"}
 """Map that tells most about a model of objects, whether objects are told apart by it or not."""
@@ -92,6 +97,16 @@ def seems_right(
     """
     box = densest_box(labels > 0, policy.judged_shape[-labels.ndim :])
     return estimated_ap(maps[(slice(None), *box)], labels[box], info, zoom, policy) >= policy.doubtful
+
+
+def subimage_seems_right(task: Task, done: SubimageDone) -> bool | None:
+    """Return whether what was found in a plane or volume is credible; None where nothing is, or can be said of it."""
+    info = task.model.info
+    if not can_be_judged(info) or not done.labels.any():
+        return None
+    flat = info.spec.ndim == 2
+    maps, labels = (done.maps[:, 0], done.labels[0]) if flat else (done.maps, done.labels)
+    return seems_right(maps, labels, info, task.zoom)
 
 
 def likeness(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ModelHistory:
-    """All models that were learned, and those that were chosen and learned from; nothing that was learned is lost.
+    """All models that were learned, and those that were chosen and learned from; none is lost that nobody deletes.
 
     A model that is not in use lies in a file, and not in memory.
 
@@ -114,6 +114,19 @@ class ModelHistory:
         generation.used = False
         self._generations.append(generation)
         self._write(generation)
+        self.changed.emit()
+
+    def can_delete(self, generation: Generation) -> bool:
+        """Whether a model of the history was learned, and is not in use."""
+        return generation.learned and generation is not self._in_use and generation in self._generations
+
+    def delete(self, generation: Generation) -> None:
+        """Delete a model for which `can_delete` is true, with its file; what was learned from it stays."""
+        self._generations.remove(generation)
+        for other in (*self._generations, *([] if self.waiting is None else [self.waiting])):
+            if other.before is generation:
+                other.before = generation.before
+        self.parking.discard(lambda: generation.file)
         self.changed.emit()
 
     def amend(self, model: Model, known: Model) -> None:

@@ -67,9 +67,9 @@ class Verdict:
         if self.reviewed is None:
             outcome = f"In use. {_UNCHECKED[self.unchecked]}"
         else:
-            before, after = self.reviewed.before, self.reviewed.after
-            surely = "Better" if self.reviewed.low > 0 else "In use"
-            outcome = f"{surely}: {after:.0%} right in what you reviewed, {before:.0%} before."
+            before, after = round(100 * self.reviewed.before), round(100 * self.reviewed.after)
+            surely = "Better" if self.reviewed.low > 0 else "In use" if after >= before else "In use, but maybe worse"
+            outcome = f"{surely}: {after}% right in what you reviewed, {before}% before."
         if self.forgets():  # it was made for other images
             return f"{outcome} Save it under a new name: on other images it is worse."
         return outcome

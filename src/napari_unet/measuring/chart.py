@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_unet.objects.table import Table
@@ -21,7 +19,7 @@ NOT_CHARTED = ("label", "class", "time", "slice")
 """Columns of numbers that are names."""
 
 FIRST = ("area_um2", "area_px", "volume_um3", "volume_voxels")
-"""Columns that a chart begins with, the first that there is."""
+"""Columns that a chart begins with: of those that are known of as many objects, the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,15 @@ def chart_columns(table: Table) -> list[str]:
     return [
         name
         for name, values in table.columns.items()
-        if values.dtype.kind in "fiu" and name not in NOT_CHARTED and np.isfinite(values.astype(float)).any()
+        if values.dtype.kind in "fiu" and name not in NOT_CHARTED and table.known(name)
     ]
 
 
-def first_column(names: Sequence[str]) -> str:
-    """Return the column that a chart begins with; "" if there is none."""
-    return next((name for name in (*FIRST, *names) if name in names), "")
+def first_column(table: Table) -> str:
+    """Return the column that a chart begins with: the size that is known of most objects; "" if none can be charted."""
+    names = chart_columns(table)
+    sizes = [name for name in FIRST if name in names]
+    return max(sizes, key=table.known) if sizes else names[0] if names else ""
 
 
 def histogram(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -68,6 +68,21 @@ class DiskOffload:
         with suppress(RuntimeError):  # closed, while a worker was at it
             self._last = self._pool.submit(self._write, model, self._home, name, done)
 
+    def discard(self, file: Callable[[], Path | None]) -> None:
+        """Remove the file of a model, if it has one by the time that all are written.
+
+        One that cannot be removed stays until the folder of this run is.
+        """
+
+        def remove_it() -> None:
+            path = file()
+            if path is not None:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+        with suppress(RuntimeError):  # closed
+            self._last = self._pool.submit(remove_it)
+
     def settle(self) -> None:
         """Wait until all are written."""
         if self._last is not None:

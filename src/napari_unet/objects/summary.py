@@ -57,7 +57,10 @@ def summarize(table: Table, images: Sequence[str] = ()) -> Table:
 
 
 def in_one_sentence(table: Table) -> str:
-    """Return how many objects there are and how large they are: ``128 objects, median area 310 µm²``."""
+    """Return how many objects there are and how large they are: ``128 objects, median area 310 µm²``.
+
+    How large is told by what is known of all of them: of several images, not all may have a pixel size, or be volumes.
+    """
     count = f"{len(table):,} object{'' if len(table) == 1 else 's'}"
     for column, what, unit in (
         ("volume_um3", "volume", "µm³"),
@@ -65,7 +68,7 @@ def in_one_sentence(table: Table) -> str:
         ("volume_voxels", "volume", "voxels"),
         ("area_px", "area", "pixels"),
     ):
-        if column in table and len(table) and np.isfinite(table[column].astype(float)).any():
+        if len(table) and table.known(column) == len(table):
             return f"{count}, median {what} {_rounded(float(np.nanmedian(table[column].astype(float))))} {unit}"
     return count
 

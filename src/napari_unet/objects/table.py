@@ -66,6 +66,10 @@ class Table:
         """Names of the columns."""
         return tuple(self.columns)
 
+    def known(self, name: str) -> int:
+        """Return in how many rows a column of numbers has a value; 0 where there is no such column."""
+        return int(np.isfinite(self.columns[name].astype(np.float64)).sum()) if name in self.columns else 0
+
     def where(self, mask: NDArray[np.bool_]) -> Table:
         """Return the rows for which `mask` (bool, one entry a row) is true, or those with the given numbers."""
         return Table({name: values[mask] for name, values in self.columns.items()}, self.notes)

@@ -98,6 +98,18 @@ def read_models(references: Sequence[ModelReference], folder: Path) -> tuple[lis
     return generations, tuple(note for _, note in read if note)
 
 
+def remove_unnamed(references: Sequence[ModelReference], folder: Path) -> None:
+    """Remove model files of a folder that no reference names: of models that were deleted, or written once more.
+
+    Nobody else may read or write the folder meanwhile. What cannot be removed stays.
+    """
+    named = {reference.file for reference in references}
+    for path in folder.glob("model-*.safetensors"):
+        if path.name not in named:
+            with suppress(OSError):
+                path.unlink()
+
+
 def read_model(reference: ModelReference, folder: Path) -> tuple[Generation, str]:
     """Return a model of a project, and a note for the user, which is mostly empty.
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.inference.credibility import Doubt
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
     from napari_unet.progress import ProgressCallback
@@ -89,6 +90,8 @@ class Project:
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
     suspects : int or None
         Objects that are likely to be wrong, found when all of the image was segmented; not saved.
+    doubt : Doubt or None
+        Why what was found then is not credible; None: not known; not saved.
     suggestions : dict
         Shapes that are suggested between slices and are no labels yet, by plane (T, Z); see `objects.outline.Outline`.
     notes : tuple of str
@@ -159,6 +162,7 @@ class Project:
         self.journal: int | None = None
         self.segmented_by = ""
         self.suspects: int | None = None
+        self.doubt: Doubt | None = None
         self.suggestions: Suggestions = {}
         self.notes: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_unet.corrections.identity import rename
 from napari_unet.errors import LabelsError
 from napari_unet.guidance.suspects import find_suspects
 from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
+from napari_unet.inference.credibility import subimage_seems_right
 from napari_unet.inference.diameter import with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import make_task
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.inference.credibility import Doubt
     from napari_unet.inference.task import Task
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, PauseToken, Progress
@@ -95,7 +97,7 @@ def segment_project_steps(
     task = make_task(project.image, model, channel=project.channel, device=device, flips=flips)
     labels, corrections = project.image.canonical_labels(project.labels), project.corrections
     attention = project.attention or Attention(corrections.shape)
-    suspects = 0
+    found = _Found()
     for event in segment_steps(task, device=device, cancel=cancel, tells=True):
         if isinstance(event, SubimageDone):
             frame = event.subimage.frame
@@ -103,7 +105,7 @@ def segment_project_steps(
             outputs = model.info.outputs
             attention.take(uncertainty_by_cell(event.maps, event.labels, outputs, frame, event.region), model)
             if corrections.instances:
-                suspects += _suspects(labels, corrections, event, task)
+                found.take(labels, corrections, event, task)
         if pause is not None:
             pause.wait(cancel)
         yield event.progress
@@ -114,9 +116,42 @@ def segment_project_steps(
         corrections.rename(ids)
     corrections.update(labels)
     project.attention, project.segmented_by = attention, model.sha256()
-    project.suspects = suspects if corrections.instances else None
+    count = count_ids(labels)
+    if corrections.instances:
+        project.suspects, project.doubt = found.suspects, found.doubt(count)
+    else:
+        project.suspects = project.doubt = None
     project.save(folder, overwrite=True, cancel=cancel)
-    return count_ids(labels)
+    return count
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is told of the objects of an image while they are found.
+
+    Attributes
+    ----------
+    suspects : int
+        Objects that are likely to be wrong, and were neither corrected nor reviewed.
+    pixels : dict
+        Pixels of objects in planes or volumes that are credible (True), and in others.
+    """
+
+    suspects: int = 0
+    pixels: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+
+    def take(self, labels: NDArray[Any], corrections: Corrections, done: SubimageDone, task: Task) -> None:
+        """Take note of a plane or volume that is done."""
+        self.suspects += _suspects(labels, corrections, done, task)
+        right = subimage_seems_right(task, done)
+        if right is not None:
+            self.pixels[right] += int(np.count_nonzero(done.labels))
+
+    def doubt(self, count: int) -> Doubt:
+        """Return why an image with so many objects is not credible: by the planes or volumes that hold most of them."""
+        if not count:
+            return "nothing found"
+        return "may not fit" if self.pixels[False] > self.pixels[True] else ""
 
 
 def _suspects(labels: NDArray[Any], corrections: Corrections, done: SubimageDone, task: Task) -> int:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_unet._version import __version__
 from napari_unet.errors import FileFormatError
+from napari_unet.inference.credibility import Doubt
 from napari_unet.io.atomic import reason, remove
 from napari_unet.projects.description import SUFFIX as PROJECT
 from napari_unet.projects.description import ModelReference, read_description, write_description
@@ -139,6 +140,8 @@ class ImageState(_Part):
         Why it cannot be worked on; empty: it can.
     suspects : int, optional
         Objects that are likely to be wrong, and that nobody has looked at; None: not known, as it is not saved.
+    doubt : Doubt, optional
+        Why what that model has found is not credible; None: not known, as it is not saved.
     """
 
     kind: Literal["to do", "segmented", "corrected", "reviewed", "done", "failed"] = "to do"
@@ -146,6 +149,7 @@ class ImageState(_Part):
     segmented_by: str = ""
     problem: str = ""
     suspects: int | None = None
+    doubt: Doubt | None = None
 
     @property
     def by_user(self) -> bool:
@@ -157,6 +161,11 @@ class ImageState(_Part):
         """Whether there may be something left to look at."""
         return self.kind not in ("done", "failed") and self.reviewed_share < 1
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether what was found is not credible, and nobody has corrected or reviewed it."""
+        return self.kind == "segmented" and bool(self.doubt)
+
     def needs(self, sha256: str) -> bool:
         """Return whether *Segment all* with the model of that hash has something to do with it."""
         return self.is_open and self.segmented_by != sha256
@@ -164,6 +173,10 @@ class ImageState(_Part):
     def out_of_date(self, sha256: str) -> bool:
         """Return whether another model than that of this hash has segmented it."""
         return self.kind != "to do" and self.needs(sha256)
+
+
+NOT_SAVED: Final = ("suspects", "doubt")
+"""Attributes of `ImageState` that are known only since the image was segmented in this run of the program."""
 
 
 def is_work_list(path: Path) -> bool:
@@ -228,7 +241,9 @@ def state_of(image: ListedImage, folder: Path) -> ImageState:
     )
 
 
-def state(*, corrected: bool, reviewed_share: float, segmented_by: str, done: bool) -> ImageState:
+def state(
+    *, corrected: bool, reviewed_share: float, segmented_by: str, done: bool, doubt: Doubt | None = None
+) -> ImageState:
     """Return the state of an image that has labels."""
     kind: Literal["segmented", "corrected", "reviewed", "done"] = "segmented"
     if done or reviewed_share >= 1:
@@ -237,7 +252,7 @@ def state(*, corrected: bool, reviewed_share: float, segmented_by: str, done: bo
         kind = "reviewed"
     elif corrected:
         kind = "corrected"
-    return ImageState(kind=kind, reviewed_share=reviewed_share, segmented_by=segmented_by)
+    return ImageState(kind=kind, reviewed_share=reviewed_share, segmented_by=segmented_by, doubt=doubt)
 
 
 def read_list(folder: Path) -> WorkListDescription:

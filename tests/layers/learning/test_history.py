@@ -220,6 +220,47 @@ def test_weights_not_in_use_are_in_files_and_not_in_memory(viewer, controller, t
     assert controller.segment()
 
 
+def test_a_learned_model_is_deleted_with_its_file(viewer, controller, taught):
+    first, _, third = learned(viewer, controller, taught, (0.2, 0.3, 0.4))
+    history, switch = controller.history, controller.switch
+    history.parking.settle()
+    base, one, two, three = history.generations
+    files = [one.file, two.file, three.file]
+    assert [history.can_delete(generation) for generation in history.generations] == [False, True, True, False]
+    for index in (0, 3, 4, -1):
+        assert not switch.delete(index), "a shipped model, the one in use, and none"
+        assert controller.messages[-1].level == "error"
+    assert switch.delete(2)
+    history.parking.settle()
+    assert hashes(controller)[1:] == [first, third]
+    assert [file.exists() for file in files] == [True, False, True]
+    assert three.before is one, "Go back leads to where the deleted one led"
+    assert history.current == 2
+    controller.revert()
+    assert controller.model.sha256() == first
+    assert switch.delete(2)
+    history.parking.settle()
+    assert hashes(controller)[1:] == [first]
+    assert [file.exists() for file in files] == [True, False, False]
+    assert history.generations == [base, one]
+
+
+def test_a_model_is_deleted_while_a_later_one_waits(viewer, controller, taught):
+    learned(viewer, controller, taught)
+    taught.verdict, taught.threshold = WORSE, 0.3
+    controller.learn()
+    history = controller.history
+    base, one = history.generations
+    assert history.waiting.before is one
+    controller.switch.go_to(0)
+    assert history.waiting is not None
+    assert controller.switch.delete(1)
+    assert history.waiting.before is base
+    controller.switch.use()
+    controller.revert()
+    assert history.in_use is base
+
+
 def test_no_room_for_the_weights(viewer, controller, taught, tmp_path):
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "learned").touch()

@@ -19,6 +19,7 @@ from hand_made import squares
 from napari_unet.cli import app
 from napari_unet.io.readers import read_labels
 from napari_unet.layers.measuring.exporter import Request
+from napari_unet.measuring.chart import first_column
 from napari_unet.measuring.kinds import Kind
 
 if TYPE_CHECKING:
@@ -94,6 +95,20 @@ def test_one_table_of_all_images(listed: Any) -> None:
     for name in own.columns:
         same = np.array_equal(own[name], first[name], equal_nan=own[name].dtype.kind == "f")
         assert same, f"{name} is the same as measured by itself"
+
+
+def test_where_only_some_images_have_a_pixel_size(controller: Any, folder: Path) -> None:
+    file = folder / "cells1.tif"
+    tifffile.imwrite(file, tifffile.imread(file), imagej=True, resolution=(2, 2), metadata={"unit": "um"})
+    controller.open(folder)
+    controller.segment_all.start()
+    results = controller.list_results
+    assert results.measure()
+    assert results.sentence == "3 images: 9 objects, median area 100 pixels.", "25 µm² would be the median of three"
+    details = last(controller).details.splitlines()
+    assert details[0] == "Sizes in µm are known of 1 of 3 images: the others have no pixel size."
+    assert "cells1: 3 objects, median area 25.0 µm²" in details
+    assert first_column(results.table) == "area_px"
 
 
 def test_only_what_has_labels_is_measured(controller: Any, folder: Path) -> None:

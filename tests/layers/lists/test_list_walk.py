@@ -120,6 +120,17 @@ def test_images_that_are_done_are_left_out(listed: Any) -> None:
     assert listed.list_walk.onward == 3
 
 
+def test_images_that_the_model_does_not_fit_come_last(listed: Any) -> None:
+    listed.segment_all.start()
+    states = listed.work_list.states
+    for index in (2, 3):
+        states[index] = states[index].model_copy(update={"doubt": "may not fit"})
+    walk_to_the_end(listed)
+    assert listed.list_walk.onward == 1, "the others have more suspects, but need another model first"
+    states[1] = states[1].model_copy(update={"suspects": 0})
+    assert listed.list_walk.onward == 2
+
+
 def test_all_other_objects_of_this_image_stay_within_reach(listed: Any) -> None:
     listed.segment_all.start()
     walk_to_the_end(listed)

@@ -12,7 +12,9 @@ from napari.components import ViewerModel
 from hand_made import LaterRunner, bright, squares
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
+from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmenting import new_project, segment_project_steps
 
 
 class HalfRunner(InlineRunner):
@@ -209,3 +211,88 @@ def test_labels_are_those_of_the_window(controller, worker):
     controller.session.segmented_by = ""
     controller.segment()
     assert np.array_equal(controller.session.labels, labels)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Says of which images the results are taken for credible."""
+    names: set[str] = set()
+
+    def seems_right(task: Any, done: Any) -> bool | None:
+        return task.image.name in names if done.labels.any() else None
+
+    for module in ("projects.segmenting", "layers.inference.result_words"):
+        monkeypatch.setattr(f"napari_unet.{module}.subimage_seems_right", seems_right)
+    return names
+
+
+def test_where_the_model_does_not_fit_is_no_success(controller, worker, fits):
+    fits.update(f"c{number}" for number in (0, 2, 3, 4, 6))
+    controller.segment_all.start()
+    worker.finish()
+    message = controller.messages[-1]
+    assert message.level == "warning"
+    assert (
+        message.text == "Segmented 7 images, but bright does not seem to fit 2 of them: see Details. Try Which model?"
+    )
+    assert message.details.splitlines()[1:] == ["c1: may not fit", "c5: may not fit"]
+    states = controller.work_list.states
+    assert [index for index, state in enumerate(states) if state.is_doubtful] == [1, 5]
+    controller.image_switch.go_to(5)
+    message = controller.messages[-1]
+    assert (message.level, message.text) == ("warning", "bright does not seem to fit c5. Try Which model?")
+    assert states[5].is_doubtful, "it is still known when the image was opened"
+    controller.session.labels_layer.data_setitem((np.array([2]), np.array([3])), 9)
+    controller.refresh_corrections(everything=True)
+    assert states[5].kind == "corrected"
+    assert not states[5].is_doubtful
+    controller.image_switch.go_to(6)
+    assert controller.messages[-1].level == "done"
+
+
+def test_where_the_model_fits_no_image(controller, worker, fits):
+    controller.segment_all.start()
+    worker.finish()
+    message = controller.messages[-1]
+    assert message.level == "warning"
+    assert message.text == "Segmented 7 images, but bright does not seem to fit them. Try Which model?"
+    assert all(state.is_doubtful for state in controller.work_list.states), "the one in view, too"
+    fits.update(f"c{number}" for number in range(7))
+    controller.use_model(bright("other", threshold=0.3))
+    controller.segment_all.start()
+    worker.finish()
+    assert controller.messages[-1].level == "done"
+    assert not any(state.is_doubtful for state in controller.work_list.states), "it was about another model"
+
+
+def test_an_image_in_which_nothing_is_found(controller, worker):
+    tifffile.imwrite(controller.work_list.file(6), np.zeros((70, 64), np.uint8))
+    controller.segment_all.start()
+    worker.finish()
+    message = controller.messages[-1]
+    assert (
+        message.text == "Segmented 7 images, but bright does not seem to fit 1 of them: see Details. Try Which model?"
+    )
+    assert message.details.splitlines()[1:] == ["c6: nothing found"]
+    controller.image_switch.go_to(6)
+    message = controller.messages[-1]
+    assert message.level == "warning"
+    assert message.text == "c6: nothing was found. Try Which model?, or paint some and Learn."
+
+
+def test_a_stack_is_judged_by_the_planes_that_hold_most(tmp_path, monkeypatch):
+    stack = np.zeros((3, 64, 64), np.uint8)
+    stack[:2, 5:10, 5:10] = 200
+    stack[2, 10:50, 10:50] = 200
+    tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    doubts = []
+    for right in ({0, 1}, {2}, set()):
+        monkeypatch.setattr(
+            "napari_unet.projects.segmenting.subimage_seems_right",
+            lambda _, done, right=right: done.subimage.z in right,
+        )
+        project = new_project(tmp_path / "s.tif")
+        steps = segment_project_steps(project, bright(), tmp_path / f"{len(doubts)}.unetproj", cancel=CancelToken())
+        drive(steps, lambda _: None)
+        doubts.append(project.doubt)
+    assert doubts == ["may not fit", "", "may not fit"]

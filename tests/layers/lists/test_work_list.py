@@ -200,6 +200,34 @@ def test_what_was_learned_stands_in_the_list(controller, folder, tmp_path, taugh
     other.close()
 
 
+def test_models_that_are_written_once_more_or_deleted_do_not_pile_up(controller, folder, tmp_path, taught):
+    controller.open(folder)
+    painted(controller)
+    for threshold in (0.2, 0.3):
+        taught.threshold = threshold
+        assert controller.learn()
+    first, second = [one.sha256() for one in controller.history.generations[1:]]
+    controller.list_keeper.save(tmp_path / "a")
+    controller.close()
+    models = tmp_path / "a.unetlist" / "models"
+    for _ in range(3):
+        other = restarted()
+        other.open(tmp_path / "a.unetlist")
+        assert [one.sha256() for one in other.history.generations][1:] == [first, second]
+        other.close()
+    assert len(list(models.iterdir())) <= 2 * 3
+    other = restarted()
+    other.open(tmp_path / "a.unetlist")
+    assert other.switch.delete(1)
+    other.close()
+    last = restarted()
+    last.open(tmp_path / "a.unetlist")
+    assert [one.sha256() for one in last.history.generations][1:] == [second]
+    named = {one.file for one in read_list(tmp_path / "a.unetlist").models if one.file}
+    assert named <= {path.name for path in models.iterdir()}
+    last.close()
+
+
 def test_sliders_that_were_moved_after_the_model_was_written_stand_in_the_list(controller, folder, tmp_path, taught):
     controller.open(folder)
     painted(controller)
@@ -243,11 +271,12 @@ def test_bad_files_are_named_and_the_others_are_done(controller, folder):
     (folder / "notes.txt").write_text("about the cells")
     (folder / "broken.tif").write_bytes(b"II*\0 this is none")
     (folder / "cells0_labels.tif").write_bytes((folder / "cells0.tif").read_bytes())
+    tifffile.imwrite(folder / "cells1_labels.tif", np.ones((3, 5), np.uint16))  # of another shape than its image
     assert controller.open(folder)
     assert len(controller.work_list.images) == 5
     said = next(message for message in controller.messages if "could not be read" in message.text)
     assert said.text == "Added 5 images to the list. broken.tif could not be read: see Details."
-    for name in ("broken.tif", "notes.txt is no image.", "cells0_labels.tif holds labels."):
+    for name in ("broken.tif", "notes.txt is no image.", "cells0_labels.tif holds labels.", "cells1_labels.tif holds"):
         assert name in said.details
 
 

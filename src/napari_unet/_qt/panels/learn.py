@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
@@ -10,6 +11,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QInputDialog,
     QLabel,
+    QMenu,
+    QMessageBox,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -70,13 +73,16 @@ class LearnPanel(QWidget):
         self.back.setToolTip("Use the model from before the last learning. The present one stays in the list.")
         self.save = QPushButton("Save model…")
         self.save.setToolTip("Save the model in use under a name; it is then in the list of models.")
+        self.delete = QPushButton("Delete")
+        self.delete.setToolTip("Delete a learned model that is not in use.")
+        self.delete.setMenu(QMenu(self))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(row((self.button, 3), (self.pause, 1), (self.stop, 1)))
         layout.addWidget(row((QLabel("for at most"), 0), (self.seconds, 1), (self.preview, 0)))
         for widget in (self.plot, self.news, self.models):
             layout.addWidget(widget)
-        layout.addWidget(row((self.back, 1), (self.save, 1)))
+        layout.addWidget(row((self.back, 1), (self.save, 1), (self.delete, 1)))
         self._clock = QTimer(self)
         self._clock.setInterval(CLOCK)
         self._clock.timeout.connect(self._on_clock)
@@ -91,6 +97,7 @@ class LearnPanel(QWidget):
         self.stop.clicked.connect(lambda: controller.stop_learning())
         self.back.clicked.connect(lambda: controller.revert())
         self.save.clicked.connect(self._on_save)
+        self.delete.menu().aboutToShow.connect(self._show_deletable)
         self.models.activated.connect(switch.go_to)
         self.seconds.valueChanged.connect(self._on_seconds)
         self.preview.toggled.connect(self._on_preview)
@@ -158,6 +165,28 @@ class LearnPanel(QWidget):
         self.models.setVisible(len(names) > 1)
         self.back.setEnabled(history.earlier is not None)
         self.save.setEnabled(self._controller.model is not None)
+        self.delete.setVisible(any(generation.learned for generation in history.generations))
+        self.delete.setEnabled(any(map(history.can_delete, history.generations)))
+
+    def _show_deletable(self) -> None:
+        """Offer the models that can be deleted."""
+        history, menu = self._history, self.delete.menu()
+        menu.clear()
+        for generation, name in zip(history.generations, _names(history.generations), strict=True):
+            if history.can_delete(generation):
+                menu.addAction(name).triggered.connect(partial(self._on_delete, generation, name))
+
+    def _on_delete(self, generation: Generation, name: str, *_: object) -> None:
+        """Ask, and delete a model."""
+        box = QMessageBox(self)
+        box.setWindowTitle("Delete?")
+        box.setText(f"Delete the model {name}?")
+        box.setInformativeText("It cannot be brought back.")
+        delete = box.addButton("Delete", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+        box.exec()
+        if box.clickedButton() is delete and generation in self._history.generations:
+            self._switch.delete(self._history.generations.index(generation))
 
     def _on_save(self) -> None:
         name, accepted = QInputDialog.getText(self, "Save model", "Name of the model:")

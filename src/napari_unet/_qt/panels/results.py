@@ -134,7 +134,7 @@ class ResultsPanel(QWidget):
         self._shown = table
         names = [] if table is None else chart_columns(table)
         across, up = self.across.currentText(), self.up.currentText()
-        first = across if across in names else first_column(names)
+        first = across if across in names else "" if table is None else first_column(table)
         fill(self.across, names, names.index(first) if first else 0)
         choices = [COUNT, *names]
         fill(self.up, choices if names else [], choices.index(up) if up in choices else 0)

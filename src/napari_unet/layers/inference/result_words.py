@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.inference.credibility import can_be_judged, seems_right
+from napari_unet.inference.credibility import subimage_seems_right
 from napari_unet.inference.field import blankness, field_of
 from napari_unet.progress import shortened
 
 if TYPE_CHECKING:
+    from napari_unet.inference.credibility import Doubt
     from napari_unet.inference.steps import SubimageDone
     from napari_unet.inference.task import Task
     from napari_unet.layers.workspace import Level
@@ -36,15 +37,17 @@ class Judged:
     right: bool = True
     blank: str = ""
 
+    def doubt(self, count: int) -> Doubt:
+        """Return why the result of a whole image, of so many objects, is not credible; empty: nothing is against it."""
+        if not count:
+            return "nothing found"
+        return "" if self.right else "may not fit"
+
 
 def judged_result(task: Task, event: SubimageDone) -> Judged | None:
     """Return what is to be told of a plane or volume; None where nothing is in it, or can be said of it (worker)."""
-    info = task.model.info
-    if not can_be_judged(info) or not event.labels.any():
-        return None
-    flat = info.spec.ndim == 2
-    maps, labels = (event.maps[:, 0], event.labels[0]) if flat else (event.maps, event.labels)
-    return Judged(seems_right(maps, labels, info, task.zoom))
+    right = subimage_seems_right(task, event)
+    return None if right is None else Judged(right)
 
 
 def judged_empty(task: Task, position: tuple[int, int, float, float] | None) -> Judged:

@@ -311,6 +311,8 @@ class Segmenter:
             damage = str(session.image.damage or "")
             details = "\n".join(filter(None, (run.details, run.job.note, damage)))
             count = session.count(in_view=bool(run.lead)) if count is None else count
+            if run.whole:
+                session.doubt = run.judged.doubt(count)
             model = workspace.model.name if workspace.model is not None else ""
             found = session.in_words(count)
             go_on = workspace.keys.named("next_suspect")

@@ -69,6 +69,16 @@ class ModelSwitch:
             self._history.set_aside()
             self._workspace.say("Not used: the model in use is unchanged. The new one stays in the list under Learn.")
 
+    def delete(self, index: int) -> bool:
+        """Delete a learned model of the history that is not in use; return whether that was done."""
+        generations = self._history.generations
+        if not 0 <= index < len(generations) or not self._history.can_delete(generations[index]):
+            self._workspace.say("A model that is in use cannot be deleted. Choose another one first.", "error")
+            return False
+        self._history.delete(generations[index])
+        self._workspace.say(f"Deleted model {index + 1} of the list. Models that were saved under a name stay.", "done")
+        return True
+
     def keep_changes(self) -> None:
         """Mark what the new model has changed in view as reviewed."""
         self._tell_changed(self._diff.keep(), "were marked as reviewed")

@@ -15,6 +15,7 @@ from napari_unet.layers.image import adapter
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import PresentJob, Runner, once
 from napari_unet.layers.reader import image_layers, read_layers
+from napari_unet.progress import shortened
 from napari_unet.projects.recovery import copy_of
 from napari_unet.projects.work_list import ImageState, state, state_of
 
@@ -307,6 +308,19 @@ class ImageSwitch:
         images = [layer for layer in new if adapter.is_image_layer(layer)]
         self._mark(session, index)
         self._show(index, images or [session.layer])
+        self._warn(index)
+
+    def _warn(self, index: int) -> None:
+        """Say where what the model in use has found in an image is not credible."""
+        found, model = self._list.states[index], self._workspace.model
+        if model is None or not found.is_doubtful or found.segmented_by != self._list.model_in_use:
+            return
+        name = shortened(self._list.images[index].name, 30)
+        if found.doubt == "nothing found":
+            self._workspace.say(f"{name}: nothing was found. Try Which model?, or paint some and Learn.", "warning")
+        else:
+            fits = f"{shortened(model.name, 24)} does not seem to fit {name}"
+            self._workspace.say(f"{fits}. Try Which model?", "warning")
 
     def _show(self, index: int, layers: list[Any]) -> None:
         """Work on an image whose layers are there."""
@@ -383,6 +397,7 @@ class ImageSwitch:
             reviewed_share=summary.reviewed_share,
             segmented_by=session.segmented_by,
             done=self._list.images[index].done,
+            doubt=session.doubt,
         )
         self._list.note_state(index, found)
 

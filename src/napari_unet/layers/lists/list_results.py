@@ -19,6 +19,7 @@ from napari_unet.measuring.methods import methods
 from napari_unet.objects.summary import in_one_sentence
 from napari_unet.progress import counted
 from napari_unet.projects.results import measure_steps, of_images
+from napari_unet.projects.work_list import NOT_SAVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +153,7 @@ class ListResults:
             self._known = [one.key for one in self._list.images]
             what = f"Measured {counted(len(found.table), 'object')} in {counted(len(found.tables), 'image')}."
             each = [f"{name}: {in_one_sentence(table)}" for name, table in found.tables.items()]
-            details = "\n".join(filter(None, [*found.failed, mixed, *found.table.notes, *each]))
+            details = "\n".join(filter(None, [*found.failed, mixed, _calibration(found), *found.table.notes, *each]))
             if found.failed:
                 what = f"{what[:-1]}. {counted(len(found.failed), 'image')} could not be: see Details."
             elif mixed:
@@ -308,7 +309,7 @@ class ListResults:
     def _take_note(self) -> None:
         """Take note of how far the images are as they are measured."""
         session = self._switch.session
-        self._stale, self._states = False, [_without_suspects(state) for state in self._list.states]
+        self._stale, self._states = False, [_as_measured(state) for state in self._list.states]
         self._counted = None if session is None else session.summary
 
     def _note_stale(self) -> None:
@@ -325,7 +326,7 @@ class ListResults:
         self._counted = summary
 
     def _on_state(self, index: int) -> None:
-        if index >= len(self._states) or self._states[index] != _without_suspects(self._list.states[index]):
+        if index >= len(self._states) or self._states[index] != _as_measured(self._list.states[index]):
             self._note_stale()
         self.changed.emit()
 
@@ -355,6 +356,15 @@ class ListResults:
             session.geometry.move_view_to(self._workspace.viewer, place)
 
 
-def _without_suspects(state: ImageState) -> ImageState:
+def _calibration(found: Measured) -> str:
+    """Return a note where not all images have a pixel size; empty where all have, or none."""
+    known = sum(table.known("area_um2") + table.known("volume_um3") > 0 for table in found.tables.values())
+    total = len(found.tables)
+    if known in (0, total):
+        return ""
+    return f"Sizes in µm are known of {known} of {total} images: the others have no pixel size."
+
+
+def _as_measured(state: ImageState) -> ImageState:
     """Return a state as far as measurements depend on it."""
-    return state.model_copy(update={"suspects": None})
+    return state.model_copy(update=dict.fromkeys(NOT_SAVED))

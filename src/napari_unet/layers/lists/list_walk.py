@@ -80,6 +80,7 @@ class ListWalk:
             and states[index].suspects != 0
             and self._list.images[index].key not in self._walked
         ]
+        left = [index for index in left if not states[index].is_doubtful] or left  # they need another model first
         known = [index for index in left if states[index].suspects is not None]
         if known:
             most: int = max(known, key=self._suspects)

@@ -11,7 +11,8 @@ from psygnal import Signal
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers.jobs import Job, Runner, in_words
 from napari_unet.layers.lists.image_queue import ImageQueue
-from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds, shortened
+from napari_unet.layers.lists.segmented_words import Ended
+from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.projects.project import Project
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import ImageState, state_of
@@ -70,8 +71,8 @@ class _Plan:
 
     def steps(
         self, image: ListedImage, cancel: CancelToken, pause: PauseToken
-    ) -> Generator[Progress, None, int | None]:
-        """Segment an image into its project, made if there is none, and return its suspects (worker)."""
+    ) -> Generator[Progress, None, ImageState]:
+        """Segment an image into its project, made if there is none, and return how far it is then (worker)."""
         where, file = self.folder / image.project, image.file(self.folder)
         if where.is_dir():
             project = Project.open(where, cancel=cancel)
@@ -82,7 +83,8 @@ class _Plan:
         yield from segment_project_steps(
             project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
         )
-        return project.suspects
+        found = {"suspects": project.suspects, "doubt": project.doubt}
+        return state_of(image, self.folder).model_copy(update=found)
 
 
 class SegmentAll:
@@ -131,6 +133,7 @@ class SegmentAll:
         self._part = 0.0
         self.done = self.total = 0
         self._failed: list[tuple[str, Exception]] = []
+        self._segmented: list[int] = []
         workspace.segmenting.connect(self._wait_for_others)
         segmenter.ended.connect(self._on_segmented)
         workspace.learning.connect(self._on_learning)
@@ -184,6 +187,7 @@ class SegmentAll:
         self._running, self._watch, self._part = True, Stopwatch(), 0.0
         self.done, self.total = 0, len(todo)
         self._failed.clear()
+        self._segmented.clear()
         workspace.say(f"Segmenting {counted(len(todo), 'image')} of the list. You can go on working.")
         self.changed.emit()
         self._go_on()
@@ -255,8 +259,8 @@ class SegmentAll:
             index, cancel = taken
             image, folder = plan.images[index], plan.folder
             try:
-                suspects = yield from _parts(plan.steps(image, cancel, self._pause))
-                ended = _Ended(index, state_of(image, folder).model_copy(update={"suspects": suspects}))
+                state = yield from _parts(plan.steps(image, cancel, self._pause))
+                ended = _Ended(index, state)
             except Cancelled:
                 ended = _Ended(index, None)
             except Exception as error:  # noqa: BLE001 - it is told in words, and the others are done all the same
@@ -286,6 +290,8 @@ class SegmentAll:
                 self._failed.append((self._list.images[index].name, ended.error))
                 if state.kind == "to do":
                     state = ImageState(kind="failed", problem=" ".join(filter(None, in_words(ended.error))))
+            else:
+                self._segmented.append(index)
             self._list.note_state(index, state)
             self.done += 1
             if self._running:
@@ -317,6 +323,7 @@ class SegmentAll:
             return
         if not self._list.states[index].needs(self._list.model_in_use):
             self.done += 1
+            self._segmented.append(index)
             if not self._switch.busy:
                 self._switch.store(lambda: None)
         elif self._switch.busy:
@@ -359,28 +366,25 @@ class SegmentAll:
 
     def _end(self, *, stopped: bool = False) -> None:
         self._running = self._in_view = False
-        say, failed = self._workspace.say, self._failed
-        if failed:
-            short = shortened(failed[0][0], 30)
-            details = "\n".join(f"{name}: {' '.join(filter(None, in_words(error)))}" for name, error in failed)
-            rest = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            good = self.done - len(failed)
-            say(f"Segmented {good} of {self.total} images. {short}{rest} could not be: see Details.", "error", details)
-        elif stopped:
-            say(f"Stopped: {self.done} of {self.total} images are segmented. Segment all does the rest.")
-        else:
-            say(f"Segmented {counted(self.done, 'image')}. Go through them with Page Down, and correct them.", "done")
+        states, images, model = self._list.states, self._list.images, self._workspace.model
+        doubtful = [
+            (images[index].name, str(states[index].doubt))
+            for index in sorted(self._segmented)
+            if index < len(states) and states[index].is_doubtful
+        ]
+        ended = Ended(self.done, self.total, tuple(self._failed), tuple(doubtful), stopped)
+        self._workspace.say(*ended.in_words("" if model is None else model.name))
         self.changed.emit()
 
 
-def _parts(steps: Generator[Progress, None, int | None]) -> Generator[_Part, None, int | None]:
+def _parts(steps: Generator[Progress, None, ImageState]) -> Generator[_Part, None, ImageState]:
     """Run through the steps of an image, and tell how far it is."""
     while True:
         try:
             yield _Part(next(steps))
         except StopIteration as end:
-            suspects: int | None = end.value
-            return suspects
+            state: ImageState = end.value
+            return state
 
 
 def _rounded(seconds: float) -> float:

@@ -16,10 +16,11 @@ from napari_unet.layers.lists.image_search import NewImages, added_in_words, sea
 from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
 from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
-from napari_unet.projects.models import read_models
+from napari_unet.projects.models import read_models, remove_unnamed
 from napari_unet.projects.work_list import (
     FILE,
     MODELS,
+    NOT_SAVED,
     SUFFIX,
     ImageState,
     WorkListDescription,
@@ -130,11 +131,11 @@ class WorkList:
         return [index for index, state in enumerate(self.states) if state.needs(sha256)]
 
     def note_state(self, index: int, state: ImageState) -> None:
-        """Take note of how far an image is; how many suspects it has is known until another model has segmented it."""
-        if index < len(self.states) and state.suspects is None:
+        """Take note of how far an image is; suspects and doubt are known until another model has segmented it."""
+        if index < len(self.states) and self.states[index].segmented_by == state.segmented_by:
             before = self.states[index]
-            if before.segmented_by == state.segmented_by:
-                state = state.model_copy(update={"suspects": before.suspects})
+            kept = {name: getattr(before, name) for name in NOT_SAVED if getattr(state, name) is None}
+            state = state.model_copy(update=kept)
         if index < len(self.states) and state != self.states[index]:
             self.states[index] = state
             self.state_changed.emit(index)
@@ -234,6 +235,7 @@ class WorkList:
                 states = [state_of(image, folder) for image in said.images]
                 references = (*said.models, *([said.waiting] if said.waiting else []))
                 generations, notes = read_models(references, folder / MODELS)
+                remove_unnamed(references, folder / MODELS)
             except BaseException:
                 place.let_go()
                 raise

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.inference.credibility import Doubt
     from napari_unet.inference.steps import Finished
     from napari_unet.inference.task import Task
     from napari_unet.layers.image.geometry import Region
@@ -83,6 +84,8 @@ class LayerSession(LayerPair):
         The channel that was chosen when it was worked on last.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    doubt : Doubt or None
+        Why what that model has found is not credible; None: not known, as it is not saved.
     suggestions : dict
         Shapes that are suggested, by plane (T, Z), and are no labels yet. Set it by `suggest`.
     uncounted : bool
@@ -116,6 +119,7 @@ class LayerSession(LayerPair):
         self.saved_digest = ""
         self.channel: int | None = None
         self.segmented_by = saved.segmented_by if saved else ""
+        self.doubt: Doubt | None = None
         self.listed = False
         self.suggestions: Suggestions = dict(saved.suggestions) if saved else {}
         self.labels_layer = labels_layer or self._new_layer(instances, saved)
