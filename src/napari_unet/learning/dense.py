@@ -6,22 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import LabelsError
+from napari_unet.errors import Cancelled, NothingToLearnError
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.fit_to_labels import fitted_to_labels
+from napari_unet.learning.labelled import LabelledImages, joined_digest
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.retention import replayed
 from napari_unet.learning.scale import at_scale_of_labels
+from napari_unet.learning.validation import Validation
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.size import typical_diameter
+from napari_unet.training.checked import CheckedTraining
 from napari_unet.training.config import StepReport, TrainingConfig
 from napari_unet.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
+    from napari_unet.learning.policy import Policy
     from napari_unet.progress import CancelToken
     from napari_unet.training.samples import Sample
 
@@ -59,6 +66,107 @@ def training_config(
     )  # fmt: skip
 
 
+class DenseTraining:
+    """Learns from whole labelled images, as fast as it goes, whatever else the model knew.
+
+    Parameters
+    ----------
+    model : Model
+        Where to begin; it is not changed.
+    labelled : LabelledImages
+    config : TrainingConfig
+        How.
+    validation : LabelledImages, optional
+        Images on which the best weights, and how objects are read out of maps, are chosen; None: the last weights are
+        taken, and the second is fitted to the images that are learned from.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    data : DataSource, optional
+        What is noted as training data.
+    checkpoint : Path, optional
+        See `training.checked.CheckedTraining`.
+    policy : Policy
+
+    Attributes
+    ----------
+    course : CheckedTraining
+
+    Raises
+    ------
+    NothingToLearnError
+        If no pixel counts.
+    LearningError, FileFormatError
+        If the checkpoint is of another training, or damaged.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        labelled: LabelledImages,
+        config: TrainingConfig,
+        *,
+        validation: LabelledImages | None = None,
+        device: str = "auto",
+        data: DataSource | None = None,
+        checkpoint: Path | None = None,
+        policy: Policy = DEFAULT_POLICY,
+    ) -> None:
+        self._labelled, self._validation, self._config = labelled, validation, config
+        self._device, self._data, self._policy, self._begin = device, data, policy, model
+        model = self._model = at_scale_of_labels(model, labelled.images, labelled.labels)
+        samples: list[Sample] = []
+        for image, view, mask in zip(labelled.images, labelled.labels, labelled.supervised, strict=True):
+            if mask is None or mask.any():
+                channels, weight = tuple(range(image.n_channels)), float(np.sqrt(view.size))
+                samples += image_samples(image, model, view, mask, channels, weight, config.border)
+        if not samples:
+            raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
+        trainer = Trainer(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
+        limits = policy.validation
+        self.course = CheckedTraining(
+            trainer,
+            None if validation is None else Validation(model, validation, device, policy).score,
+            checks=limits.checks,
+            patience=limits.patience,
+            checkpoint=checkpoint,
+            identity=self._identity() if checkpoint is not None else {},
+        )
+
+    def trained(self, cancel: CancelToken | None = None) -> Model:
+        """Return the new model, with what is known of it; if `cancel` is set, without the fit, which takes a while."""
+        labelled, info, course = self._labelled, self._model.info, self.course
+        count = len(labelled.images)
+        source = self._data or DataSource(name="labelled images of the user", licence="the user's own", images=count)
+        recipe: dict[str, Any] = {
+            "steps": course.step if course.best_step is None else course.best_step,
+            "seconds": round(course.seconds, 1),
+            "learning_rate": self._config.learning_rate,
+            "seed": self._config.seed,
+        }
+        known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
+        if info.finds_objects and info.diameter is None:
+            known["diameter"] = typical_diameter(labelled.labels)
+        trained = Model(course.trained(), info.model_copy(update=known))
+        fit_to = self._validation or labelled
+        try:
+            return fitted_to_labels(
+                trained, fit_to.images, fit_to.labels, fit_to.supervised, self._device, cancel, policy=self._policy
+            )
+        except Cancelled:
+            return trained
+
+    def _identity(self) -> dict[str, str]:
+        """Return what a checkpoint has to be of, by names for the user."""
+        learned, others = self._labelled.digests, self._validation.digests if self._validation is not None else []
+        return {
+            "images": joined_digest(image for image, _ in learned),
+            "labels": joined_digest(labels for _, labels in learned),
+            "validation images": joined_digest(one for pair in others for one in pair),
+            "model to begin with": self._begin.sha256(),
+            "settings (time, steps, border, seed)": self._config.model_dump_json(),
+        }
+
+
 def train_steps(
     model: Model,
     images: Sequence[Image],
@@ -89,28 +197,9 @@ def train_steps(
     cancel : CancelToken, optional
         Ends the training after the step under way.
     """
-    views: list[NDArray[Any]] = []
-    masks: list[NDArray[np.bool_] | None] = []
-    for image, truth in zip(images, labels, strict=True):
-        if truth.shape != image.label_shape:
-            raise LabelsError(
-                f"The labels of {image.name} have the shape {truth.shape}; needed is {image.label_shape}."
-            )
+    for image in images:
         model.check_channels(image.n_channels)
-        view = image.canonical_labels(truth)
-        masks.append(None if ignore_label is None else view != ignore_label)
-        views.append(view if masks[-1] is None else np.where(masks[-1], view, 0))
-    model = at_scale_of_labels(model, images, views)
-    samples: list[Sample] = []
-    for image, view, mask in zip(images, views, masks, strict=True):
-        channels, weight = tuple(range(image.n_channels)), float(np.sqrt(view.size))
-        samples += image_samples(image, model, view, mask, channels, weight, config.border)
-    session = Trainer(model.net, samples, config, resolve_device(device))
-    yield from session.run(cancel)
-    source = data or DataSource(name="labelled images of the user", licence="the user's own", images=len(images))
-    recipe = {"steps": session.step, "learning_rate": config.learning_rate, "seed": config.seed}
-    known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
-    if model.info.finds_objects and model.info.diameter is None:
-        known["diameter"] = typical_diameter(views)
-    trained = Model(session.trained(), model.info.model_copy(update=known))
-    return trained if model.info.spec.ndim == 2 else fitted_to_labels(trained, images, views, masks, device, cancel)
+    labelled = LabelledImages.of(images, labels, ignore_label, instances=model.info.finds_objects)
+    training = DenseTraining(model, labelled, config, device=device, data=data)
+    yield from training.course.run(cancel)
+    return training.trained(cancel)
