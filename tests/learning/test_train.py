@@ -10,6 +10,8 @@ from napari_unet.axes import Image
 from napari_unet.errors import FileFormatError, LabelsError, LearningError, NothingToLearnError
 from napari_unet.learning import train as module
 from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.labelled import LabelledImages
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.train import train
 from napari_unet.learning.training_report import TrainingReport
 from napari_unet.learning.validation import ImageScore
@@ -61,28 +63,41 @@ def trained(count=1, begin=None, **options):
     ("count", "share", "aside"), [(4, None, 0), (5, None, 1), (11, None, 2), (3, 0.3, 1), (2, 0.9, 1), (6, 0, 0)]
 )
 def test_whole_images_are_kept_aside(count, share, aside):
-    _, report = trained(count, val_share=share)
-    names = {f"{seed}.tif" for seed in range(count)}
-    assert len(report.kept_aside) == aside
-    assert set(report.kept_aside) | set(report.learned_from) == names
-    assert not set(report.kept_aside) & set(report.learned_from)
-    assert report.validation == report.kept_aside
+    given = labelled(count)
+    learned, others = parted(given, share, 0)
+    names = () if others is None else others.names
+    assert len(names) == aside
+    assert sorted(learned.names + names) == sorted(given.names)
+
+
+def labelled(count, empty=0):
+    labels = [truth() * (seed >= empty) for seed in range(count)]
+    return LabelledImages.of([picture(seed) for seed in range(count)], labels)
+
+
+def parted(given, share, seed):
+    return module.parted(given, share, seed, DEFAULT_POLICY)
 
 
 def test_which_ones_goes_by_the_seed():
-    asides = {trained(8, seed=seed)[1].kept_aside for seed in range(4)}
-    assert len(asides) > 1
-    assert trained(8, seed=3)[1].kept_aside == trained(8, seed=3)[1].kept_aside
+    given = labelled(8)
+    asides = [parted(given, None, seed)[1].names for seed in (0, 1, 2, 3, 3)]
+    assert len(set(asides)) > 1
+    assert asides[3] == asides[4]
 
 
 def test_images_without_objects_are_not_checked_on():
-    pictures = [picture(seed) for seed in range(4)]
-    labels = [truth(), truth(), np.zeros_like(truth()), np.zeros_like(truth())]
-    for seed in range(3):
-        _, report = train(model(), pictures, labels, val_share=0.5, seed=seed, **OPTIONS)
-        assert set(report.kept_aside) < {"0.tif", "1.tif"}
+    given = labelled(4, empty=2)
+    assert all(set(parted(given, 0.5, seed)[1].names) < {"2.tif", "3.tif"} for seed in range(4))
     with pytest.raises(LearningError, match="takes two with labels at least; here is 1"):
-        train(model(), pictures[1:], labels[1:], val_share=0.5, **OPTIONS)
+        parted(labelled(4, empty=3), 0.5, 0)
+
+
+def test_what_is_kept_aside_is_reported():
+    _, report = trained(2, val_share=0.5)
+    assert sorted(report.kept_aside + report.learned_from) == ["0.tif", "1.tif"]
+    assert report.validation == report.kept_aside
+    assert f"Kept aside, to check on: {report.kept_aside[0]}." in str(report)
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.95, float("nan"), "half", None.__class__])
@@ -120,7 +135,7 @@ def test_without_any_the_score_is_called_that_of_what_was_learned():
 def test_the_smallest_object_is_fitted_to_the_images_kept_aside():
     begin = model()
     begin = Model(begin.net, begin.info.model_copy(update={"decoding": Decoding(smoothing=0.0, min_size=300)}))
-    better, report = trained(5, begin)
+    better, report = trained(2, begin, val_share=0.5)
     assert report.before.value == 0.0
     assert report.after.value == 1.0
     assert better.info.decoding.min_size < 100

@@ -145,7 +145,7 @@ def train(
     instances = (task if begin is None else begin.info.task) == "instances"
     given = _labelled(images, labels, axes, "image", ignore_label, instances=instances)
     if validation is None:
-        learned, others = _parted(given, val_share, seed, policy)
+        learned, others = parted(given, val_share, seed, policy)
     else:
         if val_share is not None:
             raise LearningError("Give either images to validate on, or a share of the images; not both.")
@@ -224,10 +224,25 @@ def _labelled(
     return LabelledImages.of(pictures, [np.asarray(one) for one in labels], ignore_label, instances=instances)
 
 
-def _parted(
+def parted(
     given: LabelledImages, share: float | None, seed: int, policy: Policy
 ) -> tuple[LabelledImages, LabelledImages | None]:
-    """Return the images to learn from, and those to check on; of images without objects none is kept aside."""
+    """Return the images to learn from, and those to check on; of images without objects none is kept aside.
+
+    Parameters
+    ----------
+    given : LabelledImages
+    share : float or None
+        Share of the images to check on, 0 to 0.9; None: as the policy says, if there are enough images.
+    seed : int
+        Draws the images.
+    policy : Policy
+
+    Raises
+    ------
+    LearningError
+        If the share makes no sense, or there are too few images.
+    """
     limits = policy.validation
     useful = [index for index in range(len(given.images)) if given.objects_of(index)]
     if share is None:

@@ -108,7 +108,7 @@ class CheckedTraining:
             return
         if not self.curve:
             self._check()
-        saved = Stopwatch()
+        saved: Stopwatch | None = None  # at once after the first step: a full disk is better known now than later
         with closing(self._steps(cancel)) as steps:
             for report in steps:
                 self._sum, self._n = self._sum + report.loss, self._n + 1
@@ -120,7 +120,7 @@ class CheckedTraining:
                     if self._score is not None and self._without_gain >= self._patience:
                         self.stopped_early = True
                         break
-                elif saved.seconds < SAVE_SECONDS:
+                elif saved is not None and saved.seconds < SAVE_SECONDS:
                     continue
                 self.save()
                 saved = Stopwatch()
