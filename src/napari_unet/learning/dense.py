@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,14 +33,19 @@ if TYPE_CHECKING:
     from napari_unet.training.samples import Sample
 
 
+_GOING_ON: Final[dict[str, Any]] = {"patch": (160, 160), "batch_size": 4, "replay": 0.5, "ema": 0.95}
+_GOING_ON_3D: Final[dict[str, Any]] = {"patch": (16, 64, 64), "learning_rate": 5e-3, "free_norm": 0.5}
+
+
 def training_config(
     model: Model, *, scratch: bool, steps: int | None, max_seconds: float | None, seed: int
 ) -> TrainingConfig:
-    """Return the settings for dense labels: from scratch with a high falling rate, else with a lower one.
+    """Return the settings for dense labels, all with a falling rate.
 
-    Patches and batches are what fits in memory; on which data the rates were chosen is not recorded. A model of volumes
-    learns from small patches at a high rate, as there are few steps in the time that a person waits
-    (docs/decisions/0030-volumes.md).
+    From scratch patches and batches are what fits in memory; on which data the rate was chosen is not recorded. A model
+    that goes on learns from smaller patches, as there are few steps in the time that a person waits: of planes as was
+    chosen on junctions of an epithelium (the kinds of `napari-unet benchmark train`), of volumes as in
+    docs/decisions/0030-volumes.md. It replays what it was first trained on, if it carries some of that along.
 
     Parameters
     ----------
@@ -51,18 +56,15 @@ def training_config(
         See `TrainingConfig`; None: by the other of the two, or 2000 steps.
     """
     flat = model.info.spec.ndim == 2
-    patch: tuple[int, ...] = (208, 208) if flat else (24, 96, 96)
-    batch_size = 8 if flat else 2
-    rate = 2e-3 if scratch else 5e-4
+    settings: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 8 if flat else 2, "freeze_norm": False}
+    settings["patch"] = (208, 208) if flat else (24, 96, 96)
+    if not scratch:
+        settings |= {"freeze_norm": True} | (_GOING_ON if flat else _GOING_ON_3D)
     if model.info.spec.padding == "valid":
-        patch, batch_size = (572, 572), 1  # as in the 2015 paper
-    volumes = not (flat or scratch)
-    if volumes:
-        patch, rate = (16, 64, 64), 5e-3
+        settings |= {"patch": (572, 572), "batch_size": 1}  # as in the 2015 paper
     return TrainingConfig(
-        steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, batch_size=batch_size,
-        patch=patch, learning_rate=rate, weight_decay=1e-2, schedule="cosine",
-        freeze_norm=not scratch, free_norm=0.5 if volumes else 0.0, exclusive=not model.info.finds_objects, seed=seed,
+        steps=steps or (1_000_000 if max_seconds else 2000), max_seconds=max_seconds, weight_decay=1e-2,
+        schedule="cosine", exclusive=not model.info.finds_objects, seed=seed, **settings,
     )  # fmt: skip
 
 

@@ -118,7 +118,8 @@ class Trainer:
             If it fails again and again, whatever the rate.
         """
         watch = Stopwatch()
-        watch.leave_out(-self.seconds)  # what was used up before it was interrupted
+        if self.seconds:
+            watch.leave_out(-self.seconds)  # what was used up before it was interrupted
         self.net.train()
         self._norm_is_free = True
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
