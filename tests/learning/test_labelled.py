@@ -118,6 +118,13 @@ def test_classes_that_cannot_be_learned(truth, said):
         of(truth, instances=False).check(bright(**info))
 
 
+def test_a_class_beside_pixels_to_ignore_is_one_class():
+    info = {"task": "semantic", "outputs": ("class_0", "class_1")}
+    one = of(labels((1, 0, 0)) + 8 * (labels((1, 0, 0)) == 0), ignore_label=8, instances=False)
+    with pytest.raises(LabelsError, match=r"one class \(1\)"):
+        one.check(bright(**info))
+
+
 def test_channels_that_a_model_does_not_take():
     two = LabelledImages.of([picture((2, 20, 30), "CYX")], [labels((1, 0, 0))])
     with pytest.raises(ModelMismatchError):

@@ -106,6 +106,12 @@ def test_shares_that_make_no_sense(share):
         trained(3, val_share=share)
 
 
+@pytest.mark.parametrize("limits", [{"max_seconds": 0}, {"max_seconds": float("nan")}, {"steps": 0}, {"steps": -3}])
+def test_limits_that_make_no_sense(limits):
+    with pytest.raises(LearningError, match="is a number from"):
+        trained(1, **limits)
+
+
 def test_images_to_validate_on_or_a_share():
     with pytest.raises(LearningError, match="not both"):
         trained(2, val_share=0.5, validation=([picture(9)], [truth()]))

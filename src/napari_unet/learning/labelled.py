@@ -151,7 +151,8 @@ class LabelledImages:
         for image in self.images:
             model.check_channels(image.n_channels)
         if not model.info.finds_objects:
-            values = set().union(*(np.unique(view).tolist() for view in self.labels))
+            pairs = zip(self.labels, self.supervised, strict=True)
+            values = set().union(*(np.unique(v if mask is None else v[mask]).tolist() for v, mask in pairs))
             if len(values) < 2:
                 raise LabelsError(f"All labels are of one class ({min(values, default=0)}); there is nothing to learn.")
             _check_classes(model, int(max(values)))

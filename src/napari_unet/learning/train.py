@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 DEFAULT_SECONDS = 600.0
 """Time for training where nothing is said."""
 
+MAX_SECONDS = 366 * 86_400.0
+"""Time for training, at most: a year."""
+
 MAX_SHARE = 0.9
 """Of the images, that may be kept aside."""
 
@@ -140,7 +143,7 @@ def train(
     """
     if max_seconds is None and steps is None:
         max_seconds = DEFAULT_SECONDS
-    check_limits(max_seconds, steps)
+    check_limits(max_seconds, steps, MAX_SECONDS)
     begin = load_model(model) if isinstance(model, str) else model
     instances = (task if begin is None else begin.info.task) == "instances"
     given = _labelled(images, labels, axes, "image", ignore_label, instances=instances)
