@@ -7,7 +7,7 @@ import pytest
 
 from hand_made import bright, squares
 from napari_unet.axes import Image
-from napari_unet.errors import FileFormatError, LabelsError, LearningError, NothingToLearnError
+from napari_unet.errors import FileFormatError, LabelsError, LearningError, ModelOutputError, NothingToLearnError
 from napari_unet.learning import train as module
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.labelled import LabelledImages
@@ -145,6 +145,18 @@ def test_the_smallest_object_is_fitted_to_the_images_kept_aside():
     assert report.before.value == 0.0
     assert report.after.value == 1.0
     assert better.info.decoding.min_size < 100
+
+
+def test_a_model_that_cannot_be_scored_is_not_lost(monkeypatch):
+    def failing(*_):
+        raise ModelOutputError("The network gave values that are not numbers.")
+
+    monkeypatch.setattr(module, "image_score", failing)
+    better, report = trained(2)
+    assert better.info.recipe["steps"] == 1
+    assert report.after is None
+    assert report.notes == ("The new model could not be scored. The network gave values that are not numbers.",)
+    assert "could not be scored" in str(report)
 
 
 def test_an_untrained_network_has_no_score_before():

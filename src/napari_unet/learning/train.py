@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import Cancelled, LabelsError, LearningError
+from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import as_image, choose_channels
@@ -182,6 +182,8 @@ def train(
         return _scored(better, None if model is None else begin, learned, others, made, device, cancel, policy)
     except Cancelled:
         return better, replace(made, was_interrupted=True)
+    except UNetError as error:  # what was learned is not lost for want of a score
+        return better, replace(made, notes=(*made.notes, f"The new model could not be scored. {error}"))
 
 
 def _scored(
@@ -202,7 +204,9 @@ def _scored(
         If `cancel` is set.
     """
     scored, indices = (others, None) if others else (learned, _some(len(learned.images), policy.validation.max_scored))
-    before = None if begin is None else image_score(begin, scored, indices, device, cancel)
+    before = None
+    if begin is not None and not begin.info.is_untrained:
+        before = image_score(begin, scored, indices, device, cancel)
     after = image_score(better, scored, indices, device, cancel)
     retained = None if begin is None else check_retention(begin, better, resolve_device(device), policy)
     scores = _as_scores(before, after) if others else {}
