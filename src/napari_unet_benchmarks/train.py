@@ -107,8 +107,13 @@ def trained(pairs: Sequence[tuple[Path, Path]], folder: Path, options: Sequence[
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     said = json.loads(done.stdout.splitlines()[-1])
-    return load_model(str(out)), {"said": done.stderr.splitlines()[-8:], "steps": said["steps"],
+    return load_model(str(out)), {"said": said_by(done.stderr), "steps": said["steps"],
                                   "seconds in all": round(watch.seconds, 1)}  # fmt: skip
+
+
+def said_by(text: str) -> list[str]:
+    """Return the sentences of a command's report, without its progress and the names of files."""
+    return [line for line in text.splitlines() if not line.startswith(("training:", "Written:"))]
 
 
 def scored(model: Model, pairs: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
