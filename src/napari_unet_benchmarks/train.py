@@ -5,7 +5,7 @@
 DATA: see `recipes/nuclei.py`. The command is run as its user runs it, in a process of its own, with `nuclei` to begin
 with; then fields are segmented that it has not seen, and fields of nuclei, for what was forgotten. Settings
 may be chosen on `junctions` and `cytospins`. The figure is that of `phase contrast`: nothing was chosen on its fields
-for `train`, but rate, replay and fit had been chosen on fields of the same set (docs/decisions/0005-retention.md, 0024).
+for `train`, but rate, replay and fit had been chosen on fields of the same set (docs/decisions/0005-retention.md).
 """
 
 from __future__ import annotations
