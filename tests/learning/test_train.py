@@ -206,7 +206,7 @@ def test_stopped_and_gone_on(tmp_path):
     assert better.info.recipe["steps"] == 2
     seen = []
     _, report = trained(2, **options, progress=lambda event: seen.append((event.done, event.note)))
-    assert seen == [(3, "Going on after step 2."), (4, "Going on after step 2.")]
+    assert seen == [(3, "Going on where it was interrupted."), (4, "Going on where it was interrupted.")]
     assert (report.gone_on, report.steps, report.was_interrupted) == (2, 4, False)
 
 

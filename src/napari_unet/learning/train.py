@@ -164,7 +164,7 @@ def train(
     )  # fmt: skip
     course = training.course
     gone_on = course.step
-    note = f"Going on after step {gone_on}." if gone_on else ""
+    note = "Going on where it was interrupted." if gone_on else ""
     for event in course.run(cancel):
         if progress is not None:
             progress(_progress(event, max_seconds, course.last_score, note))
