@@ -178,7 +178,7 @@ def report(**facts):
         ({"retained": Comparison(0.8, 0.4, -0.5, -0.3, 50), "first_model": "nuclei"}, "go on using nuclei"),
         ({"retained": Comparison(0.8, 0.8, -0.1, 0.1, 50), "first_model": "nuclei"}, "80% right before, 80% now"),
         ({"best_step": 0}, "No check was better"),
-        ({"best_step": 4}, "after step 4 were the best"),
+        ({"best_step": 4}, "An earlier check was better"),
         ({"stopped_early": True}, "stopped early"),
         ({"gone_on": 4}, "4 steps of these were done before"),
         ({"objects": None, "after": ImageScore(0.5, None, 2)}, "On 2 images that it did not learn from: 50% now."),
@@ -192,7 +192,7 @@ def test_sentences(facts, said):
 
 
 def test_no_step_counts_as_the_best_where_nothing_was_checked():
-    assert "best" not in str(report(best_step=None, after=None))
+    assert "check was" not in str(report(best_step=None, after=None))
 
 
 # -- interruptions -----------------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ class DenseTraining:
             "labels": joined_digest(labels for _, labels in learned),
             "validation images": joined_digest(one for pair in others for one in pair),
             "model to begin with": self._begin.sha256(),
-            "settings (time, steps, border, seed)": self._config.model_dump_json(),
+            "settings (limits, border, seed)": self._config.model_dump_json(),
         }
 
 

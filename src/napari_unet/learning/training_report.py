@@ -116,7 +116,7 @@ class TrainingReport:
         if self.best_step == 0:
             said.append("No check was better than the model it began with, so its weights were kept.")
         elif self.best_step is not None and self.best_step < self.steps:
-            said.append(f"The weights after step {self.best_step} were the best, and were kept.")
+            said.append("An earlier check was better than the last one, so the weights of that one were kept.")
         return said
 
     def _scores(self) -> list[str]:
