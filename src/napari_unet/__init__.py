@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_unet.exchange.training_data import export_training_data
     from napari_unet.inference.in_memory import segment
     from napari_unet.learning.from_labels import finetune
+    from napari_unet.learning.train import train
     from napari_unet.models.store import load_model, save_model
     from napari_unet.objects.contours import contours
     from napari_unet.objects.measurements import measure
@@ -34,6 +35,7 @@ _HOMES = {
     "measure": "napari_unet.objects.measurements",
     "save_model": "napari_unet.models.store",
     "segment": "napari_unet.inference.in_memory",
+    "train": "napari_unet.learning.train",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "measure",
     "save_model",
     "segment",
+    "train",
 ]
 
 

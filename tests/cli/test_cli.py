@@ -728,14 +728,15 @@ def labelled(folder, tmp_path):
 
 def test_a_new_model_can_be_used(run, labelled, folder, tmp_path):
     out = tmp_path / "models" / "mine.safetensors"
-    result = run("train", *labelled, "--new", "unet2d", "--steps", "3", "-o", out, "--device", "cpu", "--json")
+    result = run("train", *labelled, "--new", "unet2d", "--steps", "2", "-o", out, "--device", "cpu", "--json")
     card = report(result)
-    assert (card["output"], card["steps"], card["images"]) == (str(out), 3, 3)
+    assert (card["output"], card["steps"], card["images"], card["objects"]) == (str(out), 2, 3, 6)
     assert np.isfinite(card["loss"])
     made = load_model_file(out)
     assert made.name == "mine"
-    assert made.info.recipe["steps"] == 3
-    assert names(out.parent) == ["mine.safetensors"]
+    assert made.info.recipe["steps"] == 2
+    assert names(out.parent) == ["mine.curve.csv", "mine.curve.png", "mine.safetensors"]
+    assert len((out.parent / "mine.curve.csv").read_text().splitlines()) == 3
     run("segment", folder / "a.tif", "-o", tmp_path / "l.tif", "--model", out)
     assert read_labels(tmp_path / "l.tif").shape == (48, 60)
     kept = out.read_bytes()
@@ -746,10 +747,51 @@ def test_a_new_model_can_be_used(run, labelled, folder, tmp_path):
 def test_going_on_from_a_model_with_validation(run, labelled, model, tmp_path):
     validation = "--val-images", labelled[1], "--val-labels", labelled[3]
     out = tmp_path / "further.safetensors"
-    card = report(run("train", *labelled, *validation, "--base", model, "--steps", "2", "-o", out, "--json"))
-    assert 0 <= card["scores"]["validation"] <= 1
+    result = run("train", *labelled, *validation, "--base", model, "--steps", "2", "-o", out, "--json")
+    card = report(result)
+    assert set(card["scores"]) == {"validation before", "validation"}
+    assert all(0 <= score <= 1 for score in card["scores"].values())
     assert load_model_file(out).info.scores == card["scores"]
     assert load_model_file(out).info.spec == load_model_file(model).info.spec
+    assert card["after"]["objects"] == 6
+    assert "3 of 3 validation images are also learned from (a.tif)" in result.stderr
+    assert any("also learned from" in note for note in card["notes"])
+
+
+def test_a_share_is_kept_aside(run, labelled, model, tmp_path):
+    begin = "--base", model, "--steps", "1", "-o", tmp_path / "m.safetensors", "--json"
+    result = run("train", *labelled, *begin, "--val-share", "0.3")
+    card = report(result)
+    assert len(card["kept_aside"]) == 1
+    assert card["images"] == 2
+    assert f"Kept aside, to check on: {card['kept_aside'][0]}." in result.stderr
+
+
+def test_results_of_a_training_replace_nothing(run, labelled, model, tmp_path):
+    out = tmp_path / "m.safetensors"
+    begin = "--base", model, "--steps", "1", "-o", out
+    for name in ("m.curve.csv", "m.curve.png", "m.checkpoint"):
+        (tmp_path / name).write_text("mine")
+        run("train", *labelled, *begin, status=1)
+        run("train", *labelled, *begin, "--restart", status=1)
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+    assert not out.exists()
+
+
+def test_validation_that_cannot_be_used(run, labelled, model, tmp_path):
+    begin = "train", *labelled, "--base", model, "--steps", "1", "-o", tmp_path / "m.safetensors"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "empty" in run(*begin, "--val-images", empty, "--val-labels", empty, status=1).stderr
+    half = tmp_path / "half"
+    half.mkdir()
+    tifffile.imwrite(half / "a.tif", np.ones((48, 60), np.uint8))
+    assert "b.tif has no partner" in run(*begin, "--val-images", labelled[1], "--val-labels", half, status=1).stderr
+    tifffile.imwrite(half / "a.tif", np.zeros((48, 60), np.uint8))
+    one = "--val-images", labelled[1] / "a.tif", "--val-labels", half
+    assert "Validation: No label image holds an object" in run(*begin, *one, status=1).stderr
+    assert not list(tmp_path.glob("m.*"))
 
 
 def test_training_for_minutes_with_classes_and_pixels_to_ignore(run, labelled, tmp_path):
@@ -781,6 +823,9 @@ def test_training_for_minutes_with_classes_and_pixels_to_ignore(run, labelled, t
         (["--new", "unet2d", "--border", "nan"], "border"),
         (["--new", "unet2d", "--ignore-label", "-1"], "ignore-label"),
         (["--new", "unet2d", "--val-images", "."], "--val-labels"),
+        (["--new", "unet2d", "--val-images", ".", "--val-labels", ".", "--val-share", "0.2"], "not both"),
+        (["--new", "unet2d", "--val-share", "1"], "val-share"),
+        (["--new", "unet2d", "--val-share", "nan"], "val-share"),
         (["--new", "unet2d", "--device", "toaster"], "cpu"),
         (["--base", "no such"], "nuclei"),
     ],
@@ -1121,7 +1166,7 @@ def test_one_image_of_files_that_hold_several(run, labelled, tmp_path, monkeypat
             tif.write(pixels)
     new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors", "--json"
     assert "(48, 60)" in run("train", *labelled, *new, "--series", "0", status=1).stderr
-    assert report(run("train", *labelled, *new, "--series", "1"))["notes"] == []
+    assert report(run("train", *labelled, *new, "--series", "1"))["images"] == 3
 
 
 def test_training_that_is_stopped(labelled, tmp_path):
@@ -1131,12 +1176,15 @@ def test_training_that_is_stopped(labelled, tmp_path):
     running = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert "step" in running.stderr.readline()
+    while running.poll() is None and not (tmp_path / "m.checkpoint").exists():
+        time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate()
     assert running.returncode == 130
-    assert told.strip().splitlines()[-1] == "Stopped. No model was written."
-    assert not list(tmp_path.glob("m*"))
+    assert told.strip().splitlines()[-1] == (
+        "Stopped. No model was written. The same command goes on from m.checkpoint."
+    )
+    assert names(tmp_path) == ["images", "labels", "m.checkpoint"]
 
 
 def on_a_terminal(*arguments, **environment):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +11,14 @@ import typer
 
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
-from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say
+from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
 from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, path_of
 from napari_unet.errors import UNetError
-from napari_unet.progress import Progress, drive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.training.config import StepReport
+    from napari_unet.progress import CancelToken
 
     Pairs = Sequence[tuple[Path, Path]]
 
@@ -54,6 +53,15 @@ def train(
         Path | None, typer.Option(parser=path_of, metavar="PATH", help="Folder of images for validation.")
     ] = None,
     val_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
+    val_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            callback=finite,
+            help="Or keep this share of the images aside for validation (default 0.2 of five or more; 0: none).",
+        ),
+    ] = None,
     series: Series = None,
     base: Annotated[
         str | None, typer.Option(help="Name or file of the model to begin with.", autocompletion=complete_model)
@@ -74,40 +82,90 @@ def train(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed for weights and random samples.")] = 0,
     device: Device = "auto",
+    restart: Annotated[bool, typer.Option(help="Begin anew, where an interrupted training would go on.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model on labelled images."""
-    if (base is None) == (new is None):
-        fail("Give either --base, a model to begin with, or --new, a kind of network to train from scratch.", 2)
-    if (val_images is None) != (val_labels is None):
-        fail("--val-images and --val-labels belong together.", 2)
-    if out.suffix.lower() != ".safetensors":
-        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
-    if minutes is not None and minutes <= 0:
-        fail(f"--minutes must be more than 0; got {minutes}.", 2)
+    """Train a model on labelled images; after Ctrl-C or a crash the same command goes on.
+
+    Images for validation are not learned from: the best weights, and how objects are read out of maps, are chosen on
+    them. With none, a fifth of five or more images is kept aside.
+    """
+    _check_options(base, new, val_images, val_labels, val_share, out, minutes)
     check_device_name(device)
+    files = _Files.beside(out)
     begin_file = describe_model(base)[0] if base is not None else None
-    pairs, val_pairs = _matched(images, labels, val_images, val_labels, begin_file, out, overwrite=overwrite)
+    pairs, val_pairs = _matched(images, labels, val_images, val_labels, begin_file, files, overwrite=overwrite)
     check_device(device)
+    options = {
+        "val_share": val_share, "ignore_label": ignore_label, "task": task.value, "border": border, "seed": seed,
+        "max_seconds": None if minutes is None else 60 * minutes, "steps": steps, "device": device,
+    }  # fmt: skip
+    if new is not None:
+        options["kind"] = new.value
     bar = Bar("training")
     try:
-        with bar:
+        with bar, stoppable() as token:
             done = _trained(
-                bar, pairs, val_pairs, out, series=series, base=base, new=new, task=task, ignore_label=ignore_label,
-                minutes=minutes, steps=steps, border=border, seed=seed, device=device,
+                bar, token, pairs, val_pairs, files, options, base=base, series=series, restart=restart,
+                overwrite=overwrite,
             )  # fmt: skip
     except UNetError as error:
         fail(error, 1)
     except KeyboardInterrupt:
-        before = f"; {out} is as it was before" if out.exists() else ""
-        fail(f"Stopped. No model was written{before}.", INTERRUPTED)
-    scores = "".join(f" {k}: {v}" for k, v in done["scores"].items())
-    say(f"Trained for {done['steps']} steps, loss {done['loss']:.3f}; written to {out}.{scores}")
-    for sentence in done["notes"]:
+        done = None
+    if done is None:
+        fail(f"Stopped. No model was written{_as_before(out)}.{_goes_on(files.checkpoint)}", INTERRUPTED)
+    for sentence in done.pop("said"):
         say(sentence)
+    say(f"Written: {out}, and its learning curve, {files.table.name} and {files.picture.name}.")
     if as_json:
         print_json(done)
+
+
+def _check_options(
+    base: str | None,
+    new: Kind | None,
+    val_images: Path | None,
+    val_labels: Path | None,
+    val_share: float | None,
+    out: Path,
+    minutes: float | None,
+) -> None:
+    """Exit with a message if options contradict each other."""
+    if (base is None) == (new is None):
+        fail("Give either --base, a model to begin with, or --new, a kind of network to train from scratch.", 2)
+    if (val_images is None) != (val_labels is None):
+        fail("--val-images and --val-labels belong together.", 2)
+    if val_share is not None and val_images is not None:
+        fail("Give either --val-images, images to check on, or --val-share, a share of --images; not both.", 2)
+    if out.suffix.lower() != ".safetensors":
+        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
+    if minutes is not None and minutes <= 0:
+        fail(f"--minutes must be more than 0; got {minutes}.", 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What is written: the model, its learning curve, and, until it is done, a checkpoint."""
+
+    model: Path
+    table: Path
+    picture: Path
+    checkpoint: Path
+
+    @classmethod
+    def beside(cls, model: Path) -> _Files:
+        """Return the names of the files that belong to a model file."""
+        return cls(model, *(model.with_suffix(ending) for ending in (".curve.csv", ".curve.png", ".checkpoint")))
+
+
+def _as_before(out: Path) -> str:
+    return f"; {out} is as it was before" if out.exists() else ""
+
+
+def _goes_on(checkpoint: Path) -> str:
+    return f" The same command goes on from {checkpoint.name}." if checkpoint.exists() else ""
 
 
 def _matched(
@@ -116,24 +174,28 @@ def _matched(
     val_images: Path | None,
     val_labels: Path | None,
     base: Path | None,
-    out: Path,
+    files: _Files,
     *,
     overwrite: bool,
 ) -> tuple[Pairs, Pairs | None]:
-    """Return the pairs of files, if the model may be written, or exit with a message."""
+    """Return the pairs of files, if the results may be written, or exit with a message."""
     from napari_unet.io.atomic import Protected, check_free, check_writable
     from napari_unet.io.pairs import match_by_stem
 
+    written = files.model, files.table, files.picture, files.checkpoint
     try:
         protected = Protected([base] if base is not None else [])
-        protected.check(out)
-        check_free(out, overwrite=overwrite)
+        for path in written:
+            protected.check(path)
+        for path in written[:3]:
+            check_free(path, overwrite=overwrite)
         pairs = match_by_stem(images, labels)
         val_pairs = match_by_stem(val_images, val_labels) if val_images and val_labels else None
         for path in (path for pair in [*pairs, *(val_pairs or [])] for path in pair):
             protected.add(path)
-        protected.check(out)
-        check_writable(out)
+        for path in written:
+            protected.check(path)
+        check_writable(files.model)
     except UNetError as error:
         fail(error, 1)
     return pairs, val_pairs
@@ -141,73 +203,49 @@ def _matched(
 
 def _trained(
     bar: Bar,
+    token: CancelToken,
     pairs: Pairs,
     val_pairs: Pairs | None,
-    out: Path,
+    files: _Files,
+    options: dict[str, Any],
     *,
-    series: int | str | None,
     base: str | None,
-    new: Kind | None,
-    task: TaskName,
-    ignore_label: int | None,
-    minutes: float | None,
-    steps: int | None,
-    border: float,
-    seed: int,
-    device: str,
-) -> dict[str, Any]:
-    """Train, score and write a model; return what `--json` prints."""
-    from napari_unet.inference.fast_mode import with_fast_mode
-    from napari_unet.learning.dense import train_steps, training_config
-    from napari_unet.learning.from_labels import validation_score
-    from napari_unet.learning.new_model import model_for_labels
+    series: int | str | None,
+    restart: bool,
+    overwrite: bool,
+) -> dict[str, Any] | None:
+    """Train, score and write a model; return what `--json` prints, and what is said; None if it was stopped."""
+    from napari_unet.io.atomic import remove
+    from napari_unet.learning.train import train as train_model
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model
+    from napari_unet.training.checkpoint import load_checkpoint
+    from napari_unet.training.curve import write_curve
 
     begin = open_model(base) if base is not None else None
-    seconds = 60 * minutes if minutes is not None else (None if steps is not None else 600.0)
     loaded, truths = _read_pairs(pairs, series)
     validation = None if val_pairs is None else _read_pairs(val_pairs, series)
     notes = [note for image in [*loaded, *(validation[0] if validation else [])] for note in image.notes]
-    if begin is None:
-        assert new is not None  # either is given
-        shown = [t if ignore_label is None else t * (t != ignore_label) for t in truths]
-        begin = model_for_labels(new.value, task.value, loaded, shown, seed)
-    config = training_config(begin, scratch=base is None, steps=steps, max_seconds=seconds, seed=seed)
-    config = config.model_copy(update={"border": border})
-    run = train_steps(begin, loaded, truths, config, ignore_label=ignore_label, device=device)
-    losses: list[float] = []
-
-    def note(report: StepReport) -> None:
-        losses.append(report.loss)
-        bar(_training_progress(report.step, report.steps, report.seconds, seconds, losses))
-
-    trained = drive(run, note)
+    if restart and load_checkpoint(files.checkpoint) is not None:  # a file of another program is left alone
+        remove(files.checkpoint)
+    model, report = train_model(
+        begin, loaded, truths, validation=validation, checkpoint=files.checkpoint, progress=bar, cancel=token, **options
+    )
     bar.end()
-    scores: dict[str, float] = {}
-    if validation is not None:
-        scores["validation"] = round(validation_score(trained, *validation, device=device), 4)
-    info = trained.info.model_copy(update={"name": out.stem, "scores": scores})
-    save_model_file(with_fast_mode(Model(trained.net, info), loaded), out)
-    loss = sum(losses[-20:]) / len(losses[-20:])
+    if report.was_interrupted:
+        return None
+    save_model_file(Model(model.net, model.info.model_copy(update={"name": files.model.stem})), files.model)
+    write_curve(report.curve, files.table, files.picture, overwrite=overwrite)
+    remove(files.checkpoint)
+    known = report.to_dict()
     return {
-        "output": str(out),
-        "steps": len(losses),
-        "loss": loss,
-        "scores": scores,
-        "images": len(loaded),
-        "notes": list(dict.fromkeys(notes)),
+        "output": str(files.model),
+        **known,
+        "scores": model.info.scores,
+        "curve": [str(files.table), str(files.picture)],
+        "notes": list(dict.fromkeys([*known["notes"], *notes])),
+        "said": [*report.sentences, *dict.fromkeys(notes)],
     }
-
-
-def _training_progress(
-    step: int, steps: int, elapsed: float, seconds: float | None, losses: Sequence[float]
-) -> Progress:
-    recent = losses[-20:]
-    message = f"step {step}, loss {sum(recent) / len(recent):.3f}"
-    if seconds is not None and elapsed / seconds > step / steps:
-        return Progress(round(elapsed), round(max(seconds, elapsed)), elapsed, "seconds", message)
-    return Progress(step, steps, elapsed, "steps", message)
 
 
 def _read_pairs(pairs: Pairs, series: int | str | None) -> tuple[list[Any], list[Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_unet.learning.crops import CropReader, subimage_slices
 from napari_unet.learning.fitting import FitRegion, fit_decoding
+from napari_unet.learning.held_out import HeldOutRegion
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.maps import Maps
@@ -61,16 +62,42 @@ def fitted_to_labels(
     """
     if not model.info.finds_objects or (cancel is not None and cancel.cancelled):
         return model
-    most = max(1, policy.fitting.max_pixels // max(1, len(images)))
-    regions = [
-        region
-        for image, view, mask in zip(images, labels, supervised, strict=True)
-        for region in _regions(model, image, view, mask, most, device, policy)
-    ]
-    fitted = fit_decoding(regions, model.info.decoding, new_domain=True, may_lower=True, policy=policy.fitting)
+    runs_on, outputs = resolve_device(device), model.info.outputs
+    regions = []
+    for one in labelled_regions(model, images, labels, supervised, policy.fitting.max_pixels, policy=policy):
+        maps = Maps(predict_maps(model.net, one.image, device=runs_on), outputs)
+        regions.append(FitRegion(maps, one.labels, one.mask, one.mask))
+    fitted = fit_decoding(regions, model.info.decoding, cancel, new_domain=True, may_lower=True, policy=policy.fitting)
     if fitted.decoding == model.info.decoding:
         return model
     return Model(model.net, model.info.with_decoding(fitted.decoding))
+
+
+def labelled_regions(
+    model: Model,
+    images: Sequence[Image],
+    labels: Sequence[NDArray[Any]],
+    supervised: Sequence[NDArray[np.bool_] | None],
+    max_pixels: int,
+    *,
+    policy: Policy = DEFAULT_POLICY,
+) -> Iterator[HeldOutRegion]:
+    """Yield parts of labelled images at the scale of a model, normalised, from the middle of each.
+
+    Parameters
+    ----------
+    model : Model
+    images : sequence of Image
+    labels : sequence of ndarray of int, axes (T, Z, Y, X)
+    supervised : sequence of ndarray of bool, axes (T, Z, Y, X)
+        The pixels that count; None: all.
+    max_pixels : int
+        Pixels of the network in all of them, about; of each image as many.
+    policy : Policy
+    """
+    most = max(1, max_pixels // max(1, len(images)))
+    for image, view, mask in zip(images, labels, supervised, strict=True):
+        yield from _regions(model, image, view, mask, most, policy)
 
 
 def _regions(
@@ -79,11 +106,10 @@ def _regions(
     labels: NDArray[Any],
     supervised: NDArray[np.bool_] | None,
     max_pixels: int,
-    device: str,
     policy: Policy,
-) -> Iterator[FitRegion]:
+) -> Iterator[HeldOutRegion]:
     """Yield what there is to judge settings on in one image, at the scale of the model."""
-    info, runs_on = model.info, resolve_device(device)
+    info = model.info
     reader = CropReader(image, model, policy=policy.scale.rescaling)
     parts = [(t, z) for t in range(image.n_frames) for z in subimage_slices(image.size("Z"), info.spec.ndim)]
     if supervised is not None:
@@ -93,9 +119,8 @@ def _regions(
         inside = np.ones(labels[frame][box].shape, bool) if supervised is None else supervised[frame][box]
         if not inside.any():
             continue
-        values = predict_maps(model.net, reader.read(frame, box), device=runs_on)
         ids, mask = reader.fit(labels[frame][box]), reader.fit(inside)
-        yield FitRegion(Maps(values, info.outputs), ids, mask, mask)
+        yield HeldOutRegion(reader.read(frame, box), ids, mask)
         max_pixels -= ids.size
         if max_pixels <= 0:
             return

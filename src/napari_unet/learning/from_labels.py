@@ -121,7 +121,7 @@ def finetune(
     >>> model.name, model.info.recipe["steps"]
     ('nuclei, corrected', 2)
     """
-    _check_limits(max_seconds, steps)
+    check_limits(max_seconds, steps)
     if not isinstance(model, Model):
         model = load_model(model)
     if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
@@ -182,9 +182,9 @@ class _Run:
             self.progress(Progress(event.step, event.steps, event.seconds, "steps", f"loss {event.loss:.3f}"))
 
 
-def _check_limits(max_seconds: float | None, steps: int | None) -> None:
-    """Raise LearningError if time or steps are no numbers that make sense."""
-    given = ("max_seconds", max_seconds, (1e-3, MAX_SECONDS)), ("steps", steps, (1, MAX_STEPS))
+def check_limits(max_seconds: float | None, steps: int | None, longest: float = MAX_SECONDS) -> None:
+    """Raise LearningError if time or steps are no numbers that make sense; `longest` is in seconds."""
+    given = ("max_seconds", max_seconds, (1e-3, longest)), ("steps", steps, (1, MAX_STEPS))
     for name, value, (low, high) in given:
         if value is not None and not within(value, (low, high)):
             raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")

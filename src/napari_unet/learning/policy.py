@@ -194,7 +194,7 @@ class FittingPolicy(_Numbers):
         Objects by which settings may be worse than the best to count as good as these: of all that do, the nearest to
         the present ones are taken. With 1 the loss on other fields was up to 12 points, with 2 up to 3.
     rounds : int
-        How often sensitivity and separation are changed in turn, at most.
+        How often sensitivity and separation are changed in turn, at most; 0: only the smallest object is chosen.
     max_pixels : int
         Pixels of the network that are looked at: a bound on time.
     """
@@ -207,7 +207,7 @@ class FittingPolicy(_Numbers):
     size_to_smallest: float = Field(0.5, ge=0, le=1)
     noise_share: float = Field(0.1, ge=0, le=1)
     tolerance: float = Field(2.0, ge=0)
-    rounds: int = Field(3, ge=1)
+    rounds: int = Field(3, ge=0)
     max_pixels: int = Field(2**21, ge=1)
 
 
@@ -243,6 +243,34 @@ class FromScratchPolicy(_Numbers):
     diameter_to_smoothing: float = Field(15.0, gt=0)
 
 
+class ValidationPolicy(_Numbers):
+    """How a model that learns from labelled images is checked on others (`learning.train`). No data: set by hand.
+
+    Attributes
+    ----------
+    share : float
+        Share of the images that is kept aside where the user says nothing.
+    min_images : int
+        Images with objects, below which none is kept aside then: of few, each is needed to learn from.
+    checks : int
+        How often the model is checked, at even shares of the steps or the time.
+    patience : int
+        Checks without a better score after which learning stops. The learning rate falls to zero over the whole way,
+        which brings much of the gain, so that it takes more than one or two.
+    max_pixels : int
+        Pixels of the network that are looked at in each check: a bound on time, about a tenth of ten minutes.
+    max_scored : int
+        Images that are scored, where none is kept aside, to tell how well what was taught is found again.
+    """
+
+    share: float = Field(0.2, gt=0, lt=1)
+    min_images: int = Field(5, ge=2)
+    checks: int = Field(10, ge=1)
+    patience: int = Field(4, ge=1)
+    max_pixels: int = Field(2**20, ge=1)
+    max_scored: int = Field(4, ge=1)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -254,6 +282,7 @@ class Policy(_Numbers):
     scale : ScalePolicy
     fitting : FittingPolicy
     from_scratch : FromScratchPolicy
+    validation : ValidationPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
@@ -262,6 +291,7 @@ class Policy(_Numbers):
     scale: ScalePolicy = ScalePolicy()
     fitting: FittingPolicy = FittingPolicy()
     from_scratch: FromScratchPolicy = FromScratchPolicy()
+    validation: ValidationPolicy = ValidationPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -65,6 +65,15 @@ class Trainer:
     `run` is a generator: after each step it hands back a report, and whoever drives it can paint, stop or simply not
     ask for more. Whenever it stops, `net` holds the weights of the last good step. A step whose loss or gradient is not
     a finite number is taken back, together with the few before it that led there, and the rate is halved.
+
+    Attributes
+    ----------
+    net : UNet
+        The weights of the last good step; those that are used are `trained`.
+    step : int
+        Steps that are done.
+    seconds : float
+        Time that they took, with what was done between them, but without pauses.
     """
 
     def __init__(
@@ -89,6 +98,12 @@ class Trainer:
         self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         self._mixed = config.precision == "auto" and has_matrix_units(self.device)
         self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def spent(self) -> float:
+        """Share of the steps or of the time that is used up, whichever is more; 0..1, or a little more."""
+        return self._spent(self.seconds)
 
     def learn_from(self, samples: Sequence[Sample]) -> None:
         """Go on with other samples: corrections were made meanwhile."""
@@ -103,6 +118,8 @@ class Trainer:
             If it fails again and again, whatever the rate.
         """
         watch = Stopwatch()
+        if self.seconds:
+            watch.leave_out(-self.seconds)  # what was used up before it was interrupted
         self.net.train()
         self._norm_is_free = True
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -136,7 +153,9 @@ class Trainer:
             elif self.step % CHECKPOINT_EVERY == 0:
                 self._good = copy.deepcopy(self.net.state_dict())
             self.step += 1
-            yield StepReport(self.step, config.steps, loss, watch.seconds, note)
+            self.seconds = watch.seconds
+            yield StepReport(self.step, config.steps, loss, self.seconds, note)
+            self.seconds = watch.seconds  # with what was done in between, such as a check of the weights
 
     def trained(self) -> UNet:
         """Return the network as it is now: on the CPU, for use and not for training."""
@@ -144,12 +163,13 @@ class Trainer:
         return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
     def state(self) -> dict[str, Tensor]:
-        """Return what it takes to go on later, by name: weights, their mean, what the optimiser knows, the step."""
+        """Return what it takes to go on later, by name: weights, their mean, the optimiser's knowledge, step, time."""
         parts = {"net": self.net.state_dict()} | ({"mean": self._mean.state_dict()} if self._mean else {})
         known = {str(index): values for index, values in self._optimizer.state_dict()["state"].items()}
         parts |= {f"optimizer.{index}": values for index, values in known.items()}
         named = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-        named["step"] = torch.tensor(self.step)
+        numbers = {"step": self.step, "seconds": self.seconds, "slowed": self._slowed}
+        named |= {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
         held = {name: value for name, value in named.items() if value is not None}  # gradient descent without momentum
         return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in held.items()}
 
@@ -169,6 +189,7 @@ class Trainer:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": known})
         self._good = copy.deepcopy(self.net.state_dict())
         self.step = int(state["step"])
+        self.seconds, self._slowed = (float(state.get(name, value)) for name, value in (("seconds", 0), ("slowed", 1)))
         self._sampler.rng = np.random.default_rng([self.config.seed, self.step])
 
     def _new_optimizer(self) -> torch.optim.Optimizer:

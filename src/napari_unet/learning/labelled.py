@@ -1,0 +1,236 @@
+"""Images that are labelled as a whole, checked before anything is learned from them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.errors import LabelsError
+from napari_unet.progress import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.axes import Image
+    from napari_unet.models.model import Model
+
+MIN_PIECE_SHARE = 0.1
+"""Size of a piece of an object, as a share of the size of pieces in the image, below which it is a stray stroke and no
+object of its own. Chosen by hand, on no data."""
+
+_NAMED = 3
+"""Names in a sentence, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images with labels.
+
+    Attributes
+    ----------
+    images : tuple of Image
+    labels : tuple of ndarray of int, axes (T, Z, Y, X)
+    supervised : tuple of ndarray of bool, axes (T, Z, Y, X)
+        The pixels that count; None: all.
+    notes : tuple of str
+        What the user should know of them.
+    """
+
+    images: tuple[Image, ...]
+    labels: tuple[NDArray[Any], ...]
+    supervised: tuple[NDArray[np.bool_] | None, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def of(
+        cls,
+        images: Sequence[Image],
+        labels: Sequence[NDArray[Any]],
+        ignore_label: int | None = None,
+        *,
+        instances: bool = True,
+    ) -> LabelledImages:
+        """Return images and labels that fit together.
+
+        Parameters
+        ----------
+        images : sequence of Image
+        labels : sequence of ndarray of int
+            With the axes of their image but the channels.
+        ignore_label : int, optional
+            Pixels with this value do not count.
+        instances : bool
+            Whether labels are ids of objects: of an id that stands for pieces in several places (as in a mask of two
+            values), each piece becomes an object, unless it is a stray stroke.
+
+        Raises
+        ------
+        LabelsError
+            If labels do not fit their image.
+        """
+        if len(images) != len(labels):
+            raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each needs its own.")
+        views: list[NDArray[Any]] = []
+        masks: list[NDArray[np.bool_] | None] = []
+        parted: list[str] = []
+        for image, truth in zip(images, labels, strict=True):
+            if truth.shape != image.label_shape:
+                raise LabelsError(
+                    f"The labels of {image.name} have the shape {truth.shape}; needed is {image.label_shape}."
+                )
+            view = image.canonical_labels(truth)
+            masks.append(None if ignore_label is None else view != ignore_label)
+            view = view if masks[-1] is None else np.where(masks[-1], view, 0)
+            if instances:
+                pieces = with_ids_for_pieces(view)
+                if pieces is not view:
+                    parted.append(image.name)
+                view = pieces
+            views.append(view)
+        notes: tuple[str, ...] = ()
+        if parted:
+            notes = (f"{_in_words(parted)}: some ids stand in several places; each piece counts as an object.",)
+        return cls(tuple(images), tuple(views), tuple(masks), notes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images."""
+        return tuple(image.name for image in self.images)
+
+    @property
+    def n_objects(self) -> int:
+        """Objects, or, where labels are classes, classes other than 0 in each image, in all images together."""
+        return sum(self.objects_of(index) for index in range(len(self.images)))
+
+    def objects_of(self, index: int) -> int:
+        """Return the number of objects, or of classes other than 0, in one image."""
+        return sum(int(np.count_nonzero(np.unique(frame))) for frame in self.labels[index])
+
+    def as_stored(self, index: int, view: NDArray[Any]) -> NDArray[Any]:
+        """Return labels or a mask (T, Z, Y, X) with the axes that one of the images has, but the channels."""
+        axes = self.images[index].label_axes
+        letters = [letter for letter in "TZYX" if letter in axes]
+        kept = view.reshape([n for n, letter in zip(view.shape, "TZYX", strict=True) if letter in axes])
+        return np.transpose(kept, [letters.index(letter) for letter in axes])
+
+    def parted(self, aside: Sequence[int]) -> tuple[LabelledImages, LabelledImages]:
+        """Return the other images, and those of some indices."""
+        left = [index for index in range(len(self.images)) if index not in set(aside)]
+        return self._only(left), self._only(aside)
+
+    def _only(self, indices: Sequence[int]) -> LabelledImages:
+        picked = ([all_[i] for i in indices] for all_ in (self.images, self.labels, self.supervised))
+        images, labels, supervised = picked
+        return LabelledImages(tuple(images), tuple(labels), tuple(supervised), self.notes)  # type: ignore[arg-type]
+
+    @cached_property
+    def digests(self) -> list[tuple[str, str]]:
+        """A SHA-256 of the pixels of each image, and one of its labels; reads all of them."""
+        return [
+            (_image_digest(image), _digest([view, *([] if mask is None else [mask])]))
+            for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True)
+        ]
+
+    def check(self, model: Model) -> tuple[str, ...]:
+        """Return what the user should know of them before a model learns from them.
+
+        Raises
+        ------
+        LabelsError
+            If there is nothing to learn.
+        ModelMismatchError
+            If the images have another number of channels than the model takes.
+        """
+        for image in self.images:
+            model.check_channels(image.n_channels)
+        if not model.info.finds_objects:
+            pairs = zip(self.labels, self.supervised, strict=True)
+            values = set().union(*(np.unique(v if mask is None else v[mask]).tolist() for v, mask in pairs))
+            if len(values) < 2:
+                raise LabelsError(f"All labels are of one class ({min(values, default=0)}); there is nothing to learn.")
+            _check_classes(model, int(max(values)))
+            return ()
+        empty = [name for index, name in enumerate(self.names) if not self.objects_of(index)]
+        if len(empty) == len(self.images):
+            raise LabelsError("No label image holds an object; there is nothing to learn.")
+        if empty:
+            return (f"{_in_words(empty)}: no object is labelled; all of it counts as background.",)
+        return ()
+
+
+def with_ids_for_pieces(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels (T, Z, Y, X) in which each piece of an object has an id of its own; the same array if all have.
+
+    A piece far smaller than the image's others is a stray stroke, and keeps its id.
+    """
+    found = [_pieces(frame) for frame in labels]
+    return (
+        labels
+        if all(new is None for new in found)
+        else np.stack([frame if new is None else new for frame, new in zip(labels, found, strict=True)])
+    )
+
+
+def _pieces(frame: NDArray[Any]) -> NDArray[Any] | None:
+    """Return labels (Z, Y, X) with new ids for the further pieces of objects; None where no object has any."""
+    from skimage.measure import label
+
+    parts = np.asarray(label(frame, background=0, connectivity=frame.ndim))  # neighbours with the same id
+    ids = np.unique(frame[frame > 0])
+    count = int(parts.max(initial=0))
+    if count == len(ids):
+        return None
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    of = np.asarray(ndimage.maximum(frame, parts, np.arange(1, count + 1))).astype(np.int64)
+    order = np.argsort(sizes)
+    middle = sizes[order][
+        np.searchsorted(np.cumsum(sizes[order]), sizes.sum() / 2)
+    ]  # half of the pixels are in smaller
+    known, new = set(), of.copy()
+    free = int(ids.max()) + 1
+    for piece in order[::-1]:
+        if of[piece] in known and sizes[piece] >= MIN_PIECE_SHARE * middle:
+            new[piece], free = free, free + 1
+        known.add(of[piece])
+    if np.array_equal(new, of):
+        return None
+    renamed: NDArray[Any] = np.concatenate([[0], new])[parts]
+    return renamed
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """Return one SHA-256 of several."""
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _check_classes(model: Model, largest: int) -> None:
+    n_classes = model.info.spec.out_channels
+    if largest >= n_classes:
+        raise LabelsError(
+            f"The labels hold the class {largest}; this model has the classes 0 to {n_classes - 1}. Are they ids?"
+        )
+
+
+def _image_digest(image: Image) -> str:
+    return _digest([image.read(frame) for frame in range(image.n_frames)])
+
+
+def _digest(arrays: Sequence[NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _in_words(names: Sequence[str]) -> str:
+    """Return some names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {counted(more, 'other')}" if more > 0 else "")

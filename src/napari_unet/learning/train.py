@@ -1,0 +1,325 @@
+"""A model from folders of labelled images: what `nu.train` and `napari-unet train` do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
+from napari_unet.inference.fast_mode import with_fast_mode
+from napari_unet.inference.style import with_style
+from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.learning.dense import DenseTraining, training_config
+from napari_unet.learning.from_labels import check_limits
+from napari_unet.learning.labelled import LabelledImages
+from napari_unet.learning.new_model import model_for_labels
+from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.retention import check_retention
+from napari_unet.learning.training_report import TrainingReport
+from napari_unet.learning.validation import ImageScore, image_score
+from napari_unet.limits import within
+from napari_unet.models.model import Model, resolve_device
+from napari_unet.models.store import load_model
+from napari_unet.progress import Progress
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.learning.new_model import Kind, Task
+    from napari_unet.learning.policy import Policy
+    from napari_unet.progress import CancelToken, ProgressCallback
+    from napari_unet.training.config import StepReport
+
+DEFAULT_SECONDS = 600.0
+"""Time for training where nothing is said."""
+
+MAX_SECONDS = 366 * 86_400.0
+"""Time for training, at most: a year."""
+
+MAX_SHARE = 0.9
+"""Of the images, that may be kept aside."""
+
+
+def train(
+    model: Model | str | None,
+    images: Sequence[Any],
+    labels: Sequence[NDArray[Any]],
+    *,
+    validation: tuple[Sequence[Any], Sequence[NDArray[Any]]] | None = None,
+    val_share: float | None = None,
+    ignore_label: int | None = None,
+    kind: Kind = "unet2d",
+    task: Task = "instances",
+    axes: str | None = None,
+    max_seconds: float | None = None,
+    steps: int | None = None,
+    border: float = 0.0,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    policy: Policy = DEFAULT_POLICY,
+) -> tuple[Model, TrainingReport]:
+    """Train a model on images that are labelled as a whole.
+
+    Images on which the model is checked are never learned from: those of `validation`, or a share of whole images. The
+    best weights on them are kept, training stops where they get no better, and how objects are read out of maps is
+    fitted to them. What the model knew before is not held on to; the report says what is left of it. To learn from a
+    few corrections, and keep what is known, use `finetune`.
+
+    Parameters
+    ----------
+    model : Model, str or None
+        Where to begin: a model, its name or its file; it is not changed. None: an untrained network.
+    images : sequence of array-like or Image
+        Each with two to five axes.
+    labels : sequence of ndarray of int
+        One for each image, with its axes but the channels: ids of objects, or classes. Where nothing is labelled counts
+        as background.
+    validation : (images, labels), optional
+        Labelled images to check on.
+    val_share : float, optional
+        Share of the images, 0 to 0.9, that is kept aside to check on; drawn by `seed`. None: a fifth, if there are five
+        or more images with objects, else none. 0: none.
+    ignore_label : int, optional
+        Pixels of this value are not learned from, and not scored.
+    kind : {"unet2d", "unet3d", "unet2015"}
+        Architecture of an untrained network.
+    task : {"instances", "semantic"}
+        What an untrained network learns: objects, or classes.
+    axes : str, optional
+        Meaning of the images' axes; None: guessed.
+    max_seconds : float, optional
+        Time for training, without reading and scoring. None: ten minutes, or no limit with `steps`.
+    steps : int, optional
+        Most steps.
+    border : float
+        Weight of narrow gaps between objects (Ronneberger et al. 2015: 10).
+    seed : int
+        Seeds all draws.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    checkpoint : path, optional
+        File that is written every 20 seconds. If it is there already, training goes on from it. It stays: delete it
+        when the model is saved.
+    progress : callable, optional
+        Called with a `Progress` after every step.
+    cancel : CancelToken, optional
+        Ends the training after the step under way; what was learned so far is returned, without scores.
+    policy : Policy
+
+    Returns
+    -------
+    Model
+    TrainingReport
+        What was learned from, scores before and after, what was forgotten, and the learning curve; as text, for people.
+
+    Raises
+    ------
+    LabelsError, ImageError, ModelMismatchError
+        If the input does not fit together, or holds nothing to learn.
+    LearningError
+        If a limit makes no sense, the images cannot be parted, or the checkpoint is of another training.
+    FileFormatError
+        If the checkpoint is damaged or cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import train
+    >>> y, x = np.mgrid[:96, :96]
+    >>> image = np.exp(-((y - 48) ** 2 + (x - 48) ** 2) / 80)  # one spot
+    >>> labels = (image > 0.2).astype(np.int32)
+    >>> model, report = train("nuclei", [image], [labels], steps=2, device="cpu")
+    >>> report.steps, report.kept_aside
+    (2, ())
+    """
+    if max_seconds is None and steps is None:
+        max_seconds = DEFAULT_SECONDS
+    check_limits(max_seconds, steps, MAX_SECONDS)
+    begin = load_model(model) if isinstance(model, str) else model
+    instances = (task if begin is None else begin.info.task) == "instances"
+    given = _labelled(images, labels, axes, "image", ignore_label, instances=instances)
+    if validation is None:
+        learned, others = parted(given, val_share, seed, policy)
+    else:
+        if val_share is not None:
+            raise LearningError("Give either images to validate on, or a share of the images; not both.")
+        learned = given
+        others = _labelled(*validation, axes, "validation image", ignore_label, instances=instances)
+    if begin is None:
+        begin = model_for_labels(kind, task, list(learned.images), list(learned.labels), seed)
+    notes = [*_notes_of(learned, others), *learned.check(begin), *(_checked_others(others, begin) if others else [])]
+    config = training_config(begin, scratch=model is None, steps=steps, max_seconds=max_seconds, seed=seed)
+    training = DenseTraining(
+        begin, learned, config.model_copy(update={"border": border}), validation=others, device=device,
+        checkpoint=None if checkpoint is None else Path(checkpoint), policy=policy,
+    )  # fmt: skip
+    course = training.course
+    gone_on = course.step
+    note = "Going on where it was interrupted." if gone_on else ""
+    for event in course.run(cancel):
+        if progress is not None:
+            progress(_progress(event, max_seconds, course.last_score, note))
+    better = training.trained(cancel)
+    made = TrainingReport(
+        learned_from=learned.names, objects=learned.n_objects if instances else None,
+        kept_aside=others.names if others and validation is None else (), validation=others.names if others else (),
+        steps=course.step, seconds=course.seconds, gone_on=gone_on, loss=course.last_loss, best_step=course.best_step,
+        stopped_early=course.stopped_early, curve=tuple(course.curve), notes=tuple(dict.fromkeys(notes)),
+    )  # fmt: skip
+    try:
+        if cancel is not None:
+            cancel.check()
+        better = _described(better, None if model is None else begin, learned, policy)
+        return _scored(better, None if model is None else begin, learned, others, made, device, cancel, policy)
+    except Cancelled:
+        return better, replace(made, was_interrupted=True)
+    except UNetError as error:  # what was learned is not lost for want of a score
+        return better, replace(made, notes=(*made.notes, f"The new model could not be scored. {error}"))
+
+
+def _scored(
+    better: Model,
+    begin: Model | None,
+    learned: LabelledImages,
+    others: LabelledImages | None,
+    report: TrainingReport,
+    device: str,
+    cancel: CancelToken | None,
+    policy: Policy,
+) -> tuple[Model, TrainingReport]:
+    """Return the model and the report with scores; `begin` is None for a network that was untrained.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` is set.
+    """
+    scored, indices = (others, None) if others else (learned, _some(len(learned.images), policy.validation.max_scored))
+    before = None
+    if begin is not None and not begin.info.is_untrained:
+        before = image_score(begin, scored, indices, device, cancel)
+    after = image_score(better, scored, indices, device, cancel)
+    retained = None if begin is None else check_retention(begin, better, resolve_device(device), policy)
+    scores = _as_scores(before, after) if others else {}
+    first = None if begin is None else begin.info.replay_set
+    report = replace(report, before=before, after=after, retained=retained, first_model=first)
+    return Model(better.net, better.info.model_copy(update={"scores": scores})), report
+
+
+def _labelled(
+    images: Sequence[Any],
+    labels: Sequence[NDArray[Any]],
+    axes: str | None,
+    what: str,
+    ignore_label: int | None,
+    *,
+    instances: bool,
+) -> LabelledImages:
+    """Return images and labels that were handed in."""
+    pictures = [as_image(data, axes, name=f"{what} {index}") for index, data in enumerate(images, start=1)]
+    if not pictures:
+        raise LabelsError(f"There is no {what}; at least one is needed.")
+    return LabelledImages.of(pictures, [np.asarray(one) for one in labels], ignore_label, instances=instances)
+
+
+def parted(
+    given: LabelledImages, share: float | None, seed: int, policy: Policy
+) -> tuple[LabelledImages, LabelledImages | None]:
+    """Return the images to learn from, and those to check on; of images without objects none is kept aside.
+
+    Parameters
+    ----------
+    given : LabelledImages
+    share : float or None
+        Share of the images to check on, 0 to 0.9; None: as the policy says, if there are enough images.
+    seed : int
+        Draws the images.
+    policy : Policy
+
+    Raises
+    ------
+    LearningError
+        If the share makes no sense, or there are too few images.
+    """
+    limits = policy.validation
+    useful = [index for index in range(len(given.images)) if given.objects_of(index)]
+    if share is None:
+        share = limits.share if len(useful) >= limits.min_images else 0.0
+    if not within(share, (0.0, MAX_SHARE)):
+        raise LearningError(f"The share of images to validate on is a number from 0 to {MAX_SHARE}; got {share!s:.40}.")
+    if share == 0:
+        return given, None
+    if len(useful) < 2:
+        raise LearningError(
+            f"To keep images aside takes two with labels at least; here is {len(useful)}. Give a share of 0."
+        )
+    count = min(max(1, round(share * len(useful))), len(useful) - 1)
+    drawn = np.random.default_rng(seed).permutation(useful)[:count]
+    return given.parted(sorted(int(index) for index in drawn))
+
+
+def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[str]:
+    """Return what is to be said of images that are there twice."""
+    notes = [*learned.notes, *(others.notes if others else ())]
+    seen: dict[str, tuple[str, str]] = {}
+    for name, (image, labels) in zip(learned.names, learned.digests, strict=True):
+        if image in seen and seen[image][1] != labels:
+            notes.append(f"{seen[image][0]} and {name} are the same image, but their labels differ.")
+        seen.setdefault(image, (name, labels))
+    if others is not None:
+        both = [name for name, (image, _) in zip(others.names, others.digests, strict=True) if image in seen]
+        if both:
+            notes.append(
+                f"{len(both)} of {len(others.images)} validation images are also learned from ({both[0]}): "
+                "scores on these say nothing of new images."
+            )
+    return notes
+
+
+def _checked_others(others: LabelledImages, model: Model) -> tuple[str, ...]:
+    try:
+        return others.check(model)
+    except LabelsError as error:
+        raise LabelsError(f"Validation: {error}", error.details) from None
+
+
+def _progress(event: StepReport, max_seconds: float | None, score: float | None, note: str) -> Progress:
+    """Return how far it is: by the time, if that is used up first, else by the steps."""
+    said = "" if score is None else f", {score:.0%} right on validation images"
+    message = f"step {event.step}, loss {event.loss:.3f}{said}"
+    note = event.note or note
+    if max_seconds is not None and event.seconds / max_seconds > event.step / event.steps:
+        return Progress(
+            round(event.seconds), round(max(max_seconds, event.seconds)), event.seconds, "seconds", message, note
+        )
+    return Progress(event.step, event.steps, event.seconds, "steps", message, note)
+
+
+def _described(better: Model, begin: Model | None, learned: LabelledImages, policy: Policy) -> Model:
+    """Return the model with what is known of where it came from, and of the images that it learned."""
+    pictures = list(learned.images)
+    if begin is not None:
+        parent = f"{begin.name} (sha256 {begin.sha256()[:12]})"
+        better = Model(better.net, better.info.model_copy(update={"parent": parent}))
+        styled = [(one, choose_channels(one, better)) for one in pictures]
+        better = with_style(better, styled, policy.scale.rescaling)
+    return with_fast_mode(better, pictures)
+
+
+def _some(count: int, most: int) -> list[int]:
+    """Return the indices of some images, evenly spread."""
+    return sorted({round(index) for index in np.linspace(0, count - 1, min(count, most))})
+
+
+def _as_scores(before: ImageScore | None, after: ImageScore) -> dict[str, float]:
+    known = {} if before is None else {"validation before": round(before.value, 4)}
+    return known | {"validation": round(after.value, 4)}

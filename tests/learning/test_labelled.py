@@ -1,0 +1,138 @@
+"""Labelled images, checked before anything is learned from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hand_made import bright
+from napari_unet.axes import Image
+from napari_unet.errors import LabelsError, ModelMismatchError
+from napari_unet.learning.labelled import LabelledImages, with_ids_for_pieces
+
+
+def picture(shape=(20, 30), axes="YX", name="a.tif", seed=0):
+    return Image(np.random.default_rng(seed).random(shape).astype(np.float32), axes, name=name)
+
+
+def labels(*boxes, shape=(20, 30)):
+    """Labels with the id and the corner of each square of 5 x 5."""
+    found = np.zeros(shape, np.int32)
+    for label, y, x in boxes:
+        found[..., y : y + 5, x : x + 5] = label
+    return found
+
+
+def of(truth, **options):
+    return LabelledImages.of([picture(truth.shape)], [truth], **options)
+
+
+def test_each_piece_of_a_mask_of_two_values_is_an_object():
+    mask = (labels((1, 0, 0), (1, 10, 0), (1, 10, 20)) > 0).astype(np.uint8)
+    one = of(mask)
+    assert one.n_objects == 3
+    assert "a.tif: some ids stand in several places" in one.notes[0]
+    assert np.array_equal(one.labels[0][0, 0] > 0, mask > 0)
+
+
+def test_an_id_in_two_places_is_two_objects_and_others_keep_theirs():
+    one = of(labels((7, 0, 0), (7, 10, 10), (9, 0, 20)))
+    assert np.unique(one.labels[0]).tolist() == [0, 7, 9, 10]
+
+
+def test_a_stray_stroke_is_no_object():
+    truth = labels((1, 0, 0), (2, 10, 10))
+    truth[18, 28] = 1
+    one = of(truth)
+    assert np.array_equal(one.labels[0][0, 0], truth)
+    assert one.notes == ()
+
+
+def test_what_has_one_piece_each_is_not_touched():
+    truth = labels((3, 0, 0), (1, 0, 5), (2, 15, 25))[None, None]  # touching, and at the border
+    assert with_ids_for_pieces(truth) is truth
+
+
+def test_a_piece_is_found_across_slices_and_not_across_time():
+    truth = np.zeros((2, 3, 20, 30), np.int32)
+    truth[:, :, 5:10, 5:10] = 4  # one column in each frame
+    assert with_ids_for_pieces(truth) is truth
+    truth[0, 1] = 0  # now the first frame has two pieces
+    assert [len(np.unique(frame)) - 1 for frame in with_ids_for_pieces(truth)] == [2, 1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.int32, (1, 1, 7, 8), elements=st.integers(0, 3)))
+def test_pieces_are_parts_of_what_was_there(truth):
+    found = with_ids_for_pieces(truth)
+    assert np.array_equal(found > 0, truth > 0)
+    pairs = {(a, b) for a, b in zip(found.ravel().tolist(), truth.ravel().tolist(), strict=True)}
+    assert len(pairs) == len(np.unique(found)), "an id is a part of one id"
+    assert set(np.unique(truth)) <= set(np.unique(found)), "no id is gone"
+
+
+def test_classes_are_not_parted():
+    mask = labels((1, 0, 0), (1, 10, 10))
+    assert np.array_equal(of(mask, instances=False).labels[0][0, 0], mask)
+
+
+def test_pixels_to_ignore_count_for_nothing():
+    one = of(labels((1, 0, 0), (9, 10, 10)), ignore_label=9)
+    assert one.n_objects == 1
+    assert not one.supervised[0][0, 0, 12, 12]
+    assert one.labels[0].max() == 1
+
+
+def test_labels_of_another_size_or_number():
+    with pytest.raises(LabelsError, match=r"\(3, 3\)"):
+        LabelledImages.of([picture()], [np.zeros((3, 3), int)])
+    with pytest.raises(LabelsError, match="2 images and 1 label"):
+        LabelledImages.of([picture(), picture()], [labels()])
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((20, 30), "YX"), ((4, 20, 30), "TYX"), ((30, 20, 3), "XYZ")])
+def test_labels_go_back_to_the_axes_of_their_image(shape, axes):
+    truth = np.random.default_rng(0).integers(0, 2, shape)
+    one = LabelledImages.of([picture(shape, axes)], [truth], instances=False)
+    assert np.array_equal(one.as_stored(0, one.labels[0]), truth)
+
+
+def test_nothing_to_learn():
+    with pytest.raises(LabelsError, match="No label image holds an object"):
+        of(labels()).check(bright())
+    one = LabelledImages.of(
+        [picture(name=n) for n in ("a", "b", "c", "d", "e")], [labels((1, 0, 0)), *[labels() for _ in range(4)]]
+    )
+    assert one.check(bright()) == ("b, c, d and 1 other: no object is labelled; all of it counts as background.",)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"), [(labels(), "one class"), (labels() + 1, "one class"), (labels((7, 0, 0)), "class 7")]
+)
+def test_classes_that_cannot_be_learned(truth, said):
+    info = {"task": "semantic", "outputs": ("class_0", "class_1")}
+    with pytest.raises(LabelsError, match=said):
+        of(truth, instances=False).check(bright(**info))
+
+
+def test_a_class_beside_pixels_to_ignore_is_one_class():
+    info = {"task": "semantic", "outputs": ("class_0", "class_1")}
+    one = of(labels((1, 0, 0)) + 8 * (labels((1, 0, 0)) == 0), ignore_label=8, instances=False)
+    with pytest.raises(LabelsError, match=r"one class \(1\)"):
+        one.check(bright(**info))
+
+
+def test_channels_that_a_model_does_not_take():
+    two = LabelledImages.of([picture((2, 20, 30), "CYX")], [labels((1, 0, 0))])
+    with pytest.raises(ModelMismatchError):
+        two.check(bright())
+
+
+def test_digests_tell_pixels_and_labels_apart():
+    first, second = (LabelledImages.of([picture(seed=s)], [labels((1, 0, 0))]).digests[0] for s in (0, 1))
+    assert first[0] != second[0]
+    assert first[1] == second[1]
+    assert of(labels((1, 0, 0)), ignore_label=9).digests[0][1] != first[1], "the mask of what counts, too"
