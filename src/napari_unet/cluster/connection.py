@@ -1,0 +1,112 @@
+"""The connection to a scheduler of dask.distributed, checked before any work."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from napari_unet._version import __version__
+from napari_unet.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 30
+"""Seconds that a scheduler has to answer."""
+
+LOCAL = "local"
+"""Stands, in place of an address, for processes of this machine, one for each core."""
+
+
+def check_address(scheduler: str) -> None:
+    """Check how a scheduler is named, and that the program can talk to one.
+
+    Raises
+    ------
+    ClusterError
+        If it is no address, there is no such file, or `distributed` is not installed.
+    """
+    if scheduler != LOCAL and not re.match(r"(tcp|tls|ucx|ws|wss)://.+:\d+$", scheduler):
+        if not scheduler.endswith(".json"):
+            raise ClusterError(
+                f"A scheduler is named by local, tcp://HOST:PORT, or the file that it writes (.json); got {scheduler!r}."
+            )
+        if not os.path.exists(scheduler):
+            raise ClusterError(f"There is no file {scheduler}. The scheduler writes it when it starts.")
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise ClusterError(
+            "A cluster needs one more package: pip install 'napari-unet-interactive[cluster]'."
+        ) from error
+
+
+@contextmanager
+def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
+    """Yield a `distributed.Client` for a scheduler; processes that were started for it end with it.
+
+    Parameters
+    ----------
+    scheduler : str
+        "local", an address such as ``tcp://host:8786``, or the path of a scheduler file.
+    patience : float
+        Seconds that it has to answer.
+
+    Raises
+    ------
+    ClusterError
+        If it does not, or its workers cannot do this work.
+    """
+    check_address(scheduler)
+    from distributed import Client
+
+    if scheduler == LOCAL:
+        from distributed import LocalCluster
+
+        with (
+            LocalCluster(n_workers=os.cpu_count() or 1, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    where: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    try:
+        client = Client(**where, timeout=patience)
+    except (OSError, ValueError, KeyError) as error:  # a TimeoutError is an OSError; the others: no scheduler's file
+        raise ClusterError(
+            f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
+            f"Waited {patience:g} s. {type(error).__name__}: {error}",
+        ) from error
+    with client:
+        check_workers(client)
+        yield client
+
+
+def check_workers(client: Any) -> None:
+    """Check that the workers have the same program as this machine; workers that join later are not checked.
+
+    Raises
+    ------
+    ClusterError
+        If they have none, or another version of it or of `distributed`.
+    """
+    for packages in client.get_versions(packages=["napari_unet"])["workers"].values():
+        found = packages["packages"]
+        if found.get("napari_unet") is None:
+            raise ClusterError(
+                "The workers do not have this program. Install napari-unet-interactive[cluster] where they run."
+            )
+        here = {"napari_unet": __version__, "distributed": _distributed_version()}
+        for name, version in here.items():
+            if found.get(name) != version:
+                raise ClusterError(
+                    f"The workers have {name} {found.get(name)}, and this machine {version}. Install the same version."
+                )
+
+
+def _distributed_version() -> str:
+    import distributed
+
+    return str(distributed.__version__)
