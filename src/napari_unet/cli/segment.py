@@ -18,7 +18,7 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari_unet.inference.options import SegmentOptions
     from napari_unet.io.jobs import FileJob
@@ -86,6 +86,10 @@ def segment(
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
     jobs: Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="Files at once; they share cores and memory.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Workers of dask: local, tcp://HOST:PORT, or a scheduler's file (.json)."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option(help="Do again what is finished, and replace any file but one that is read.")
     ] = False,
@@ -96,6 +100,8 @@ def segment(
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
+    if scheduler is not None:
+        _check_scheduler(scheduler, jobs)
     sizes = pixel_size_of(pixel_size)
     guesses = model == "auto"
     network_file, info = (None, None) if guesses else describe_model(model)
@@ -106,11 +112,15 @@ def segment(
 
     options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
     run = _Run(_plan(inputs, out, file_format, network_file), out, model, options)
+    if scheduler is not None:
+        run.check_division()
     stopped = ""
     try:
         with stoppable() as cancel:
             run.look(cancel)
-            if run.waiting:
+            if run.waiting and scheduler is not None:
+                run.do_on_cluster(scheduler, cancel)
+            elif run.waiting:
                 check_device(device)
                 run.do("auto" if guesses else open_model(model), jobs, cancel)
     except KeyboardInterrupt:
@@ -148,7 +158,7 @@ class _Run:
     def __init__(self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions) -> None:
         from napari_unet.inference.resume import ResultFolder
 
-        self._jobs, self._options = jobs, options
+        self._jobs, self._options, self._model, self._out = jobs, options, model, out
         in_folder = all(job.target.parent == out for job in jobs)
         self._folder = ResultFolder(out, model, options) if in_folder else None
         self._numbers = {job: number for number, job in enumerate(jobs)}
@@ -201,9 +211,34 @@ class _Run:
         done = segment_files(
             jobs, network, self._options, results=self._folder, at_once=at_once, begin=begin, cancel=cancel
         )
+        self._take(done, by_guess=network == "auto")
+
+    def check_division(self) -> None:
+        """Exit with a message if one image cannot be divided among the workers of a cluster."""
+        if self._folder is None and not self._jobs[0].as_zarr:
+            fail("With --scheduler the labels of one image are a Zarr folder: give -o a name that ends in .zarr.", 2)
+
+    def do_on_cluster(self, scheduler: str, cancel: CancelToken) -> None:
+        """Segment what is to be done with the workers of a cluster."""
+        from napari_unet.cluster.by_file import segment_with_workers
+        from napari_unet.cluster.connection import connected
+        from napari_unet.errors import ClusterError
+
+        jobs, folder = [self._jobs[number] for number in self.waiting], self._out if self._folder is not None else None
+        begin = self._begin_with_bar if folder is None else self._begin
+        try:
+            with connected(scheduler) as client:
+                done = segment_with_workers(
+                    client, jobs, self._model, self._options, folder=folder, begin=begin, cancel=cancel
+                )
+                self._take(done, by_guess=self._model == "auto")
+        except ClusterError as error:
+            fail(error, 1)
+
+    def _take(self, done: Iterable[tuple[FileJob, dict[str, Any] | UNetError]], *, by_guess: bool) -> None:
         try:
             for job, outcome in done:
-                self._end(job, outcome, by_guess=network == "auto")
+                self._end(job, outcome, by_guess=by_guess)
         finally:
             if self._bar is not None:
                 self._bar.end()
@@ -260,9 +295,14 @@ class _Run:
 
     def kept(self) -> str:
         """Return, for a run that was stopped, which results exist."""
+        from napari_unet.cluster.run_folder import around, is_begun
+
         begun = [(self._jobs[number], before) for number, before in self._before.items()]
         done = [job for job, before in begun if _identity(job.target) not in (None, before)]
         failed = [self._jobs[number] for number in self.failed]
+        divided = [around(job.target).name for job, _ in begun if is_begun(job.target) and job not in failed]
+        if divided:
+            return f"What is finished is kept in {divided[0]}. Run the same command again to go on."
         rest = [job.source.name for job, _ in begun if job not in done and job not in failed]
         said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
         said += [f"Nothing was written of {' and '.join(rest)}."] if rest else [] if done else ["Nothing was written."]
@@ -298,6 +338,18 @@ def _models_kept(network: Path | None) -> list[Path]:
     from napari_unet.models.store import list_models
 
     return [entry.path for entry in list_models()] if network is None else [network]
+
+
+def _check_scheduler(scheduler: str, at_once: int) -> None:
+    """Exit with a message if there cannot be such a scheduler, or another option contradicts it."""
+    from napari_unet.cluster.connection import check_address
+
+    if at_once > 1:
+        fail("Leave out --jobs: with --scheduler as many files are done at once as there are workers.", 2)
+    try:
+        check_address(scheduler)
+    except UNetError as error:
+        fail(error, 2)
 
 
 def _diameter(text: str | None, info: ModelInfo | None) -> float | Literal["auto"] | None:

@@ -31,7 +31,7 @@ def check_address(scheduler: str) -> None:
     if scheduler != LOCAL and not re.match(r"(tcp|tls|ucx|ws|wss)://.+:\d+$", scheduler):
         if not scheduler.endswith(".json"):
             raise ClusterError(
-                f"A scheduler is named by local, tcp://HOST:PORT, or the file that it writes (.json); got {scheduler!r}."
+                f"A scheduler is local, tcp://HOST:PORT, or the file that it writes (.json); got {scheduler!r}."
             )
         if not os.path.exists(scheduler):
             raise ClusterError(f"There is no file {scheduler}. The scheduler writes it when it starts.")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from napari_unet.cluster.run_folder import RunFolder
     from napari_unet.cluster.work import Joined
-    from napari_unet.inference.task import Subimage
     from napari_unet.objects.blocks import BlockGrid
 
 
@@ -47,7 +46,9 @@ class NumberedObjects:
         self._first = np.cumsum(counts, axis=1) - counts
         for subimage in range(self._count):
             pairs = [
-                found - 1 + (self._first[subimage, blocks.number_before(blocks[block], axis)], self._first[subimage, block])
+                found
+                - 1
+                + (self._first[subimage, blocks.number_before(blocks[block], axis)], self._first[subimage, block])
                 for block in range(len(blocks))
                 for axis, found in joined[subimage, block].pairs.items()
             ]
@@ -57,22 +58,19 @@ class NumberedObjects:
         """Return the place of the first object of a block in the table of its plane or volume."""
         return int(self._first[subimage, block])
 
-    def number(self, slices: Sequence[Subimage] | None, links: Mapping[int, Sequence[Matcher]]) -> int:
+    def number(self, links: Mapping[int, Sequence[Matcher]]) -> int:
         """Write the final ids, and return the last one.
 
         Parameters
         ----------
-        slices : sequence of Subimage or None
-            If slices of a volume are joined: which slice each plane is.
         links : mapping of int to sequence of Matcher
-            What objects of a plane share with those of the slice before, in each block.
+            What objects of a plane share with those of the one before, in each block; only where an object keeps its id
+            from one to the next.
         """
         last, before = 0, np.zeros(1, np.int32)
         for subimage in range(self._count):
             table = np.load(self._folder.ids("plane", subimage))
-            known: dict[int, int] = {}
-            if slices is not None and subimage in links:
-                known = _matched(links[subimage], before)
+            known = _matched(links[subimage], before) if subimage in links else {}
             new = np.zeros(int(table.max(initial=0)) + 1, np.int32)
             for label in range(1, len(new)):
                 if label in known:

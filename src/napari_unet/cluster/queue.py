@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +10,8 @@ from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari_unet.progress import CancelToken
 
 AHEAD = 2
@@ -96,7 +97,12 @@ class Workers:
         return jobs.value
 
     def run(self, jobs: Jobs) -> None:
-        """Do jobs until there is none.
+        """Do jobs until there is none; see `steps`."""
+        for _ in self.steps(jobs):
+            pass
+
+    def steps(self, jobs: Jobs) -> Iterator[None]:
+        """Do jobs until there is none, and yield now and then when some have ended.
 
         Raises
         ------
@@ -116,13 +122,14 @@ class Workers:
                     return
                 for future in self._ended():
                     self._take(future, self._running.pop(future), jobs)
+                yield
         finally:
             if self._running:
                 self.client.cancel(list(self._running), force=True)
                 self._running.clear()
 
     def _room(self) -> int:
-        return max(MIN_AHEAD, AHEAD * sum(worker["nthreads"] for worker in self._workers()))
+        return max(MIN_AHEAD, AHEAD * sum(int(worker["nthreads"]) for worker in self._workers()))
 
     def _workers(self) -> list[dict[str, Any]]:
         if self._asked is None or self._asked.seconds > ASK:

@@ -10,7 +10,6 @@ import os
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from napari_unet.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -214,3 +214,9 @@ class RunFolder:
         """Write an array to a file of this folder."""
         with self.completing(path) as temporary, temporary.open("wb") as file:
             np.save(file, array)
+
+
+def is_begun(target: Path) -> bool:
+    """Return whether there is a run to go on with, of labels that are not finished."""
+    folder = RunFolder.find(target.absolute())
+    return folder is not None and folder.is_complete

@@ -100,8 +100,7 @@ def _reach(old: Sequence[int], new: Sequence[int]) -> list[int]:
 
 def _widened(region: Sequence[slice], margin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
     return tuple(
-        slice(max(0, part.start - m), min(n, part.stop + m))
-        for part, m, n in zip(region, margin, shape, strict=True)
+        slice(max(0, part.start - m), min(n, part.stop + m)) for part, m, n in zip(region, margin, shape, strict=True)
     )
 
 

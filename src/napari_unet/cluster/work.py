@@ -6,296 +6,25 @@ once.
 
 from __future__ import annotations
 
-import itertools
-import threading
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from napari_unet.axes import PixelSize
-from napari_unet.cluster.run_folder import LABELS, MAPS, RunDescription, RunFolder
-from napari_unet.cluster.tile_maps import TileMaps, blocks_for, maps_at_image_size, tiles_for
-from napari_unet.errors import ClusterError, FileFormatError
-from napari_unet.inference.diameter import said_diameter, with_diameter
+from napari_unet.cluster.opened import Work, with_channel, work_on
+from napari_unet.cluster.run_folder import LABELS, MAPS, RunFolder
+from napari_unet.cluster.tile_maps import blocks_for, maps_at_image_size, tiles_for
+from napari_unet.errors import FileFormatError
 from napari_unet.inference.on_disk import Plane
-from napari_unet.inference.record import segmentation_record
-from napari_unet.inference.task import Subimage, Task, make_task
-from napari_unet.inference.tile_runner import Inference, sample_plane, sampled_planes
-from napari_unet.inference.which_model import choose_model
-from napari_unet.io.damage import Damage
-from napari_unet.io.readers import read_image
-from napari_unet.io.zarr_writer import create_zarr
-from napari_unet.models.checkpoint import load_model_file, save_model_file
-from napari_unet.models.model import resolve_device
+from napari_unet.inference.tile_runner import sample_plane, sampled_planes
 from napari_unet.models.normalize import Statistics, measure
-from napari_unet.models.store import AUTO, load_model
 from napari_unet.objects.blocks import BlockGrid, Edge
 from napari_unet.objects.stitch import Matcher
-from napari_unet.tiling.grid import Reading, TileGrid
-from napari_unet.tiling.plan import TilingPlan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from napari_unet.axes import Image
-    from napari_unet.inference.options import SegmentOptions
-    from napari_unet.models.model import Model
-
-CHUNK = {2: (1024, 1024), 3: (32, 256, 256)}
-"""Largest shape of the chunks of labels and maps, by the number of spatial axes: a block is a whole number of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is wanted of an image.
-
-    Attributes
-    ----------
-    source, target : Path
-        The image, and the Zarr folder of its labels.
-    model : str
-        Name or file of the model, or "auto".
-    options : SegmentOptions
-    identity : dict
-        See `RunDescription`.
-    block, overlap : dict
-        Width of the blocks in which objects are found, and the objects' largest width, pixels, by the number of spatial
-        axes.
-    """
-
-    source: Path
-    target: Path
-    model: str
-    options: SegmentOptions
-    identity: dict[str, Any]
-    block: dict[int, int]
-    overlap: dict[int, int]
-
-
-def prepare(folder: RunFolder, request: Request) -> None:
-    """Resolve image and model, plan the work, and write down what workers have to know.
-
-    Raises
-    ------
-    UNetError
-        If they cannot be used, or this worker does not see them.
-    """
-    if not folder.path.is_dir():
-        raise ClusterError(f"A worker does not see {folder.path}. Results must be in a folder that all workers share.")
-    if not request.source.exists():
-        raise ClusterError(f"A worker does not see {request.source}. Images must be in a folder that all workers share.")
-    options, auto = request.options, isinstance(request.options.diameter, str)
-    image = _opened(request.source, options.axes, options.series, tolerant=True).with_pixel_size(options.pixel_size)
-    image = replace(image, diameter=said_diameter(options.diameter))
-    if request.model == AUTO:
-        model, _ = choose_model(image, channel=options.channel, device=options.device)
-    else:
-        model = load_model(request.model)
-    image, model = with_diameter(image, model, channel=options.channel, always=auto, device=options.device)
-    task = make_task(
-        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
-        flips=options.flips,
-    )  # fmt: skip
-    save_model_file(model, folder.model)
-    _create_outputs(folder, request, task)
-    folder.describe(_described(request, task))
-
-
-def _described(request: Request, task: Task) -> RunDescription:
-    image, plan, options, ndim = task.image, task.plan, request.options, task.model.info.spec.ndim
-    size = image.pixel_size
-    return RunDescription(
-        identity=request.identity,
-        source=str(request.source),
-        axes=options.axes,
-        series=options.series,
-        pixel_size=None if size is None else (size.z, size.y, size.x),
-        diameter=image.diameter,
-        found_diameter=image.found_diameter,
-        found_against=image.found_against,
-        channels=task.channels,
-        zoom=task.zoom,
-        shape=plan.shape,
-        halo=plan.halo,
-        spans=plan.tiles.spans,
-        steps=plan.tiles.steps,
-        frames=image.n_frames,
-        slices=None if ndim == 3 else image.size("Z"),
-        flips=task.flips,
-        block=(request.block[ndim],) * ndim,
-        overlap=request.overlap[ndim] if task.model.info.finds_objects else 0,
-        maps=options.maps,
-        device=options.device,
-        report={
-            "model": task.model.name,
-            "device": str(resolve_device(options.device)),
-            "tiles": task.n_tiles,
-            "tile_shape": list(plan.tile_shape),
-            "halo": list(plan.halo),
-            "mode": "exact" if plan.exact else "fast",
-            "diameter": image.diameter or (round(image.found_diameter, 1) if image.found_diameter else None),
-            "zoom": [round(z, 4) for z in task.zoom],
-            "note": str(image.damage or ""),
-            "notes": list(image.notes),
-        },
-    )
-
-
-def _create_outputs(folder: RunFolder, request: Request, task: Task) -> None:
-    """Make the arrays that workers write to; each of their chunks is written by one block only."""
-    image, spec = task.image, task.model.info.spec
-    axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
-    wide = dict(zip("ZYX"[-spec.ndim :], CHUNK[spec.ndim], strict=True))
-    block = request.block[spec.ndim]
-    record = segmentation_record(request.source, task, axes=request.options.axes, series=request.options.series)
-    for name, letters, dtype in ((LABELS, axes, np.uint32), (MAPS, _with_channel(axes), np.float32)):
-        if name == MAPS and not request.options.maps:
-            continue
-        shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in letters)
-        chunks = tuple(
-            min(n, _part(block, wide[letter])) if letter in wide else 1 for letter, n in zip(letters, shape, strict=True)
-        )
-        create_zarr(
-            folder.path / name, shape, letters, image.pixel_size, dtype,
-            name=request.target.stem, labels=name == LABELS, chunks=chunks, placement=image.placement,
-            provenance=record if name == LABELS else None,
-        )  # fmt: skip
-
-
-def _with_channel(axes: str) -> str:
-    return "".join(letter for letter in "TCZYX" if letter in "C" + axes)
-
-
-def _part(width: int, most: int) -> int:
-    """Return the largest width of chunks that divides a block's."""
-    return next(width // n for n in range(1, width + 1) if width % n == 0 and width // n <= most)
-
-
-class _Direct:
-    """An array that is read in this thread: what dask reads by itself, in a worker, it would give to other workers."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        return np.asarray(self._array[index].compute(scheduler="synchronous"))
-
-
-def _opened(path: Path, axes: str | None, series: int | None, *, tolerant: bool) -> Image:
-    image = read_image(path, axes, series, tolerant=tolerant)
-    return replace(image, data=_Direct(image.data)) if hasattr(image.data, "compute") else image
-
-
-class Work:
-    """The image, model and plan of a run, as a worker has them.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    description : RunDescription
-    tolerant : bool
-        Whether damaged chunks count as empty. Only then all chunks are looked for, which takes long for large images.
-    """
-
-    def __init__(self, folder: RunFolder, description: RunDescription, *, tolerant: bool = False) -> None:
-        known, size = description, description.pixel_size
-        image = _opened(Path(known.source), known.axes, known.series, tolerant=tolerant)
-        image = image.with_pixel_size(None if size is None else PixelSize(z=size[0], y=size[1], x=size[2]))
-        image = replace(
-            image, diameter=known.diameter, found_diameter=known.found_diameter, found_against=known.found_against
-        )
-        self.folder, self.description, self.tolerant = folder, description, tolerant
-        self.task = task_of(description, image, load_model_file(folder.model))
-        self.blocks = blocks_of(description, self.task)
-        self.semantic = not self.task.model.info.finds_objects
-        self._inferences = threading.local()
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Those of the whole image."""
-        return TypeAdapter(Statistics).validate_json(self.folder.statistics.read_bytes())
-
-    @property
-    def inference(self) -> Inference:
-        """The network, one for each thread of the worker."""
-        if not hasattr(self._inferences, "one"):
-            self._inferences.one = Inference(
-                self.task, self.description.device, ahead=False, statistics=self.statistics
-            )
-        found: Inference = self._inferences.one
-        return found
-
-    def maps(self, subimage: int) -> TileMaps:
-        """Return the maps of a plane or volume."""
-        return TileMaps(self.folder, subimage, self.task.plan.tiles, self.task.model.info.spec.out_channels)
-
-    @property
-    def damage(self) -> list[str]:
-        """The damaged chunks that were read so far."""
-        damage = self.task.image.damage
-        return list(damage.chunks) if isinstance(damage, Damage) else []
-
-
-def task_of(known: RunDescription, image: Image, model: Model) -> Task:
-    """Return the task of a run."""
-    reading = Reading(model.info.spec, known.shape, known.halo)
-    plan = TilingPlan(TileGrid(reading, known.spans, known.steps))
-    return Task(image, model, known.channels, known.zoom, plan, subimages_of(known), known.flips)
-
-
-def subimages_of(known: RunDescription) -> tuple[Subimage, ...]:
-    """Return the planes or volumes of a run, in their order."""
-    depth: list[int | None] = [None] if known.slices is None else list(range(known.slices))
-    return tuple(itertools.starmap(Subimage, itertools.product(range(known.frames), depth)))
-
-
-def blocks_of(known: RunDescription, task: Task) -> BlockGrid:
-    """Return the blocks in which the objects of a plane or volume are found."""
-    return BlockGrid(task.image_shape, known.block, known.overlap)
-
-
-_kept: dict[RunFolder, Work] = {}
-"""What this process works on, one run at a time: the model is loaded once."""
-
-_keeping = threading.Lock()
-
-
-def work_on(folder: RunFolder, *, tolerant: bool = False) -> Work:
-    """Return what this process works on, made once.
-
-    Raises
-    ------
-    UNetError
-        If this machine does not see the folder, the image or the model.
-    """
-    with _keeping:
-        work = _kept.get(folder)
-        if work is None or (tolerant and not work.tolerant):
-            _kept.clear()
-            work = _kept[folder] = open_work(folder, tolerant=tolerant)
-        return work
-
-
-def open_work(folder: RunFolder, *, tolerant: bool = False) -> Work:
-    """Open image and model of a run; damaged chunks count as empty if `tolerant`, or if the image is read at once.
-
-    Raises
-    ------
-    UNetError
-        If this machine does not see the folder, the image or the model.
-    """
-    known = folder.known()
-    try:
-        return Work(folder, known, tolerant=tolerant)
-    except FileFormatError:  # a small image is read at once
-        if tolerant or not Path(known.source).exists():
-            raise
-        return Work(folder, known, tolerant=True)
 
 
 def take_sample(folder: RunFolder, number: int) -> None:
@@ -389,7 +118,7 @@ def _find_objects(work: Work, path: Path, subimage: int, number: int) -> None:
 
 
 def _with_faces(blocks: BlockGrid, number: int, labels: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    """Return the labels of a block's region, with ids 1, 2, ..., and bands around its faces with others on their other side."""
+    """Return the labels of a block's region, with ids 1, 2, ..., and those in bands around its faces with others."""
     block = blocks[number]
     ids = np.unique(labels[block.crop])
     ids = ids[ids > 0]
@@ -407,7 +136,14 @@ def _with_faces(blocks: BlockGrid, number: int, labels: NDArray[np.int32]) -> di
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """How many objects a block has, and which are those of the blocks before it: by axis, pairs of ids, theirs first."""
+    """How many objects a block has, and which are those of the blocks before it.
+
+    Attributes
+    ----------
+    count : int
+    pairs : dict of int to ndarray of int32, shape (N, 2)
+        For each axis, an id in the block before along it, and the id in this block.
+    """
 
     count: int
     pairs: dict[int, NDArray[np.int32]]
@@ -431,9 +167,7 @@ def join_faces(folder: RunFolder, subimage: int, number: int) -> Joined:
     return Joined(count, pairs)
 
 
-def count_overlaps(
-    folder: RunFolder, subimage: int, number: int, before: int, first: tuple[int, int]
-) -> Matcher:
+def count_overlaps(folder: RunFolder, subimage: int, number: int, before: int, first: tuple[int, int]) -> Matcher:
     """Count the pixels that objects of a slice and of the slice before it share in a block.
 
     `before` is the number of that slice; `first` are the places of the block's first objects in the tables of the two.
@@ -484,4 +218,4 @@ def _output(work: Work, name: str) -> Plane:
 
     axes = "".join(letter for letter in "TZYX" if letter in work.task.image.label_axes)
     array = zarr.open_group(work.folder.path / name, mode="r+")["0"]
-    return Plane(array, axes if name == LABELS else _with_channel(axes))
+    return Plane(array, axes if name == LABELS else with_channel(axes))

@@ -179,6 +179,7 @@ class Edge:
     def of(
         cls, labels: NDArray[np.int32], ids: NDArray[np.int32], block: Block, axis: int, face: int, half: int
     ) -> Edge:
+        """Return the edge of a block at one of its faces, `half` pixels wide on either side."""
         seen = block.seen[axis]
         band = list(block.region)
         # As far as both blocks were decoded.
