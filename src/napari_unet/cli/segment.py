@@ -111,18 +111,13 @@ def segment(
     from napari_unet.inference.options import SegmentOptions
 
     options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
-    run = _Run(_plan(inputs, out, file_format, network_file), out, model, options)
-    if scheduler is not None:
-        run.check_division()
+    run = _Run(_plan(inputs, out, file_format, network_file), out, model, options, scheduler)
     stopped = ""
     try:
         with stoppable() as cancel:
             run.look(cancel)
-            if run.waiting and scheduler is not None:
-                run.do_on_cluster(scheduler, cancel)
-            elif run.waiting:
-                check_device(device)
-                run.do("auto" if guesses else open_model(model), jobs, cancel)
+            if run.waiting:
+                run.do(jobs, cancel)
     except KeyboardInterrupt:
         stopped = run.kept()
     if as_json:
@@ -146,6 +141,8 @@ class _Run:
     model : str
         Name or file of the model, or "auto".
     options : SegmentOptions
+    scheduler : str, optional
+        Whose workers do the work; None: this machine does it.
 
     Attributes
     ----------
@@ -155,12 +152,17 @@ class _Run:
         Index of a job -> why it failed.
     """
 
-    def __init__(self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions) -> None:
+    def __init__(
+        self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions, scheduler: str | None = None
+    ) -> None:
         from napari_unet.inference.resume import ResultFolder
 
         self._jobs, self._options, self._model, self._out = jobs, options, model, out
         in_folder = all(job.target.parent == out for job in jobs)
         self._folder = ResultFolder(out, model, options) if in_folder else None
+        self._scheduler = scheduler
+        if scheduler is not None and self._folder is None and not jobs[0].as_zarr:
+            fail("With --scheduler the labels of one image are a Zarr folder: give -o a name that ends in .zarr.", 2)
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._before: dict[int, tuple[int, int] | None] = {}  # of each job that was begun, what its result was
         self._results: dict[int, dict[str, Any]] = {}
@@ -202,10 +204,18 @@ class _Run:
             self.failed[number] = standing.damage
             say(standing.damage)
 
-    def do(self, network: Model | Literal["auto"], at_once: int, cancel: CancelToken) -> None:
-        """Segment what is to be done."""
+    def do(self, at_once: int, cancel: CancelToken) -> None:
+        """Segment what is to be done, on this machine or with the workers of a scheduler."""
+        if self._scheduler is None:
+            self._do_here(at_once, cancel)
+        else:
+            self._do_on_cluster(self._scheduler, cancel)
+
+    def _do_here(self, at_once: int, cancel: CancelToken) -> None:
+        check_device(self._options.device)
         from napari_unet.inference.folder import segment_files
 
+        network: Model | Literal["auto"] = "auto" if self._model == "auto" else open_model(self._model)
         jobs = [self._jobs[number] for number in self.waiting]
         begin = self._begin_with_bar if at_once == 1 or len(jobs) == 1 else self._begin
         done = segment_files(
@@ -213,13 +223,7 @@ class _Run:
         )
         self._take(done, by_guess=network == "auto")
 
-    def check_division(self) -> None:
-        """Exit with a message if one image cannot be divided among the workers of a cluster."""
-        if self._folder is None and not self._jobs[0].as_zarr:
-            fail("With --scheduler the labels of one image are a Zarr folder: give -o a name that ends in .zarr.", 2)
-
-    def do_on_cluster(self, scheduler: str, cancel: CancelToken) -> None:
-        """Segment what is to be done with the workers of a cluster."""
+    def _do_on_cluster(self, scheduler: str, cancel: CancelToken) -> None:
         from napari_unet.cluster.by_file import segment_with_workers
         from napari_unet.cluster.connection import connected
         from napari_unet.errors import ClusterError

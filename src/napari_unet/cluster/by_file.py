@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.cluster.by_blocks import segment_by_blocks
 from napari_unet.cluster.queue import Job, Workers
-from napari_unet.errors import ClusterError, UNetError
+from napari_unet.errors import Cancelled, ClusterError, UNetError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.resume import ResultFolder
 from napari_unet.io.jobs import FileJob
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_unet.inference.folder import Outcome
     from napari_unet.inference.options import SegmentOptions
+    from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, ProgressCallback
 
 
@@ -67,7 +68,9 @@ def segment_with_workers(
         outcome: Outcome
         try:
             outcome = segment_by_blocks(client, jobs[0], model, options, progress=progress, cancel=cancel)
-        except ClusterError as error:
+        except Cancelled:
+            raise
+        except UNetError as error:
             outcome = error
         yield jobs[0], outcome
         return
@@ -120,7 +123,7 @@ def segment_one(source: Path, target: Path, model: str, options: SegmentOptions,
 
     if not source.exists():
         raise ClusterError(f"A worker does not see {source}. Images must be in a folder that all workers share.")
-    network = AUTO if model == AUTO else load_ahead(model)
+    network: Model | Literal["auto"] = "auto" if model == AUTO else load_ahead(model)
     job, ready = FileJob(source, target), None
     if folder is not None:
         ready = ResultFolder(folder, model, options).begin(job)

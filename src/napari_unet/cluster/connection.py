@@ -74,7 +74,7 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
     where: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
     try:
         client = Client(**where, timeout=patience)
-    except (OSError, ValueError, KeyError) as error:  # a TimeoutError is an OSError; the others: no scheduler's file
+    except (OSError, ValueError, KeyError, AssertionError) as error:  # the last three: the file is no scheduler's
         raise ClusterError(
             f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
             f"Waited {patience:g} s. {type(error).__name__}: {error}",
@@ -92,21 +92,24 @@ def check_workers(client: Any) -> None:
     ClusterError
         If they have none, or another version of it or of `distributed`.
     """
-    for packages in client.get_versions(packages=["napari_unet"])["workers"].values():
-        found = packages["packages"]
-        if found.get("napari_unet") is None:
-            raise ClusterError(
-                "The workers do not have this program. Install napari-unet-interactive[cluster] where they run."
-            )
-        here = {"napari_unet": __version__, "distributed": _distributed_version()}
+    try:
+        answers = client.run(own_versions)
+    except Exception as error:  # what a worker that cannot load the function raises depends on its version
+        raise ClusterError(
+            "The workers do not have this program. Install napari-unet-interactive[cluster] where they run.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    here = own_versions()
+    for found in answers.values():
         for name, version in here.items():
-            if found.get(name) != version:
+            if found[name] != version:
                 raise ClusterError(
-                    f"The workers have {name} {found.get(name)}, and this machine {version}. Install the same version."
+                    f"The workers have {name} {found[name]}, and this machine {version}. Install the same version."
                 )
 
 
-def _distributed_version() -> str:
+def own_versions() -> dict[str, str]:
+    """Return the versions that have to be the same on all machines."""
     import distributed
 
-    return str(distributed.__version__)
+    return {"napari_unet": __version__, "distributed": str(distributed.__version__)}

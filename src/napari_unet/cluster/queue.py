@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +25,9 @@ MIN_AHEAD = 8
 RETRIES = 1
 """How often a job that failed is tried again, on whichever worker."""
 
+MAX_BEGUN = 5
+"""How often a job is given out again whose worker died before it passed on what came of it."""
+
 LOOK = 0.25
 """Seconds after which it is looked whether the run is to stop."""
 
@@ -33,7 +38,7 @@ MAX_FAILURES = 16
 """Failures, with no success between them, after which a run is given up: the disk may be full."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Job:
     """A call for a worker.
 
@@ -47,12 +52,15 @@ class Job:
         What it is about.
     network : bool
         Whether it runs a network, which takes a graphics card where workers say that they have one.
+    begun : int
+        How often it was given out.
     """
 
     call: Callable[..., Any]
     arguments: tuple[Any, ...]
     place: tuple[int, ...] = ()
     network: bool = False
+    begun: int = 0
 
 
 class Jobs(Protocol):
@@ -138,6 +146,7 @@ class Workers:
         return self._known
 
     def _submit(self, job: Job) -> None:
+        job.begun += 1
         cards = job.network and any("GPU" in (worker.get("resources") or {}) for worker in self._workers())
         future = self.client.submit(
             job.call, *job.arguments, pure=False, retries=RETRIES, resources={"GPU": 1} if cards else None
@@ -158,8 +167,15 @@ class Workers:
                 continue
 
     def _take(self, future: Any, job: Job, jobs: Jobs) -> None:
-        if future.status == "finished":
+        try:
             value = future.result()
+        except (CancelledError, asyncio.CancelledError):  # done, but the worker died before it passed on the result
+            if job.begun < MAX_BEGUN:
+                self._submit(job)
+                return
+        except Exception:  # noqa: BLE001 - whatever a worker raises is told below
+            pass
+        else:
             self._failures = 0
             jobs.done(job, value)
             return
