@@ -122,6 +122,7 @@ def mended(
         say(f"  {name}: {len(every)} errors, {len(rows)} mended so far")
         viewer.layers.clear()
         live_until(lambda: not widget.controller.busy and not widget.runner.busy, 60)
+        live_until(lambda: False, 0.2)  # Mesa crashes where the next image is drawn before the empty canvas was
     return rows, found
 
 

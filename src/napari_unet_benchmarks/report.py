@@ -75,9 +75,15 @@ def ratio(first: Sequence[float], second: Sequence[float]) -> dict[str, float]:
 
 
 def _commit() -> str | None:
-    """Return the commit of the source tree, marked where it has changes; None for an installed package."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
-    )  # fmt: skip
-    return described.stdout.strip() or None
+    """Return the commit of the source tree, marked where it has changes; None for an installed package.
+
+    Results that another benchmark has just written are no change of what is measured.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+        return done.stdout.strip()
+
+    commit = git("describe", "--always")
+    changed = git("diff", "HEAD", "--name-only", "--", ":/", ":!/benchmarks/results")
+    return f"{commit}-dirty" if changed else commit or None

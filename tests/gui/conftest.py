@@ -51,7 +51,7 @@ MOUSE = (
 
 workers._try_model = lambda: None  # in the background: it would take the turns of tests that count tiles
 
-PATIENCE = 60_000
+PATIENCE = 120_000
 """Milliseconds that a test waits for a job: far more than any takes."""
 
 

@@ -123,6 +123,6 @@ def test_a_job_that_has_ended_is_let_go_of(widget, qtbot):
 
     for _ in range(3):
         start()
-        qtbot.waitUntil(lambda: not widget.runner.busy, timeout=60_000)
+        qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
     qtbot.wait(100)
     assert alive(Held) == [0]

@@ -95,6 +95,13 @@ SWAPPED = pytest.param(
 )
 
 
+def test_scripts_hear_what_the_window_says(controller):
+    heard = []
+    controller.said.connect(heard.append)
+    controller.say("Done.", details="In 3 s.")
+    assert [(message.text, message.details) for message in heard] == [("Done.", "In 3 s.")]
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", "float16", "float64", ">u2", SWAPPED])
 def test_types_of_pixels(viewer, controller, dtype):
     data = squares() > 0.5 if dtype == "bool" else (100 * squares()).astype(dtype)

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from psygnal import SignalInstance
+
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
     from napari_unet.layers.jobs import Runner
@@ -152,6 +154,11 @@ class Controller:
     def viewer(self) -> Any:
         """The viewer."""
         return self.workspace.viewer
+
+    @property
+    def said(self) -> SignalInstance:
+        """Emits each `Message` that the window is to show."""
+        return self.workspace.said
 
     @property
     def layer(self) -> Any:

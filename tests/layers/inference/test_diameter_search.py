@@ -34,7 +34,7 @@ def said(controller: Any) -> list[str]:
 def test_the_click_adds_no_layer_before_it_is_measured(measuring):
     assert measuring.busy
     assert names(measuring) == ["image"]
-    assert said(measuring) == ["Measuring how wide the objects are."]
+    assert said(measuring) == ["Looking how wide the objects are."]
     assert not measuring.segment(), "one at a time"
     measuring.runner.finish(0)
     assert names(measuring) == ["image", "image objects"]

@@ -93,7 +93,7 @@ def test_where_nothing_is_known_it_is_found_before_the_first_tile(viewer: Any, w
     with_diameter.messages.clear()
     assert with_diameter.segment()
     told = [message.text for message in with_diameter.messages]
-    assert told[0] == "Measuring how wide the objects are."
+    assert told[0] == "Looking how wide the objects are."
     assert told[1].startswith("Objects are about 11 pixels wide. Segmenting")
     assert "2.3 times smaller" in with_diameter.messages[1].details
     assert "Found 3 objects" in told[-1]

@@ -75,7 +75,7 @@ class DiameterSearch:
 
         find = partial(find_diameter, image, model, channel=channel, device=workspace.device, cancel=job.cancel)
         workspace.segmenting.emit(True)
-        workspace.say("Measuring how wide the objects are.")
+        workspace.say("Looking how wide the objects are.")
         self._runner.start(job, once(find), ignore, end, failed)
 
     def stop(self) -> None:
