@@ -6,8 +6,6 @@ import warnings
 
 import pytest
 
-pytest.importorskip("distributed")
-
 
 @pytest.fixture(scope="module")
 def client():

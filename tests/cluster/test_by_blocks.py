@@ -17,6 +17,8 @@ from napari_unet.models.checkpoint import save_model_file
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 
+pytest.importorskip("distributed")
+
 BLOCK, OVERLAP = {2: 40, 3: 16}, {2: 20, 3: 10}
 
 CASES = {

@@ -17,6 +17,8 @@ from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import save_model_file
 
+pytest.importorskip("distributed")
+
 
 @pytest.fixture
 def folder(tmp_path, blobs, bright_model):

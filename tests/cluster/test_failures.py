@@ -22,6 +22,8 @@ from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import save_model_file
 from napari_unet.progress import CancelToken
 
+pytest.importorskip("distributed")
+
 OPTIONS = SegmentOptions(tile=32)
 BLOCKS = {"block": {2: 40, 3: 16}, "overlap": {2: 20, 3: 10}}
 
