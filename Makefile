@@ -131,6 +131,7 @@ screenshots: $(VENV)/.demo
 
 figures: $(VENV)/.test
 	$(BIN)/python docs/make_tutorial_figures.py
+	$(BIN)/python docs/make_learning_figures.py
 	$(BIN)/python docs/make_imports_picture.py
 	$(BIN)/python docs/make_sentences.py
 	$(BIN)/python docs/make_reference.py
@@ -169,7 +170,7 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 $(LOWEST)/.ready: $(VENV)/.test tools/lowest.py
 	@echo "Installing the lowest versions that are declared, a minute or two"
 	@$(PYTHON) -m venv $(LOWEST)
-	@$(BIN)/python tools/lowest.py all test formats > $(LOWEST)/requirements.txt
+	@$(BIN)/python tools/lowest.py all test tiff > $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) "$(TORCH_CPU)" --requirement $(LOWEST)/requirements.txt
 	@$(LOWEST)/bin/python $(PIP) --no-deps --editable .
 	@touch $@

@@ -29,9 +29,9 @@ SIZE = 1280, 800
 STAGES = "list", "drawn", "walk", "results"
 """Stages of the afternoon of which there are pictures."""
 HIGHER = 1280, 1000
-"""Of the picture of the table of objects, which at 800 has room for few rows beside the list of images."""
-TABLE_HEIGHT = 300
-"""Pixels of that table, which a user would drag to a size."""
+"""Of the picture of the table of objects, which at 800 has room for few rows below the layer controls."""
+TABLE = 480, 420
+"""Width and height of that table, pixels: it is at the left, beside the list of images, and a user would drag it so."""
 TO_REST = 0.7
 """Seconds after which the window has drawn all."""
 FRAME = "#8a8d91"
@@ -87,7 +87,9 @@ def at_stage(viewer: Any, widget: Any, stage: str) -> None:
         live_until(lambda: False, TO_REST)
         main = viewer.window._qt_window
         docks = [dock for dock in main.findChildren(QDockWidget) if dock.findChild(ObjectsTable)]
-        main.resizeDocks(docks, [TABLE_HEIGHT], Qt.Orientation.Vertical)
+        for pixels, direction in zip(TABLE, (Qt.Orientation.Horizontal, Qt.Orientation.Vertical), strict=True):
+            main.resizeDocks(docks, [pixels], direction)
+        viewer.reset_view()
         keep(viewer, "table")
 
 

@@ -6,21 +6,19 @@ make figures, or python docs/make_tutorial_figures.py NAME ...
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import json
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import tifffile
 import torch
 from _diagrams import padding, the_u, up_convolution
+from _files import draw_all
 from _panels import BLUE, GREEN, GREY, ORANGE, YELLOW, frame, grid, outlines, show
 from matplotlib import pyplot as plt
-from PIL import Image
 from torch.nn import functional as F  # noqa: N812
 
 from napari_unet import evaluate, load_model, segment
@@ -293,19 +291,8 @@ def main() -> None:
     """Draw all figures, or those named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*FIGURES, []], metavar="NAME", help=", ".join(FIGURES))
-    OUT.mkdir(parents=True, exist_ok=True)
-    mpl.use("agg")
-    plt.rcParams.update(
-        {"font.size": 10, "axes.titlesize": 10, "savefig.dpi": 100, "figure.constrained_layout.use": True}
-    )
-    for name in parser.parse_args().names or FIGURES:
-        figure = FIGURES[name]()
-        canvas = io.BytesIO()
-        figure.savefig(canvas, facecolor="white")
-        plt.close(figure)
-        # A palette makes the files a third as large, and nothing to be seen.
-        Image.open(canvas).convert("RGB").quantize(200).save(OUT / f"{name}.png", optimize=True)
-        print(OUT / f"{name}.png")
+    names = parser.parse_args().names or FIGURES
+    draw_all({name: FIGURES[name] for name in names}, OUT)
 
 
 if __name__ == "__main__":

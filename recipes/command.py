@@ -2,6 +2,7 @@
 
 python recipes/NAME.py train  --data DATA     train, or go on where it was interrupted
 python recipes/NAME.py finish --data DATA     choose how maps become labels, score, and write the model file
+python recipes/NAME.py mean   --data DATA     compare weights between those before and after the last stage
 python recipes/NAME.py replay --data DATA     write the patches that the model carries along
 """
 
@@ -15,6 +16,7 @@ import torch
 
 from finish import finish
 from loop import train
+from mean import compare_shares
 from replay_set import write_replay_set
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def main(recipe: Recipe, doc: str | None) -> None:
     """Do what the command line asks for."""
     name = recipe.card.name
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["train", "finish", "replay"])
+    parser.add_argument("part", choices=["train", "finish", "mean", "replay"])
     parser.add_argument("--data", type=Path, required=True, help="folder of all data")
     parser.add_argument("--run", type=Path, default=Path("runs") / name, help="folder of the log and the state")
     parser.add_argument("--out", type=Path, default=Path(f"src/napari_unet/models/weights/{name}.safetensors"))
@@ -38,5 +40,7 @@ def main(recipe: Recipe, doc: str | None) -> None:
         train(recipe, arguments.data, arguments.run, arguments.device)
     elif arguments.part == "finish":
         finish(recipe, arguments.data, arguments.run, arguments.out)
+    elif arguments.part == "mean":
+        compare_shares(recipe, arguments.data, arguments.run, arguments.out)
     else:
         write_replay_set(recipe, arguments.data, arguments.out)

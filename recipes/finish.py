@@ -48,8 +48,12 @@ def finish(recipe: Recipe, data: Path, run: Path, out: Path) -> None:
     model = rounded(Model(net, recipe.card.model_copy(update={"decoding": decoding})))
     scores = validate(recipe, model, data)
     config = recipe.stages[0]
-    made = {"script": recipe.script, "steps": steps, "seed": config.seed, "batch_size": config.batch_size,
-            "patch": " x ".join(map(str, config.patch))}  # fmt: skip
+    made: dict[str, str | int | float | bool | None] = {
+        "script": recipe.script, "steps": steps, "seed": config.seed, "batch_size": config.batch_size,
+        "patch": " x ".join(map(str, config.patch)),
+    }  # fmt: skip
+    if recipe.last_share < 1:
+        made["share_of_last_stage"] = recipe.last_share
     told = {f"val {name}": round(value, 4) for name, value in told_of(model, scores).items()}
     carried = recipe.card.name if recipe.replay_set else None
     info = model.info.model_copy(update={"recipe": made, "scores": told, "replay_set": carried})

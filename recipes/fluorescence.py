@@ -30,9 +30,17 @@ def pairs(data: Path, split: Split) -> list[Pair]:
 
 RECIPE = replace(
     nuclei.RECIPE,
-    card=nuclei.RECIPE.card.model_copy(update={"name": "fluorescence", "description": "Nuclei in fluorescence."}),
+    card=nuclei.RECIPE.card.model_copy(
+        update={
+            "name": "fluorescence",
+            "description": "Nuclei in fluorescence.",
+            "licence": "CC0-1.0",
+            "training_data": nuclei.RECIPE.card.training_data[:2],  # BBBC038 and BBBC039
+        }
+    ),
     stages=(nuclei.REFINE.model_copy(update={"steps": 360}),),
     pairs=pairs,
+    last_share=1.0,
     shares={kind: nuclei.SHARES[kind] for kind in KINDS},
     replay_set={},
 )

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_unet.io.atomic import completed
+from napari_unet.learning.retention import interpolate_weights
+from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
 from napari_unet.training.trainer import Trainer
 from recipe import samples
@@ -80,11 +82,27 @@ def trained(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
 
 
 def net_of_card(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
-    """Return a trained network with the maps of the card alone, and its steps; see `trained`."""
+    """Return a trained network with the maps of the card alone, and its steps; of the last stage as it is shipped."""
+    share = recipe.last_share if stage == len(recipe.stages) - 1 else 1.0
+    return part_of_the_way(recipe, run, stage, share)
+
+
+def part_of_the_way(recipe: Recipe, run: Path, stage: int, share: float) -> tuple[UNet, int]:
+    """Return the network that has gone only a share (0..1) of the way from the stage before to this one, and its steps.
+
+    See `napari_unet.learning.retention.interpolate_weights`.
+    """
+    after, steps = _with_card_maps(recipe, run, stage)
+    if share < 1:
+        before = _with_card_maps(recipe, run, stage - 1)[0]
+        after = interpolate_weights(Model(before, recipe.card), Model(after, recipe.card), share).net
+    return after.eval().requires_grad_(False), steps
+
+
+def _with_card_maps(recipe: Recipe, run: Path, stage: int) -> tuple[UNet, int]:
     net, steps = trained(recipe, run, stage)
     fresh = UNet(recipe.card.spec, initialise=False)
-    net = with_maps(fresh, net, recipe.outputs(stage), recipe.card.outputs)
-    return net.eval().requires_grad_(False), steps
+    return with_maps(fresh, net, recipe.outputs(stage), recipe.card.outputs), steps
 
 
 def _state(run: Path, stage: int) -> Path:

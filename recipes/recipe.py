@@ -72,6 +72,9 @@ class Recipe:
         How many of the last stages learn where the network before found an object that is none, or missed one.
     by_objects : int
         How many of the last stages see an image as often as it has objects, and not by its size.
+    last_share : float
+        Of the weights in the model file: how far (0..1) they have gone from those before the last stage to those after.
+        Between the two a network keeps much of what it knew and of what it learned (Wortsman et al. 2022).
     shares : dict
         Share of the patches that each kind of image gets, however many images there are of it; empty: all alike.
     grids : sequence of dict
@@ -91,6 +94,7 @@ class Recipe:
     on_all: int = 0
     on_mistakes: int = 0
     by_objects: int = 0
+    last_share: float = 1.0
     shares: Mapping[str, float] = field(default_factory=dict)
     grids: Sequence[Mapping[str, Sequence[Any]]] = ()
     chosen_on: tuple[Split, ...] = ("choose",)

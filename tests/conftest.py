@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from importlib import resources
@@ -30,6 +31,11 @@ from napari_unet.nets.unet import UNet
 settings.register_profile("home", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("home"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "home"))
+
+# A script that starts the tests in the background has them ignore Ctrl-C, and all programs that they start, too: those
+# that are to be stopped so would go on for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MAX_MESSAGE = 160
 """Characters of a message of the window, at most."""
@@ -82,6 +88,14 @@ def tiny_net():
         return net.eval().requires_grad_(False)
 
     return make
+
+
+@pytest.fixture
+def model(tiny_net):
+    """An untrained model that finds objects by their distance maps; modules that need another have their own."""
+    net = tiny_net(out_channels=2)
+    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
+    return Model(net.eval().requires_grad_(False), info)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Those with options of their own are scripts, too: ``python -m napari_unet_benchm
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,7 @@ SCRIPTS = {  # each says more with --help
     "folders": "Time a folder of small images, several at once, and what knowing that they are finished costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "gestures": "Time each gesture from the mouse to the picture.",
+    "harm": "Find out why learning from one image makes others worse.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
     "object_size": "Measure what finding the object size gains and costs.",
     "other_programs": "Train other programs' networks on the same images for the same time.",
@@ -199,12 +201,22 @@ def _write(figures: dict[str, Any], folder: Path) -> None:
 
 
 def _run_script(context: typer.Context) -> None:
-    sys.argv = [context.command_path, *context.args]
+    name, asked = str(context.command.name), list(context.args)
+    arguments = [one for one in asked if one != "--json"]
+    helps = bool({"-h", "--help"} & set(arguments))
+    as_json = len(arguments) < len(asked) and not helps
+    sys.argv = [context.command_path, *arguments]
+    script = import_module(f"napari_unet_benchmarks.{name}")
     try:
-        import_module(f"napari_unet_benchmarks.{context.command.name}").main()
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what a script tells on its way is no result
+            script.main()
     finally:
-        if {"-h", "--help"} & set(context.args):  # the script has said what its options are
-            typer.echo(f"\n{context.command.epilog}")
+        if helps:  # the script has said what its options are
+            typer.echo(f"\n  --json  print the result as one JSON object, in the last line\n\n{context.command.epilog}")
+    if as_json:
+        from napari_unet_benchmarks.results import last_result  # loads torch, which some scripts time
+
+        print_json(last_result(name))
 
 
 for _name, _help in SCRIPTS.items():

@@ -93,7 +93,7 @@ def dark_nuclei():
     folder = files("napari_unet") / "samples"
     images = np.sqrt(tifffile.imread(str(folder / "nuclei_stack.tif")).astype(np.float32))
     truths = tifffile.imread(str(folder / "nuclei_stack_reference.tif")).astype(np.int32)
-    noise = np.random.default_rng(0).normal(0, 0.5, images.shape) * images.std(axis=(1, 2), keepdims=True)
+    noise = np.random.default_rng(0).normal(0, 0.8, images.shape) * images.std(axis=(1, 2), keepdims=True)
     dark = (noise - images).astype(np.float32)
     return [Field(Image(image, "YX"), truth) for image, truth in zip(dark, truths, strict=True)]
 

@@ -146,6 +146,9 @@ def test_run_scores_every_kind_and_all(folder):
     assert figures["time"]["shape"] == [1024, 1024]
     assert len(figures["time"]["seconds of each round"]) == 2
     assert figures["time"]["on one thread"]["core seconds"] > 0
+    for scores in (kinds["two"]["tiny"], kinds["all"]["tiny"]):
+        low, high = scores["ap_interval"]["0.50"]
+        assert low <= round(scores["ap"]["0.50"], 3) <= high
     assert any("classical" in line for line in said)
     assert json.loads(json.dumps(figures)) == figures
     assert all(torch.equal(value, before[name]) for name, value in model.net.state_dict().items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -24,6 +25,7 @@ import zarr
 
 import napari_unet
 from napari_unet.cli import app
+from napari_unet.errors import UNetError
 from napari_unet.inference import files, resume
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
@@ -338,13 +340,60 @@ def test_one_field_of_a_plate(run, model, tmp_path):
     shutil.copytree(tmp_path / "field.zarr", tmp_path / "p.zarr" / "B" / "03" / "1")
     advised = tmp_path / "p.zarr" / "B" / "03" / "1"
     for path in (tmp_path / "p.zarr", tmp_path / "p.zarr" / "B" / "03"):
-        said = run("segment", path, "-o", tmp_path / "o.tif", "--model", model, status=1).stderr
-        assert said.strip().endswith(f"such as {advised}.")
+        said = run("segment", path, "-o", tmp_path / "o.tif", "--model", model, status=2).stderr
+        assert "go to a folder" in said
+        with pytest.raises(UNetError, match=f"such as {re.escape(str(advised))}"):
+            read_image(path)
+        said = run("segment", path, "-o", tmp_path / path.stem, "--model", model).stderr
+        assert ("not there, or are damaged: B/04" in said) == (path.name == "p.zarr")
+        assert names(tmp_path / path.stem) == ["p_B_03_1_labels.tif"]
+        assert read_labels(tmp_path / path.stem / "p_B_03_1_labels.tif").max() == 3
+        assert "finished is left" in run("segment", path, "-o", tmp_path / path.stem, "--model", model).stderr
     run("segment", advised, "-o", tmp_path / "o.tif", "--model", model)
     assert read_labels(tmp_path / "o.tif").max() == 3
     run("segment", advised, "-o", tmp_path / "out", "--model", model)
     assert names(tmp_path / "out") == ["p_B_03_1_labels.tif"]
     assert not (tmp_path / "p.zarr" / "B" / "03" / "1" / "out").exists()
+
+
+def test_labels_into_the_image(run, folder, model, tmp_path, monkeypatch):
+    """Each image of a plate gets labels in its own Zarr; a second run finds them; nothing else is changed."""
+    plate = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "B/03"}, {"path": "B/04"}]}
+    plate.create_group("B/03").attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+    write_maps(tmp_path / "field.zarr", squares()[None].astype(np.float32), "CYX")
+    fields = [tmp_path / "p.zarr" / "B" / "03" / name for name in "01"]
+    for field in fields:
+        shutil.copytree(tmp_path / "field.zarr", field)
+    before = {path: path.read_bytes() for path in (tmp_path / "p.zarr").rglob("*") if path.is_file()}
+    arguments = "segment", tmp_path / "p.zarr", "--model", model, "--into-image"
+    said = run(*arguments, "unet").stderr
+    assert "damaged: B/04" in said
+    assert "2 images: 2 segmented." in said
+    for field in fields:
+        labels = zarr.open_group(field / "labels", mode="r")
+        assert labels.attrs["labels"] == ["unet"]
+        assert np.asarray(labels["unet/0"]).max() == 3
+        assert labels["unet"].attrs["napari_unet"]["inputs"]
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list((tmp_path / "p.zarr").rglob("*.partial"))
+    (fields[0] / "labels" / ".zattrs").unlink()  # killed in between
+    made = {path: path.read_bytes() for path in (tmp_path / "p.zarr").rglob("*") if path.is_file()}
+    assert "0 segmented, 2 finished before" in run(*arguments, "unet").stderr
+    assert {path: path.read_bytes() for path in made} == made
+    assert zarr.open_group(fields[0] / "labels", mode="r").attrs["labels"] == ["unet"]
+    monkeypatch.setattr(files, "IN_MEMORY_BYTES", 0)
+    run("segment", fields[0], "--model", model, "--into-image", "ядра 2")
+    labels = zarr.open_group(fields[0] / "labels", mode="r")
+    assert labels.attrs["labels"] == ["unet", "ядра 2"]
+    np.testing.assert_array_equal(np.asarray(labels["ядра 2/0"]) > 0, np.asarray(labels["unet/0"]) > 0)
+    for name in ("", "../x", "a/b", ".x", "a."):
+        assert "cannot be called" in run(*arguments, name, status=1).stderr
+    assert "no OME-Zarr" in run("segment", folder / "a.tif", "--model", model, "--into-image", "u", status=1).stderr
+    assert "leave one of them out" in run(*arguments, "u", "-o", tmp_path / "o", status=2).stderr
+    assert "-o a file or a folder" in run(*arguments[:-1], status=2).stderr
+    for option in (("--maps",), ("--overwrite",), ("--format", "zarr")):
+        assert "goes with -o only" in run(*arguments, "u", *option, status=2).stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--maps",), ("--format", "zarr", "--maps")])
@@ -389,8 +438,21 @@ def test_notes_and_series(run, folder, model, tmp_path, monkeypatch):
         card = report(result)["results"][0]
         assert (card["n_objects"], card["notes"]) == (n, ["Two images; this is one."])
         assert "Two images; this is one." in result.stderr.splitlines()
-    assert "series" in run(*arguments, "--series", "2", status=1).stderr
-    assert "series" in run(*arguments, "--series", "-1", status=2).stderr
+    assert "no scene 2; it has 0" in run(*arguments, "--scene", "2", status=1).stderr
+    assert "no scene x; it has 0" in run(*arguments, "--series", "x", status=1).stderr
+    for nothing in ("-1", "", " "):
+        assert "a number from 0, or a name" in run(*arguments, "--scene", nothing, status=2).stderr.replace("\n", " ")
+
+
+def test_a_channel_by_its_name(run, model, tmp_path):
+    path = tmp_path / "核 of two.ome.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["Hoechst", "Förster 488"]}}
+    tifffile.imwrite(path, np.stack([squares(), squares(((5, 5),))]), ome=True, metadata=metadata)
+    arguments = "segment", path, "-o", tmp_path / "o.tif", "--model", model, "--overwrite", "--json"
+    for channel, n in (("Hoechst", 3), ("förster 488", 1), ("0", 3), ("1", 1)):
+        assert report(run(*arguments, "--channel", channel))["results"][0]["n_objects"] == n
+    said = run(*arguments, "--channel", "488", status=1).stderr
+    assert "has no channel 488; it has 0 'Hoechst', 1 'Förster 488'." in said
 
 
 def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
@@ -415,9 +477,8 @@ def test_two_files_for_one_result_are_told(run, folder, model, tmp_path):
         (["--pixel-size", ""], "0.65"),
         (["--pixel-size", "inf"], "positive"),
         (["--channel", "-1"], "channel"),
-        (["--channel", "99999999999"], "channel"),
-        (["--channel", "nan"], "channel"),
-        (["--series", "x"], "series"),
+        (["--channel", " "], "channel"),
+        (["--scene", ""], "scene"),
         (["--tile", "-5"], "tile"),
         (["--tile", "1000000000"], "tile"),
         (["--device", "cuda:x"], "cuda:N"),
@@ -447,7 +508,11 @@ def test_a_damaged_model_is_wrong_usage(run, folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--axes", "QYX"], "unknown letter"), (["--axes", "ZYX"], "3 letters"), (["--channel", "4"], "channels 0 to 0")],
+    [
+        (["--axes", "QYX"], "unknown letter"),
+        (["--axes", "ZYX"], "3 letters"),
+        (["--channel", "4"], "has one, number 0"),
+    ],
 )
 def test_options_that_do_not_fit_the_image(run, folder, model, tmp_path, options, said):
     result = run("segment", folder / "a.tif", "-o", tmp_path / "o.tif", "--model", model, *options, status=1)

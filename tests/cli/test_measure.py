@@ -14,10 +14,13 @@ import pytest
 import tifffile
 
 import napari_unet as nu
+from hand_made import squares as made_squares
+from hand_made_series import KINDS, several, values
 from napari_unet.axes import PixelSize
 from napari_unet.errors import Cancelled, FileFormatError
 from napari_unet.io.writers import write_labels
 from napari_unet.measuring.record import sha256
+from napari_unet.models.checkpoint import save_model_file
 from napari_unet.objects.table import Table
 
 
@@ -514,3 +517,51 @@ def test_label_files_beside_a_project_come_first(run, data, projects):
     shutil.copytree(next(projects.glob("a-*.unetproj")), data / "labels" / "a.unetproj")
     run("measure", "--labels", data / "labels", "-o", data / "t.csv")
     assert {row["image"] for row in rows(data / "t.csv")} == {"a", "b", "c"}
+
+
+# -- the image that was segmented --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif", ".zarr"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_say_which_of_several_images_they_are_of(run, tmp_path, bright_model, kind, ending):
+    model, path = tmp_path / "bright.safetensors", several(tmp_path / "a.tif", kind)
+    save_model_file(bright_model(), model)
+    labels, table = tmp_path / f"a_labels{ending}", tmp_path / "t.csv"
+    run("segment", path, "-o", labels, "--model", model, "--series", 1, "--channel", 0)
+    arguments = "measure", "--labels", labels, "--image", path, "-o", table, "--overwrite"
+    run(*arguments)
+    assert {row["intensity_mean_channel1"] for row in rows(table)} == {str(values(1, 1))}
+    run(*arguments, "--series", 2)  # what is said goes first
+    assert {row["intensity_mean_channel1"] for row in rows(table)} == {str(values(2, 1))}
+    other = path.rename(path.with_name(f"other{''.join(path.suffixes)}"))
+    run("measure", "--labels", labels, "--image", other, "-o", table, "--overwrite")
+    assert {row["intensity_mean_channel1"] for row in rows(table)} == {str(values(0, 1))}
+
+
+def test_labels_say_as_which_axes_they_were_made(run, tmp_path, bright_model):
+    model, path = tmp_path / "bright.safetensors", tmp_path / "a.tif"
+    save_model_file(bright_model(), model)
+    tifffile.imwrite(path, (200 * made_squares((3, 64, 64))).astype(np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    run("segment", path, "-o", tmp_path / "l.tif", "--model", model, "--axes", "TYX")
+    run("measure", "--labels", tmp_path / "l.tif", "--image", path, "-o", tmp_path / "t.csv")
+    assert sorted(row["time"] for row in rows(tmp_path / "t.csv")) == sorted("012" * 3)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "", "{", "[]", "3", '{"inputs": 3}', '{"inputs": [3]}', '{"inputs": [{"image": {"name": "a.tif"}}]}',
+        '{"inputs": [{"image": {"name": "a.tif"}, "segmentations": []}]}',
+        '{"inputs": [{"image": {"name": "a.tif"}, "segmentations": [{"series": -1, "axes": 7}]}]}',
+        '{"inputs": [{"image": {"name": "a.tif"}, "segmentations": [{"series": true}]}]}',
+        '{"inputs": [{"image": {"name": "a.tif"}, "segmentations": ["series"]}]}',
+    ],
+)  # fmt: skip
+def test_records_that_somebody_has_changed_say_nothing(run, tmp_path, record):
+    path = several(tmp_path / "a.tif", "pages")
+    record = record.replace("{", '{"program": "napari-unet-interactive", ', 1) if record.startswith('{"') else record
+    told = {"axes": "YX", "Info": record}
+    tifffile.imwrite(tmp_path / "l.tif", made_squares().astype(np.uint16), imagej=True, metadata=told)
+    run("measure", "--labels", tmp_path / "l.tif", "--image", path, "-o", tmp_path / "t.csv")
+    assert rows(tmp_path / "t.csv")[0]["intensity_mean_channel1"] == str(values(0, 1))

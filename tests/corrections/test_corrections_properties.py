@@ -90,7 +90,10 @@ def test_whatever_is_done_no_prediction_changes_what_a_person_did(seed, instance
         assert np.array_equal(labels[outside], before[outside])
         # What is told is what a new look at all planes tells.
         told = corrections.update(labels)
-        assert told.corrected_pixels == np.count_nonzero(labels != corrections.prediction)
+        assert told.changed_pixels == np.count_nonzero(labels != corrections.prediction)
+        counted = [corrections.differs(labels, plane, whole()[1:]) for plane in corrections.planes()]
+        assert told.corrected_pixels == np.count_nonzero(counted)
+        assert instances or told.corrected_pixels == told.changed_pixels
         assert told.reviewed_pixels == np.count_nonzero(reviewed)
         assert told.total_pixels == labels.size
 

@@ -132,3 +132,31 @@ def test_the_conda_recipe_requires_what_the_package_does():
     wanted = dict(line.split(">=") for line in project["dependencies"])
     assert listed == {renamed.get(name, name): version for name, version in wanted.items()}
     assert f'python_min: "{project["requires-python"].removeprefix(">=")}"' in text
+
+
+def test_the_conda_recipe_is_yaml_and_of_this_version():
+    import yaml
+
+    recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    version = re.search(
+        r'__version__ = "([^"]+)"', (ROOT / "src" / "napari_unet" / "_version.py").read_text(encoding="utf-8")
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert recipe["context"]["version"] == version[1]
+    assert recipe["package"]["name"] == project["name"]
+    assert recipe["about"]["license"] == project["license"]
+    assert all((ROOT / name).is_file() for name in recipe["about"]["license_file"])
+    (command, entry), *_ = project["scripts"].items()
+    assert recipe["build"]["python"]["entry_points"] == [f"{command} = {entry}"]
+    (napari,) = recipe["requirements"]["run_constraints"]
+    assert napari.replace(" ", "") == project["optional-dependencies"]["all"][0].replace("[pyqt6]", "")
+
+
+def test_lines_that_install_name_what_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (DOCS / "install.md").read_text(encoding="utf-8")
+    extras = {one for found in re.findall(r"(?:interactive|\.)\[([a-z,]+)\]", text) for one in found.split(",")}
+    assert extras <= set(project["optional-dependencies"])
+    for line in re.findall(r"`((?:pip|uvx|pixi) [^`]*)`", text):
+        for name in re.findall(r"napari-unet[a-z-]*", line):
+            assert name in {project["name"], *project["scripts"]}, line

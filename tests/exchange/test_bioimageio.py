@@ -110,6 +110,13 @@ def test_what_it_says(tmp_path):
     )
 
 
+def test_of_several_licences_the_page_names_all_and_the_format_the_first(tmp_path):
+    nu.export_model("nuclei", tmp_path / "nuclei.zip", "bioimageio")
+    described, files = unpacked(tmp_path / "nuclei.zip")
+    assert described["license"] == "CC-BY-4.0"
+    assert "CC-BY-4.0 AND MIT" in files["README.md"].decode()
+
+
 def test_an_image_of_ones_own(random_model, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 4000, (300, 90), np.uint16)
     image = Image(pixels, "YX", diameter=20.0)
@@ -136,6 +143,7 @@ def test_format_of_the_zoo(tmp_path):
         ({"licence": "MIT"}, "--author"),
         ({"licence": "MIT", "authors": ["  "]}, "--author"),
         ({"licence": "my own", "authors": ["Ada"]}, "SPDX"),
+        ({"licence": "my own AND MIT", "authors": ["Ada"]}, "SPDX"),
         ({"licence": "MIT", "authors": ["Ada"], "image": Image(np.zeros((2, 9, 9)), "CYX")}, "2 channels"),
     ],
 )

@@ -112,3 +112,53 @@ def test_an_earlier_file_stays(random_model, tmp_path):
     with pytest.raises(FileFormatError, match="exists already"):
         nu.export_model(random_model(), tmp_path / "a.onnx")
     assert (tmp_path / "a.onnx").read_bytes() == b"mine"
+
+
+def test_onnxruntime_that_is_not_installed(random_model, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert nu.export_model(random_model(), tmp_path / "a.onnx")["difference"] is None
+    assert (tmp_path / "a.onnx").stat().st_size > 0
+
+
+@pytest.mark.parametrize("change", ["operator", "opset", "cut"])
+def test_a_graph_that_onnxruntime_does_not_know(random_model, tmp_path, monkeypatch, change):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from napari_unet.exchange import onnx_graph
+    from napari_unet.exchange.onnx_check import OnnxSession
+
+    right = onnx_graph.onnx_graph
+
+    def wrong(model):
+        graph = right(model)
+        if change == "operator":
+            graph.graph.node[0].op_type = "NoSuchOperator"
+        if change == "opset":  # of a time that onnxruntime does not know
+            graph.opset_import[0].version = 999
+        return graph
+
+    if change == "cut":
+        with pytest.raises(FileFormatError, match=r"onnxruntime [\d.]+ cannot run this ONNX file"):
+            OnnxSession(right(random_model()).SerializeToString()[:100])
+        return
+    monkeypatch.setattr(onnx_graph, "onnx_graph", wrong)
+    with pytest.raises(FileFormatError, match=r"onnxruntime [\d.]+ cannot run this ONNX file") as caught:
+        nu.export_model(random_model(), tmp_path / "a.onnx")
+    assert caught.value.details
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnxruntime_that_cannot_be_loaded(random_model, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    folder = tmp_path / "libs" / "onnxruntime"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise ImportError('DLL load failed')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(folder.parent)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileFormatError, match="needs the library onnxruntime") as caught:
+        nu.export_model(random_model(), tmp_path / "out" / "a.onnx")
+    assert "DLL load failed" in caught.value.details
+    assert list((tmp_path / "out").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 
@@ -171,6 +172,52 @@ def about(**changes):
             "not known here: binarize",
         ),
         ({"rdf.yaml": about(config={"napari_unet": {"name": "x"}})}, "is not valid"),
+        ({"rdf.yaml": about(type="dataset")}, "of the type dataset"),
+        ({"rdf.yaml": about(weights={"torchscript": {"source": "w.pt"}})}, "which is needed; it has torchscript"),
+        (
+            {"rdf.yaml": about(weights={"keras_hdf5": {"source": "w.h5"}, "pytorch_state_dict": None})},
+            "it has keras_hdf5",
+        ),
+        (  # of StarDist
+            {"rdf.yaml": about(weights={"tensorflow_saved_model_bundle": {}}, config={"stardist": {}})},
+            "it has tensorflow_saved_model_bundle",
+        ),
+        ({"rdf.yaml": about(weights={})}, "it has no weights"),
+        ({"rdf.yaml": about(weights=None)}, "damaged"),
+        ({"rdf.yaml": about(weights={"pytorch_state_dict": {"source": "/etc/hostname"}})}, "lacks the file"),
+        ({"rdf.yaml": about(weights={"pytorch_state_dict": {"source": r"C:\\w.pt"}})}, "lacks the file"),
+        ({"rdf.yaml": about(weights={"pytorch_state_dict": {"source": "./../w.pt"}})}, "lacks the file"),
+        (
+            {"rdf.yaml": about(weights={"pytorch_state_dict": {"source": "w.pt", "sha256": "0" * 64}})},
+            "is not the file that its description means",
+        ),
+        ({"rdf.yaml": about(outputs=[{"axes": "bcyx"}] * 2)}, "several inputs or outputs"),
+        (
+            {"rdf.yaml": about(outputs=[{"axes": "bcyx", "postprocessing": [{"name": "binarize"}]}])},
+            "not known here: binarize",
+        ),
+        (
+            {
+                "rdf.yaml": about(
+                    inputs=[
+                        {
+                            "axes": "bcyx",
+                            "preprocessing": [
+                                {
+                                    "name": "zero_mean_unit_variance",
+                                    "kwargs": {"mode": "fixed", "mean": 3.0, "std": 2.0},
+                                }
+                            ],
+                        }
+                    ]
+                )
+            },
+            "not known here: fixed zero_mean_unit_variance",
+        ),
+        (
+            {"rdf.yaml": about(inputs=[{"axes": "bcyx", "preprocessing": [{"id": "fixed_zero_mean_unit_variance"}]}])},
+            "not known here: fixed_zero_mean_unit_variance",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path, change, said):
@@ -184,3 +231,120 @@ def test_maps_of_which_nothing_is_known(tmp_path):
     path, *_ = theirs(tmp_path, out=3)
     with pytest.raises(ModelFileError, match="What the 3 maps"):
         import_model(path)
+
+
+def test_names_that_lead_out_of_the_package_write_nothing(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    outside = {"../../evil.txt": b"x", "/tmp/napari-unet-evil.txt": b"x", "..\\evil.txt": b"x"}
+    path, *_ = theirs(inner, **outside)
+    import_model(path)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["inner", "theirs.zip"]
+
+
+def test_a_folder_that_was_zipped_as_a_whole(tmp_path):
+    path, *_ = theirs(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:
+        for name, content in (files | {"../__MACOSX/rdf.yaml": b""}).items():
+            archive.writestr(f"their model/{name}".replace("their model/../", ""), content)
+    assert import_model(tmp_path / "folder.zip").info.name == "Their network"
+
+
+def described(path):
+    """Return the description and the other files of a package."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return yaml.safe_load(files["rdf.yaml"]), files
+
+
+def test_a_checksum_that_is_right_or_lies(tmp_path):
+    path, *_ = theirs(tmp_path)
+    said, files = described(path)
+    for right in (True, False):
+        for entry, name in (
+            (said["weights"]["pytorch_state_dict"], "w.pt"),
+            (said["inputs"][0]["test_tensor"], "in.npy"),
+        ):
+            entry["sha256"] = hashlib.sha256(files[name] + (b"" if right or name == "w.pt" else b"x")).hexdigest()
+        theirs(tmp_path, **{"rdf.yaml": yaml.safe_dump(said)})
+        if right:
+            import_model(path)
+        else:
+            with pytest.raises(ModelFileError, match=r"in\.npy in theirs\.zip is not the file"):
+                import_model(path)
+
+
+def test_our_own_with_weights_of_another_network(random_model, tmp_path):
+    pytest.importorskip("onnx")
+    for number, features in enumerate((4, 8)):
+        nu.export_model(
+            random_model(features=features), tmp_path / f"{number}.zip", "bioimageio", authors=["A"], licence="MIT"
+        )
+    said, files = described(tmp_path / "0.zip")
+    files["weights.pt"] = described(tmp_path / "1.zip")[1]["weights.pt"]
+    said["weights"]["pytorch_state_dict"]["sha256"] = hashlib.sha256(files["weights.pt"]).hexdigest()
+    with zipfile.ZipFile(tmp_path / "mixed.zip", "w") as archive:
+        for name, content in (files | {"rdf.yaml": yaml.safe_dump(said)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelFileError, match="not those of the network that it describes"):
+        import_model(tmp_path / "mixed.zip")
+
+
+def test_torchscript_in_the_place_of_a_state_dict(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("net/data.pkl", "net/constants.pkl", "net/code/__torch__.py"):
+            archive.writestr(name, b"")
+    path, *_ = theirs(tmp_path, **{"w.pt": buffer.getvalue()})
+    with pytest.raises(ModelFileError, match="TorchScript, which is a program"):
+        import_model(path)
+
+
+def test_what_is_no_package(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "rdf.yaml").write_text(about())
+    with zipfile.ZipFile(tmp_path / "stardist.zip", "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("weights_best.h5", b"x")
+    for name, said in (
+        ("model", "is a folder"), ("rdf.yaml", "only describes a model"), ("stardist.zip", "neither a package"),
+    ):  # fmt: skip
+        with pytest.raises(ModelFileError, match=said):
+            import_model(tmp_path / name)
+
+
+def test_a_package_of_bioimageios_own(tmp_path, monkeypatch):
+    spec = pytest.importorskip("bioimageio.spec")
+    from bioimageio.spec.model import v0_5
+
+    path, *_ = theirs(tmp_path, steps="mean")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "files")
+    monkeypatch.chdir(tmp_path / "files")
+    for name, content in {"doc.md": b"# Their network", "c.npy": npy(np.zeros((2, 2)))}.items():
+        (tmp_path / "files" / name).write_bytes(content)
+    size = v0_5.ParameterizedSize(min=8, step=4)
+    like = {name: v0_5.SizeReference(tensor_id="raw", axis_id=name) for name in "yx"}
+    first = [v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=["a"])]
+    last = [v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=["foreground", "boundary"])]
+    norm = v0_5.ZeroMeanUnitVarianceDescr(kwargs=v0_5.ZeroMeanUnitVarianceKwargs(axes=["channel", "y", "x"]))
+    made = v0_5.ModelDescr(
+        name="Theirs", description="A U-Net", authors=[v0_5.Author(name="Ada")], license="MIT",
+        cite=[v0_5.CiteEntry(text="a", url="https://example.org")], documentation=v0_5.FileDescr(source="doc.md"),
+        inputs=[v0_5.InputTensorDescr(
+            id="raw", axes=[*first, *(v0_5.SpaceInputAxis(id=name, size=size) for name in "yx")],
+            test_tensor=v0_5.FileDescr(source="in.npy"), preprocessing=[norm])],
+        outputs=[v0_5.OutputTensorDescr(
+            id="maps", axes=[*last, *(v0_5.SpaceOutputAxis(id=name, size=like[name]) for name in "yx")],
+            test_tensor=v0_5.FileDescr(source="out.npy"), postprocessing=[v0_5.SigmoidDescr()])],
+        weights=v0_5.WeightsDescr(pytorch_state_dict=v0_5.PytorchStateDictWeightsDescr(
+            source="w.pt", pytorch_version="2.4.0",
+            architecture=v0_5.ArchitectureFromFileDescr(source="net.py", callable="Net"))),
+    )  # fmt: skip
+    spec.save_bioimageio_package(made, output_path=tmp_path / "made.zip", allow_invalid=True)
+    model = import_model(tmp_path / "made.zip")
+    assert model.info.outputs == ("foreground", "boundary")
+    assert model.info.normalization.method == "mean_std"
+    assert not (tmp_path / "was run").exists()

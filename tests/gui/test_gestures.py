@@ -371,6 +371,11 @@ def test_the_plain_mouse_pans_and_other_tools_paint(labels: Any, canvas: Any, vi
     [
         (SHIFT, [(70, 5), (70, 20), (70, 40)], "drag from one object"),
         (SHIFT, [(17, 17)], "already"),
+        (SHIFT, [(72, 40)], "sees no object"),
+        (SHIFT, [(55, 14), (55, 28), (55, 84)], "beyond the image"),
+        (CONTROL, [(5, 26), (30, 26), (84, 26)], "beyond the image"),
+        (CONTROL, [(10, 5), (10, 26), (10, 50)], "does not divide"),
+        (CONTROL, [(55, 14)], "no second middle"),
         (CONTROL, [(70, 5), (70, 20), (70, 40)], "crosses no object"),
         (CONTROL, [(70, 70)], "no object here"),
         (BOTH, [(70, 70)], "no object here"),
@@ -386,6 +391,102 @@ def test_refused_in_words(
     assert words in widget.status.text()
     assert len(widget.status.text()) <= 100
     assert np.array_equal(labels.data, before)
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before), "there is no step to take back"
+
+
+KEYS = (Qt.Key.Key_D, Qt.Key.Key_S, Qt.Key.Key_K, Qt.Key.Key_J, Qt.Key.Key_G)
+"""Those that change the object under the mouse, or take what is suggested there."""
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda viewer, layer: None, ""),
+        (lambda viewer, layer: setattr(layer, "visible", False), "hidden"),
+        (lambda viewer, layer: setattr(layer, "editable", False), "read-only"),
+        (lambda viewer, layer: viewer.layers.remove(layer), "Press Segment"),
+    ],
+    ids=["nothing there", "hidden", "read-only", "gone"],
+)
+def test_keys_that_are_refused(
+    key: Any, spoil: Any, words: str, segment: Any, canvas: Any, widget: Any, viewer: Any
+) -> None:
+    layer = segment(dumbbell((3, 80, 80)))
+    before = layer.data.copy()
+    spoil(viewer, layer)
+    viewer.layers.selection.active = viewer.layers["image"]
+    canvas.point_at(*((17, 17) if words else (72, 40)))
+    canvas.key(key)
+    assert widget.messages[-1].level == "error"
+    assert words in widget.status.text()
+    assert len(widget.status.text()) <= 100
+    assert np.array_equal(layer.data, before)
+
+
+@pytest.mark.parametrize("name", GESTURES)
+def test_the_layer_is_gone(name: str, labels: Any, canvas: Any, widget: Any, viewer: Any, click: Any) -> None:
+    before = labels.data.copy()
+    viewer.layers.remove(labels)
+    viewer.layers.selection.active = viewer.layers["image"]
+    said = len(widget.messages)
+    hand(canvas, GESTURES[name][1], GESTURES[name][0])  # the mouse is napari's again
+    assert np.array_equal(labels.data, before)
+    assert "image objects" not in viewer.layers
+    assert len(widget.messages) == said
+    click(widget.correct_panel.tools.buttons["delete"])
+    assert "Press Segment" in widget.status.text()
+
+
+@pytest.mark.parametrize("label", [2**31 - 1, 2**31, 2**32 + 7])
+@pytest.mark.parametrize("name", GESTURES)
+def test_the_largest_ids(name: str, label: int, labels: Any, canvas: Any, widget: Any, wait_idle: Any) -> None:
+    """They are as good as others for a gesture, or it is refused; none becomes a negative one, or another object."""
+    modifiers, path, more, words = GESTURES[name]
+    small = labels.data[17, 17] if name in ("split", "cut free") else labels.data[55, 14]
+    labels.data = np.where(labels.data == small, label, labels.data.astype(np.int64))
+    wait_idle(widget)
+    before = labels.data.copy()
+    hand(canvas, path, modifiers)
+    wait_idle(widget)
+    found = ids(labels)
+    assert min(found) > 0
+    if widget.messages[-1].level == "error":
+        assert np.array_equal(labels.data, before)
+        assert len(widget.status.text()) <= 100
+        return
+    assert widget.messages[-1].text.startswith(words) or widget.messages[-2].text.startswith(words)
+    assert len(found) == len(ids_of(before)) + more
+    new = found - ids_of(before)
+    assert all(one < 2**30 for one in new), "new objects are numbered on from the others"
+    canvas.key(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(labels.data, before)
+
+
+def ids_of(data: Any) -> set[int]:
+    return set(np.unique(data).tolist()) - {0}
+
+
+def test_while_a_model_learns(labels: Any, canvas: Any, widget: Any, click: Any, wait_idle: Any) -> None:
+    """Gestures go on, each in one step, and what they make is not undone when learning ends."""
+    labels.data_setitem(tuple(np.indices((5, 5)).reshape(2, -1) + np.array([[68], [5]])), 50)  # something to learn from
+    click(widget.learn_panel.button)
+    assert widget.controller.learner.busy
+    before = labels.data.copy()
+    for name, (modifiers, path, more, words) in GESTURES.items():
+        hand(canvas, path, modifiers)
+        assert any(message.text.startswith(words) for message in widget.messages[-3:]), name
+        assert len(ids(labels)) == len(ids_of(before)) + more, name
+        canvas.key(Qt.Key.Key_Z, CONTROL)
+        assert np.array_equal(labels.data, before), name
+    canvas.click(70, 70, modifiers=BOTH)
+    assert any("no object here" in message.text for message in widget.messages[-3:])
+    hand(canvas, GESTURES["split"][1], GESTURES["split"][0])
+    after = labels.data.copy()
+    click(widget.learn_panel.stop)
+    wait_idle(widget)
+    assert np.array_equal(labels.data[5:30, 5:48], after[5:30, 5:48])
 
 
 @pytest.mark.parametrize("name", GESTURES)

@@ -86,9 +86,11 @@ def test_a_model_that_waits_is_dropped(labels, widget, viewer, taught, click, wa
     click(widget.learn_panel.button)
     wait_idle(widget)
     click(widget.decision.drop)
-    assert widget.status.text() == "Dropped. The model in use is unchanged."
+    assert widget.status.text().startswith("Not used: the model in use is unchanged.")
     assert not widget.decision.waiting.isVisible()
-    assert not widget.learn_panel.models.isVisible()
+    models = widget.learn_panel.models
+    assert [models.itemText(i) for i in range(models.count())] == ["1: tiny", "2: learned, 50% → 40%, not used"]
+    assert models.currentIndex() == 0
     assert "what changes" not in viewer.layers
 
 
@@ -134,7 +136,7 @@ def test_all_models_are_listed(labels, widget, taught, click, wait_idle):
     assert [panel.models.itemText(i) for i in range(panel.models.count())] == [
         "1: tiny",
         "2: learned, 50% → 80%",
-        "3: learned, 50% → 40%, from 1, not used yet",
+        "3: learned, 50% → 40%, from 1, not used",
         "4: nuclei",
     ]
     assert panel.models.currentIndex() == 3

@@ -90,7 +90,10 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     viewer.add_image(squares(), name="image")
     panel = widget.segment_panel
     assert not panel.stop.isEnabled()
+    assert not widget.progress.isVisible()
+    below = widget.status.y()
     click(panel.button)
+    assert widget.progress.isVisible()
     assert not panel.button.isEnabled()
     assert panel.stop.isEnabled()
     qtbot.waitUntil(lambda: [bar.desc for bar in progress._all_instances] == ["Segment image"])
@@ -103,6 +106,8 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     gate.let(6)
     wait_idle(widget)
     assert widget.progress.text() == "100%"
+    assert not widget.progress.isVisible(), "at rest there is no progress"
+    assert abs(widget.status.y() - below) <= 1, "nothing is pushed about"
     assert not progress._all_instances
     assert panel.button.isEnabled()
     assert not panel.stop.isEnabled()
@@ -143,6 +148,7 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert len(np.unique(kept)) < 10
     assert widget.status.text().startswith("Stopped")
     assert widget.progress.text() == "stopped at 44%", "it did not wait for the one under way"
+    assert widget.progress.isVisible()
     assert not progress._all_instances
     passed = gate.passed
     gate.let(9)

@@ -151,7 +151,7 @@ def test_a_3d_model_takes_volumes(bright_model):
 
 @pytest.mark.parametrize("channel", [-1, 2, 99])
 def test_a_channel_that_is_not_there_is_told(bright_model, channel):
-    with pytest.raises(ImageError, match=rf"channels 0 to 1; got {channel}"):
+    with pytest.raises(ImageError, match=rf"no channel {channel}; it has the channels 0 to 1"):
         found(np.zeros((2, 20, 20), np.uint8), bright_model(), axes="CYX", channel=channel)
 
 

@@ -31,7 +31,7 @@ def test_what_is_recorded(stack, tiny_model):
     image = read_image(stack).with_pixel_size(PixelSize(y=0.1 + 0.2, x=0.25))
     record = segmentation_record(stack, make_task(image, model, channel=1, flips=True), axes="ZCYX", series=0)
     assert json.loads(json.dumps(record)) == record, "plain values"
-    assert (record["command"], record["settings"]) == ("segment", {"mode": "exact", "series": 0})
+    assert (record["command"], record["settings"]) == ("segment", {"mode": "exact"})
     assert record["inputs"] == [
         {
             "image": {"name": "stack.tif", "sha256": hashlib.sha256(stack.read_bytes()).hexdigest()},
@@ -42,6 +42,7 @@ def test_what_is_recorded(stack, tiny_model):
                     "axes": "ZCYX",
                     "pixel_size_um": [0.3, 0.25],
                     "channel": 1,
+                    "series": 0,
                     "flips": True,
                 }
             ],

@@ -10,6 +10,9 @@ import zarr
 from napari_unet.errors import UNetError
 from napari_unet.io import thumbnails
 from napari_unet.io.finding import FoundImage, LeftOut, find_images
+from napari_unet.io.jobs import plan_files
+from napari_unet.io.pairs import match_by_stem
+from napari_unet.io.readers import read_image
 from napari_unet.io.thumbnails import thumbnail
 
 
@@ -54,15 +57,80 @@ def test_a_file_of_several_images_is_several(tmp_path):
     assert thumbnail(tmp_path / "several.ome.tif", 2).shape == (10, 9, 3)
 
 
-def test_plates_and_wells(tmp_path):
-    plate = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
-    plate.attrs["plate"] = {"wells": [{"path": "A/1"}]}
-    well = plate.create_group("A/1")
-    well.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
-    assert names(tmp_path / "p.zarr") == ["p A/1/0", "p A/1/1"]
-    assert names(tmp_path / "p.zarr" / "A" / "1") == ["1 0", "1 1"]
-    plate.attrs["plate"] = {"wells": [{"path": "B/7"}]}
+def field(path, version="0.4", value=1):
+    """An image as small as one can be."""
+    if version == "0.5":
+        group = zarr.open_group(path, mode="w", zarr_format=3)
+        entry = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [entry]}
+    else:
+        group = zarr.open_group(path, mode="w", zarr_format=2)
+        group.attrs["multiscales"] = [{"axes": ["y", "x"], "datasets": [{"path": "0"}], "version": version}]
+    group.create_array("0", data=np.full((8, 9), value, np.uint8))
+
+
+def plate(path, listed, version="0.4", there=None):
+    """A plate of some wells and their fields: rows are no groups of their own, as some programs write it."""
+    v3 = version == "0.5"
+    said = {"plate": {"wells": [{"path": well} for well in listed], "version": version}}
+    zarr.open_group(path, mode="w", zarr_format=3 if v3 else 2).attrs.update({"ome": said} if v3 else said)
+    for well, fields in (listed if there is None else there).items():
+        group = zarr.open_group(path / well, mode="w", zarr_format=3 if v3 else 2)
+        said = {"well": {"images": [{"path": name} for name in listed[well]]}}
+        group.attrs.update({"ome": said} if v3 else said)
+        for name in fields:
+            field(path / well / name, version)
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_plates_and_wells(tmp_path, version):
+    path = plate(tmp_path / "p.ome.zarr", {"A/1": ["0", "1"], "B/12": ["0"]}, version)
+    assert names(path) == ["p A/1/0", "p A/1/1", "p B/12/0"]
+    assert names(path / "A" / "1") == ["1 0", "1 1"]
+    assert left_out(path) == {}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_missing_wells_are_named_and_the_rest_is_found(tmp_path, version):
+    listed = {"A/1": ["0", "1"], "B/7": ["0"], "../q": ["0"], "C/1": ["0"]}
+    path = plate(tmp_path / "p.zarr", listed, version, there={"A/1": ["1"], "C/1": ["0"]})
+    metadata = path / "C" / "1" / ("zarr.json" if version == "0.5" else ".zattrs")
+    metadata.write_text("{ damaged")
+    assert names(path) == ["p A/1/1"]
+    said = [(one.name, one.why) for one in find_images([path]) if isinstance(one, LeftOut)]
+    assert [name for name, _ in said] == ["p A/1/0", "p B/7", "p ../q", "p C/1"]
+    assert said[1][1] == "p.zarr lists B/7, which is not there or is damaged."
+
+
+@pytest.mark.parametrize("wells", [[], [{"path": "B/7"}], [{}], None, "A/1", [{"path": ""}]])
+def test_a_plate_without_images_is_told(tmp_path, wells):
+    group = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    group.attrs["plate"] = {"wells": wells}
     assert left_out(tmp_path / "p.zarr") == {"p.zarr": True}
+    with pytest.raises(UNetError, match=r"p\.zarr"):
+        read_image(tmp_path / "p.zarr")
+
+
+def test_results_of_a_plate_are_named_after_well_and_field(tmp_path):
+    path = plate(
+        tmp_path / "ä plate.ome.zarr",
+        {"A/1": ["0", "1"], "B/12": ["x y"]},
+        "0.5",
+        there={"A/1": ["0"], "B/12": ["x y"]},
+    )
+    told = []
+    jobs = plan_files([path], tmp_path / "out", tell=told.append)
+    assert [job.target.name for job in jobs] == ["ä plate_A_1_0_labels.tif", "ä plate_B_12_x y_labels.tif"]
+    assert told == ["ä plate.ome.zarr lists wells or fields that are not there, or are damaged: A/1/1."]
+    (alone,) = plan_files([path / "A" / "1" / "0"], tmp_path / "out")
+    assert alone.target == jobs[0].target
+    (tmp_path / "out").mkdir()
+    for job in jobs:
+        tifffile.imwrite(job.target, np.ones((8, 9), np.uint8))
+    assert match_by_stem(path, tmp_path / "out") == [(job.source, job.target) for job in jobs]
+    with pytest.raises(UNetError, match="named as a file is"):
+        plan_files([path], tmp_path / "o.tif")
 
 
 def test_a_folder_that_holds_nothing(tmp_path):

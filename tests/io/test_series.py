@@ -58,7 +58,7 @@ def test_each_file_of_a_set_is_read_as_itself(tmp_path, own):
     other = read_image(tmp_path / "p0.ome.tif", series=2)
     np.testing.assert_array_equal(other.data, pixels(2))
     assert other.pixel_size.x == 3
-    with pytest.raises(ImageError, match="0 to 2; got 3"):
+    with pytest.raises(ImageError, match="no scene 3; it has 0 'Pos0'"):
         read_image(tmp_path / "p0.ome.tif", series=3)
 
 
@@ -127,7 +127,7 @@ def test_of_alike_images_the_first_is_taken_and_it_is_said_so(tmp_path):
     np.testing.assert_array_equal(image.data, pixels(0))
     (note,) = image.notes
     assert note.startswith("a.ome.tif holds 3 images; the first was taken, number 0 'p0' (24×32).")
-    assert "--series: 1 'p1' (24×32), 2 'p2' (24×32)" in note
+    assert "--scene: 1 'p1' (24×32), 2 'p2' (24×32)" in note
     third = read_image(tmp_path / "a.ome.tif", series=2)
     np.testing.assert_array_equal(third.data, pixels(2))
     assert third.pixel_size.x == 3
@@ -166,11 +166,11 @@ def test_pictures_of_several_frames(tmp_path):
     np.testing.assert_array_equal(image.data, pixels(0))
     assert "holds 3 images" in image.notes[0]
     assert read_image(tmp_path / "a.png", series=1).notes == ()
-    with pytest.raises(ImageError, match="got 3"):
+    with pytest.raises(ImageError, match="no scene 3; it has 0 "):
         read_image(tmp_path / "a.png", series=3)
 
 
-@pytest.mark.parametrize("asked", [-1, 1.5, "0", True])
+@pytest.mark.parametrize("asked", [-1, 1.5, "", True])
 def test_a_series_is_a_whole_number(tmp_path, asked):
     tifffile.imwrite(tmp_path / "a.tif", pixels(0))
     with pytest.raises(ImageError, match="whole number from 0"):
@@ -188,3 +188,42 @@ def test_several_pyramids_in_one_zarr_folder(tmp_path):
     np.testing.assert_array_equal(image.data, pixels(1))
     assert "holds 2 images; the largest was taken, number 1 'm1'" in image.notes[0]
     np.testing.assert_array_equal(read_image(tmp_path / "a.zarr", series=0).data, pixels(0, (12, 16)))
+
+
+# -- by name -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def positions(tmp_path):
+    path = tmp_path / "lame à lumière 3.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for number, name in enumerate(("Pos A", "488", "試料 ß", "Pos a", "twice", "twice", "007")):
+            writer.write(pixels(number), metadata={"axes": "YX", "Name": name})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"),
+    [(0, 0), ("0", 0), ("Pos A", 0), ("Pos a", 3), (488, 1), ("488", 1), ("試料 ß", 2), (" 試料 SS ", 2), ("007", 6)],
+)
+def test_a_scene_by_name_or_number(positions, asked, number):
+    np.testing.assert_array_equal(read_image(positions, series=asked).data, pixels(number))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Pos B", "has no scene Pos B; it has 0 'Pos A'"),
+        (9, "has no scene 9; it has 0 'Pos A'"),
+        ("twice", "several scenes called twice: choose by number, 4 and 5"),
+        ("pos a", "several scenes called pos a: choose by number, 0 and 3"),
+        ("", "a name"),
+        (" ", "a name"),
+        (-1, "whole number from 0"),
+        (True, "whole number from 0"),
+        (1.0, "whole number from 0"),
+    ],
+)
+def test_no_such_scene(positions, asked, said):
+    with pytest.raises(ImageError, match=said):
+        read_image(positions, series=asked)

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.components import ViewerModel
 
 from hand_made import LaterRunner
@@ -19,6 +20,7 @@ from napari_unet.io.writers import write_labels
 from napari_unet.layers import opener
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
+from napari_unet.layers.reader import MAX_SERIES
 
 
 def write(path: Any, shape: tuple[int, ...] = (3, 20, 30), axes: str = "ZYX") -> Any:
@@ -63,6 +65,35 @@ def test_files_and_folders_of_all_kinds_at_once(controller, viewer, tmp_path):
     texts = [message.text for message in controller.messages]
     assert "Opened 3 files. Choose the image to segment, and press Segment." in texts
     assert "Added 2 images to the list. Press Segment all, or go on with Page Down." in texts
+
+
+@pytest.mark.parametrize("others", [[], ["a.tif"]])
+def test_a_file_of_many_scenes_becomes_a_list(controller, viewer, tmp_path, others):
+    path = tmp_path / "lame 3.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for number in range(MAX_SERIES + 1):
+            writer.write(np.full((20, 30), number, np.uint8), metadata={"axes": "YX", "Name": f"試料 {number}"})
+    assert controller.open([path, *(write(tmp_path / name) for name in others)])
+    names = [image.name for image in controller.work_list.images]
+    assert names == [f"lame 3 試料 {number}" for number in range(MAX_SERIES + 1)]
+    assert ("a" in [layer.name for layer in viewer.layers]) == bool(others)
+    assert said(controller) == []
+    texts = [message.text for message in controller.messages]
+    assert f"Added {MAX_SERIES + 1} images to the list. Press Segment all, or go on with Page Down." in texts
+
+
+def test_a_plate_becomes_a_list_and_missing_wells_are_named(controller, tmp_path):
+    plate = zarr.open_group(tmp_path / "p.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/2"}]}
+    plate.create_group("A/1").attrs["well"] = {"images": [{"path": "0"}]}
+    image = plate.create_group("A/1/0")
+    image.create_array("0", data=np.ones((20, 30), np.uint8))
+    image.attrs["multiscales"] = [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]
+    assert controller.open(tmp_path / "p.zarr")
+    assert [one.name for one in controller.work_list.images] == ["p A/1/0"]
+    (told,) = [message for message in controller.messages if message.level == "error"]
+    assert told.text == "Added 1 image to the list. p B/2 could not be read: see Details."
+    assert told.details == "p.zarr lists B/2, which is not there or is damaged."
 
 
 def test_large_files_are_not_read_into_memory(controller, viewer, tmp_path, monkeypatch):

@@ -22,18 +22,9 @@ from napari_unet.learning.held_out_images import (
 )
 from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.split import split_annotations
-from napari_unet.models.info import ModelInfo
-from napari_unet.models.model import Model
 from napari_unet.progress import drive
 
 names = st.frozensets(st.text("abcdefgh", min_size=1, max_size=2), max_size=20)
-
-
-@pytest.fixture
-def model(tiny_net):
-    net = tiny_net(out_channels=2)
-    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
-    return Model(net.eval().requires_grad_(False), info)
 
 
 @pytest.fixture

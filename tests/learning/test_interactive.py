@@ -19,7 +19,6 @@ from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
 from napari_unet.learning.retention import base_regions, replayed
 from napari_unet.learning.split import split_annotations
-from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.progress import drive
 from napari_unet.training.config import StepReport
@@ -30,13 +29,6 @@ WIDTH = DEFAULT_POLICY.split.square_width
 def checking_always(**promotion):
     """A policy by which every step is followed by a check and a preview."""
     return Policy(promotion=PromotionPolicy(check_interval=0.0, max_check_share=1e9, **promotion))
-
-
-@pytest.fixture
-def model(tiny_net):
-    net = tiny_net(out_channels=2)
-    info = ModelInfo(name="tiny", spec=net.spec, outputs=("foreground", "distance"))
-    return Model(net.eval().requires_grad_(False), info)
 
 
 @pytest.fixture

@@ -91,7 +91,8 @@ def test_suggestions_are_nested_in_one_piece_and_leave_all_else_alone(seed, shap
         assert hangs_together(mask)
         assert not (mask & (labels > 0)).any()
         assert not (mask & protected).any()
-    assert wholes[-1].sum() > wholes[0].sum()
+    # A basin of a few pixels, which noise makes, is one size only.
+    assert wholes[-1].sum() > wholes[0].sum() or wholes[-1].sum() < 9
 
 
 def test_steps_make_a_clear_object_smaller_and_larger():

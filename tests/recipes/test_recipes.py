@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import torch
 from safetensors.torch import load_file, save_file
 
 from finish import finish, preferred
-from loop import train, trained
+from loop import net_of_card, train, trained
+from mean import SHARES, compare_shares
 from napari_unet.io.pairs import match_by_stem
 from napari_unet.models.checkpoint import load_model_file
 from napari_unet.models.info import ModelInfo
@@ -156,6 +158,24 @@ def test_of_decodings_as_good_as_the_best_that_which_finds_most_objects_is_taken
     best, near, far = ({"mean": mean, "0.50": ap} for mean, ap in ((0.648, 0.79), (0.645, 0.80), (0.642, 0.85)))
     assert preferred([best, near, far]) is near
     assert preferred([best, far]) is best
+
+
+def test_weights_may_stay_part_of_the_way_to_those_of_the_last_stage(data, tmp_path, capsys):
+    run, out, planned = tmp_path / "run", tmp_path / "discs.safetensors", replace(recipe(3, 2), last_share=0.25)
+    train(planned, data, run, "cpu")
+    shipped, steps = net_of_card(planned, run, 1)
+    before, after = (trained(planned, run, stage)[0].state_dict() for stage in (0, 1))
+    assert steps == 5
+    for name, value in shipped.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value, 0.75 * before[name] + 0.25 * after[name], atol=1e-6), name
+    finish(planned, data, run, out)
+    assert load_model_file(out).info.recipe["share_of_last_stage"] == 0.25
+    capsys.readouterr()
+    compare_shares(planned, data, run, out)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["share"] for row in rows] == list(SHARES)
+    assert all(row["ap"].keys() == {"discs", "all"} for row in rows)
 
 
 def test_patches_to_check_with_are_none_that_were_learned_from(data, tmp_path, monkeypatch):

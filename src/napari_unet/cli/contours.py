@@ -19,7 +19,7 @@ from napari_unet.cli.label_files import (
     found_files,
 )
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Json, Series, finite, path_of, pixel_size_of
+from napari_unet.cli.options import Json, Series, finite, numbered, path_of, pixel_size_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
@@ -78,7 +78,10 @@ def contours(
     plane: Annotated[
         str | None, typer.Option(metavar="[T,]Z", help="Slice, or time point and slice, of a picture, from 0.")
     ] = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel that a picture shows.")] = None,
+    channel: Annotated[
+        Any,
+        typer.Option(parser=numbered, metavar="NAME|N", help="Channel that a picture shows: name, or number from 0."),
+    ] = None,
     axes: Axes = None,
     series: Series = None,
     pixel_size: PixelSizes = None,
@@ -163,7 +166,9 @@ def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineForm
     return asked or OutlineFormat.geojson
 
 
-def _shown(plane: str | None, channel: int | None, kind: OutlineFormat, image: Path | None, *, projects: bool) -> Shown:
+def _shown(
+    plane: str | None, channel: int | str | None, kind: OutlineFormat, image: Path | None, *, projects: bool
+) -> Shown:
     """Return what of an image a picture shows, or end with what is wrong with what was asked for."""
     from napari_unet.measuring.labelled import Shown
 

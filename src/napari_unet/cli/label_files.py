@@ -46,7 +46,7 @@ def are_projects(labels: Path) -> bool:
 
 
 def found_files(
-    labels: Path, image: Path | None, *, axes: str | None = None, series: int | None = None
+    labels: Path, image: Path | None, *, axes: str | None = None, series: int | str | None = None
 ) -> Sequence[LabelFile]:
     """Return the files or projects that are meant, or end with what is wrong with their names."""
     from napari_unet.measuring.files import find_label_files
@@ -55,7 +55,7 @@ def found_files(
         if not are_projects(labels):
             return find_label_files(labels, image)
         if image is not None or axes is not None or series is not None:
-            fail("A project knows its image and its axes: leave out --image, --axes and --series.", 2)
+            fail("A project knows its image and its axes: leave out --image, --axes and --scene.", 2)
         from napari_unet.projects.results import find_projects
 
         projects, notes = find_projects(labels)

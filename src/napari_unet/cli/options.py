@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,9 +38,23 @@ def finite(value: float | None) -> float | None:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", autocompletion=complete_device)]
+
+
+def numbered(text: str) -> int | str:
+    """Return what is asked for by number or name: an int where the text is one, but not for "007"."""
+    if not text.strip() or re.fullmatch(r"-\d+", text.strip()):
+        raise typer.BadParameter(f"a number from 0, or a name, is needed; got {text!r}.")
+    number = text.strip().isdecimal() and str(int(text)) == text.strip() and int(text) <= MAX_INTEGER
+    return int(text) if number else text
+
+
 Series = Annotated[
-    int | None, typer.Option(min=0, max=MAX_INTEGER, help="Which image of files that hold several, from 0.")
-]
+    Any,  # int | str | None, of which typer takes none but Any with a parser
+    typer.Option(
+        "--scene", "--series", parser=numbered, metavar="NAME|N",
+        help="Which image (scene, position) of files that hold several: name, or number from 0.",
+    ),
+]  # fmt: skip
 
 
 def path_of(text: str | Path) -> Path:

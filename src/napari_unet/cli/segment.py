@@ -13,7 +13,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, say_failed, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, path_of, pixel_size_of
+from napari_unet.cli.options import Device, Json, Series, complete_model, numbered, path_of, pixel_size_of
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
@@ -52,18 +52,25 @@ class Mode(StrEnum):
 @app.command(epilog="Example: napari-unet segment images -o results --model nuclei --device cpu")
 def segment(
     inputs: Annotated[
-        list[Path], typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, or folders of them.")
+        list[Path],
+        typer.Argument(parser=path_of, metavar="INPUT...", help="Image files, folders of them, or OME-Zarr plates."),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o",
             "--out",
             parser=path_of,
             metavar="PATH",
-            help="File for one input; folder for several or for a folder.",
+            help="File for one input; folder for several, a folder or a plate.",
         ),
-    ],
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            "--into-image", metavar="NAME", help="Instead of -o: labels of that name in each image's OME-Zarr."
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(help="Name or file of a model; auto: what fits each image best.", autocompletion=complete_model),
@@ -72,7 +79,9 @@ def segment(
         str | None, typer.Option(help="Axes as stored, for example ZYX. Default: what the file says.")
     ] = None,
     series: Series = None,
-    channel: Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Channel to segment, from 0.")] = None,
+    channel: Annotated[
+        Any, typer.Option(parser=numbered, metavar="NAME|N", help="Channel to segment: name, or number from 0.")
+    ] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
         str | None, typer.Option(help="Of the objects, in pixels; or auto: a model finds it on the image.")
@@ -100,8 +109,7 @@ def segment(
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
-    if scheduler is not None:
-        _check_scheduler(scheduler, jobs)
+    _check_scheduler(scheduler, jobs)
     sizes = pixel_size_of(pixel_size)
     guesses = model == "auto"
     network_file, info = (None, None) if guesses else describe_model(model)
@@ -111,7 +119,12 @@ def segment(
     from napari_unet.inference.options import SegmentOptions
 
     options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
-    run = _Run(_plan(inputs, out, file_format, network_file), out, model, options, scheduler)
+    if into is not None:
+        _check_into(out, options, file_format, scheduler)
+        plan = _plan_into(inputs, into)
+    else:
+        plan = _plan(inputs, out, file_format, network_file)
+    run = _Run(plan, out, model, options, scheduler)
     stopped = ""
     try:
         with stoppable() as cancel:
@@ -136,8 +149,8 @@ class _Run:
     Parameters
     ----------
     jobs : sequence of FileJob
-    out : Path
-        What was given for the results.
+    out : Path, optional
+        What was given for the results; None: they go into their images.
     model : str
         Name or file of the model, or "auto".
     options : SegmentOptions
@@ -153,14 +166,19 @@ class _Run:
     """
 
     def __init__(
-        self, jobs: Sequence[FileJob], out: Path, model: str, options: SegmentOptions, scheduler: str | None = None
+        self,
+        jobs: Sequence[FileJob],
+        out: Path | None,
+        model: str,
+        options: SegmentOptions,
+        scheduler: str | None = None,
     ) -> None:
         from napari_unet.inference.resume import ResultFolder
 
-        self._jobs, self._options, self._model, self._out = jobs, options, model, out
-        in_folder = all(job.target.parent == out for job in jobs)
-        self._folder = ResultFolder(out, model, options) if in_folder else None
-        self._scheduler = scheduler
+        self._jobs, self._options, self._model, self._scheduler = jobs, options, model, scheduler
+        in_folder = out is not None and all(job.target.parent == out for job in jobs)
+        self._out = out if in_folder else None
+        self._folder = ResultFolder(out, model, options) if out is not None and in_folder else None
         if scheduler is not None and self._folder is None and not jobs[0].as_zarr:
             fail("With --scheduler the labels of one image are a Zarr folder: give -o a name that ends in .zarr.", 2)
         self._numbers = {job: number for number, job in enumerate(jobs)}
@@ -183,8 +201,14 @@ class _Run:
                 self.failed[number] = say_failed(error, job.source)
 
     def _look(self, number: int, job: FileJob) -> None:
+        from napari_unet.io.zarr_labels import has_labels
+
         if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
             raise FileFormatError(f"{job.source} does not exist.")
+        if job.into and has_labels(job.source, job.target.name):
+            self._finished.append(number)
+            say(f"{job.source} has labels called {job.target.name!r} already; they are left as they are.")
+            return
         if self._folder is None:
             job.check(maps=self._options.maps, overwrite=self._options.overwrite)
             self.waiting.append(number)
@@ -228,12 +252,12 @@ class _Run:
         from napari_unet.cluster.connection import connected
         from napari_unet.errors import ClusterError
 
-        jobs, folder = [self._jobs[number] for number in self.waiting], self._out if self._folder is not None else None
-        begin = self._begin_with_bar if folder is None else self._begin
+        jobs = [self._jobs[number] for number in self.waiting]
+        begin = self._begin_with_bar if self._out is None else self._begin
         try:
             with connected(scheduler) as client:
                 done = segment_with_workers(
-                    client, jobs, self._model, self._options, folder=folder, begin=begin, cancel=cancel
+                    client, jobs, self._model, self._options, folder=self._out, begin=begin, cancel=cancel
                 )
                 self._take(done, by_guess=self._model == "auto")
         except ClusterError as error:
@@ -322,8 +346,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return about.st_ino, about.st_mtime_ns
 
 
-def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path | None) -> list[FileJob]:
+def _plan(inputs: Sequence[Path], out: Path | None, file_format: Format | None, network: Path | None) -> list[FileJob]:
     """Return which file is segmented into which, or exit with a message about names."""
+    if out is None:
+        fail("Where do the labels go? Give -o a file or a folder, or --into-image a name.", 2)
     from napari_unet.io.jobs import check_ending, is_several, plan_files
 
     asked: Literal["tif", "zarr"] | None = file_format.value if file_format else None
@@ -337,6 +363,27 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
         fail(error, 1)
 
 
+def _check_into(out: Path | None, options: SegmentOptions, file_format: Format | None, scheduler: str | None) -> None:
+    """Exit with a message about options that do not go with labels in their images."""
+    if scheduler is not None:
+        fail("With --scheduler labels go to -o, not into their images. Leave out --into-image or --scheduler.", 2)
+    if out is not None:
+        fail("Labels go to -o, or into each image by --into-image: leave one of them out.", 2)
+    for name, given in {"maps": options.maps, "overwrite": options.overwrite, "format": file_format}.items():
+        if given:
+            fail(f"--{name} goes with -o only. Labels in an image are never replaced: give --into-image a new name.", 2)
+
+
+def _plan_into(inputs: Sequence[Path], name: str) -> list[FileJob]:
+    """Return which images get labels of a name, or exit with a message about names."""
+    from napari_unet.io.jobs import plan_into
+
+    try:
+        return plan_into(inputs, name, tell=say)
+    except FileFormatError as error:
+        fail(error, 1)
+
+
 def _models_kept(network: Path | None) -> list[Path]:
     """Return the model files that no result may be written over."""
     from napari_unet.models.store import list_models
@@ -344,8 +391,10 @@ def _models_kept(network: Path | None) -> list[Path]:
     return [entry.path for entry in list_models()] if network is None else [network]
 
 
-def _check_scheduler(scheduler: str, at_once: int) -> None:
+def _check_scheduler(scheduler: str | None, at_once: int) -> None:
     """Exit with a message if there cannot be such a scheduler, or another option contradicts it."""
+    if scheduler is None:
+        return
     from napari_unet.cluster.connection import check_address
 
     if at_once > 1:

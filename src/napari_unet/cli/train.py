@@ -145,7 +145,7 @@ def _trained(
     val_pairs: Pairs | None,
     out: Path,
     *,
-    series: int | None,
+    series: int | str | None,
     base: str | None,
     new: Kind | None,
     task: TaskName,
@@ -210,7 +210,7 @@ def _training_progress(
     return Progress(step, steps, elapsed, "steps", message)
 
 
-def _read_pairs(pairs: Pairs, series: int | None) -> tuple[list[Any], list[Any]]:
+def _read_pairs(pairs: Pairs, series: int | str | None) -> tuple[list[Any], list[Any]]:
     """Read images and labels; axes of length 1 that the image does not have are removed from the labels."""
     from napari_unet.io.readers import read_image, read_labels_and_notes
 

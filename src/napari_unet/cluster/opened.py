@@ -44,7 +44,7 @@ class _Direct:
         return np.asarray(self._array[index].compute(scheduler="synchronous"))
 
 
-def read_directly(path: Path, axes: str | None, series: int | None, *, tolerant: bool) -> Image:
+def read_directly(path: Path, axes: str | None, series: int | str | None, *, tolerant: bool) -> Image:
     """Return an image as `io.readers.read_image` does, to be read in the thread that asks."""
     image = read_image(path, axes, series, tolerant=tolerant)
     return replace(image, data=_Direct(image.data)) if hasattr(image.data, "compute") else image

@@ -14,6 +14,7 @@ from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
+from napari_unet.io.channels import channel_number
 from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.checkpoint import save_model_file
 from napari_unet.models.model import resolve_device
@@ -75,13 +76,14 @@ def prepare(folder: RunFolder, request: Request) -> None:
         options.pixel_size
     )
     image = replace(image, diameter=said_diameter(options.diameter))
+    channel = channel_number(image, options.channel)
     if request.model == AUTO:
-        model, _ = choose_model(image, channel=options.channel, device=options.device)
+        model, _ = choose_model(image, channel=channel, device=options.device)
     else:
         model = load_model(request.model)
-    image, model = with_diameter(image, model, channel=options.channel, always=auto, device=options.device)
+    image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device)
     task = make_task(
-        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,
         flips=options.flips,
     )  # fmt: skip
     save_model_file(model, folder.model)

@@ -72,7 +72,7 @@ class RunDescription(BaseModel):
     identity: dict[str, Any]
     source: str
     axes: str | None
-    series: int | None
+    series: int | str | None
     pixel_size: tuple[float | None, float, float] | None
     diameter: float | None
     found_diameter: float | None

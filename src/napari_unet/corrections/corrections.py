@@ -3,6 +3,9 @@
 There is no annotation mode. A pixel is *corrected* where the labels differ from the prediction, and *reviewed* where
 the user has marked them as right. Both follow from arrays, so they hold whatever changes the labels: undo, redo,
 scripts, and any tool of napari. All arrays here have the axes (T, Z, Y, X).
+
+An object that has only got another id is *renamed* (`corrections.planes`): it is neither counted nor learned from.
+It is the user's all the same, and no prediction changes it.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.boxes import box_of, relative, union, with_objects
+from napari_unet.corrections.boxes import relative
 from napari_unet.corrections.identity import joined_ids, kept_ids, largest_id, rename
+from napari_unet.corrections.planes import PlaneState, compared, touched_ids
 from napari_unet.io import spill
 from napari_unet.objects.stitch import renumber
 
@@ -41,12 +45,23 @@ class Provenance(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of what is corrected and reviewed in all planes."""
+    """Counts of what is corrected and reviewed in all planes.
+
+    Attributes
+    ----------
+    corrected_pixels, corrected_objects : int
+        Without what is renamed only.
+    reviewed_pixels, total_pixels : int
+    changed_pixels, changed_objects : int
+        With what is renamed only: all in which the labels are not as predicted.
+    """
 
     corrected_pixels: int = 0
     corrected_objects: int = 0
     reviewed_pixels: int = 0
     total_pixels: int = 0
+    changed_pixels: int = 0
+    changed_objects: int = 0
 
     @property
     def reviewed_share(self) -> float:
@@ -55,16 +70,8 @@ class Summary:
 
     @property
     def anything(self) -> bool:
-        """Whether there is something to learn from."""
-        return bool(self.corrected_pixels or self.reviewed_pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class _PlaneState:
-    corrected_pixels: int
-    touched: frozenset[int]
-    reviewed_pixels: int
-    box: Field  # bounding box of these pixels, and of the objects that were changed
+        """Whether there is any work of the user."""
+        return bool(self.changed_pixels or self.reviewed_pixels)
 
 
 class Corrections:
@@ -99,7 +106,7 @@ class Corrections:
         self.seen = spill.zeros(shape, bool)
         self.reviewed = spill.zeros(shape, bool)
         self.zero_is_background = True
-        self._planes: dict[tuple[int, int], _PlaneState] = {}
+        self._planes: dict[tuple[int, int], PlaneState] = {}
         self.last_id = 0
 
     # -- what is known ---------------------------------------------------------------------------------------------
@@ -119,44 +126,60 @@ class Corrections:
 
     def update(self, labels: NDArray[Any], *planes: tuple[int, int]) -> Summary:
         """Compare the labels (T, Z, Y, X) with the prediction, in all or some planes, and return the new summary."""
-        for index in planes or self.planes():
-            changed = labels[index] != self.prediction[index]
-            n_changed = int(np.count_nonzero(changed))
-            ids = frozenset[int]()
-            if n_changed:
-                values = labels[index][changed]
-                self.last_id = max(self.last_id, largest_id(values))
-                ids = self._touched(values, self.prediction[index][changed])
-            n_reviewed = int(np.count_nonzero(self.reviewed[index]))
-            if n_changed or n_reviewed:
-                masks = [mask for mask, n in ((changed, n_changed), (self.reviewed[index], n_reviewed)) if n]
-                box = with_objects(union(*map(box_of, masks)), ids, labels[index], self.prediction[index])
-                self._planes[index] = _PlaneState(n_changed, ids, n_reviewed, box)
-            else:
+        for index in self._with_neighbours(planes) if planes else self.planes():
+            state = compared(labels, self.prediction, self.reviewed[index], index, instances=self.instances)
+            if state is None:
                 self._planes.pop(index, None)
+            else:
+                self._planes[index] = state
+                self.last_id = max(self.last_id, state.last_id)
         return self.summary()
+
+    def _with_neighbours(self, planes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return planes with those slices beside them of which it depends on these what counts as renamed."""
+        beside = {(t, z + step) for t, z in planes for step in (-1, 1)}
+        states = {index: self._planes[index] for index in beside if index in self._planes}
+        return sorted({*planes, *(index for index, state in states.items() if state.renamed or state.joined)})
 
     def summary(self) -> Summary:
         """Return the sums over all planes, as of their last `update`."""
         states = self._planes.values()
         return Summary(
             corrected_pixels=sum(state.corrected_pixels for state in states),
-            corrected_objects=len(self.touched),
+            corrected_objects=len(frozenset[int]().union(*(state.corrected for state in states))),
             reviewed_pixels=sum(state.reviewed_pixels for state in states),
             total_pixels=int(np.prod(self.shape)),
+            changed_pixels=sum(state.changed_pixels for state in states),
+            changed_objects=len(self.touched),
         )
+
+    def changed_planes(self) -> list[tuple[int, int]]:
+        """Return the (T, Z) index of the planes with any work of the user, as of their last `update`."""
+        return sorted(self._planes)
 
     def supervised_planes(self) -> list[tuple[int, int]]:
         """Return the (T, Z) index of the planes with something to learn from, as of their last `update`."""
-        return sorted(self._planes)
+        return sorted(i for i, state in self._planes.items() if state.corrected_pixels or state.reviewed_pixels)
 
     def corrected_in(self, plane: tuple[int, int]) -> frozenset[int]:
         """Return the ids of the objects that were corrected in a plane (T, Z), as of its last `update`."""
         state = self._planes.get(plane)
-        return frozenset() if state is None else state.touched
+        return frozenset() if state is None else state.corrected
+
+    def differs(self, labels: NDArray[Any], plane: tuple[int, int], field: Field) -> NDArray[np.bool_]:
+        """Return the pixels (Y, X) of a field of a plane that are changed, but for objects that are renamed only.
+
+        Which are, is as of the last `update`.
+        """
+        where = (*plane, *field)
+        changed = labels[where] != self.prediction[where]
+        state = self._planes.get(plane)
+        if state is not None and state.renamed:
+            changed &= ~np.isin(labels[where], list(state.renamed))
+        return np.asarray(changed)
 
     def box(self, plane: tuple[int, int]) -> Field:
-        """Return the bounding box of all in such a plane that is corrected or reviewed, with whole objects."""
+        """Return the bounding box of all in such a plane that is changed or reviewed, with whole objects."""
         return self._planes[plane].box
 
     def protected(
@@ -204,7 +227,7 @@ class Corrections:
 
     def corrected(self, labels: NDArray[Any], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the changed pixels (Y, X) of a plane, the other pixels of their objects, and a ring around these."""
-        changed = labels[plane] != self.prediction[plane]
+        changed = self.differs(labels, plane, (slice(None), slice(None)))
         mask = self._corrected_objects(labels[plane], changed, plane) | changed
         if self.instances and mask.any():
             mask = ndimage.binary_dilation(mask, iterations=RING)
@@ -212,13 +235,13 @@ class Corrections:
 
     @property
     def touched(self) -> frozenset[int]:
-        """Ids of the corrected objects, as of the last `update` of their planes."""
+        """Ids of the changed objects, also of those renamed only, as of the last `update` of their planes."""
         return frozenset[int]().union(*(state.touched for state in list(self._planes.values())))
 
-    def touched_at(self, frame: int) -> frozenset[int]:
+    def corrected_at(self, frame: int) -> frozenset[int]:
         """Return the ids of the corrected objects of a time point, as of the last `update` of its planes."""
         planes = list(self._planes.items())
-        return frozenset[int]().union(*(state.touched for plane, state in planes if plane[0] == frame))
+        return frozenset[int]().union(*(state.corrected for plane, state in planes if plane[0] == frame))
 
     # -- what is changed -------------------------------------------------------------------------------------------
 
@@ -313,14 +336,8 @@ class Corrections:
         state = self._planes.get((where[0], where[1]))
         ids = state.touched if state is not None and changed.shape != self.shape[2:] else frozenset()
         if changed.any():
-            ids |= self._touched(labels[changed], self.prediction[where][changed])
+            ids |= touched_ids(labels[changed], self.prediction[where][changed])
         return np.isin(labels, list(ids)) if ids else np.zeros(labels.shape, bool)
-
-    @staticmethod
-    def _touched(labels: NDArray[Any], prediction: NDArray[Any]) -> frozenset[int]:
-        """Return the ids (not 0) in the labels and in the prediction of changed pixels."""
-        ids = np.union1d(np.unique(labels), np.unique(prediction))
-        return frozenset(int(i) for i in ids if i)
 
 
 def provenance_of(

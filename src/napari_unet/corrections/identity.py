@@ -102,6 +102,31 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
     return renamed
 
 
+def renamed_objects(labels: NDArray[Any], prediction: NDArray[Any], box: tuple[slice, slice]) -> dict[int, int]:
+    """Return the objects that have another id than predicted, and the same pixels: id now -> id predicted.
+
+    Parameters
+    ----------
+    labels, prediction : ndarray of int, axes (Y, X)
+    box : tuple of slice, (Y, X)
+        Has all pixels that differ.
+    """
+    now, before = labels[box], prediction[box]
+    changed = now != before
+    pairs = [*zip(*(column.tolist() for column in overlaps(now[changed], before[changed])), strict=True)]
+    for ids, predicted in ((now, before), (labels, prediction)):  # the whole plane only if something is left
+        if pairs:
+            sizes, sizes_before = _sizes(ids, {a for a, _, _ in pairs}), _sizes(predicted, {b for _, b, _ in pairs})
+            pairs = [(a, b, n) for a, b, n in pairs if n == sizes[a] == sizes_before[b]]
+    return {a: b for a, b, _ in pairs}
+
+
+def _sizes(labels: NDArray[Any], ids: Iterable[int]) -> dict[int, int]:
+    """Return how many pixels of a plane have each of these ids."""
+    present, counts = np.unique(labels[np.isin(labels, list(ids))], return_counts=True)
+    return dict(zip(present.tolist(), counts.tolist(), strict=True))
+
+
 def rename(labels: NDArray[Any], ids: dict[int, int]) -> None:
     """Replace ids in place, in labels (T, Z, Y, X)."""
     keys = np.array(sorted(ids))

@@ -115,7 +115,7 @@ def checked_squares(
     ndarray of bool, axes (rows, columns)
     """
     where = (*plane, *field)
-    changed, reviewed = labels[where] != corrections.prediction[where], corrections.reviewed[where]
+    changed, reviewed = corrections.differs(labels, plane, field), corrections.reviewed[where]
     rows, columns = (-(-n // width) for n in changed.shape)
     if reviewed.all() or not (changed.any() or reviewed.any()):
         return np.full((rows, columns), bool(reviewed.all()))

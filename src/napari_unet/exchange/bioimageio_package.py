@@ -269,7 +269,8 @@ def _name(name: str) -> str:
 
 
 def _licence(info: ModelInfo, licence: str | None) -> str:
-    found = licence or info.licence
+    """Return the SPDX name of one licence: the format has no place for more. Of several that all hold, the first."""
+    found = (licence or info.licence).split(" AND ")[0]
     if found == "unknown" or not re.fullmatch(r"[A-Za-z0-9.+-]+", found):
         raise FileFormatError(
             f"The licence of {info.name!r} is {found!r}; a package needs its SPDX name. Give it: --licence CC-BY-4.0."

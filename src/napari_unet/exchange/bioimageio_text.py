@@ -52,6 +52,8 @@ def readme(info: ModelInfo) -> str:
     parts = [f"# {info.name}", info.description or "A U-Net.", "## What goes in", _goes_in(info), "## What comes out"]
     parts += [f"Probabilities from 0 to 1: {', '.join(info.outputs)}. {_comes_out(info)}"]
     parts += ["## Trained on", "\n".join(_training(info)) or "Not recorded."]
+    if " AND " in info.licence:
+        parts += ["## Licence", f"The weights: {info.licence}, all of them. `rdf.yaml` has a place for the first only."]
     if info.scores:
         parts += ["## Scores", "\n".join(f"- {name}: {value:.4g}" for name, value in info.scores.items())]
     parts += [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ from napari_unet.errors import ModelFileError
 from napari_unet.exchange.package_import import is_package, network, read_package
 from napari_unet.exchange.weight_files import read_weights
 from napari_unet.exchange.weight_mapping import as_unet
+from napari_unet.io.fingerprint import contents_sha256
 from napari_unet.models.info import ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization
@@ -123,7 +123,7 @@ def import_model(
             pixel_size=None if pixel_size is None else tuple(pixel_size),
             diameter=diameter,
             licence=licence,
-            recipe={"method": "imported", "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            recipe={"method": "imported", "file": path.name, "sha256": contents_sha256(path)},
         )
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from napari_unet.errors import FileFormatError
+from napari_unet.io.extras import required
+from napari_unet.models.header import first_line
 from napari_unet.nets.geometry import input_size
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ def check_onnx(graph: Any, model: Model) -> float | None:
     Raises
     ------
     FileFormatError
-        If they differ by more than `TOLERANCE`.
+        If they differ by more than `TOLERANCE`, or onnxruntime is installed and cannot be loaded, or does not take the
+        graph: it may be too old for its operators.
     """
     if importlib.util.find_spec("onnxruntime") is None:
         return None
@@ -71,15 +74,28 @@ class OnnxSession:
         The model, or the path of its file.
     threads : int
         How many threads it may use; 0: as many as there are cores.
+
+    Raises
+    ------
+    FileFormatError
+        If onnxruntime cannot be loaded, or cannot run the model: operators that it does not know, or a damaged file.
     """
 
     def __init__(self, content: bytes | str, threads: int = 0) -> None:
-        import onnxruntime
-
+        onnxruntime = required(
+            "onnxruntime", "onnx", "Comparing the maps with those of torch needs the library onnxruntime"
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no common class but this
+            raise FileFormatError(
+                f"onnxruntime {onnxruntime.__version__} cannot run this ONNX file. A newer one may: "
+                "pip install -U onnxruntime",
+                first_line(error),
+            ) from error
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps (K, [Z,] Y, X) of a normalised image (C, [Z,] Y, X)."""

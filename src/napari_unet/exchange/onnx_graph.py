@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from napari_unet.errors import FileFormatError
-from napari_unet.exchange.extras import required
+from napari_unet.io.extras import required
 from napari_unet.models.header import METADATA_KEY
 from napari_unet.nets.blocked import folded
 from napari_unet.nets.geometry import halo, valid_margin
@@ -53,7 +53,7 @@ def onnx_graph(model: Model) -> Any:
     FileFormatError
         If the library onnx is missing, or the network is larger than such a file can be.
     """
-    required("onnx", "onnx", "Writing ONNX")
+    required("onnx", "onnx", "Writing ONNX needs the library onnx")
     if sum(parameter.numel() for parameter in model.net.parameters()) * 4 > _MAX_BYTES:
         raise FileFormatError("The network has more than 2 GB of weights, which is more than one ONNX file can hold.")
     return _Writer(model).proto()

@@ -6,8 +6,10 @@ the network is the one that is meant is told by the package's own test tensors, 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
+import posixpath
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,9 +78,17 @@ def is_package(path: Path) -> bool:
     """Return whether a file is such a package."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name in archive.namelist() for name in _DESCRIPTIONS)
+            return _description_in(archive) is not None
     except (OSError, ValueError, zipfile.BadZipFile):
         return False
+
+
+def _description_in(archive: zipfile.ZipFile) -> str | None:
+    """Return the name of the description in a package: at the top, or in the one folder that was zipped as a whole."""
+    names = archive.namelist()
+    folders = {name.split("/", 1)[0] for name in names if "/" in name and not name.startswith("__MACOSX/")}
+    places = ["", *(f"{folder}/" for folder in folders if len(folders) == 1)]
+    return next((place + one for place in places for one in _DESCRIPTIONS if place + one in names), None)
 
 
 def read_package(path: Path) -> Model | Foreign:
@@ -103,22 +113,27 @@ class _Package:
 
     def __init__(self, name: str, archive: zipfile.ZipFile) -> None:
         self._name, self._archive = name, archive
-        described = next(one for one in _DESCRIPTIONS if one in archive.namelist())
-        self._about: dict[str, Any] = yaml.safe_load(self._content(described))
+        described = _description_in(archive) or _DESCRIPTIONS[0]
+        self._folder = posixpath.dirname(described)
+        self._about: dict[str, Any] = yaml.safe_load(self._content(posixpath.basename(described)))
 
     def read(self) -> Model | Foreign:
         about = self._about
-        kinds = sorted(about["weights"])
-        if about.get("type", "model") != "model" or "pytorch_state_dict" not in kinds:
+        if (kind := about.get("type", "model")) != "model":
+            raise ModelFileError(f"{self._name} is a package of the type {kind}, and not of a model.")
+        kinds = sorted(name for name, entry in about["weights"].items() if entry is not None)
+        if "pytorch_state_dict" not in kinds:
+            found = ", ".join(kinds) or "no weights"
             raise ModelFileError(
-                f"{self._name} has no weights for PyTorch by name; it has {', '.join(kinds)}. Nothing else can be used."
+                f"{self._name} has no state_dict of PyTorch, which is needed; it has {found}.",
+                "Labels that the other program makes can be opened and corrected here.",
             )
         if len(about["inputs"]) != 1 or len(about["outputs"]) != 1:
             raise ModelFileError(
                 f"{self._name} is of a network with several inputs or outputs; one of each can be used."
             )
         entry = about["weights"]["pytorch_state_dict"]
-        weights = weights_from(io.BytesIO(self._content(entry["source"])), self._name)
+        weights = weights_from(io.BytesIO(self._content(entry)), self._name)
         image, expected = self._tensor("input"), self._tensor("output")
         if (ours := (about.get("config") or {}).get("napari_unet")) is not None:
             return self._own(ours, weights, image, expected)
@@ -144,6 +159,12 @@ class _Package:
 
     def _foreign(self, weights: dict[str, Tensor], image: NDArray[Any], expected: NDArray[Any]) -> Foreign:
         """Return what was found, as those choices of what no shape tells that give the test tensor."""
+        after = self._steps("outputs", "postprocessing")
+        if unknown := [name for name, _ in after if name not in ("sigmoid", "softmax")]:
+            raise ModelFileError(
+                f"{self._name} changes its maps afterwards in a way that is not known here: {', '.join(unknown)}.",
+                "Known are sigmoid, softmax, or nothing.",
+            )
         normalization, divide_by = self._normalization()
         ready = _ready(image, normalization, divide_by)
         for padding, join in itertools.product(("same", "valid"), ("skip-up", "up-skip")):
@@ -166,11 +187,7 @@ class _Package:
 
     def _normalization(self) -> tuple[Normalization, float]:
         """Return how images are normalised, and what they are divided by then."""
-        steps = [
-            (s.get("id") or s.get("name"), s.get("kwargs") or {})
-            for s in self._about["inputs"][0].get("preprocessing") or []
-        ]
-        steps = [(name, kwargs) for name, kwargs in steps if name != "ensure_dtype"]
+        steps = self._steps("inputs", "preprocessing")
         names = [name for name, _ in steps]
         kinds = {"scale_range": "percentile", "zero_mean_unit_variance": "mean_std"}
         if names and names[0] in kinds and names[1:] in ([], ["clip"]):
@@ -192,6 +209,18 @@ class _Package:
             "Known are scale_range and zero_mean_unit_variance, with clip or not; scale_linear without offset; none.",
         )
 
+    def _steps(self, side: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and options of each step before or after the network, but for changes of the data type."""
+        listed = [
+            (str(step.get("id") or step.get("name")), step.get("kwargs") or {})
+            for step in self._about[side][0].get(kind) or []
+        ]
+        return [
+            (f"fixed {name}" if kwargs.get("mode") == "fixed" else name, kwargs)
+            for name, kwargs in listed
+            if name != "ensure_dtype"
+        ]
+
     def _tensor(self, kind: str) -> NDArray[Any]:
         """Return the test image or its maps, axes (N, C, [Z,] Y, X)."""
         entry = self._about[f"{kind}s"][0]
@@ -200,22 +229,29 @@ class _Package:
         if letters not in ("bcyx", "bczyx"):
             raise ModelFileError(f"The axes of {self._name} are {letters}; bcyx or bczyx can be used.")
         old = self._about.get(f"test_{kind}s")
-        source = old[0] if old else entry["test_tensor"]["source"]
+        source = old[0] if old else entry["test_tensor"]
         array: NDArray[Any] = np.load(io.BytesIO(self._content(source)), allow_pickle=False)
         if array.ndim != len(letters) or array.dtype.kind not in "buif" or not array.size:
-            raise ModelFileError(
-                f"The test tensor {source} in {self._name} has the shape {array.shape}, and axes {letters}."
-            )
+            raise ModelFileError(f"The test {kind} in {self._name} has the shape {array.shape}, and axes {letters}.")
         return array.astype(np.float32)
 
     def _content(self, source: Any) -> bytes:
-        """Return a file of the package."""
-        name = str(source["source"] if isinstance(source, dict) else source).removeprefix("./")
-        if name not in self._archive.namelist():
+        """Return a file of the package, given its name, or an entry with its name and perhaps its SHA-256."""
+        entry = source if isinstance(source, dict) else {"source": source}
+        name = str(entry["source"]).removeprefix("./")
+        place = posixpath.join(self._folder, name)
+        if place not in self._archive.namelist():
             raise ModelFileError(f"{self._name} lacks the file {name}; nothing is fetched from elsewhere.")
-        if self._archive.getinfo(name).file_size > _MAX_BYTES:
+        if self._archive.getinfo(place).file_size > _MAX_BYTES:
             raise ModelFileError(f"{name} in {self._name} has more than 4 GB.")
-        return self._archive.read(name)
+        content = self._archive.read(place)
+        wanted = entry.get("sha256")
+        if wanted is not None and hashlib.sha256(content).hexdigest() != str(wanted).lower():
+            raise ModelFileError(
+                f"{name} in {self._name} is not the file that its description means, so it is not used.",
+                f"Its SHA-256 should be {wanted}.",
+            )
+        return content
 
 
 def network(spec: UNetSpec, state: dict[str, Tensor]) -> UNet:

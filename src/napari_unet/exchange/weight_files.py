@@ -23,7 +23,14 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "n
 """Keys under which training programs keep the weights in their checkpoints."""
 
 
-_OTHERS = {".onnx": "ONNX", ".h5": "Keras", ".hdf5": "Keras", ".keras": "Keras", ".pb": "TensorFlow"}
+_OTHERS = {
+    ".onnx": "ONNX",
+    ".h5": "Keras",
+    ".hdf5": "Keras",
+    ".keras": "Keras",
+    ".pb": "TensorFlow",
+    ".tflite": "TensorFlow",
+}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -44,8 +51,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ModelFileError
         If it is missing, damaged, holds no weights, or holds more than data: such a file can run code, and is not read.
     """
+    if path.is_dir():
+        raise ModelFileError(f"{path.name} is a folder; give one file: a package (.zip), or a state_dict (.pth).")
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}.")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise ModelFileError(f"{path.name} only describes a model; give the package (.zip) that it belongs to.")
     if path.suffix.lower() in _OTHERS:
         raise ModelFileError(f"{path.name} is of {_OTHERS[path.suffix.lower()]}; weights of PyTorch can be imported.")
     return weights_from(path, path.name)
@@ -69,10 +80,13 @@ def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
 def _torch_content(source: Path | BinaryIO, name: str) -> Any:
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            if any(member.endswith("constants.pkl") for member in archive.namelist()):
-                raise ModelFileError(
-                    f"{name} is TorchScript, which is a program. Save the state_dict of the network instead."
-                )
+            names = archive.namelist()
+        if any(member.endswith("constants.pkl") for member in names):
+            raise ModelFileError(
+                f"{name} is TorchScript, which is a program. Save the state_dict of the network instead."
+            )
+        if not any(member.endswith("data.pkl") for member in names):
+            raise ModelFileError(f"{name} is a zip that holds neither a package (rdf.yaml) nor weights of PyTorch.")
     if not isinstance(source, Path):
         source.seek(0)
     try:

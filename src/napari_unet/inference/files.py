@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_unet.errors import FileFormatError
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
@@ -21,12 +22,15 @@ from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
+from napari_unet.io import spill
 from napari_unet.io.atomic import check_writable, completed
+from napari_unet.io.channels import channel_number
 from napari_unet.io.damage import Damage
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
+from napari_unet.io.zarr_labels import write_labels_into
 from napari_unet.io.zarr_writer import create_zarr
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
@@ -70,22 +74,23 @@ def segment_file(
     """
     job.check(maps=options.maps, overwrite=options.overwrite)
     image, source = read_image(job.source, options.axes, options.series, tolerant=True), Fingerprint.of(job.source)
-    check_writable(job.target)
+    if not job.into:
+        check_writable(job.target)
     image = replace(image.with_pixel_size(options.pixel_size), diameter=said_diameter(options.diameter))
     image = _told_of_its_place(image, job)
+    channel = channel_number(image, options.channel)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     if not isinstance(model, Model):
-        model, image = _chosen(image, options, cancel)
-    image, model = with_diameter(
-        image, model, channel=options.channel, always=auto, device=options.device, cancel=cancel
-    )
+        model, image = _chosen(image, channel, options, cancel)
+    image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
     task = make_task(
-        image, model, channel=options.channel, tile=options.tile, device=options.device, mode=options.mode,
+        image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,
         flips=options.flips,
     )  # fmt: skip
     if progress is not None:
         progress = _with_plan(progress, task, options.device)
+    _check_kind(job, task)
     on_disk = job.as_zarr or _in_memory_bytes(task, options.maps) > IN_MEMORY_BYTES
     record = segmentation_record(job.source, task, axes=options.axes, series=options.series)
     naming = _Naming(image, source, record, ready)
@@ -136,15 +141,33 @@ class _Naming:
         if self._ready is not None:
             self._ready(target, complete, _said_damage(self._image))
 
+    def check(self) -> None:
+        """Check that the image has not changed, before labels are written into it, which changes it."""
+        self._source.check()
+
+
+def _check_kind(job: FileJob, task: Task) -> None:
+    """Check, of labels that go into their image, that they are of all of it, as it is stored.
+
+    Raises
+    ------
+    FileFormatError
+        If the axes of the image were given other names than it has itself.
+    """
+    if job.into and task.image.label_axes != read_image(job.source).label_axes:
+        raise FileFormatError(f"With --axes no labels are written into {job.source.name}. Write them with -o.")
+
 
 def _said_damage(image: Image) -> str:
     """Return a sentence about the parts of an image that could not be read so far; empty if there are none."""
     return str(image.damage) if isinstance(image.damage, Damage) and image.damage.chunks else ""
 
 
-def _chosen(image: Image, options: SegmentOptions, cancel: CancelToken | None) -> tuple[Model, Image]:
+def _chosen(
+    image: Image, channel: int | None, options: SegmentOptions, cancel: CancelToken | None
+) -> tuple[Model, Image]:
     """Return the model that seems to fit an image best, and the image with a note where none does."""
-    model, trials = choose_model(image, channel=options.channel, device=options.device, cancel=cancel)
+    model, trials = choose_model(image, channel=channel, device=options.device, cancel=cancel)
     if trials[0].score >= DEFAULT_MODEL_CHOICE.doubtful:
         return model, image
     note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."
@@ -155,7 +178,7 @@ def _told_of_its_place(image: Image, job: FileJob) -> Image:
     """Return an image that notes, where labels of it are written as TIFF, that those do not tell where it lies."""
     where = image.placement
     lies = where is not None and (any(where.translation) or (image.pixel_size is None and set(where.scale) != {1.0}))
-    if job.as_zarr or not lies:
+    if job.as_zarr or job.into or not lies:
         return image
     note = f"{job.target.name} does not tell where {image.name} lies, as TIFF cannot. With --format zarr labels do."
     return replace(image, notes=(*image.notes, note))
@@ -192,11 +215,20 @@ def _segment_in_memory(
             job.maps_target, maps, letters, image.pixel_size, options.overwrite, image.placement,
             ready=naming.of(job.maps_target),
         )  # fmt: skip
+    _write_labels(job, task, options, naming, result.labels, result.axes)
+    return result
+
+
+def _write_labels(job: FileJob, task: Task, options: SegmentOptions, naming: _Naming, labels: Any, axes: str) -> None:
+    """Write finished labels, in memory or on disk, to where they go."""
+    if job.into:
+        naming.check()
+        write_labels_into(job.source, labels, axes, name=job.target.name, provenance=naming.record)
+        return
     write_labels(
-        job.target, result.labels, result.axes, image.pixel_size, options.overwrite, image.placement, naming.record,
+        job.target, labels, axes, task.image.pixel_size, options.overwrite, task.image.placement, naming.record,
         ready=naming.of(job.target),
     )  # fmt: skip
-    return result
 
 
 def _segment_on_disk(
@@ -208,22 +240,22 @@ def _segment_on_disk(
     cancel: CancelToken | None,
 ) -> Outcome:
     """Segment by blocks; only the finished results have their names, and nothing else is left."""
-    pixel_size, target = task.image.pixel_size, job.target
     with ExitStack() as stack:
         labels = _labels_on_disk(stack, job, task, options, naming)
         maps = _maps_on_disk(stack, job, task, options, naming)
         outcome = segment_into(task, labels, maps, device=options.device, progress=progress, cancel=cancel)
         if not job.as_zarr:
-            write_labels(
-                target, labels.array, labels.axes, pixel_size, options.overwrite, task.image.placement, naming.record,
-                ready=naming.of(target),
-            )  # fmt: skip
+            _write_labels(job, task, options, naming, labels.array, labels.axes)
     return outcome
 
 
 def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOptions, naming: _Naming) -> Plane:
     """Make the array that labels are written to: the result itself, or what a TIFF is made of in the end."""
     image, target, final = task.image, job.target, job.as_zarr
+    axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
+    shape = tuple(image.size(letter) for letter in axes)
+    if job.into:  # nothing but the labels themselves is ever written into an image
+        return Plane(spill.zeros(shape, np.int32), axes)
     path = target if final else target.with_name(f"{target.name}.blocks")
     folder = stack.enter_context(
         completed(
@@ -234,8 +266,6 @@ def _labels_on_disk(stack: ExitStack, job: FileJob, task: Task, options: Segment
             ready=naming.of(path),
         )
     )
-    axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
-    shape = tuple(image.size(letter) for letter in axes)
     array = create_zarr(
         folder, shape, axes, image.pixel_size, np.uint32, name=target.stem, labels=True, placement=image.placement,
         provenance=naming.record,
@@ -254,6 +284,8 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
     shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in axes)
     if not options.maps and 4 * math.prod(shape) <= IN_MEMORY_BYTES // 2:
         return Plane(np.zeros(shape, np.float32), axes)
+    if job.into:
+        return Plane(spill.zeros(shape, np.float32), axes)
     path = job.maps_target if options.maps else target.with_name(f"{target.name}.maps")
     folder = stack.enter_context(
         completed(path, overwrite=options.overwrite, discard=not options.maps, ready=naming.of(path))

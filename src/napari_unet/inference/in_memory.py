@@ -11,6 +11,7 @@ from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Mode, Task, as_image, make_task
 from napari_unet.inference.which_model import choose_model
+from napari_unet.io.channels import channel_number
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import AUTO, load_model
 from napari_unet.objects.stitch import stitch_slices
@@ -63,7 +64,7 @@ def segment(
     axes: str | None = None,
     pixel_size: PixelSize | Sequence[float] | None = None,
     diameter: float | Literal["auto"] | None = None,
-    channel: int | None = None,
+    channel: int | str | None = None,
     device: str = "auto",
     mode: Mode = "auto",
     tile: int | None = None,
@@ -91,8 +92,9 @@ def segment(
         finds them (`model.info.diameter`), and the result back, whatever the pixel sizes. None: by the pixel sizes, or
         as in the images that the model learned from; where nothing of that is known, and always for "auto", by what is
         found on the image (`inference.diameter`), which `Result.task.image.found_diameter` tells.
-    channel : int, optional
-        Channel to segment; None: all of them, or the first if the model takes one only.
+    channel : int or str, optional
+        Number of the channel to segment, or its name if `image` is an `Image` with names; None: all of them, or the
+        first if the model takes one only.
     device : str
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     mode : {"auto", "exact", "fast"}
@@ -133,6 +135,7 @@ def segment(
     watch = Stopwatch()
     auto = isinstance(diameter, str)
     image = as_image(image, axes, pixel_size, diameter=said_diameter(diameter))
+    channel = channel_number(image, channel)
     device = str(resolve_device(device))
     if model == AUTO:
         model, _ = choose_model(image, channel=channel, device=device, cancel=cancel)

@@ -19,7 +19,7 @@ class SegmentOptions:
     axes, series
         As for `io.readers.read_image`.
     pixel_size, channel, device, mode, tile, diameter, flips
-        As for `inference.in_memory.segment`.
+        As for `inference.in_memory.segment`; channels of an image that names them by name, too.
     maps : bool
         Whether the network's maps are written, too.
     overwrite : bool
@@ -28,7 +28,7 @@ class SegmentOptions:
 
     axes: str | None = None
     pixel_size: PixelSize | None = None
-    channel: int | None = None
+    channel: int | str | None = None
     device: str = "auto"
     mode: Mode = "auto"
     tile: int | None = None
@@ -36,4 +36,4 @@ class SegmentOptions:
     overwrite: bool = False
     diameter: float | Literal["auto"] | None = None
     flips: bool = False
-    series: int | None = None
+    series: int | str | None = None

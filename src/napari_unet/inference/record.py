@@ -18,7 +18,7 @@ _digests: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 
 
 def segmentation_record(
-    source: Path, task: Task, *, axes: str | None = None, series: int | None = None
+    source: Path, task: Task, *, axes: str | None = None, series: int | str | None = None
 ) -> dict[str, Any]:
     """Return the record of labels that were, or are to be, made from a file; see `measuring.record.record_of`.
 
@@ -32,8 +32,8 @@ def segmentation_record(
         From `make_task`: model, channels, scale and mode.
     axes : str, optional
         Of the image as stored, where they are not those that the file says.
-    series : int, optional
-        Number of the image in a file that holds several, if one was asked for.
+    series : int or str, optional
+        Number or name of the image in a file that holds several, if one was asked for.
 
     Returns
     -------
@@ -45,22 +45,12 @@ def segmentation_record(
     FileFormatError
         If the file cannot be read.
     """
-    image, info = task.image, task.model.info
-    size, used = image.pixel_size, image.found_against == info.image_diameter
-    one = image.n_channels > 1 and len(task.channels) == 1
-    found = Segmentation(
-        model=info.name,
-        sha256=_sha256(task.model),
-        parent=info.parent or "",
-        whole=task.covers_image,
-        axes=axes,
-        pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
-        channel=task.channels[0] if one else None,
-        diameter=image.diameter,
-        found_diameter=image.found_diameter if used and image.diameter is None else None,
-        flips=task.flips,
-    )
-    settings = {"mode": "exact" if task.plan.exact else "fast", "series": series}
+    one = task.image.n_channels > 1 and len(task.channels) == 1
+    found = Segmentation.of(
+        task.image, task.model.info, sha256=_sha256(task.model), whole=task.covers_image, axes=axes,
+        channel=task.channels[0] if one else None, series=series, flips=task.flips,
+    )  # fmt: skip
+    settings = {"mode": "exact" if task.plan.exact else "fast"}
     return record_of("segment", [Origin({"image": source}, segmentations=(found,))], settings)
 
 
@@ -68,8 +58,3 @@ def _sha256(model: Model) -> str:
     if model not in _digests:
         _digests[model] = model.sha256()
     return _digests[model]
-
-
-def _plain(value: float) -> float:
-    """Return a number without rounding errors in its last digits: 0.65, where a resolution gave 0.6499999999999999."""
-    return float(f"{value:.12g}")

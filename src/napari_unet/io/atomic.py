@@ -214,7 +214,7 @@ def completed(
                 with suppress(OSError):
                     os.replace(partial, kept)
                     message += f" What was finished is kept as {kept.name}."
-            raise FileFormatError(message) from error
+            raise FileFormatError(message, getattr(error, "details", "")) from error
 
 
 @contextmanager

@@ -7,14 +7,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.errors import ImageError
+from napari_unet.io.series import by_name_or_number
+
 if TYPE_CHECKING:
     from napari_unet.axes import Image
+
+
+_NAMED = 8
+"""Channels that a message names."""
 
 
 def is_rgb(image: Image) -> bool:
     """Return whether the channels are a pixel's red, green and blue: three, the last axis, without names."""
     small = np.dtype(image.data.dtype) in (np.uint8, np.uint16)
     return image.is_colour and small and not image.channel_names
+
+
+def channel_number(image: Image, channel: int | str | None) -> int | None:
+    """Return the number of a channel, counted from 0, that is asked for by its number or its name; None: none is.
+
+    A whole number is the number of a channel where there are so many, else it is a name.
+
+    Raises
+    ------
+    ImageError
+        If there is no such channel, or several have that name.
+    """
+    if channel is None:
+        return None
+    names = dict.fromkeys(range(image.n_channels), "") | dict(enumerate(image.channel_names))
+    found = by_name_or_number(names, channel)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        numbers = " and ".join(map(str, found))
+        raise ImageError(f"{image.name} has several channels called {channel!s:.40}: choose by number, {numbers}.")
+    known = f"the channels 0 to {image.n_channels - 1}, without names" if image.n_channels > 1 else "one, number 0"
+    if image.channel_names:
+        known = ", ".join(f"{number} {name!r}" for number, name in enumerate(image.channel_names[:_NAMED]))
+        known += ", …" if image.n_channels > _NAMED else ""
+    raise ImageError(f"{image.name} has no channel {channel!s:.40}; it has {known}.")
 
 
 def one_channel(image: Image, channel: int | None = None) -> Image:

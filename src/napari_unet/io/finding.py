@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import UNetError
 from napari_unet.io.pairs import split_results, stem
 from napari_unet.io.readers import SUFFIXES, image_files, list_series
-from napari_unet.io.zarrs import is_zarr, plate_fields
+from napari_unet.io.zarrs import is_plate, is_zarr, plate_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,11 +45,14 @@ class LeftOut:
         A sentence.
     is_image : bool
         Whether it should have been one, by its name.
+    name : str
+        For people; "": that of the file.
     """
 
     path: Path
     why: str
     is_image: bool = True
+    name: str = ""
 
 
 def find_images(paths: Iterable[Path]) -> Iterator[FoundImage | LeftOut]:
@@ -92,9 +94,12 @@ def _in_folder(folder: Path) -> Iterator[FoundImage | LeftOut]:
 def _in_file(path: Path) -> Iterator[FoundImage | LeftOut]:
     try:
         if path.is_dir():
-            fields = plate_fields(path)
-            if fields is not None:
-                yield from (FoundImage(path / field, None, f"{stem(path)} {field}") for field in fields)
+            plate = plate_of(path)
+            if plate is not None:
+                yield from (FoundImage(path / field, None, f"{stem(path)} {field}") for field in plate.fields)
+                for inner in plate.missing:
+                    why = f"{path.name} lists {inner}, which is not there or is damaged."
+                    yield LeftOut(path / inner, why, name=f"{stem(path)} {inner}")
                 return
         series = [one for one in list_series(path) if not one.is_thumbnail]
     except UNetError as error:
@@ -110,10 +115,4 @@ def _in_file(path: Path) -> Iterator[FoundImage | LeftOut]:
 
 def holds_many(path: Path) -> bool:
     """Return whether a path names a folder or a plate of images, not one image."""
-    return path.is_dir() and (not is_zarr(path) or _is_plate(path))
-
-
-def _is_plate(path: Path) -> bool:
-    with suppress(UNetError):
-        return plate_fields(path) is not None
-    return False
+    return path.is_dir() and (not is_zarr(path) or is_plate(path))

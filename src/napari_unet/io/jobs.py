@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import Protected, check_free
-from napari_unet.io.pairs import split_results, stem
+from napari_unet.io.pairs import split_results, stem_within
 from napari_unet.io.readers import image_files
 from napari_unet.io.writers import LABEL_SUFFIXES
-from napari_unet.io.zarrs import is_zarr
+from napari_unet.io.zarr_labels import check_takes_labels
+from napari_unet.io.zarrs import is_plate, is_zarr, plate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,16 +30,19 @@ class FileJob:
     source, target : Path
     inputs : Protected
         Other files that no result may replace.
+    into : bool
+        Whether the labels go into the image's own OME-Zarr; `target` is then their folder in it.
     """
 
     source: Path
     target: Path
     inputs: Protected = field(default_factory=lambda: Protected(()), repr=False, compare=False)
+    into: bool = False
 
     @property
     def as_zarr(self) -> bool:
-        """Whether the labels are written as OME-Zarr."""
-        return self.target.suffix.lower() == ".zarr"
+        """Whether the labels are written as an OME-Zarr of their own."""
+        return not self.into and self.target.suffix.lower() == ".zarr"
 
     @property
     def maps_target(self) -> Path:
@@ -52,8 +56,12 @@ class FileJob:
         Raises
         ------
         FileFormatError
-            If one of them would replace an input or be written into one, or exists and may not be replaced.
+            If one of them would replace an input or be written into one, or exists and may not be replaced; of labels
+            that go into their image, if it cannot take them.
         """
+        if self.into:
+            check_takes_labels(self.source, self.target.name)
+            return
         source = Protected([self.source])
         for path in [self.target, *([self.maps_target] if maps else [])]:
             source.check(path)
@@ -64,8 +72,32 @@ class FileJob:
             check_free(path, overwrite=overwrite)
 
 
+def plan_into(inputs: Sequence[Path], name: str, *, tell: Callable[[str], object] | None = None) -> list[FileJob]:
+    """Return the jobs by which each image gets labels of a name into its own OME-Zarr.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        OME-Zarr images, folders of them, or plates.
+    name : str
+        Of the labels.
+    tell : callable, optional
+        Called with a sentence for each group of files that is left out.
+
+    Raises
+    ------
+    FileFormatError
+        If a folder holds no image, or the name is none that a folder can have on every system.
+    """
+    if not re.fullmatch(r"[^\W_][\w \-.+]{0,99}", name) or name.endswith((".", " ", ".partial")):
+        raise FileFormatError(f"Labels cannot be called {name!r:.40}; a name of letters and digits is needed, as unet.")
+    files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
+    unique = {file.resolve(): file for file in files}
+    return [FileJob(file, file / "labels" / name, into=True) for file in unique.values()]
+
+
 def is_several(inputs: Sequence[Path]) -> bool:
-    """Return whether the results of some inputs go to a folder: there are several inputs, or one is a folder."""
+    """Return whether the results of some inputs go to a folder: several inputs, a folder or a plate."""
     return len(inputs) > 1 or any(_is_folder(path) for path in inputs)
 
 
@@ -124,7 +156,8 @@ def plan_files(
     Parameters
     ----------
     inputs : sequence of Path
-        Files, or folders of files. In a folder, results of earlier runs are left out.
+        Files, folders of files, or plates, of which each field is one. In a folder, results of earlier runs are left
+        out.
     out : Path
         For one input file the file to be written; for several, or a folder, the folder of `<stem>_labels.tif`.
     file_format : {"tif", "zarr"}, optional
@@ -150,7 +183,7 @@ def plan_files(
             return [FileJob(inputs[0], out.with_name(f"{out.name}.{file_format}"), inside)]
     files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
     protected = Protected([*files, *keep])
-    jobs = [FileJob(file, out / f"{_name(file)}_labels.{file_format or 'tif'}", protected) for file in files]
+    jobs = [FileJob(file, out / f"{stem_within(file)}_labels.{file_format or 'tif'}", protected) for file in files]
     seen: dict[Path, Path] = {}
     for job in jobs:
         if job.target in seen:
@@ -160,6 +193,11 @@ def plan_files(
 
 
 def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
+    plate = plate_of(folder) if is_zarr(folder) else None
+    if plate is not None:
+        if plate.missing and tell is not None:
+            tell(plate.told(folder.name))
+        return [folder / field for field in plate.fields]
     images, results = split_results(image_files(folder))
     if not images:
         raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image.")
@@ -169,15 +207,6 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
     return images
 
 
-def _name(file: Path) -> str:
-    """Return the stem for results of an image; of an image within a Zarr it begins with the stem of that Zarr."""
-    names = [stem(file)]
-    for parent in file.parents:
-        if not is_zarr(parent):
-            break
-        names.append(stem(parent))
-    return "_".join(reversed(names))
-
-
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path)
+    """Return whether a path names several images: a folder, or a plate."""
+    return is_plate(path) or (path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path))

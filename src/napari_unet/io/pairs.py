@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.readers import image_files
-from napari_unet.io.zarrs import is_label_zarr, is_zarr
+from napari_unet.io.zarrs import is_label_zarr, is_plate, is_zarr, plate_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,8 @@ def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
     """Return the pairs of files of the same stem in two folders; two files are a pair whatever their names.
 
     ``a.ome.tif`` has the stem ``a``; ``a_labels.tif`` or ``a_masks.png`` belongs to it. Both may be the same
-    folder: then the first of a pair is the file without such an ending.
+    folder: then the first of a pair is the file without such an ending. Of a plate each field is a file:
+    ``p_A_1_0`` for the field ``A/1/0`` of ``p.zarr``.
 
     Parameters
     ----------
@@ -63,6 +64,24 @@ def match_by_stem(first: Path, second: Path) -> list[tuple[Path, Path]]:
 def stem(path: Path) -> str:
     """Return the name of an image without its endings: ``a`` for ``a.tif`` and for ``a.ome.zarr``."""
     return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+
+
+def field_stem(plate: Path, field: str) -> str:
+    """Return the stem of results of a field of a plate: ``p_A_1_0``."""
+    return "_".join([stem_within(plate), *field.split("/")])
+
+
+def stem_within(path: Path) -> str:
+    """Return the stem of results of an image; of one within a Zarr, such as a field, it begins with that Zarr's."""
+    parents = list(path.parents)
+    outer = [depth for depth, parent in enumerate(parents) if is_zarr(parent)]
+    # The rows of a plate need not be Zarr groups: more than one folder that is none lies around it all.
+    inside = 0
+    for depth in outer:
+        if depth > inside + 1:
+            break
+        inside = depth + 1
+    return "_".join([*(stem(parent) for parent in reversed(parents[:inside])), stem(path)])
 
 
 def is_labels_name(path: Path) -> bool:
@@ -130,11 +149,14 @@ def image_stem(path: Path) -> str:
 def _is_one(path: Path) -> bool:
     if not path.exists():
         raise FileFormatError(f"{path} does not exist.")
-    return not path.is_dir() or is_zarr(path)
+    return not path.is_dir() or (is_zarr(path) and not is_plate(path))
 
 
 def _by_stem(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
     """Return the files of a folder by the image's stem; of ``a`` and ``a_labels`` the one asked for."""
+    plate = plate_of(folder) if is_zarr(folder) else None
+    if plate is not None:
+        return {field_stem(folder, field): folder / field for field in plate.fields}
     chosen: dict[str, Path] = {}
     files = image_files(folder)
     stems = {stem(path) for path in files}

@@ -20,7 +20,9 @@ _AS_THEY_ARE = {"1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _TRANSPARENT = {"LA": "L", "La": "LA", "RGBA": "RGB", "RGBa": "RGBA", "RGBX": "RGB"}
 
 
-def read_raster(path: Path, axes: str | None = None, series: int | None = None, *, indices: bool = False) -> Image:
+def read_raster(
+    path: Path, axes: str | None = None, series: int | str | None = None, *, indices: bool = False
+) -> Image:
     """Read a PNG, JPEG or BMP file into memory.
 
     Parameters
@@ -29,8 +31,8 @@ def read_raster(path: Path, axes: str | None = None, series: int | None = None, 
         The file.
     axes : str, optional
         Meaning of the stored axes; None: Y, X, and C if there are colours.
-    series : int, optional
-        Number of the image in a file that holds several, from 0; None: the first of the largest.
+    series : int or str, optional
+        Number or name of the image in a file that holds several, from 0; None: the first of the largest.
     indices : bool
         Whether of an image with a colour palette the stored indices are returned, and not the colours.
 

@@ -1,4 +1,4 @@
-"""Images and labels from files and folders: the TIFF family, OME-Zarr, and raster images (PNG, JPEG, BMP)."""
+"""Images and labels from files and folders: TIFF, OME-Zarr, raster images, ND2, LIF, IMS, HDF5 and NumPy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
+from napari_unet.io.hdf5s import list_hdf5_series, read_hdf5
+from napari_unet.io.lifs import list_lif_series, read_lif
+from napari_unet.io.nd2s import list_nd2_series, read_nd2
+from napari_unet.io.npys import list_npy_series, read_npy
 from napari_unet.io.rasters import list_raster_series, read_raster
 from napari_unet.io.tiffs import TIFF_SUFFIXES, list_tiff_series, read_tiff
 from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
@@ -29,14 +33,17 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES)
+ARRAY_SUFFIXES = (".h5", ".hdf5", ".npy")
+"""Files of arrays, which need not be images: of a folder they are taken only where it has no others."""
+
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES, ".nd2", ".lif", ".ims", *ARRAY_SUFFIXES)
 """Endings of the files and folders that are read, in lower case."""
 
 
 def read_image(
     path: str | os.PathLike[str],
     axes: str | None = None,
-    series: int | None = None,
+    series: int | str | None = None,
     *,
     tolerant: bool = False,
     indices: bool = False,
@@ -46,11 +53,12 @@ def read_image(
     Parameters
     ----------
     path : path
-        A file of the TIFF family, a Zarr folder, or a PNG, JPEG or BMP file.
+        A file with one of the endings `SUFFIXES`, or a Zarr folder.
     axes : str, optional
         Meaning of the axes as they are stored, of T, C, Z, Y and X; None: what the file says, or guessed.
-    series : int, optional
-        Number of the image in a file that holds several (`list_series`); None: the one with the largest planes, of
+    series : int or str, optional
+        Number or name of the image (scene, position) in a file that holds several (`list_series`); None: the one with
+        the largest planes, of
         several the first; `Image.notes` says so.
     tolerant : bool
         Whether damaged chunks of a Zarr folder count as empty and are listed in `Image.damage`, instead of raising an
@@ -71,17 +79,31 @@ def read_image(
     ImageError
         If its axes, shape or data type cannot be used.
     """
-    if series is not None and (isinstance(series, bool) or not isinstance(series, int) or series < 0):
-        raise ImageError(f"A series is a whole number from 0; got {series!r:.40}.")
+    named = isinstance(series, str) and series.strip()
+    if series is not None and not named and (type(series) is not int or series < 0):
+        raise ImageError(f"A scene is a whole number from 0, or a name; got {series!r:.40}.")
     image = _read(Path(path), axes, series, tolerant=tolerant, indices=indices)
     return image if isinstance(image.data, np.ndarray) else replace(image, source=Path(path))
 
 
-def _read(path: Path, axes: str | None, series: int | None, *, tolerant: bool, indices: bool) -> Image:
+def _read(path: Path, axes: str | None, series: int | str | None, *, tolerant: bool, indices: bool) -> Image:
     kind = _kind(path)
     if kind == "zarr":
         return read_zarr(path, axes, series, tolerant=tolerant)
-    return _guarded(partial(read_tiff if kind == "tiff" else read_raster, indices=indices), path, axes, series)
+    return _guarded(partial(_READERS[kind][0], indices=indices), path, axes, series)
+
+
+_READERS: dict[str, tuple[Callable[..., Image], Callable[[Path], list[Series]]]] = {
+    "tiff": (read_tiff, list_tiff_series),
+    "raster": (read_raster, list_raster_series),
+    ".nd2": (read_nd2, list_nd2_series),
+    ".lif": (read_lif, list_lif_series),
+    ".ims": (read_hdf5, list_hdf5_series),
+    ".h5": (read_hdf5, list_hdf5_series),
+    ".hdf5": (read_hdf5, list_hdf5_series),
+    ".npy": (read_npy, list_npy_series),
+}
+"""Kind of file -> what reads it, and what lists the images in it."""
 
 
 def list_series(path: str | os.PathLike[str]) -> list[Series]:
@@ -95,8 +117,8 @@ def list_series(path: str | os.PathLike[str]) -> list[Series]:
         As for `read_image`.
     """
     path = Path(path)
-    listing = {"zarr": list_zarr_series, "tiff": list_tiff_series, "raster": list_raster_series}[_kind(path)]
-    return _guarded(listing, path)
+    kind = _kind(path)
+    return _guarded(list_zarr_series if kind == "zarr" else _READERS[kind][1], path)
 
 
 def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | None:
@@ -126,7 +148,8 @@ def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | 
     return None
 
 
-def _kind(path: Path) -> Literal["zarr", "tiff", "raster"]:
+def _kind(path: Path) -> str:
+    """Return "zarr", or a key of `_READERS`."""
     if path.is_dir():
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
@@ -140,6 +163,8 @@ def _kind(path: Path) -> Literal["zarr", "tiff", "raster"]:
         return "tiff"
     if suffix in RASTER_SUFFIXES:
         return "raster"
+    if suffix in SUFFIXES:
+        return suffix
     raise FileFormatError(
         f"{path.name} is of a kind that is not read here. Save it as OME-TIFF, for example with Fiji.",
         f"Files that are read end in {', '.join(SUFFIXES)}.",
@@ -207,13 +232,15 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
         raise FileFormatError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
     found = _images_in(folder)
     if not found:
-        raise FileFormatError(f"{folder} has no image in it; files of these kinds are read: {', '.join(SUFFIXES)}.")
+        raise FileFormatError(f"{folder} has no image in it.", f"Files that are read end in {', '.join(SUFFIXES)}.")
     return found
 
 
 def _images_in(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
-    return natural_order(path for path in found if path.is_file() or is_zarr(path))
+    found = [path for path in found if path.is_file() or is_zarr(path)]
+    images = [path for path in found if path.suffix.lower() not in ARRAY_SUFFIXES]
+    return natural_order(images or [path for path in found if not path.name.lower().endswith("_seg.npy")])
 
 
 def has_images(folder: Path) -> bool:

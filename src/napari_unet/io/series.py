@@ -10,7 +10,7 @@ from napari_unet.errors import ImageError
 from napari_unet.limits import times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _THUMBNAIL = re.compile(r"\b(thumbnail|thumb|label|macro|map|overview|preview)\b", re.IGNORECASE)
 """Names of the small images that slide scanners store beside the main one."""
@@ -55,37 +55,70 @@ class Series:
         return f"{self.number}{name} ({times(self.shape)})"
 
 
-def chosen(series: Sequence[Series], asked: int | None, name: str) -> tuple[Series, tuple[str, ...]]:
+def chosen(series: Sequence[Series], asked: int | str | None, name: str) -> tuple[Series, tuple[str, ...]]:
     """Return the image that is asked for, else the one with the largest planes; and notes for the user.
 
     Parameters
     ----------
     series : sequence of Series
         All images of the file; at least one.
-    asked : int, optional
-        Number of the image that is asked for.
+    asked : int or str, optional
+        Number or name of the image that is asked for; see `by_name_or_number`.
     name : str
         Of the file.
 
     Raises
     ------
     ImageError
-        If there is none of that number.
+        If there is none of that number or name, or several have that name.
     """
     if asked is not None:
-        found = [one for one in series if one.number == asked]
-        if not found:
-            numbers = sorted(one.number for one in series)
-            known = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]} only"
-            raise ImageError(f"{name} has the series {known}; got {asked!s:.40}.")
-        return found[0], ()
+        found = by_name_or_number({one.number: one.name for one in series}, asked)
+        if len(found) == 1:
+            return next(one for one in series if one.number == found[0]), ()
+        if found:
+            numbers = " and ".join(map(str, found))
+            raise ImageError(f"{name} has several scenes called {asked!s:.40}: choose by number, {numbers}.")
+        raise ImageError(f"{name} has no scene {asked!s:.40}; it has {_in_words(series)}.")
     best = max(series, key=lambda one: (not one.is_thumbnail, one.plane))  # the first of several
     if len(series) == 1:
         return best, ()
     largest = "the largest" if any(one.plane < best.plane for one in series) else "the first"
-    others = [str(one) for one in series if one is not best]
-    more = ", …" if len(others) > _NAMED else ""
+    others = [one for one in series if one is not best]
     return best, (
-        f"{name} holds {len(series)} images; {largest} was taken, number {best}. Choose another with --series: "
-        f"{', '.join(others[:_NAMED])}{more}.",
+        f"{name} holds {len(series)} images; {largest} was taken, number {best}. Choose another with --scene: "
+        f"{_in_words(others)}.",
     )
+
+
+def by_name_or_number(names: Mapping[int, str], asked: int | str) -> list[int]:
+    """Return the numbers of what is asked for, of things that have a number and perhaps a name: scenes, channels.
+
+    A whole number is the number of one where there is one of that number, else it is a name, as "488" is of a channel.
+    Names are compared without regard to capital letters where none is written in just that way.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        Number -> name; "" for none.
+    asked : int or str
+
+    Returns
+    -------
+    list of int
+        Several where they have the same name; empty where there is none.
+
+    Examples
+    --------
+    >>> by_name_or_number({0: "DAPI", 1: "488"}, "dapi"), by_name_or_number({0: "DAPI", 1: "488"}, 488)
+    ([0], [1])
+    """
+    text = str(asked).strip()
+    if text.isdecimal() and str(int(text)) == text and int(text) in names:
+        return [int(text)]
+    exact = [number for number, name in names.items() if name.strip() == text]
+    return exact or [number for number, name in names.items() if name.strip().casefold() == text.casefold()]
+
+
+def _in_words(series: Sequence[Series]) -> str:
+    return ", ".join(str(one) for one in series[:_NAMED]) + (", …" if len(series) > _NAMED else "")

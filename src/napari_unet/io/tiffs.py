@@ -33,7 +33,7 @@ _WHAT = {"A": "angles", "P": "phases", "R": "positions", "H": "lifetimes", "E": 
 _CUT_OFF = ("invalid page offset", "invalid offset to page", "ImageJ series metadata invalid")
 
 
-def read_tiff(path: Path, axes: str | None = None, series: int | None = None, *, indices: bool = False) -> Image:
+def read_tiff(path: Path, axes: str | None = None, series: int | str | None = None, *, indices: bool = False) -> Image:
     """Read an image of a TIFF file, lazily if it is large.
 
     Parameters
@@ -42,9 +42,9 @@ def read_tiff(path: Path, axes: str | None = None, series: int | None = None, *,
         The file.
     axes : str, optional
         Meaning of the axes as they are stored; None: as the file says.
-    series : int, optional
-        Number of the image in a file that holds several; of a pyramid the full resolution is read. None: the one with
-        the largest planes of those that are stored in this very file.
+    series : int or str, optional
+        Number or name of the image in a file that holds several; of a pyramid the full resolution is read. None: the
+        one with the largest planes of those that are stored in this very file.
     indices : bool
         Whether numbers are read as they are stored, whatever grey values or colours they stand for.
 
@@ -105,7 +105,7 @@ class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
         return self.replaced_ome is None and bool(super().is_mmstack)
 
 
-def _chosen(path: Path, tif: _Tiff, asked: int | None) -> tuple[Any, ElementTree.Element | None, tuple[str, ...]]:
+def _chosen(path: Path, tif: _Tiff, asked: int | str | None) -> tuple[Any, ElementTree.Element | None, tuple[str, ...]]:
     """Return the series that is read, its ``Pixels`` element in the OME-XML, and notes for the user."""
     ome = described(tif.ome_metadata, path)
     if ome is not None and ome.images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import completed
 from napari_unet.io.writers import in_order, smallest_dtype
-from napari_unet.io.zarrs import ngff_of, stored_axes
+from napari_unet.io.zarrs import is_label_zarr, is_zarr, ngff_of, stored_axes
 from napari_unet.limits import times
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class _Parent:
     version: str
 
     @property
+    def metadata_name(self) -> str:
+        """Name of the file that has the list of labels."""
+        return "zarr.json" if self.zarr_format == 3 else ".zattrs"
+
+    @property
     def kept(self) -> list[int]:
         """Which of its axes labels have: all but the channel."""
         return [axis for axis, letter in enumerate(self.axes) if letter != "C"]
@@ -60,6 +66,41 @@ def free_name(image: Path, name: str) -> str:
         number += 1
         found = f"{name}_{number}"
     return found
+
+
+def check_takes_labels(image: Path, name: str) -> None:
+    """Check, before long work, that labels of a name can be written into an image.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no OME-Zarr of one image, holds labels of that name, or cannot be written to.
+    """
+    if not image.exists():
+        raise FileFormatError(f"{image} does not exist.")
+    _parent(image)
+    if os.path.lexists(image / "labels" / name):
+        raise FileFormatError(f"{image.name} has labels called {name!r} already; they are never replaced.")
+    labels = image / "labels"
+    if not os.access(labels if labels.exists() else image, os.W_OK):
+        raise FileFormatError(f"{image.name} cannot be written to, so labels have no place in it. Write them with -o.")
+
+
+def has_labels(image: Path, name: str) -> bool:
+    """Return whether an image has labels of a name; they are listed if a run was killed just before it did that.
+
+    Raises
+    ------
+    FileFormatError
+        If the list cannot be read or written.
+    """
+    folder = image / "labels" / name
+    if not is_zarr(folder) or not is_label_zarr(folder):
+        return False
+    parent = _parent(image)
+    if name not in _listed(_json(image / "labels" / parent.metadata_name), parent):
+        _list_labels(image, name, parent)
+    return True
 
 
 def write_labels_into(
@@ -216,7 +257,7 @@ def _chosen(steps: Any, kept: list[int]) -> list[dict[str, Any]]:
 
 def _list_labels(image: Path, name: str, parent: _Parent) -> None:
     """Add labels to the list of those of an image."""
-    folder, metadata = image / "labels", "zarr.json" if parent.zarr_format == 3 else ".zattrs"
+    folder, metadata = image / "labels", parent.metadata_name
     known = _json(folder / metadata)
     attributes = known.get("attributes", {}) if parent.zarr_format == 3 else known
     listed = attributes.get("ome", {}) if parent.zarr_format == 3 else attributes
@@ -233,6 +274,12 @@ def _list_labels(image: Path, name: str, parent: _Parent) -> None:
         import zarr
 
         zarr.consolidate_metadata(image, zarr_format=parent.zarr_format)
+
+
+def _listed(metadata: dict[str, Any], parent: _Parent) -> list[Any]:
+    """Return the names of the labels in the list."""
+    attributes = metadata.get("attributes", {}).get("ome", {}) if parent.zarr_format == 3 else metadata
+    return list(attributes.get("labels", []))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _METADATA_NAMES = ("zarr.json", ".zarray", ".zgroup")
 _SPATIAL = "ZYX"
+_NAMED = 4  # wells that a message names
 
 
 def is_zarr(path: Path) -> bool:
@@ -41,7 +42,7 @@ def is_label_zarr(path: Path) -> bool:
         return False
 
 
-def read_zarr(path: Path, axes: str | None = None, series: int | None = None, *, tolerant: bool = False) -> Image:
+def read_zarr(path: Path, axes: str | None = None, series: int | str | None = None, *, tolerant: bool = False) -> Image:
     """Read the full resolution of an OME-Zarr image, or a plain Zarr array, lazily if it is large.
 
     Parameters
@@ -50,9 +51,9 @@ def read_zarr(path: Path, axes: str | None = None, series: int | None = None, *,
         The folder.
     axes : str, optional
         Meaning of the axes as they are stored; None: as the metadata say, or guessed from their number.
-    series : int, optional
-        Number of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the one
-        with the largest planes.
+    series : int or str, optional
+        Number or name of the image in a collection, as bioformats2raw writes it, or of several in one folder; None: the
+        one with the largest planes.
     tolerant : bool
         Whether single damaged chunks count as empty and are noted in `Image.damage`, instead of being an error.
 
@@ -86,33 +87,96 @@ def list_zarr_series(path: Path) -> list[Series]:
     return [_as_series(*each) for each in enumerate(_found(path))]
 
 
-def plate_fields(path: Path) -> list[str] | None:
-    """Return the fields of an OME-Zarr plate, or of a well, as paths within it; None: it is neither.
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """An OME-Zarr plate, or a well, which is one of a single well.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        Paths, within it, of the images that are there.
+    missing : tuple of str
+        Paths of the wells and fields that it lists, and that are not there or cannot be read.
+    """
+
+    fields: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def told(self, name: str) -> str:
+        """Return a sentence about what is missing; empty if nothing is."""
+        if not self.missing:
+            return ""
+        named = ", ".join(self.missing[:_NAMED]) + (", …" if len(self.missing) > _NAMED else "")
+        return f"{name} lists wells or fields that are not there, or are damaged: {named}."
+
+
+def plate_of(path: Path) -> Plate | None:
+    """Return the fields of an OME-Zarr plate, or of a well; None: the folder is neither.
 
     Raises
     ------
     FileFormatError
-        If it is damaged.
+        If it is damaged, or nothing that it lists is there.
     """
+    wells = _wells_of(path)
+    if wells is None:
+        return None
+    fields: list[str] = []
+    missing: list[str] = []
+    for well in wells:
+        names = _fields_of(path, well)
+        if not names:
+            missing.append(well)
+        for name in names:
+            inner = f"{well}/{name}" if well else name
+            (fields if _lies_in(path, inner) else missing).append(inner)
+    plate = Plate(tuple(fields), tuple(missing))
+    if not fields:
+        raise FileFormatError(plate.told(path.name) or f"{path.name} is a plate without wells.")
+    return plate
+
+
+def is_plate(path: Path) -> bool:
+    """Return whether a folder is an OME-Zarr plate or a well, whether or not anything that it lists is there."""
+    try:
+        return path.is_dir() and is_zarr(path) and _wells_of(path) is not None
+    except FileFormatError:
+        return False
+
+
+def _wells_of(path: Path) -> list[str] | None:
+    """Return the paths of the wells of a plate; of a well its own, which is empty; None: the folder is neither."""
     import zarr
 
     try:
         node = zarr.open(path, mode="r")
-        if isinstance(node, zarr.Array):
-            return None
-        metadata = ngff_of(node)
+        metadata = {} if isinstance(node, zarr.Array) else ngff_of(node)
         if "plate" in metadata:
-            wells = [str(well["path"]) for well in metadata["plate"]["wells"]]
-            return [f"{well}/{field}" for well in wells for field in _fields_of(node[well])]
-        return _fields_of(node) if "well" in metadata else None
+            return list(dict.fromkeys(str(well["path"]).strip("/") for well in metadata["plate"]["wells"]))
+        return [""] if "well" in metadata else None
     except Exception as error:  # zarr has many ways to say that a folder is not what it should be
         raise lazy.unreadable(path.name, error) from error
 
 
-def _fields_of(well: Any) -> list[str]:
-    """Return the names of the fields of a well, as it lists them, else all groups in it."""
-    images = ngff_of(well).get("well", {}).get("images")
-    return [str(image["path"]) for image in images] if images else sorted(well.group_keys())
+def _lies_in(folder: Path, inner: str) -> bool:
+    """Return whether a Zarr is there under a path within a folder, and not outside of it."""
+    return not {"..", ""} & set(inner.split("/")) and is_zarr(folder / inner)
+
+
+def _fields_of(path: Path, well: str) -> list[str]:
+    """Return the names of the fields of a well of a plate, as it lists them, else all groups in it; none if damaged."""
+    import zarr
+
+    try:
+        if well and not _lies_in(path, well):
+            return []
+        group = zarr.open_group(path / well, mode="r")
+        images = ngff_of(group).get("well", {}).get("images")
+        if images:
+            return list(dict.fromkeys(str(image["path"]).strip("/") for image in images))
+        return sorted(name for name in group.group_keys() if name != "labels")
+    except Exception:  # noqa: BLE001 - zarr has many ways to say that a folder is not what it should be
+        return []
 
 
 def open_large_labels(path: Path) -> zarr.Array[Any] | None:
@@ -165,8 +229,9 @@ def _found(path: Path) -> list[_Found]:
     if metadata.get("multiscales"):
         return _pyramids(node, metadata)
     if "plate" in metadata or "well" in metadata:
-        kind = "plate of many" if "plate" in metadata else "well of several"
-        raise FileFormatError(f"{path} is a {kind} images; give one field of it{_such_as(node, path, metadata)}.")
+        kind, plate = "plate of many" if "plate" in metadata else "well of several", plate_of(path)
+        assert plate is not None
+        raise FileFormatError(f"{path} is a {kind} images; give one field of it, such as {path / plate.fields[0]}.")
     if "bioformats2raw.layout" in metadata:
         order = ngff_of(node["OME"]).get("series") if "OME" in node else None
         names = (
@@ -243,20 +308,6 @@ def _named(array: zarr.Array[Any], name: str) -> tuple[str, str]:
             f"{found or guessed}. Say with --axes if they are others."
         )
     return found or guessed, note
-
-
-def _such_as(node: Any, path: Path, metadata: dict[str, Any]) -> str:
-    """Return the first field of a plate or a well, as an example of what can be opened; "" if it is not known."""
-    try:
-        if "plate" in metadata:
-            where = str(metadata["plate"]["wells"][0]["path"])
-            field = f"{where}/{_fields_of(node[where])[0]}"
-        else:
-            field = str(metadata["well"]["images"][0]["path"])
-        node[field]  # it is there
-    except (LookupError, TypeError, AttributeError):
-        return ""
-    return f", such as {path / field}"
 
 
 def _pixels(array: zarr.Array[Any], path: Path, damage: Damage | None) -> Any:

@@ -10,10 +10,10 @@ from psygnal import Signal
 
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.finding import holds_many
-from napari_unet.io.readers import image_files
+from napari_unet.io.readers import image_files, list_series
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.layers.jobs import PresentJob, Runner, in_words
-from napari_unet.layers.reader import as_list, as_project, read_layers
+from napari_unet.layers.reader import MAX_SERIES, as_list, as_project, read_layers
 from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ MAX_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What came of one path."""
+    """What came of one path; `many`: it holds so many scenes that they are for the list."""
 
     path: Path
     layers: list[LayerData]
     error: Exception | None = None
+    many: bool = False
 
 
 class Opener:
@@ -74,8 +75,9 @@ class Opener:
         ----------
         paths : path or sequence of path
             Images and labels as `read_layers` reads them (large ones lazily), and projects. Folders and plates of
-            images become a list, of which one image is shown at a time, and so do more than `MAX_FILES` files. What
-            cannot be read is told in words; the others are opened all the same.
+            images become a list, of which one image is shown at a time, and so do more than `MAX_FILES` files, and a
+            file of more than `MAX_SERIES` scenes. What cannot be read is told in words; the others are opened all the
+            same.
         """
         say = self._workspace.say
         if self._job.busy:
@@ -120,7 +122,7 @@ class Opener:
                 yield _read(path)
 
         def done(_: Any) -> None:
-            self._tell(len(paths))
+            self._tell(len(paths) - len([path for path in self._many if path in paths]))
             self._next_project()
             self._begin_list()
 
@@ -129,6 +131,9 @@ class Opener:
     def _add(self, found: _Read) -> None:
         """Add what was read to the viewer (main thread)."""
         viewer = self._workspace.viewer
+        if found.many:
+            self._many.append(found.path)
+            return
         if found.error is None:
             # Before the layers come: of an image that is then chosen, the controller says what to do with it.
             self._workspace.say(f"Opened {found.path.name}.", "done")
@@ -192,6 +197,8 @@ def _sorted_out(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 def _read(path: Path) -> _Read:
     """Read one path, whatever comes of it (worker)."""
     try:
+        if path.is_file() and as_project(path) is None and len(list_series(path)) > MAX_SERIES:
+            return _Read(path, [], many=True)
         return _Read(path, read_layers(path))
     except Exception as error:  # noqa: BLE001 - told in words; the other files are read all the same
         return _Read(path, [], error)

@@ -56,8 +56,8 @@ def read_layers(path: Paths) -> list[LayerData]:
     list of (data, dict, str)
         napari layer data. A layer in micrometres has a scale and the unit "micrometer"; one of unknown pixel
         size has no unit. ``metadata["napari_unet"]`` has the ``axes`` of the data, the ``source`` file, which
-        ``channel`` of it a layer is, and ``notes`` on how it was read. Several images in a file are layers of their
-        own, of which one is shown.
+        ``channel`` of it and, of several images, which ``series`` a layer is, and ``notes`` on how it was read.
+        Several images in a file are layers of their own, of which one is shown.
 
     Raises
     ------
@@ -91,12 +91,12 @@ def _images(path: Path, image: Image) -> list[LayerData]:
     layers: list[LayerData] = []
     for one in sorted(series, key=lambda one: one is meant):
         name = f"{stem(path)} {one.name or one.number}"
-        found = image_layers(read_image(path, series=one.number, tolerant=True), name, str(path))
+        found = image_layers(read_image(path, series=one.number, tolerant=True), name, str(path), one.number)
         layers.extend((data, {**said, "visible": one is meant}, kind) for data, said, kind in found)
     return layers
 
 
-def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
+def image_layers(image: Image, name: str, source: str = "", series: int | None = None) -> list[LayerData]:
     """Return an image as layers: one of colours, or one for each channel.
 
     Parameters
@@ -107,13 +107,14 @@ def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
         Name of the layer, or the beginning of the names of the channels' layers.
     source : str
         Where it comes from, kept in the metadata.
+    series : int, optional
+        Number of the image in a file that holds several, kept in the metadata, too.
     """
     if is_rgb(image):
-        return [
-            (image.data, {"name": name, "rgb": True, **_placement(image, image.axes, source, colours=True)}, "image")
-        ]
+        placement = _placement(image, image.axes, source, series, colours=True)
+        return [(image.data, {"name": name, "rgb": True, **placement}, "image")]
     if "C" not in image.axes:
-        return [(image.data, {"name": name, **_placement(image, image.axes, source)}, "image")]
+        return [(image.data, {"name": name, **_placement(image, image.axes, source, series)}, "image")]
     where = image.axes.index("C")
     axes = image.axes.replace("C", "")
     layers: list[LayerData] = []
@@ -124,7 +125,7 @@ def image_layers(image: Image, name: str, source: str = "") -> list[LayerData]:
             own = image.channel_names[channel] if image.channel_names else f"channel {channel + 1}"
             colormap = CHANNEL_COLORMAPS[channel % len(CHANNEL_COLORMAPS)]
             options = {"name": f"{name} {own}", "colormap": colormap, "blending": "additive"}
-        placement = _placement(image, axes, source)
+        placement = _placement(image, axes, source, series)
         placement["metadata"]["napari_unet"]["channel"] = channel
         layers.append((data, {**options, **placement}, "image"))
     return layers
@@ -145,9 +146,10 @@ def project_layers(project: Project) -> list[LayerData]:
     own: dict[str, Any] = {"rgb": True} if colours else {}
     layers: list[LayerData] = []
     if project.image_path is not None and project.image_channel is not None:
-        layers = image_layers(read_image(project.image_path, tolerant=True), stem(project.image_path), source)
+        whole = read_image(project.image_path, series=project.image_series, tolerant=True)
+        layers = image_layers(whole, stem(project.image_path), source, project.image_series)
         own = layers.pop(project.image_channel)[1] if project.image_channel < len(layers) else own
-    placement = _placement(image, image.axes, source, colours=colours)
+    placement = _placement(image, image.axes, source, project.image_series, colours=colours)
     placement["metadata"]["napari_unet"]["channel"] = project.image_channel
     layers.append((image.data, {**own, **placement, "name": image.name}, "image"))
     labels, placement = project.labels, _placement(image, image.axes, colours=colours)
@@ -185,10 +187,14 @@ def _holds_labels(path: Path, image: Image) -> bool:
     return is_labels_name(path) or (path.is_dir() and is_label_zarr(path))
 
 
-def _placement(image: Image, axes: str, source: str = "", *, colours: bool = False) -> dict[str, Any]:
+def _placement(
+    image: Image, axes: str, source: str = "", series: int | None = None, *, colours: bool = False
+) -> dict[str, Any]:
     """Return the scale, place, units, axis labels and metadata of a layer, in which colours are not an axis."""
     letters = axes.replace("C", "") if colours else axes
     metadata: dict[str, Any] = {"axes": axes, "source": source} if source else {"axes": axes}
+    if series is not None:
+        metadata["series"] = series
     if image.damage is not None:
         metadata["damage"] = image.damage
     if image.notes:

@@ -67,7 +67,7 @@ def fitted_to_labels(
         for image, view, mask in zip(images, labels, supervised, strict=True)
         for region in _regions(model, image, view, mask, most, device, policy)
     ]
-    fitted = fit_decoding(regions, model.info.decoding, new_domain=True, policy=policy.fitting)
+    fitted = fit_decoding(regions, model.info.decoding, new_domain=True, may_lower=True, policy=policy.fitting)
     if fitted.decoding == model.info.decoding:
         return model
     return Model(model.net, model.info.with_decoding(fitted.decoding))

@@ -135,6 +135,7 @@ def fit_decoding(
     cancel: CancelToken | None = None,
     *,
     new_domain: bool = False,
+    may_lower: bool = False,
     policy: FittingPolicy = DEFAULT_POLICY.fitting,
 ) -> Fitted:
     """Return the decoding that gets most objects right in some regions.
@@ -152,8 +153,10 @@ def fit_decoding(
     new_domain : bool
         Whether the model has learned images of another domain. The present smallest object is then of other objects,
         and is raised to a share of those that somebody vouches for: pieces far smaller than these are noise, which is
-        mostly where nobody has corrected anything. Where it is larger than half of the small ones of these, it is
-        lowered to that share.
+        mostly where nobody has corrected anything.
+    may_lower : bool
+        Whether it is also lowered to that share, where it is larger than half of the small ones of these objects. Not
+        by corrections, which are few: that lost on other fields (docs/decisions/0024-sliders.md).
     policy : FittingPolicy
     """
     search = _Search(regions, decoding, cancel, policy)
@@ -162,7 +165,7 @@ def fit_decoding(
     if n_objects < policy.min_objects:
         return Fitted(decoding, n_objects, before, before, enough=False)
     if new_domain:
-        search.choose_smallest()
+        search.choose_smallest(may_lower=may_lower)
     best = search.nearest(search.best())
     return Fitted(best.applied(decoding), n_objects, before, search.score(best))
 
@@ -192,15 +195,15 @@ class _Search:
         least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=self._middle))
         self._sizes = {round(min(share * self._middle, least)) for share in policy.size_shares}
 
-    def choose_smallest(self) -> None:
+    def choose_smallest(self, *, may_lower: bool) -> None:
         """Have the search begin with a smallest object that goes by those that somebody vouches for.
 
-        It is raised, so that noise is left out; and lowered where it would leave out many of these objects.
+        It is raised, so that noise is left out; and may be lowered where it would leave out many of these objects.
         """
         policy, now = self._policy, self._present
         most = policy.size_to_smallest * self._small
         size = round(min(policy.noise_share * self._middle, most))
-        self._present = replace(now, smallest=size if now.smallest > most else max(now.smallest, size))
+        self._present = replace(now, smallest=size if may_lower and now.smallest > most else max(now.smallest, size))
 
     def best(self) -> Sliders:
         """Return the best settings found."""

@@ -93,6 +93,11 @@ class Recipe:
         return self.folder / f"{image_stem(self.image)}{ENDINGS[kind]}"
 
     @property
+    def series(self) -> int | str | None:
+        """Number or name of the image in a file that holds several; None: it was not chosen."""
+        return self.segmentations[-1].series if self.segmentations else None
+
+    @property
     def pixel_size(self) -> tuple[float, ...] | None:
         """Pixel size that was used; None: not known."""
         return self.segmentations[-1].pixel_size if self.segmentations else None
@@ -112,7 +117,8 @@ def as_command(recipe: Recipe) -> str:
     lines: list[list[str]] = []
     if not recipe.by_hand:
         lines.append(["segment", str(recipe.image), "-o", labels, *_options(recipe.segmentations[0]), *units])
-    read = ["--labels", labels, "--image", str(recipe.image), *units]
+    which = [] if recipe.series is None else ["--series", str(recipe.series)]
+    read = ["--labels", labels, "--image", str(recipe.image), *which, *units]
     if recipe.measures:
         table, summary = str(recipe.folder / TABLE), str(recipe.folder / SUMMARY)
         lines.append(["measure", *read, "-o", table, "--summary", summary, "--record"])
@@ -130,7 +136,8 @@ def as_python(recipe: Recipe) -> str:
     shown, size = recipe.shown, recipe.pixel_size
     found = recipe.segmentations[0] if recipe.segmentations else None
     stored = "" if found is None or found.axes is None else f", {found.axes!r}"
-    about = f"name={image_stem(recipe.label_file)!r}, shown=Shown({shown.frame}, {shown.z}, {shown.channel})"
+    stored += "" if recipe.series is None else f", series={recipe.series!r}"
+    about = f"name={image_stem(recipe.label_file)!r}, shown=Shown({shown.frame}, {shown.z}, {shown.channel!r})"
     lines = [
         "import napari_unet as nu",
         "from napari_unet.axes import PixelSize",
@@ -219,6 +226,7 @@ def _options(found: Segmentation) -> list[str]:
     """Return the options of `napari-unet segment`."""
     options = ["--model", str(found.file or found.model)]
     options += [] if found.axes is None else ["--axes", found.axes]
+    options += [] if found.series is None else ["--series", str(found.series)]
     options += [] if found.channel is None else ["--channel", str(found.channel)]
     options += [] if found.diameter is None else ["--diameter", repr(found.diameter)]
     return [*options, *(["--flips"] if found.flips else [])]

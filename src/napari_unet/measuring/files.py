@@ -9,10 +9,11 @@ from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import Protected, check_free, completed
 from napari_unet.io.pairs import image_stem, label_files, match_by_stem
 from napari_unet.io.readers import read_image
+from napari_unet.io.stored_record import stored_record
 from napari_unet.io.zarrs import is_zarr
 from napari_unet.measuring.kinds import Kind, MeasureOptions, OutlineOptions, measured, write_kind
 from napari_unet.measuring.labelled import Labelled, Shown
-from napari_unet.measuring.record import Origin
+from napari_unet.measuring.record import PROGRAM, Origin
 from napari_unet.objects.label_images import label_image
 
 if TYPE_CHECKING:
@@ -186,6 +187,26 @@ def write_outlines(
     }
 
 
+def _as_segmented(labels: Path, image: Path) -> tuple[str | None, int | str | None]:
+    """Return as which axes, and as which of the images in it, a file was segmented; None where its labels do not say.
+
+    They say it only where they were made by this program, of a file of that name.
+    """
+    record = stored_record(labels)
+    inputs = record.get("inputs") if record.get("program") == PROGRAM else None
+    for made in inputs if isinstance(inputs, list) else ():
+        try:
+            if made["image"]["name"] != image.name:
+                continue
+            said = made["segmentations"][-1]
+            axes, series = said.get("axes"), said.get("series")
+        except (LookupError, TypeError, AttributeError):  # changed by somebody
+            continue
+        which = isinstance(series, str) or (isinstance(series, int) and not isinstance(series, bool) and series >= 0)
+        return axes if isinstance(axes, str) else None, series if which else None
+    return None, None
+
+
 def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Image | None]:
     """Return labels, lazily where they are large, and their image.
 
@@ -194,8 +215,10 @@ def read_label_file(file: LabelFile, options: MeasureOptions) -> tuple[Image, Im
     UNetError
         If one cannot be read, or they are not of one size.
     """
-    image = None if file.image is None else read_image(file.image, series=options.series)
-    if image is not None:
+    image = None
+    if file.image is not None:
+        axes, series = _as_segmented(file.labels, file.image)
+        image = read_image(file.image, axes, series if options.series is None else options.series)
         image = image.with_pixel_size(options.pixel_size)
     labels = read_image(file.labels, options.axes, indices=True)
     if "C" in labels.axes and labels.n_channels == 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import UNetError
+from napari_unet.io.channels import channel_number
 from napari_unet.io.coco import CocoImage, CocoObject, write_coco
 from napari_unet.io.geojson import Feature, write_geojson
 from napari_unet.io.imagej_rois import Roi, write_rois
@@ -76,13 +77,13 @@ class MeasureOptions:
     ----------
     axes : str, optional
         Of the labels; None: what the file says, or those of the image if it has the same shape.
-    series : int, optional
-        Which image of image files that hold several.
+    series : int or str, optional
+        Which image of image files that hold several, by number or name.
     """
 
     axes: str | None = None
     pixel_size: PixelSize | None = None
-    series: int | None = None
+    series: int | str | None = None
     channels: tuple[str, ...] = ()
     task: Task = "instances"
     slices: bool = False
@@ -359,9 +360,7 @@ def _one_plane(labels: Image, plane: NDArray[Any]) -> Image:
 
 def _grey_or_colour(image: Image, frame: int, z: int, shown: Shown, step: int) -> NDArray[np.uint8]:
     """Return a plane of an image as it is drawn, (Y, X, 3)."""
-    channels = None if image.is_colour else [shown.channel or 0]
-    if channels is not None and channels[0] >= image.n_channels:
-        raise UNetError(f"{image.name} has no channel {channels[0]}.")
+    channels = None if image.is_colour else [channel_number(image, shown.channel) or 0]
     values = image.read(frame, z=slice(z, z + 1), channels=channels)[:, 0, ::step, ::step]
     if image.is_colour and values.dtype == np.uint8:
         return np.ascontiguousarray(values.transpose(1, 2, 0))

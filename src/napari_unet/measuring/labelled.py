@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.axes import Image
-from napari_unet.errors import FileFormatError
+from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_image
 from napari_unet.measuring.record import Origin
 from napari_unet.objects.label_images import label_image
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from napari_unet.objects.measurements import Task
 
 
+_WINDOW = 256
+"""Pixels across of the part of a plane by which a channel is known again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What of an image a picture shows.
@@ -27,13 +33,13 @@ class Shown:
     ----------
     frame, z : int, optional
         Time point and slice, from 0; None: the middle one.
-    channel : int, optional
+    channel : int or str, optional
         Of an image that is not one of colours; None: the first.
     """
 
     frame: int | None = None
     z: int | None = None
-    channel: int | None = None
+    channel: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +81,9 @@ class Labelled:
         return list(self.origin.files.values())
 
 
-def with_all_channels(image: Image, source: Path | None, channel: int | None) -> tuple[Image, tuple[str, ...]]:
+def with_all_channels(
+    image: Image, source: Path | None, channel: int | None, series: int | None = None
+) -> tuple[Image, tuple[str, ...]]:
     """Return an image with all channels of its file, where it is one of them, and what is to be known of it.
 
     Parameters
@@ -86,16 +94,38 @@ def with_all_channels(image: Image, source: Path | None, channel: int | None) ->
         Its file.
     channel : int or None
         Which channel of the file it is; None: all of them.
+    series : int, optional
+        Number of the image in a file that holds several.
     """
     if source is None or channel is None:
         return image, ()
     try:
-        found = read_image(source, tolerant=True)
-    except FileFormatError:
+        found = read_image(source, series=series, tolerant=True)
+    except UNetError:
         return image, (f"{source.name} cannot be read; only the chosen channel is measured.",)
-    if found.label_shape != image.label_shape or found.n_channels <= channel:
-        return image, ()
-    return found.with_pixel_size(image.pixel_size), ()
+    whole = _with_axes_of(image, found)
+    if whole is None or not _is_channel(image, whole, channel):
+        return image, (f"{source.name} has other pixels by now; only the chosen channel is measured.",)
+    return whole.with_pixel_size(image.pixel_size), ()
+
+
+def _with_axes_of(image: Image, found: Image) -> Image | None:
+    """Return all channels of an image with the axes that it has now, which may have been chosen; None: another one."""
+    if "C" not in found.axes or found.label_shape != image.label_shape:
+        return None
+    where = found.axes.index("C")
+    return replace(found, axes=f"{image.label_axes[:where]}C{image.label_axes[where:]}", placement=image.placement)
+
+
+def _is_channel(image: Image, whole: Image, channel: int) -> bool:
+    """Return whether a channel is the image, as far as the middle of its middle plane tells."""
+    if channel >= whole.n_channels:
+        return False
+    depth, height, width = image.space
+    y, x = (slice(max(0, (n - _WINDOW) // 2), (n + _WINDOW) // 2) for n in (height, width))
+    place = image.n_frames // 2, slice(depth // 2, depth // 2 + 1), y, x
+    ours, theirs = image.read(*place), whole.read(*place, channels=[channel])
+    return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
 
 
 def labelled(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from napari_unet.axes import Image
+    from napari_unet.models.info import ModelInfo
+
 PROGRAM = "napari-unet-interactive"
 
 
@@ -39,6 +42,8 @@ class Segmentation:
         Micrometres, (Y, X) or (Z, Y, X), that the image was taken to have; None: not known.
     channel : int, optional
         Channel of the file that was segmented; None: as the model takes them.
+    series : int or str, optional
+        Number or name of the image in a file that holds several; None: the one that is read if none is chosen.
     diameter : float, optional
         Width of the objects in pixels, as the user said; None: nothing was said.
     found_diameter : float, optional
@@ -56,10 +61,34 @@ class Segmentation:
     axes: str | None = None
     pixel_size: tuple[float, ...] | None = None
     channel: int | None = None
+    series: int | str | None = None
     diameter: float | None = None
     found_diameter: float | None = None
     flips: bool | None = False
     file: Path | None = None
+
+    @classmethod
+    def of(cls, image: Image, info: ModelInfo, **known: Any) -> Segmentation:
+        """Return how an image was segmented by a model: what image and model tell, and what else is known.
+
+        Parameters
+        ----------
+        image : Image
+            As it was segmented.
+        info : ModelInfo
+        **known
+            The other attributes.
+        """
+        size = image.pixel_size
+        used = image.diameter is None and image.found_against == info.image_diameter
+        return cls(
+            model=info.name,
+            parent=info.parent or "",
+            pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
+            diameter=image.diameter,
+            found_diameter=image.found_diameter if used else None,
+            **known,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values; what is not known is left out, and so is the path of the model's file."""
@@ -68,6 +97,7 @@ class Segmentation:
             "axes": self.axes,
             "pixel_size_um": None if self.pixel_size is None else list(self.pixel_size),
             "channel": self.channel,
+            "series": self.series,
             "diameter_px": self.diameter,
             "found_diameter_px": self.found_diameter,
             "flips": self.flips,
@@ -86,6 +116,7 @@ class ByHand:
     Attributes
     ----------
     corrected_objects, corrected_pixels : int
+        Of which not all is as it was predicted: outline or id.
     reviewed_share : float
         Share (0..1) of the pixels that were marked as reviewed.
     """
@@ -204,3 +235,8 @@ def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:
     """Return the SHA-256 of a file as of a time: each of several results asks for it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(value: float) -> float:
+    """Return a number without rounding errors in its last digits: 0.65, where a resolution gave 0.6499999999999999."""
+    return float(f"{value:.12g}")

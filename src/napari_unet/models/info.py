@@ -98,7 +98,7 @@ class ModelInfo(BaseModel):
     scores : dict
         Measured scores: name -> value.
     licence : str
-        Licence of the weights.
+        Licence of the weights, as SPDX writes it; of several that all hold ("CC-BY-4.0 AND MIT") the strictest first.
     replay_set : str, optional
         Name of the shipped model whose replay set is learned again with the corrections; see `models.replay_set`.
     parent : str, optional

@@ -84,6 +84,8 @@ class ImageReference(_Part):
         SHA-256 of a few windows of its pixels (`images.sampled_sha256`), which a copy of the file has too.
     file_channel : int, optional
         The channel of the file that was opened as the image; None: all channels.
+    file_series : int, optional
+        Number of the image in a file that holds several; None: the one that `io.readers.read_image` takes.
     axes : str
         One letter for each axis of the image.
     shape : tuple of int
@@ -106,6 +108,7 @@ class ImageReference(_Part):
     n_files: Count
     sampled_sha256: str = Field(max_length=64)
     file_channel: Count | None = None
+    file_series: Count | None = None
     axes: str = Field(pattern=r"^[TCZYX]{2,5}$")
     shape: tuple[Annotated[int, Field(gt=0, lt=2**48)], ...]
     pixel_size: PixelSizes | None = None

@@ -32,7 +32,14 @@ _MAX_KNOWN = 256
 _known: dict[Hashable, str] = {}  # hashes of sampled pixels, by what says that they are the same ones
 
 
-def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Path | None = None) -> ImageReference:
+def refer(
+    image: Image,
+    source: Path | None,
+    folder: Path,
+    copy: Path,
+    ready: Path | None = None,
+    series: int | None = None,
+) -> ImageReference:
     """Return the reference to an image, whose pixels are copied if they are in no file.
 
     Parameters
@@ -47,6 +54,8 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
         Path in that folder where a copy is written, if one is needed.
     ready : Path, optional
         A copy that `copy_pixels` has made before; it is moved to `copy`.
+    series : int, optional
+        Number of the image in the file, where it holds several and one was chosen.
 
     Raises
     ------
@@ -54,15 +63,16 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
         If the pixels cannot be read or written.
     """
     sampled = _sampled(image, _key_of(image))
-    found = _found_in(image, sampled, source, folder)
+    found = _found_in(image, sampled, source, folder, series)
     if found is None:
         if ready is not None and ready.is_dir():
             os.replace(ready, copy)
         else:
             copy_pixels(image, copy)
-        path, absolute, channel, fingerprint = copy.name, None, None, Fingerprint.of(copy)
+        path, absolute, fingerprint = copy.name, None, Fingerprint.of(copy)
+        series = channel = None
     else:
-        source, channel = found
+        source, series, channel = found
         fingerprint = Fingerprint.of(source)
         path, absolute = relative(source, folder.resolve()), None if folder.resolve() in source.parents else str(source)
     size = image.pixel_size
@@ -74,6 +84,7 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
         n_files=fingerprint.n_files,
         sampled_sha256=sampled,
         file_channel=channel,
+        file_series=series,
         axes=image.axes,
         shape=tuple(int(n) for n in image.data.shape),
         pixel_size=None if size is None else PixelSizes(y=size.y, x=size.x, z=size.z),
@@ -84,9 +95,9 @@ def refer(image: Image, source: Path | None, folder: Path, copy: Path, ready: Pa
     )
 
 
-def read_ahead(image: Image, source: Path) -> None:
+def read_ahead(image: Image, source: Path, series: int | None = None) -> None:
     """Read what `refer` has to read of an image and its file, and then knows: of a large one that takes seconds."""
-    _found_in(image, _sampled(image, _key_of(image)), source, source.parent)
+    _found_in(image, _sampled(image, _key_of(image)), source, source.parent, series)
 
 
 def copy_pixels(image: Image, copy: Path) -> None:
@@ -167,7 +178,7 @@ def _find(reference: ImageReference, folder: Path) -> Path:
 
 def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, object, Placement | None]:
     """Return the pixels of the image, its `Image.damage`, and its placement."""
-    image = read_image(path, tolerant=True)
+    image = read_image(path, series=reference.file_series, tolerant=True)
     if given is None and COPY.fullmatch(reference.path):
         if image.data.ndim != len(reference.axes):
             raise FileFormatError(f"{path} is damaged: it has the shape {tuple(image.data.shape)}.")
@@ -179,26 +190,43 @@ def _pixels(path: Path, reference: ImageReference, given: object) -> tuple[Any, 
     return _channel(image, reference.file_channel), image.damage, image.placement
 
 
-def _found_in(image: Image, sampled: str, source: Path | None, folder: Path) -> tuple[Path, int | None] | None:
-    """Return the file that has the pixels of an image, and which of its channels they are (None: all)."""
+_Found = tuple[Path, int | None, int | None]
+"""A file, which of its images (None: the one that is read if none is chosen), and which channel of it (None: all)."""
+
+
+def _found_in(
+    image: Image, sampled: str, source: Path | None, folder: Path, series: int | None = None
+) -> _Found | None:
+    """Return the file that has the pixels of an image, and where in it they are."""
     if source is None:
         return None
     source = source.resolve()
     if any(parent.suffix.lower() == SUFFIX and parent != folder.resolve() for parent in source.parents):
         return None  # in another project, which may change or be removed
-    try:
-        stored, key = read_image(source, tolerant=True), (source, Fingerprint.of(source))
-        if source.parent == folder.resolve() and COPY.fullmatch(source.name):
-            fits = stored.data.ndim == len(image.axes) and _same(_from_copy(stored.data, image.axes), image, sampled)
-            return (source, None) if fits else None
-        if _same(stored.data, image, sampled, key):
-            return source, None
-        for channel in range(stored.n_channels if "C" in stored.axes else 0):
-            if _same(_channel(stored, channel), image, sampled, (*key, channel)):
-                return source, channel
-    except (UNetError, OSError, ValueError):  # of a format that is not read here, or gone
-        return None
+    copied = source.parent == folder.resolve() and COPY.fullmatch(source.name)
+    for number in (None,) if copied else dict.fromkeys((series, None)):
+        try:
+            if copied:
+                stored = read_image(source, tolerant=True).data
+                fits = stored.ndim == len(image.axes) and _same(_from_copy(stored, image.axes), image, sampled)
+                return (source, None, None) if fits else None
+            found, channel = _found_in_series(image, sampled, source, number)
+        except (UNetError, OSError, ValueError):  # of a format that is not read here, or gone
+            continue
+        if found:
+            return source, number, channel
     return None
+
+
+def _found_in_series(image: Image, sampled: str, source: Path, series: int | None) -> tuple[bool, int | None]:
+    """Return whether one of the images in a file has the pixels of an image, and in which channel (None: all)."""
+    stored, key = read_image(source, series=series, tolerant=True), (source, Fingerprint.of(source), series)
+    if _same(stored.data, image, sampled, (*key, None)):
+        return True, None
+    for channel in range(stored.n_channels if "C" in stored.axes else 0):
+        if _same(_channel(stored, channel), image, sampled, (*key, channel)):
+            return True, channel
+    return False, None
 
 
 def _same(data: Any, image: Image, sampled: str, key: Hashable | None = None) -> bool:

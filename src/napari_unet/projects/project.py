@@ -64,12 +64,14 @@ class Project:
         The channel that is segmented, where the image has several; None: not chosen.
     image_path : path, optional
         The file that the image was read from; None: `image.source`.
+    image_series : int, optional
+        Number of the image in that file, where it holds several; None: the one that is read if none is chosen.
     attention : Attention, optional
         Where a correction is worth most; it must not change while it is saved. None: not known.
 
     Attributes
     ----------
-    image, labels, corrections, current, waiting, channel, image_path, attention
+    image, labels, corrections, current, waiting, channel, image_path, image_series, attention
         As above.
     generations : list of Generation
         The models, each with its verdict.
@@ -135,6 +137,7 @@ class Project:
         waiting: Generation | None = None,
         channel: int | None = None,
         image_path: str | os.PathLike[str] | None = None,
+        image_series: int | None = None,
         attention: Attention | None = None,
     ) -> None:
         if tuple(labels.shape) != image.label_shape or np.dtype(labels.dtype).kind not in "bui":
@@ -148,6 +151,7 @@ class Project:
         self.current = max(0, len(self.generations) - 1) if current is None else current
         self.waiting, self.attention = waiting, attention
         self.image_path = image.source if image_path is None else Path(image_path)
+        self.image_series = image_series
         self.image_channel: int | None = None
         self.path: Path | None = None
         self.saved_digest: StateDigest | None = None
@@ -288,7 +292,7 @@ class Project:
         if self.image_path is not None:
             Protected([self.image_path]).check(folder, around=False)  # a project may hold its image
         with new_state(folder, overwrite=overwrite or folder == self.path) as state:
-            reference = refer(self.image, self.image_path, folder, state.image, pixels)
+            reference = refer(self.image, self.image_path, folder, state.image, pixels, self.image_series)
             cancel.check()
             dtype = np.dtype(self.labels.dtype)
             written = yield from write_steps(state.folder, self.image, dtype, cancel, empty=empty)
@@ -388,7 +392,9 @@ class Project:
                 notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
         project.segmented_by = said.segmented_by
         project.suggestions = restored(said.suggested, found.corrections.shape)
-        project.path, project.image_channel = folder, said.image.file_channel if found.image_path else None
+        project.path = folder
+        if found.image_path:
+            project.image_series, project.image_channel = said.image.file_series, said.image.file_channel
         project.notes = tuple(dict.fromkeys(filter(None, notes)))
         return project
 

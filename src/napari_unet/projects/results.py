@@ -74,7 +74,7 @@ class ProjectFile(LabelFile):
         """
         project = _opened(self.labels, cancel)
         project.corrections.update(project.image.canonical_labels(project.labels))
-        image, notes = with_all_channels(project.image, project.image_path, project.image_channel)
+        image, notes = with_all_channels(project.image, project.image_path, project.image_channel, project.image_series)
         found = replace(image.with_pixel_size(options.pixel_size), name=self.name)
         labels = Image(
             project.labels, project.image.label_axes, found.pixel_size, name=self.name, placement=image.placement
@@ -82,7 +82,7 @@ class ProjectFile(LabelFile):
         made = _segmentation(project, self._models())
         info = _info(project.segmented_by, self._models())
         counts = project.corrections.summary()
-        by_hand = ByHand(counts.corrected_objects, counts.corrected_pixels, counts.reviewed_share)
+        by_hand = ByHand(counts.changed_objects, counts.changed_pixels, counts.reviewed_share)
         file = project.image_path
         files = {} if file is None or COPY.fullmatch(file.name) else {"image": file}
         return Labelled(
@@ -368,6 +368,7 @@ def _segmentation(project: Project, models: Sequence[Path]) -> tuple[Segmentatio
             parent="" if info is None else info.parent or "",
             pixel_size=None if size is None else tuple(s for s in (size.z, size.y, size.x) if s is not None),
             channel=project.image_channel if project.image_channel is not None else project.channel,
+            series=project.image_series,
             diameter=image.diameter,
             found_diameter=image.found_diameter if used else None,
             flips=None,

@@ -54,7 +54,7 @@ def new_project(path: Path, series: int | None = None, channel: int | None = Non
     read = read_image(path, series=series, tolerant=True)
     image = one_channel(replace(read, name=name) if name else read, channel)
     labels = spill.zeros(image.label_shape, np.int32)
-    return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path)
+    return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path, image_series=series)
 
 
 def segment_project_steps(
@@ -132,7 +132,7 @@ def _suspects(labels: NDArray[Any], corrections: Corrections, done: SubimageDone
         plane = (frame, z, rows, columns)
         found = find_suspects(labels[plane], maps.plane(number))
         y, x = found.places[: found.likely()].T
-        settled = corrections.reviewed[plane][y, x] | (labels[plane] != corrections.prediction[plane])[y, x]
+        settled = corrections.reviewed[plane][y, x] | corrections.differs(labels, plane[:2], (rows, columns))[y, x]
         likely = found.ids[: found.likely()][~settled]
         ids.update(likely[likely > 0].tolist())
         missing += int((likely == 0).sum())
@@ -155,4 +155,11 @@ def _of_kind(project: Project, model: Model) -> Project:
     image = project.image
     empty = spill.zeros(image.label_shape, np.int32)
     corrections = Corrections((image.n_frames, *image.space), instances=model.info.finds_objects)
-    return Project(image, empty, corrections, channel=project.channel, image_path=project.image_path)
+    return Project(
+        image,
+        empty,
+        corrections,
+        channel=project.channel,
+        image_path=project.image_path,
+        image_series=project.image_series,
+    )

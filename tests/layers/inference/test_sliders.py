@@ -165,6 +165,84 @@ def test_every_image_that_is_open_follows(viewer: Any, controller: Any) -> None:
     assert [len(ids(session.labels_layer)) for session in controller.sessions] == [4, 4]
 
 
+def volumes(viewer: Any, later: Any) -> list[Any]:
+    """Two open volumes, segmented slice by slice; their sessions."""
+    for name in ("one", "two"):
+        viewer.add_image(np.stack([squares(dim=DIM)] * 3), name=name)
+        assert later.segment()
+        while later.segmenter.busy:
+            later.runner.finish()
+        later.runner.finish()  # joins slices
+    for session in later.sessions:
+        data = session.labels_layer.data
+        assert (data[0] == data[2]).all()
+    assert len(later.sessions) == 2
+    return list(later.sessions)
+
+
+def finish(runner: Any, start: int) -> None:
+    """Finish all jobs from one on, and those that they begin."""
+    while start < len(runner.jobs):
+        runner.finish(start)
+        start += 1
+
+
+def test_objects_of_every_open_volume_have_one_id_in_all_slices(viewer: Any, later: Any) -> None:
+    sessions = volumes(viewer, later)
+    start = len(later.runner.jobs)
+    move(later, "sensitivity", 0.9)
+    finish(later.runner, start)
+    for session in sessions:
+        data = session.labels_layer.data
+        assert len(np.unique(data)) == 5, session.layer.name
+        assert (data[0] == data[2]).all(), session.layer.name
+
+
+@pytest.mark.parametrize("by", ["a slider that comes back", "an image that is segmented", "the other is removed"])
+def test_joining_slices_goes_on_after_it_was_broken_off(viewer: Any, later: Any, by: str) -> None:
+    sessions = volumes(viewer, later)
+    start = len(later.runner.jobs)
+    move(later, "sensitivity", 0.9)
+    later.runner.finish(start)  # all is read anew; slices are to be joined
+    start = len(later.runner.jobs)
+    if by == "a slider that comes back":
+        later.sliders.move("sensitivity", 0.88)
+        later.sliders.move("sensitivity", 0.9)
+        later.sliders.rest()
+        finish(later.runner, start)
+    elif by == "an image that is segmented":
+        later.workspace.segmenting.emit(True)
+        later.workspace.segmenting.emit(False)
+        finish(later.runner, start)
+    else:
+        viewer.layers.remove(sessions[0].layer)
+        finish(later.runner, start - 1)
+        sessions = sessions[1:]
+    for session in sessions:
+        data = session.labels_layer.data
+        assert len(np.unique(data)) == 5, session.layer.name
+        assert (data[0] == data[2]).all(), session.layer.name
+    assert not later.sliders.busy
+
+
+def test_the_network_looks_at_the_image_that_asks_last(viewer: Any, later: Any) -> None:
+    sessions = volumes(viewer, later)
+    for session in sessions:
+        session.maps.clear()
+    maps, start = later.sliders._maps_in_view, len(later.runner.jobs)
+    made: list[Any] = []
+    maps.made.connect(made.append)
+    for session in (sessions[0], *sessions):
+        assert maps.make(session)
+    assert len(later.runner.jobs) == start + 2, "one that is under way for an image is enough"
+    viewer.layers.remove(sessions[0].layer)
+    assert maps.busy, "it is about the other image"
+    finish(later.runner, start)
+    assert made == sessions[1:]
+    assert len(list(sessions[1].maps)) == 1
+    assert not maps.busy
+
+
 def test_widths_are_those_of_the_image_where_it_is_rescaled(viewer: Any, controller: Any) -> None:
     controller.use_model(bright("half", diameter=10.0, image_diameter=20.0))
     viewer.add_image(np.kron(squares(dim=DIM), np.ones((2, 2), np.float32)), name="image")

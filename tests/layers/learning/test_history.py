@@ -116,13 +116,27 @@ def test_a_model_that_waits_is_overtaken(viewer, controller, taught, tmp_path, w
     assert controller.model.sha256() == waiting.sha256()
 
 
-def test_dropped_by_its_user_it_is_gone(viewer, controller, taught):
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_not_used_stays_with_its_score(viewer, controller, taught, tmp_path, restart):
     learned(viewer, controller, taught)
     taught.verdict, taught.threshold = WORSE, 0.35
     controller.learn()
+    refused = controller.history.waiting
     controller.switch.drop()
-    controller.choose_model("sensitive")
-    assert len(controller.history.generations) == 3
+    history = controller.history
+    assert (history.waiting, history.generations[-1], history.current) == (None, refused, 1)
+    assert controller.model is not refused.model
+    if restart:
+        controller.projects.save(tmp_path / "a.unetproj")
+        controller.close()
+        controller = Controller(ViewerModel(), InlineRunner())
+        controller.projects.open(tmp_path / "a.unetproj")
+        history = controller.history
+    assert (history.generations[-1].verdict, history.generations[-1].sha256()) == (WORSE, refused.sha256())
+    taught.verdict, taught.threshold = Verdict(GAIN), 0.25
+    controller.learn()
+    controller.switch.go_to(2)
+    assert controller.model.sha256() == refused.sha256()
 
 
 def test_another_project_is_opened(viewer, controller, taught, tmp_path):

@@ -101,7 +101,7 @@ class CorrectPanel(QWidget):
         if summary is None or not summary.anything:
             self.counts.setText("<i>Nothing corrected or reviewed yet.</i>")
             return
-        corrected = "Nothing corrected"
+        corrected = "Only ids changed" if summary.changed_pixels else "Nothing corrected"
         if summary.corrected_pixels:
             pixels, objects = count(summary.corrected_pixels, "pixel"), count(summary.corrected_objects, "object")
             corrected = f"<b>{pixels}</b> corrected in <b>{objects}</b>"

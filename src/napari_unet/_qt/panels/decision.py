@@ -26,8 +26,8 @@ class DecisionBar(QWidget):
         self._learner, self._history, self._diff = controller.learner, controller.history, controller.diff
         self.use = QPushButton("Use it anyway")
         self.use.setToolTip("Use the new model, although it is not known to be better.")
-        self.drop = QPushButton("Drop it")
-        self.drop.setToolTip("Discard the new model. The one in use stays.")
+        self.drop = QPushButton("Do not use it")
+        self.drop.setToolTip("Go on with the model in use. The new one stays in the list under Learn.")
         self.waiting = row((self.use, 1), (self.drop, 1))
         self.legend = QLabel()
         self.legend.setWordWrap(True)

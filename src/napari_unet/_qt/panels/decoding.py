@@ -62,7 +62,7 @@ class DecodingSlidersPanel(QWidget):
         self.fit = QPushButton("Fit to my corrections")
         self.fit.setToolTip(
             "Set the sliders so that most of what you corrected or reviewed comes out right, in all open images. "
-            "Learn does this by itself."
+            "Learn does it on images unlike those that the model knew."
         )
         self.fit.clicked.connect(lambda: self._fit.start())
         grid.addWidget(row((self.fit, 2), (self.reset, 1)), len(SLIDERS), 0, 1, 2)

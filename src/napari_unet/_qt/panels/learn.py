@@ -178,5 +178,5 @@ def _names(history: list[Generation]) -> list[str]:
         ):
             names[index] += f", from {history.index(before) + 1}"
         if not generation.used:
-            names[index] += ", not used yet"
+            names[index] += ", not used"
     return names

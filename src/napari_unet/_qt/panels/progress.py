@@ -16,7 +16,7 @@ TICKS = 1000
 
 
 class SegmentProgress(QProgressBar):
-    """How far a segmentation has come, and the time left."""
+    """How far a segmentation has come, and the time left; not seen while none is under way or was stopped."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -24,11 +24,19 @@ class SegmentProgress(QProgressBar):
         self.setFormat("not started")
         self.setRange(0, TICKS)
         self.setValue(0)  # without a value it shows no text
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # nothing is pushed about when it comes and goes
+        self.setSizePolicy(policy)
+        self.hide()
+        self._running = False
         controller.workspace.segmenting.connect(self._on_segmenting)
         controller.workspace.progressed.connect(self._on_progress)
+        controller.workspace.layer_chosen.connect(self._on_layer)
 
     def _on_segmenting(self, running: bool) -> None:
+        self._running = running
         if running:
+            self.show()
             self._told = Progress(0, 0)
             self.setRange(0, 0)
             self.setFormat("")
@@ -40,6 +48,11 @@ class SegmentProgress(QProgressBar):
             self.setFormat("stopped")
         elif told.done < told.total:
             self.setFormat(f"stopped at {told.fraction:.0%}")
+        self.setVisible(0 < told.done < told.total)
+
+    def _on_layer(self) -> None:
+        if not self._running:
+            self.hide()  # how far it came is true of the layer before
 
     def _on_progress(self, progress: Progress) -> None:
         if self._told.total and progress.fraction < self._told.fraction:

@@ -233,13 +233,13 @@ class Overlay:
             return cells  # in 3D it would be one thick slab
         try:
             canvas.check_on_canvas(session.viewer, session.geometry, "see what is reviewed")
-            labels = session.labels[plane]
+            labels = session.labels
         except UNetError:
             return cells
         if self.on and plane in session.corrections.supervised_planes():
             self._draw_supervised(cells, labels, plane)
         if self._marked:
-            self._draw_marked(cells, labels, plane)
+            self._draw_marked(cells, labels[plane], plane)
         return cells
 
     def _draw_marked(self, cells: NDArray[np.uint8], labels: NDArray[Any], plane: Plane) -> None:
@@ -266,7 +266,7 @@ class Overlay:
         box = tuple(slice(part.start * step, part.stop * step) for part in rows_columns)
         part = cells[rows_columns]
         part[_coarse(session.corrections.reviewed[plane][box], step)] = 2
-        part[_coarse(labels[box] != session.corrections.prediction[plane][box], step)] = 1
+        part[_coarse(session.corrections.differs(labels, plane, (box[0], box[1])), step)] = 1
         part[boundaries(part) & (part > 0)] += 2
 
 

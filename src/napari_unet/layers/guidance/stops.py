@@ -37,8 +37,9 @@ def is_settled(session: LayerSession, stop: Stop) -> bool:
     if not own.any():
         return True
     where = (*stop.plane, *region[1:])
-    labels, prediction, reviewed = session.labels[where], corrections.prediction[where], corrections.reviewed[where]
-    touched = (labels != prediction) & (own | (prediction == stop.id))
+    prediction, reviewed = corrections.prediction[where], corrections.reviewed[where]
+    differs = corrections.differs(session.labels, stop.plane, (region[1], region[2]))
+    touched = differs & (own | (prediction == stop.id))
     return bool(touched.any() or reviewed[own].all())
 
 

@@ -105,6 +105,12 @@ def channel_of(layer: Any) -> int | None:
     return channel
 
 
+def series_of(layer: Any) -> int | None:
+    """Return which image of a file that holds several a layer is; None: the file holds one, or it is not known."""
+    series: int | None = _metadata(layer).get("series")
+    return series
+
+
 def project_of(layer: Any) -> Path | None:
     """Return the project that a layer was read from as its labels."""
     path = _metadata(layer).get("project")

@@ -17,7 +17,7 @@ from napari_unet.errors import EditError, UNetError
 from napari_unet.inference.scale import magnification
 from napari_unet.layers.inference.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps
 from napari_unet.layers.inference.maps_in_view import middle_of
-from napari_unet.layers.jobs import PresentJob, Runner, ignore
+from napari_unet.layers.jobs import PresentJob, Runner
 from napari_unet.objects.redecoding import Sliders, redecoded
 from napari_unet.objects.size import diameter_of, pixels_of
 from napari_unet.progress import Stopwatch
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.session.kept_maps import KeptPart
     from napari_unet.layers.session.session import LayerSession
+    from napari_unet.layers.session.slice_joining import Renaming
     from napari_unet.layers.workspace import Workspace
+    from napari_unet.models.model import Model
     from napari_unet.objects.decode import Decoding
 
 Slider = Literal["sensitivity", "separation", "smallest"]
@@ -83,11 +85,12 @@ class DecodingSliders:
         self._lead = self._details = ""
         self._pace = FIRST_PACE
         self._job = PresentJob(runner)
+        self._to_join: list[LayerSession] = []  # read anew in part at least since their slices were joined
         workspace.model_changed.connect(self._on_model)
         workspace.history.changed.connect(self._tell)
         workspace.image_changed.connect(self._tell)
         workspace.session_opened.connect(self._tell)
-        workspace.session_closing.connect(self._tell)
+        workspace.session_closing.connect(self._on_closing)
         workspace.segmenting.connect(self._on_segmenting)
         maps_in_view.made.connect(self._on_maps)
 
@@ -155,6 +158,7 @@ class DecodingSliders:
         """Stop, and tell of nothing any more."""
         self._job.stop()
         self._wanted = None
+        self._to_join.clear()
 
     def set(self, decoding: Decoding, lead: str, details: str = "") -> None:
         """Set all of them at once; say the lead before how many objects there are."""
@@ -280,6 +284,7 @@ class DecodingSliders:
             workspace.say_error(error)
             return
         if not parts:
+            self._join_slices()
             return
         decoding = model.info.decoding
         job = self._job.begin("Read objects anew", len(parts), quiet=True)
@@ -301,6 +306,7 @@ class DecodingSliders:
                 one.part.decoding = decoding
                 if one.session.alive():
                     one.session.attention.take(event.uncertainty, model.net)
+                    self._note_to_join(one.session, model)
             elif event.session.alive():
                 event.write()
         except UNetError as error:
@@ -312,26 +318,37 @@ class DecodingSliders:
             if session.alive():
                 session.show_thumbnail()
                 session.offer_id()
-                self._join_slices(session)
         session = parts[0].session
         if session is self._workspace.session and session.alive():
             rest = "" if _all_kept(session) else " Segment does the rest of the image."
             self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", "done", self._details)
         self._workspace.refresh_corrections()
+        self._join_slices()
 
-    def _join_slices(self, session: LayerSession) -> None:
-        """Give objects that are new one id from slice to slice."""
-        model = self._workspace.model
-        if model is None or model.info.spec.ndim == 3 or not session.joins_slices:
+    def _note_to_join(self, session: LayerSession, model: Model) -> None:
+        """Note that objects of a session may have another id in each slice."""
+        if model.info.spec.ndim == 2 and session.joins_slices and session not in self._to_join:
+            self._to_join.append(session)
+
+    def _join_slices(self) -> None:
+        """Give objects that are new one id from slice to slice, in one image after the other."""
+        self._to_join = [session for session in self._to_join if session.alive()]
+        if not self._to_join:
             return
+        session = self._to_join[0]
 
-        def while_alive(change: Any) -> Any:
-            return lambda found: change(found) if session.alive() else None
+        def joined(ids: dict[int, int] | None) -> None:
+            self._to_join = [one for one in self._to_join if one is not session]
+            if ids and session.alive():
+                session.rename(ids)
+            self._join_slices()
+
+        def rename_in(part: Renaming) -> None:
+            if session.alive():
+                session.rename_in(part)
 
         job = self._job.begin("Join slices", quiet=True)
-        self._job.run(
-            job, session.steps_to_join(), while_alive(session.rename), ignore, while_alive(session.rename_in)
-        )  # fmt: skip
+        self._job.run(job, session.steps_to_join(), joined, lambda _: joined(None), rename_in)
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -339,6 +356,11 @@ class DecodingSliders:
         """Let go of what is under way: it is about another model's maps."""
         self._job.stop()
         self._wanted = None
+        self._to_join.clear()
+        self._tell()
+
+    def _on_closing(self, session: LayerSession) -> None:
+        self._to_join = [one for one in self._to_join if one is not session]
         self._tell()
 
     def _on_segmenting(self, running: bool) -> None:

@@ -46,9 +46,10 @@ class MapsInView:
     def __init__(self, workspace: Workspace, runner: Runner) -> None:
         self._workspace, self._runner = workspace, runner
         self._job: Job | None = None
+        self._session: LayerSession | None = None  # that it is about
         workspace.session_opened.connect(self._on_opened)
         workspace.model_changed.connect(self._stop)
-        workspace.session_closing.connect(self._stop)
+        workspace.session_closing.connect(self._on_closing)
 
     @property
     def busy(self) -> bool:
@@ -58,7 +59,8 @@ class MapsInView:
     def make(self, session: LayerSession, around: NDArray[np.float64] | None = None) -> bool:
         """Begin to make the maps of what is in view of a session; return whether it began or is under way.
 
-        It does nothing where that is not on the canvas, or the model in use is not one for this image.
+        Those of another session that are under way are given up. It does nothing where the view is not on the canvas,
+        or the model in use is not one for this image.
 
         Parameters
         ----------
@@ -66,7 +68,7 @@ class MapsInView:
         around : ndarray of float, shape (2,), optional
             A pixel (y, x) of the plane in view that has to be among them. None: the middle of the view.
         """
-        if self._job is not None:
+        if self._job is not None and self._session is session:
             return True
         model = self._workspace.model
         if model is None or not model.info.finds_objects or model.info.is_untrained or not session.alive():
@@ -75,6 +77,8 @@ class MapsInView:
             task = self._task(session, model, around)
         except UNetError:  # said when somebody presses Segment
             return False
+        self._stop()
+        self._session = session
         self._job = job = Job(f"Look at {session.layer.name} again", len(task.plan.tiles), quiet=True)
         self._runner.start(
             job,
@@ -111,14 +115,18 @@ class MapsInView:
 
     def _end(self, job: Job, session: LayerSession, told: Any) -> None:
         if job is self._job:
-            self._job = None
+            self._job = self._session = None
             if session.alive():
                 told.emit(session)
 
     def _stop(self, _: Any = None) -> None:
         if self._job is not None:
             self._job.cancel.cancel()
-            self._job = None
+            self._job = self._session = None
+
+    def _on_closing(self, session: LayerSession) -> None:
+        if session is self._session:
+            self._stop()
 
     def _on_opened(self, session: LayerSession) -> None:
         """Look at what a project shows that was opened, so that gestures and sliders need not wait."""

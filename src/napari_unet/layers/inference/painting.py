@@ -40,7 +40,7 @@ def carry_over(before: LayerSession, known: Model, session: LayerSession, model:
         return ""
     old, new = before.corrections, session.corrections
     before.rescan()
-    for plane in old.supervised_planes():
+    for plane in old.changed_planes():
         labels, protected = before.labels[plane], old.protected(before.labels, plane)
         erased = protected & (labels == 0) & ~old.reviewed[plane]
         new.prediction[plane] = np.where(erased, old.prediction[plane], 0)  # there it differs from what is painted

@@ -352,7 +352,7 @@ class Learner:
         if learned.verdict.should_promote():
             self._switch.use_new(generation, str(learned.verdict), details)
         else:
-            self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use or drop it.", details)
+            self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use it or not.", details)
 
 
 def _take_sliders(new: Generation, model: Model) -> None:

@@ -64,10 +64,10 @@ class ModelSwitch:
             self.use_new(generation, "The new model is in use.")
 
     def drop(self) -> None:
-        """Let go of the model that waits for a decision."""
+        """Go on with the model in use; the one that waits for a decision stays in the list."""
         if self._history.waiting is not None:
-            self._history.let_wait(None)
-            self._workspace.say("Dropped. The model in use is unchanged.")
+            self._history.set_aside()
+            self._workspace.say("Not used: the model in use is unchanged. The new one stays in the list under Learn.")
 
     def keep_changes(self) -> None:
         """Mark what the new model has changed in view as reviewed."""

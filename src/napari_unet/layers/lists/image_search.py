@@ -83,7 +83,11 @@ def added_in_words(added: int, left_out: Sequence[LeftOut]) -> tuple[str, Level,
     if bad:
         rest = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         lead = f"Added {what} to the list. " if added else ""
-        return f"{lead}{shortened(bad[0].path.name, 40)}{rest} could not be read: see Details.", "error", details
+        return (
+            f"{lead}{shortened(bad[0].name or bad[0].path.name, 40)}{rest} could not be read: see Details.",
+            "error",
+            details,
+        )
     if added:
         return f"Added {what} to the list. Press Segment all, or go on with Page Down.", "done", details
     return "These images are in the list already." if not left_out else "There is no image in it.", "error", details

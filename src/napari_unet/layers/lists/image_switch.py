@@ -277,7 +277,8 @@ class ImageSwitch:
             if image.series is None:
                 layers = read_layers(path)
             else:
-                layers = image_layers(read_image(path, series=image.series, tolerant=True), image.name, str(path))
+                found = read_image(path, series=image.series, tolerant=True)
+                layers = image_layers(found, image.name, str(path), image.series)
             return [(data, {**options, "visible": True}, kind) for data, options, kind in layers if kind == "image"]
 
         def done(layers: list[LayerData]) -> None:
@@ -378,7 +379,7 @@ class ImageSwitch:
         """Take note of how far the image in view is."""
         summary = session.summary
         found = state(
-            corrected=summary.corrected_pixels > 0,
+            corrected=summary.changed_pixels > 0,
             reviewed_share=summary.reviewed_share,
             segmented_by=session.segmented_by,
             done=self._list.images[index].done,

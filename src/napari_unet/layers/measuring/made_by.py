@@ -89,29 +89,14 @@ class MadeBy:
 
 def _said(session: LayerSession, generation: Generation, task: Task | None = None, *, whole: bool) -> Segmentation:
     image = session.image if task is None else task.image
-    info, size = generation.info, image.pixel_size
     in_file = adapter.channel_of(session.layer)  # of a file whose channels are layers
     channel = in_file
     if channel is None and task is not None and image.n_channels > 1 and len(task.channels) == 1:
         channel = task.channels[0]
-    used = image.found_against == info.image_diameter
-    axes = image.axes if in_file is None else None
-    return Segmentation(
-        model=info.name,
-        parent=info.parent or "",
-        whole=whole,
-        axes=axes,
-        pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
-        channel=channel,
-        diameter=image.diameter,
-        found_diameter=image.found_diameter if used and image.diameter is None else None,
-        flips=task is not None and task.flips,
-    )
-
-
-def _plain(value: float) -> float:
-    """Return a number without rounding errors in its last digits: 0.65, where a resolution gave 0.6499999999999999."""
-    return float(f"{value:.12g}")
+    return Segmentation.of(
+        image, generation.info, whole=whole, axes=image.axes if in_file is None else None, channel=channel,
+        series=adapter.series_of(session.layer), flips=task is not None and task.flips,
+    )  # fmt: skip
 
 
 def _file_of(generation: Generation, digest: str) -> Path | None:

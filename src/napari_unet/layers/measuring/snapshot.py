@@ -66,6 +66,8 @@ class Snapshot:
         Its file.
     channel : int or None
         Which channel of the file it is.
+    series : int or None
+        Number of the image in a file that holds several.
     shape : tuple of int
         Of the labels, (T, Z, Y, X).
     dtype : dtype
@@ -84,6 +86,7 @@ class Snapshot:
     image: Image
     source: Path | None
     channel: int | None
+    series: int | None
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     instances: bool
@@ -119,12 +122,13 @@ class Snapshot:
             image=image,
             source=source,
             channel=in_file,
+            series=adapter.series_of(layer),
             shape=session.labels.shape,
             dtype=session.labels.dtype,
             instances=session.corrections.instances,
             classes=made[-1].generation.info.classes if made else (),
             made=made,
-            by_hand=ByHand(counts.corrected_objects, counts.corrected_pixels, counts.reviewed_share),
+            by_hand=ByHand(counts.changed_objects, counts.changed_pixels, counts.reviewed_share),
             shown=Shown(frame, z, channel if in_file is None else in_file),
         )
 
@@ -178,7 +182,7 @@ class Snapshot:
             return self.image, ()
         if not self.source.exists():
             return self.image, (f"{self.source.name} is no longer there; results lack its checksum.",)
-        return with_all_channels(self.image, self.source, self.channel)
+        return with_all_channels(self.image, self.source, self.channel, self.series)
 
 
 def snapshot_of(session: LayerSession, workspace: Workspace, made_by: MadeBy) -> Snapshot:

@@ -184,7 +184,9 @@ class Autosave:
             self._copy_pixels(session, project)
         else:
             job = Job(f"Look at the file of {session.image.name}", 0, quiet=True)
-            self._runner.start(job, once(partial(read_ahead, project.image, source)), ignore, ignore, ignore)
+            self._runner.start(
+                job, once(partial(read_ahead, project.image, source, project.image_series)), ignore, ignore, ignore
+            )
 
     def _copy_pixels(self, session: LayerSession, project: Project) -> None:
         """Copy an image that no file has: that takes long."""

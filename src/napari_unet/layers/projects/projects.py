@@ -241,6 +241,7 @@ class Projects:
             waiting=None if session.listed else workspace.history.waiting,
             channel=workspace.channel if session is workspace.session else session.channel,
             image_path=adapter.source_of(session.layer),
+            image_series=adapter.series_of(session.layer),
             attention=session.attention.copy(),
         )
         project.path, project.segmented_by = session.saved_as, session.segmented_by

@@ -99,7 +99,7 @@ class SessionCopy:
             return []
         corrections = session.corrections
         found: dict[Key, None] = {}
-        for frame, z in corrections.supervised_planes():
+        for frame, z in corrections.changed_planes():
             part = slice(frame, frame + 1), slice(z, z + 1), *corrections.box((frame, z))
             found |= dict.fromkeys(blocks_of(corrections.shape, *part))
         return list(found)
@@ -144,7 +144,7 @@ class SessionCopy:
             self.recorder = Recorder(self.session, copy, self._writer)
             if not copy.digest:  # it holds nothing yet
                 corrections, unwritten = self.session.corrections, self.session.unwritten
-                for frame, z in corrections.supervised_planes():
+                for frame, z in corrections.changed_planes():
                     unwritten.suspect(slice(frame, frame + 1), slice(z, z + 1), *corrections.box((frame, z)))
                 unwritten.suspect(*(slice(0, n) for n in corrections.shape))
         return None if before is copy else before

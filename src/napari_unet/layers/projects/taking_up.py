@@ -75,8 +75,8 @@ def _image_layer(workspace: Workspace, project: Project) -> Any:
             continue
         source = adapter.source_of(layer)
         same = source is not None and source.resolve() == project.image_path.resolve()
-        shape = tuple(adapter.level_zero(layer).shape)
-        if same and adapter.channel_of(layer) == project.image_channel and shape == project.image.data.shape:
+        where = adapter.series_of(layer), adapter.channel_of(layer), tuple(adapter.level_zero(layer).shape)
+        if same and where == (project.image_series, project.image_channel, project.image.data.shape):
             return layer
     return None
 

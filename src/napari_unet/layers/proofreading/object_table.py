@@ -257,7 +257,7 @@ class ObjectTable:
             return
         try:
             corrections = session.corrections
-            corrected = {frame: corrections.touched_at(frame) for frame in range(corrections.shape[0])}
+            corrected = {frame: corrections.corrected_at(frame) for frame in range(corrections.shape[0])}
             source = ReviewedLabels(session.labels, corrections.reviewed, session.image, corrected)
         except UNetError as error:  # another array that does not fit
             self.problem = str(error)

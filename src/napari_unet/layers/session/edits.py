@@ -117,9 +117,9 @@ class EditTracker:
         if not slider_moved:
             self._note_blocks(kind, event, geometry)
 
-    def suspect_supervised(self) -> None:
-        """Have all planes that hold corrections compared again."""
-        self._planes.update(self._corrections.supervised_planes())
+    def suspect_changed(self) -> None:
+        """Have all planes that hold work of the user compared again."""
+        self._planes.update(self._corrections.changed_planes())
 
     def planes_to_compare(self, labels: NDArray[Any], geometry: LayerGeometry, *, everything: bool) -> set[Plane]:
         """Return planes that may have changed, and count them as compared from now on.
@@ -142,7 +142,7 @@ class EditTracker:
         frames, slices = planes_on_canvas(self._viewer, geometry)
         if len(frames) == len(slices) == 1:
             return set()
-        planes = self._planes | set(self._corrections.supervised_planes())
+        planes = self._planes | set(self._corrections.changed_planes())
         planes = {(t, z) for t, z in planes if t in frames and z in slices}
         cut = cut_on_canvas(self._viewer, geometry)
         seen, prediction = labels[cut], self._corrections.prediction[cut]
@@ -160,7 +160,7 @@ class EditTracker:
         elif not slider_moved:
             self._planes.add(self._shown)
             if kind == "set_data":  # an undo, which may be about another plane
-                self.suspect_supervised()
+                self.suspect_changed()
 
     def _note_blocks(self, kind: str, event: Any, geometry: LayerGeometry) -> None:
         try:

@@ -344,7 +344,7 @@ class LayerSession(LayerPair):
 
     def annotated_crops(self, model: Model, channel: int | None) -> list[AnnotatedCrop]:
         """Return copies of what there is to learn from here now; nothing where nothing is corrected or reviewed."""
-        self._edits.suspect_supervised()
+        self._edits.suspect_changed()
         self.rescan()
         return annotated_crops(self.image, self.labels, self.corrections, model, channel)
 

@@ -8,8 +8,17 @@ from typing import Any
 from napari_unet.errors import FileFormatError
 
 
-def required(module: str, extra: str, purpose: str) -> Any:
+def required(module: str, extra: str, lead: str) -> Any:
     """Return an optional module.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    extra : str
+        The extra of this program that installs it.
+    lead : str
+        What the message begins with: for what it is needed.
 
     Raises
     ------
@@ -19,6 +28,4 @@ def required(module: str, extra: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise FileFormatError(
-            f'{purpose} needs the library {module}: pip install "napari-unet-interactive[{extra}]"', str(error)
-        ) from error
+        raise FileFormatError(f'{lead}: pip install "napari-unet-interactive[{extra}]".', str(error)) from error
