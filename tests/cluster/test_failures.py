@@ -64,7 +64,7 @@ def test_a_worker_that_is_killed(files, tmp_path):
 
     source, model, expected = files
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
         killed = []

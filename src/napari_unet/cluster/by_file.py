@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_unet.cluster.allocation import keep_freed_memory
 from napari_unet.cluster.by_blocks import segment_by_blocks
 from napari_unet.cluster.queue import Job, Workers
 from napari_unet.errors import Cancelled, ClusterError, UNetError
@@ -123,6 +124,7 @@ def segment_one(source: Path, target: Path, model: str, options: SegmentOptions,
 
     if not source.exists():
         raise ClusterError(f"A worker does not see {source}. Images must be in a folder that all workers share.")
+    keep_freed_memory()
     network: Model | Literal["auto"] = "auto" if model == AUTO else load_ahead(model)
     job, ready = FileJob(source, target), None
     if folder is not None:

@@ -8,6 +8,8 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from napari_unet._version import __version__
 from napari_unet.errors import ClusterError
 
@@ -44,6 +46,10 @@ def check_address(scheduler: str) -> None:
         ) from error
 
 
+WORKER_BYTES = 3 * 2**30
+"""Memory of this machine for each of its workers: what one was seen to take (docs/howto/cluster.md), and half more."""
+
+
 @contextmanager
 def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
     """Yield a `distributed.Client` for a scheduler; processes that were started for it end with it.
@@ -64,14 +70,7 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
     from distributed import Client
 
     if scheduler == LOCAL:
-        from distributed import LocalCluster
-
-        with (
-            LocalCluster(
-                n_workers=os.cpu_count() or 1, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with local_workers() as client:
             yield client
         return
     where: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
@@ -84,6 +83,33 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
         ) from error
     with client:
         check_workers(client)
+        yield client
+
+
+@contextmanager
+def local_workers(n_workers: int | None = None) -> Iterator[Any]:
+    """Yield a client for worker processes of this machine, which end with it.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        How many; None: one for each core, as far as memory allows. The cores are shared out among them.
+    """
+    from distributed import Client, LocalCluster
+
+    cores = os.cpu_count() or 1
+    n_workers = n_workers or max(1, min(cores, int(psutil.virtual_memory().total // WORKER_BYTES)))
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
+            dashboard_address=":0",
+            silence_logs=logging.ERROR,
+            env={"OMP_NUM_THREADS": str(max(1, cores // n_workers))},
+        ) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
 
 

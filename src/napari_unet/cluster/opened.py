@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from napari_unet.axes import PixelSize
+from napari_unet.cluster.allocation import keep_freed_memory
 from napari_unet.cluster.tile_maps import TileMaps
 from napari_unet.errors import FileFormatError
 from napari_unet.inference.task import Subimage, Task
@@ -135,6 +136,7 @@ def work_on(folder: RunFolder, *, tolerant: bool = False) -> Work:
     with _keeping:
         work = _kept.get(folder)
         if work is None or (tolerant and not work.tolerant):
+            keep_freed_memory()
             _kept.clear()
             work = _kept[folder] = open_work(folder, tolerant=tolerant)
         return work
