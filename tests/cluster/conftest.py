@@ -7,14 +7,10 @@ import warnings
 import pytest
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client():
     """Return a client with two workers of one thread each."""
-    from distributed import Client, LocalCluster
+    from napari_unet.cluster.connection import local_workers
 
-    with (
-        warnings.catch_warnings(),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
-        Client(cluster) as client,
-    ):
+    with warnings.catch_warnings(), local_workers(2) as client:
         yield client

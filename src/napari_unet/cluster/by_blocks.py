@@ -8,6 +8,7 @@ The result is that of `inference.on_disk`, with the same ids.
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from napari_unet.inference.tile_runner import sampled_planes
 from napari_unet.io.atomic import check_free, check_writable, completed, reason, remove
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.lock import Lock
-from napari_unet.models.store import AUTO
+from napari_unet.models.store import AUTO, find_model
 from napari_unet.progress import Stopwatch, counted
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def segment_by_blocks(
         if folder is None or not folder.is_complete or folder.known().identity != identity:
             _empty(target)
             folder = RunFolder.new(target)
+            if model != AUTO:
+                _bring(find_model(model), folder)
             wanted = Request(
                 source.path, target, model, options, identity, dict(block or BLOCK), dict(overlap or OVERLAP)
             )
@@ -131,6 +134,15 @@ def _identity(source: Fingerprint, model: str, options: SegmentOptions) -> dict[
         "maps": options.maps,
         "device": options.device,
     }
+
+
+def _bring(model: Path, folder: RunFolder) -> None:
+    """Copy a model to where workers see it."""
+    try:
+        with folder.completing(folder.model) as temporary:
+            shutil.copyfile(model, temporary)
+    except OSError as error:
+        raise FileFormatError(f"{model.name} could not be copied to {folder.path}: {reason(error)}.") from error
 
 
 _LOCK = ".napari-unet"

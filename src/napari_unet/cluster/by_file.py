@@ -13,7 +13,7 @@ from napari_unet.errors import Cancelled, ClusterError, UNetError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.resume import ResultFolder
 from napari_unet.io.jobs import FileJob
-from napari_unet.models.store import AUTO, find_model, load_ahead
+from napari_unet.models.store import AUTO, find_model, load_ahead, shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +75,9 @@ def segment_with_workers(
             outcome = error
         yield jobs[0], outcome
         return
-    named = model if model == AUTO else str(find_model(model).absolute())
+    named = (
+        model if model == AUTO or find_model(model).parent == shipped_folder() else str(find_model(model).absolute())
+    )
     files = _Files(jobs, named, options, folder, begin)
     for _ in Workers(client, cancel).steps(files):
         while files.ended:

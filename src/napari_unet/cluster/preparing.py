@@ -16,9 +16,9 @@ from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.channels import channel_number
 from napari_unet.io.zarr_writer import create_zarr
-from napari_unet.models.checkpoint import save_model_file
+from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.model import resolve_device
-from napari_unet.models.store import AUTO, load_model
+from napari_unet.models.store import AUTO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ class Request:
     source, target : Path
         The image, and the Zarr folder of its labels.
     model : str
-        Name or file of the model, or "auto".
+        Name of the model, which lies in the folder of the run; or "auto".
     options : SegmentOptions
     identity : dict
         See `RunDescription`.
@@ -80,7 +80,7 @@ def prepare(folder: RunFolder, request: Request) -> None:
     if request.model == AUTO:
         model, _ = choose_model(image, channel=channel, device=options.device)
     else:
-        model = load_model(request.model)
+        model = load_model_file(folder.model)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device)
     task = make_task(
         image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.errors import ClusterError, UNetError
@@ -92,6 +94,7 @@ class Workers:
     client: Any
     cancel: CancelToken | None = None
     _running: dict[Any, Job] = field(default_factory=dict)
+    _ends: SimpleQueue[Any] = field(default_factory=SimpleQueue)
     _failures: int = 0
     _known: list[dict[str, Any]] = field(default_factory=list)
     _asked: Stopwatch | None = None
@@ -152,19 +155,21 @@ class Workers:
             job.call, *job.arguments, pure=False, retries=RETRIES, resources={"GPU": 1} if cards else None
         )
         self._running[future] = job
+        future.add_done_callback(self._ends.put)
 
     def _ended(self) -> list[Any]:
-        from distributed import wait
-
+        """Wait for jobs of this run to end, and return them."""
+        # Not by `distributed.wait`: each call for the first of several leaves waiting for the others behind.
         while True:
             if self.cancel is not None:
                 self.cancel.check()
             if self.client.status != "running":
                 raise ClusterError("The scheduler is gone. What is finished is kept; run the same command again.")
-            try:
-                return list(wait(list(self._running), timeout=LOOK, return_when="FIRST_COMPLETED").done)
-            except TimeoutError:
-                continue
+            with suppress(Empty):
+                ended = [self._ends.get(timeout=LOOK)]
+                while not self._ends.empty():
+                    ended.append(self._ends.get())
+                return [future for future in ended if future in self._running]  # not those of a run that was given up
 
     def _take(self, future: Any, job: Job, jobs: Jobs) -> None:
         try:
