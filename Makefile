@@ -84,6 +84,8 @@ workflows: $(VENV)/.test
 wheel: $(VENV)/.test
 	$(BIN)/python tools/check_wheel.py
 
+# Tests in a window wait for it now and then: one process more than two cores takes no time from the others.
+WORKERS ?= 3
 TESTS := OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(ON_X)
 
 # With COVER=1, as in the GitHub workflow, all tests together also say how much of the program they ran, before pytest's
@@ -91,7 +93,7 @@ TESTS := OMP_NUM_THREADS=1 NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1 $(ON_X)
 COVERAGE := $(if $(PYTEST_ARGS),,$(if $(COVER),--cov --cov-report=))
 
 pytest: $(VENV)/.test
-	$(TESTS) $(BIN)/python -m pytest -n 2 --dist worksteal $(COVERAGE) $(PYTEST_ARGS)
+	$(TESTS) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(COVERAGE) $(PYTEST_ARGS)
 
 # Which lines all tests leave out.
 coverage: $(VENV)/.test
@@ -108,7 +110,7 @@ pyside: $(VENV)/.test
 lowest: $(LOWEST)/.ready
 	@sh tools/system_libs.sh window xvfb
 	@$(LOWEST)/bin/python -m pip list --disable-pip-version-check
-	$(TESTS) $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -o filterwarnings=default --disable-warnings \
+	$(TESTS) $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal -o filterwarnings=default --disable-warnings \
 		--ignore tests/tiling/test_monai.py $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 # The documents as a site, in site/: a warning (a link that leads nowhere, a page without a place) is an error.

@@ -61,9 +61,10 @@ def report(result):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("ending", ["tif", "zarr"])
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    ("how", "jobs", "ending"),
+    [(signal.SIGINT, 1, "tif"), (signal.SIGINT, 2, "zarr"), (signal.SIGKILL, 1, "zarr"), (signal.SIGKILL, 2, "tif")],
+)
 def test_stopped_and_started_again(run, model, many, tmp_path, how, jobs, ending):
     out = tmp_path / "out"
     arguments = "segment", many, "-o", out, "--model", model, "--format", ending, "--device", "cpu", "--json"

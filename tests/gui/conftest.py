@@ -6,6 +6,7 @@ blamed the program, and that no worker is left.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gui)
             # napari tells a plugin by a FutureWarning that it reached for something private.
             item.add_marker(pytest.mark.filterwarnings("error::FutureWarning"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _modules_are_not_searched() -> None:
+    """napari's `make_napari_viewer` collects garbage thrice a test, most of the time among all that was imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
