@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 MODEL = "nuclei"
 OPTIONS = SegmentOptions(device="cpu", overwrite=True)
 
-CALLS = 2000
+CALLS = 300
 """Small calls by which it is measured how many jobs a second are given out."""
 
 
@@ -141,8 +141,9 @@ def run(size: int, rounds: int, calls: int = CALLS) -> dict[str, Any]:
         }
         reports = [way.call() for way in ways.values()]  # prepares kernels and memory, too
         for _ in range(rounds):
-            for way in ways.values():
+            for name, way in ways.items():
                 way.round()
+                print(f"  {name}: {way.wall[-1]} s, {way.busy[-1]} s of processors", flush=True)
         one, single, several = ways.values()
         same = all(np.array_equal(read_labels(target[0]), read_labels(target[n])) for n in (1, cores))
         memory = [round(value) for value in many.run(peak_memory_mb).values() if value]
