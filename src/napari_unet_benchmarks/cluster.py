@@ -86,7 +86,7 @@ def _loopback() -> int:
 
 def _with_workers(client: Any, source: Path, target: Path) -> Way:
     def processor() -> float:
-        return time.process_time() + sum(client.run(time.process_time).values())
+        return time.process_time() + float(sum(client.run(time.process_time).values()))
 
     return Way(lambda: segment_by_blocks(client, FileJob(source, target), MODEL, OPTIONS), processor)
 

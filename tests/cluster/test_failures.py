@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -148,16 +149,24 @@ def test_no_address(name):
         connection.check_address(name)
 
 
-def test_a_scheduler_that_does_not_answer(tmp_path):
+@pytest.fixture
+def collected():
+    """Have a client that could not connect go at once: collected while another one starts, it waits for that one."""
+    yield
+    gc.collect()
+
+
+def test_a_scheduler_that_does_not_answer(collected, tmp_path):
     with pytest.raises(ClusterError, match="There is no file"):
         connection.check_address(str(tmp_path / "none.json"))
-    for file, text in (("a.json", "{}"), ("b.json", json.dumps({"address": "tcp://127.0.0.1:9"}))):
-        (tmp_path / file).write_text(text)
-        with (
-            pytest.raises(ClusterError, match="does not answer"),
-            connection.connected(str(tmp_path / file), patience=0.5),
-        ):
+    file = tmp_path / "a.json"
+    for text in ("{}", "[]", "no JSON"):
+        file.write_text(text)
+        with pytest.raises(ClusterError, match="does not say where"), connection.connected(str(file)):
             pass
+    file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}))
+    with pytest.raises(ClusterError, match="does not answer"), connection.connected(str(file), patience=0.5):
+        pass
 
 
 def test_workers_of_another_version(client, monkeypatch):

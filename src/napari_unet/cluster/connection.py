@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -46,6 +48,14 @@ def check_address(scheduler: str) -> None:
         ) from error
 
 
+def _address_in(file: str) -> str:
+    """Return the address in the file of a scheduler."""
+    try:
+        return str(json.loads(Path(file).read_bytes())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(f"{file} does not say where a scheduler is. Give the file that it writes.") from error
+
+
 WORKER_BYTES = 3 * 2**30
 """Memory of this machine for each of its workers: what one was seen to take (docs/howto/cluster.md), and half more."""
 
@@ -73,10 +83,10 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
         with local_workers() as client:
             yield client
         return
-    where: dict[str, Any] = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
     try:
-        client = Client(**where, timeout=patience)
-    except (OSError, ValueError, KeyError, AssertionError) as error:  # the last three: the file is no scheduler's
+        client = Client(address, timeout=patience)
+    except (OSError, ValueError) as error:
         raise ClusterError(
             f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
             f"Waited {patience:g} s. {type(error).__name__}: {error}",
