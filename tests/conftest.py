@@ -138,7 +138,7 @@ def bright_model():
 @pytest.fixture
 def slow_tiles(monkeypatch):
     """Have the network go through its tiles in small blocks, and wait in each so that it can be told."""
-    monkeypatch.setattr(blocked, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(blocked, "BLOCK_BYTES", {2: 2**14, 3: 2**14})
     monkeypatch.setattr(tile_runner, "TELL_EVERY", 0.001)
     on_block = tile_runner.Inference._on_block
 

@@ -74,7 +74,7 @@ class ImageMissingError(FileFormatError):
 
 
 class DeviceError(UNetError):
-    """The device that was asked for does not exist on this machine."""
+    """The device that was asked for does not exist on this machine, or it failed."""
 
 
 class DeviceMemoryError(DeviceError):

@@ -57,7 +57,7 @@ class VolumeKind:
     learned, others : tuple
         Sources of the volumes that are learned from, and of others.
     chosen : bool
-        Whether settings were chosen on it (docs/decisions/0030-volumes.md).
+        Whether settings were chosen on it (docs/decisions/0030-volumes.md, 0035).
     """
 
     make: Callable[[Path, Any], Volume]
@@ -124,6 +124,26 @@ def nucleoli(_: Path, seed: int) -> Volume:
     return Volume((rng.poisson(np.maximum(0, 60 * image + 8)) + 100).astype(np.float32), _whole(labels))
 
 
+def balls(_: Path, seed: int) -> Volume:
+    """Return dark balls of 7 voxels on a bright, noisy ground."""
+    rng = np.random.default_rng(seed)
+    labels = _ellipsoids((9.0, 16.0, 16.0), (3.5, 3.5, 3.5), rng)
+    image = 1 - ndimage.gaussian_filter((labels > 0).astype(np.float32), (0.5, 0.7, 0.7))
+    return Volume((image + rng.normal(0, 0.1, SHAPE)).astype(np.float32), _whole(labels))
+
+
+def shells(_: Path, seed: int) -> Volume:
+    """Return bright envelopes with a dark inside: 14 voxels wide, 9 slices deep, not crowded."""
+    rng = np.random.default_rng(seed)
+    labels = _ellipsoids((10.5, 16.0, 16.0), (4.5, 7.0, 7.0), rng)
+    inside = np.zeros(SHAPE, bool)
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        inside[box] |= ndimage.binary_erosion(labels[box] == label, border_value=1)
+    image = ndimage.gaussian_filter(((labels > 0) & ~inside).astype(np.float32), (0.8, 0.6, 0.6))
+    image *= 1 + 0.3 * _texture(SHAPE, (2, 5, 5), rng)
+    return Volume((rng.poisson(np.maximum(0, 60 * image + 15)) + 80).astype(np.float32), _whole(labels))
+
+
 def walls(_: Path, seed: int) -> Volume:
     """Return cells that touch, known by their bright walls: 20 voxels wide, 10 slices deep."""
     rng = np.random.default_rng(seed)
@@ -148,6 +168,8 @@ KINDS = {
     "small": VolumeKind(small, *CHOSEN_ON, chosen=True),
     "flat": VolumeKind(flat, *CHOSEN_ON, chosen=True),
     "nucleoli": VolumeKind(nucleoli, (1, 2), (3, 4), chosen=True),
+    "balls": VolumeKind(balls, (21, 22), (23, 24), chosen=True),
+    "shells": VolumeKind(shells, (31, 32), (33, 34), chosen=True),
     "dark": VolumeKind(dark, *REPORTED_ON),
     "walls": VolumeKind(walls, (11, 12), (13, 14)),
 }
@@ -166,6 +188,19 @@ def _scaled(volume: Volume, zoom: tuple[float, float, float]) -> Volume:
     sigma = [0.4 * max(0.0, 1 / z - 1) for z in zoom]
     image = resized(ndimage.gaussian_filter(volume.image, sigma)[None], shape)[0]
     return Volume(image, _whole(volume.labels[nearest_indices(volume.labels.shape, shape)]))
+
+
+def _ellipsoids(
+    spacing: tuple[float, float, float], radii: tuple[float, float, float], rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Return labels of scattered ellipsoids of nearly these radii (Z, Y, X); where two meet, the nearer middle wins."""
+    labels, nearest = np.zeros(SHAPE, np.int32), np.ones(SHAPE)
+    grid = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), -1)
+    for label, middle in enumerate(_scattered(spacing, rng), start=1):
+        distance = np.sqrt((((grid - middle) / (np.array(radii) * rng.uniform(0.85, 1.15, 3))) ** 2).sum(-1))
+        inside = distance < nearest
+        nearest[inside], labels[inside] = distance[inside], label
+    return labels
 
 
 def _whole(labels: NDArray[np.int32], least: int = 20) -> NDArray[np.int32]:

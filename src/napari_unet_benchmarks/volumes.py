@@ -43,6 +43,8 @@ BASE = "nuclei3d"
 OBJECTS = 8
 GOOD = 0.75
 """Intersection over union from which on a person leaves an object as it is."""
+COVERED = 0.25
+"""Share of an object's voxels that lie in one that was found and is none, from which on a person deletes that one."""
 
 
 def score(model: Model, volumes: Sequence[Volume]) -> dict[str, Any]:
@@ -79,14 +81,19 @@ def trained(volumes: Sequence[Volume], steps: int) -> Model:
 
 
 def corrected(truth: NDArray[Any], predicted: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Return the labels after so many wrong objects, drawn at random, were drawn anew in all their slices."""
+    """Return the labels after so many wrong objects, drawn at random, were drawn anew in all their slices.
+
+    What was found there is deleted first, as a person does: pieces of the object, and what covers it and is none.
+    """
     labels = predicted.astype(np.int32)
     matches = best_matches(truth, predicted)
+    right = [found for iou, found in matches.values() if iou > 0.5]
     wrong = [true for true, (iou, _) in matches.items() if iou < GOOD]
     for true in rng.permutation(wrong)[:n]:
         mask = truth == true
         sizes, inside = np.bincount(labels.ravel()), np.bincount(labels[mask], minlength=labels.max() + 1)
-        pieces = np.flatnonzero(inside > sizes / 2)
+        covers = (inside > COVERED * mask.sum()) & ~np.isin(np.arange(len(inside)), right)
+        pieces = np.flatnonzero((inside > sizes / 2) | covers & (np.arange(len(inside)) <= predicted.max()))
         labels[np.isin(labels, pieces[pieces > 0])] = 0
         labels[mask] = labels.max() + 1
     return labels

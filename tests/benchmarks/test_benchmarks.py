@@ -32,11 +32,13 @@ from napari_unet_benchmarks.report import in_turn, ratio
 
 def test_tiling(monkeypatch):
     monkeypatch.setitem(tiling.SPECS, 2, tiling.SPECS[2].model_copy(update={"features": 2}))
-    monkeypatch.setitem(budget.MAX_PIXELS, 2, 1_000_000)
+    monkeypatch.setitem(tiling.WINDOW, 2, (256, 256))
+    monkeypatch.setitem(budget.MAX_PIXELS, 2, 300_000)
+    monkeypatch.setattr(one_image, "WIDTH", 256)
     monkeypatch.setattr(peak, "SPEC", peak.SPEC.model_copy(update={"features": 4}))
     monkeypatch.setattr(peak, "IMAGE", 20)
     monkeypatch.setitem(peak.MATRIX, "cpu", 64)
-    result = CliRunner().invoke(app, ["benchmark", "tiling", "--size", "1300", "--rounds", "1", "--json"])
+    result = CliRunner().invoke(app, ["benchmark", "tiling", "--size", "600", "--rounds", "1", "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout.splitlines()[-1])
     assert figures["benchmark"] == "tiling"
@@ -44,7 +46,8 @@ def test_tiling(monkeypatch):
     assert figures["largest error"] < 1e-4
     assert figures["labels that differ"] == 0
     assert figures["largest error of monai"] > 100 * figures["largest error"]
-    assert figures["decoding"]["objects"] > 2000
+    assert figures["shape"] == [768, 768]
+    assert figures["decoding"]["objects"] > 500
     assert figures["unet 2015"]["reads"] == [204, 204]
     assert figures["unet 2015"]["float32"]["share of it"] > 0
     assert figures["unet 2015"]["host to result, exact"]["images of 20x20 per second"] > 0
@@ -52,12 +55,13 @@ def test_tiling(monkeypatch):
 
 
 def test_tiling_of_a_volume(monkeypatch):
-    monkeypatch.setitem(tiling.SPECS, 3, tiling.SPECS[3].model_copy(update={"features": 2, "levels": 2}))
-    monkeypatch.setitem(budget.MAX_PIXELS, 3, 2_000_000)
+    monkeypatch.setitem(tiling.SPECS, 3, tiling.SPECS[3].model_copy(update={"features": 2, "levels": 1}))
+    monkeypatch.setitem(tiling.WINDOW, 3, (16, 64, 64))
+    monkeypatch.setitem(budget.MAX_PIXELS, 3, 1_000_000)
     result = CliRunner().invoke(app, ["benchmark", "tiling", "--volume", "--size", "256", "--rounds", "1", "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout.splitlines()[-1])
-    assert figures["shape"] == [64, 256, 256]
+    assert figures["shape"] == [16, 256, 256]
     assert figures["plan"]["tiles"] > 1
     assert figures["largest error"] < 1e-4
     assert figures["labels that differ"] == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.axes import Image
+from napari_unet.axes import Image, PixelSize
 from napari_unet.errors import Cancelled, ImageError, ModelMismatchError
 from napari_unet.inference import diameter
 from napari_unet.inference.diameter import find_diameter, with_diameter
@@ -112,17 +112,43 @@ def test_it_sticks_to_that_size_unless_the_network_is_surer_of_another(bright_mo
 
 
 def test_who_cannot_tell_is_not_asked(bright_model):
-    image, volume = as_image(discs(20)), as_image(np.zeros((4, 30, 30), np.float32))
+    image = as_image(discs(20))
     painted = {"diameter": 10.0, "recipe": {"method": "from scratch", "steps": 5}}
     classes = {"task": "semantic", "outputs": ("class_0", "class_1")}
-    cases = [(image, bright_model()), (image, bright_model(info=painted)), (image, bright_model(info=classes)),
-             (volume, bright_model(ndim=3, info={"diameter": 10.0}))]  # fmt: skip
+    cases = [(image, bright_model()), (image, bright_model(info=painted)), (image, bright_model(info=classes))]
     for one, model in cases:
         assert with_diameter(one, model, device="cpu")[0] is one
         with pytest.raises(ModelMismatchError, match="cannot find out how wide"):
             segment(one, model, diameter="auto", device="cpu")
     with pytest.raises(ImageError, match="a number of pixels, or 'auto'; got 'big'"):
         segment(image, cases[0][1], diameter="big", device="cpu")
+
+
+def balls(radius, depth=1.0):
+    """Return a volume of bright balls on a grid, `depth` times as many slices deep as pixels wide."""
+    step, deep = 3 * radius, max(1, round(3 * radius * depth))
+    z, y, x = np.indices((3 * deep, 4 * step, 4 * step))
+    z, y, x = (z % deep - deep // 2) / depth, y % step - step // 2, x % step - step // 2
+    return (z**2 + y**2 + x**2 < radius**2).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [3, 8])
+def test_in_a_volume_it_is_found_where_somebody_asks(bright_model, radius):
+    model = bright_model(ndim=3, info={"diameter": 5.0})
+    volume = as_image(balls(radius), "ZYX")
+    assert with_diameter(volume, model, device="cpu")[0] is volume, "not by itself"
+    found = segment(volume, model, diameter="auto", device="cpu")
+    assert found.task.image.found_diameter == pytest.approx(2 * radius, rel=0.15)
+    zoom = 1.0 if radius == 3 else 5 / found.task.image.found_diameter
+    assert found.task.zoom == pytest.approx((zoom,) * 3)
+
+
+def test_slices_that_lie_apart_are_kept_where_a_volume_is_made_smaller(bright_model):
+    model = bright_model(ndim=3, info={"diameter": 5.0})
+    volume = Image(balls(8, depth=0.4), "ZYX", pixel_size=PixelSize(z=2.5, y=1.0, x=1.0))
+    found = segment(volume, model, diameter="auto", device="cpu").task
+    in_plane = 5 / found.image.found_diameter
+    assert found.zoom == pytest.approx((min(1.0, 2.5 * in_plane), in_plane, in_plane))
 
 
 @pytest.mark.parametrize("image", [np.zeros((40, 50), np.uint8), discs(20)[:45, :45], np.full((1, 1), 7, np.uint8)])

@@ -183,7 +183,7 @@ from napari_unet.models.checkpoint import load_model_file
 from napari_unet.tiling import budget
 torch.set_num_threads(1)
 files.IN_MEMORY_BYTES, tile_runner._STATISTICS_PIXELS = 0, 2_000_000
-on_disk.BLOCK, on_disk.OVERLAP = {2: 256}, {2: 50}
+on_disk.BLOCK, on_disk.OVERLAP = {2: 512}, {2: 20}
 budget.MAX_PIXELS = {2: 1_000_000}  # several tiles of the smaller image too
 segment_file(FileJob(Path(sys.argv[1]), Path(sys.argv[2])), load_model_file(Path(sys.argv[3])), SegmentOptions())
 print(json.dumps(peak_memory_mb()))

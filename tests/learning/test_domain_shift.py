@@ -13,6 +13,8 @@ from napari_unet.learning.finetune import finetune_config
 from napari_unet.learning.from_labels import finetune
 from napari_unet.learning.policy import DomainShiftPolicy, Policy
 from napari_unet.models.model import Model
+from napari_unet.models.replay_set import load_replay_set
+from napari_unet.models.store import load_model
 
 CPU = torch.device("cpu")
 
@@ -85,3 +87,16 @@ def test_finetuning_learns_faster_where_it_is(squares, model):
         for truth in (labels[0, 0], np.where(np.arange(100)[:, None] < 48, labels[0, 0], 0))
     ]
     assert rates == [2e-3, 1e-4]
+
+
+def test_a_volume_that_looks_otherwise_is_and_one_that_was_learned_is_not():
+    model, patch = load_model("nuclei3d"), load_replay_set("nuclei3d")[0]
+    known = patch.image[:, 8:24, 16:80, 16:80]
+    assert not domain_shift.looks_out_of_domain(model, known)
+    assert domain_shift.looks_out_of_domain(model, 1 - known), "dark on bright ground"
+    assert not domain_shift.looks_out_of_domain(model, known[:, :2]), "too few slices to tell"
+
+
+def test_of_planes_corrections_alone_tell(squares, model):
+    image, _ = squares
+    assert not domain_shift.looks_out_of_domain(model, 1 - image.data[None])

@@ -227,3 +227,13 @@ def test_it_is_kept_in_a_project_and_an_older_one_is_read():
 def test_why_nothing_was_compared_is_said_as_it_is(unchecked, advice):
     assert advice in str(Verdict(None, unchecked=unchecked))
     assert advice not in str(Verdict(BETTER, unchecked=unchecked))
+
+
+def test_what_finds_nothing_of_what_it_was_taught_waits():
+    verdict = Verdict(None, out_of_domain=True, finds_nothing=True)
+    assert not verdict.should_promote()
+    assert str(verdict) == "It finds none of the objects that you drew, so not in use yet."
+    told = TypeAdapter(Verdict).dump_python(verdict)
+    assert TypeAdapter(Verdict).validate_python(told) == verdict
+    del told["finds_nothing"]  # of a project that was saved before
+    assert TypeAdapter(Verdict).validate_python(told).should_promote()

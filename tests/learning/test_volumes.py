@@ -7,10 +7,14 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.axes import Image
+from napari_unet.corrections.corrections import Corrections
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.in_memory import segment
+from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.dense import train_steps, training_config
+from napari_unet.learning.interactive import learning_steps
 from napari_unet.models.store import load_model
+from napari_unet.objects.decode import Decoding
 from napari_unet.progress import drive
 
 SIZES = {"small": ((3, 3, 3), (6, 8, 8)), "flat": ((2, 5, 5), (6, 14, 14))}
@@ -46,3 +50,21 @@ def test_what_was_taught_in_volumes_is_found_again(kind):
     assert ap(model, other, its_labels) < 0.3
     assert min(ap(better, image, truth) for image, truth in zip(images, labels, strict=True)) >= 0.8
     assert ap(better, other, its_labels) >= 0.7
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.99])
+def test_a_model_that_finds_nothing_of_what_was_drawn_in_a_volume_waits(bright_model, threshold):
+    """`bright_model` does not change in a step at this rate: with the lower threshold it finds what is bright."""
+    image, labels = dark_objects("small", 0)
+    image = Image(1 - image.data, "ZYX")
+    drawn = np.where(labels <= 5, labels, 0)
+    corrections = Corrections((1, *labels.shape))
+    corrections.seen[:] = True
+    corrections.update(drawn[None])
+    recipe = {"new_domain": True, "steps": 1}
+    model = bright_model(threshold, ndim=3, info={"recipe": recipe, "decoding": Decoding(min_size=5)})
+    crops = annotated_crops(image, drawn[None], corrections, model)
+    settings = {"steps": 1, "learning_rate": 1e-9, "patch": (8, 16, 16)}
+    verdict = drive(learning_steps(model, crops, None, "cpu", settings=settings), lambda event: None).verdict
+    assert verdict.finds_nothing == (threshold == 0.99)
+    assert verdict.should_promote() == (threshold == 0.5)

@@ -8,6 +8,7 @@ import torch
 
 from napari_unet.errors import Cancelled, ImageError
 from napari_unet.nets import blocked
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.nets.geometry import input_size
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.nets.unet import UNet
@@ -39,15 +40,16 @@ def image(spec, *wanted):
     return torch.randn(1, spec.in_channels, *shape)
 
 
-@pytest.mark.parametrize("block_bytes", [2**11, 2**14, 2**30])
+@pytest.mark.parametrize(("block_bytes", "strips"), [(2**11, 0), (2**14, 9), (2**30, 1)])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_the_values_are_those_of_the_network(monkeypatch, spec, block_bytes):
-    monkeypatch.setattr(blocked, "BLOCK_BYTES", block_bytes)
+def test_the_values_are_those_of_the_network(monkeypatch, spec, block_bytes, strips):
+    monkeypatch.setattr(blocked, "MAX_STRIP_READS", strips)
+    monkeypatch.setitem(blocked.BLOCK_BYTES, spec.ndim, block_bytes)
     net, calls = network(spec), []
-    x = image(spec, 20, 44, 60)
+    x = image(spec, 12, 36, 44)
     evaluate = blocked.BlockedUNet(net, calls.append)
-    with torch.inference_mode():
-        for other in (image(spec, 8, 70, 50), x):  # the second finds the buffers of the first
+    with torch.inference_mode(), BUFFERS:
+        for other in (image(spec, 8, 60, 28), x):  # the second finds the buffers of the first
             result = evaluate(other)
         expected = net(x)
     assert result.shape == expected.shape
@@ -72,11 +74,21 @@ def test_blocks_cover_a_level_once_on_the_grid_and_are_small(shape, channels):
         assert all(a[1] == b[0] for a, b in itertools.pairwise(intervals))
         assert all(a % 2 == 0 < b - a for a, b in intervals)
     largest = math.prod(max(b - a for a, b in intervals) for intervals in cuts)
-    assert largest * channels * 8 <= 1.1 * blocked.BLOCK_BYTES or largest <= 8
+    assert largest * channels * 8 <= 1.1 * blocked.BLOCK_BYTES[len(shape)] or largest <= 8
+
+
+def test_blocks_are_strips_where_that_reads_hardly_more():
+    """Rows of a plane lie one after the other in memory: a strip of them is read without a copy."""
+    rows, columns = blocked._cuts((1024, 1024), 16)
+    assert len(rows) > 4
+    assert columns == [(0, 1024)]
+    assert all(len(intervals) > 1 for intervals in blocked._cuts((1024, 4096), 64)), "strips would be too thin"
+    assert len(blocked._cuts((48, 256, 256), 16)[1]) > 1
+    assert blocked._cuts((64, 64), 256) == [[(0, 64)], [(0, 64)]]
 
 
 def test_it_ends_between_two_blocks(monkeypatch):
-    monkeypatch.setattr(blocked, "BLOCK_BYTES", 2**12)
+    monkeypatch.setitem(blocked.BLOCK_BYTES, 2, 2**12)
     left = iter(range(5))
 
     def check(share):
@@ -106,11 +118,49 @@ def test_a_shape_that_the_network_cannot_take_is_named():
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_the_memory_is_what_was_said(spec):
-    net, x = network(spec), image(spec, 60, 120, 120)
+    net, x = network(spec), image(spec, 30, 70, 70)
     evaluate = blocked.BlockedUNet(net)
-    with torch.inference_mode():
+    with BUFFERS:
         evaluate(x)
-    kept = sum(4 * buffer.numel() for buffer in evaluate._buffers.values())
+        with BUFFERS.lent() as buffers:
+            kept = sum(4 * buffer.numel() for buffer in buffers.values())
     said = blocked.bytes_per_pixel(spec) * x[0, 0].numel()
     assert kept < said
     assert said < 3 * kept + 30 * 4 * x.numel(), "not much more is asked for than is needed"
+
+
+def test_networks_use_the_same_memory_one_after_the_other():
+    """A second network, smaller and of another shape, writes over what the first has left; results do not mix."""
+    nets, images = [network(SPECS[0]), network(SPECS[2])], [image(SPECS[0], 64, 48), image(SPECS[2], 40, 40)]
+    with torch.inference_mode(), BUFFERS:
+        first = blocked.BlockedUNet(nets[0])(images[0])
+        with BUFFERS.lent() as buffers:
+            at = {name: buffer.data_ptr() for name, buffer in buffers.items()}
+        second = blocked.BlockedUNet(nets[1])(images[1])
+        with BUFFERS.lent() as buffers:
+            assert {name: buffer.data_ptr() for name, buffer in buffers.items()} == at
+        for net, x, result in zip(nets, images, (first, second), strict=True):
+            assert torch.allclose(result, net(x), atol=1e-4 * float(result.std() + 1))
+
+
+def test_a_call_that_was_ended_leaves_its_memory_to_the_next():
+    def check(share):
+        if share:
+            raise Cancelled
+
+    with BUFFERS:
+        with pytest.raises(Cancelled):
+            blocked.BlockedUNet(network(SPECS[0]), check)(image(SPECS[0], 64, 64))
+        with BUFFERS.lent() as buffers:
+            assert "skip 0" in buffers
+
+
+def test_a_network_can_be_called_with_gradients_on():
+    """The memory may come from a call in inference mode, and go to one."""
+    net, x = network(SPECS[2]), image(SPECS[2], 32, 32)
+    with BUFFERS:
+        results = [blocked.BlockedUNet(net)(x)]
+        with torch.inference_mode():
+            results.append(blocked.BlockedUNet(net)(x))
+        results.append(blocked.BlockedUNet(net)(x))
+    assert all(torch.equal(result, results[0]) for result in results)

@@ -113,16 +113,7 @@ def likeness(
         Probabilities of the classes that the network predicts for it.
     policy : ModelChoicePolicy
     """
-    import torch
-
-    box = []
-    for n, step, width in zip(
-        block.shape[1:], model.info.spec.stride, policy.likeness_shape[1 - block.ndim :], strict=True
-    ):
-        size = min(n, width) // step * step
-        box.append(slice((n - size) // 2, (n - size) // 2 + size))
-    part = block[(slice(None), *box)]
-    deviation = norm_deviation(model.net, torch.from_numpy(np.ascontiguousarray(part))[None]) if part.size else None
+    deviation = feature_deviation(model, block, policy.likeness_shape)
     if deviation is None:
         return 0.0
     certainty = float(maps.max(axis=0).mean())
@@ -131,6 +122,32 @@ def likeness(
         * _logistic(policy.deviation_weight * (deviation - policy.usual_deviation))
         * _logistic(policy.class_certainty_weight * (certainty - policy.usual_certainty))
     )
+
+
+def feature_deviation(model: Model, block: NDArray[np.float32], shape: Sequence[int]) -> float | None:
+    """Return by how much the features of an image differ from those of the images that a model has learned.
+
+    Parameters
+    ----------
+    model : Model
+    block : ndarray of float32, axes (C, [Z,] Y, X)
+        The image, or a part of it, as the network sees it: normalised and rescaled.
+    shape : sequence of int
+        Pixels (Z, Y, X) that are looked at, at most: the middle of the block.
+
+    Returns
+    -------
+    float or None
+        See `nets.likeness.norm_deviation`; None also where the block is smaller than the network can see.
+    """
+    import torch
+
+    box = []
+    for n, step, width in zip(block.shape[1:], model.info.spec.stride, shape[1 - block.ndim :], strict=True):
+        size = min(n, width) // step * step
+        box.append(slice((n - size) // 2, (n - size) // 2 + size))
+    part = block[(slice(None), *box)]
+    return norm_deviation(model.net, torch.from_numpy(np.ascontiguousarray(part))[None]) if part.size else None
 
 
 def densest_box(mask: NDArray[np.bool_], shape: Sequence[int]) -> tuple[slice, ...]:

@@ -17,8 +17,8 @@ import numpy as np
 from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
-from napari_unet.inference.scale import is_rescaled, magnification, scale_is_known
-from napari_unet.inference.style import box_around, position_of_contrast, resembles_learned
+from napari_unet.inference.scale import depth_zoom, is_rescaled, magnification, scale_is_known
+from napari_unet.inference.style import box_around, position_of_contrast, resembles_learned, volume_of_contrast
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.size import diameters
@@ -60,7 +60,8 @@ def finds_diameter(model: Model) -> bool:
 def needs_diameter(image: Image, model: Model) -> bool:
     """Return whether nobody said what the scale of an image is, and the model can measure it."""
     measured = image.found_diameter is not None and image.found_against == model.info.image_diameter
-    return finds_diameter(model) and not measured and not scale_is_known(image, model.info)
+    by_itself = finds_diameter(model) and model.info.spec.ndim == 2  # in a volume only where somebody asks for it
+    return by_itself and not measured and not scale_is_known(image, model.info)
 
 
 def with_diameter(
@@ -91,7 +92,7 @@ def with_diameter(
         raise ModelMismatchError(
             f"The model {model.name!r} cannot find out how wide objects are. Leave the object diameter out, "
             "or give a number.",
-            "That takes a 2D model of objects that knows at which size it finds them.",
+            "That takes a model of objects, not made from scratch, that knows at which size it finds them.",
         )
     if not always and not needs_diameter(image, model):
         return image, model
@@ -155,7 +156,7 @@ def find_diameter(
         return None
     measured = replace(image, diameter=None, found_diameter=found.diameter, found_against=None)
     zoom = magnification(measured, _without_scale(model.info), policy)
-    if is_rescaled(zoom) and not trials.is_better_than_unscaled(trials.at(2.0) if zoom[0] > 1 else found):
+    if is_rescaled(zoom) and not trials.is_better_than_unscaled(trials.at(2.0) if zoom[-1] > 1 else found):
         return None
     return found.diameter
 
@@ -216,21 +217,25 @@ class _ScaleTrials:
         policy: RescalingPolicy,
     ) -> None:
         check = (lambda _: cancel.check()) if cancel is not None else None
-        self._model, self._policy = model, policy
+        self._image, self._model, self._policy = image, model, policy
         self._predictor = Predictor(model.net, device=resolve_device(device), check=check)
-        self._block, self._position = position_of_contrast(image, model, channels)
+        find = volume_of_contrast if model.info.spec.ndim == 3 else position_of_contrast
+        self._block, self._position = find(image, model, channels)
         self._done: dict[float, _ScaleTrial | None] = {}
 
     def at(self, scale: float) -> _ScaleTrial | None:
         """Return the trial at a scale; None where there are too few objects."""
         if scale not in self._done:
-            width = round(self._policy.trial_width(scale) / scale)
+            flat, policy = self._model.info.spec.ndim == 2, self._policy
+            width = round((policy.trial_width(scale) if flat else policy.volume_trial_width) / scale)
             region = box_around(self._position, self._block.shape[1:], width)
             self._done[scale] = self._run(self._block[(slice(None), *region)], scale)
         return self._done[scale]
 
     def shows_what_was_learned(self) -> bool:
         """Whether the image looks like those that the model has learned at the size that it is used to."""
+        if self._model.info.spec.ndim == 3:
+            return False  # no styles are kept of volumes
         return resembles_learned(self._model, self._block, self._position, self._policy)
 
     def shows_smaller_than(self, used_to: float, trial: _ScaleTrial) -> bool:
@@ -250,9 +255,11 @@ class _ScaleTrials:
         return unscaled is None or trial.disagreement < unscaled.disagreement - self._policy.min_gain
 
     def _run(self, block: NDArray[np.float32], scale: float) -> _ScaleTrial | None:
-        """Segment a part (C, Y, X) of the image, made `scale` times as large."""
+        """Segment a part (C, [Z,] Y, X) of the image, made `scale` times as large."""
         if scale != 1:
-            block = resized(block, [max(1, round(n * scale)) for n in block.shape[1:]])
+            depth = (depth_zoom(self._image, scale),) if self._model.info.spec.ndim == 3 else ()
+            zoom = *depth, scale, scale
+            block = resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], zoom, strict=True)])
         plan = make_plan(self._model.info.spec, block.shape[1:], budget=2**62)
         maps = gather(plan, ArraySource(block), self._predictor)
         labels = self._model.decode(maps)

@@ -18,6 +18,7 @@ from napari_unet.models.header import read_model_info
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import list_models
 from napari_unet.nets.blocked import bytes_per_pixel
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.tiling.budget import MAX_PIXELS, free_memory
 
 if TYPE_CHECKING:
@@ -88,9 +89,10 @@ def segment_files(
             return error
 
     if at_once == 1 or len(jobs) == 1:
-        yield from _one_by_one(jobs, run, begin, cancel)
+        with BUFFERS:
+            yield from _one_by_one(jobs, run, begin, cancel)
     else:
-        with _divided_cores(at_once):
+        with BUFFERS, _divided_cores(at_once):
             yield from _side_by_side(jobs, at_once, _Room(model, options), run, begin, cancel)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.tile_runner import Inference
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.objects.blocks import Block, BlockStitcher
 from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher
 from napari_unet.progress import Progress, Stopwatch
@@ -117,7 +118,7 @@ def segment_into(
     done, last, classes = 0, 0, set[int]()
     before: Subimage | None = None
     tell = progress if progress is not None else lambda _: None
-    with Inference(task, device, cancel=cancel, tells=progress is not None) as inference:
+    with BUFFERS, Inference(task, device, cancel=cancel, tells=progress is not None) as inference:
         for subimage in task.subimages:
             with _Objects(task, subimage, labels, maps, cancel) as objects:
                 for result in _written(inference, task, subimage, objects, maps):

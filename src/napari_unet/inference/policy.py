@@ -35,6 +35,9 @@ class RescalingPolicy(BaseModel):
         rightly. Chosen on the validation images.
     other_trial_width : int
         The same width at any other scale, pixels of the network. Not recorded.
+    volume_trial_width : int
+        The same width along each axis of a volume, at any scale, voxels of the network: six nuclei of `nuclei3d`. A
+        bound on time, not tuned.
     plausible_diameter : tuple of float
         A diameter found at half scale is believed if it lies within these two multiples of the model's diameter; else
         another scale is tried. Chosen on the validation images.
@@ -61,6 +64,7 @@ class RescalingPolicy(BaseModel):
     max_enlarged_pixels: int = Field(2**24, ge=0)
     trial_widths: tuple[tuple[float, int], ...] = ((0.5, 192), (1.0, 128), (0.25, 256), (2.0, 192))
     other_trial_width: int = Field(192, ge=1)
+    volume_trial_width: int = Field(96, ge=1)
     plausible_diameter: tuple[float, float] = (0.75, 1.125)
     min_gain: float = Field(0.02, ge=0)
     max_disagreement: float = Field(0.15, ge=0)

@@ -61,7 +61,9 @@ def magnification(image: Image, info: ModelInfo, policy: RescalingPolicy = DEFAU
     elif physical:
         zoom = physical
     elif found is not None and info.diameter is not None:
-        tolerance, zoom = policy.diameter_tolerance, (_least_zoom(image, info.diameter, found, policy),) * len(zoom)
+        in_plane = _least_zoom(image, info.diameter, found, policy)
+        depth = (depth_zoom(image, in_plane),) if info.spec.ndim == 3 else ()
+        tolerance, zoom = policy.diameter_tolerance, (*depth, in_plane, in_plane)
     if all(1 / tolerance <= z <= tolerance for z in zoom):
         return unchanged
     if not all(limits.within(z, limits.MAGNIFICATION) for z in zoom):
@@ -128,6 +130,17 @@ def _least_zoom(image: Image, best: float, found: float, policy: RescalingPolicy
     if image.space[1] * image.space[2] > policy.max_enlarged_pixels:
         return 1.0
     return min(best / policy.diameter_range / found, policy.max_enlargement)
+
+
+def depth_zoom(image: Image, in_plane: float) -> float:
+    """Return the magnification of Z that goes with one of Y and X, where both follow from how wide objects are.
+
+    The same; but slices are not thrown away that lie further apart than pixels, as far as the image says so.
+    """
+    deep, wide = (None, None) if image.pixel_size is None else (image.pixel_size.along(axis) for axis in "ZX")
+    if in_plane >= 1 or not (deep and wide):
+        return in_plane
+    return min(1.0, in_plane * max(1.0, deep / wide))
 
 
 def _by_pixel_size(image: PixelSize | None, model: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:

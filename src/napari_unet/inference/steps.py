@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.errors import Cancelled
 from napari_unet.inference.tile_runner import Inference
 from napari_unet.io.fingerprint import Watched
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.prefetch import OrderedThreadPool
@@ -151,7 +152,7 @@ def segment_steps(
     source = Watched(task.image.source) if task.image.source is not None else None
     note = finished.begin(source)
     aside: OrderedThreadPool[TileDone | SubimageDone] = OrderedThreadPool(int(overlap), wait=False)
-    with Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
+    with BUFFERS, Inference(task, device, cancel=cancel, ahead=overlap, tells=tells) as inference, aside:
         run = _Run(task, inference, finished, aside, note)
         try:
             while run.waiting:

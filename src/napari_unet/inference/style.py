@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
 from napari_unet.inference.scale import magnification
+from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.cached import cached_per_model
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import measure
@@ -40,6 +41,9 @@ MAX_WINDOWS = 3
 WINDOW_WIDTH = 1024
 """Width of such a window of a large plane, pixels of the image; no trial of a scale needs more."""
 
+VOLUME_WIDTH = 384
+"""Width of the part of a volume that trials of a scale are made on, voxels: 96 of the network at a quarter."""
+
 STYLE_WIDTH = 256
 """Width of the part of an image that its style is taken from, pixels of the network."""
 
@@ -53,7 +57,7 @@ _STATISTICS_PIXELS = 1_000_000
 def resembles_learned(
     model: Model,
     block: NDArray[np.float32],
-    position: tuple[int, int],
+    position: tuple[int, ...],
     policy: RescalingPolicy = DEFAULT_RESCALING,
 ) -> bool:
     """Return whether an image looks like those that a model has learned, and not like those that it knew before.
@@ -120,7 +124,7 @@ def _known_styles(model: Model) -> tuple[Style, ...]:
     return tuple(style for style in styles if style is not None)
 
 
-def _style(model: Model, block: NDArray[np.float32], position: tuple[int, int]) -> Style | None:
+def _style(model: Model, block: NDArray[np.float32], position: tuple[int, ...]) -> Style | None:
     """Return the style of an image (C, Y, X) around a pixel; None where it is smaller than the network can see."""
     import torch
 
@@ -139,7 +143,7 @@ def _distance(style: Style, others: Sequence[Style]) -> float:
 
 def position_of_contrast(
     image: Image, model: Model, channels: Sequence[int]
-) -> tuple[NDArray[np.float32], tuple[int, int]]:
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
     """Return a window of an image, normalised for a model, and the pixel in it with most contrast around it.
 
     Of a large image only some evenly spread windows are read.
@@ -172,8 +176,40 @@ def position_of_contrast(
     return best[1], best[2]
 
 
-def box_around(position: tuple[int, int], shape: Sequence[int], width: int) -> tuple[slice, ...]:
-    """Return a box (Y, X) of a plane of a shape, so many pixels wide, with a pixel in its middle if there is room."""
+def volume_of_contrast(
+    image: Image, model: Model, channels: Sequence[int]
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """Return a part of a volume, normalised for a model, and the voxel in it that trials of a scale are centred on.
+
+    Parameters
+    ----------
+    image : Image
+    model : Model
+        Gives the normalisation.
+    channels : sequence of int
+        Channels that the model is given.
+
+    Returns
+    -------
+    part : ndarray of float32, axes (C, Z, Y, X)
+        Around the square with most contrast in the middle plane.
+    position : tuple of int
+        Voxel (Z, Y, X) of the part.
+    """
+    depth, *plane = image.space
+    middle = image.read(0, slice(depth // 2, depth // 2 + 1), channels=channels)[:, 0]
+    corners = itertools.product(*(_starts(n, _CONTRAST_WIDTH, n) for n in plane))
+    squares = {(y, x): middle[:, y : y + _CONTRAST_WIDTH, x : x + _CONTRAST_WIDTH].std() for y, x in corners}
+    y, x = max(squares, key=lambda corner: squares[corner])
+    center = depth // 2, y + min(_CONTRAST_WIDTH, plane[0]) // 2, x + min(_CONTRAST_WIDTH, plane[1]) // 2
+    box = z, rows, columns = box_around(center, image.space, VOLUME_WIDTH)
+    statistics = measure(sample_pixels(image, channels), model.info.normalization)
+    block = model.normalized(image.read(0, z, rows, columns, channels), statistics)
+    return block, tuple(at - part.start for at, part in zip(center, box, strict=True))
+
+
+def box_around(position: Sequence[int], shape: Sequence[int], width: int) -> tuple[slice, ...]:
+    """Return a box of a plane or a volume, so many pixels wide, with a pixel in its middle if there is room."""
     starts = [min(max(0, middle - width // 2), max(0, n - width)) for middle, n in zip(position, shape, strict=True)]
     return tuple(slice(start, start + width) for start in starts)
 

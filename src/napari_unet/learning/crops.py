@@ -64,6 +64,11 @@ class CropReader:
         """Pixels of the image, along Y or X, in one of the network."""
         return 1 / float(np.sqrt(np.prod(self._zoom[-2:])))
 
+    @property
+    def slices(self) -> float:
+        """Slices of the image in one of the network; 1 for a 2D model."""
+        return 1 / self._zoom[0] if len(self._zoom) == 3 else 1.0
+
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:
         """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
         block = self._model.normalized(self._image.read(frame, *box, channels=self._channels), self._statistics)

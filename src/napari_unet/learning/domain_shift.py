@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.inference.credibility import feature_deviation
 from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
 from napari_unet.learning.held_out import HeldOutRegion, predict_regions
 from napari_unet.learning.nearby import near_corrections
@@ -93,6 +94,27 @@ def out_of_domain_by_corrections(
         and wrong_area >= numbers.min_area_share_near * area_near
         and wrong_area >= numbers.min_area_share * area
     )
+
+
+def looks_out_of_domain(
+    model: Model, image: NDArray[np.float32], policy: DomainShiftPolicy = DEFAULT_POLICY.domain_shift
+) -> bool:
+    """Return whether a volume looks to a network unlike those that it has learned: its features have other means.
+
+    In a volume that it does not know, a network finds a few large objects that are none, and nobody corrects all of
+    them; so corrections alone do not tell. False in planes, where they do.
+
+    Parameters
+    ----------
+    model : Model
+    image : ndarray of float32, axes (C, [Z,] Y, X)
+        As the network sees it: normalised and rescaled.
+    policy : DomainShiftPolicy
+    """
+    if model.info.spec.ndim == 2:
+        return False
+    deviation = feature_deviation(model, image, policy.compared_shape)
+    return deviation is not None and deviation > policy.max_deviation
 
 
 def _missed_area(part: Part, found_iou: float, policy: Policy) -> tuple[int, int, int, int]:

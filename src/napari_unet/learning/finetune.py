@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
-# Settings of `TrainingConfig` that fine-tuning differs in; each number was chosen as docs/decisions/0005 tells.
+# Settings of `TrainingConfig` that fine-tuning differs in; chosen as docs/decisions/0005, and 0035 for volumes, tell.
 _COMMON: Final[dict[str, Any]] = {
     "steps": 200,  # on images that a model half knows, more cost what it knew (slices of embryos)
     "max_seconds": 60.0,
@@ -35,13 +35,14 @@ _COMMON: Final[dict[str, Any]] = {
 _BY_AXES: Final[dict[int, dict[str, Any]]] = {
     2: {"batch_size": 4, "patch": (160, 160), "learning_rate": 1e-4},
     # Few steps in a minute, and of a slice of a volume a fortieth is objects.
-    3: {"batch_size": 2, "patch": (16, 96, 96), "learning_rate": 3e-4, "least_foreground": 0.25},
+    3: {"batch_size": 2, "patch": (16, 64, 64), "learning_rate": 3e-4, "least_foreground": 0.25},
 }
 _FASTER: Final[dict[str, Any]] = {"learning_rate": 1e-3}
 _OUT_OF_DOMAIN: Final[dict[int, dict[str, Any]]] = {
     # There is less to hold on to. Smaller patches give more steps in the same time, and more of them gain more.
     2: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "patch": (128, 128), "steps": 400},
-    3: {"distillation": 0.3, "ema": 0.9, "learning_rate": 1e-3, "depth_rate": 1.0},
+    # What it knew of volumes may go: patches of that would take half of the few steps.
+    3: {"distillation": 0.3, "ema": 0.9, "learning_rate": 2e-3, "depth_rate": 1.0, "steps": 400, "replay": 0.0},
 }
 
 

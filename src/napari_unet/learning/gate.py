@@ -36,6 +36,8 @@ class Verdict:
         Names of the images that nothing was learned from, which `reviewed` is of; empty: it is of held-out squares.
     unchecked : {"nothing reviewed", "too little reviewed", "nothing before"}
         Why there is no comparison, where `reviewed` is None; "nothing before": no model had learned before it.
+    finds_nothing : bool
+        Whether it finds not one of the objects of a volume that it has just learned from.
     """
 
     reviewed: Comparison | None
@@ -44,13 +46,16 @@ class Verdict:
     out_of_domain: bool = False
     held_out_images: tuple[str, ...] = ()
     unchecked: Unchecked = "nothing reviewed"
+    finds_nothing: bool = False
 
     def forgets(self, policy: PromotionPolicy = DEFAULT_POLICY.promotion) -> bool:
         """Whether it has lost what the first model could do."""
         return self.retention is not None and self.retention.after < self.retention.before - policy.max_forgetting
 
     def should_promote(self, policy: Policy = DEFAULT_POLICY) -> bool:
-        """Whether it should be used without asking: it is not surely worse."""
+        """Whether it should be used without asking: it is not surely worse, or of no use yet."""
+        if self.finds_nothing:
+            return False
         if self.reviewed is not None and self.reviewed.surely_worse(policy.promotion):
             return False
         return self.out_of_domain or not self.forgets(policy.promotion)
@@ -70,6 +75,8 @@ class Verdict:
         return outcome
 
     def _reason_against(self) -> str:
+        if self.finds_nothing:
+            return "It finds none of the objects that you drew"
         if self.reviewed is not None and self.reviewed.surely_worse():
             return "Worse in what you reviewed"
         return "Worse on the images that the first model was made for"

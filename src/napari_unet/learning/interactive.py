@@ -7,7 +7,7 @@ are of another domain, and the new model is judged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.style import with_style
@@ -244,8 +244,13 @@ def _finetune(
     better = with_style(better, images, run.policy.scale.rescaling)
     better = with_images_noted(better, model.info, split.learned_images, split.held_out_images)
     better, retention = _retained(model, better, split, run)
-    better, fitted = _fitted(better, annotations, run)
-    return Learned(better, _judged(split, training.held_out, better, annotations.unchecked, retention), fitted)
+    unfitted, fitted = better.info.decoding, _fit(better, annotations, run)
+    if fitted is not None and fitted.decoding != unfitted:
+        better = Model(better.net, better.info.with_decoding(fitted.decoding))
+    verdict = _judged(split, training.held_out, better, annotations.unchecked, retention)
+    if better.info.spec.ndim == 3 and fitted is not None and fitted.enough:
+        verdict = replace(verdict, finds_nothing=fitted.after == 0)
+    return Learned(better, verdict, None if fitted is None or fitted.decoding == unfitted else fitted)
 
 
 def _judged(
@@ -256,18 +261,15 @@ def _judged(
     return Verdict(held_out.compare(better), retention, split.buffer, split.out_of_domain, aside, unchecked=unchecked)
 
 
-def _fitted(model: Model, annotations: _Annotations, run: _Run) -> tuple[Model, Fitted | None]:
-    """Return a model whose settings fit what is learned from, where these were chosen on images of another domain.
+def _fit(model: Model, annotations: _Annotations, run: _Run) -> Fitted | None:
+    """Return the settings that fit what is learned from, where those of the model were chosen on another domain.
 
     Elsewhere they were chosen on far more objects than a user corrects.
     """
     if not (model.info.finds_objects and has_new_domain(model.info)):
-        return model, None
+        return None
     masks = annotations.split.held_out_masks or None
-    fitted = fit_to_corrections(model, annotations.crops, str(run.device), held_out=masks, policy=run.policy)
-    if fitted.decoding == model.info.decoding:
-        return model, None
-    return Model(model.net, model.info.with_decoding(fitted.decoding)), fitted
+    return fit_to_corrections(model, annotations.crops, str(run.device), held_out=masks, policy=run.policy)
 
 
 def _retained(model: Model, better: Model, split: Split, run: _Run) -> tuple[Model, Comparison | None]:

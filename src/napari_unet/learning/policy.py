@@ -117,6 +117,12 @@ class DomainShiftPolicy(_Numbers):
         The same as a share of the area of all objects. Data: as above.
     outline_iou : float
         Intersection over union from which on an outline is right. Data: not recorded.
+    max_deviation : float
+        Difference of the means of features (`nets.likeness`), in standard deviations, above which a volume looks unlike
+        those learned. Data: six volumes of embryos (0.26 to 0.43), and of nuclei with nucleoli, shells and balls that
+        are drawn (0.68 to 2.16).
+    compared_shape : tuple of int
+        Voxels (Z, Y, X) of the network that this is measured on: a bound on time.
     max_pixels : int
         Pixels of densely labelled images that are segmented to count errors: a bound on time, a few seconds.
     max_region_width : int
@@ -128,6 +134,8 @@ class DomainShiftPolicy(_Numbers):
     min_area_share_near: float = Field(2 / 5, ge=0, le=1)
     min_area_share: float = Field(1 / 8, ge=0, le=1)
     outline_iou: float = Field(0.75, ge=0, le=1)
+    max_deviation: float = Field(0.55, ge=0)
+    compared_shape: tuple[int, int, int] = (48, 128, 128)
     max_pixels: int = Field(2**22, ge=1)
     max_region_width: int = Field(1024, ge=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import numpy as np
 from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
-from napari_unet.learning.domain_shift import has_new_domain, out_of_domain_by_corrections
+from napari_unet.learning.domain_shift import has_new_domain, looks_out_of_domain, out_of_domain_by_corrections
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class Split:
     buffer : int
         Pixels between the two.
     out_of_domain : bool
-        Whether the model was wrong about so many objects that the images are of another domain than it knows.
+        Whether the model was wrong about so many objects, or the volume looks so unlike those that it knows, that it
+        is of another domain.
     held_out_masks : sequence of ndarray of bool, axes (Z, Y, X)
         The pixels of each crop that are held out, all of an image that is held out as a whole; empty where there are
         none.
@@ -104,11 +107,16 @@ def split_annotations(
     if not samples:
         raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
     parts, outlines = [one.part for one in crops], has_new_domain(model.info)
+    out_of_domain = out_of_domain_by_corrections(parts, outlines=outlines, policy=policy)
+    if model.info.spec.ndim == 3 and earlier is not None:
+        out_of_domain |= earlier.out_of_domain
+    elif not out_of_domain:
+        out_of_domain = any(looks_out_of_domain(model, sample.image, policy.domain_shift) for sample in samples)
     return Split(
         samples=_evened(samples, policy.split.equal_share),
         held_out=regions,
         buffer=held_out.buffer,
-        out_of_domain=out_of_domain_by_corrections(parts, outlines=outlines, policy=policy),
+        out_of_domain=out_of_domain,
         held_out_masks=held_out.with_whole_images([view.crop for view in views]) if by_review else (),
         learned_images=frozenset(digest_of(one.image) for one in crops) - frozenset(held_out.images),
         held_out_images=held_out.images,
@@ -182,18 +190,25 @@ def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], p
             earlier = None if before is None else CropReader(one.image, before, one.channels, rescaling)
             readers[key] = CropReader(one.image, model, one.channels, rescaling), earlier
         reader, reader_before = readers[key]
-        supervised, corrected = _supervised(one, reader.pixels), one.part.mask("corrected")
+        supervised, corrected = _supervised(one, reader, model.info.spec.ndim), one.part.mask("corrected")
         views.append(_View(one, reader, reader_before, model.info.spec.ndim, supervised, corrected))
     return views
 
 
-def _supervised(one: AnnotatedCrop, pixels: float) -> NDArray[np.bool_]:
-    """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network."""
+def _supervised(one: AnnotatedCrop, reader: CropReader, ndim: int) -> NDArray[np.bool_]:
+    """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network.
+
+    For a network that sees volumes, also where objects end along Z.
+    """
     part = one.part
-    mask, wider = part.mask("supervised"), round(RING * (pixels - 1))
-    if not part.corrections.instances or wider < 1:
+    mask, wider = part.mask("supervised"), round(RING * (reader.pixels - 1))
+    if not part.corrections.instances:
         return mask
-    return np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
+    if wider >= 1:
+        mask = np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
+    if ndim == 3:
+        mask |= ends_along_z(part.labels, mask, math.ceil(reader.slices))
+    return mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

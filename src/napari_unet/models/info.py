@@ -197,10 +197,10 @@ class ModelInfo(BaseModel):
     def finds_diameter(self) -> bool:
         """Whether the diameter of objects in an image can be found with it (`inference.diameter`).
 
-        It must be a 2D model for objects with a known diameter. A model that was trained on the few objects of one
-        user is not used for that.
+        It must be a model for objects with a known diameter. A model that was trained on the few objects of one user is
+        not used for that.
         """
-        return self.finds_objects and self.diameter is not None and self.spec.ndim == 2 and not self.is_from_scratch
+        return self.finds_objects and self.diameter is not None and not self.is_from_scratch
 
     @property
     def axes(self) -> str:

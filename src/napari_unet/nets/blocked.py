@@ -3,8 +3,8 @@
 The values are those of `UNet.forward`, up to rounding. The difference is in memory. torch allocates each activation of
 a large tile anew, and the operating system clears its pages before they are used: a pixel of a 1024x1024 tile takes 1.6
 times as long as one of a 256x256 tile. Here, what is needed after a block (the skip connections, and the input of the
-next level) is stored in buffers that are reused from tile to tile, and all other activations are small. So large tiles,
-for which the halo is a small share, take no more time per pixel than small ones.
+next level) is stored in buffers that are reused from tile to tile (`nets.buffers`), and all other activations are
+small. So large tiles, for which the halo is a small share, take no more time per pixel than small ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.nets.geometry import CONVOLUTIONS_PER_LEVEL, check_input_shape
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
     from napari_unet.nets.spec import UNetSpec
     from napari_unet.nets.unet import UNet
 
-BLOCK_BYTES = 28 * 2**20
-"""Largest size, in bytes, of an activation of a block: memory of that size is reused without being cleared."""
+BLOCK_BYTES = {2: 16 * 2**20, 3: 28 * 2**20}
+"""Largest size, in bytes, of an activation of a block, by the number of spatial axes: memory of that size is mostly
+reused without being cleared. Smaller blocks of volumes read too much around them (docs/decisions/0034-speed.md)."""
+
+MAX_STRIP_READS = 1.05
+"""Pixels that are read for strips, blocks that are cut along the first axis only, over those for compact blocks, up to
+which strips are taken: a strip lies in memory in one piece, and is read without a copy, which is worth as much."""
 
 Region = tuple[slice, ...]
 
@@ -75,8 +81,15 @@ class BlockedUNet:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits of one image; axes (1, C, [Z,] Y, X), as those of `UNet.forward`."""
+        check_input_shape(self._net.spec, tuple(x.shape[2:]))
+        with torch.inference_mode(), BUFFERS.lent() as self._buffers:
+            try:
+                return self._logits(x)
+            finally:
+                self._buffers = {}
+
+    def _logits(self, x: Tensor) -> Tensor:
         net, spec = self._net, self._net.spec
-        check_input_shape(spec, tuple(x.shape[2:]))
         self._done, self._all = 0, self._work(self._shape(x))
         skips: list[Tensor] = []
         for level, (conv, pool) in enumerate(zip(net.down, net.pools, strict=False)):
@@ -161,15 +174,32 @@ class BlockedUNet:
 
 def _cuts(shape: tuple[int, ...], channels: int) -> list[list[tuple[int, int]]]:
     """Cut a level into blocks whose widest activation, skip and up-convolution joined, is within `BLOCK_BYTES`."""
-    most = BLOCK_BYTES // (4 * 2 * channels)
+    most = BLOCK_BYTES[len(shape)] // (4 * 2 * channels)
     counts = [1] * len(shape)
     while math.prod(math.ceil(n / count) for n, count in zip(shape, counts, strict=True)) > most:
         sizes = [n / count for n, count in zip(shape, counts, strict=True)]
         if max(sizes) <= 2:
             break
         counts[sizes.index(max(sizes))] += 1
-    steps = [math.ceil(math.ceil(n / count) / 2) * 2 for n, count in zip(shape, counts, strict=True)]  # on the grid
-    return [[(a, min(a + step, n)) for a in range(0, n, step)] for n, step in zip(shape, steps, strict=True)]
+    compact = [_evenly(n, count) for n, count in zip(shape, counts, strict=True)]
+    rows = most // math.prod(shape[1:]) // 2 * 2
+    if not rows:
+        return compact
+    strips = [_evenly(shape[0], math.ceil(shape[0] / rows)), *([(0, n)] for n in shape[1:])]
+    return strips if _reads(strips, shape) <= MAX_STRIP_READS * _reads(compact, shape) else compact
+
+
+def _evenly(size: int, count: int) -> list[tuple[int, int]]:
+    """Cut an axis into at most so many intervals, on the pooling grid."""
+    step = math.ceil(math.ceil(size / count) / 2) * 2
+    return [(a, min(a + step, size)) for a in range(0, size, step)]
+
+
+def _reads(cuts: list[list[tuple[int, int]]], shape: tuple[int, ...]) -> int:
+    """Return how many pixels are read for all blocks, with those around them."""
+    more = CONVOLUTIONS_PER_LEVEL
+    axes = zip(cuts, shape, strict=True)
+    return math.prod(sum(min(n, b + more) - max(0, a - more) for a, b in intervals) for intervals, n in axes)
 
 
 def _scaled(region: Region, factor: tuple[int, ...]) -> Region:

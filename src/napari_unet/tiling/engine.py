@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_unet.errors import DeviceMemoryError, ModelOutputError
+from napari_unet.errors import DeviceError, DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
+from napari_unet.nets.buffers import BUFFERS
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.plan import make_plan
@@ -102,7 +103,7 @@ class Predictor:
         self._net, self._softmax, self._check = net, softmax, check
         self._half = False
         self._untried = not exact and torch.amp.is_autocast_available(self.device.type)
-        self._forward = self._prepared()
+        self._forward: Callable[[torch.Tensor], torch.Tensor] | None = None  # prepared with the first block
 
     def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the maps (K, [Z,] Y, X) of one block (C, [Z,] Y, X).
@@ -110,7 +111,9 @@ class Predictor:
         Raises
         ------
         DeviceMemoryError
-            If there is not enough memory for the block.
+            If there is not enough memory for the block, or for the network.
+        DeviceError
+            If a graphics card fails.
         ModelOutputError
             If the network gives values that are not numbers.
         """
@@ -123,9 +126,13 @@ class Predictor:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise self._short(block) from error
         except RuntimeError as error:  # devices other than CUDA raise this
-            if "memory" not in str(error):
+            if "memory" in str(error):
+                raise self._short(block) from error
+            if self.device.type == "cpu":
                 raise
-            raise self._short(block) from error
+            raise DeviceError(
+                f"The device {self.device} failed. Choose another device, such as cpu.", str(error).partition("\n")[0]
+            ) from error
         if not np.isfinite(maps).all():
             raise ModelOutputError(
                 "The network gave values that are not numbers. Choose another model, or go back to the one before.",
@@ -140,13 +147,14 @@ class Predictor:
         if self.device.type == "cuda" and not self._half:
             self._half = True
             return "half precision"
-        self.device, self._half = torch.device("cpu"), False
-        self._forward = self._prepared()
+        self.device, self._half, self._forward = torch.device("cpu"), False, None
         return "the CPU"
 
     def _prepared(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        if self.device.type == "cpu":
-            return BlockedUNet(self._net, self._tell)
+        return BlockedUNet(self._net, self._tell) if self.device.type == "cpu" else self._at_once()
+
+    def _at_once(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the network as it runs on a GPU, which has all activations of a block in its memory."""
         layout = torch.channels_last if self._net.spec.ndim == 2 else torch.channels_last_3d
         net = folded(self._net).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         return lambda block: net(block.contiguous(memory_format=layout))
@@ -180,6 +188,8 @@ class Predictor:
 
     def _apply(self, block: NDArray[np.float32], half: bool | None = None) -> NDArray[np.float32]:
         self._tell(0.0)
+        if self._forward is None:
+            self._forward = self._prepared()
         precision = torch.autocast(self.device.type, torch.float16, enabled=self._half if half is None else half)
         with torch.inference_mode(), self._arithmetic(), precision:
             batch = torch.from_numpy(np.ascontiguousarray(block))[None].to(self.device)
@@ -321,8 +331,9 @@ def gather(
 ) -> NDArray[np.float32]:
     """Return the maps of all tiles of a plan, joined, axes (K, [Z,] Y, X); see `run_plan`."""
     maps = np.empty((plan.spec.out_channels, *plan.extent), np.float32)
-    for result in run_plan(plan, source, predictor):
-        maps[(slice(None), *plan.within(result.tile))] = result.maps
+    with BUFFERS:
+        for result in run_plan(plan, source, predictor):
+            maps[(slice(None), *plan.within(result.tile))] = result.maps
     return maps
 
 
@@ -332,9 +343,10 @@ def predict_all(
     """Yield the exact maps (K, [Z,] Y, X) of normalised images (C, [Z,] Y, X), tiled if memory requires it."""
     device = torch.device(device)
     predictor = Predictor(net, softmax=softmax, device=device)
-    for image in images:
-        plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
-        yield gather(plan, ArraySource(image), predictor)
+    with BUFFERS:
+        for image in images:
+            plan = make_plan(net.spec, image.shape[1:], budget=pixel_budget(net.spec, device))
+            yield gather(plan, ArraySource(image), predictor)
 
 
 def predict_maps(
