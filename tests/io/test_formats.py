@@ -362,7 +362,7 @@ def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch, ending, modul
         )
 
 
-@pytest.mark.parametrize("ending", [".nd2", ".lif", ".ims", ".h5", ".npy"])
+@pytest.mark.parametrize("ending", [".czi", ".nd2", ".lif", ".ims", ".h5", ".npy"])
 def test_a_tiff_of_another_ending_is_told(tmp_path, ending):
     tifffile.imwrite(tmp_path / "a.tif", pixels((5, 6)))
     (tmp_path / "a.tif").rename(tmp_path / f"a{ending}")

@@ -136,6 +136,20 @@ def test_imagej_labels_name_the_channels(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["nuclei", "actin"] * 3, ("nuclei", "actin")),
+        (["nuclei", "actin"] * 2 + ["nuclei", "tubulin"], ()),
+        ([f"z{z}" for z in range(6)], ()),
+    ],
+)
+def test_imagej_labels_of_the_planes_of_a_stack(tmp_path, labels, expected):
+    about = {"axes": "ZCYX", "Labels": labels}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 2, 20, 30), np.uint8), imagej=True, metadata=about)
+    assert read_image(tmp_path / "a.tif").channel_names == expected
+
+
+@pytest.mark.parametrize(
     ("unit", "per_unit", "expected"),
     [
         ("CENTIMETER", 20_000, 0.5),

@@ -235,3 +235,14 @@ def test_maps_of_a_series_come_after_time(tmp_path):
     image = read_image(write_maps(tmp_path / "a.zarr", maps, "CTYX"))
     assert image.axes == "TCYX"
     np.testing.assert_array_equal(image.data, maps.swapaxes(0, 1))
+
+
+@pytest.mark.parametrize("name", ["клетки 2 µm.tif", "井戸 A1 (копия).ome.tif", "cañón 50% #3 {x}.zarr"])
+def test_spaces_and_letters_of_any_script(tmp_path, name):
+    labels = np.arange(60, dtype=np.int32).reshape(3, 4, 5)
+    folder = tmp_path / "папка with spaces – 組織"
+    write_labels(folder / name, labels, "ZYX", PixelSize(z=2.0, y=0.5, x=0.25))
+    image = read_image(folder / name)
+    np.testing.assert_array_equal(image.data, labels)
+    assert (image.axes, image.name, image.pixel_size.z) == ("ZYX", name, pytest.approx(2.0))
+    assert [path.name for path in folder.iterdir()] == [name]

@@ -1,4 +1,4 @@
-"""Images and labels from files and folders: TIFF, OME-Zarr, raster images, ND2, LIF, IMS, HDF5 and NumPy."""
+"""Images and labels from files and folders: TIFF, OME-Zarr, raster images, CZI, ND2, LIF, IMS, HDF5 and NumPy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
+from napari_unet.io.czis import list_czi_series, read_czi
 from napari_unet.io.hdf5s import list_hdf5_series, read_hdf5
 from napari_unet.io.lifs import list_lif_series, read_lif
 from napari_unet.io.nd2s import list_nd2_series, read_nd2
@@ -36,7 +37,7 @@ RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 ARRAY_SUFFIXES = (".h5", ".hdf5", ".npy")
 """Files of arrays, which need not be images: of a folder they are taken only where it has no others."""
 
-SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES, ".nd2", ".lif", ".ims", *ARRAY_SUFFIXES)
+SUFFIXES = (*TIFF_SUFFIXES, ".zarr", *RASTER_SUFFIXES, ".czi", ".nd2", ".lif", ".ims", *ARRAY_SUFFIXES)
 """Endings of the files and folders that are read, in lower case."""
 
 
@@ -96,6 +97,7 @@ def _read(path: Path, axes: str | None, series: int | str | None, *, tolerant: b
 _READERS: dict[str, tuple[Callable[..., Image], Callable[[Path], list[Series]]]] = {
     "tiff": (read_tiff, list_tiff_series),
     "raster": (read_raster, list_raster_series),
+    ".czi": (read_czi, list_czi_series),
     ".nd2": (read_nd2, list_nd2_series),
     ".lif": (read_lif, list_lif_series),
     ".ims": (read_hdf5, list_hdf5_series),

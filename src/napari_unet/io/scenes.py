@@ -76,7 +76,7 @@ class Planes:
         self._lock = threading.Lock()
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        picks = _full(index, len(self.shape))
+        picks = full_index(index, len(self.shape))
         n = len(self._outer)
         ranges = [
             [int(pick)] if not isinstance(pick, slice) else range(*pick.indices(size))
@@ -121,8 +121,8 @@ class Stored:
         return np.array(self._array[index])
 
 
-def _full(index: Any, ndim: int) -> tuple[Any, ...]:
-    """Return an index with one entry for each axis."""
+def full_index(index: Any, ndim: int) -> tuple[Any, ...]:
+    """Return an index with one entry for each axis, of which one or more may be missing or stand for all others."""
     picks = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis not in picks:
         picks.append(Ellipsis)

@@ -91,6 +91,8 @@ def tiff_channel_names(tif: Any, ome: ElementTree.Element | None, n_channels: in
     elif tif.is_imagej:
         labels = (tif.imagej_metadata or {}).get("Labels") or []
         names = [str(label).strip() for label in ([labels] if isinstance(labels, str) else labels)]
+        if names == names[:n_channels] * (len(names) // max(1, n_channels)):  # one a plane; channels follow each other
+            names = names[:n_channels]
     return tuple(names) if len(names) == n_channels and all(names) else ()
 
 
