@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet._version import __version__
 
 if TYPE_CHECKING:
+    from napari_unet.cluster.scripts import segment_on_cluster
     from napari_unet.evaluation.metrics import evaluate
     from napari_unet.exchange.export import export_model
     from napari_unet.exchange.importing import import_model
@@ -35,6 +36,7 @@ _HOMES = {
     "measure": "napari_unet.objects.measurements",
     "save_model": "napari_unet.models.store",
     "segment": "napari_unet.inference.in_memory",
+    "segment_on_cluster": "napari_unet.cluster.scripts",
     "train": "napari_unet.learning.train",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "measure",
     "save_model",
     "segment",
+    "segment_on_cluster",
     "train",
 ]
 

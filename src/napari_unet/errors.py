@@ -81,6 +81,10 @@ class DeviceMemoryError(DeviceError):
     """A device has too little memory for a step; a smaller step may be possible."""
 
 
+class ClusterError(UNetError):
+    """A cluster cannot be reached, cannot do the work, or has not done all of it."""
+
+
 class ModelOutputError(UNetError):
     """A network gave values that are not numbers."""
 

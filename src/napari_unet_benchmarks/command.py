@@ -27,6 +27,7 @@ benchmark = typer.Typer(
 SCRIPTS = {  # each says more with --help
     "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
     "check": "Measure whether better models are used, and worse ones held back.",
+    "cluster": "Time one image divided among workers of dask beside one process.",
     "convolution": "Time convolution directly and by the Fourier transform.",
     "decoding": "Compare four ways to tell touching objects apart.",
     "edits": "Measure how well one gesture splits or adds an object.",

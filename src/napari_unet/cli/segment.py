@@ -18,7 +18,7 @@ from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.progress import counted, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari_unet.inference.options import SegmentOptions
     from napari_unet.io.jobs import FileJob
@@ -95,6 +95,10 @@ def segment(
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
     jobs: Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="Files at once; they share cores and memory.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Workers of dask: local, tcp://HOST:PORT, or a scheduler's file (.json)."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option(help="Do again what is finished, and replace any file but one that is read.")
     ] = False,
@@ -105,6 +109,7 @@ def segment(
     if any(str(path) == "-" for path in inputs):
         fail("Images are not read from standard input: give a file or a folder.", 2)
     check_device_name(device)
+    _check_scheduler(scheduler, jobs)
     sizes = pixel_size_of(pixel_size)
     guesses = model == "auto"
     network_file, info = (None, None) if guesses else describe_model(model)
@@ -115,20 +120,17 @@ def segment(
 
     options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
     if into is not None:
-        _check_into(out, options, file_format)
+        _check_into(out, options, file_format, scheduler)
         plan = _plan_into(inputs, into)
-    elif out is None:
-        fail("Where do the labels go? Give -o a file or a folder, or --into-image a name.", 2)
     else:
         plan = _plan(inputs, out, file_format, network_file)
-    run = _Run(plan, out, model, options)
+    run = _Run(plan, out, model, options, scheduler)
     stopped = ""
     try:
         with stoppable() as cancel:
             run.look(cancel)
             if run.waiting:
-                check_device(device)
-                run.do("auto" if guesses else open_model(model), jobs, cancel)
+                run.do(jobs, cancel)
     except KeyboardInterrupt:
         stopped = run.kept()
     if as_json:
@@ -152,6 +154,8 @@ class _Run:
     model : str
         Name or file of the model, or "auto".
     options : SegmentOptions
+    scheduler : str, optional
+        Whose workers do the work; None: this machine does it.
 
     Attributes
     ----------
@@ -161,12 +165,22 @@ class _Run:
         Index of a job -> why it failed.
     """
 
-    def __init__(self, jobs: Sequence[FileJob], out: Path | None, model: str, options: SegmentOptions) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[FileJob],
+        out: Path | None,
+        model: str,
+        options: SegmentOptions,
+        scheduler: str | None = None,
+    ) -> None:
         from napari_unet.inference.resume import ResultFolder
 
-        self._jobs, self._options = jobs, options
+        self._jobs, self._options, self._model, self._scheduler = jobs, options, model, scheduler
         in_folder = out is not None and all(job.target.parent == out for job in jobs)
+        self._out = out if in_folder else None
         self._folder = ResultFolder(out, model, options) if out is not None and in_folder else None
+        if scheduler is not None and self._folder is None and not jobs[0].as_zarr:
+            fail("With --scheduler the labels of one image are a Zarr folder: give -o a name that ends in .zarr.", 2)
         self._numbers = {job: number for number, job in enumerate(jobs)}
         self._before: dict[int, tuple[int, int] | None] = {}  # of each job that was begun, what its result was
         self._results: dict[int, dict[str, Any]] = {}
@@ -214,18 +228,45 @@ class _Run:
             self.failed[number] = standing.damage
             say(standing.damage)
 
-    def do(self, network: Model | Literal["auto"], at_once: int, cancel: CancelToken) -> None:
-        """Segment what is to be done."""
+    def do(self, at_once: int, cancel: CancelToken) -> None:
+        """Segment what is to be done, on this machine or with the workers of a scheduler."""
+        if self._scheduler is None:
+            self._do_here(at_once, cancel)
+        else:
+            self._do_on_cluster(self._scheduler, cancel)
+
+    def _do_here(self, at_once: int, cancel: CancelToken) -> None:
+        check_device(self._options.device)
         from napari_unet.inference.folder import segment_files
 
+        network: Model | Literal["auto"] = "auto" if self._model == "auto" else open_model(self._model)
         jobs = [self._jobs[number] for number in self.waiting]
         begin = self._begin_with_bar if at_once == 1 or len(jobs) == 1 else self._begin
         done = segment_files(
             jobs, network, self._options, results=self._folder, at_once=at_once, begin=begin, cancel=cancel
         )
+        self._take(done, by_guess=network == "auto")
+
+    def _do_on_cluster(self, scheduler: str, cancel: CancelToken) -> None:
+        from napari_unet.cluster.by_file import segment_with_workers
+        from napari_unet.cluster.connection import connected
+        from napari_unet.errors import ClusterError
+
+        jobs = [self._jobs[number] for number in self.waiting]
+        begin = self._begin_with_bar if self._out is None else self._begin
+        try:
+            with connected(scheduler) as client:
+                done = segment_with_workers(
+                    client, jobs, self._model, self._options, folder=self._out, begin=begin, cancel=cancel
+                )
+                self._take(done, by_guess=self._model == "auto")
+        except ClusterError as error:
+            fail(error, 1)
+
+    def _take(self, done: Iterable[tuple[FileJob, dict[str, Any] | UNetError]], *, by_guess: bool) -> None:
         try:
             for job, outcome in done:
-                self._end(job, outcome, by_guess=network == "auto")
+                self._end(job, outcome, by_guess=by_guess)
         finally:
             if self._bar is not None:
                 self._bar.end()
@@ -282,9 +323,14 @@ class _Run:
 
     def kept(self) -> str:
         """Return, for a run that was stopped, which results exist."""
+        from napari_unet.cluster.run_folder import around, is_begun
+
         begun = [(self._jobs[number], before) for number, before in self._before.items()]
         done = [job for job, before in begun if _identity(job.target) not in (None, before)]
         failed = [self._jobs[number] for number in self.failed]
+        divided = [around(job.target).name for job, _ in begun if is_begun(job.target) and job not in failed]
+        if divided:
+            return f"What is finished is kept in {divided[0]}. Run the same command again to go on."
         rest = [job.source.name for job, _ in begun if job not in done and job not in failed]
         said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
         said += [f"Nothing was written of {' and '.join(rest)}."] if rest else [] if done else ["Nothing was written."]
@@ -300,8 +346,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return about.st_ino, about.st_mtime_ns
 
 
-def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network: Path | None) -> list[FileJob]:
+def _plan(inputs: Sequence[Path], out: Path | None, file_format: Format | None, network: Path | None) -> list[FileJob]:
     """Return which file is segmented into which, or exit with a message about names."""
+    if out is None:
+        fail("Where do the labels go? Give -o a file or a folder, or --into-image a name.", 2)
     from napari_unet.io.jobs import check_ending, is_several, plan_files
 
     asked: Literal["tif", "zarr"] | None = file_format.value if file_format else None
@@ -315,8 +363,10 @@ def _plan(inputs: Sequence[Path], out: Path, file_format: Format | None, network
         fail(error, 1)
 
 
-def _check_into(out: Path | None, options: SegmentOptions, file_format: Format | None) -> None:
+def _check_into(out: Path | None, options: SegmentOptions, file_format: Format | None, scheduler: str | None) -> None:
     """Exit with a message about options that do not go with labels in their images."""
+    if scheduler is not None:
+        fail("With --scheduler labels go to -o, not into their images. Leave out --into-image or --scheduler.", 2)
     if out is not None:
         fail("Labels go to -o, or into each image by --into-image: leave one of them out.", 2)
     for name, given in {"maps": options.maps, "overwrite": options.overwrite, "format": file_format}.items():
@@ -339,6 +389,20 @@ def _models_kept(network: Path | None) -> list[Path]:
     from napari_unet.models.store import list_models
 
     return [entry.path for entry in list_models()] if network is None else [network]
+
+
+def _check_scheduler(scheduler: str | None, at_once: int) -> None:
+    """Exit with a message if there cannot be such a scheduler, or another option contradicts it."""
+    if scheduler is None:
+        return
+    from napari_unet.cluster.connection import check_address
+
+    if at_once > 1:
+        fail("Leave out --jobs: with --scheduler as many files are done at once as there are workers.", 2)
+    try:
+        check_address(scheduler)
+    except UNetError as error:
+        fail(error, 2)
 
 
 def _diameter(text: str | None, info: ModelInfo | None) -> float | Literal["auto"] | None:

@@ -225,26 +225,42 @@ class ResultFolder:
 
     @cached_property
     def _model(self) -> str:
-        if self._model_name != AUTO:
-            return contents_sha256(find_model(self._model_name))
-        models = {entry.name: contents_sha256(entry.path) for entry in list_models()}
-        return hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()
+        return model_identity(self._model_name)
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        options, size = self._options, self._options.pixel_size
-        settings = {
-            "axes": options.axes,
-            "series": options.series,
-            "channel": options.channel,
-            "pixel_size_um": None if size is None else [size.z, size.y, size.x],
-            "diameter_px": options.diameter,
-            "mode": None if options.mode == "auto" else options.mode,
-            "tile": None if options.mode == "exact" else options.tile,
-            "flips": options.flips or None,
-            "auto": True if self._model_name == AUTO else None,
-        }
-        return {name: value for name, value in settings.items() if value is not None}
+        return settings_of(self._options, auto=self._model_name == AUTO)
+
+
+def model_identity(name: str) -> str:
+    """Return a hash of a model's file, by its name or path; for "auto" one of all models that can be chosen.
+
+    Raises
+    ------
+    ModelFileError, FileFormatError
+        If there is none, or it cannot be read.
+    """
+    if name != AUTO:
+        return contents_sha256(find_model(name))
+    models = {entry.name: contents_sha256(entry.path) for entry in list_models()}
+    return hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()
+
+
+def settings_of(options: SegmentOptions, *, auto: bool) -> dict[str, Any]:
+    """Return the settings that results depend on and that are not the default, as JSON has them."""
+    size = options.pixel_size
+    settings = {
+        "axes": options.axes,
+        "series": options.series,
+        "channel": options.channel,
+        "pixel_size_um": None if size is None else [size.z, size.y, size.x],
+        "diameter_px": options.diameter,
+        "mode": None if options.mode == "auto" else options.mode,
+        "tile": None if options.mode == "exact" else options.tile,
+        "flips": options.flips or None,
+        "auto": True if auto else None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 class ResultNotes:

@@ -54,6 +54,8 @@ class Inference:
         Whether the next tile is read, in another thread, while the network is busy with one.
     tells : bool
         Whether `steps` tells how far a tile is; the network then runs in a thread of its own.
+    statistics : Statistics, optional
+        Those of the whole image, if they are known; None: they are measured.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Inference:
         cancel: CancelToken | None = None,
         ahead: bool = True,
         tells: bool = False,
+        statistics: Statistics | None = None,
     ) -> None:
         info = task.model.info
         predictor = Predictor(
@@ -77,7 +80,7 @@ class Inference:
         )
         self._reader = Prefetcher() if ahead else None
         self._task, self._engine = task, Engine(task.plan, predictor, self._reader or read_tile)
-        self._statistics = measure(sample_pixels(task.image, task.channels), info.normalization)
+        self._statistics = statistics or measure(sample_pixels(task.image, task.channels), info.normalization)
         self._sources: dict[Subimage, Source] = {}
         self._throughput = throughput_of(info.spec, str(predictor.device), task.plan.exact)
         self._cancel, self._closed = cancel, CancelToken()
@@ -155,17 +158,29 @@ class Inference:
 
 def sample_pixels(image: Image, channels: Sequence[int]) -> NDArray[Any]:
     """Return an even sample of all pixels of an image, axes (C, n); all of them where they are few."""
+    return np.concatenate([sample_plane(image, channels, plane) for plane in sampled_planes(image)], axis=1)
+
+
+SampledPlane = tuple[int, int, int]
+"""A plane that is sampled: time point, slice, and every how many-th pixel along Y and X is taken."""
+
+
+def sampled_planes(image: Image) -> list[SampledPlane]:
+    """Return the planes of an image that an even sample of its pixels is taken from."""
     depth, height, width = image.space
     planes = list(itertools.product(range(image.n_frames), range(depth)))
     # Every so many-th pixel along Y and X, and every so many-th plane where there are several.
     surplus = len(planes) * height * width / _STATISTICS_PIXELS
     step = max(1, math.ceil(surplus ** (1 / 3)) if len(planes) > 1 else math.ceil(surplus**0.5))
-    taken = []
-    for frame, z in planes[::step]:
-        every = slice(None, None, step)
-        block = image.read(frame, slice(z, z + 1), every, every, channels)
-        taken.append(block.reshape(len(channels), -1))
-    return np.concatenate(taken, axis=1)
+    return [(frame, z, step) for frame, z in planes[::step]]
+
+
+def sample_plane(image: Image, channels: Sequence[int], plane: SampledPlane) -> NDArray[Any]:
+    """Return the sample of one of these planes, axes (C, n)."""
+    frame, z, step = plane
+    every = slice(None, None, step)
+    block = image.read(frame, slice(z, z + 1), every, every, channels)
+    return block.reshape(len(channels), -1)
 
 
 class _ImageSource:

@@ -6,10 +6,10 @@ the same objects around their common face, and these get the same id.
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from napari_unet.objects.disjoint_sets import DisjointSets
 from napari_unet.objects.stitch import match_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -46,6 +46,66 @@ class Block:
         return _within(self.region, self.seen)
 
 
+@dataclass(frozen=True)
+class BlockGrid(Sequence[Block]):
+    """The blocks of an image in reading order, made when they are indexed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the image, ([Z,] Y, X).
+    block : tuple of int
+        Shape of a block's region.
+    overlap : int
+        Largest size of objects, in pixels, for which the result is the same as if the image were decoded at once. The
+        margin is twice as wide: for an object that reaches into the region, and for the objects that it touches.
+    smoothing : int
+        Largest distance, in pixels, at which a pixel influences whether another one is a seed.
+    """
+
+    shape: tuple[int, ...]
+    block: tuple[int, ...]
+    overlap: int
+    smoothing: int = 4
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Blocks along each axis."""
+        return tuple(math.ceil(n / b) for n, b in zip(self.shape, self.block, strict=True))
+
+    @property
+    def band(self) -> int:
+        """Pixels on either side of a face in which two blocks are compared."""
+        return max(1, self.overlap // 2)
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    @overload
+    def __getitem__(self, number: int) -> Block: ...
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Block, ...]: ...
+    def __getitem__(self, number: int | slice) -> Block | tuple[Block, ...]:
+        """Return a block by its number in reading order, or several."""
+        if isinstance(number, slice):
+            return tuple(self[one] for one in range(len(self))[number])
+        return self.at(tuple(int(i) for i in np.unravel_index(range(len(self))[number], self.counts)))
+
+    def at(self, index: tuple[int, ...]) -> Block:
+        """Return a block by its index in the grid."""
+        region = tuple(slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(index, self.block, self.shape, strict=True))
+        margin = 2 * self.overlap + self.smoothing
+        seen = tuple(
+            slice(max(0, r.start - margin), min(n, r.stop + margin)) for r, n in zip(region, self.shape, strict=True)
+        )
+        return Block(index, region, seen)
+
+    def number_before(self, block: Block, axis: int) -> int:
+        """Return the number of the block before another one along an axis."""
+        index = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])
+        return int(np.ravel_multi_index(index, self.counts))
+
+
 class BlockStitcher:
     """Gives the objects of separately decoded blocks ids that are unique, and the same across blocks.
 
@@ -69,23 +129,13 @@ class BlockStitcher:
 
     def __init__(self, shape: Sequence[int], block: Sequence[int], overlap: int, smoothing: int = 4) -> None:
         self.shape, self.block = tuple(shape), tuple(block)
-        self._margin = 2 * overlap + smoothing
-        self._half = max(1, overlap // 2)
+        self._grid = BlockGrid(self.shape, self.block, overlap, smoothing)
         self._parents = DisjointSets()
-        self._edges: dict[tuple[int, tuple[int, ...]], _Edge] = {}
+        self._edges: dict[tuple[int, tuple[int, ...]], Edge] = {}
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks in their order."""
-        counts = [math.ceil(n / b) for n, b in zip(self.shape, self.block, strict=True)]
-        for index in itertools.product(*map(range, counts)):
-            region = tuple(
-                slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(index, self.block, self.shape, strict=True)
-            )
-            seen = tuple(
-                slice(max(0, r.start - self._margin), min(n, r.stop + self._margin))
-                for r, n in zip(region, self.shape, strict=True)
-            )
-            yield Block(index, region, seen)
+        return iter(self._grid)
 
     def add(self, block: Block, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Add the labels of a block; return those of its region, with ids that `final_ids` maps to the final ones.
@@ -104,24 +154,22 @@ class BlockStitcher:
             lower, upper = block.region[axis].start, block.region[axis].stop
             if lower > 0:
                 before = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])
-                self._join(self._edges.pop((axis, before)), _Edge.of(labels, table, block, axis, lower, self._half))
+                self._join(self._edges.pop((axis, before)), Edge.of(labels, table, block, axis, lower, self._grid.band))
             if upper < count:
-                self._edges[axis, block.index] = _Edge.of(labels, table, block, axis, upper, self._half)
+                self._edges[axis, block.index] = Edge.of(labels, table, block, axis, upper, self._grid.band)
         return table[labels[block.crop]]
 
     def final_ids(self) -> NDArray[np.int32]:
         """Return an array that maps the ids of `add` to final ones: 1, 2, ... without gaps."""
         return self._parents.table()
 
-    def _join(self, first: _Edge, second: _Edge) -> None:
-        for b, a in match_ids(first.labels, second.labels).items():
-            one, other = first.ids[a], second.ids[b]
-            if one and other:  # only objects with pixels in both regions are joined
-                self._parents.join(int(one), int(other))
+    def _join(self, first: Edge, second: Edge) -> None:
+        for one, other in first.same_objects(second):
+            self._parents.join(one, other)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Edge:
+class Edge:
     """Labels of a block on both sides of one of its faces, and the ids of its objects (0: not in its region)."""
 
     labels: NDArray[np.int32]
@@ -130,12 +178,18 @@ class _Edge:
     @classmethod
     def of(
         cls, labels: NDArray[np.int32], ids: NDArray[np.int32], block: Block, axis: int, face: int, half: int
-    ) -> _Edge:
+    ) -> Edge:
+        """Return the edge of a block at one of its faces, `half` pixels wide on either side."""
         seen = block.seen[axis]
         band = list(block.region)
         # As far as both blocks were decoded.
         band[axis] = slice(max(face - half, seen.start), min(face + half, seen.stop))
         return cls(labels[_within(band, block.seen)].copy(), ids)
+
+    def same_objects(self, other: Edge) -> list[tuple[int, int]]:
+        """Return the ids of objects that are the same on both sides of a face, one of each block."""
+        pairs = [(int(self.ids[a]), int(other.ids[b])) for b, a in match_ids(self.labels, other.labels).items()]
+        return [pair for pair in pairs if all(pair)]  # only objects with pixels in both regions are joined
 
 
 def _within(region: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:

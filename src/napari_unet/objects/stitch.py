@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -76,6 +76,14 @@ class Matcher:
             ids, counts = np.unique(part, return_counts=True)
             for label, count in zip(ids.tolist(), counts.tolist(), strict=True):
                 sizes[label] += count
+
+    def merge(self, other: Matcher, reference: Callable[[int], int], labels: Callable[[int], int]) -> None:
+        """Add what another one has counted, in which ids have other names, which are translated by two functions."""
+        for (a, b), count in other._shared.items():
+            self._shared[reference(a), labels(b)] += count
+        for mine, theirs, name in zip(self._sizes, other._sizes, (reference, labels), strict=True):
+            for label, count in theirs.items():
+                mine[name(label)] += count
 
     def ious(self) -> dict[tuple[int, int], float]:
         """Return the intersection over union of each pair of ids, of the first and the second image, that overlaps."""

@@ -1,0 +1,119 @@
+"""A run, as its steps see it: what there is to do, where that is, and how far the run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cluster.opened import open_work
+from napari_unet.cluster.queue import Job
+from napari_unet.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_unet.cluster.run_folder import RunFolder
+    from napari_unet.errors import UNetError
+    from napari_unet.progress import ProgressCallback, Stopwatch
+
+Place = tuple[int, ...]
+"""Number of a plane or volume, and of a tile or a block in it."""
+
+
+class Run:
+    """A run: its parts have numbers.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    watch : Stopwatch
+        Runs since it began.
+    progress : callable, optional
+        Called with a `Progress` after every step.
+
+    Attributes
+    ----------
+    task, blocks
+        As workers have them.
+    damaged : set of str
+        Chunks of the image that could not be read.
+    """
+
+    def __init__(self, folder: RunFolder, watch: Stopwatch, progress: ProgressCallback | None) -> None:
+        self.folder, self._watch, self._tell = folder, watch, progress
+        opened = open_work(folder)
+        self.known, self.task, self.blocks = opened.description, opened.task, opened.blocks
+        self._done, self._total = 0, self.task.n_tiles + 2 * len(self.places)
+        self.damaged: set[str] = set()
+
+    @property
+    def places(self) -> list[Place]:
+        """All blocks of all planes or volumes."""
+        return [(one, block) for one in range(len(self.task.subimages)) for block in range(len(self.blocks))]
+
+    def job(self, call: Callable[..., Any], place: Place, *more: Any, network: bool = False) -> Job:
+        """Return a job about a place of this run."""
+        return Job(call, (self.folder, *place, *more), place, network)
+
+    def step(self, note: str = "", steps: int = 1) -> None:
+        """Tell that a tile is computed, or that the objects or the labels of a block are there."""
+        self._done += steps
+        if self._tell is not None:
+            self._tell(Progress(self._done, self._total, self._watch.seconds, what="steps", note=note))
+
+    def place_of_tile(self, subimage: int, number: int) -> str:
+        """Return where a tile is, in words."""
+        return self._where(subimage, self.task.image_region(self.task.plan.tiles[number].region))
+
+    def place_of_block(self, subimage: int, number: int) -> str:
+        """Return where a block is, in words."""
+        return self._where(subimage, self.blocks[number].region)
+
+    def _where(self, subimage: int, region: tuple[slice, ...]) -> str:
+        one = self.task.subimages[subimage]
+        parts = [f"t {one.frame}"] if self.known.frames > 1 else []
+        parts += [f"z {one.z}"] if one.z is not None and self.task.image.is_volume else []
+        letters = "zyx"[-len(region) :]
+        parts += [f"{letter} {part.start}-{part.stop - 1}" for letter, part in zip(letters, region, strict=True)]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be done: where, and why."""
+
+    where: str
+    error: UNetError
+
+
+class Each:
+    """A call for each of some places; see `queue.Jobs`."""
+
+    def __init__(
+        self,
+        run: Run,
+        call: Callable[..., Any],
+        places: Sequence[Place],
+        more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
+        *,
+        counts: bool = True,
+    ) -> None:
+        self._run, self._call, self._more, self._counts = run, call, more, counts
+        self._waiting = iter(places)
+        self.values: dict[Place, Any] = {}
+        self.failures: list[Failure] = []
+
+    def take(self) -> Job | None:
+        """Return the next job."""
+        place = next(self._waiting, None)
+        return None if place is None else self._run.job(self._call, place, *self._more(place))
+
+    def done(self, job: Job, value: Any) -> None:
+        """Keep what was returned."""
+        self.values[job.place] = value
+        self._run.step(steps=int(self._counts))
+
+    def failed(self, job: Job, error: UNetError) -> None:
+        """Keep what went wrong."""
+        where = self._run.place_of_block(*job.place) if len(job.place) == 2 else f"plane {job.place[0]} of the sample"
+        self.failures.append(Failure(where, error))

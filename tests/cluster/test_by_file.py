@@ -1,0 +1,92 @@
+"""Folders of files with two workers, and the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_unet.cli import app
+from napari_unet.cluster.by_file import segment_with_workers
+from napari_unet.inference.files import segment_file
+from napari_unet.inference.options import SegmentOptions
+from napari_unet.io.jobs import FileJob, plan_files
+from napari_unet.io.readers import read_labels
+from napari_unet.io.writers import write_maps
+from napari_unet.models.checkpoint import save_model_file
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def folder(tmp_path, blobs, bright_model):
+    images = tmp_path / "images"
+    for seed in range(3):
+        write_maps(images / f"{seed}.zarr", blobs((70, 80), seed=seed)[0], "YX")
+    save_model_file(bright_model(), tmp_path / "model.safetensors")
+    return images
+
+
+@pytest.fixture
+def address(client):
+    return client.scheduler.address
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_a_folder_as_one_process(client, folder, tmp_path, bright_model):
+    jobs, begun = plan_files([folder], tmp_path / "out"), []
+    model = str(tmp_path / "model.safetensors")
+    done = dict(
+        segment_with_workers(
+            client, jobs, model, SegmentOptions(), folder=tmp_path / "out", begin=lambda job: begun.append(job)
+        )
+    )
+    assert sorted(begun, key=jobs.index) == sorted(done, key=jobs.index) == jobs
+    for job in jobs:
+        one = FileJob(job.source, tmp_path / "one" / job.target.name)
+        report = segment_file(one, bright_model(), SegmentOptions())
+        assert done[job]["n_objects"] == report["n_objects"] > 0
+        assert np.array_equal(read_labels(job.target), read_labels(one.target))
+
+
+def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path):
+    (folder / "bad.tif").write_bytes(b"no image")
+    command = ("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "model.safetensors")
+    first = run(*command, "--scheduler", address, "--json")
+    assert first.exit_code == 1
+    report = json.loads(first.stdout)
+    assert len(report["results"]) == 3
+    assert [one["input"] for one in report["failed"]] == [str(folder / "bad.tif")]
+    assert "4 images: 3 segmented, 1 failed (bad.tif)." in first.stderr
+    again = run(*command)  # on this machine: what the workers did is on record
+    assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
+
+
+def test_the_command_divides_one_image(address, folder, tmp_path, bright_model):
+    target, model = tmp_path / "out.zarr", tmp_path / "model.safetensors"
+    done = run("segment", folder / "0.zarr", "-o", target, "--model", model, "--scheduler", address)
+    assert done.exit_code == 0, done.stderr
+    assert "written to" in done.stderr
+    segment_file(FileJob(folder / "0.zarr", tmp_path / "one.zarr"), bright_model(), SegmentOptions())
+    assert np.array_equal(read_labels(target), read_labels(tmp_path / "one.zarr"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("-o", "a.tif"), "ends in .zarr"),
+        (("-o", "a.zarr", "--jobs", "2"), "Leave out --jobs"),
+        (("-o", "a.zarr", "--scheduler", "somewhere"), "A scheduler is local"),
+        (("--into-image", "unet"), "Leave out --into-image"),
+    ],
+)
+def test_what_the_command_refuses(more, said, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("segment", folder / "0.zarr", "--scheduler", "tcp://127.0.0.1:9", *more)
+    assert done.exit_code == 2
+    assert said in done.stderr.replace("that ends in", "ends in")

@@ -1,0 +1,200 @@
+"""Workers die, blocks break, and runs are stopped: nothing is lost, and nothing is half done."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from napari_unet.cluster import by_blocks, connection
+from napari_unet.cluster.by_blocks import segment_by_blocks
+from napari_unet.cluster.run_folder import around, is_begun
+from napari_unet.errors import Cancelled, ClusterError, FileFormatError
+from napari_unet.inference.files import segment_file
+from napari_unet.inference.options import SegmentOptions
+from napari_unet.io.jobs import FileJob
+from napari_unet.io.readers import read_labels
+from napari_unet.io.writers import write_maps
+from napari_unet.models.checkpoint import save_model_file
+from napari_unet.progress import CancelToken
+
+pytest.importorskip("distributed")
+
+OPTIONS = SegmentOptions(tile=32)
+BLOCKS = {"block": {2: 40, 3: 16}, "overlap": {2: 20, 3: 10}}
+
+
+@pytest.fixture
+def files(tmp_path, blobs, bright_model):
+    """Return image, model, and the labels that one process finds."""
+    source, model = tmp_path / "a.zarr", tmp_path / "model.safetensors"
+    write_maps(source, blobs((150, 171), n=25, radius=6)[0], "YX")
+    save_model_file(bright_model(), model)
+    segment_file(FileJob(source, tmp_path / "one.tif"), bright_model(), OPTIONS)
+    return source, str(model), read_labels(tmp_path / "one.tif")
+
+
+def same_objects(a, b):
+    pairs = np.unique(np.stack([np.ravel(a), np.ravel(b)]), axis=1)
+    return len(pairs[0]) == len(np.unique(a)) == len(np.unique(b))
+
+
+def stop_after(steps):
+    """Return a token, and a progress callback that cancels it after some steps."""
+    token = CancelToken()
+
+    def tell(progress):
+        if progress.done >= steps:
+            token.cancel()
+
+    return token, tell
+
+
+@pytest.mark.parametrize("steps", [3, 45])
+def test_a_run_that_was_stopped_goes_on(steps, client, files, tmp_path):
+    source, model, expected = files
+    job = FileJob(source, tmp_path / "out.zarr")
+    token, tell = stop_after(steps)
+    with pytest.raises(Cancelled):
+        segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+    assert not job.target.exists()
+    assert is_begun(job.target)
+    segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    assert same_objects(read_labels(job.target), expected)
+    assert not around(job.target).exists()
+
+
+def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):
+    source, model, _ = files
+    job = FileJob(source, tmp_path / "out.zarr")
+    token, tell = stop_after(30)
+    with pytest.raises(Cancelled):
+        segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+    save_model_file(bright_model(threshold=0.8), tmp_path / "other.safetensors")
+    segment_by_blocks(client, job, str(tmp_path / "other.safetensors"), OPTIONS, **BLOCKS)
+    segment_file(FileJob(source, tmp_path / "two.tif"), bright_model(threshold=0.8), OPTIONS)
+    assert same_objects(read_labels(job.target), read_labels(tmp_path / "two.tif"))
+
+
+def test_a_block_that_breaks_is_named_and_done_later(client, files, tmp_path):
+    source, model, expected = files
+    job = FileJob(source, tmp_path / "out.zarr")
+    token, tell = stop_after(2)
+    with pytest.raises(Cancelled):
+        segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+    (run,) = (path.parent for path in around(job.target).glob("*/run.json"))
+    (run / "tiles" / "0").mkdir(exist_ok=True)
+    broken = run / "tiles" / "0" / "29.npy"
+    broken.unlink(missing_ok=True)
+    broken.write_bytes(b"no maps")
+    with pytest.raises(ClusterError, match=r"could not be done: .*y \d+-\d+, x \d+-\d+: A worker failed") as error:
+        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    assert "run the same command again" in str(error.value)
+    assert not job.target.exists()
+    assert len(list(run.rglob("*.npz"))) > 10, "the rest is done"
+    broken.unlink()
+    segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    assert same_objects(read_labels(job.target), expected)
+
+
+def test_damaged_chunks_are_named(client, blobs, bright_model, tmp_path):
+    import zarr
+
+    image, source, model = blobs((150, 171), n=25, radius=6)[0], tmp_path / "a.zarr", tmp_path / "model.safetensors"
+    zarr.create_array(source, data=image, chunks=(50, 60), zarr_format=2)
+    chunk = next(path for path in source.iterdir() if path.name.startswith("1.1"))
+    chunk.write_bytes(b"damaged")
+    save_model_file(bright_model(), model)
+    one = segment_file(FileJob(source, tmp_path / "one.tif"), bright_model(), OPTIONS)
+    many = segment_by_blocks(client, FileJob(source, tmp_path / "out.zarr"), str(model), OPTIONS, **BLOCKS)
+    assert many["damaged"] == one["damaged"] == ["1.1"]
+    assert same_objects(read_labels(tmp_path / "out.zarr"), read_labels(tmp_path / "one.tif"))
+
+
+def test_what_is_not_a_run_stays(client, files, tmp_path):
+    source, model, _ = files
+    job = FileJob(source, tmp_path / "out.zarr")
+    mine = around(job.target) / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(FileFormatError, match="in the way"):
+        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    assert mine.read_text() == "mine"
+    shutil.rmtree(mine.parent)
+    with pytest.raises(ClusterError, match=r"ends in \.zarr"):
+        segment_by_blocks(client, FileJob(source, tmp_path / "out.tif"), model, OPTIONS)
+    write_maps(job.target, np.zeros((4, 4), np.float32), "YX")
+    with pytest.raises(FileFormatError, match="exists already"):
+        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+
+
+def test_what_workers_cannot_segment_leaves_nothing(client, files, tmp_path, bright_model):
+    source, _, _ = files
+    save_model_file(bright_model(ndim=3), tmp_path / "volumes.safetensors")
+    job = FileJob(source, tmp_path / "out.zarr")
+    with pytest.raises(Exception, match="has no Z axis"):
+        segment_by_blocks(client, job, str(tmp_path / "volumes.safetensors"), OPTIONS, **BLOCKS)
+    assert not around(job.target).exists()
+    assert not job.target.exists()
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "tcp://", "http://host:80", "tcp://host", "file.txt", ""])
+def test_no_address(name):
+    with pytest.raises(ClusterError, match="A scheduler is local"):
+        connection.check_address(name)
+
+
+@pytest.fixture
+def collected():
+    """Have a client that could not connect go at once: collected while another one starts, it waits for that one."""
+    yield
+    gc.collect()
+
+
+def test_a_scheduler_that_does_not_answer(collected, tmp_path):
+    with pytest.raises(ClusterError, match="There is no file"):
+        connection.check_address(str(tmp_path / "none.json"))
+    file = tmp_path / "a.json"
+    for text in ("{}", "[]", "no JSON"):
+        file.write_text(text)
+        with pytest.raises(ClusterError, match="does not say where"), connection.connected(str(file)):
+            pass
+    file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}))
+    with pytest.raises(ClusterError, match="does not answer"), connection.connected(str(file), patience=0.5):
+        pass
+
+
+def test_workers_of_another_version(client, monkeypatch):
+    connection.check_workers(client)
+    monkeypatch.setattr(connection, "__version__", "0.0.1")
+    with pytest.raises(ClusterError, match=r"and this machine 0\.0\.1"):
+        connection.check_workers(client)
+
+
+def test_two_runs_of_one_target(client, files, tmp_path):
+    source, model, _ = files
+    job = FileJob(source, tmp_path / "out.zarr")
+    with by_blocks._locked(job.target), pytest.raises(FileFormatError, match="another run"):
+        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_a_worker_that_is_killed(client, files, tmp_path):
+    source, model, expected = files
+    killed = []
+
+    def tell(progress):
+        if progress.done > 4 and not killed:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    report = segment_by_blocks(client, FileJob(source, tmp_path / "out.zarr"), model, OPTIONS, progress=tell, **BLOCKS)
+    assert killed
+    assert report["n_objects"] == expected.max()
+    assert same_objects(read_labels(tmp_path / "out.zarr"), expected)
+    assert not around(tmp_path / "out.zarr").exists()
