@@ -116,6 +116,21 @@ def test_click_and_keys_go_through_the_list(widget, viewer, listed, settled, qtb
     assert listed.where.text() == "6 of 6"
 
 
+def test_the_canvas_is_drawn_between_two_images(widget, viewer, listed, settled, qtbot):
+    """napari and Mesa crash where the next image is there before the canvas was drawn without the last one."""
+    drawn: list[list[str]] = []
+    viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(
+        lambda _: drawn.append([layer.name for layer in viewer.layers])
+    )
+    last_drawn: list[list[str]] = []
+    widget.controller.image_switch.arriving.connect(lambda _: last_drawn.append(drawn[-1]))
+    qtbot.mouseClick(listed.segment_all, Qt.MouseButton.LeftButton)
+    for row in (2, 4, 1):
+        widget.controller.image_switch.go_to(row)
+        settled()
+    assert last_drawn == [[], [], []]
+
+
 def test_strokes_come_back_with_the_image(widget, viewer, listed, settled, qtbot):
     widget.controller.segment()
     settled()

@@ -55,6 +55,7 @@ class CanvasSketch(QWidget):
         self._suggest_soon.triggered.connect(self._mouse.show_suggestion)
         self._mouse.pointed.connect(self._on_pointed)
         self._mouse.sketched.connect(self._on_sketched)
+        controller.image_switch.emptied.connect(self._draw_empty)
         camera = camera_of(controller.viewer).events
         self._emitters = [camera.center, camera.zoom]
         for emitter in self._emitters:
@@ -65,6 +66,7 @@ class CanvasSketch(QWidget):
         """Draw nothing any more."""
         self._mouse.pointed.disconnect(self._on_pointed)
         self._mouse.sketched.disconnect(self._on_sketched)
+        self._controller.image_switch.emptied.disconnect(self._draw_empty)
         for emitter in self._emitters:
             emitter.disconnect(self._on_view)
         if not isalive(self):
@@ -126,6 +128,10 @@ class CanvasSketch(QWidget):
     def _on_view(self, event: Any = None) -> None:
         if self.isVisible():
             self.update()
+
+    def _draw_empty(self) -> None:
+        """Draw the canvas now that an image is gone: napari and Mesa crash where the next one comes before that."""
+        self._canvas.repaint()
 
     def _on_pointed(self) -> None:
         self._suggest_soon.throttle()

@@ -56,6 +56,7 @@ class ImageSwitch:
     """
 
     arriving = Signal(int)  # index of the image that is about to be opened; whoever writes its project says so now
+    emptied = Signal()  # the image in view is taken away, and no other is there yet
     changed = Signal()  # whether it is under way
 
     def __init__(
@@ -239,6 +240,7 @@ class ImageSwitch:
                 if layer in layers:
                     layers.remove(layer)
             self._overlays.tidy()
+        self.emptied.emit()
 
     # -- to the next one -------------------------------------------------------------------------------------------
 
