@@ -6,14 +6,24 @@ import csv
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from hand_made import GAIN, bright
 from napari_unet._qt import demo, demo_afternoon
 from napari_unet._qt.demo_afternoon import NAMES, draw_worst
+from napari_unet.layers.learning import learner
+from napari_unet.learning.gate import Verdict
+from napari_unet.learning.interactive import Learned
+from napari_unet.models.model import Model
 from napari_unet.models.store import data_folder, user_folder
+from napari_unet.training.config import StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SAMPLES = Path(str(files("napari_unet"))) / "samples" / "membranes"
 
@@ -53,9 +63,20 @@ def test_the_images_are_apart_and_small():
     assert sum(path.stat().st_size for path in SAMPLES.iterdir()) < 2**18
 
 
+def learned_nothing(model: Model, *_: Any, **__: Any) -> Iterator[StepReport]:
+    """Learn so little, as on a slow machine, that nothing is found."""
+    yield StepReport(1, 1, 0.5, 0.02)
+    found = bright("tiny, corrected", threshold=1e6)
+    recipe: dict[str, str | int | float | bool | None] = {"steps": 1, "seconds": 1.0}
+    return Learned(Model(found.net, found.info.model_copy(update={"recipe": recipe})), Verdict(GAIN))
+
+
 @pytest.mark.slow
-def test_an_afternoon(tmp_path, monkeypatch):
+@pytest.mark.parametrize("slow", [False, True])
+def test_an_afternoon(tmp_path, monkeypatch, slow):
     monkeypatch.setattr(demo_afternoon, "LEARNING_SECONDS", 5)
+    if slow:
+        monkeypatch.setattr(learner, "learning_steps", learned_nothing)
     out, said = tmp_path / "afternoon", []
     report = demo.run_afternoon(out, said.append)
     assert report["drawn_objects"] == 26
@@ -64,11 +85,16 @@ def test_an_afternoon(tmp_path, monkeypatch):
     assert set(report["ap50_uncorrected_image"]) == {"before", "after"}
     folder = out / "results"
     rows = list(csv.DictReader((folder / "measurements.csv").open(encoding="utf-8")))
-    assert list(dict.fromkeys(row["image"] for row in rows)) == list(NAMES)
+    drawn = NAMES[:-1]
+    assert set(drawn) <= {row["image"] for row in rows} <= set(NAMES)
     for name in NAMES:
         assert (out / "images" / f"{name}.tif").read_bytes() == (SAMPLES / f"{name}.tif").read_bytes()
         outlines = json.loads((folder / f"{name}_outlines.geojson").read_text(encoding="utf-8"))
-        assert len([row for row in rows if row["image"] == name]) == len(outlines["features"]) > 0
+        assert len([row for row in rows if row["image"] == name]) == len(outlines["features"])
+        if name in drawn:
+            assert len(outlines["features"]) > 0
+        elif slow:
+            assert not outlines["features"]
     assert len(rows) == report["measured_objects"]
     assert len(report["exported"]) == len(list((out / "results").rglob("*.*")))
     for stage in ("list", "gallery", "drawn", "learned", "walk", "results"):

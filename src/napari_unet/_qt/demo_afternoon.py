@@ -156,7 +156,7 @@ class Afternoon:
         walk, accepted = self._controller.walk, 0
         self._widget.show_tab("Correct")
         panel.next.click()
-        wait(lambda: not self._busy and (walk.stop is not None or walk.settled))
+        wait(lambda: not self._busy and not walk.looking)  # where nothing is found there is no suspect
         self._show("walk")
         right = {label for iou, label in best_matches(truth, session.labels[0, 0]).values() if iou >= MIN_IOU}
         for _ in range(2 * ACCEPTED_OBJECTS):

@@ -121,6 +121,11 @@ class ObjectWalk:
         return walk.progress(everything=self._everything, of_planes=math.prod(session.corrections.shape[:2]))
 
     @property
+    def looking(self) -> bool:
+        """Whether suspects are being looked for."""
+        return self._search is not None
+
+    @property
     def settled(self) -> bool:
         """Whether what is shown is corrected or reviewed by now."""
         session, stop = self._workspace.session, self.stop
