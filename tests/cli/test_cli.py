@@ -30,6 +30,7 @@ from napari_unet.inference import files, resume
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import load_model_file, save_model_file
+from napari_unet.models.info import FROM_SCRATCH
 from napari_unet.models.store import save_model
 
 
@@ -558,7 +559,7 @@ def test_the_diameter_is_found(run, bright_model, folder, tmp_path):
     assert found["zoom"] == pytest.approx([4 / found["diameter"]] * 2, abs=0.01)
     assert f"of about {found['diameter']:.0f} pixels, made 2." in ran.stderr
     assert "or auto; got wide" in run(*arguments, "--diameter", "wide", status=2).stderr
-    save_model_file(bright_model(ndim=3, info={"diameter": 4}), path)
+    save_model_file(bright_model(info={"diameter": 4, "recipe": {"method": FROM_SCRATCH}}), path)
     assert "cannot find out how wide" in run(*arguments, "--diameter", "auto", status=2).stderr
 
 

@@ -105,7 +105,7 @@ def test_several_files(tmp_path):
 
 
 def test_other_kinds_are_left_to_other_readers(tmp_path):
-    for name in ("a.czi", "a.csv", "project.json"):
+    for name in ("a.oib", "a.csv", "project.json"):
         (tmp_path / name).write_text("{}")
         assert get_reader(str(tmp_path / name)) is None
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 9), np.uint8))

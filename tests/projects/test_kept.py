@@ -62,11 +62,11 @@ def test_a_project_of_a_stack(kept: Path) -> None:
     assert (first.sha256(), second.sha256()) == (FIRST, SECOND)
     assert first.verdict is None
     assert second.verdict is not None
-    assert astuple(second.verdict) == (*COMPARED, (), "nothing reviewed")
+    assert astuple(second.verdict) == (*COMPARED, (), "nothing reviewed", False)
     assert second.before is first
     assert project.waiting is not None
     assert project.waiting.verdict is not None
-    assert astuple(project.waiting.verdict) == (*LITTLE, (), "nothing reviewed")
+    assert astuple(project.waiting.verdict) == (*LITTLE, (), "nothing reviewed", False)
     assert project.waiting.before is second
     assert project.attention is not None
     assert project.attention.anything
@@ -85,7 +85,7 @@ def test_a_copy_that_was_left_behind(kept: Path) -> None:
     assert (project.current, project.waiting) == (2, None)
     verdict = project.generations[1].verdict
     assert verdict is not None
-    assert astuple(verdict) == (*COMPARED, (), "nothing reviewed")
+    assert astuple(verdict) == (*COMPARED, (), "nothing reviewed", False)
 
 
 def test_where_that_copy_was_saved_before(kept: Path) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 
 from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
-from napari_unet.nets.likeness import norm_deviation
 from napari_unet.objects.size import diameters
 from napari_unet.objects.stitch import compact
 
@@ -156,6 +155,8 @@ def feature_deviation(model: Model, block: NDArray[np.float32], shape: Sequence[
         See `nets.likeness.norm_deviation`; None also where the block is smaller than the network can see.
     """
     import torch
+
+    from napari_unet.nets.likeness import norm_deviation
 
     box = []
     for n, step, width in zip(block.shape[1:], model.info.spec.stride, shape[1 - block.ndim :], strict=True):

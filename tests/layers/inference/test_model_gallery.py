@@ -7,9 +7,10 @@ import pytest
 
 from hand_made import bright, squares
 from napari_unet.axes import Image
+from napari_unet.inference import credibility
 from napari_unet.inference.field import field_of
 from napari_unet.inference.which_model import Trial
-from napari_unet.layers.inference import model_gallery, result_words
+from napari_unet.layers.inference import model_gallery
 from napari_unet.layers.inference.model_gallery import OUTLINE, grey_picture, outlined, trial_in_words
 from napari_unet.models.store import save_model
 
@@ -234,7 +235,7 @@ def test_pictures_show_any_pixels(dtype):
 
 @pytest.mark.parametrize(("right", "level"), [(True, "done"), (False, "warning")])
 def test_a_result_that_is_not_credible_is_no_success(judged, viewer, monkeypatch, right, level):
-    monkeypatch.setattr(result_words, "seems_right", lambda *_: right)
+    monkeypatch.setattr(credibility, "seems_right", lambda *_: right)
     assert judged.segment()
     assert judged.messages[-1].level == level
     doubt = "Found 3 objects, but bright does not seem to fit this image. Try Which model?"
@@ -243,6 +244,6 @@ def test_a_result_that_is_not_credible_is_no_success(judged, viewer, monkeypatch
 
 
 def test_what_is_segmented_after_learning_is_not_doubted(judged, monkeypatch):
-    monkeypatch.setattr(result_words, "seems_right", lambda *_: False)
+    monkeypatch.setattr(credibility, "seems_right", lambda *_: False)
     judged.segmenter.start("Learned.")
     assert judged.messages[-1].level == "done"
