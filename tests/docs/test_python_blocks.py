@@ -80,9 +80,25 @@ def given(tmp_path, monkeypatch):
     }
 
 
+@pytest.fixture
+def scheduler(given, tmp_path):
+    """A worker, whose scheduler has written its file, and a volume."""
+    pytest.importorskip("distributed")
+    from napari_unet.cluster.connection import local_workers
+    from napari_unet.io.zarr_writer import create_zarr
+
+    volume = create_zarr(tmp_path / "brain.zarr", (16, 64, 64), "ZYX", None, np.uint16, name="brain")
+    volume[:] = spots((16, 64, 64))[0]
+    with local_workers(1) as client:
+        client.write_scheduler_file("scheduler.json")
+        yield
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_python_of_a_page_runs(name, given):
+def test_python_of_a_page_runs(name, given, request):
+    if name == "docs/howto/cluster.md":
+        request.getfixturevalue("scheduler")
     if name in STACKS:
         image, labels = spots((2, 96, 96))
         given |= {"image": image, "labels": labels, "truth": labels, "mask": labels >= 0}
