@@ -95,9 +95,12 @@ def test_a_painted_object_of_a_volume():
     image = Image(stack, "ZYX", PixelSize(z=1.0, y=0.5, x=0.5))
     model = model_for_image(image, ndim=3)
     labels = np.zeros((1, *stack.shape), np.int32)
+    labels[0, 4:6] = truth == 1
+    (sample,) = painted_samples(model, image, labels)
+    assert not sample.supervised[1][sample.targets[0] > 0].any(), "two slices may be the beginning of an object"
     labels[0, 3:7] = truth == 1
     (sample,) = painted_samples(model, image, labels)
-    assert not sample.supervised[1][sample.targets[0] > 0].any(), "its top and bottom are not known"
+    assert sample.supervised[1][sample.targets[0] > 0].all(), "it ends above and below what was painted"
     sample = with_background(model, sample, surroundings(model, sample, 10))
     assert sample.supervised[1][sample.targets[0] > 0].all()
     assert sample.supervised[0].any((1, 2)).tolist() == [False, False, *[True] * 6, False, False]
