@@ -54,12 +54,13 @@ def given(tmp_path, monkeypatch):
     """What pages take for granted: an image, its labels, files of the same, and a project of them."""
     from napari_unet import Project, load_model
     from napari_unet.axes import Image
-    from napari_unet.learning import from_labels
+    from napari_unet.learning import from_labels, train
     from napari_unet.nets.spec import UNetSpec
     from napari_unet.nets.unet import UNet
 
-    learn = from_labels.finetune
-    monkeypatch.setattr(from_labels, "finetune", lambda *a, **k: learn(*a, **k | {"steps": 2, "max_seconds": None}))
+    for module, name in ((from_labels, "finetune"), (train, "train")):
+        learn, limit = getattr(module, name), {"steps": 2, "max_seconds": None}
+        monkeypatch.setattr(module, name, lambda *a, learn=learn, limit=limit, **k: learn(*a, **k | limit))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "images").mkdir()
