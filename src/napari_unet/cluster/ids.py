@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher
+from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher, numbered_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,15 +71,8 @@ class NumberedObjects:
         for subimage in range(self._count):
             table = np.load(self._folder.ids("plane", subimage))
             known = _matched(links[subimage], before) if subimage in links else {}
-            new = np.zeros(int(table.max(initial=0)) + 1, np.int32)
-            for label in range(1, len(new)):
-                if label in known:
-                    new[label] = known[label]
-                else:
-                    last += 1
-                    new[label] = last
-            self._save("final", subimage, new[table])
-            before = new
+            before, last = numbered_on(int(table.max(initial=0)), known, last)
+            self._save("final", subimage, before[table])
         return last
 
     def _save(self, kind: Any, subimage: int, table: NDArray[np.int32]) -> None:

@@ -20,7 +20,7 @@ from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.tile_runner import Inference
 from napari_unet.nets.buffers import BUFFERS
 from napari_unet.objects.blocks import Block, BlockStitcher
-from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher
+from napari_unet.objects.stitch import MIN_SLICE_IOU, Matcher, numbered_on
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.tiling.grid import Tile
 from napari_unet.tiling.prefetch import OrderedThreadPool
@@ -250,13 +250,7 @@ def _numbered(
         for part in stitcher.blocks():
             matcher.add(labels.read(before, part.region), table[labels.read(subimage, part.region)])
         known = matcher.mapping(MIN_SLICE_IOU)
-    new = np.zeros(int(table.max(initial=0)) + 1, np.int32)
-    for label in range(1, len(new)):
-        if label in known:
-            new[label] = known[label]
-        else:
-            last += 1
-            new[label] = last
+    new, last = numbered_on(int(table.max(initial=0)), known, last)
     return new[table], last
 
 

@@ -168,10 +168,9 @@ def position_of_contrast(
     best: tuple[float, NDArray[np.float32], tuple[int, int]] | None = None
     for window in windows:
         block = model.normalized(window, statistics)
-        for y, x in itertools.product(*(_starts(n, _CONTRAST_WIDTH, n) for n in block.shape[1:])):
-            contrast = float(block[: len(channels), y : y + _CONTRAST_WIDTH, x : x + _CONTRAST_WIDTH].std())
-            if best is None or contrast > best[0]:
-                best = contrast, block, (y + _CONTRAST_WIDTH // 2, x + _CONTRAST_WIDTH // 2)
+        contrast, (y, x) = _most_contrast(block[: len(channels)])
+        if best is None or contrast > best[0]:
+            best = contrast, block, (y + _CONTRAST_WIDTH // 2, x + _CONTRAST_WIDTH // 2)
     assert best is not None  # an image has a plane
     return best[1], best[2]
 
@@ -198,14 +197,20 @@ def volume_of_contrast(
     """
     depth, *plane = image.space
     middle = image.read(0, slice(depth // 2, depth // 2 + 1), channels=channels)[:, 0]
-    corners = itertools.product(*(_starts(n, _CONTRAST_WIDTH, n) for n in plane))
-    squares = {(y, x): middle[:, y : y + _CONTRAST_WIDTH, x : x + _CONTRAST_WIDTH].std() for y, x in corners}
-    y, x = max(squares, key=lambda corner: squares[corner])
+    _, (y, x) = _most_contrast(middle)
     center = depth // 2, y + min(_CONTRAST_WIDTH, plane[0]) // 2, x + min(_CONTRAST_WIDTH, plane[1]) // 2
     box = z, rows, columns = box_around(center, image.space, VOLUME_WIDTH)
     statistics = measure(sample_pixels(image, channels), model.info.normalization)
     block = model.normalized(image.read(0, z, rows, columns, channels), statistics)
     return block, tuple(at - part.start for at, part in zip(center, box, strict=True))
+
+
+def _most_contrast(pixels: NDArray[Any]) -> tuple[float, tuple[int, int]]:
+    """Return the contrast of the square of a plane (C, Y, X) in which it is highest, and the corner of that square."""
+    corners = itertools.product(*(_starts(n, _CONTRAST_WIDTH, n) for n in pixels.shape[1:]))
+    found = {(y, x): float(pixels[:, y : y + _CONTRAST_WIDTH, x : x + _CONTRAST_WIDTH].std()) for y, x in corners}
+    corner = max(found, key=lambda one: found[one])
+    return found[corner], corner
 
 
 def box_around(position: Sequence[int], shape: Sequence[int], width: int) -> tuple[slice, ...]:

@@ -111,15 +111,8 @@ class BlockStitcher:
 
     Parameters
     ----------
-    shape : sequence of int
-        Of the image, ([Z,] Y, X).
-    block : sequence of int
-        Shape of a block's region.
-    overlap : int
-        Largest size of objects, in pixels, for which the result is the same as if the image were decoded at once. The
-        margin is twice as wide: for an object that reaches into the region, and for the objects that it touches.
-    smoothing : int
-        Largest distance, in pixels, at which a pixel influences whether another one is a seed.
+    shape, block, overlap, smoothing
+        Of the blocks, see `BlockGrid`.
 
     Notes
     -----
@@ -128,8 +121,7 @@ class BlockStitcher:
     """
 
     def __init__(self, shape: Sequence[int], block: Sequence[int], overlap: int, smoothing: int = 4) -> None:
-        self.shape, self.block = tuple(shape), tuple(block)
-        self._grid = BlockGrid(self.shape, self.block, overlap, smoothing)
+        self._grid = BlockGrid(tuple(shape), tuple(block), overlap, smoothing)
         self._parents = DisjointSets()
         self._edges: dict[tuple[int, tuple[int, ...]], Edge] = {}
 
@@ -150,7 +142,7 @@ class BlockStitcher:
         ids = ids[ids > 0]
         table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
         table[ids] = self._parents.grow(len(ids))
-        for axis, count in enumerate(self.shape):
+        for axis, count in enumerate(self._grid.shape):
             lower, upper = block.region[axis].start, block.region[axis].stop
             if lower > 0:
                 before = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -103,6 +103,38 @@ class Matcher:
                 mapping[new] = old
                 used.add(old)
         return mapping
+
+
+def numbered_on(count: int, known: Mapping[int, int], last: int) -> tuple[NDArray[np.int32], int]:
+    """Return an id for each of the objects 1 to `count`, and the last id that is used.
+
+    Parameters
+    ----------
+    count : int
+    known : mapping of int to int
+        Objects that have an id already, as they go on from the slice before.
+    last : int
+        Last id that was used; the other objects are numbered on from it.
+
+    Returns
+    -------
+    ids : ndarray of int32, shape (count + 1,)
+        By object; that of 0 is 0.
+    last : int
+
+    Examples
+    --------
+    >>> numbered_on(3, {2: 4}, 7)
+    (array([0, 8, 4, 9], dtype=int32), 9)
+    """
+    ids = np.zeros(count + 1, np.int32)
+    for label in range(1, count + 1):
+        if label in known:
+            ids[label] = known[label]
+        else:
+            last += 1
+            ids[label] = last
+    return ids, last
 
 
 def numbered(labels: NDArray[Any]) -> list[int]:
