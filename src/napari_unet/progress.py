@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,9 @@ Result = TypeVar("Result")
 
 MIN_ELAPSED = 3.0
 """Seconds from the start of a job before the remaining time is estimated: first steps take several times as long."""
+
+_NAMED = 3
+"""Names in a sentence, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,12 @@ def counted(number: int, noun: str) -> str:
     """Return a number with a noun: "1 object", "3 objects", "2 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number} {noun}{ending}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return some names and how many more there are: "a, b, c and 2 others"."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {counted(more, 'other')}" if more > 0 else "")
 
 
 def shortened(name: str, max_characters: int) -> str:

@@ -25,6 +25,7 @@ from napari_unet.inference.on_disk import BLOCK, OVERLAP
 from napari_unet.inference.resume import model_identity, settings_of
 from napari_unet.inference.tile_runner import sampled_planes
 from napari_unet.io.atomic import check_free, check_writable, completed, reason, remove
+from napari_unet.io.damage import Damage
 from napari_unet.io.fingerprint import Fingerprint
 from napari_unet.io.lock import Lock
 from napari_unet.models.store import AUTO, find_model
@@ -110,8 +111,7 @@ def segment_by_blocks(
     damaged = sorted(run.damaged)
     note = known.report["note"]
     if damaged:
-        named = ", ".join(damaged[:NAMED]) + (", …" if len(damaged) > NAMED else "")
-        note = f"{counted(len(damaged), 'damaged chunk')} of {job.source.name} taken as empty: {named}."
+        note = str(Damage(job.source.name, dict.fromkeys(damaged, "")))
     return {
         "input": str(job.source),
         "output": str(job.target),

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError
-from napari_unet.progress import counted
+from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 MIN_PIECE_SHARE = 0.1
 """Size of a piece of an object, as a share of the size of pieces in the image, below which it is a stray stroke and no
 object of its own. Chosen by hand, on no data."""
-
-_NAMED = 3
-"""Names in a sentence, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +93,7 @@ class LabelledImages:
             views.append(view)
         notes: tuple[str, ...] = ()
         if parted:
-            notes = (f"{_in_words(parted)}: some ids stand in several places; each piece counts as an object.",)
+            notes = (f"{first_names(parted)}: some ids stand in several places; each piece counts as an object.",)
         return cls(tuple(images), tuple(views), tuple(masks), notes)
 
     @property
@@ -161,7 +158,7 @@ class LabelledImages:
         if len(empty) == len(self.images):
             raise LabelsError("No label image holds an object; there is nothing to learn.")
         if empty:
-            return (f"{_in_words(empty)}: no object is labelled; all of it counts as background.",)
+            return (f"{first_names(empty)}: no object is labelled; all of it counts as background.",)
         return ()
 
 
@@ -228,9 +225,3 @@ def _digest(arrays: Sequence[NDArray[Any]]) -> str:
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _in_words(names: Sequence[str]) -> str:
-    """Return some names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {counted(more, 'other')}" if more > 0 else "")

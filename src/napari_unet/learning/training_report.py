@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.progress import counted, format_seconds
+from napari_unet.progress import counted, first_names, format_seconds
 
 if TYPE_CHECKING:
     from napari_unet.learning.comparison import Comparison
     from napari_unet.learning.validation import ImageScore
     from napari_unet.training.curve import CurvePoint
-
-_NAMED = 3
-"""Names in a sentence, at most."""
 
 LITTLE = 0.02
 """Share of objects that a model may lose of what it was made for before that is more than a matter of chance; as
@@ -110,7 +107,7 @@ class TrainingReport:
         if self.gone_on:
             said.append(f"{counted(self.gone_on, 'step')} of these were done before it was interrupted.")
         if self.kept_aside:
-            said.append(f"Kept aside, to check on: {_in_words(self.kept_aside)}.")
+            said.append(f"Kept aside, to check on: {first_names(self.kept_aside)}.")
         if self.stopped_early:
             said.append("It stopped early, as the checks got no better.")
         if self.best_step == 0:
@@ -143,8 +140,3 @@ class TrainingReport:
         if before - after <= LITTLE:
             return [said]
         return [said, f"For such images go on using {self.first_model}."]
-
-
-def _in_words(names: tuple[str, ...]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {counted(more, 'other')}" if more > 0 else "")
