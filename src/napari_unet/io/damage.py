@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.progress import counted, first_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-_NAMED = 3
 _PROBES = 8
 
 
@@ -40,11 +41,10 @@ class Damage:
         """Sentences for the user; may be empty."""
         sentences = []
         if self.chunks:
-            n = len(self.chunks)
-            named = ", ".join(itertools.islice(self.chunks, _NAMED)) + (", …" if n > _NAMED else "")
-            sentences.append(f"{_count(n, 'damaged chunk')} of {self.name} taken as empty: {named}.")
+            n = counted(len(self.chunks), "damaged chunk")
+            sentences.append(f"{n} of {self.name} taken as empty: {first_names(self.chunks)}.")
         if self.missing:
-            sentences.append(f"{_count(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
+            sentences.append(f"{counted(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
         return " ".join(sentences)
 
 
@@ -95,10 +95,6 @@ def missing_chunks(array: Any) -> int:
         return int(array.nchunks) - int(array.nchunks_initialized)
     except Exception:  # noqa: BLE001 - not every store can be listed
         return 0
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _expanded(index: Any, ndim: int) -> list[Any]:
