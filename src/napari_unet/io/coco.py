@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_suffix, completed
+from napari_unet.objects.contours import signed_area
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ class CocoObject:
         return {
             "label": self.label,
             "segmentation": _run_lengths(rings, self.image.height, self.image.width) if holes else outline,
-            "area": float(sum(_signed_area(ring) for ring in rings)),
+            "area": float(sum(signed_area(ring) for ring in rings)),
             "bbox": [left, top, right - left, bottom - top],
             "iscrowd": 0,
         }
@@ -122,8 +122,7 @@ def write_coco(
         If the file exists and may not be replaced, its name has another ending, or it cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".json":
-        raise FileFormatError(f"The name {path.name!r} must end in .json.")
+    check_suffix(path, (".json",))
     numbers = {image: number for number, image in enumerate(images, 1)}
     categories: dict[str, int] = {}
     count = 0
@@ -142,12 +141,6 @@ def write_coco(
         kinds = [{"id": number, "name": name, "supercategory": ""} for name, number in categories.items()]
         file.write(f'\n],\n"categories": {json.dumps(kinds)}}}\n')
     return count
-
-
-def _signed_area(ring: NDArray[Any]) -> float:
-    """Return the area within a ring (Y, X), negative if it is a hole."""
-    y, x = ring.astype(np.float64).T
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
 def _run_lengths(rings: Sequence[NDArray[Any]], height: int, width: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.io.indexing import full_index
 from napari_unet.progress import counted, first_names
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     ndarray or None
         Damaged chunks have `fill_value`. None if no chunk of the array can be read.
     """
-    parts = _expanded(index, array.ndim)
+    parts = full_index(index, array.ndim)
     spans = [range(n)[part] if isinstance(part, slice) else range(part, part + 1)
              for part, n in zip(parts, array.shape, strict=True)]  # fmt: skip
     lows = [min(span, default=0) for span in spans]
@@ -95,15 +96,6 @@ def missing_chunks(array: Any) -> int:
         return int(array.nchunks) - int(array.nchunks_initialized)
     except Exception:  # noqa: BLE001 - not every store can be listed
         return 0
-
-
-def _expanded(index: Any, ndim: int) -> list[Any]:
-    """Return an index with one slice or number for each axis."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in parts:
-        where = parts.index(Ellipsis)
-        parts[where : where + 1] = [slice(None)] * (ndim - len(parts) + 1)
-    return [*parts, *[slice(None)] * (ndim - len(parts))]
 
 
 def _chunks(array: Any, lows: list[int], highs: list[int]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
