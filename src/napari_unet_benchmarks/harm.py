@@ -15,7 +15,7 @@ import argparse
 import json
 import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.learning import interactive
 from napari_unet.learning.crops import CropReader
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
@@ -103,6 +104,9 @@ class Way:
     others : float
         Share of patches from images that are neither corrected nor scored, beside all others; there the network is held
         to the old one where that was sure. Only in its domain.
+    only_where_it_fits : bool
+        Whether these are only such images on which what the old model finds is credible; where that is half of them,
+        the corrected image is taken to be in its domain.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -112,6 +116,7 @@ class Way:
     mean_of_all: bool = False
     eps: float | None = None
     others: float = 0.0
+    only_where_it_fits: bool = False
 
 
 _NEVER_OUT = DEFAULT_POLICY.model_copy(
@@ -136,6 +141,7 @@ WAYS = {
     "slower start": Way(lambda config: {"warmup": 40}),
     "held on other images": Way(others=0.25),
     "held on other images, more": Way(others=0.5),
+    "held where it fits": Way(others=0.5, only_where_it_fits=True),
 }
 
 
@@ -235,7 +241,15 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     crops = session.crops(base)
     for way in ways:
         spare = [one for one in work if one is not corrected]
-        learned, marks = learned_and_marks(base, crops, arguments.steps, WAYS[way], spare)
+        chosen, fits = WAYS[way], None
+        if chosen.only_where_it_fits:
+            fitting = [one for one in spare if looks(base, one.image).estimate >= DEFAULT_MODEL_CHOICE.doubtful]
+            fits = f"{len(fitting)} of {len(spare)}"
+            if 2 * len(fitting) >= len(spare):
+                chosen, spare = replace(chosen, policy=_NEVER_OUT), fitting
+            else:
+                chosen = WAYS[USUAL]
+        learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, spare)
         models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
         first = marks.get(MARKS[0])
         if first is not None:
@@ -249,6 +263,7 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             "out of domain": learned.verdict.out_of_domain,
             "interpolation": learned.model.info.recipe.get("interpolation"),
             "fitted": learned.fitted is not None,
+            "fits": fits,
             "scores": {part: _scores(one, others, looks) for part, one in models.items()},
         }
         looks.forget([base])
