@@ -70,7 +70,16 @@ MORE_CHOSEN_ON = {
 }
 """What the ways that look at other images are chosen on, beside those of `CHOSEN_ON` that the model knows."""
 
-KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON
+CONFIRMED_ON = {
+    "breast cancer, H&E; kept aside": Kind(DataSet("histology_tnbc/train")),
+    "tissue; kept aside": Kind(DataSet("nuclei_tissue_bsst265/train")),
+    "cytospins; kept aside": Kind(DataSet("nuclei_cytospin_bsst265/train"), width=384),
+    "histology; kept aside": Kind(DataSet("nuclei_dsb2018/train", prefix="histology")),
+    "grown cells; kept aside": Kind(DataSet("nuclei_bbbc039/train"), width=384),
+}
+"""Where images of the folder ``val`` are scored, which no model has learned and on which nothing was chosen here."""
+
+KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON | CONFIRMED_ON
 
 MARKS = (10, 20, 40)
 """Steps after which the weights are scored, too."""
@@ -234,6 +243,10 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     kind, looks = KINDS[name], Looks()
     base = load_model(kind.bases[0])
     work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
+    if name in CONFIRMED_ON:
+        kept_aside = replace(kind.source, folder=str(Path(kind.source.folder).with_name("val")))
+        first, second = read_fields(arguments.data, kept_aside, kind.width)
+        others = first + second
     corrected = work[seed % len(work)]
     session = Session(corrected, looks, seed)
     session.show(base)
@@ -318,6 +331,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--objects", type=int, default=7, help="corrections before learning")
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--keep", type=Path, default=Path("harm.jsonl"), help="where finished runs are kept")
@@ -326,7 +340,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in arguments.keep.read_text().splitlines()] if arguments.keep.exists() else []
     done = {(row["kind"], row["seed"], row["way"]) for row in rows}
-    for seed in range(0 if arguments.only_sum else arguments.seeds):
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    for seed in () if arguments.only_sum else seeds:
         for kind in arguments.only:
             ways = [way for way in arguments.ways if (kind, seed, way) not in done]
             for row in runs_of(kind, seed, ways, arguments) if ways else ():
@@ -334,7 +349,13 @@ def main() -> None:
                 with arguments.keep.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(kind, seed, row["way"], {part: one["ap"] for part, one in row["scores"].items()}, flush=True)
-    sums = {"chosen on": summary(rows, list(CHOSEN_ON)), "reported on": summary(rows, list(REPORTED_ON))}
+    groups = {
+        "chosen on": CHOSEN_ON,
+        "more chosen on": MORE_CHOSEN_ON | {name: CHOSEN_ON[name] for name in ("phase contrast", "cytospins")},
+        "reported on": REPORTED_ON,
+        "confirmed on": CONFIRMED_ON,
+    }
+    sums = {title: summary(rows, list(kinds)) for title, kinds in groups.items()}
     limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "steps")}
     write_result("harm", {"limits": limits, "threads": 1} | sums | {"runs": rows})
 
