@@ -245,8 +245,8 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
     if name in CONFIRMED_ON:
         kept_aside = replace(kind.source, folder=str(Path(kind.source.folder).with_name("val")))
-        first, second = read_fields(arguments.data, kept_aside, kind.width)
-        others = first + second
+        work_aside, others_aside = read_fields(arguments.data, kept_aside, kind.width)
+        others = work_aside + others_aside
     corrected = work[seed % len(work)]
     session = Session(corrected, looks, seed)
     session.show(base)
