@@ -76,7 +76,7 @@ def _pairs(first: NDArray[Any], second: NDArray[Any], ids: NDArray[Any], dy: int
 def shifted(first: NDArray[Any], second: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return two planes so that each pixel of the first stands where the one `dy`, `dx` further of the second does."""
     height, width = first.shape
-    below, above = (max(0, dy), max(0, dx)), (max(0, -dy), max(0, -dx))
-    a = first[above[0] : max(0, height - below[0]), above[1] : max(0, width - below[1])]
-    b = second[below[0] : max(0, height - above[0]), below[1] : max(0, width - above[1])]
+    up, down, left, right = (max(0, step) for step in (-dy, dy, -dx, dx))
+    a = first[up : max(0, height - down), left : max(0, width - right)]
+    b = second[down : max(0, height - up), right : max(0, width - left)]
     return a, b
