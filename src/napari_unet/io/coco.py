@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.io.atomic import check_suffix, completed
-from napari_unet.objects.contours import signed_area
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +78,7 @@ class CocoObject:
         return {
             "label": self.label,
             "segmentation": _run_lengths(rings, self.image.height, self.image.width) if holes else outline,
-            "area": float(sum(signed_area(ring) for ring in rings)),
+            "area": float(sum(_signed_area(ring) for ring in rings)),
             "bbox": [left, top, right - left, bottom - top],
             "iscrowd": 0,
         }
@@ -141,6 +140,12 @@ def write_coco(
         kinds = [{"id": number, "name": name, "supercategory": ""} for name, number in categories.items()]
         file.write(f'\n],\n"categories": {json.dumps(kinds)}}}\n')
     return count
+
+
+def _signed_area(ring: NDArray[Any]) -> float:
+    """Return the area within a ring (Y, X), negative if it is a hole."""
+    y, x = ring.astype(np.float64).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
 def _run_lengths(rings: Sequence[NDArray[Any]], height: int, width: int) -> dict[str, Any]:
