@@ -194,6 +194,8 @@ def normalize_axes(axes: str, shape: tuple[int, ...]) -> str:
     ImageError
         If a letter is unknown or doubled, Y or X is missing, or the number of letters is not that of the axes.
     """
+    if not isinstance(axes, str):
+        raise ImageError(f"The axes are {axes!r:.40}; they must be letters, one for each axis, such as 'ZYX'.")
     letters = "".join(_ALIASES.get(letter, letter) for letter in axes.upper())
     unknown = sorted(set(letters) - set(CANONICAL))
     if unknown:

@@ -130,6 +130,23 @@ def axes_choices(layer: Any) -> list[str]:
     return [likely, *(axes for axes in others if axes != likely and len(set(axes)) == len(axes))]
 
 
+def checked_axes(layer: Any, axes: str) -> str:
+    """Return axes in capital letters after checking that an image layer may have them.
+
+    Raises
+    ------
+    ImageError
+        If they do not fit its shape, or the colours of its pixels are not the last axis.
+    """
+    letters = normalize_axes(axes, tuple(level_zero(layer).shape))
+    if layer.rgb and not letters.endswith("C"):
+        example = letters.replace("C", "") + "C" if "C" in letters else layer_axes(layer)
+        raise ImageError(
+            f"{layer.name} is a colour image, whose last axis is C; got {axes!r}, for example {example!r}."
+        )
+    return letters
+
+
 def _lengths(layer: Any, letters: str) -> dict[str, float]:
     """Return the scale of a layer's axes in micrometres, 0 where the unit is no length."""
     sizes: dict[str, float] = {}
