@@ -31,9 +31,13 @@ def learned(name: str) -> Generation:
 @pytest.mark.parametrize(
     ("shape", "axes", "told"),
     [
-        ((40, 50, 3), "TYX", "a is a colour image, whose last axis is C; got 'TYX', for example 'YXC'."),
-        ((40, 50, 3), "CYX", "a is a colour image, whose last axis is C; got 'CYX', for example 'YXC'."),
-        ((40, 50, 3), "YX", "The axes 'YX' have 2 letters, but the image has 3 axes (shape (40, 50, 3)); for example"),
+        ((40, 50, 3), "TYX", "The last axis of a colour image is C; got 'TYX', for example 'YXC'."),
+        ((40, 50, 3), "CYX", "The last axis of a colour image is C; got 'CYX', for example 'YXC'."),
+        (
+            (40, 50, 3),
+            "YX",
+            "The axes 'YX' have 2 letters, but the image has 3 axes (shape (40, 50, 3)); for example 'YXC'.",
+        ),
         (
             (40, 50),
             "TYX",
@@ -58,6 +62,17 @@ def test_axes_that_do_not_fit_are_refused_in_words(viewer: Any, shape: Any, axes
     assert said[-1].text.startswith(told)
     assert workspace.axes == before
     assert workspace.image().axes == before
+
+
+def test_what_is_no_image_layer_is_not_chosen(viewer: Any) -> None:
+    workspace, said = Workspace(viewer), []
+    workspace.said.connect(said.append)
+    image = viewer.add_image(squares(), name="a")
+    workspace.follow_viewer()
+    for wrong, name in ((viewer.add_labels(np.zeros((4, 4), int), name="b"), "b"), ("c", "c"), (3, "3")):
+        workspace.choose_layer(wrong)
+        assert said[-1].text == f"{name} is no image layer. Choose one."
+        assert workspace.layer == image
 
 
 def test_axes_that_fit_are_taken_in_small_letters_too(viewer: Any) -> None:

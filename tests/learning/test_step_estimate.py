@@ -72,8 +72,8 @@ def test_before_the_first_learning_it_follows_from_segmenting_and_then_from_lear
 @pytest.mark.parametrize(
     ("estimate", "said"),
     [
-        (StepEstimate(1, 90.0), "About 1 step on this computer: little. 1 min 30 s would be enough."),
-        (StepEstimate(17, 45.0), "About 17 steps on this computer: little. 45 s would be enough."),
+        (StepEstimate(1, 90.0), "Only about 1 step on this computer; 90 s would be enough."),
+        (StepEstimate(17, 45.0), "Only about 17 steps on this computer; 45 s would be enough."),
         (StepEstimate(117), "About 120 steps on this computer."),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette, QTextLayout, QTextOption
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -31,6 +31,7 @@ class StatusLine(QWidget):
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = self._details = ""
+        self._level: Level = "info"
         self.label = _label()
         self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
         # As wide as the dock is, whatever the sentence: else a long word would widen it.
@@ -66,6 +67,7 @@ class StatusLine(QWidget):
 
     def show_message(self, message: Message) -> None:
         """Say something else; its details are folded."""
+        self._level = message.level
         colour_as(self.label, message.level)
         self._say(message.text, message.details)
 
@@ -73,6 +75,12 @@ class StatusLine(QWidget):
         """Break the sentence in the font that it has now."""
         super().showEvent(event)
         self._refresh()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take the colours of another theme."""
+        if event.type() == QEvent.Type.StyleChange:
+            colour_as(self.label, self._level)
+        super().changeEvent(event)
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Break the sentence anew."""

@@ -160,6 +160,9 @@ class Workspace:
 
     def choose_layer(self, layer: Any) -> None:
         """Work on that image layer (None: on none)."""
+        if layer is not None and not adapter.is_image_layer(layer):
+            self.say(f"{getattr(layer, 'name', layer)!s:.40} is no image layer. Choose one.", "error")
+            return
         if layer == self._layer:
             return
         self._layer, self.channel = layer, None

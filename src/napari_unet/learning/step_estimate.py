@@ -12,7 +12,7 @@ from napari_unet.learning.from_scratch import from_scratch_config
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.nets.geometry import input_size
-from napari_unet.progress import counted, format_seconds
+from napari_unet.progress import counted
 from napari_unet.tiling.throughput import learning_throughput_of, throughput_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StepEstimate:
         about = counted(self.steps if self.steps < _EXACT else round(self.steps, -1), "step")
         if self.enough is None:
             return f"About {about} on this computer."
-        return f"About {about} on this computer: little. {format_seconds(self.enough)} would be enough."
+        return f"Only about {about} on this computer; {self.enough:.0f} s would be enough."
 
 
 def step_estimate(
@@ -69,7 +69,7 @@ def step_estimate(
     --------
     >>> estimate = step_estimate(model, 15.0)  # doctest: +SKIP
     >>> str(estimate)  # doctest: +SKIP
-    'About 8 steps on this computer: little. 1 min would be enough.'
+    'Only about 8 steps on this computer; 60 s would be enough.'
     """
     config = _config(model, policy)
     each = _seconds_per_step(model, config, str(resolve_device(device)), policy.duration)

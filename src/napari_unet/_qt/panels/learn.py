@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -124,6 +124,12 @@ class LearnPanel(QWidget):
         if estimate is not None:
             self.expected.setText(str(estimate))
             colour_as(self.expected, "info" if estimate.enough is None else "warning")
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take the colours of another theme."""
+        if event.type() == QEvent.Type.StyleChange:
+            self.show_expected()
+        super().changeEvent(event)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Show what is known by now."""

@@ -131,20 +131,8 @@ def axes_choices(layer: Any) -> list[str]:
 
 
 def checked_axes(layer: Any, axes: str) -> str:
-    """Return axes in capital letters after checking that an image layer may have them.
-
-    Raises
-    ------
-    ImageError
-        If they do not fit its shape, or the colours of its pixels are not the last axis.
-    """
-    letters = normalize_axes(axes, tuple(level_zero(layer).shape))
-    if layer.rgb and not letters.endswith("C"):
-        example = letters.replace("C", "") + "C" if "C" in letters else layer_axes(layer)
-        raise ImageError(
-            f"{layer.name} is a colour image, whose last axis is C; got {axes!r}, for example {example!r}."
-        )
-    return letters
+    """Return axes in capital letters after checking that an image layer may have them; see `normalize_axes`."""
+    return normalize_axes(axes, tuple(level_zero(layer).shape), rgb=layer.rgb)
 
 
 def _lengths(layer: Any, letters: str) -> dict[str, float]:
