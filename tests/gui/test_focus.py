@@ -28,7 +28,8 @@ def order(whole: QWidget) -> list[str]:
     """Return the names of what Tab stops at, from the first on."""
     names, one = [], whole.nextInFocusChain()
     while one is not whole:
-        if one.objectName().strip("qt_") == one.objectName() != "" and one.focusPolicy() & Qt.FocusPolicy.TabFocus:
+        own = one.objectName() and not one.objectName().startswith("qt_")  # and no part that Qt has named
+        if own and one.focusPolicy() & Qt.FocusPolicy.TabFocus:
             names.append(one.objectName())
         one = one.nextInFocusChain()
     return names

@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.axes import Image
+from napari_unet.inference import tile_runner
+from napari_unet.inference.task import make_task
 from napari_unet.learning import step_estimate as module
 from napari_unet.learning.policy import DurationPolicy
 from napari_unet.learning.step_estimate import StepEstimate, step_estimate, steps_in
@@ -56,6 +60,15 @@ def test_the_limit_that_is_said_to_be_enough_is(limit, each, most):
         assert steps_in(estimate.enough, each, most, POLICY).enough is None
 
 
+def test_what_segmenting_has_measured_is_what_is_asked(model, monkeypatch):
+    """One object for both: `functools.cache` takes the same argument given in two ways for two."""
+    monkeypatch.setattr(tile_runner, "throughput_of", module.throughput_of)
+    image = Image(np.zeros((64, 64), np.float32), "YX")
+    with tile_runner.Inference(make_task(image, model), "cpu", ahead=False) as inference:
+        measured(inference._throughput, 1.0)
+    assert step_estimate(model, 60.0, "cpu").steps == 1
+
+
 def test_nothing_is_said_before_anything_was_run(model):
     assert step_estimate(model, 60.0, "cpu") is None
 
@@ -63,7 +76,7 @@ def test_nothing_is_said_before_anything_was_run(model):
 def test_before_the_first_learning_it_follows_from_segmenting_and_then_from_learning(model):
     pixels = 4 * 160**2
     spec = model.info.spec
-    measured(module.throughput_of(spec, "cpu"), pixels)  # a batch in a second, forwards
+    measured(module.throughput_of(spec, "cpu", True), pixels)  # a batch in a second, forwards
     first = step_estimate(model, 60.0, "cpu")
     measured(module.learning_throughput_of(spec, "cpu"), 2 * pixels)  # half a second, all in all
     assert (first.enough is not None, step_estimate(model, 60.0, "cpu").enough) == (True, None)

@@ -114,6 +114,6 @@ def _seconds_per_step(model: Model, config: TrainingConfig, device: str, policy:
     pixels = config.batch_size * math.prod(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
     if learned := learning_throughput_of(spec, device).per_second:
         return pixels / learned
-    segmented = throughput_of(spec, device).per_second or throughput_of(spec, device, exact=False).per_second
+    segmented = throughput_of(spec, device, True).per_second or throughput_of(spec, device, False).per_second
     passes = policy.passes + (config.distillation > 0)
     return passes * pixels / segmented if segmented else None

@@ -45,10 +45,11 @@ class Throughput:
 
 
 @cache
-def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput:
+def throughput_of(spec: UNetSpec, device: str, exact: bool, /) -> Throughput:
     """Return the throughput of a network on a device; the weights make no difference.
 
-    There is one object for each combination of arguments, which lives as long as the program.
+    There is one object for each combination of arguments, which lives as long as the program. They have no defaults and
+    no names, since `functools.cache` takes the same argument given in two ways for two.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput
 
 
 @cache
-def learning_throughput_of(spec: UNetSpec, device: str) -> Throughput:
+def learning_throughput_of(spec: UNetSpec, device: str, /) -> Throughput:
     """Return the throughput of a network that learns on a device: pixels of patches, forward, backward and the rest.
 
     There is one object for each combination of arguments, as for `throughput_of`.
