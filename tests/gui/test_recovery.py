@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
+from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers.projects import autosave
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import recovery_folder
@@ -71,3 +75,17 @@ def test_discarded(widget, viewer, image_file, open_image, click, wait_idle, ano
     wait_idle(other)
     assert box.isHidden()
     assert list(recovery_folder().iterdir()) == []
+
+
+def test_where_nothing_is_left_behind_there_is_nothing_to_do(qtbot: Any) -> None:
+    """Another window may have taken up the last copy meanwhile."""
+    asked: list[Any] = []
+    untold = SimpleNamespace(connect=lambda _: None)
+    recovery = SimpleNamespace(left=["a copy"], changed=untold, recover=asked.append, discard=asked.append)
+    box = RecoveryBox(SimpleNamespace(recovery=recovery, projects=SimpleNamespace(changed=untold, busy=False)))
+    qtbot.addWidget(box)
+    box.discard.click()
+    recovery.left = []
+    box.discard.click()
+    box.recover.click()
+    assert asked == ["a copy"]

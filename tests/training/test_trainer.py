@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_the_network_handed_in_is_not_touched(tiny_net, samples):
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert not torch.equal(weights(session.trained()), weights(net))
     assert not session.trained().training
+
+
+def test_each_step_is_timed_with_the_pixels_that_it_sees(tiny_net, samples, monkeypatch):
+    notes = []
+    known = SimpleNamespace(note=lambda pixels, seconds: notes.append((pixels, seconds)))
+    monkeypatch.setattr(module, "learning_throughput_of", lambda spec, device: known)
+    reports = list(Trainer(tiny_net(out_channels=2), samples, config(steps=3)).run())
+    assert [pixels for pixels, _ in notes] == [2 * 48 * 48] * 3
+    assert 0 < sum(seconds for _, seconds in notes) <= reports[-1].seconds
 
 
 def test_frozen_norm(tiny_net, samples):

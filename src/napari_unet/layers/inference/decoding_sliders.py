@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.kept_maps import KeptPart
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
-    from napari_unet.layers.workspace import Workspace
+    from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.models.model import Model
     from napari_unet.objects.decode import Decoding
 
@@ -322,7 +322,8 @@ class DecodingSliders:
         session = parts[0].session
         if session is self._workspace.session and session.alive():
             rest = "" if _all_kept(session) else " Segment does the rest of the image."
-            self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", "done", self._details)
+            level: Level = "done" if count else "warning"
+            self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", level, self._details)
         self._workspace.refresh_corrections()
         self._join_slices()
 

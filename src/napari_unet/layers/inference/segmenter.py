@@ -27,7 +27,7 @@ from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
@@ -52,6 +52,8 @@ class _Run:
         Said before the closing sentence; empty where the user asked for it.
     details : str
         Of the closing message.
+    level : {"info", "done", "warning", "error"}
+        Of the closing message, if nothing in the result makes it a doubtful one.
     view : FollowedView or None
         Followed while it segments.
     untimed : Task or None
@@ -66,6 +68,7 @@ class _Run:
     session: LayerSession
     lead: str
     details: str = ""
+    level: Level = "done"
     view: FollowedView | None = None
     untimed: Task | None = None
     whole: bool = False
@@ -107,7 +110,7 @@ class Segmenter:
         """Whether it segments the image of a session."""
         return self._search.layer is session.layer or (self._run is not None and self._run.session is session)
 
-    def start(self, lead: str = "", scope: Scope | None = None, details: str = "") -> bool:
+    def start(self, lead: str = "", scope: Scope | None = None, details: str = "", level: Level = "done") -> bool:
         """Begin, or go on where it was stopped; return whether it began.
 
         Parameters
@@ -118,13 +121,15 @@ class Segmenter:
             How much is segmented; None: as much as the user has chosen.
         details : str
             Of the closing message.
+        level : {"info", "done", "warning", "error"}
+            Of the closing message: "warning" where the lead sentence is a doubtful one.
         """
         if self.busy:
             self._workspace.say("Segmenting is under way. Press Stop first to start again.", "error")
             return False
-        return self._start(lead, scope or self._workspace.scope, details, find_diameter_first=True)
+        return self._start(lead, scope or self._workspace.scope, details, level, find_diameter_first=True)
 
-    def _start(self, lead: str, scope: Scope, details: str, *, find_diameter_first: bool) -> bool:
+    def _start(self, lead: str, scope: Scope, details: str, level: Level, *, find_diameter_first: bool) -> bool:
         """Begin.
 
         Whether the object diameter is found before is asked once: the pixels of a live image are others each time.
@@ -134,7 +139,8 @@ class Segmenter:
             # Before there is a labels layer, which napari takes a while to make.
             model, image = self._preparation.begin()
             if find_diameter_first and self._search.is_needed(image):
-                self._find_diameter(model, image, lead, scope, details)
+                again = partial(self._start, lead, scope, details, level, find_diameter_first=False)
+                self._find_diameter(model, image, again)
                 return True
             session, task = self._preparation.prepare(scope)
         except UNetError as error:
@@ -146,7 +152,7 @@ class Segmenter:
         tiles = finished.tiles_left(task)
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed, scope == "stack")
+        run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
         workspace.segmenting.emit(True)
         workspace.say(*opening_words(task, tiles / task.n_tiles))
         self._runner.start(
@@ -158,13 +164,13 @@ class Segmenter:
         )
         return True
 
-    def _find_diameter(self, model: Model, image: Image, lead: str, scope: Scope, details: str) -> None:
+    def _find_diameter(self, model: Model, image: Image, begin: Callable[[], bool]) -> None:
         """Find out how wide the objects are, then begin with what was to be segmented."""
         workspace = self._workspace
         self._generation += 1
 
         def found() -> None:
-            if not self._start(lead, scope, details, find_diameter_first=False):
+            if not begin():
                 workspace.segmenting.emit(False)
                 self.ended.emit()
 
@@ -303,7 +309,7 @@ class Segmenter:
         self._run = None
         in_use = workspace.history.in_use
         if error is None and run.whole and in_use is not None:
-            session.segmented_by = in_use.sha256()
+            session.segmented_by, session.suspects = in_use.sha256(), None
         workspace.segmenting.emit(False)
         if not session.alive():
             workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
@@ -322,7 +328,7 @@ class Segmenter:
             found = session.in_words(count)
             go_on = workspace.keys.named("next_suspect")
             text, level = closing_words(found, count, run.judged, model, run.lead, damage, go_on)
-            workspace.say(text, level, details)
+            workspace.say(text, run.level if level == "done" else level, details)
         if session.alive():
             session.show_thumbnail()
             session.offer_id()

@@ -106,9 +106,11 @@ def closing_words(
         What to press for the first object that may be wrong.
     """
     if lead:
-        return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", "done"
+        # What a model has just learned may be a kind of image of its own: whether it fits is not asked.
+        level: Level = "warning" if damage or not count else "done"
+        return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", level
     if damage:
-        return f"Found {found}. {_DAMAGED}", "done"
+        return f"Found {found}. {_DAMAGED}", "warning"
     if not count:
         return f"Found {found}. {judged.blank or _NOTHING_FOUND}", "warning"
     if not judged.right:

@@ -83,8 +83,7 @@ class _Plan:
         yield from segment_project_steps(
             project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
         )
-        found = {"suspects": project.suspects, "doubt": project.doubt}
-        return state_of(image, self.folder).model_copy(update=found)
+        return state_of(image, self.folder)
 
 
 class SegmentAll:

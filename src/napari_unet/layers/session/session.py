@@ -60,7 +60,9 @@ class LayerSession(CorrectedLabels):
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
     doubt : Doubt or None
-        Why what that model has found is not credible; None: not known, as it is not saved.
+        Why what that model has found is not credible; None: not known.
+    suspects : int or None
+        Objects that are likely to be wrong and that nobody has looked at; None: not known.
     suggestions : dict
         Shapes that are suggested, by plane (T, Z), and are no labels yet. Set it by `suggest`.
     listed : bool
@@ -88,7 +90,8 @@ class LayerSession(CorrectedLabels):
         self.saved_digest = ""
         self.channel: int | None = None
         self.segmented_by = saved.segmented_by if saved else ""
-        self.doubt: Doubt | None = None
+        self.suspects: int | None = saved.suspects if saved else None
+        self.doubt: Doubt | None = saved.doubt if saved else None
         self.listed = False
         self.suggestions: Suggestions = dict(saved.suggestions) if saved else {}
         self.attention = (saved.attention if saved else None) or Attention(self.corrections.shape)
