@@ -92,9 +92,8 @@ def test_planes_are_linked_as_soon_as_it_can_be(tmp_path):
 )
 def test_objects_are_numbered_on(count, known, last):
     ids, after = numbered_on(count, known, last)
-    expected = [0]
-    for label in range(1, count + 1):
-        expected.append(known.get(label) or (last := last + 1))
+    expected, number = [0], iter(range(last + 1, 999))
+    expected += [known.get(label) or next(number) for label in range(1, count + 1)]
     assert ids.tolist() == expected
-    assert after == last
+    assert after == next(number) - 1
     assert ids.dtype == np.int32

@@ -65,12 +65,14 @@ class JoinedFaces:
         """Return how many objects all blocks of a plane or volume have."""
         return int(self._counts[subimage].sum(dtype=np.int64))
 
-    def pairs(self, subimage: int) -> NDArray[np.int64]:
+    def pairs(self, subimage: int) -> NDArray[np.int32]:
         """Return the places of each two that are one object, shape (N, 2)."""
-        faces = np.asarray(self._faces[subimage], np.intp).reshape(-1, 3)
-        pairs = np.asarray(self._pairs[subimage], np.int64).reshape(-1, 2)
-        begin = self.first(subimage)[faces[:, [1, 0]]]
-        return np.asarray(pairs - 1 + np.repeat(begin, faces[:, 2], axis=0))
+        faces = np.asarray(self._faces[subimage], np.intc).reshape(-1, 3)
+        begin = self.first(subimage).astype(np.int32)[faces[:, [1, 0]]]
+        pairs = np.repeat(begin, faces[:, 2], axis=0)
+        pairs += np.asarray(self._pairs[subimage], np.intc).reshape(-1, 2)
+        pairs -= 1
+        return pairs
 
 
 class NumberedObjects:
@@ -82,6 +84,11 @@ class NumberedObjects:
         Tables of ids are written there, for the workers.
     joined : JoinedFaces
         Of all blocks.
+
+    Raises
+    ------
+    ClusterError
+        If there are more objects than ids.
 
     Attributes
     ----------
@@ -102,8 +109,9 @@ class NumberedObjects:
         self.numbered = self.last = 0
         self._before = np.zeros(1, np.int32)
         for subimage in range(self._count):
-            table = _components(joined.count(subimage), joined.pairs(subimage))
-            self._save("plane", subimage, table)
+            count = joined.count(subimage)
+            _check_number(count)
+            self._save("plane", subimage, _components(count, joined.pairs(subimage)))
 
     def first(self, subimage: int, block: int) -> int:
         """Return the place of the first object of a block in the table of its plane or volume."""
@@ -131,8 +139,7 @@ class NumberedObjects:
         table = np.load(self._folder.ids("plane", self.numbered))
         known = _matched(counted, self._before) if counted else {}
         count = int(table.max(initial=0))
-        if self.last + count > MAX_OBJECTS:
-            raise ClusterError(f"There are more than {MAX_OBJECTS} objects, the most that labels can tell apart.")
+        _check_number(self.last + count)
         self._before, self.last = numbered_on(count, known, self.last)
         self._save("final", self.numbered, self._before[table])
         self.numbered += 1
@@ -175,6 +182,11 @@ class Linking:
             self._objects.number([held[block] for block in sorted(held)])
 
 
+def _check_number(objects: int) -> None:
+    if objects > MAX_OBJECTS:
+        raise ClusterError(f"There are more than {MAX_OBJECTS} objects, the most that labels can tell apart.")
+
+
 def _matched(counted: Sequence[Matcher], before: NDArray[np.int32]) -> dict[int, int]:
     """Return which object of a slice is the same as which one of the slice before, whose final ids are given."""
     matcher = Matcher()
@@ -183,7 +195,7 @@ def _matched(counted: Sequence[Matcher], before: NDArray[np.int32]) -> dict[int,
     return matcher.mapping(MIN_SLICE_IOU)
 
 
-def _components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+def _components(count: int, pairs: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return for each of some objects the number of its set, from 1."""
     begins = np.ones(count, bool)  # whether it is the first of its set; most objects are the only one
     paired, ends = np.unique(pairs, return_inverse=True)
