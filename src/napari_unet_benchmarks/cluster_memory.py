@@ -129,7 +129,7 @@ def threshold_model() -> Model:
     import torch
 
     spec = UNetSpec(ndim=3, in_channels=1, out_channels=2, features=2, levels=1, norm="none")
-    net = UNet(spec).eval()
+    net: Any = UNet(spec).eval()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()

@@ -12,7 +12,7 @@ scheduler=$PWD/scheduler-$SLURM_JOB_ID.json
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
 dask scheduler --scheduler-file "$scheduler" --port 0 --no-dashboard &
-trap 'rm -f "$scheduler"; kill $(jobs -p)' EXIT
+trap 'rm -f "$scheduler"; kill $(jobs -p) || true' EXIT
 srun dask worker --scheduler-file "$scheduler" --nthreads 1 --no-dashboard &
 until [ -s "$scheduler" ]; do sleep 1; done
 
