@@ -235,7 +235,8 @@ def test_a_scheduler_that_is_lost_is_told_and_the_rest_done_here(controller, cli
     assert kinds(controller) == ["segmented"] * IMAGES
     last = controller.messages[-1]
     assert last.level == "warning"
-    assert last.text == "Segmented 5 images, on this computer: the scheduler could not do all of it, see Details."
+    told = "Segmented 5 images. The scheduler could not do all of them; this computer did the rest: see Details."
+    assert last.text == told
     assert last.details.startswith("Scheduler: The scheduler is gone.")
     assert is_tidy(controller)
 

@@ -52,7 +52,7 @@ class Ended:
             return text, "info", "\n".join([*doubtful, *trouble])
         done = counted(self.done, "image")
         if not doubtful and trouble:
-            text = f"Segmented {done}, on this computer: the scheduler could not do all of it, see Details."
+            text = f"Segmented {done}. The scheduler could not do all of them; this computer did the rest: see Details."
             return text, "warning", trouble[0]
         if not doubtful:
             return f"Segmented {done}. Go through them with Page Down, and correct them.", "done", ""
