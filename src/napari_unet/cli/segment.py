@@ -77,7 +77,7 @@ def segment(
     ] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
-        str | None, typer.Option(help="Of the objects, in pixels; or auto: a model finds it on the image.")
+        str | None, typer.Option(help="Width of the objects, in pixels; or auto: a model finds it on the image.")
     ] = None,
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same; auto: fast if good enough.")] = Mode.auto,

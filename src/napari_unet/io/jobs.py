@@ -198,7 +198,7 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
         return [folder / field for field in plate.fields]
     images, results = split_results(image_files(folder))
     if not images:
-        raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image.")
+        raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image. Give the images.")
     if results and tell is not None:
         rest = f" and {len(results) - 1} more" if len(results) > 1 else ""
         tell(f"Left out of {folder}, as results of images: {results[0].name}{rest}.")
