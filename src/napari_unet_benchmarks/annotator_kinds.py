@@ -218,9 +218,10 @@ def run_once(
     -------
     dict
         ``kind``, ``seed``, ``limits``, ``base``; ``objects`` in the ``fields`` worked on; ``seconds``: how long each
-        part of the run took. ``rows``: ``who``, how many corrections were ``asked`` for until then; ``files``: see
-        `file_counts`; of the program ``objects``: how many corrections there were, ``seconds`` of annotation, ``wait``:
-        seconds until it had learned and segmented what is in view, and ``known``: AP on images that the model knew at the start.
+        part of the run took. ``rows``: ``who``; ``asked``: how many corrections were asked for until then; ``files``:
+        see `file_counts`. Of the program also ``objects``: how many corrections there were; ``seconds`` of annotation;
+        ``wait``: seconds until it had learned and segmented what is in view; ``known``: AP on images that the model
+        knew at the start.
     """
     kind = limits.smaller(kind)
     worked_on, to_score = deal(data, kind, seed, limits.files)
