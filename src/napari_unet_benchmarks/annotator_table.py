@@ -112,7 +112,8 @@ def table_row(runs: Sequence[Run]) -> dict[str, Any]:
         ``AP``: pooled over the files of all seeds, by who reached it and after how many corrections, with its interval.
         ``corrected``: how many objects that really were, mean over seeds. ``90 % of the ceiling``: how much of it is
         reached within what the goal allows, where it is first reached, and whether in time. ``ahead``: by how much the
-        program is ahead of each rival at `FEW_CORRECTIONS`, and whether of all of them. ``known``: the score on images
+        program is ahead of each rival at `FEW_CORRECTIONS`, and whether of all of them. ``seconds to a new picture``:
+        median, from the last stroke to labels of what is in view. ``known``: the score on images
         that the model at the start knew, before and in the end, or None.
     """
     levels = sorted({row["asked"] for run in runs for row in run["rows"] if row["who"] == PROGRAM})
@@ -141,6 +142,7 @@ def table_row(runs: Sequence[Run]) -> dict[str, Any]:
         "AP": ap,
         "90 % of the ceiling": _near_ceiling(runs, levels, max(FEW_CORRECTIONS, SHARE_OF_OBJECTS * worked_on), sample),
         "ahead": _ahead(runs, sample),
+        "seconds to a new picture": _median_wait(runs),
         "known": _known(runs, levels) if "known" in first else None,
     }
 
@@ -148,6 +150,12 @@ def table_row(runs: Sequence[Run]) -> dict[str, Any]:
 def _mean_of(runs: Sequence[Run], level: int, what: str) -> float:
     rows = [row_at(run, PROGRAM, level) for run in runs]
     return round(statistics.fmean(row[what] for row in rows if row), 1)
+
+
+def _median_wait(runs: Sequence[Run]) -> float | None:
+    """Return how long it took from the last stroke to labels of the new model; None if nothing was learned."""
+    waits = [row["wait"] for run in runs for row in run["rows"] if "wait" in row]
+    return round(statistics.median(waits), 1) if waits else None
 
 
 def _known(runs: Sequence[Run], levels: Sequence[int]) -> list[float]:

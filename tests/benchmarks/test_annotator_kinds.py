@@ -36,7 +36,9 @@ def row(who, asked, *files, **more):
 
 
 def program(asked, *files, objects=None, known=0.8):
-    more = {"objects": asked if objects is None else objects, "seconds": 10.0 * asked, "known": known}
+    more = {"objects": asked if objects is None else objects, "seconds": 10.0 * asked, "known": known} | (
+        {"wait": asked / 2} if asked else {}
+    )
     return row("program", asked, *files, **more)
 
 
@@ -77,6 +79,7 @@ def test_the_row_of_a_kind(runs):
     assert found["corrected"] == {"0": 0.0, "20": 22.0, "40": 31.5}
     assert found["objects in the fields worked on"] == 200.0
     assert found["known"] == [0.8, 0.7]
+    assert found["seconds to a new picture"] == 10.0, "waits of 10, 20 and 10"
     near = found["90 % of the ceiling"]
     assert (near["corrections allowed"], near["at"], near["first reached at"]) == (20, 20, 40)
     assert near["share"] == round((14 / 26) / (18 / 22), 3)
