@@ -1,7 +1,7 @@
 """Why learning from corrections of one image makes other images of the kind worse: its parts, and ways to mend it.
 
     napari-unet benchmark harm --data DATA [--only KIND ...] [--ways WAY ...] [--seeds 2] [--objects 7] [--steps 60]
-                               [--keep FILE] [--only-sum]
+                               [--keep FILE] [--name NAME] [--only-sum]
 
 DATA: see `recipes/README.md`. A simulated annotator corrects a few objects of one image. From the same corrections the
 program learns as it does, and in ways that differ in one thing. Scored are other images of the kind: with the new
@@ -15,15 +15,18 @@ import argparse
 import json
 import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
+from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.learning import interactive
+from napari_unet.learning.crops import CropReader
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.learning.retention import interpolate_weights
 from napari_unet.models.model import Model
@@ -32,6 +35,7 @@ from napari_unet.nets.losses import distillation_loss
 from napari_unet.progress import drive
 from napari_unet.training import trainer
 from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
+from napari_unet.training.samples import Sample
 from napari_unet_benchmarks.check import Kind
 from napari_unet_benchmarks.check_evidence import Looks, Session, scores_on_others
 from napari_unet_benchmarks.fields import DataSet, Field, read_fields
@@ -60,12 +64,30 @@ REPORTED_ON = {
     "bacteria, fluorescence": Kind(DataSet("bacteria_ecoli_colicoords/train", prefix="fl_"), width=512, scored=4),
 }
 
-KINDS = CHOSEN_ON | REPORTED_ON
+MORE_CHOSEN_ON = {
+    "histology": Kind(DataSet("nuclei_dsb2018/train", prefix="histology")),
+    "grown cells": Kind(DataSet("nuclei_bbbc039/train"), width=384, scored=4),
+}
+"""What the ways that look at other images are chosen on, beside those of `CHOSEN_ON` that the model knows."""
+
+CONFIRMED_ON = {
+    "breast cancer, H&E; kept aside": Kind(DataSet("histology_tnbc/train")),
+    "tissue; kept aside": Kind(DataSet("nuclei_tissue_bsst265/train")),
+    "cytospins; kept aside": Kind(DataSet("nuclei_cytospin_bsst265/train"), width=384),
+    "histology; kept aside": Kind(DataSet("nuclei_dsb2018/train", prefix="histology")),
+    "grown cells; kept aside": Kind(DataSet("nuclei_bbbc039/train"), width=384),
+}
+"""Where images of the folder ``val`` are scored, which no model has learned and on which nothing was chosen here."""
+
+KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON | CONFIRMED_ON
 
 MARKS = (10, 20, 40)
 """Steps after which the weights are scored, too."""
 
 USUAL = "as it is"
+
+IN_DOMAIN = 1.0
+"""Weight of distillation with which the program learns what is like the data of the model."""
 
 SHARES = (0.25, 0.5, 0.75)
 """How far from the old weights to the new ones, of models that are scored, too."""
@@ -88,6 +110,12 @@ class Way:
         Whether the mean of the weights is that of all steps, all alike, and of the old weights.
     eps : float, optional
         What Adam adds to the root of the mean squared gradient: weights with far smaller gradients hardly move.
+    others : float
+        Share of patches from images that are neither corrected nor scored, beside all others; there the network is held
+        to the old one where that was sure. Only in its domain.
+    only_where_it_fits : bool
+        Whether these are only such images on which what the old model finds is credible; where that is half of them,
+        the corrected image is taken to be in its domain.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -96,6 +124,8 @@ class Way:
     share: float = 1.0
     mean_of_all: bool = False
     eps: float | None = None
+    others: float = 0.0
+    only_where_it_fits: bool = False
 
 
 _NEVER_OUT = DEFAULT_POLICY.model_copy(
@@ -118,19 +148,28 @@ WAYS = {
     "mean of all steps": Way(mean_of_all=True),
     "larger eps": Way(eps=1e-4),
     "slower start": Way(lambda config: {"warmup": 40}),
+    "held on other images": Way(others=0.25),
+    "held on other images, more": Way(others=0.5),
+    "held where it fits": Way(others=0.5, only_where_it_fits=True),
 }
 
 
 def learned_and_marks(
-    model: Model, crops: Sequence[AnnotatedCrop], steps: int, way: Way
+    model: Model, crops: Sequence[AnnotatedCrop], steps: int, way: Way, spare: Sequence[Field] = ()
 ) -> tuple[Learned, dict[int, UNet]]:
-    """Return what is learned from corrections, and the network after each of `MARKS`."""
+    """Return what is learned from corrections, and the network after each of `MARKS`.
+
+    `spare` are the images that nobody corrects or scores.
+    """
     marks: dict[int, UNet] = {}
     made: list[trainer.Trainer] = []
 
     class Changed(trainer.Trainer):
         def __init__(self, net: UNet, samples: Sequence[Any], config: TrainingConfig, device: Any = "cpu") -> None:
-            super().__init__(net, samples, config.model_copy(update=dict(way.change(config))), device)
+            config = config.model_copy(update=dict(way.change(config)))
+            if way.others and config.distillation >= IN_DOMAIN:
+                samples = [*samples, *unlabelled(model, spare, way.others, sum(one.weight for one in samples))]
+            super().__init__(net, samples, config, device)
             self._before = net
             for group in self._optimizer.param_groups if way.eps else ():
                 group["eps"] = way.eps
@@ -159,6 +198,19 @@ def learned_and_marks(
         settings = {"steps": steps}
         learning = interactive.learning_steps(model, crops, None, "cpu", settings=settings, policy=way.policy)
         return drive(learning, note), marks
+
+
+def unlabelled(model: Model, spare: Sequence[Field], share: float, weight: float) -> list[Sample]:
+    """Return images of which nothing is known, from which so large a share of all patches is drawn."""
+    every = []
+    for one in spare:
+        height, width = one.truth.shape
+        image = CropReader(one.image, model).read(0, (slice(0, 1), slice(0, height), slice(0, width)))
+        nothing = np.zeros((len(model.info.outputs), *image.shape[1:]), np.float16)
+        focus = np.random.default_rng(0).integers(0, image.shape[1:], (256, 2))
+        each = weight * share / (1 - share) / len(spare)
+        every.append(Sample(image, nothing, np.zeros(nothing.shape, bool), focus, each))
+    return every
 
 
 @torch.no_grad()
@@ -191,12 +243,26 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     kind, looks = KINDS[name], Looks()
     base = load_model(kind.bases[0])
     work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
-    session = Session(work[seed % len(work)], looks, seed)
+    if name in CONFIRMED_ON:
+        kept_aside = replace(kind.source, folder=str(Path(kind.source.folder).with_name("val")))
+        work_aside, others_aside = read_fields(arguments.data, kept_aside, kind.width)
+        others = work_aside + others_aside
+    corrected = work[seed % len(work)]
+    session = Session(corrected, looks, seed)
     session.show(base)
     objects = session.correct(arguments.objects)
     crops = session.crops(base)
     for way in ways:
-        learned, marks = learned_and_marks(base, crops, arguments.steps, WAYS[way])
+        spare = [one for one in work if one is not corrected]
+        chosen, fits = WAYS[way], None
+        if chosen.only_where_it_fits:
+            fitting = [one for one in spare if looks(base, one.image).estimate >= DEFAULT_MODEL_CHOICE.doubtful]
+            fits = f"{len(fitting)} of {len(spare)}"
+            if 2 * len(fitting) >= len(spare):
+                chosen, spare = replace(chosen, policy=_NEVER_OUT), fitting
+            else:
+                chosen = WAYS[USUAL]
+        learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, spare)
         models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
         first = marks.get(MARKS[0])
         if first is not None:
@@ -210,6 +276,7 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             "out of domain": learned.verdict.out_of_domain,
             "interpolation": learned.model.info.recipe.get("interpolation"),
             "fitted": learned.fitted is not None,
+            "fits": fits,
             "scores": {part: _scores(one, others, looks) for part, one in models.items()},
         }
         looks.forget([base])
@@ -264,15 +331,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--objects", type=int, default=7, help="corrections before learning")
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--keep", type=Path, default=Path("harm.jsonl"), help="where finished runs are kept")
+    parser.add_argument("--name", default="harm", help="of the result file (default harm)")
     parser.add_argument("--only-sum", action="store_true", help="write the result of the runs that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in arguments.keep.read_text().splitlines()] if arguments.keep.exists() else []
     done = {(row["kind"], row["seed"], row["way"]) for row in rows}
-    for seed in range(0 if arguments.only_sum else arguments.seeds):
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    for seed in () if arguments.only_sum else seeds:
         for kind in arguments.only:
             ways = [way for way in arguments.ways if (kind, seed, way) not in done]
             for row in runs_of(kind, seed, ways, arguments) if ways else ():
@@ -280,9 +350,15 @@ def main() -> None:
                 with arguments.keep.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(kind, seed, row["way"], {part: one["ap"] for part, one in row["scores"].items()}, flush=True)
-    sums = {"chosen on": summary(rows, list(CHOSEN_ON)), "reported on": summary(rows, list(REPORTED_ON))}
+    groups = {
+        "chosen on": CHOSEN_ON,
+        "more chosen on": MORE_CHOSEN_ON | {name: CHOSEN_ON[name] for name in ("phase contrast", "cytospins")},
+        "reported on": REPORTED_ON,
+        "confirmed on": CONFIRMED_ON,
+    }
+    sums = {title: summary(rows, list(kinds)) for title, kinds in groups.items()}
     limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "steps")}
-    write_result("harm", {"limits": limits, "threads": 1} | sums | {"runs": rows})
+    write_result(arguments.name, {"limits": limits, "threads": 1} | sums | {"runs": rows})
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ class _Bar:
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total, self._done = title, total, 0
         self._bar: Any = None
+        self._closed = False
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._make)
@@ -94,12 +95,17 @@ class _Bar:
 
     def close(self) -> None:
         """Take it away."""
+        self._closed = True
         self._soon.stop()
         if self._bar is not None:
             self._bar.close()
 
     def _make(self) -> None:
-        self._bar = progress(total=self._total or None, desc=self._title)
+        bar = progress(total=self._total or None, desc=self._title)
+        if self._closed:  # meanwhile: napari lets other events in while it makes one, the job's last one too
+            bar.close()
+            return
+        self._bar = bar
         self.show(self._done)
 
 
