@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of all data")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=Limits.steps, help="training steps of each learning")
+    parser.add_argument("--steps", type=int, default=Limits().steps, help="training steps of each learning")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--keep", type=Path, default=Path("annotator_kinds.jsonl"), help="where finished runs are kept")
     parser.add_argument("--only-sum", action="store_true", help="the table of the runs that are finished")

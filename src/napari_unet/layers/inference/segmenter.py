@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.inference.preparation import Preparation
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
-    from napari_unet.layers.workspace import Scope, Workspace
+    from napari_unet.layers.workspace import Level, Scope, Workspace
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
 
