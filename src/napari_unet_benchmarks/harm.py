@@ -1,7 +1,7 @@
 """Why learning from corrections of one image makes other images of the kind worse: its parts, and ways to mend it.
 
     napari-unet benchmark harm --data DATA [--only KIND ...] [--ways WAY ...] [--seeds 2] [--objects 7] [--steps 60]
-                               [--keep FILE] [--only-sum]
+                               [--keep FILE] [--name NAME] [--only-sum]
 
 DATA: see `recipes/README.md`. A simulated annotator corrects a few objects of one image. From the same corrections the
 program learns as it does, and in ways that differ in one thing. Scored are other images of the kind: with the new
@@ -335,6 +335,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=7, help="corrections before learning")
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--keep", type=Path, default=Path("harm.jsonl"), help="where finished runs are kept")
+    parser.add_argument("--name", default="harm", help="of the result file (default harm)")
     parser.add_argument("--only-sum", action="store_true", help="write the result of the runs that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -357,7 +358,7 @@ def main() -> None:
     }
     sums = {title: summary(rows, list(kinds)) for title, kinds in groups.items()}
     limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "steps")}
-    write_result("harm", {"limits": limits, "threads": 1} | sums | {"runs": rows})
+    write_result(arguments.name, {"limits": limits, "threads": 1} | sums | {"runs": rows})
 
 
 if __name__ == "__main__":
