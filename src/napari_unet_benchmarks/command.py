@@ -26,6 +26,7 @@ benchmark = typer.Typer(
 
 SCRIPTS = {  # each says more with --help
     "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
+    "annotator_kinds": "Measure what corrections are worth on eight kinds of image, in one table.",
     "check": "Measure whether better models are used, and worse ones held back.",
     "cluster": "Time one image divided among workers of dask beside one process.",
     "convolution": "Time convolution directly and by the Fourier transform.",
@@ -51,7 +52,7 @@ SCRIPTS = {  # each says more with --help
     "volumes": "Measure what learning does in volumes of kinds that nuclei3d does not know.",
     "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",
-    "where_next": "Measure how early *Where next* comes to what is wrong.",
+    "where_next": "Measure how early the walk for classes comes to what is wrong.",
     "window_memory": "Measure whether a window's memory grows from round to round.",
 }
 

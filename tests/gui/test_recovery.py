@@ -33,15 +33,13 @@ def test_painted_not_saved_and_recovered(
         paths = list(recovery_folder().glob("*/*.unetproj"))
         return bool(paths) and np.array_equal(Project.open(paths[0]).labels == 50, labels.data == 50)
 
-    qtbot.waitUntil(written, timeout=120_000)  # in the midst of a stroke
+    qtbot.waitUntil(written)  # in the midst of a stroke
     canvas.move(32, 50)
     canvas.release(32, 50)
-    qtbot.waitUntil(written, timeout=120_000)
+    qtbot.waitUntil(written)
     monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     widget._keep_unsaved.setInterval(50)
-    qtbot.waitUntil(
-        lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.digest), timeout=120_000
-    )
+    qtbot.waitUntil(lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.digest))
     wait_idle(widget)
     widget._keep_unsaved.stop()
     (path,) = recovery_folder().glob("*/*.unetproj")

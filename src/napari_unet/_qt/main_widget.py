@@ -242,6 +242,7 @@ class UNetWidget(QWidget):
         self.runner.threads = preferences["computing", "threads"]
         controller.choose_device(preferences["computing", "device"])
         controller.autosave.on = preferences["saving", "recovery"]
+        controller.segment_all.scheduler = preferences["computing", "scheduler"].strip()
 
     def _on_mended(self, more: bool) -> None:
         self._walk_on.start(GO_ON_LATER if more else GO_ON_AFTER)

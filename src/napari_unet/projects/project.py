@@ -198,6 +198,11 @@ class Project:
     def annotated_crops(self) -> list[AnnotatedCrop]:
         """Return the annotated crops to learn from, copied, for `learning.interactive.learning_steps`.
 
+        Returns
+        -------
+        list of AnnotatedCrop
+            Empty if there is no model, or nothing was corrected or reviewed.
+
         Raises
         ------
         ImageError, ModelMismatchError
@@ -397,7 +402,7 @@ class Project:
                 known = read_attention(folder / said.state, Attention.layout(shape), said.chunks[ATTENTION])
                 project.attention = Attention.restored(shape, known, project.model or project)
             except UNetError:  # it can be found anew
-                notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
+                notes = (*notes, "Where to look next could not be read: press Segment, and Next (N) knows it again.")
         project.segmented_by, project.suspects, project.doubt = said.segmented_by, said.suspects, said.doubt
         project.suggestions = restored(said.suggested, found.corrections.shape)
         project.path = folder

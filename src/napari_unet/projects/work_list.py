@@ -328,7 +328,7 @@ def copy_list(folder: Path, target: Path, description: WorkListDescription, canc
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, partial / name)
                 if name != MODELS:
-                    _relocate(partial / name, folder / name, target / name)
+                    relocate(partial / name, folder / name, target / name)
         images = tuple(
             one.model_copy(update={"path": relative(one.file(folder), target), "absolute": str(one.file(folder))})
             for one in description.images
@@ -345,8 +345,16 @@ def copy_list(folder: Path, target: Path, description: WorkListDescription, canc
     return description
 
 
-def _relocate(copied: Path, before: Path, after: Path) -> None:
-    """Have a project that is about to lie elsewhere find its image by a relative path."""
+def relocate(copied: Path, before: Path, after: Path) -> None:
+    """Have a project that is about to lie elsewhere find its image by a relative path.
+
+    Parameters
+    ----------
+    copied : Path
+        The folder whose description is changed.
+    before, after : Path
+        Where it was saved, and where it is going to lie.
+    """
     said = read_description(copied)
     image = said.image
     if image.absolute is not None:

@@ -222,7 +222,7 @@ def fits(monkeypatch):
     def seems_right(task: Any, done: Any) -> bool | None:
         return task.image.name in names if done.labels.any() else None
 
-    for module in ("projects.segmenting", "layers.inference.result_words"):
+    for module in ("projects.segmenting", "layers.inference.segmenting_words"):
         monkeypatch.setattr(f"napari_unet.{module}.subimage_seems_right", seems_right)
     return names
 

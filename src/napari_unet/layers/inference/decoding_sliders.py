@@ -18,6 +18,7 @@ from napari_unet.inference.scale import magnification
 from napari_unet.layers.inference.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps
 from napari_unet.layers.inference.maps_in_view import middle_of
 from napari_unet.layers.jobs import PresentJob, Runner
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.redecoding import Sliders, redecoded
 from napari_unet.objects.size import diameter_of, pixels_of
 from napari_unet.progress import Stopwatch
@@ -223,8 +224,8 @@ class DecodingSliders:
         watch, frame = Stopwatch(), session.plane[0]
         new_id = session.free_id()  # may give the layer another array: asked for before that is read
         labels = session.labels
-        inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, part.region, strict=True))
-        maps, protected = part.maps.within(inside), session.corrections.protected_in(labels, frame, region)
+        maps = part.maps.within(relative(region, part.region))
+        protected = session.corrections.protected_in(labels, frame, region)
         volume, box = labels[frame], region
         try:
             if part.volume:

@@ -11,15 +11,20 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
-from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.inference.diameter_search import DiameterSearch
-from napari_unet.layers.inference.result_words import Judged, closing_words, judged_empty, judged_result
+from napari_unet.layers.inference.segmenting_words import (
+    Judged,
+    closing_words,
+    judged_empty,
+    judged_result,
+    opening_words,
+)
 from napari_unet.layers.inference.viewport import FollowedView, Piece, pieces
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.session.kept_maps import KeptPart, to_keep
 from napari_unet.objects.stitch import count_ids
-from napari_unet.progress import format_seconds, shortened
+from napari_unet.progress import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -149,7 +154,7 @@ class Segmenter:
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
         workspace.segmenting.emit(True)
-        workspace.say(*_begun(task, tiles / task.n_tiles))
+        workspace.say(*opening_words(task, tiles / task.n_tiles))
         self._runner.start(
             job,
             partial(_steps, run, task, finished, workspace.device),
@@ -242,7 +247,7 @@ class Segmenter:
             task = run.untimed.timed(workspace.device)
             if task.plan.throughput is not None:
                 run.untimed = None
-                workspace.say(*_begun(task))
+                workspace.say(*opening_words(task))
         if progress.note not in ("", run.job.note):
             run.job.note = progress.note
             workspace.say(run.job.note)
@@ -362,31 +367,6 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
                     yield judged
     if not anything:
         yield judged_empty(task, run.view.position())
-
-
-def _begun(task: Task, left: float = 1.0) -> tuple[str, Level, str]:
-    """Return what to say of a segmentation that begins, of which a share is left to do: text, level and details."""
-    scale, reason = _scale(task)
-    details = "\n".join(filter(None, (reason, f"Plan: {task}.")))
-    if left < 1:
-        return f"{scale}Segmenting the rest: {left:.0%}.", "info", details
-    extent, seconds = task.extent, task.seconds
-    what = f" {extent}" if extent else ""
-    time = f", about {format_seconds(max(1.0, seconds))}" if seconds else ""
-    return f"{scale}Segmenting{what}{time}.", "info", details
-
-
-def _scale(task: Task) -> tuple[str, str]:
-    """Return what to say, and in the details, of a scale that was found on the image; nothing if there is none."""
-    image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
-    found = image.found_diameter
-    if found is None or image.diameter is not None or image.found_against != against:
-        return "", ""
-    text = f"Objects are about {found:.0f} pixels wide. "
-    if not is_rescaled(zoom):
-        return (text, f"The model learned objects of {against:.0f} pixels.") if against else ("", "")
-    times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
-    return text, f"The network gets the image {times}. If the objects have another width, set Object diameter."
 
 
 def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:

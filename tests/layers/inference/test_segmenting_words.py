@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_unet.layers.inference.result_words import Judged, closing_words
+from napari_unet.layers.inference.segmenting_words import Judged, closing_words
 
 LEARNED = "Better: 70% right in what you reviewed, 50% before."
 
