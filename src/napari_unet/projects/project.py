@@ -222,8 +222,8 @@ class Project:
         by = (self.segmented_by,) if self.segmented_by else ()
         judged = () if (self.suspects, self.doubt) == (None, None) else (self.suspects, self.doubt)
         suggested = tuple(one.model_dump_json() for one in stored(self.suggestions))
-        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter)
-        settings = (*settings, *by, *judged, *suggested)
+        known = (*by, *judged, *suggested)
+        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter, *known)
         return digest_of(found, self._all_models, settings)
 
     @property
