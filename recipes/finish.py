@@ -69,7 +69,7 @@ def choose_decoding(recipe: Recipe, net: UNet, data: Path) -> tuple[Decoding, li
     model = Model(net, recipe.card)
     pairs = [pair for split in recipe.chosen_on for pair in recipe.pairs(data, split)]
     truths = [read_labels(pair.labels) for pair in pairs]
-    results = [segment(read_image(pair.image), model, device="cpu", keep_maps=True) for pair in pairs]
+    results = [segment(recipe.read(pair), model, device="cpu", keep_maps=True) for pair in pairs]
     tried: list[dict[str, Any]] = []
     for fields in itertools.chain.from_iterable(map(_combinations, recipe.grids)):
         decoding = Decoding.model_validate({**recipe.card.decoding.model_dump(), **fields})

@@ -17,6 +17,7 @@ from scipy import ndimage
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.learning.crops import CropReader
 from napari_unet.models.model import Model
+from napari_unet.models.store import load_model
 from napari_unet.nets.unet import UNet
 from napari_unet.objects.stitch import count_ids
 from napari_unet.tiling.engine import predict_maps
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.axes import Image
     from napari_unet.models.info import ModelInfo
     from napari_unet.training.config import TrainingConfig
 
@@ -85,6 +87,11 @@ class Recipe:
         Patches of each kind that the model carries along: (to learn again, to check with).
     replay_patch : tuple of int
         Their shape.
+    begins_with : str, optional
+        The shipped model whose weights the first stage begins with; it has the maps of that stage. None: random ones.
+    diameters : dict
+        Diameter of the objects of each kind, in pixels of its images, by which these are brought to that of the card;
+        a kind that is not named is taken as the card says. A user's image, and "val", has none: there it is found.
     """
 
     card: ModelInfo
@@ -100,6 +107,8 @@ class Recipe:
     chosen_on: tuple[Split, ...] = ("choose",)
     replay_set: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     replay_patch: tuple[int, ...] = ()
+    begins_with: str | None = None
+    diameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def script(self) -> str:
@@ -120,12 +129,20 @@ class Recipe:
         return EARLIER if stage < self.earlier else self.card.outputs
 
     def fresh(self, stage: int) -> UNet:
-        """Return an untrained network with the maps of a stage."""
-        return UNet(self.card.spec.model_copy(update={"out_channels": len(self.outputs(stage))}))
+        """Return the network with the maps of a stage that this begins with: untrained, or of another model."""
+        net = UNet(self.card.spec.model_copy(update={"out_channels": len(self.outputs(stage))}))
+        if stage == 0 and self.begins_with is not None:
+            net.load_state_dict(load_model(self.begins_with).net.state_dict())
+        return net
+
+    def read(self, pair: Pair) -> Image:
+        """Return an image, with the diameter of its objects where the recipe names it."""
+        image = read_image(pair.image)
+        return replace(image, diameter=self.diameters.get(pair.kind, image.diameter))
 
     def load(self, pair: Pair) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Return an image (C, [Z,] Y, X) as the network sees it, and its labels with the same pixels."""
-        image = read_image(pair.image)
+        image = self.read(pair)
         reader = CropReader(image, Model(UNet(self.card.spec, initialise=False), self.card))
         whole = (slice(None), slice(None), slice(None))
         return reader.read(0, whole), reader.fit(image.canonical_labels(read_labels(pair.labels))[0])

@@ -18,7 +18,7 @@ from napari_unet.inference.in_memory import segment
 from napari_unet.learning.new_model import model_for_image, model_for_labels
 from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
-from napari_unet_benchmarks.annotator_rivals import Dense, RandomForest, Rival, Scratch, ceiling
+from napari_unet_benchmarks.annotator_rivals import Dense, ceiling, rivals_of
 from napari_unet_benchmarks.annotator_session import annotate_and_learn
 from napari_unet_benchmarks.fields import DATA_SETS, KNOWN, KNOWN_SIZE, MAX_KNOWN, read_fields
 from napari_unet_benchmarks.report import report
@@ -168,12 +168,12 @@ def run(
     dense = Dense(base, fields, settings.steps, instances=source.instances, device=device, seed=settings.seed)
     best: Row = {}
     if settings.rivals:
-        for rival in _rivals(dense, untrained_model, settings, instances=source.instances, device=device, say=say):
+        for rival in rivals_of(dense, untrained_model, settings.seed, instances=source.instances, say=say):
             for point in points:
                 rival.learn(point)
                 known_too = rival is dense
                 note(rival.name, point.seconds, point.objects, evaluator.scores(rival.segment, known=known_too))
-        trained = ceiling(_at_scale_of(points, base), fields, settings.ceiling_steps, device=device, seed=settings.seed)
+        trained = ceiling(at_scale_of(points, base), fields, settings.ceiling_steps, device=device, seed=settings.seed)
         best = evaluator.scores(by(trained))
         say(f"  ceiling  {best}")
     objects = sum(field.objects for field in fields)
@@ -188,31 +188,13 @@ def run(
     })  # fmt: skip
 
 
-def _rivals(
-    dense: Dense,
-    untrained_model: Model,
-    settings: Settings,
-    *,
-    instances: bool,
-    device: str,
-    say: Callable[[str], None],
-) -> list[Rival]:
-    """Return what else learns from the same annotation; a random forest only where scikit-learn is there."""
-    rivals: list[Rival] = [dense, Scratch(untrained_model, settings.steps, device)]
-    try:
-        rivals.append(RandomForest(instances=instances, seed=settings.seed))
-    except ImportError:
-        say("  Without scikit-learn there is no random forest to compare with.")
-    return rivals
-
-
 def _untrained(fields: Sequence[Field], task: Task, seed: int) -> Model:
     """Return the model with which somebody begins who has none."""
     classes = [f"class {index}" for index in range(1, 1 + max(int(field.truth.max()) for field in fields))]
     return model_for_image(fields[0].image, task, classes=classes if task == "semantic" else (), seed=seed)
 
 
-def _at_scale_of(points: Sequence[Checkpoint], base: Model) -> Model:
+def at_scale_of(points: Sequence[Checkpoint], base: Model) -> Model:
     """Return the base model at the scale that the program went on to: what there is to be had is had there."""
     scale = (
         {name: getattr(points[-1].model.info, name) for name in ("pixel_size", "diameter", "image_diameter")}

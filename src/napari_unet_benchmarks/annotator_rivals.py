@@ -21,7 +21,7 @@ from napari_unet_benchmarks.annotator_model import Annotator
 from napari_unet_benchmarks.annotator_session import learn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -168,6 +168,18 @@ class RandomForest:
         seeds = np.zeros(mask.shape, np.int32)
         seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
         return np.asarray(watershed(-depth, seeds, mask=mask), np.int32)
+
+
+def rivals_of(
+    dense: Dense, untrained_model: Model, seed: int, *, instances: bool, say: Callable[[str], None]
+) -> list[Rival]:
+    """Return what else learns from the same annotation; a random forest only where scikit-learn is there."""
+    rivals: list[Rival] = [dense, Scratch(untrained_model, dense.steps, dense.device)]
+    try:
+        rivals.append(RandomForest(instances=instances, seed=seed))
+    except ImportError:
+        say("  Without scikit-learn there is no random forest to compare with.")
+    return rivals
 
 
 def pixel_features(image: Image, z: int = 0) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,9 @@ class Checkpoint:
         Annotation until then.
     objects : int
         Objects (or regions) corrected until then.
+    asked : int
+        How many that should have been: it is fewer where one edit leaves another object half mended, and more where all
+        is right.
     crops : sequence of AnnotatedCrop
         All that was corrected until then.
     model : Model
@@ -47,6 +51,7 @@ class Checkpoint:
 
     seconds: float
     objects: int
+    asked: int
     crops: Sequence[AnnotatedCrop]
     model: Model
     figures: dict[str, Any]
@@ -153,8 +158,8 @@ def annotate_and_learn(
     rounds : int
         How often it learns, unless all fields are reviewed before.
     objects : int or sequence of int
-        Objects corrected before each time (of a sequence: before the first, the second, ...); up to twice as many where
-        one edit leaves another object half mended.
+        Objects corrected before each time (of a sequence: before the first, the second, ...). Where one edit leaves
+        another object half mended, that is mended too, up to twice as many, and so many fewer the next time.
     steps : int
         Training steps each time.
     instances : bool
@@ -171,7 +176,8 @@ def annotate_and_learn(
     waiting = [AnnotatorSession(shown, instances=instances, seed=seed + i) for i, shown in enumerate(fields)]
     done = [waiting.pop(0)]
     done[0].show(model, device)
-    for left in [objects] * rounds if isinstance(objects, int) else objects[:rounds]:
+    for asked in accumulate([objects] * rounds if isinstance(objects, int) else objects[:rounds]):
+        left = asked - sum(session.kinds.total() for session in done)
         while left > 0:
             if done[-1].reviewed:
                 if not waiting:
@@ -193,6 +199,6 @@ def annotate_and_learn(
             "wait": round(watch.seconds, 2), "fields": len(done), "kinds": dict(kinds),
             "in use": learned.verdict.should_promote(), "verdict": str(learned.verdict),
         }  # fmt: skip
-        yield Checkpoint(sum(session.seconds for session in done), kinds.total(), crops, model, figures)
+        yield Checkpoint(sum(session.seconds for session in done), kinds.total(), asked, crops, model, figures)
         if done[-1].reviewed and not waiting:
             return

@@ -26,6 +26,7 @@ benchmark = typer.Typer(
 
 SCRIPTS = {  # each says more with --help
     "afternoon": "Work through a folder of images as a biologist would; count gestures and seconds.",
+    "annotator_kinds": "Measure what corrections are worth on eight kinds of image, in one table.",
     "check": "Measure whether better models are used, and worse ones held back.",
     "cluster": "Time one image divided among workers of dask beside one process.",
     "convolution": "Time convolution directly and by the Fourier transform.",

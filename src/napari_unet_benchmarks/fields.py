@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.pairs import match_by_stem
 from napari_unet.io.readers import read_image, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +24,9 @@ HELD_OUT = 3
 
 HELD_OUT_PLANES = 3
 """How many times as many planes of a held-out volume are scored: nobody has to work on them, and few tell little."""
+
+SMALLEST_PIECE = 30
+"""Pixels below which a connected piece of a class is no object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +78,8 @@ class DataSet:
         Planes taken of a volume, evenly spaced; three times as many of one that is held out.
     whole : bool
         Whether volumes are segmented whole and only corrected in these planes, or the planes are images of their own.
+    pieces_of : int or None
+        Of class labels: the class whose connected pieces are the objects, but for those below `SMALLEST_PIECE`.
     """
 
     folder: str
@@ -84,6 +89,7 @@ class DataSet:
     grouped: bool = False
     planes: int = 4
     whole: bool = False
+    pieces_of: int | None = None
 
 
 DATA_SETS = {
@@ -118,6 +124,25 @@ def read_fields(
     fields, held_out : int
         Most fields to work on, and most held out.
     """
+    groups = file_groups(data, source)
+    parts: tuple[list[Field], list[Field]] = ([], [])
+    for index, pairs in enumerate(groups):
+        held = (index + 1) % min(HELD_OUT, len(groups)) == 0
+        for pair in pairs:
+            if len(parts[held]) < (fields, held_out)[held]:
+                planes = source.planes * (HELD_OUT_PLANES if held else 1)
+                parts[held].extend(cut_fields(pair, size, source, planes))
+    return parts[0][:fields], parts[1][:held_out]
+
+
+def file_groups(data: Path, source: DataSet) -> list[list[tuple[Path, Path]]]:
+    """Return the files of a data set, images with their labels: a list for each animal, or for each file.
+
+    Raises
+    ------
+    FileFormatError
+        If there are less than two.
+    """
     folder = data / source.folder
     groups: dict[str, list[tuple[Path, Path]]] = {}
     for image, labels in match_by_stem(folder / "images", folder / "labels"):
@@ -125,19 +150,15 @@ def read_fields(
             groups.setdefault(image.stem.split("_")[0] if source.grouped else image.stem, []).append((image, labels))
     if len(groups) < 2:
         raise FileFormatError(f"{folder} holds {len(groups)} images to tell apart; two are needed at least.")
-    parts: tuple[list[Field], list[Field]] = ([], [])
-    for index, pairs in enumerate(groups.values()):
-        held = (index + 1) % min(HELD_OUT, len(groups)) == 0
-        for image, labels in pairs:
-            if len(parts[held]) < (fields, held_out)[held]:
-                planes = source.planes * (HELD_OUT_PLANES if held else 1)
-                parts[held].extend(_cut(read_image(image), read_labels(labels), size, source, planes))
-    return parts[0][:fields], parts[1][:held_out]
+    return list(groups.values())
 
 
-def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet, planes: int) -> Sequence[Field]:
-    """Fields of one file that show something, of so many planes at most."""
-    truth = image.canonical_labels(labels)[0]
+def cut_fields(pair: tuple[Path, Path], size: int, source: DataSet, planes: int) -> list[Field]:
+    """Return the fields of one file (image and labels) that show something, `size` wide, of so many planes at most."""
+    image = read_image(pair[0])
+    truth = image.canonical_labels(read_labels(pair[1]))[0]
+    if source.pieces_of is not None:
+        truth = _pieces(truth == source.pieces_of)
     if source.base is None:
         truth = truth + 1  # where a model is made from nothing, 0 is what nobody has painted
     depth = image.size("Z")
@@ -153,3 +174,11 @@ def _cut(image: Image, labels: NDArray[np.int32], size: int, source: DataSet, pl
         cut = replace(image, data=pixels, axes=axes, name=f"{image.name}, plane {z}" if depth > 1 else image.name)
         found.append(Field(cut, truth[z, y, x].astype(np.int32)))
     return [field for field in found if field.truth.any()]
+
+
+def _pieces(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the connected pieces of each plane (Z, Y, X), numbered, without the smallest."""
+    flat = ndimage.generate_binary_structure(3, 1) & (np.arange(3) == 1)[:, None, None]
+    pieces, _ = ndimage.label(mask, flat)
+    large = np.bincount(pieces.ravel()) >= SMALLEST_PIECE
+    return np.where(large[pieces] & mask, pieces, 0).astype(np.int32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.checks import describe_model, open_model
+from napari_unet.cli.checks import check_model_name, describe_model, open_model
 from napari_unet.cli.messages import fail, print_json, say
 from napari_unet.cli.options import Json, complete_model, finite, path_of, pixel_size_of
 from napari_unet.errors import UNetError
@@ -150,8 +150,7 @@ def import_command(
     as_json: Json = False,
 ) -> None:
     """Make a model of the weights of another program's U-Net; nothing in the file is run."""
-    if out.suffix.lower() != ".safetensors":
-        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
+    check_model_name(out)
     sizes = pixel_size_of(pixel_size)
     try:
         from napari_unet.io.atomic import Protected, check_free

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import Protected, check_free
+from napari_unet.io.atomic import Protected, check_free, check_outside_zarr
 from napari_unet.io.pairs import split_results, stem_within
 from napari_unet.io.readers import image_files
 from napari_unet.io.writers import LABEL_SUFFIXES
@@ -66,9 +66,7 @@ class FileJob:
         for path in [self.target, *([self.maps_target] if maps else [])]:
             source.check(path)
             self.inputs.check(path)
-            around = next((parent for parent in path.parents if is_zarr(parent)), None)
-            if around is not None:
-                raise FileFormatError(f"{path} lies in the Zarr {around}; choose a name outside of it.")
+            check_outside_zarr(path)
             check_free(path, overwrite=overwrite)
 
 

@@ -1,0 +1,127 @@
+"""Train `cells`, which is not shipped yet: whole cells of several looks, where `cells_phase` knows one.
+
+DATA holds, all under MIT or CC0, so that weights learned from it may be passed on under MIT with the notices below:
+
+| kind | folder | of | licence of the data |
+|---|---|---|---|
+| phase | `cells_phase_t98g` | T98G cells, phase contrast | MIT (Tsai et al. 2019) |
+| junctions | `cells_junctions_mdck_zo1` | epithelium, by the junctions between cells | MIT, stated for the repository |
+| brightfield, fluorescence | `bacteria_ecoli_colicoords` | E. coli | MIT (Smit et al. 2019), likewise |
+| membranes | `tissue_cellbindb_demo`, one image | tissue, membranes stained | CC0 and MIT (Shi et al. 2025) |
+
+Cells of 30 to 76 pixels are brought to one size, and varied around it. Training begins with the weights of
+`cells_phase` (MIT) and never sees the fields that are kept aside for these (`cells_phase.SPLITS`, "val"). CODEX
+tissue is left out: cells in it are drawn around nuclei, and only these are seen. Nuclei are left to `nuclei`, whose
+weights are partly under CC BY.
+
+    python recipes/cells.py train  --data DATA
+    python recipes/cells.py finish --data DATA --out cells.safetensors
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cells_phase
+from command import main
+from napari_unet.models.info import DataSource
+from napari_unet.objects.decode import Decoding
+from napari_unet.training.config import Augmentation
+from recipe import Pair, Recipe, Split
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIAMETERS = {"phase": 67.0, "junctions": 76.0, "brightfield": 31.0, "fluorescence": 31.0, "membranes": 39.0}
+"""Median diameter of the labelled objects of each kind, by area, pixels of the images."""
+
+SHARES = {"phase": 0.36, "junctions": 0.3, "brightfield": 0.14, "fluorescence": 0.12, "membranes": 0.08}
+
+CHOOSE = ("Myo1c_KO_8_half", "bf_00007", "fl_00007")
+"""Files that choose the decoding, of the sets that have "train" and "val". The bacteria are of one field of view."""
+
+PREFIXES = {"bf": "brightfield", "fl": "fluorescence"}
+
+
+def pairs(data: Path, split: Split) -> list[Pair]:
+    """Return the images of a split.
+
+    The fields of T98G that choose were learned by the weights that training begins with; those of "val" were not.
+    """
+    found = [Pair("phase", pair.image, pair.labels) for pair in cells_phase.pairs(data, split)]
+    found += [Pair("junctions", *files) for files in _files(data / "cells_junctions_mdck_zo1", split)]
+    found += [
+        Pair(PREFIXES[image.name[:2]], image, labels)
+        for image, labels in _files(data / "bacteria_ecoli_colicoords", split)
+    ]
+    if split == "train":
+        folder = data / "tissue_cellbindb_demo" / "train"
+        found.append(Pair("membranes", folder / "images" / "mIF.tif", folder / "labels" / "mIF.tif"))
+    return found
+
+
+def _files(folder: Path, split: Split) -> list[tuple[Path, Path]]:
+    paths = sorted((folder / ("val" if split == "val" else "train") / "images").glob("*.tif"))
+    chosen = [path for path in paths if split == "val" or (path.stem in CHOOSE) == (split == "choose")]
+    return [(path, path.parents[1] / "labels" / path.name) for path in chosen]
+
+
+FIRST = cells_phase.FIRST.model_copy(
+    update={
+        "steps": 3000, "learning_rate": 1e-3,
+        "augmentation": Augmentation(
+            scale=1.6, elastic=4.0, elastic_spacing=50, contrast=0.3, brightness=0.1, gamma=1.5, noise=0.06, blur=1.2,
+            invert=0.1,
+        ),
+    }
+)  # fmt: skip
+# Milder towards the end, as `nuclei` learned: outlines are learned from what images look like.
+REFINE = FIRST.model_copy(
+    update={
+        "steps": 1500, "seed": 1,
+        "augmentation": Augmentation(
+            scale=1.3, elastic=3.0, elastic_spacing=50, contrast=0.2, brightness=0.05, gamma=1.3, noise=0.03, blur=0.6,
+            invert=0.05,
+        ),
+    }
+)  # fmt: skip
+
+RECIPE = Recipe(
+    card=cells_phase.RECIPE.card.model_copy(
+        update={
+            "name": "cells",
+            "description": (
+                "Whole cells: phase contrast, bacteria in brightfield and fluorescence, epithelium by its junctions."
+            ),
+            "decoding": Decoding(seeds="flows"),
+            "image_diameter": None,  # of many kinds there is no usual one: it is found
+            "training_data": (
+                cells_phase.RECIPE.card.training_data[0],
+                DataSource(
+                    name="MDCK epithelium, ZO-1 junctions (labels by a network)", licence="MIT",
+                    source="https://github.com/JahnJ/U-Net-based-image-quantification-of-epithelial-cell-shapes",
+                    images=7,
+                ),
+                DataSource(
+                    name="ColiCoords, E. coli (Smit et al. 2019)", licence="MIT",
+                    source="https://github.com/Jhsmit/ColiCoords", images=12,
+                ),
+                DataSource(
+                    name="CellBinDB, one image of stained membranes (Shi et al. 2025)", licence="CC0-1.0 AND MIT",
+                    source="https://github.com/STOmics/cs-benchmark", images=1,
+                ),
+            ),
+        }
+    ),
+    stages=(FIRST, REFINE),
+    pairs=pairs,
+    shares=SHARES,
+    grids=(
+        {"seeds": ("flows",), "smoothing": (0.0, 1.0, 2.0), "foreground": (0.4, 0.5, 0.6), "min_size": (24, 60, 100)},
+    ),
+    begins_with="cells_phase",
+    diameters=DIAMETERS,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    main(RECIPE, __doc__)
