@@ -78,8 +78,8 @@ def segment(
 
     Parameters
     ----------
-    image : array-like (numpy, dask, zarr) or Image
-        Two to five axes.
+    image : array-like of number (numpy, dask, zarr) or Image
+        Two to five axes, of T, C, Z, Y and X.
     model : Model or str
         A model, or the name or path of one; "auto": the one that seems to fit the image best, which is then
         `result.task.model` (`inference.which_model.choose_model`).
