@@ -195,7 +195,7 @@ def _ahead(runs: Sequence[Run], sample: Sample, level: int = FEW_CORRECTIONS) ->
     theirs = {who: counts for who in RIVALS if (counts := counts_of(runs, who, level)) is not None}
     if not theirs:
         return None
-    by = {
+    by: dict[str, dict[str, Any]] = {
         who: {
             "by": round(pooled_ap(mine) - pooled_ap(counts), 4),
             "interval": interval(sample.ap(mine) - sample.ap(counts)),
