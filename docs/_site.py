@@ -85,7 +85,12 @@ def relinked(text: str, path: str) -> str:
 
 def decisions() -> str:
     """Return the page that lists the decisions, by their headings."""
-    lines = ["# Decisions", "", "What was decided where the code does not tell, why, and what it costs.", ""]
+    lines = [
+        "# Decisions",
+        "",
+        "What was decided where the code does not tell, why, and what it costs. There is no number 31.",
+        "",
+    ]
     for page in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
         heading = page.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
         lines.append(f"- [{heading}]({page.name})")

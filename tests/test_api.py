@@ -20,7 +20,7 @@ def test_public_names():
     assert nu.__version__[0].isdigit()
 
 
-@pytest.mark.parametrize("name", ["Project", "evaluate", "finetune", "load_model", "segment"])
+@pytest.mark.parametrize("name", ["Project", "contours", "evaluate", "finetune", "load_model", "measure", "segment"])
 def test_examples_in_docstrings(name):
     (example,) = doctest.DocTestFinder(recurse=False).find(getattr(nu, name), name, globs={})
     assert example.examples

@@ -7,10 +7,10 @@ import pytest
 
 import napari_unet as nu
 from napari_unet.axes import Image, PixelSize, axis_letter, named_axes
-from napari_unet.errors import ImageError, LearningError, ModelMismatchError
+from napari_unet.errors import ImageError, LearningError, ModelMismatchError, UNetError
 from napari_unet.inference import task
 from napari_unet.inference.task import as_image, make_task
-from napari_unet.limits import bytes_in_words, printed_dpi, within
+from napari_unet.limits import bytes_in_words, check_choice, printed_dpi, within
 
 
 def plane(shape=(192, 192), **known):
@@ -22,6 +22,16 @@ def plane(shape=(192, 192), **known):
                                              (None, False), (np.int64(5), True)])  # fmt: skip
 def test_within(value, fits):
     assert within(value, (1.0, 16.0)) is fits
+
+
+@pytest.mark.parametrize(("value", "fits"), [("b", True), ("B", False), (None, False), ([], False)])
+def test_one_of_a_few(value, fits):
+    if fits:
+        check_choice(value, ("a", "b", "c"), "The letter")
+        return
+    with pytest.raises(UNetError) as refused:
+        check_choice(value, ("a", "b", "c"), "The letter")
+    assert str(refused.value) == f"The letter is {value!r}; it must be 'a', 'b' or 'c'."
 
 
 @pytest.mark.parametrize(

@@ -186,14 +186,26 @@ def said_axes(data: Any) -> str | None:
     return named_axes([axis_letter(name) for name in names], tuple(data.shape))
 
 
-def normalize_axes(axes: str, shape: tuple[int, ...]) -> str:
+def normalize_axes(axes: str, shape: tuple[int, ...], *, rgb: bool = False) -> str:
     """Return `axes` in capital letters with aliases resolved, after checking that they fit the shape.
+
+    Parameters
+    ----------
+    axes : str
+        One letter for each axis.
+    shape : tuple of int
+        Of the array.
+    rgb : bool
+        Whether the last axis holds the colours of a pixel.
 
     Raises
     ------
     ImageError
-        If a letter is unknown or doubled, Y or X is missing, or the number of letters is not that of the axes.
+        If a letter is unknown or doubled, Y or X is missing, the number of letters is not that of the axes, or colours
+        are not called C.
     """
+    if not isinstance(axes, str):
+        raise ImageError(f"The axes are {axes!r:.40}; they must be letters, one for each axis, such as 'ZYX'.")
     letters = "".join(_ALIASES.get(letter, letter) for letter in axes.upper())
     unknown = sorted(set(letters) - set(CANONICAL))
     if unknown:
@@ -205,10 +217,12 @@ def normalize_axes(axes: str, shape: tuple[int, ...]) -> str:
     if len(letters) != len(shape):
         raise ImageError(
             f"The axes {axes!r} have {len(letters)} letters, but the image has {len(shape)} axes (shape {shape}); "
-            f"for example {guess_axes(shape)!r}."
+            f"for example {guess_axes(shape, rgb)!r}."
             if 2 <= len(shape) <= 5
             else f"The axes {axes!r} have {len(letters)} letters, but the image has {len(shape)} axes (shape {shape})."
         )
+    if rgb and letters[-1] != "C":
+        raise ImageError(f"The last axis of a colour image is C; got {axes!r}, for example {guess_axes(shape, rgb)!r}.")
     return letters
 
 

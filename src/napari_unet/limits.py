@@ -6,6 +6,8 @@ import math
 from numbers import Real
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import UNetError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,6 +36,13 @@ def within(value: object, limits: tuple[float, float]) -> bool:
     """Return whether a value is a number within limits (inclusive, with a tolerance for rounding)."""
     low, high = limits
     return is_number(value) and low * (1 - 1e-6) <= float(value) <= high * (1 + 1e-6)  # type: ignore[arg-type]
+
+
+def check_choice(value: object, allowed: Sequence[object], what: str) -> None:
+    """Raise `UNetError` unless a value is one of a few; `what` is its name, with which the sentence begins."""
+    if value not in allowed:
+        *others, last = map(repr, allowed)
+        raise UNetError(f"{what} is {value!r:.40}; it must be {', '.join(others)} or {last}.")
 
 
 def in_words(limits: tuple[float, float]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 from napari_unet.errors import Cancelled
@@ -16,8 +17,8 @@ Result = TypeVar("Result")
 MIN_ELAPSED = 3.0
 """Seconds from the start of a job before the remaining time is estimated: first steps take several times as long."""
 
-_NAMED = 3
-"""Names in a sentence, at most."""
+MAX_NAMES = 3
+"""Names in a sentence, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +185,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{ending}"
 
 
-def first_names(names: Sequence[str]) -> str:
-    """Return some names and how many more there are: "a, b, c and 2 others"."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {counted(more, 'other')}" if more > 0 else "")
+def first_names(names: Collection[str], at_most: int = MAX_NAMES) -> str:
+    """Return the first of some names and how many more there are: "a, b, c and 2 others"."""
+    more = len(names) - at_most
+    return ", ".join(islice(names, at_most)) + (f" and {counted(more, 'other')}" if more > 0 else "")
 
 
 def shortened(name: str, max_characters: int) -> str:

@@ -195,14 +195,11 @@ def _ahead(runs: Sequence[Run], sample: Sample, level: int = FEW_CORRECTIONS) ->
     theirs = {who: counts for who in RIVALS if (counts := counts_of(runs, who, level)) is not None}
     if not theirs:
         return None
-    by: dict[str, dict[str, Any]] = {
-        who: {
-            "by": round(pooled_ap(mine) - pooled_ap(counts), 4),
-            "interval": interval(sample.ap(mine) - sample.ap(counts)),
-        }
-        for who, counts in theirs.items()
+    ahead = {who: round(pooled_ap(mine) - pooled_ap(counts), 4) for who, counts in theirs.items()}
+    rivals = {
+        who: {"by": by, "interval": interval(sample.ap(mine) - sample.ap(theirs[who]))} for who, by in ahead.items()
     }
-    return {"at": level, "rivals": by, "of all": len(by) == len(RIVALS) and all(one["by"] > 0 for one in by.values())}
+    return {"at": level, "rivals": rivals, "of all": len(ahead) == len(RIVALS) and min(ahead.values()) > 0}
 
 
 def table(runs: Sequence[Run], kinds: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What dividing one image among workers costs beside one process, and what it gains.
 
     napari-unet benchmark cluster [--size PIXELS] [--rounds N] [--smoke]
+    napari-unet benchmark cluster --voxels 0.02 0.1 0.5 [--workers N] [--smoke]
 
 An image with as many nuclei as a dense culture has is segmented from Zarr to Zarr by one process with all cores, by one
 worker, and by as many workers as there are cores, in turn, so that a busy machine slows all alike. Seconds of
@@ -8,6 +9,9 @@ processors are counted, too: other programs change them little. Workers are star
 it is timed; how long they take to start is told apart. Then small calls are made, one after the other is done, as fast
 as the scheduler gives them out. No number of the program was chosen by this. `--smoke`: a small image, one round, and
 no file.
+
+With `--voxels` something else is measured: how much memory workers, scheduler and command hold for volumes of so many
+thousand million voxels (`cluster_memory`; its file is cluster_memory-cpu.json).
 """
 
 from __future__ import annotations
@@ -23,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from napari_unet import load_model
 from napari_unet.cluster.by_blocks import segment_by_blocks
@@ -34,6 +37,8 @@ from napari_unet.inference.options import SegmentOptions
 from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import read_labels
 from napari_unet.progress import Stopwatch
+from napari_unet_benchmarks import cluster_memory
+from napari_unet_benchmarks.cluster_memory import loopback
 from napari_unet_benchmarks.memory import write_image
 from napari_unet_benchmarks.report import ratio
 from napari_unet_benchmarks.results import write_result
@@ -72,16 +77,11 @@ class Way:
 
     def round(self) -> None:
         """Segment the image once."""
-        before, sent, watch = self.processor(), _loopback(), Stopwatch()
+        before, sent, watch = self.processor(), loopback(), Stopwatch()
         self.call()
         self.wall.append(round(watch.seconds, 2))
         self.busy.append(round(self.processor() - before, 2))
-        self.sent.append(_loopback() - sent)
-
-
-def _loopback() -> int:
-    """Return the bytes that programs of this machine have sent to each other over the network, where that is told."""
-    return sum(one.bytes_sent for name, one in psutil.net_io_counters(pernic=True).items() if name.startswith("lo"))
+        self.sent.append(loopback() - sent)
 
 
 def _with_workers(client: Any, source: Path, target: Path) -> Way:
@@ -178,7 +178,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=6144)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--voxels", type=float, nargs="+", metavar="GVOXEL", help="measure memory instead")
+    parser.add_argument("--workers", type=int, default=2, help="for --voxels")
     arguments = parser.parse_args()
+    if arguments.voxels:
+        figures = cluster_memory.run(arguments.voxels, arguments.workers, small=arguments.smoke)
+        if not arguments.smoke:
+            write_result("cluster_memory", figures)
+        return
     if arguments.smoke:
         arguments.size, arguments.rounds = 512, 1
     figures = run(arguments.size, arguments.rounds, 100 if arguments.smoke else CALLS)

@@ -52,7 +52,7 @@ SCRIPTS = {  # each says more with --help
     "volumes": "Measure what learning does in volumes of kinds that nuclei3d does not know.",
     "walk": "Measure how soon the walk from object to object comes to what is wrong.",
     "which_model": "Measure how often the right model is guessed, and doubted.",
-    "where_next": "Measure how early *Where next* comes to what is wrong.",
+    "where_next": "Measure how early the walk for classes comes to what is wrong.",
     "window_memory": "Measure whether a window's memory grows from round to round.",
 }
 

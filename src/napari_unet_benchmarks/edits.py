@@ -37,7 +37,7 @@ from skimage.segmentation import expand_labels, watershed
 from napari_unet import load_model, segment
 from napari_unet.errors import EditError
 from napari_unet.objects.adding import suggested
-from napari_unet.objects.edits import box_around, grown
+from napari_unet.objects.boxes import box_around, grown
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.splitting import cut_free, split_by_line, split_by_seeds
 from napari_unet.objects.stitch import best_matches

@@ -1,4 +1,4 @@
-"""How early *Where next* comes to what is wrong, and what it costs.
+"""How early the walk for classes comes to what is wrong, and what it costs.
 
     napari-unet benchmark where_next --data DATA
 

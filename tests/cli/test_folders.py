@@ -133,7 +133,7 @@ def test_many_failures_are_not_all_in_the_last_line(run, folder, model, tmp_path
     for name in "abcde":
         (folder / f"{name}.tif").write_bytes(b"no image")
     last = run("segment", folder, "-o", tmp_path / "out", "--model", model, status=1).stderr.splitlines()[-1]
-    assert last == "5 images: 0 segmented, 5 failed (a.tif, b.tif, c.tif, …)."
+    assert last == "5 images: 0 segmented, 5 failed (a.tif, b.tif, c.tif and 2 others)."
 
 
 def test_why_it_is_done_again(run, folder, model, tmp_path):

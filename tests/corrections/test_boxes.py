@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_unet.corrections.boxes import absolute, box_of, grown, relative, union, with_objects
+from napari_unet.corrections.boxes import box_of, with_objects
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.corrections.part import copied_parts
+from napari_unet.objects.boxes import absolute, grown, intersection, relative, union
 
 
 def test_a_box_holds_all_true_pixels_and_no_more():
@@ -15,6 +16,10 @@ def test_a_box_holds_all_true_pixels_and_no_more():
 def test_boxes_are_joined_and_grown_within_the_plane():
     assert union((slice(0, 3), slice(5, 6)), (slice(2, 9), slice(1, 2))) == (slice(0, 9), slice(1, 6))
     assert grown((slice(1, 3), slice(5, 6)), 4, (20, 8)) == (slice(0, 7), slice(1, 8))
+
+
+def test_what_boxes_have_in_common():
+    assert intersection((slice(0, 3), slice(5, 9)), (slice(2, 9), slice(1, 6))) == (slice(2, 3), slice(5, 6))
 
 
 def test_a_box_in_a_box_and_back():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -105,6 +106,14 @@ def _table(text: str) -> str:
     """Return the first columns of the table of options: what is before two blanks."""
     lines = [line.strip(" │|*") for line in text.splitlines()]
     return "\n".join(re.split(r" {3,}[A-Z]", line)[0] for line in lines if line.startswith("-"))
+
+
+def test_each_result_file_is_in_the_table_with_its_date():
+    page = (DOCS / "figures.md").read_text(encoding="utf-8").split("\n## Every result file\n")[1]
+    listed = dict(re.findall(r"^\| `([\w-]+)`.*? \| (\d{4}-\d\d-\d\d)", page, re.MULTILINE))
+    files = {path.name: path for path in (ROOT / "benchmarks" / "results").glob("*.json")}
+    dates = {name: json.loads(path.read_text(encoding="utf-8"))["date"] for name, path in files.items()}
+    assert {f"{name}-cpu.json": date for name, date in listed.items()} == dates, "docs/figures.md, the last table"
 
 
 def test_a_release_has_to_be_of_the_version(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
@@ -141,6 +142,13 @@ def notifications() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
+def qtbot(qtbot: Any) -> Any:
+    """Waits for as long as a job may take where much else runs; by itself it gives up after five seconds."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=PATIENCE)
+    return qtbot
+
+
+@pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Any], notifications: list[Any]) -> Any:
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(1000, 800)
@@ -160,10 +168,10 @@ def dock(viewer: Any, qtbot: Any, tiny: str) -> Iterator[Callable[[], UNetWidget
     yield make
     for widget in made:
         widget.close_down()
-        qtbot.waitUntil(lambda widget=widget: not widget.runner.busy, timeout=PATIENCE)
+        qtbot.waitUntil(lambda widget=widget: not widget.runner.busy)
         faults = [message.text for message in widget.messages if "error in the plugin" in message.text]
         assert not faults
-    assert QThreadPool.globalInstance().waitForDone(5000)
+    assert QThreadPool.globalInstance().waitForDone(PATIENCE)
 
 
 def _docked(viewer: Any, made: list[UNetWidget]) -> UNetWidget:
@@ -255,7 +263,7 @@ def wait_idle(qtbot: Any) -> Callable[[UNetWidget], None]:
     """Waits until no job runs and the corrections are counted."""
 
     def wait(widget: UNetWidget) -> None:
-        qtbot.waitUntil(lambda: not widget.controller.busy and not widget.runner.busy, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: not widget.controller.busy and not widget.runner.busy)
         widget._count_soon.flush()
 
     return wait

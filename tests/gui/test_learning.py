@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -27,11 +28,13 @@ WORSE = Comparison(0.5, 0.4, -0.2, -0.01, 12)
 @pytest.fixture
 def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Learning of twenty steps that returns the model and the verdict that a test wants."""
-    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, steps=20, stale=0.0)
+    given = SimpleNamespace(verdict=Verdict(GAIN), threshold=0.2, steps=20, stale=0.0, held=threading.Event())
 
     def steps(model: Model, material: Any, seconds: float, device: str, cancel: Any, **options: Any) -> Any:
         found = bright("tiny, corrected", threshold=given.threshold)
         for step in range(given.steps):
+            if options["pause"].paused:
+                given.held.set()
             options["pause"].wait(cancel)
             if cancel.cancelled:
                 break
@@ -182,15 +185,16 @@ def test_pause_and_go_on(labels, widget, taught, click, qtbot, wait_idle):
     assert not panel.pause.isEnabled()
     taught.steps = 10_000
     click(panel.button)
-    qtbot.waitUntil(lambda: len(panel.plot.losses) > 2, timeout=120_000)
+    qtbot.waitUntil(lambda: len(panel.plot.losses) > 2)
     click(panel.pause)
     assert panel.pause.text() == "Go on"
-    qtbot.wait(200)
+    qtbot.waitUntil(taught.held.is_set)
+    qtbot.wait(200)  # what it told before comes
     steps = len(panel.plot.losses)
     qtbot.wait(500)
     assert len(panel.plot.losses) == steps
     click(panel.pause)
-    qtbot.waitUntil(lambda: len(panel.plot.losses) > steps, timeout=120_000)
+    qtbot.waitUntil(lambda: len(panel.plot.losses) > steps)
     click(panel.pause)
     click(panel.stop)
     wait_idle(widget)
@@ -202,7 +206,7 @@ def test_the_score_and_advice(labels, widget, taught, click, qtbot, wait_idle):
     panel = widget.learn_panel
     taught.steps, taught.stale = 10_000, 40.0
     click(panel.button)
-    qtbot.waitUntil(lambda: len(panel.plot.scores) > 1, timeout=120_000)
+    qtbot.waitUntil(lambda: len(panel.plot.scores) > 1)
     assert panel.plot.scores[0] == 0.8
     assert "No better for 40 s: correct something new. N shows where" in panel.news.text()
     panel.grab()
@@ -216,10 +220,10 @@ def test_the_preview(labels, widget, viewer, taught, click, qtbot, wait_idle):
     taught.steps = 10_000
     panel.preview.click()
     click(panel.button)
-    qtbot.waitUntil(lambda: "what changes" in viewer.layers, timeout=120_000)
+    qtbot.waitUntil(lambda: "what changes" in viewer.layers)
     assert viewer.layers.selection.active == labels
     panel.preview.click()
-    qtbot.waitUntil(lambda: "what changes" not in viewer.layers, timeout=120_000)
+    qtbot.waitUntil(lambda: "what changes" not in viewer.layers)
     click(panel.stop)
     wait_idle(widget)
     assert "what changes" not in viewer.layers
@@ -229,7 +233,7 @@ def test_the_time_that_is_left_is_shown(labels, widget, taught, click, qtbot, wa
     panel = widget.learn_panel
     taught.steps = 10_000
     click(panel.button)
-    qtbot.waitUntil(lambda: panel.button.text().startswith("Learning: "), timeout=120_000)
+    qtbot.waitUntil(lambda: panel.button.text().startswith("Learning: "))
     assert panel.button.text() in {f"Learning: {seconds} s left" for seconds in range(61)} | {"Learning: 1 min left"}
     click(panel.pause)
     left = widget.controller.learner.seconds_left

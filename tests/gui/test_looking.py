@@ -172,7 +172,7 @@ def test_overlay_goes_with_its_image(segment, widget, viewer, squares, click, wa
             viewer.layers.remove_selected()
         else:
             canvas.key(Qt.Key.Key_Delete, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: overlay_of(viewer) is None, timeout=120_000)
+    qtbot.waitUntil(lambda: overlay_of(viewer) is None)
     assert widget.correct_panel.overlay.isChecked()
 
 

@@ -247,7 +247,7 @@ def test_reviewed_pixels_outlive_a_segmentation(segmented, widget, viewer, squar
 def learn(widget: Any, click: Any, qtbot: Any, steps: int = 2) -> None:
     """Press Learn, and wait for the first steps."""
     click(widget.learn_panel.button)
-    qtbot.waitUntil(lambda: len(widget.learn_panel.plot.losses) >= steps, timeout=120_000)
+    qtbot.waitUntil(lambda: len(widget.learn_panel.plot.losses) >= steps)
 
 
 def test_painting_while_it_learns_is_not_lost(segmented, widget, click, qtbot, canvas, counts, wait_idle):
@@ -297,7 +297,7 @@ def test_segment_while_it_learns(segmented, widget, click, qtbot, wait_idle, err
     segmented.paint((30, 30), 50)
     learn(widget, click, qtbot)
     click(widget.segment_panel.button)
-    qtbot.waitUntil(lambda: widget.segment_panel.button.isEnabled(), timeout=120_000)
+    qtbot.waitUntil(lambda: widget.segment_panel.button.isEnabled())
     click(widget.learn_panel.stop)
     wait_idle(widget)
     assert widget.controller.model.name == "tiny, corrected"
@@ -364,5 +364,5 @@ def test_closing_while_a_job_runs_ends_it_in_silence(qtbot, rounds):
     assert begun.wait(60)
     runner.close()
     going_on.set()
-    qtbot.waitUntil(lambda: not runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not runner.busy)
     assert not told

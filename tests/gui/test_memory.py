@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QThreadPool
 
 from hand_made import GAIN, bright
 from napari_unet.corrections.corrections import Corrections
@@ -97,6 +98,7 @@ def test_rounds_of_work_leave_nothing(widget, viewer, taught, click, wait_idle, 
         viewer.layers.clear()
         wait_idle(widget)
         qtbot.wait(300)
+        qtbot.waitUntil(lambda: not QThreadPool.globalInstance().activeThreadCount())
         widget.controller.history.parking.settle()
 
     counts = []
@@ -123,6 +125,5 @@ def test_a_job_that_has_ended_is_let_go_of(widget, qtbot):
 
     for _ in range(3):
         start()
-        qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
-    qtbot.wait(100)
-    assert alive(Held) == [0]
+        qtbot.waitUntil(lambda: not widget.runner.busy)
+    qtbot.waitUntil(lambda: alive(Held) == [0])

@@ -26,7 +26,7 @@ def gallery(widget: Any, viewer: Any, squares: Any, make_model: Any, monkeypatch
 
 def ask(widget: Any, qtbot: Any, click: Any) -> None:
     click(widget.image_panel.which)
-    qtbot.waitUntil(lambda: not widget.controller.gallery.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.controller.gallery.busy)
 
 
 def card(gallery: Any, name: str) -> Any:
@@ -84,7 +84,7 @@ def test_closing_changes_nothing(widget, gallery, qtbot, click):
 def test_another_image_is_tried_at_once(widget, viewer, gallery, squares, qtbot, click):
     ask(widget, qtbot, click)
     viewer.add_image(squares(n=2), name="other")
-    qtbot.waitUntil(lambda: not widget.controller.gallery.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.controller.gallery.busy)
     assert "4 objects" in card(gallery, "tiny").text()
 
 

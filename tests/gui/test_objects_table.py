@@ -96,7 +96,7 @@ def test_keys_in_the_table(table: Any, widget: Any, viewer: Any, row: Any, qtbot
     assert table.summary.text() == "8 objects"
     labels.undo()
     wait_idle(widget)
-    qtbot.waitUntil(lambda: table.summary.text() == "9 objects", timeout=120_000)
+    qtbot.waitUntil(lambda: table.summary.text() == "9 objects")
 
 
 def test_a_click_on_the_canvas_selects_the_row(table: Any, widget: Any, viewer: Any, canvas: Any, look: Any) -> None:
@@ -130,7 +130,7 @@ def test_merge(table: Any, widget: Any, viewer: Any, row: Any, click: Any, wait_
     part = tuple(index[:50] for index in np.nonzero(labels.data == 1))
     labels.data_setitem(part, 50)
     wait_idle(widget)
-    qtbot.waitUntil(lambda: table.summary.text() == "10 objects", timeout=120_000)
+    qtbot.waitUntil(lambda: table.summary.text() == "10 objects")
     row(table, 0)
     assert not table.merge.isEnabled()
     row(table, 9, CONTROL)

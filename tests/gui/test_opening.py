@@ -143,7 +143,7 @@ def test_the_window_lives_while_a_file_is_read(widget, viewer, tmp_path, chosen,
     button.files.trigger()
     assert widget.status.text() == "Opening a.tif."
     assert not button.isEnabled()
-    qtbot.waitUntil(lambda: bool(seen), timeout=120_000)
+    qtbot.waitUntil(lambda: bool(seen))
     assert seen[0] is not threading.main_thread()
     assert not viewer.layers
     let.set()
@@ -221,7 +221,7 @@ def test_many_edits_are_counted_once_when_the_hand_rests(widget, viewer, squares
     for x in range(30, 60):
         labels.paint((30, x), 40)
     assert not counted
-    qtbot.waitUntil(lambda: bool(counted), timeout=120_000)
+    qtbot.waitUntil(lambda: bool(counted))
     qtbot.wait(400)
     assert len(counted) == 1
     assert "corrected in <b>1 object</b>" in widget.correct_panel.counts.text()

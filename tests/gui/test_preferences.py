@@ -132,6 +132,8 @@ def test_device_threads_and_recovery(page, widget, errors):
     assert widget.segment_panel.device.currentText() == "cpu"
     page.computing.threads = 3
     assert widget.runner.threads == 3
+    page.computing.scheduler = " tcp://node1:8786 "
+    assert widget.controller.segment_all.scheduler == "tcp://node1:8786"
     page.saving.recovery = False
     assert not widget.controller.autosave.on
     page.saving.recovery = True

@@ -138,7 +138,7 @@ def test_closing_the_window_while_it_is_saved(
     viewer.layers["cells objects"].data[:] = 5
     widget.controller.projects.save()
     widget.close_down()
-    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.runner.busy)
     opened = Project.open(tmp_path / "monday.unetproj")
     assert np.array_equal(opened.labels, before)
     opened.save()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
+from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers.projects import autosave
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import recovery_folder
@@ -29,15 +33,13 @@ def test_painted_not_saved_and_recovered(
         paths = list(recovery_folder().glob("*/*.unetproj"))
         return bool(paths) and np.array_equal(Project.open(paths[0]).labels == 50, labels.data == 50)
 
-    qtbot.waitUntil(written, timeout=120_000)  # in the midst of a stroke
+    qtbot.waitUntil(written)  # in the midst of a stroke
     canvas.move(32, 50)
     canvas.release(32, 50)
-    qtbot.waitUntil(written, timeout=120_000)
+    qtbot.waitUntil(written)
     monkeypatch.setattr(autosave, "MIN_INTERVAL", 0.0)
     widget._keep_unsaved.setInterval(50)
-    qtbot.waitUntil(
-        lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.digest), timeout=120_000
-    )
+    qtbot.waitUntil(lambda: bool(widget.controller.autosave.copy_of(widget.controller.session).copy.digest))
     wait_idle(widget)
     widget._keep_unsaved.stop()
     (path,) = recovery_folder().glob("*/*.unetproj")
@@ -73,3 +75,17 @@ def test_discarded(widget, viewer, image_file, open_image, click, wait_idle, ano
     wait_idle(other)
     assert box.isHidden()
     assert list(recovery_folder().iterdir()) == []
+
+
+def test_where_nothing_is_left_behind_there_is_nothing_to_do(qtbot: Any) -> None:
+    """Another window may have taken up the last copy meanwhile."""
+    asked: list[Any] = []
+    untold = SimpleNamespace(connect=lambda _: None)
+    recovery = SimpleNamespace(left=["a copy"], changed=untold, recover=asked.append, discard=asked.append)
+    box = RecoveryBox(SimpleNamespace(recovery=recovery, projects=SimpleNamespace(changed=untold, busy=False)))
+    qtbot.addWidget(box)
+    box.discard.click()
+    recovery.left = []
+    box.discard.click()
+    box.recover.click()
+    assert asked == ["a copy"]

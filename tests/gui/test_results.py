@@ -174,7 +174,7 @@ def test_copying(panel: Any, widget: Any) -> None:
 def test_outlines_as_shapes_by_the_menu(measured: Any, widget: Any, viewer: Any, qtbot: Any) -> None:
     assert measured.shapes.isEnabled()
     measured.all_shapes.trigger()
-    qtbot.waitUntil(lambda: "cells outlines" in viewer.layers, timeout=120_000)
+    qtbot.waitUntil(lambda: "cells outlines" in viewer.layers)
     layer = viewer.layers["cells outlines"]
     labels = viewer.layers["cells objects"]
     planes = {(int(one[0, 0]), label) for one, label in zip(layer.data, layer.features["label"], strict=True)}

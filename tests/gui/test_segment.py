@@ -36,7 +36,7 @@ def test_slice_in_view_comes_first_then_its_neighbours(widget, viewer, squares, 
     seen = []
     for planes in range(1, 6):
         gate.let(1)
-        qtbot.waitUntil(lambda planes=planes: len(done(result_of(viewer).data)) == planes, timeout=120_000)
+        qtbot.waitUntil(lambda planes=planes: len(done(result_of(viewer).data)) == planes)
         seen.append(done(result_of(viewer).data))
     assert seen[:3] == [(3,), (2, 3), (2, 3, 4)]
     wait_idle(widget)
@@ -48,7 +48,7 @@ def test_tiles_appear_one_by_one_the_one_in_view_first(widget, viewer, squares, 
     look((80, 80), zoom=60)
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=120_000)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any())
     assert widget.controller.busy
     assert result_of(viewer).data[64:, 64:].any()
     assert not result_of(viewer).data[:64, :64].any()
@@ -98,7 +98,7 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     assert panel.stop.isEnabled()
     qtbot.waitUntil(lambda: [bar.desc for bar in progress._all_instances] == ["Segment image"])
     gate.let(3)
-    qtbot.waitUntil(lambda: widget.progress.text().startswith("33%"), timeout=120_000)
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("33%"))
     assert widget.progress.text().startswith("33%")
     assert "left" in widget.progress.text()
     (bar,) = progress._all_instances
@@ -136,7 +136,7 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(4)
-    qtbot.waitUntil(lambda: widget.progress.text().startswith("44%"), timeout=120_000)
+    qtbot.waitUntil(lambda: widget.progress.text().startswith("44%"))
     partly = result_of(viewer).data.copy()
     assert partly.any()
     click(widget.segment_panel.stop)
@@ -168,7 +168,7 @@ def test_what_was_stopped_begins_anew_where_something_changed(
     layer = viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(9 if change.startswith("nothing") else 5)
-    qtbot.waitUntil(lambda: gate.passed >= 5, timeout=120_000)
+    qtbot.waitUntil(lambda: gate.passed >= 5)
     if not change.startswith("nothing"):
         click(widget.segment_panel.stop)
     gate.let(1)
@@ -190,10 +190,10 @@ def test_moving_a_slider_changes_what_comes_next(widget, viewer, squares, click,
     viewer.dims.set_current_step(0, 4)
     click(widget.segment_panel.button)
     gate.let(2)
-    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 2, timeout=120_000)
+    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 2)
     viewer.dims.set_current_step(0, 8)
     gate.let(2)  # one was chosen before the slider moved
-    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 4, timeout=120_000)
+    qtbot.waitUntil(lambda: len(done(result_of(viewer).data)) == 4)
     assert 8 in done(result_of(viewer).data)
     gate.let(9)
     wait_idle(widget)
@@ -207,10 +207,10 @@ def test_moving_the_camera_changes_what_comes_next(
     look((5, 5), zoom=60)
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: result_of(viewer).data[:32, :32].any(), timeout=120_000)
+    qtbot.waitUntil(lambda: result_of(viewer).data[:32, :32].any())
     camera_of(viewer).center = (0, 90, 90)
     gate.let(2)  # one was chosen before the camera moved
-    qtbot.waitUntil(lambda: gate.passed == 3 and result_of(viewer).data[64:, 64:].any(), timeout=120_000)
+    qtbot.waitUntil(lambda: gate.passed == 3 and result_of(viewer).data[64:, 64:].any())
     gate.let(9)
     wait_idle(widget)
     assert widget.controller.session.count() == 36
@@ -441,7 +441,7 @@ def test_results_wait_for_the_end_of_a_stroke(widget, viewer, squares, click, ga
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=120_000)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any())
     labels = result_of(viewer)
     labels.mode, labels.selected_label, labels.brush_size = "paint", 500, 3
     canvas.press(30, 5)
@@ -450,7 +450,7 @@ def test_results_wait_for_the_end_of_a_stroke(widget, viewer, squares, click, ga
     assert painted.sum() > 9
     during = labels.data.copy()
     gate.let(8)
-    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.runner.busy)
     assert np.array_equal(labels.data, during), "a result came between the parts of a stroke"
     canvas.move(30, 60)
     canvas.release(30, 60)
@@ -463,13 +463,13 @@ def test_polygon_under_way_outlives_a_result(widget, viewer, squares, click, gat
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=120_000)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any())
     labels = result_of(viewer)
     labels.mode, labels.selected_label = "polygon", 500
     for corner in ((24, 24), (24, 40), (40, 40)):
         canvas.click(*corner)
     gate.let(8)
-    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.runner.busy)
     canvas.click(40, 24)
     canvas.key(Qt.Key.Key_Return)
     assert (labels.data == 500).sum() > 150, "the corners clicked before the result came were lost"
@@ -503,12 +503,12 @@ def test_closing_the_dock_stops_the_work(
     viewer.add_image(squares(), name="image")
     click(widget.segment_panel.button)
     gate.let(1)
-    qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=120_000)
+    qtbot.waitUntil(lambda: result_of(viewer).data.any())
     (dock,) = viewer.window._wrapped_dock_widgets.values()
     click(dock.title.close_button)
     kept = result_of(viewer).data.copy()
     gate.let(1)
-    qtbot.waitUntil(lambda: not widget.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.runner.busy)
     assert gate.passed == 2
     assert not network_threads()
     assert np.array_equal(result_of(viewer).data, kept)
@@ -557,18 +557,18 @@ def test_closing_the_window_while_a_worker_runs(
     if job == "segment":
         click(widget.segment_panel.button)
         gate.let(1)
-        qtbot.waitUntil(lambda: result_of(viewer).data.any(), timeout=120_000)
+        qtbot.waitUntil(lambda: result_of(viewer).data.any())
     else:
         gate.let(9)
         click(widget.segment_panel.button)
         wait_idle(widget)
         click(widget.correct_panel.reviewed)
         click(widget.learn_panel.button)
-        qtbot.waitUntil(lambda: len(widget.learn_panel.plot.losses) > 1, timeout=120_000)
+        qtbot.waitUntil(lambda: len(widget.learn_panel.plot.losses) > 1)
     runner, gate_was = widget.runner, gate.passed
     viewer.close()
     gate.let(1)
-    qtbot.waitUntil(lambda: not runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not runner.busy)
     assert gate.passed <= gate_was + 1
     assert not progress._all_instances
     assert not network_threads()

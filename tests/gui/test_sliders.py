@@ -11,7 +11,6 @@ from qtpy.QtCore import QPoint, Qt
 from napari_unet.models.store import save_model
 
 DIM = 46  # of 100: found from a sensitivity of 0.83 on
-PATIENCE = 60_000
 
 
 def spots() -> np.ndarray:
@@ -57,8 +56,8 @@ def drag(qtbot: Any, slider: Any, value: float) -> None:
 
 def at_rest(qtbot: Any, widget: Any, wait_idle: Any) -> None:
     panel = widget.segment_panel.adjust
-    qtbot.waitUntil(lambda: panel._moved is None and widget.controller.sliders._wanted is None, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: not widget.controller.sliders.busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel._moved is None and widget.controller.sliders._wanted is None)
+    qtbot.waitUntil(lambda: not widget.controller.sliders.busy)
     wait_idle(widget)
 
 
@@ -98,7 +97,7 @@ def test_a_stroke_stays_and_is_fitted_to(
     assert n_objects(labels) == 11
     click(panel.fit)
     at_rest(qtbot, widget, wait_idle)
-    qtbot.waitUntil(lambda: not widget.controller.fit.busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.controller.fit.busy)
     at_rest(qtbot, widget, wait_idle)
     touched = np.isin(painted, sorted(widget.controller.session.corrections.touched)) & (painted > 0)
     assert np.array_equal(labels.data[touched], painted[touched])
@@ -125,7 +124,7 @@ def test_after_opening_a_project_a_slider_answers_at_once(
     wait_idle(widget)
     look()
     session = widget.controller.session
-    qtbot.waitUntil(lambda: session.maps.part_at(0, (0, 50, 50)) is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: session.maps.part_at(0, (0, 50, 50)) is not None)
     drag(qtbot, widget.segment_panel.adjust.sliders["sensitivity"], 0.95)
     at_rest(qtbot, widget, wait_idle)
     assert n_objects(session.labels_layer) == 16

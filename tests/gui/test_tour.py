@@ -15,10 +15,10 @@ def newcomer(own_home):
 
 def test_it_comes_once(newcomer, dock, qtbot, own_home):
     widget = dock()
-    qtbot.waitUntil(lambda: widget.tour is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.tour is not None)
     assert (own_home / "tour-seen").exists()
     widget.tour.end()
-    qtbot.waitUntil(lambda: widget.tour is None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.tour is None)
     widget.hide()
     widget.show()
     qtbot.wait(2 * 500)
@@ -41,7 +41,7 @@ def test_next_leads_through_the_tabs(widget, qtbot):
         qtbot.mouseClick(bubble.next, Qt.MouseButton.LeftButton)
     assert len(set(said)) == len(tour.STOPS) <= 5
     assert max(map(len, said)) <= 100
-    qtbot.waitUntil(lambda: widget.tour is None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.tour is None)
     assert widget.tabs.tabText(widget.tabs.currentIndex()) == "Results", "as before"
 
 
@@ -49,18 +49,17 @@ def test_next_leads_through_the_tabs(widget, qtbot):
 def test_it_stays_in_a_window_of_another_size(widget, qtbot, size):
     widget.show_tour()
     widget.window().resize(*size)
-    qtbot.wait(100)
-    assert widget.window().rect().contains(widget.tour.geometry())
+    qtbot.waitUntil(lambda: widget.window().rect().contains(widget.tour.geometry()))
     qtbot.mouseClick(widget.tour.leave, Qt.MouseButton.LeftButton)
 
 
 def test_escape_and_closing_end_it(widget, qtbot):
     widget.show_tour()
     qtbot.keyClick(widget.tour, Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: widget.tour is None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.tour is None)
     widget.show_tour()
     widget.close_down()
-    qtbot.waitUntil(lambda: widget.tour is None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.tour is None)
 
 
 def test_a_window_that_is_closed_meanwhile(widget, viewer):

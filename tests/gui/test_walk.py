@@ -126,7 +126,7 @@ def test_the_outline_goes_with_the_image(segment, widget, viewer, press, qtbot):
     press("N")
     assert "suspect" in viewer.layers
     viewer.layers.remove("image")
-    qtbot.waitUntil(lambda: "suspect" not in viewer.layers, timeout=120_000)
+    qtbot.waitUntil(lambda: "suspect" not in viewer.layers)
     assert widget.walk_panel.where.text() == widget.walk_panel.HINT
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PATIENCE = 60_000
-
 
 @pytest.fixture
 def folder(tmp_path: Path, squares: Any) -> Path:
@@ -47,7 +45,6 @@ def settled(widget: Any, qtbot: Any) -> Callable[[], None]:
                     or controller.projects.busy
                 )
             ),
-            timeout=PATIENCE,
         )
 
     return wait
@@ -57,7 +54,7 @@ def settled(widget: Any, qtbot: Any) -> Callable[[], None]:
 def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> Any:
     """The dock of a list that was made by dropping a folder on the panel."""
     assert drop(widget, folder)
-    qtbot.waitUntil(lambda: widget.controller.work_list.in_view == 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.controller.work_list.in_view == 0)
     settled()
     return widget.images.widget
 
@@ -182,7 +179,7 @@ def test_pictures_are_made_of_what_is_seen(listed, qtbot, widget):
         icon = listed.model.index(0).data(Qt.ItemDataRole.DecorationRole)
         return icon.pixmap(44, 44).toImage().pixelColor(22, 8).lightness() != 128 and icon is not listed.model._empty
 
-    qtbot.waitUntil(drawn, timeout=PATIENCE)
+    qtbot.waitUntil(drawn)
 
 
 def test_the_list_is_saved_by_save(widget, listed, settled, qtbot, tmp_path, monkeypatch):
@@ -193,7 +190,7 @@ def test_the_list_is_saved_by_save(widget, listed, settled, qtbot, tmp_path, mon
     asked = lambda *_, **__: (str(tmp_path / "afternoon.unetlist"), "")  # noqa: E731
     monkeypatch.setattr(QFileDialog, "getSaveFileName", asked)
     qtbot.mouseClick(save, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.controller.work_list.saved_as is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.controller.work_list.saved_as is not None)
     settled()
     assert save.text() == "Save list"
     assert (tmp_path / "afternoon.unetlist" / "images.json").is_file()
@@ -207,7 +204,7 @@ def test_what_is_dropped_on_the_dock_is_added(widget, listed, drop, settled, tmp
     other.mkdir()
     shutil.copy(folder / "cells0.tif", other / "new.tif")
     assert drop(listed, other / "new.tif")
-    qtbot.waitUntil(lambda: listed.shown.rowCount() == 7, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: listed.shown.rowCount() == 7)
     settled()
     assert texts(listed)[-1] == "new\n○ to do"
     assert widget.controller.work_list.in_view == 0, "what is worked on stays in view"
@@ -237,7 +234,7 @@ def test_the_view_asks_for_nothing_that_is_not_seen(widget, listed, qtbot, tmp_p
     for number in range(300):
         shutil.copy(folder / "cells0.tif", many / f"m{number:03d}.tif")
     assert widget.controller.list_keeper.add([many])
-    qtbot.waitUntil(lambda: listed.shown.rowCount() == 306, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: listed.shown.rowCount() == 306)
     qtbot.wait(200)
     assert len(listed.model._rows) < 60
     assert listed.view.indexAt(QPoint(5, 5)).isValid()
@@ -266,7 +263,7 @@ def test_all_images_are_measured_and_exported_by_the_panel(
     qtbot.keyClick(panel.extent, Qt.Key.Key_Down)
     assert panel.whole_list
     pressed(qtbot, panel.measure)
-    qtbot.waitUntil(lambda: results.table is not None and not results.busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: results.table is not None and not results.busy)
     assert panel.summary.text().startswith("<b>6 images: ")
     assert len(set(results.table["image"].tolist())) == 6
     assert panel.across.count() > 5
@@ -278,7 +275,7 @@ def test_all_images_are_measured_and_exported_by_the_panel(
     assert dialog.extent.value == "list"
     dialog.folder.value = tmp_path / "out"
     pressed(qtbot, dialog.go)
-    qtbot.waitUntil(lambda: not results.jobs.busy and "Exported" in widget.status.text(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not results.jobs.busy and "Exported" in widget.status.text())
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "measurements.csv", "measurements_by_image.csv", "measurements.json",
         *(f"cells{n}_labels.tif" for n in range(6)),
@@ -299,7 +296,7 @@ def test_next_leads_to_another_image_at_the_end_of_a_walk(
     widget.show_tab("Correct")
     for _ in range(40):
         pressed(qtbot, button)
-        qtbot.waitUntil(lambda: controller.list_walk.onward is not None or controller.walk.shows_stop, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: controller.list_walk.onward is not None or controller.walk.shows_stop)
         if controller.list_walk.onward is not None:
             break
     target = controller.list_walk.onward
@@ -318,10 +315,8 @@ def test_the_list_of_objects_has_room_for_several_rows(
 ) -> None:
     segment_everything(widget, listed, settled, qtbot)
     viewer.window.resize(1280, 800)
-    qtbot.wait(200)
     widget.show_objects_table()
-    qtbot.wait(300)
     view = widget._objects.view
-    assert view.viewport().height() / view.rowHeight(0) >= 5
+    qtbot.waitUntil(lambda: 0 < 5 * view.rowHeight(0) <= view.viewport().height())
     assert not view.horizontalScrollBar().isVisible(), "all columns are seen, the state too"
     assert viewer.window._qt_viewer.canvas.native.height() >= 250

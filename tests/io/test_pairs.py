@@ -75,7 +75,7 @@ def test_a_file_is_not_its_own_partner(make):
 
 
 def test_the_same_stem_twice(make):
-    with pytest.raises(FileFormatError, match="same stem"):
+    with pytest.raises(FileFormatError, match="both called"):
         match_by_stem(make("a", "x.tif", "x.png"), make("b", "x.tif"))
 
 
@@ -119,7 +119,7 @@ def test_label_files_of_a_folder(make):
     assert found(make("a", "a.tif", "a_labels.tif", "b.tif", "x.txt")) == [("a", "a_labels.tif")]
     assert found(make("b", "n2.tif", "n10.tif")) == [("n2", "n2.tif"), ("n10", "n10.tif")]
     assert found(make("c", "q_masks.png") / "q_masks.png") == [("q", "q_masks.png")]
-    with pytest.raises(FileFormatError, match=r"a_labels\.tif and a_masks\.png .* same stem"):
+    with pytest.raises(FileFormatError, match=r"a_labels\.tif and a_masks\.png .* both called a;"):
         label_files(make("d", "a_masks.png", "a_labels.tif"))
     with pytest.raises(FileFormatError, match="no image"):
         label_files(make("e", "x.txt"))

@@ -76,6 +76,18 @@ def test_the_seconds_are_told_as_soon_as_they_are_known(viewer, controller, monk
     assert ["about" in text for text in said] == [False, True, True], said
 
 
+def test_what_is_none_of_the_choices_is_refused_in_words(viewer, controller):
+    viewer.add_image(squares(), name="image")
+    assert not controller.segment("all")
+    told = "How much is segmented is 'all'; it must be 'stack', 'slice' or 'view'."
+    assert (controller.messages[-1].level, controller.messages[-1].text) == ("error", told)
+    controller.segment()
+    controller.toggle_reviewed("all")
+    told = "What is reviewed is 'all'; it must be 'view', 'slice' or 'object'."
+    assert (controller.messages[-1].level, controller.messages[-1].text) == ("error", told)
+    assert controller.session.summary.reviewed_share == 0
+
+
 def test_reviewed_field_is_held_against_a_better_model(viewer, controller):
     viewer.add_image(squares(), name="image")
     controller.segment()

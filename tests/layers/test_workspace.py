@@ -28,6 +28,62 @@ def learned(name: str) -> Generation:
     return Generation(bright(name, threshold=len(name) / 10), Verdict(None))
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "told"),
+    [
+        ((40, 50, 3), "TYX", "The last axis of a colour image is C; got 'TYX', for example 'YXC'."),
+        ((40, 50, 3), "CYX", "The last axis of a colour image is C; got 'CYX', for example 'YXC'."),
+        (
+            (40, 50, 3),
+            "YX",
+            "The axes 'YX' have 2 letters, but the image has 3 axes (shape (40, 50, 3)); for example 'YXC'.",
+        ),
+        (
+            (40, 50),
+            "TYX",
+            "The axes 'TYX' have 3 letters, but the image has 2 axes (shape (40, 50)); for example 'YX'.",
+        ),
+        ((4, 40, 50), "AYX", "The axes 'AYX' have the unknown letter 'A'; known are T, C, Z, Y and X."),
+        ((4, 40, 50), "YYX", "The axes 'YYX' name an axis twice."),
+        ((4, 40, 50), "TCZ", "The axes 'TCZ' lack Y or X; an image has both."),
+        ((4, 40, 50), "", "The axes '' lack Y or X; an image has both."),
+        ((4, 40, 50), None, "The axes are None; they must be letters, one for each axis, such as 'ZYX'."),
+        ((4, 40, 50), 3, "The axes are 3; they must be letters, one for each axis, such as 'ZYX'."),
+    ],
+)
+def test_axes_that_do_not_fit_are_refused_in_words(viewer: Any, shape: Any, axes: Any, told: str) -> None:
+    workspace, said = Workspace(viewer), []
+    workspace.said.connect(said.append)
+    viewer.add_image(np.zeros(shape, np.uint8), name="a")
+    workspace.follow_viewer()
+    before = workspace.axes
+    assert workspace.set_axes(axes) is False
+    assert said[-1].level == "error"
+    assert said[-1].text.startswith(told)
+    assert workspace.axes == before
+    assert workspace.image().axes == before
+
+
+def test_what_is_no_image_layer_is_not_chosen(viewer: Any) -> None:
+    workspace, said = Workspace(viewer), []
+    workspace.said.connect(said.append)
+    image = viewer.add_image(squares(), name="a")
+    workspace.follow_viewer()
+    for wrong, name in ((viewer.add_labels(np.zeros((4, 4), int), name="b"), "b"), ("c", "c"), (3, "3")):
+        workspace.choose_layer(wrong)
+        assert said[-1].text == f"{name} is no image layer. Choose one."
+        assert workspace.layer == image
+
+
+def test_axes_that_fit_are_taken_in_small_letters_too(viewer: Any) -> None:
+    workspace = Workspace(viewer)
+    assert workspace.set_axes("TYX") is False, "there is no image"
+    viewer.add_image(np.zeros((4, 40, 50), np.uint8), name="a")
+    workspace.follow_viewer()
+    assert workspace.set_axes("tyx") is True
+    assert (workspace.axes, workspace.image().axes) == ("TYX", "TYX")
+
+
 def test_a_workspace_needs_no_helper(viewer: Any) -> None:
     workspace, told = Workspace(viewer), []
     workspace.layer_chosen.connect(lambda: told.append("layer"))

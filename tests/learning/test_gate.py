@@ -195,6 +195,22 @@ def test_what_is_used_without_asking(verdict, promoted, says):
     assert str(verdict) == says
 
 
+@pytest.mark.parametrize(
+    ("verdict", "doubtful"),
+    [
+        (Verdict(None), False),
+        (Verdict(BETTER), False),
+        (Verdict(comparison(0.5, 0.496, -0.1, 0.1)), False),  # the same, as it is said
+        (Verdict(CHANCE), True),
+        (Verdict(FEW), True),
+        (Verdict(BETTER, FORGETS, out_of_domain=True), True),
+    ],
+)
+def test_what_may_be_worse_is_doubtful(verdict, doubtful):
+    assert verdict.is_doubtful is doubtful
+    assert ("maybe worse" in str(verdict) or "on other images it is worse" in str(verdict)) is doubtful
+
+
 def test_details_say_what_was_compared():
     assert Verdict(None).details == ""
     assert Verdict(BETTER).details == (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.axes import Image, PixelSize
-from napari_unet.errors import LabelsError, ModelMismatchError
+from napari_unet.errors import LabelsError, ModelMismatchError, UNetError
 from napari_unet.learning.new_model import FIELD_DIAMETERS, fitted_to_objects, model_for_image
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.nets.geometry import receptive_field
@@ -37,6 +37,23 @@ def test_classes_are_painted_from_1_on():
 def test_numbers_of_classes_that_cannot_be(n):
     with pytest.raises(LabelsError, match=f"Name 2 to 63 classes, background among them; got {n}"):
         model_for_image(image(), "semantic", classes=[f"class {i}" for i in range(n)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"task": "pixels"}, "The task of a model is 'pixels'; it must be 'instances' or 'semantic'."),
+        ({"task": None}, "The task of a model is None; it must be 'instances' or 'semantic'."),
+        ({"ndim": 4}, "The number of dimensions of a model is 4; it must be 2 or 3."),
+        ({"name": " "}, "Names of a model and its classes have 1 to 120 letters."),
+        ({"name": "x" * 121}, "Names of a model and its classes have 1 to 120 letters."),
+        ({"task": "semantic", "classes": ("a", "")}, "Names of a model and its classes have 1 to 120 letters."),
+    ],
+)
+def test_what_no_model_can_be_is_refused_in_words(wrong, told):
+    with pytest.raises(UNetError) as refused:
+        model_for_image(image(), **wrong)
+    assert str(refused.value) == told
 
 
 @pytest.mark.parametrize(

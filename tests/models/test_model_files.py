@@ -198,9 +198,9 @@ def test_a_truncated_file_is_refused_at_every_length(small, tmp_path):
     [
         (b"", "not a model file"),
         (b"This is a letter to my grandmother, not a model.", "not a model file"),
-        (b"{" * 200, "header"),
-        (struct.pack("<Q", 2**63) + b"{" + b" " * 100, "header"),
-        (struct.pack("<Q", 2**40) + b"{}", "header"),
+        (b"{" * 200, "cut off"),
+        (struct.pack("<Q", 2**63) + b"{" + b" " * 100, "cut off"),
+        (struct.pack("<Q", 2**40) + b"{}", "cut off"),
         (struct.pack("<Q", 2) + b"{}", "description"),
         (struct.pack("<Q", 6) + b"{\xff\xfe\x00\x01}", "damaged"),
         (struct.pack("<Q", 40) + b"{" + b"[" * 39, "damaged"),

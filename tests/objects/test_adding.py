@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from made_labels import discs, hangs_together, iou, maps_of, pair, seeds, shapes
 from napari_unet.errors import EditError
-from napari_unet.objects.adding import Suggestion, added, added_box, added_outline, suggested
+from napari_unet.objects.adding import Suggestion, added, added_outline, suggested
 from napari_unet.objects.maps import Maps
 
 
@@ -135,23 +135,12 @@ def test_what_cannot_be_added():
         added(labels.astype(np.uint8), ~(labels > 0), 256)
 
 
-def test_an_outline_and_a_box_where_the_maps_know_nothing():
+def test_an_outline_where_the_maps_know_nothing():
     _, labels = pair()
     after = added_outline(labels, [(0, 60), (0, 90), (30, 90), (30, 60)]).applied(labels)
     assert (after[2:29, 62:] == 2).all()
-    edit = added_box(labels, (30, 62), (38, 78))
-    after = edit.applied(labels)
-    assert after[34, 70] == 2
-    assert after[30, 62] == 0  # an ellipse has no corners
-    assert abs((after == 2).sum() - np.pi * 4 * 8) < 15
-    volume = np.zeros((9, 20, 20), np.int32)
-    assert (added_box(volume, (1, 4, 4), (7, 16, 16)).applied(volume) > 0).sum() > 300
     for outline in ([(0, 0), (3, 3)], [(0, 0), (np.nan, 3), (2, 2)]):
         with pytest.raises(EditError, match="three points"):
             added_outline(labels, outline)
     with pytest.raises(EditError, match="outside the image"):
         added_outline(labels, [(-9, -9), (-9, -5), (-5, -9)])
-    with pytest.raises(EditError, match="outside the image"):
-        added_box(labels, (-9, -9), (-5, -5))
-    with pytest.raises(EditError, match="already"):
-        added_box(labels, (18, 18), (24, 24))

@@ -285,7 +285,7 @@ def test_attention_that_is_damaged_is_left_out(attentive, session, damage):
         (folder / "0" / ".zarray").write_text(json.dumps(described))
     opened = Project.open(attentive)
     assert opened.attention is None
-    assert "Segment before Where next" in opened.notes[0]
+    assert "Where to look next" in opened.notes[0]
     same(opened, session)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,24 @@ def test_an_image_is_segmented_into_its_project(image_file, tmp_path):
     assert project.image_path == image_file.resolve()
     assert project.corrections.seen.all()
     assert project.attention.anything
+
+
+def test_what_is_doubtful_is_saved_and_an_older_project_is_read(image_file, tmp_path):
+    folder = tmp_path / "a.unetproj"
+    project = new_project(image_file)
+    project.suspects, project.doubt = 7, "may not fit"
+    project.save(folder)
+    opened = Project.open(folder)
+    assert (opened.suspects, opened.doubt) == (7, "may not fit")
+    assert opened.state_digest().digest == project.saved_digest.digest
+    opened.suspects = 0
+    assert opened.state_digest().digest != project.saved_digest.digest, "it is to be saved again"
+    file = folder / "project.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    del said["suspects"], said["doubt"]
+    file.write_text(json.dumps(said), encoding="utf-8")
+    older = Project.open(folder)
+    assert (older.suspects, older.doubt) == (None, None)
 
 
 def test_what_was_corrected_and_reviewed_stays(image_file, tmp_path):

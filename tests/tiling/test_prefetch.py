@@ -61,14 +61,15 @@ def test_leaving_waits_for_what_writes_and_drops_the_rest():
 
     def slow():
         begun.set()
-        gate.wait(10)
+        gate.wait(60)
         done.append(1)
 
     with OrderedThreadPool(1) as aside:
         aside.put(slow)
         aside.put(lambda: done.append(2))
-        begun.wait(10)
-        threading.Timer(0.05, gate.set).start()
+        _, (second, _) = aside._begun
+        second.add_done_callback(lambda _: gate.set())  # when it is dropped, the first is still at work
+        assert begun.wait(60)
     assert done == [1]
 
 

@@ -52,16 +52,17 @@ def test_what_is_long_ago_counts_little():
 
 def test_networks_of_one_shape_share_it_and_others_do_not():
     spec = UNetSpec(features=3)
-    assert throughput_of(spec, "cpu") is throughput_of(UNetSpec(features=3), "cpu")
+    assert throughput_of(spec, "cpu", True) is throughput_of(UNetSpec(features=3), "cpu", True)
     assert (
         len(
             {
-                id(throughput_of(spec, "cpu")),
-                id(throughput_of(spec, "mps")),
-                id(throughput_of(UNetSpec(features=4), "cpu")),
+                id(throughput_of(spec, "cpu", True)),
+                id(throughput_of(spec, "mps", True)),
+                id(throughput_of(UNetSpec(features=4), "cpu", True)),
+                id(throughput_of(spec, "cpu", False)),
             }
         )
-        == 3
+        == 4
     )
 
 

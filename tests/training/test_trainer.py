@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from napari_unet.errors import DeviceError, LabelsError, LearningError, NothingToLearnError, UNetError
-from napari_unet.progress import CancelToken, PauseToken, Stopwatch
+from napari_unet.progress import CancelToken, PauseToken
 from napari_unet.training import trainer as module
 from napari_unet.training.config import Augmentation, TrainingConfig
 from napari_unet.training.samples import make_sample
@@ -48,6 +48,15 @@ def test_the_network_handed_in_is_not_touched(tiny_net, samples):
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert not torch.equal(weights(session.trained()), weights(net))
     assert not session.trained().training
+
+
+def test_each_step_is_timed_with_the_pixels_that_it_sees(tiny_net, samples, monkeypatch):
+    notes = []
+    known = SimpleNamespace(note=lambda pixels, seconds: notes.append((pixels, seconds)))
+    monkeypatch.setattr(module, "learning_throughput_of", lambda spec, device: known)
+    reports = list(Trainer(tiny_net(out_channels=2), samples, config(steps=3)).run())
+    assert [pixels for pixels, _ in notes] == [2 * 48 * 48] * 3
+    assert 0 < sum(seconds for _, seconds in notes) <= reports[-1].seconds
 
 
 def test_frozen_norm(tiny_net, samples):
@@ -218,17 +227,26 @@ def test_early_layers_move_less(tiny_net, samples):
     assert moved[0.1] < 0.5 * moved[1.0]
 
 
-def test_pausing_holds_it_up_and_is_not_counted(tiny_net, samples):
-    pause = PauseToken()
-    session = Trainer(tiny_net(out_channels=2), samples, config())
-    steps = session.run(pause=pause)
-    first = next(steps)
-    pause.set(True)
-    threading.Timer(0.6, lambda: pause.set(False)).start()
-    watch = Stopwatch()
-    second = next(steps)
-    assert watch.seconds >= 0.55
-    assert second.seconds < first.seconds + watch.seconds - 0.5
+def test_pauses_are_not_counted(tiny_net, samples, monkeypatch):
+    class Clock:
+        """A stopwatch that stands still."""
+
+        seconds = 0.0
+
+        def leave_out(self, seconds):
+            self.seconds -= seconds
+
+    class Pause(PauseToken):
+        """Of 100 s before each step."""
+
+        def wait(self, cancel=None):
+            clock.seconds += 100
+            return 100.0
+
+    clock = Clock()
+    monkeypatch.setattr(module, "Stopwatch", lambda: clock)
+    session = Trainer(tiny_net(out_channels=2), samples, config(steps=3, max_seconds=50))
+    assert [report.seconds for report in session.run(pause=Pause())] == [0, 0, 0]
 
 
 def test_more_samples_join_while_it_learns(tiny_net, samples):

@@ -11,6 +11,7 @@ from superqt.utils import QSignalDebouncer
 
 from napari_unet._qt import tour
 from napari_unet._qt.canvas_sketch import CanvasSketch, canvas_of
+from napari_unet._qt.focus import in_visual_order, outline_focus
 from napari_unet._qt.images_dock import ImagesDock
 from napari_unet._qt.keys import BoundKeys
 from napari_unet._qt.objects_table import ObjectsTable, make_tall
@@ -140,6 +141,8 @@ class UNetWidget(QWidget):
         self.setAcceptDrops(True)
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
+        in_visual_order(self)
+        outline_focus()
         warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)
@@ -239,6 +242,7 @@ class UNetWidget(QWidget):
         self.runner.threads = preferences["computing", "threads"]
         controller.choose_device(preferences["computing", "device"])
         controller.autosave.on = preferences["saving", "recovery"]
+        controller.segment_all.scheduler = preferences["computing", "scheduler"].strip()
 
     def _on_mended(self, more: bool) -> None:
         self._walk_on.start(GO_ON_LATER if more else GO_ON_AFTER)
@@ -261,6 +265,7 @@ class _Page(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it scrolls to what in it has the focus
         self.setWidget(inner)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name

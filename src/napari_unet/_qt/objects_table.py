@@ -139,6 +139,7 @@ class ObjectsTable(QWidget):
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setTabKeyNavigation(False)  # Tab leads out of it, and the arrow keys from row to row
         view.setShowGrid(False)
         view.setWordWrap(False)
         view.verticalHeader().hide()

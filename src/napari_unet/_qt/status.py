@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette, QTextLayout, QTextOption
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from napari_unet.layers.workspace import Message
+    from napari_unet.layers.workspace import Level, Message
 
 LINES = 2
 """Lines of the sentence: there is always room for so many, so that nothing moves when the sentence changes."""
@@ -31,6 +31,7 @@ class StatusLine(QWidget):
     def __init__(self, text: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = self._details = ""
+        self._level: Level = "info"
         self.label = _label()
         self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
         # As wide as the dock is, whatever the sentence: else a long word would widen it.
@@ -66,17 +67,20 @@ class StatusLine(QWidget):
 
     def show_message(self, message: Message) -> None:
         """Say something else; its details are folded."""
-        light = self.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
-        colour = _COLOURS[message.level][light] if message.level in _COLOURS else ""
-        style = f"{_NO_PADDING} color: {colour};" if colour else _NO_PADDING
-        if style != self.label.styleSheet():  # Qt takes milliseconds for it each time
-            self.label.setStyleSheet(style)
+        self._level = message.level
+        colour_as(self.label, message.level)
         self._say(message.text, message.details)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Break the sentence in the font that it has now."""
         super().showEvent(event)
         self._refresh()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take the colours of another theme."""
+        if event.type() == QEvent.Type.StyleChange:
+            colour_as(self.label, self._level)
+        super().changeEvent(event)
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Break the sentence anew."""
@@ -103,6 +107,16 @@ class StatusLine(QWidget):
         high = self.details.heightForWidth(max(1, room - self.fold.verticalScrollBar().sizeHint().width()))
         self.fold.setFixedHeight(min(high, MAX_DETAILS_LINES * self.details.fontMetrics().lineSpacing()) + 2)
         self.fold.setVisible(opened)
+
+
+def colour_as(label: QLabel, level: Level) -> None:
+    """Give a sentence the colour of its kind, in the theme that the window has."""
+    around = label.parentWidget() or label  # its own text may be coloured already
+    light = around.palette().color(QPalette.ColorRole.WindowText).lightness() < 128
+    colour = _COLOURS[level][light] if level in _COLOURS else ""
+    style = f"{_NO_PADDING} color: {colour};" if colour else _NO_PADDING
+    if style != label.styleSheet():  # Qt takes milliseconds for it each time
+        label.setStyleSheet(style)
 
 
 def _label() -> QLabel:

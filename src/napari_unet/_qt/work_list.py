@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet._qt.focus import in_visual_order
 from napari_unet._qt.image_model import FILTERED, ImageModel
 from napari_unet._qt.panels.list_saving import choose_where_to_save
 from napari_unet._qt.panels.opening import IMAGES, accept_files, dropped_files
@@ -78,6 +79,7 @@ class WorkListDock(QWidget):
         self.setAcceptDrops(True)
         self._connect()
         self.refresh()
+        in_visual_order(self)
 
     def _make_buttons(self) -> None:
         self.add = QPushButton("Add…")

@@ -38,6 +38,12 @@ def open_model(name: str) -> Model:
         fail(error, 2)
 
 
+def check_model_name(path: Path) -> None:
+    """Exit with a message if a model file that is to be written has another ending."""
+    if path.suffix.lower() != ".safetensors":
+        fail(f"The model file must end in .safetensors; got {path.name!r}, for example {path.stem}.safetensors.", 2)
+
+
 def check_device_name(name: str) -> None:
     """Exit with a message if a device name is not valid on any machine; unlike `check_device`, without torch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,4})?", name):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.checks import describe_model, open_model
+from napari_unet.cli.checks import check_model_name, describe_model, open_model
 from napari_unet.cli.messages import fail, print_json, say
 from napari_unet.cli.options import Json, complete_model, finite, path_of, pixel_size_of
 from napari_unet.errors import UNetError
@@ -76,7 +76,9 @@ def export_command(
     author: Annotated[
         list[str] | None, typer.Option(help="bioimageio: who made it; may be given several times.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="bioimageio: of the weights, for example CC-BY-4.0.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="bioimageio: licence of the weights, for example CC-BY-4.0.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -134,20 +136,21 @@ def import_command(
     padding: Annotated[PaddingKind, typer.Option(help="Whether its convolutions are padded.")] = PaddingKind.same,
     normalization: Annotated[
         NormalizationKind,
-        typer.Option(help="Of its images: percentiles 1 and 99.8 to 0 and 1; mean and deviation; or none."),
+        typer.Option(help="How images are normalised: percentiles 1 and 99.8 to 0 and 1; mean and deviation; or none."),
     ] = NormalizationKind.percentile,
     divide_by: Annotated[
         float, typer.Option(callback=finite, help="What its intensities were divided by, for example 255.")
     ] = 1.0,
-    pixel_size: Annotated[str | None, typer.Option(help="Micrometres of its images: one number, or Z,Y,X.")] = None,
-    diameter: Annotated[float | None, typer.Option(callback=finite, help="Of its objects, in pixels.")] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights, for example MIT.")] = "unknown",
+    pixel_size: Annotated[
+        str | None, typer.Option(help="Micrometres of a pixel of its images: one number, or Z,Y,X.")
+    ] = None,
+    diameter: Annotated[float | None, typer.Option(callback=finite, help="Width of its objects, in pixels.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for example MIT.")] = "unknown",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a model of the weights of another program's U-Net; nothing in the file is run."""
-    if out.suffix.lower() != ".safetensors":
-        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
+    check_model_name(out)
     sizes = pixel_size_of(pixel_size)
     try:
         from napari_unet.io.atomic import Protected, check_free

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unet.cli.app import app
-from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
+from napari_unet.cli.checks import check_device, check_device_name, check_model_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
 from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, path_of
 from napari_unet.errors import UNetError
@@ -139,8 +139,7 @@ def _check_options(
         fail("--val-images and --val-labels belong together.", 2)
     if val_share is not None and val_images is not None:
         fail("Give either --val-images, images to check on, or --val-share, a share of --images; not both.", 2)
-    if out.suffix.lower() != ".safetensors":
-        fail(f"The model file must end in .safetensors; got {out.name!r}, for example {out.stem}.safetensors.", 2)
+    check_model_name(out)
     if minutes is not None and minutes <= 0:
         fail(f"--minutes must be more than 0; got {minutes}.", 2)
 

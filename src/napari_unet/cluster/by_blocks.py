@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet._version import __version__
 from napari_unet.cluster import work
 from napari_unet.cluster.finding import Finding
-from napari_unet.cluster.ids import NumberedObjects
+from napari_unet.cluster.ids import JoinedFaces, Linking, NumberedObjects
 from napari_unet.cluster.preparing import Request, prepare
 from napari_unet.cluster.queue import Workers
 from napari_unet.cluster.run import Each, Run
@@ -200,13 +200,15 @@ class _Steps:
         self._measure()
         self._do(Finding(self._run))
         if not self._run.task.model.info.finds_objects:
-            classes = self._each(work.write_classes)
-            return len({value for values in classes.values() for value in values})
-        joined = self._each(work.join_faces, counts=False)
-        numbered = NumberedObjects(self._run.folder, self._run.blocks, joined)
-        last = numbered.number(self._links(numbered))
-        self._each(work.write_labels, lambda place: (numbered.first(*place),))
-        return last
+            classes: set[int] = set()
+            self._each(work.write_classes, keep=lambda _, found: classes.update(found))
+            return len(classes)
+        joined = JoinedFaces(len(self._run.task.subimages), self._run.blocks)
+        self._each(work.join_faces, keep=joined.add, counts=False)
+        objects = NumberedObjects(self._run.folder, joined)
+        self._number(objects)
+        self._each(work.write_labels, lambda place: (objects.first(*place),))
+        return objects.last
 
     def _measure(self) -> None:
         """Find the statistics by which intensities are normalised."""
@@ -217,32 +219,36 @@ class _Steps:
         self._do(Each(self._run, work.take_sample, [(number,) for number in planes], counts=False))
         self._workers.call(work.measure_statistics, folder)
 
-    def _links(self, numbered: NumberedObjects) -> dict[int, list[Any]]:
-        """Return, for each slice, what its objects share with those of the slice before, counted in each block."""
-        run = self._run
-        if run.known.slices is None or not run.task.image.is_volume:
-            return {}
-        subimages, blocks = run.task.subimages, range(len(run.blocks))
-        following = [
-            number for number in range(1, len(subimages)) if subimages[number].frame == subimages[number - 1].frame
-        ]
+    def _number(self, objects: NumberedObjects) -> None:
+        """Give objects their final ids; in planes of a volume those go on that share pixels with the plane before."""
+        run, following = self._run, list[int]()
+        if run.known.slices is not None and run.task.image.is_volume:
+            frames = [one.frame for one in run.task.subimages]
+            following = [number for number in range(1, len(frames)) if frames[number] == frames[number - 1]]
+        linking = Linking(objects, following, len(run.blocks))
+        if not following:
+            return
 
         def more(place: Place) -> tuple[Any, ...]:
             subimage, block = place
-            return subimage - 1, (numbered.first(subimage - 1, block), numbered.first(subimage, block))
+            return subimage - 1, (objects.first(subimage - 1, block), objects.first(subimage, block))
 
-        places = [(number, block) for number in following for block in blocks]
-        counted = self._do(Each(run, work.count_overlaps, places, more, counts=False))
-        return {number: [counted[number, block] for block in blocks] for number in following}
+        places = ((number, block) for number in following for block in range(len(run.blocks)))
+        self._do(Each(run, work.count_overlaps, places, more, linking.add, counts=False))
 
     def _each(
-        self, call: Callable[..., Any], more: Callable[[Place], tuple[Any, ...]] = lambda _: (), *, counts: bool = True
-    ) -> dict[Place, Any]:
-        """Have workers call a function for each block of each plane or volume; return what each returned."""
-        return self._do(Each(self._run, call, self._run.places, more, counts=counts))
+        self,
+        call: Callable[..., Any],
+        more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
+        keep: Callable[[Place, Any], object] = lambda *_: None,
+        *,
+        counts: bool = True,
+    ) -> None:
+        """Have workers call a function for each block of each plane or volume."""
+        self._do(Each(self._run, call, self._run.places, more, keep, counts=counts))
 
-    def _do(self, jobs: Each | Finding) -> dict[Place, Any]:
-        """Do jobs, and return what each returned; raise an error that names what failed, if something did."""
+    def _do(self, jobs: Each | Finding) -> None:
+        """Do jobs; raise an error that names what failed, if something did."""
         self._workers.run(jobs)
         if jobs.failures:
             named = "; ".join(f"{one.where}: {one.error}" for one in jobs.failures[:NAMED])
@@ -252,4 +258,3 @@ class _Steps:
                 f"{self._run.folder.path.parent.name}; run the same command again to do the rest.",
                 " ".join(dict.fromkeys(one.error.details for one in jobs.failures if one.error.details)),
             )
-        return jobs.values

@@ -64,6 +64,8 @@ WORKER_BYTES = 3 * 2**30
 def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
     """Yield a `distributed.Client` for a scheduler; processes that were started for it end with it.
 
+    It is not dask's default: what this program reads by dask is read here.
+
     Parameters
     ----------
     scheduler : str
@@ -85,7 +87,7 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
         return
     address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
     try:
-        client = Client(address, timeout=patience)
+        client = Client(address, timeout=patience, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
@@ -118,7 +120,7 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
             silence_logs=logging.ERROR,
             env={"OMP_NUM_THREADS": str(max(1, cores // n_workers))},
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 

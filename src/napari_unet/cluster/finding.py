@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.cluster import work
 from napari_unet.cluster.run import Failure
 from napari_unet.cluster.tile_maps import tiles_for
@@ -25,13 +27,12 @@ class Finding:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._folder, self._task, self._grid = run.folder, run.task, run.blocks
-        self._unopened = iter(run.places)
+        self._unopened = run.places
         self._tiles: deque[Place] = deque()
         self._ready: deque[Place] = deque()
         self._missing: dict[Place, set[int]] = {}  # of each block that was begun
         self._waiting: dict[Place, list[int]] = {}  # for each tile that is under way, blocks
-        self._counted: set[Place] = set()
-        self.values: dict[Place, Any] = {}
+        self._counted = np.zeros((len(run.task.subimages), len(run.task.plan.tiles)), bool)
         self.failures: list[Failure] = []
 
     def take(self) -> Job | None:
@@ -70,8 +71,9 @@ class Finding:
 
     def _count_tiles(self, tiles: list[Place], note: str = "") -> None:
         """Count tiles as done, each once."""
-        new = [tile for tile in tiles if tile not in self._counted]
-        self._counted.update(new)
+        new = [tile for tile in tiles if not self._counted[tile]]
+        for tile in new:
+            self._counted[tile] = True
         self._run.step(note, len(new))
 
     def done(self, job: Job, value: Any) -> None:

@@ -15,7 +15,7 @@ from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.channels import channel_number
-from napari_unet.io.zarr_writer import create_zarr
+from napari_unet.io.zarr_writer import chunk_width, create_zarr
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.model import resolve_device
 from napari_unet.models.store import AUTO
@@ -143,7 +143,7 @@ def _create_outputs(folder: RunFolder, request: Request, task: Task) -> None:
             continue
         shape = tuple(spec.out_channels if letter == "C" else image.size(letter) for letter in letters)
         chunks = tuple(
-            min(n, _part(block, wide[letter])) if letter in wide else 1
+            min(n, chunk_width(block, wide[letter])) if letter in wide else 1
             for letter, n in zip(letters, shape, strict=True)
         )
         create_zarr(
@@ -151,8 +151,3 @@ def _create_outputs(folder: RunFolder, request: Request, task: Task) -> None:
             name=request.target.stem, labels=name == LABELS, chunks=chunks, placement=image.placement,
             provenance=record if name == LABELS else None,
         )  # fmt: skip
-
-
-def _part(width: int, most: int) -> int:
-    """Return the largest width of chunks that divides a block's."""
-    return next(width // n for n in range(1, width + 1) if width % n == 0 and width // n <= most)

@@ -10,7 +10,7 @@ from napari_unet.cluster.queue import Job
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_unet.cluster.run_folder import RunFolder
     from napari_unet.errors import UNetError
@@ -43,13 +43,13 @@ class Run:
         self.folder, self._watch, self._tell = folder, watch, progress
         opened = open_work(folder)
         self.known, self.task, self.blocks = opened.description, opened.task, opened.blocks
-        self._done, self._total = 0, self.task.n_tiles + 2 * len(self.places)
+        self._done, self._total = 0, self.task.n_tiles + 2 * len(self.task.subimages) * len(self.blocks)
         self.damaged: set[str] = set()
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> Iterator[Place]:
         """All blocks of all planes or volumes."""
-        return [(one, block) for one in range(len(self.task.subimages)) for block in range(len(self.blocks))]
+        return ((one, block) for one in range(len(self.task.subimages)) for block in range(len(self.blocks)))
 
     def job(self, call: Callable[..., Any], place: Place, *more: Any, network: bool = False) -> Job:
         """Return a job about a place of this run."""
@@ -86,21 +86,39 @@ class Failure:
     error: UNetError
 
 
+def _forget(place: Place, value: Any) -> None:
+    """Keep nothing of what was returned."""
+
+
 class Each:
-    """A call for each of some places; see `queue.Jobs`."""
+    """A call for each of some places; see `queue.Jobs`.
+
+    Parameters
+    ----------
+    run : Run
+    call : callable
+        A function of `work`.
+    places : iterable of tuple of int
+    more : callable
+        Returns further arguments for a place.
+    keep : callable
+        Called with each place and what was returned there, in the order in which they are done.
+    counts : bool
+        Whether each is a step of the run.
+    """
 
     def __init__(
         self,
         run: Run,
         call: Callable[..., Any],
-        places: Sequence[Place],
+        places: Iterable[Place],
         more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
+        keep: Callable[[Place, Any], object] = _forget,
         *,
         counts: bool = True,
     ) -> None:
-        self._run, self._call, self._more, self._counts = run, call, more, counts
+        self._run, self._call, self._more, self._keep, self._counts = run, call, more, keep, counts
         self._waiting = iter(places)
-        self.values: dict[Place, Any] = {}
         self.failures: list[Failure] = []
 
     def take(self) -> Job | None:
@@ -109,8 +127,8 @@ class Each:
         return None if place is None else self._run.job(self._call, place, *self._more(place))
 
     def done(self, job: Job, value: Any) -> None:
-        """Keep what was returned."""
-        self.values[job.place] = value
+        """Pass on what was returned."""
+        self._keep(job.place, value)
         self._run.step(steps=int(self._counts))
 
     def failed(self, job: Job, error: UNetError) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.inference.scale import is_rescaled
+from napari_unet.objects.boxes import intersection, relative
 from napari_unet.tiling.scaled import ScaledSource, covering
 
 if TYPE_CHECKING:
@@ -52,14 +53,10 @@ class TileMaps:
         found = np.empty((self.channels, *(part.stop - part.start for part in region)), np.float32)
         for number in tiles_over(self.tiles, region):
             tile = self.tiles[number]
-            common = [
-                slice(max(part.start, a), min(part.stop, b))
-                for part, a, b in zip(region, tile.start, tile.stop, strict=True)
-            ]
+            common = intersection(region, tile.region)
             maps = np.load(self.folder.tile(self.subimage, number), mmap_mode="r")
-            into = tuple(slice(c.start - r.start, c.stop - r.start) for c, r in zip(common, region, strict=True))
-            of = tuple(slice(c.start - a, c.stop - a) for c, a in zip(common, tile.start, strict=True))
-            found[(slice(None), *into)] = maps[(slice(None), *of)]
+            into, out = relative(common, region), relative(common, tile.region)
+            found[(slice(None), *into)] = maps[(slice(None), *out)]
         return found
 
 

@@ -125,12 +125,8 @@ def _with_faces(blocks: BlockGrid, number: int, labels: NDArray[np.int32]) -> di
     table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
     table[ids] = np.arange(1, len(ids) + 1)
     found = {"labels": table[labels[block.crop]], "table": table, "count": np.array([len(ids)], np.int32)}
-    for axis, size in enumerate(blocks.shape):
-        lower, upper = block.region[axis].start, block.region[axis].stop
-        if lower > 0:
-            found[f"before{axis}"] = Edge.of(labels, table, block, axis, lower, blocks.band).labels
-        if upper < size:
-            found[f"after{axis}"] = Edge.of(labels, table, block, axis, upper, blocks.band).labels
+    for axis, lower, edge in blocks.edges(block, labels, table):
+        found[f"{'before' if lower else 'after'}{axis}"] = edge.labels
     return found
 
 

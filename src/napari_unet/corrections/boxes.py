@@ -1,10 +1,12 @@
-"""Rectangles in a plane: bounding boxes and operations on them."""
+"""Rectangles in a plane: around pixels, and around whole objects."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_unet.objects.boxes import absolute, grown, union
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,27 +53,3 @@ def _rim(box: Field, larger: Field) -> list[Field]:
         (y, slice(x.stop, wide.stop)),
     ]
     return [(rows, columns) for rows, columns in strips if rows.start < rows.stop and columns.start < columns.stop]
-
-
-def union(*boxes: Field) -> Field:
-    """Return the smallest rectangle that contains all of these."""
-    y, x = (slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*boxes, strict=True))
-    return y, x
-
-
-def grown(box: Field, margin: int, shape: tuple[int, ...]) -> Field:
-    """Return a rectangle enlarged by so many pixels on each side, within a plane of that shape."""
-    y, x = (slice(max(0, p.start - margin), min(n, p.stop + margin)) for p, n in zip(box, shape, strict=True))
-    return y, x
-
-
-def relative(box: Field, origin: Field) -> Field:
-    """Return a rectangle relative to the corner of another one."""
-    y, x = (slice(p.start - o.start, p.stop - o.start) for p, o in zip(box, origin, strict=True))
-    return y, x
-
-
-def absolute(box: Field, origin: Field) -> Field:
-    """Return a rectangle that is relative to the corner of another one in coordinates of the plane."""
-    y, x = (slice(p.start + o.start, p.stop + o.start) for p, o in zip(box, origin, strict=True))
-    return y, x

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.boxes import relative
 from napari_unet.corrections.identity import joined_ids, kept_ids, largest_id, rename
 from napari_unet.corrections.planes import PlaneState, compared, touched_ids
 from napari_unet.io import spill
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.stitch import renumber
 
 if TYPE_CHECKING:

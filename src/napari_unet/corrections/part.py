@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.corrections.boxes import grown, union
+from napari_unet.objects.boxes import grown, union
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

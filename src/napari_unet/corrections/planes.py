@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.corrections.boxes import box_of, union, with_objects
+from napari_unet.corrections.boxes import box_of, with_objects
 from napari_unet.corrections.identity import largest_id, renamed_objects
+from napari_unet.objects.boxes import union
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

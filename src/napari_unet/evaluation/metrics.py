@@ -100,6 +100,11 @@ def evaluate(
     LabelsError
         If the images do not fit together, or hold no whole numbers.
 
+    Notes
+    -----
+    At each threshold of the intersection over union, objects are matched one to one, as many as there can be. Where
+    each score comes from: `Scores`.
+
     Examples
     --------
     >>> import numpy as np

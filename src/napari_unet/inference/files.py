@@ -31,7 +31,7 @@ from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.readers import read_image
 from napari_unet.io.writers import write_labels, write_maps
 from napari_unet.io.zarr_labels import write_labels_into
-from napari_unet.io.zarr_writer import create_zarr
+from napari_unet.io.zarr_writer import chunk_width, create_zarr
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Stopwatch
 
@@ -291,16 +291,11 @@ def _maps_on_disk(stack: ExitStack, job: FileJob, task: Task, options: SegmentOp
         completed(path, overwrite=options.overwrite, discard=not options.maps, ready=naming.of(path))
     )
     tile = dict(zip("ZYX"[-spec.ndim :], task.plan.tile_shape, strict=True))
-    chunks = tuple(min(_chunk(tile.get(letter, 1)), n) for letter, n in zip(axes, shape, strict=True))
+    chunks = tuple(min(chunk_width(tile.get(letter, 1), MAX_CHUNK), n) for letter, n in zip(axes, shape, strict=True))
     array = create_zarr(
         folder, shape, axes, image.pixel_size, np.float32, name=path.stem, chunks=chunks, placement=image.placement
     )
     return Plane(array, axes)
-
-
-def _chunk(width: int) -> int:
-    """Return the width of the chunks that a tile is stored in: each is written by one tile, and quickly read again."""
-    return next(width // parts for parts in range(1, width + 1) if width % parts == 0 and width // parts <= MAX_CHUNK)
 
 
 def _in_memory_bytes(task: Task, maps: bool) -> int:

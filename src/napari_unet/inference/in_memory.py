@@ -35,7 +35,8 @@ class Result:
     labels : ndarray of int32
         In the order of `axes`: the image's own without the channels. Ids are unique in the whole array.
     maps : ndarray of float32 or None
-        Probabilities, axes (K, T, Z, Y, X), if they were asked for.
+        What the network returned, 0 to 1, axes (K, T, Z, Y, X), if it was asked for; `K` maps, named by
+        ``task.model.info.outputs``.
     axes : str
         Axes of `labels`.
     n_objects : int
@@ -121,6 +122,13 @@ def segment(
     ------
     ImageError, ModelFileError, ModelMismatchError, DeviceError
         If the input cannot be used.
+    Cancelled
+        If `cancel` stopped it.
+
+    Notes
+    -----
+    The networks are U-Nets (Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28). Objects are read out of a
+    distance map by a watershed, or out of a flow field (Stringer et al. 2021, doi:10.1038/s41592-020-01018-x).
 
     Examples
     --------

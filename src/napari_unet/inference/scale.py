@@ -82,12 +82,16 @@ def is_rescaled(zoom: Iterable[float]) -> bool:
     return any(z != 1 for z in zoom)
 
 
+def in_words(zoom: float, decimals: int = 1) -> str:
+    """Return what a magnification makes of an image: "2.0 times larger", or smaller."""
+    return f"{zoom:,.{decimals}f} times larger" if zoom > 1 else f"{1 / zoom:,.{decimals}f} times smaller"
+
+
 def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
     """Return why an image is not rescaled for a model: what was said of both, what it would come to, and what to do."""
     most = max(zoom, key=lambda z: max(z, 1 / z))
     size = limits.times([max(1, round(n * z)) for n, z in zip(image.space[-len(zoom) :], zoom, strict=True)])
-    made = f"{most:,.0f} times larger" if most > 1 else f"{1 / most:,.0f} times smaller"
-    comes_to = f"{image.name} would be made {made}, {size} pixels"
+    comes_to = f"{image.name} would be made {in_words(most, 0)}, {size} pixels"
     low, high = limits.MAGNIFICATION
     if image.diameter is not None and info.diameter is not None:
         allowed = f"{max(info.diameter / high, 1.0):.2g} to {min(info.diameter / low, limits.DIAMETER[1]):.4g}"

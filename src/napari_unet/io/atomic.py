@@ -20,7 +20,7 @@ from napari_unet.io.lock import Lock
 from napari_unet.io.zarrs import is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _LOCK_NAME = ".napari-unet"
@@ -112,6 +112,21 @@ def _keys(real: Path) -> list[object]:
     except (OSError, ValueError):
         return [real]
     return [real, (about.st_dev, about.st_ino)] if about.st_ino else [real]
+
+
+def check_suffix(path: Path, allowed: Sequence[str]) -> str:
+    """Return the suffix of a file's name in small letters; raise `FileFormatError` if it is not one of the allowed."""
+    suffix = path.suffix.lower()
+    if suffix not in allowed:
+        raise FileFormatError(f"The name {path.name!r} must end in {' or '.join(allowed)}.")
+    return suffix
+
+
+def check_outside_zarr(path: Path) -> None:
+    """Raise `FileFormatError` if a path lies in a Zarr folder."""
+    around = next((parent for parent in path.parents if is_zarr(parent)), None)
+    if around is not None:
+        raise FileFormatError(f"{path} lies in the Zarr {around}; choose a name outside of it.")
 
 
 def check_free(path: Path, *, overwrite: bool = False) -> None:

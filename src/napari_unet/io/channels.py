@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.errors import ImageError
 from napari_unet.io.series import by_name_or_number
+from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image
@@ -45,8 +46,7 @@ def channel_number(image: Image, channel: int | str | None) -> int | None:
         raise ImageError(f"{image.name} has several channels called {channel!s:.40}: choose by number, {numbers}.")
     known = f"the channels 0 to {image.n_channels - 1}, without names" if image.n_channels > 1 else "one, number 0"
     if image.channel_names:
-        known = ", ".join(f"{number} {name!r}" for number, name in enumerate(image.channel_names[:_NAMED]))
-        known += ", …" if image.n_channels > _NAMED else ""
+        known = first_names([f"{number} {name!r}" for number, name in enumerate(image.channel_names)], _NAMED)
     raise ImageError(f"{image.name} has no channel {channel!s:.40}; it has {known}.")
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_suffix, completed
 
 if TYPE_CHECKING:
     import os
@@ -122,8 +121,7 @@ def write_coco(
         If the file exists and may not be replaced, its name has another ending, or it cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".json":
-        raise FileFormatError(f"The name {path.name!r} must end in .json.")
+    check_suffix(path, (".json",))
     numbers = {image: number for number, image in enumerate(images, 1)}
     categories: dict[str, int] = {}
     count = 0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.scenes import Scene, Stored, closed_on_error, full_index, image_of, library, series_of
+from napari_unet.io.indexing import full_index
+from napari_unet.io.scenes import Scene, Stored, closed_on_error, image_of, library, series_of
 from napari_unet.io.units import length
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.io.indexing import full_index
+from napari_unet.progress import counted, first_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-_NAMED = 3
 _PROBES = 8
 
 
@@ -40,11 +42,10 @@ class Damage:
         """Sentences for the user; may be empty."""
         sentences = []
         if self.chunks:
-            n = len(self.chunks)
-            named = ", ".join(itertools.islice(self.chunks, _NAMED)) + (", …" if n > _NAMED else "")
-            sentences.append(f"{_count(n, 'damaged chunk')} of {self.name} taken as empty: {named}.")
+            n = counted(len(self.chunks), "damaged chunk")
+            sentences.append(f"{n} of {self.name} taken as empty: {first_names(self.chunks)}.")
         if self.missing:
-            sentences.append(f"{_count(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
+            sentences.append(f"{counted(self.missing, 'chunk')} of {self.name} not stored, and taken as empty.")
         return " ".join(sentences)
 
 
@@ -65,7 +66,7 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     ndarray or None
         Damaged chunks have `fill_value`. None if no chunk of the array can be read.
     """
-    parts = _expanded(index, array.ndim)
+    parts = full_index(index, array.ndim)
     spans = [range(n)[part] if isinstance(part, slice) else range(part, part + 1)
              for part, n in zip(parts, array.shape, strict=True)]  # fmt: skip
     lows = [min(span, default=0) for span in spans]
@@ -95,19 +96,6 @@ def missing_chunks(array: Any) -> int:
         return int(array.nchunks) - int(array.nchunks_initialized)
     except Exception:  # noqa: BLE001 - not every store can be listed
         return 0
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _expanded(index: Any, ndim: int) -> list[Any]:
-    """Return an index with one slice or number for each axis."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in parts:
-        where = parts.index(Ellipsis)
-        parts[where : where + 1] = [slice(None)] * (ndim - len(parts) + 1)
-    return [*parts, *[slice(None)] * (ndim - len(parts))]
 
 
 def _chunks(array: Any, lows: list[int], highs: list[int]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_suffix, completed
 
 if TYPE_CHECKING:
     import os
@@ -102,8 +101,7 @@ def write_geojson(
         If the file exists and may not be replaced, its name has another ending, or it cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise FileFormatError(f"The name {path.name!r} must end in {' or '.join(SUFFIXES)}.")
+    check_suffix(path, SUFFIXES)
     count = 0
     with completed(path, overwrite=overwrite) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type": "FeatureCollection",\n')

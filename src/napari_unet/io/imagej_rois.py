@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_suffix, completed
 
 if TYPE_CHECKING:
     import os
@@ -82,8 +82,7 @@ def write_rois(
         If the package roifile is missing.
     """
     path = Path(path)
-    if path.suffix.lower() != ".zip":
-        raise FileFormatError(f"The name {path.name!r} must end in .zip.")
+    check_suffix(path, (".zip",))
     check_roifile()
     count = 0
     with completed(path, overwrite=overwrite) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:

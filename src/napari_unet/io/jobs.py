@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import Protected, check_free
+from napari_unet.io.atomic import Protected, check_free, check_outside_zarr
 from napari_unet.io.pairs import split_results, stem_within
 from napari_unet.io.readers import image_files
 from napari_unet.io.writers import LABEL_SUFFIXES
@@ -66,9 +66,7 @@ class FileJob:
         for path in [self.target, *([self.maps_target] if maps else [])]:
             source.check(path)
             self.inputs.check(path)
-            around = next((parent for parent in path.parents if is_zarr(parent)), None)
-            if around is not None:
-                raise FileFormatError(f"{path} lies in the Zarr {around}; choose a name outside of it.")
+            check_outside_zarr(path)
             check_free(path, overwrite=overwrite)
 
 
@@ -200,7 +198,7 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
         return [folder / field for field in plate.fields]
     images, results = split_results(image_files(folder))
     if not images:
-        raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image.")
+        raise FileFormatError(f"{folder} has results in it, such as {results[0].name}, and no image. Give the images.")
     if results and tell is not None:
         rest = f" and {len(results) - 1} more" if len(results) > 1 else ""
         tell(f"Left out of {folder}, as results of images: {results[0].name}{rest}.")

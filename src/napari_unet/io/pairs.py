@@ -121,7 +121,9 @@ def label_files(path: Path) -> list[tuple[str, Path]]:
     for file in [file for file in files if is_labels_name(file)] or files:
         if image_stem(file) in found:
             other = found[image_stem(file)].name
-            raise FileFormatError(f"{other} and {file.name} in {path} have the same stem; keep one of them.")
+            raise FileFormatError(
+                f"{other} and {file.name} in {path} are both called {image_stem(file)}; keep one of them."
+            )
         found[image_stem(file)] = file
     return list(found.items())
 
@@ -168,7 +170,7 @@ def _by_stem(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
         if other is None:
             chosen[key] = path
         elif is_labels_name(path) == is_labels_name(other):
-            raise FileFormatError(f"{other.name} and {path.name} in {folder} have the same stem; keep one of them.")
+            raise FileFormatError(f"{other.name} and {path.name} in {folder} are both called {key}; keep one of them.")
         elif is_labels_name(path) == prefer_labels:
             chosen[key] = path
     return chosen

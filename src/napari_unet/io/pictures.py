@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import completed
+from napari_unet.io.atomic import check_suffix, completed
 
 if TYPE_CHECKING:
     import os
@@ -99,8 +98,7 @@ def write_picture(
         If the file exists and may not be replaced, its name has another ending, or it cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise FileFormatError(f"The name {path.name!r} must end in {' or '.join(PICTURE_SUFFIXES)}.")
+    check_suffix(path, PICTURE_SUFFIXES)
     with completed(path, overwrite=overwrite) as partial:
         if path.suffix.lower() == ".png":
             partial.write_bytes(_drawn(picture, provenance))

@@ -14,6 +14,7 @@ from napari_unet.axes import Image
 from napari_unet.errors import FileFormatError
 from napari_unet.io import lazy
 from napari_unet.io.extras import required
+from napari_unet.io.indexing import full_index
 from napari_unet.io.series import Series, chosen
 from napari_unet.io.tiffmeta import plausible
 
@@ -119,16 +120,6 @@ class Stored:
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         return np.array(self._array[index])
-
-
-def full_index(index: Any, ndim: int) -> tuple[Any, ...]:
-    """Return an index with one entry for each axis, of which one or more may be missing or stand for all others."""
-    picks = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis not in picks:
-        picks.append(Ellipsis)
-    where = picks.index(Ellipsis)
-    picks[where : where + 1] = [slice(None)] * (ndim - len(picks) + 1)
-    return tuple(picks)
 
 
 def series_of(scenes: Sequence[Scene]) -> list[Series]:

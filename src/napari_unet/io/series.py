@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import ImageError
 from napari_unet.limits import times
+from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ _THUMBNAIL = re.compile(r"\b(thumbnail|thumb|label|macro|map|overview|preview)\b
 """Names of the small images that slide scanners store beside the main one."""
 
 _NAMED = 4
+"""Images that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def chosen(series: Sequence[Series], asked: int | str | None, name: str) -> tupl
         if found:
             numbers = " and ".join(map(str, found))
             raise ImageError(f"{name} has several scenes called {asked!s:.40}: choose by number, {numbers}.")
-        raise ImageError(f"{name} has no scene {asked!s:.40}; it has {_in_words(series)}.")
+        raise ImageError(f"{name} has no scene {asked!s:.40}; it has {_named(series)}.")
     best = max(series, key=lambda one: (not one.is_thumbnail, one.plane))  # the first of several
     if len(series) == 1:
         return best, ()
@@ -87,7 +89,7 @@ def chosen(series: Sequence[Series], asked: int | str | None, name: str) -> tupl
     others = [one for one in series if one is not best]
     return best, (
         f"{name} holds {len(series)} images; {largest} was taken, number {best}. Choose another with --scene: "
-        f"{_in_words(others)}.",
+        f"{_named(others)}.",
     )
 
 
@@ -120,5 +122,5 @@ def by_name_or_number(names: Mapping[int, str], asked: int | str) -> list[int]:
     return exact or [number for number, name in names.items() if name.strip().casefold() == text.casefold()]
 
 
-def _in_words(series: Sequence[Series]) -> str:
-    return ", ".join(str(one) for one in series[:_NAMED]) + (", …" if len(series) > _NAMED else "")
+def _named(series: Sequence[Series]) -> str:
+    return first_names([str(one) for one in series], _NAMED)

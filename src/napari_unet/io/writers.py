@@ -10,8 +10,8 @@ import numpy as np
 import tifffile
 
 from napari_unet.axes import CANONICAL, PixelSize, Placement, normalize_axes
-from napari_unet.errors import FileFormatError, LabelsError
-from napari_unet.io.atomic import Protected, completed
+from napari_unet.errors import LabelsError
+from napari_unet.io.atomic import Protected, check_suffix, completed
 from napari_unet.io.zarr_writer import write_zarr
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def write_labels(
         If the axes do not fit the labels.
     """
     path = Path(path)
-    suffix = _checked_suffix(path, LABEL_SUFFIXES)
+    suffix = check_suffix(path, LABEL_SUFFIXES)
     _check_apart(path, labels)
     letters = normalize_axes(axes, tuple(labels.shape))
     if "C" in letters:
@@ -138,7 +138,7 @@ def write_maps(
         If the axes do not fit the maps.
     """
     path = Path(path)
-    _checked_suffix(path, (".zarr",))
+    check_suffix(path, (".zarr",))
     _check_apart(path, maps)
     maps, letters = in_order(maps, normalize_axes(axes, tuple(maps.shape)))
     with completed(path, overwrite=overwrite, ready=ready) as partial:
@@ -151,13 +151,6 @@ def _check_apart(path: Path, array: Any) -> None:
     root = getattr(getattr(array, "store", None), "root", None)  # of a zarr array in a folder
     if root is not None:
         Protected([Path(root)]).check(path)
-
-
-def _checked_suffix(path: Path, allowed: tuple[str, ...]) -> str:
-    suffix = path.suffix.lower()
-    if suffix not in allowed:
-        raise FileFormatError(f"The name {path.name!r} must end in {' or '.join(allowed)}.")
-    return suffix
 
 
 def in_order(array: Any, axes: str) -> tuple[Any, str]:

@@ -110,6 +110,11 @@ def create_zarr(
     return array
 
 
+def chunk_width(width: int, most: int) -> int:
+    """Return the largest width of chunks, up to `most`, that divides a width: a chunk is then written by one tile."""
+    return next(width // parts for parts in range(1, width + 1) if width % parts == 0 and width // parts <= most)
+
+
 def _where(axes: str, pixel_size: PixelSize | None) -> list[tuple[float, float, str]]:
     """Return scale, translation and unit of each axis, if only the pixel size is known."""
     sizes = [pixel_size.along(letter) if pixel_size is not None and letter in "ZYX" else None for letter in axes]

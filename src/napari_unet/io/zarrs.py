@@ -16,6 +16,7 @@ from napari_unet.io.damage import Damage, missing_chunks
 from napari_unet.io.series import Series, chosen
 from napari_unet.io.tiffmeta import plausible
 from napari_unet.io.units import length
+from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 _METADATA_NAMES = ("zarr.json", ".zarray", ".zgroup")
 _SPATIAL = "ZYX"
-_NAMED = 4  # wells that a message names
+_NAMED = 4
+"""Wells that a message names."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -106,8 +108,7 @@ class Plate:
         """Return a sentence about what is missing; empty if nothing is."""
         if not self.missing:
             return ""
-        named = ", ".join(self.missing[:_NAMED]) + (", …" if len(self.missing) > _NAMED else "")
-        return f"{name} lists wells or fields that are not there, or are damaged: {named}."
+        return f"{name} lists wells or fields that are not there, or are damaged: {first_names(self.missing, _NAMED)}."
 
 
 def plate_of(path: Path) -> Plate | None:

@@ -207,9 +207,9 @@ class Controller:
         """Return the chosen image, or raise `UNetError` saying why there is none."""
         return self.workspace.image()
 
-    def set_axes(self, axes: str) -> None:
-        """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
-        self.workspace.set_axes(axes)
+    def set_axes(self, axes: str) -> bool:
+        """Say what the chosen layer's axes mean; return whether they fit it. See `Workspace.set_axes`."""
+        return self.workspace.set_axes(axes)
 
     def choose_device(self, name: str) -> None:
         """Compute there from now on: "auto", "cpu", "cuda" or "mps"; say so and take "auto" if it is not there."""

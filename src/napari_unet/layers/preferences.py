@@ -10,7 +10,7 @@ from psygnal import Signal
 PLUGIN = "napari-unet-interactive"
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "computing": {"device": "auto", "threads": 0},
+    "computing": {"device": "auto", "threads": 0, "scheduler": ""},
     "saving": {"recovery": True},
     "keys": {
         "review_view": "R",

@@ -160,6 +160,9 @@ class Workspace:
 
     def choose_layer(self, layer: Any) -> None:
         """Work on that image layer (None: on none)."""
+        if layer is not None and not adapter.is_image_layer(layer):
+            self.say(f"{getattr(layer, 'name', layer)!s:.40} is no image layer. Choose one.", "error")
+            return
         if layer == self._layer:
             return
         self._layer, self.channel = layer, None
@@ -175,13 +178,23 @@ class Workspace:
         """Axes of the chosen layer: as the user set them, else as they are guessed; None if it cannot be an image."""
         return None if self._layer is None else self._axes_of(self._layer)
 
-    def set_axes(self, axes: str) -> None:
-        """Say what the chosen layer's axes mean; a result made with other axes is let go of."""
-        if self._layer is None or axes == self.axes:
-            return
-        self._axes[self._layer.unique_id] = axes
-        self.close_session(self.take_session())
-        self.image_changed.emit()
+    def set_axes(self, axes: str) -> bool:
+        """Say what the chosen layer's axes mean; return whether they fit it: else it is told why not.
+
+        A result made with other axes is let go of.
+        """
+        try:
+            if self._layer is None:
+                raise UNetError("There is no image to name the axes of. Open one first.")
+            axes = adapter.checked_axes(self._layer, axes)
+        except UNetError as error:
+            self.say_error(error)
+            return False
+        if axes != self.axes:
+            self._axes[self._layer.unique_id] = axes
+            self.close_session(self.take_session())
+            self.image_changed.emit()
+        return True
 
     def image(self) -> Image:
         """Return the chosen image, or raise `UNetError` saying why there is none."""

@@ -45,7 +45,7 @@ def training_config(
     From scratch patches and batches are what fits in memory; on which data the rate was chosen is not recorded. A model
     that goes on learns from smaller patches, as there are few steps in the time that a person waits: of planes as was
     chosen on junctions of an epithelium (the kinds of `napari-unet benchmark train`), of volumes as in
-    docs/decisions/0030-volumes.md. It replays what it was first trained on, if it carries some of that along.
+    docs/decisions/0030-volumes.md. Of planes it replays what it was first trained on, if it carries that along.
 
     Parameters
     ----------

@@ -70,18 +70,18 @@ def finetune(
     ----------
     model : Model or str
         Where to begin; it is not changed.
-    images : sequence of array-like or Image
-        Each with two to five axes.
+    images : sequence of array-like of number (numpy, dask, zarr) or Image
+        Each with two to five axes, of T, C, Z, Y and X.
     labels : sequence of ndarray of int
-        One for each image, with its axes but the channels.
+        One for each image, with its axes but the channels: ids of objects, or classes, as the model has learned.
     supervised : sequence of ndarray of bool, optional
         The pixels of each image that count, shaped as its labels; None: all. No other pixel has any influence.
     axes : str, optional
         Meaning of the images' axes; None: guessed.
     max_seconds : float, optional
-        Stop after this time.
+        Stop after this time, in seconds; None: no limit.
     steps : int, optional
-        Stop after so many steps.
+        Stop after so many steps; None: as many as suit the images (docs/decisions/0005-retention.md).
     seed : int
         Seeds all draws.
     device : str
@@ -100,6 +100,7 @@ def finetune(
     Returns
     -------
     Model
+        A new one, named after the old one. Save it with `save_model`.
 
     Raises
     ------
@@ -109,6 +110,12 @@ def finetune(
         If the input does not fit together.
     LearningError
         If the time or the steps are no numbers that make sense.
+
+    Notes
+    -----
+    What holds on to what is known: other pixels are kept at what the model said (Li and Hoiem 2018,
+    doi:10.1109/TPAMI.2017.2773081), patches of its training images are learned again (Rolnick et al. 2019,
+    arXiv:1811.11682), and weights are interpolated (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
 
     Examples
     --------

@@ -52,6 +52,19 @@ class Verdict:
         """Whether it has lost what the first model could do."""
         return self.retention is not None and self.retention.after < self.retention.before - policy.max_forgetting
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it scores lower than the model before, be it by chance, or has lost what the first model could do."""
+        before, after = self._percent
+        return self.forgets() or after < before
+
+    @property
+    def _percent(self) -> tuple[int, int]:
+        """What is right in what was reviewed, before and now, as it is said; 0 where it was not compared."""
+        return (
+            (0, 0) if self.reviewed is None else (round(100 * self.reviewed.before), round(100 * self.reviewed.after))
+        )
+
     def should_promote(self, policy: Policy = DEFAULT_POLICY) -> bool:
         """Whether it should be used without asking: it is not surely worse, or of no use yet."""
         if self.finds_nothing:
@@ -67,7 +80,7 @@ class Verdict:
         if self.reviewed is None:
             outcome = f"In use. {_UNCHECKED[self.unchecked]}"
         else:
-            before, after = round(100 * self.reviewed.before), round(100 * self.reviewed.after)
+            before, after = self._percent
             surely = "Better" if self.reviewed.low > 0 else "In use" if after >= before else "In use, but maybe worse"
             outcome = f"{surely}: {after}% right in what you reviewed, {before}% before."
         if self.forgets():  # it was made for other images

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
 from napari_unet.axes import common_pixel_size
-from napari_unet.errors import LabelsError, ModelMismatchError
+from napari_unet.errors import LabelsError, ModelMismatchError, UNetError
+from napari_unet.limits import check_choice
 from napari_unet.models.info import FROM_SCRATCH, ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.nets.geometry import receptive_field
@@ -38,6 +39,9 @@ FIELD_DIAMETERS = 1.5
 
 NOT_PAINTED = "not painted"
 """Name of class 0, which labels have where nobody has painted: a new model never learns it from that."""
+
+MAX_NAME = 120
+"""Letters of a name."""
 
 MAX_CLASSES = 63
 """Classes that can be painted; class 0 is not among them."""
@@ -74,7 +78,13 @@ def model_for_image(
         If a 3D model is asked for, and the image is flat.
     LabelsError
         If there are too few classes to tell apart, or too many.
+    UNetError
+        If another argument cannot be, such as a name without a letter.
     """
+    check_choice(task, get_args(Task), "The task of a model")
+    check_choice(ndim, (2, 3), "The number of dimensions of a model")
+    if not all(one.strip() and len(one) <= MAX_NAME for one in (name, *classes)):
+        raise UNetError(f"Names of a model and its classes have 1 to {MAX_NAME} letters.")
     if ndim == 3 and not image.is_volume:
         raise ModelMismatchError(f"A 3D model learns from volumes; {image.name} has no Z axis. Choose 2D.")
     if task == "semantic" and not 2 <= len(classes) <= MAX_CLASSES:

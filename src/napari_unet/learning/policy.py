@@ -271,6 +271,31 @@ class ValidationPolicy(_Numbers):
     max_scored: int = Field(4, ge=1)
 
 
+class DurationPolicy(_Numbers):
+    """How many steps of learning from corrections are expected in a time (`learning.step_estimate`).
+
+    Attributes
+    ----------
+    min_steps : int
+        Steps below which the user is told that the time is short: half of the 80 with which the rules were chosen
+        (docs/decisions/0022-rules.md).
+    passes : float
+        Forward passes that a step costs, before one was measured: one forward, two backward, which computes gradients
+        of weights and of features, and a little for the optimiser. Where the network is held to its earlier
+        predictions, they are one more. Data: `nuclei`, one thread of a CPU: 4.3 with that one.
+    other_steps : float
+        What reading, and checking the models, take, in steps. Data: the same, learning from a field of BBBC039: with 5,
+        55 steps are expected of 16 s, and 54 were made.
+    rounding : float
+        Seconds that a limit is rounded up to: the steps of the field beside Learn.
+    """
+
+    min_steps: int = Field(40, ge=1)
+    passes: float = Field(3.3, gt=0)
+    other_steps: float = Field(5.0, ge=0)
+    rounding: float = Field(15.0, gt=0)
+
+
 class Policy(_Numbers):
     """All tuned numbers that learning decides by.
 
@@ -283,6 +308,7 @@ class Policy(_Numbers):
     fitting : FittingPolicy
     from_scratch : FromScratchPolicy
     validation : ValidationPolicy
+    duration : DurationPolicy
     """
 
     split: SplitPolicy = SplitPolicy()
@@ -292,6 +318,7 @@ class Policy(_Numbers):
     fitting: FittingPolicy = FittingPolicy()
     from_scratch: FromScratchPolicy = FromScratchPolicy()
     validation: ValidationPolicy = ValidationPolicy()
+    duration: DurationPolicy = DurationPolicy()
 
 
 DEFAULT_POLICY: Final = Policy()

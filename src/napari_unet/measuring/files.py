@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.atomic import Protected, check_free, completed
+from napari_unet.io.atomic import Protected, check_free, check_outside_zarr, completed
 from napari_unet.io.pairs import image_stem, label_files, match_by_stem
 from napari_unet.io.readers import read_image
 from napari_unet.io.stored_record import stored_record
-from napari_unet.io.zarrs import is_zarr
 from napari_unet.measuring.kinds import Kind, MeasureOptions, OutlineOptions, measured, write_kind
 from napari_unet.measuring.labelled import Labelled, Shown
 from napari_unet.measuring.record import PROGRAM, Origin
@@ -113,9 +112,7 @@ def inputs_of(files: Sequence[LabelFile]) -> Protected:
 def check_target(target: Path, inputs: Protected, *, overwrite: bool = False) -> None:
     """Do for one result what `check_targets` does; from then on it is protected, too."""
     inputs.check(target)
-    around = next((parent for parent in target.parents if is_zarr(parent)), None)
-    if around is not None:
-        raise FileFormatError(f"{target} lies in the Zarr {around}; choose a name outside of it.")
+    check_outside_zarr(target)
     check_free(target, overwrite=overwrite)
     inputs.add(target, "another result of this run")
 

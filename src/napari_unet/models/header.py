@@ -114,13 +114,15 @@ def check_header(path: Path) -> None:
     # Only if no JSON header follows: a safetensors file begins with a length, which may be any bytes.
     if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
-            f"{path.name} looks like a pickled PyTorch file. Such files can run code, so they are not loaded here."
+            f"{path.name} is a pickled file of PyTorch, which can run code. Make a model of it: napari-unet import."
         )
     if len(start) < 9 or start[8:9] != b"{":
-        raise ModelFileError(f"{path.name} is not a model file (safetensors).")
+        raise ModelFileError(f"{path.name} is not a model file of this program (safetensors). Choose another one.")
     (header,) = struct.unpack("<Q", start[:8])
     if header > min(about.st_size - 8, _MAX_HEADER):
-        raise ModelFileError(f"{path.name} is truncated or damaged: its header is longer than the file allows.")
+        raise ModelFileError(
+            f"{path.name} is cut off, damaged, or not a model file. Copy it again, or choose another one."
+        )
 
 
 def weights_sha256(path: Path) -> str:

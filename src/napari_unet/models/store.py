@@ -35,7 +35,16 @@ _kept: dict[Path, tuple[_Version, Model]] = {}
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model that can be chosen by name; `shipped` with the program, or the user's own."""
+    """A model that can be chosen by name.
+
+    Attributes
+    ----------
+    name : str
+    path : Path
+        Its file.
+    shipped : bool
+        Whether it came with the program; else it is the user's own.
+    """
 
     name: str
     path: Path
@@ -59,7 +68,19 @@ def user_folder() -> Path:
 
 
 def list_models() -> list[ModelEntry]:
-    """Return the shipped models, the default one first, then the user's own, each in alphabetical order."""
+    """Return what models there are; no file is opened.
+
+    Returns
+    -------
+    list of ModelEntry
+        The shipped ones, the default one first, then the user's own, each in alphabetical order.
+
+    Examples
+    --------
+    >>> from napari_unet.models.store import list_models
+    >>> [entry.name for entry in list_models() if entry.shipped]
+    ['nuclei', 'axons', 'cells_phase', 'nuclei3d']
+    """
     entries = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
         if folder.is_dir():
@@ -154,12 +175,33 @@ def _version(path: Path) -> _Version | None:
 
 
 def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
-    """Save a model under a name, by which it can be loaded from then on; return its path.
+    """Save a model under a name, by which it can be loaded from then on.
+
+    Parameters
+    ----------
+    model : Model
+        It is not changed; the file has the new name.
+    name : str
+        Up to 80 letters, digits, spaces and ``. + - _``, beginning with a letter or digit. Not that of a shipped model.
+    overwrite : bool
+        Whether a model of the user with that name may be replaced.
+
+    Returns
+    -------
+    Path
+        The file, in the user's data folder. It has its name only when it is whole.
 
     Raises
     ------
     ModelFileError
         If the name is taken or cannot be that of a file, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from napari_unet import load_model, save_model
+    >>> path = save_model(load_model("nuclei"), "my nuclei", overwrite=True)  # doctest: +SKIP
+    >>> load_model("my nuclei").name  # doctest: +SKIP
+    'my nuclei'
     """
     from napari_unet.models.checkpoint import save_model_file
     from napari_unet.models.model import Model

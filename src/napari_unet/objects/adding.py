@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from napari_unet.errors import EditError
 from napari_unet.objects.basins import prominent_basins
-from napari_unet.objects.edits import MIN_SIZE, Edit, box_around, grown, largest_piece, next_id, pixels
+from napari_unet.objects.boxes import box_around, grown
+from napari_unet.objects.edits import MIN_SIZE, Edit, largest_piece, next_id, pixels
 from napari_unet.objects.flows import FLOWS, group_by_flow
 
 if TYPE_CHECKING:
@@ -223,43 +224,6 @@ def added_outline(
         raise EditError("The outline lies outside the image.")
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     return added(labels, polygon2mask(tuple(high - low), points - low), new_id, box=box, min_size=min_size)
-
-
-def added_box(
-    labels: NDArray[Any],
-    corner: Sequence[float],
-    opposite: Sequence[float],
-    new_id: int | None = None,
-    *,
-    min_size: int = MIN_SIZE,
-) -> Edit:
-    """Make a new object of the ellipse (in a volume the ellipsoid) that fits into a box, as far as it is free.
-
-    Parameters
-    ----------
-    labels : ndarray of int, axes ([Z,] Y, X)
-    corner, opposite : sequence of float
-        Two opposite corners ([z,] y, x) of the box, pixels.
-    new_id, min_size
-        As for `added`.
-
-    Raises
-    ------
-    EditError
-        If too little of it is free, or lies in the image.
-    """
-    ends = np.sort(np.asarray([corner, opposite], np.float64).reshape(2, labels.ndim), axis=0)
-    if not np.isfinite(ends).all():
-        raise EditError("The box lies outside the image.")
-    middle, half = ends.mean(0), np.maximum((ends[1] - ends[0]) / 2, 0.5)
-    low = np.clip(np.floor(ends[0]).astype(int), 0, labels.shape)
-    high = np.clip(np.ceil(ends[1]).astype(int) + 1, 0, labels.shape)
-    if (high <= low).any():
-        raise EditError("The box lies outside the image.")
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    axes = np.ogrid[box]
-    away = sum(((axis - m) / h) ** 2 for axis, m, h in zip(axes, middle, half, strict=True))
-    return added(labels, np.asarray(away <= 1), new_id, box=box, min_size=min_size)
 
 
 class _Window:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.errors import EditError
-from napari_unet.objects.edits import Edit, box_around
+from napari_unet.objects.boxes import absolute, box_around
 from napari_unet.objects.outline import Outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
 
-def interpolated(first: NDArray[Any], last: NDArray[Any], n: int, ids: Iterable[int] | None = None) -> NDArray[Any]:
+def interpolated(first: NDArray[Any], last: NDArray[Any], n: int) -> NDArray[Any]:
     """Return `n` slices between two.
 
     Parameters
@@ -31,8 +30,6 @@ def interpolated(first: NDArray[Any], last: NDArray[Any], n: int, ids: Iterable[
         slice to slice, and is gone in the other.
     n : int
         Slices between them, evenly spaced.
-    ids : iterable of int, optional
-        The objects; None: all.
 
     Returns
     -------
@@ -41,8 +38,8 @@ def interpolated(first: NDArray[Any], last: NDArray[Any], n: int, ids: Iterable[
     """
     result = np.zeros((n, *first.shape), first.dtype)
     depth = np.zeros((n, *first.shape), np.float32)
-    wanted = np.union1d(first, last) if ids is None else np.unique(np.fromiter(ids, first.dtype))
-    for label in wanted[wanted > 0].tolist():
+    ids = np.union1d(first, last)
+    for label in ids[ids > 0].tolist():
         masks = first == label, last == label
         box = box_around(masks[0] | masks[1])
         if box is None:
@@ -55,51 +52,6 @@ def interpolated(first: NDArray[Any], last: NDArray[Any], n: int, ids: Iterable[
             result[k][box][more] = label
             depth[k][box][more] = inside[more]
     return result
-
-
-def interpolated_between(
-    labels: NDArray[Any],
-    first: int,
-    last: int,
-    ids: Iterable[int] | None = None,
-    *,
-    protected: NDArray[np.bool_] | None = None,
-) -> Edit:
-    """Replace objects in the slices between two by what follows from these.
-
-    Parameters
-    ----------
-    labels : ndarray of int, axes (Z, Y, X)
-    first, last : int
-        Slices that are right, in either order.
-    ids : iterable of int, optional
-        The objects; None: all of these two slices.
-    protected : ndarray of bool, axes (Z, Y, X), optional
-        Pixels that stay as they are. Those of other objects do so too.
-
-    Raises
-    ------
-    EditError
-        If there is no slice between them, none of the objects is in them, or nothing would change.
-    """
-    low, high = sorted((first, last))
-    if low < 0 or high >= len(labels):
-        raise EditError(f"Slices go from 0 to {len(labels) - 1}; got {low} and {high}.")
-    if high - low < 2:
-        raise EditError(f"There is no slice between slices {low} and {high}.")
-    ends = labels[low], labels[high]
-    present = np.union1d(*ends)
-    wanted = present[present > 0] if ids is None else np.intersect1d(present[present > 0], np.fromiter(ids, np.int64))
-    if not wanted.size:
-        raise EditError(f"There is no object in slices {low} and {high} to continue between them.")
-    box = (slice(low + 1, high), slice(0, labels.shape[1]), slice(0, labels.shape[2]))
-    part = labels[box]
-    new = interpolated(*ends, high - low - 1, wanted.tolist())
-    open_pixels = (part == 0) | np.isin(part, wanted)
-    if protected is not None:
-        open_pixels &= ~protected[box]
-    after = np.where(open_pixels, new, part)
-    return Edit.of(labels, box, after, f"Slices {low + 1} to {high - 1} are already what follows from these two.")
 
 
 def _between(pair: list[NDArray[np.bool_]], share: float) -> NDArray[np.float32]:
@@ -146,6 +98,6 @@ def outlines_between(
     for z, plane in enumerate(interpolated(one, other, high - low - 1), low + 1):
         tight = box_around(plane > 0)
         if tight is not None:
-            where = [slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True)]
-            found[z] = Outline(label, (where[0], where[1]), plane[tight] > 0)
+            rows, columns = absolute(tight, box)
+            found[z] = Outline(label, (rows, columns), plane[tight] > 0)
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.disjoint_sets import DisjointSets
 from napari_unet.objects.stitch import match_ids
 
@@ -43,7 +44,7 @@ class Block:
     @property
     def crop(self) -> tuple[slice, ...]:
         """`region` relative to `seen`."""
-        return _within(self.region, self.seen)
+        return relative(self.region, self.seen)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,26 @@ class BlockGrid(Sequence[Block]):
         index = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])
         return int(np.ravel_multi_index(index, self.counts))
 
+    def edges(
+        self, block: Block, labels: NDArray[np.int32], ids: NDArray[np.int32]
+    ) -> Iterator[tuple[int, bool, Edge]]:
+        """Yield for each face of a block between blocks: its axis, whether it is the lower one of two, and the edge.
+
+        Parameters
+        ----------
+        block : Block
+        labels : ndarray of int32
+            Of `block.seen`.
+        ids : ndarray of int32
+            The id of each label; 0: not in the block's region.
+        """
+        for axis, size in enumerate(self.shape):
+            part = block.region[axis]
+            if part.start > 0:
+                yield axis, True, Edge.of(labels, ids, block, axis, part.start, self.band)
+            if part.stop < size:
+                yield axis, False, Edge.of(labels, ids, block, axis, part.stop, self.band)
+
 
 class BlockStitcher:
     """Gives the objects of separately decoded blocks ids that are unique, and the same across blocks.
@@ -142,13 +163,12 @@ class BlockStitcher:
         ids = ids[ids > 0]
         table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
         table[ids] = self._parents.grow(len(ids))
-        for axis, count in enumerate(self._grid.shape):
-            lower, upper = block.region[axis].start, block.region[axis].stop
-            if lower > 0:
+        for axis, lower, edge in self._grid.edges(block, labels, table):
+            if lower:
                 before = (*block.index[:axis], block.index[axis] - 1, *block.index[axis + 1 :])
-                self._join(self._edges.pop((axis, before)), Edge.of(labels, table, block, axis, lower, self._grid.band))
-            if upper < count:
-                self._edges[axis, block.index] = Edge.of(labels, table, block, axis, upper, self._grid.band)
+                self._join(self._edges.pop((axis, before)), edge)
+            else:
+                self._edges[axis, block.index] = edge
         return table[labels[block.crop]]
 
     def final_ids(self) -> NDArray[np.int32]:
@@ -176,13 +196,9 @@ class Edge:
         band = list(block.region)
         # As far as both blocks were decoded.
         band[axis] = slice(max(face - half, seen.start), min(face + half, seen.stop))
-        return cls(labels[_within(band, block.seen)].copy(), ids)
+        return cls(labels[relative(tuple(band), block.seen)].copy(), ids)
 
     def same_objects(self, other: Edge) -> list[tuple[int, int]]:
         """Return the ids of objects that are the same on both sides of a face, one of each block."""
         pairs = [(int(self.ids[a]), int(other.ids[b])) for b, a in match_ids(self.labels, other.labels).items()]
         return [pair for pair in pairs if all(pair)]  # only objects with pixels in both regions are joined
-
-
-def _within(region: Sequence[slice], outer: Sequence[slice]) -> tuple[slice, ...]:
-    return tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import EditError
-from napari_unet.objects.edits import Edit, box_around, box_of, grown
+from napari_unet.objects.boxes import absolute, box_around, grown, relative
+from napari_unet.objects.edits import Edit, box_of
 from napari_unet.objects.stitch import overlaps
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def renamed_on(
             break
         after = np.where(there, plane.dtype.type(new), plane[window])
         found[index] = Edit.of(plane, window, after, "")
-        box = tuple(slice(w.start + t.start, w.start + t.stop) for w, t in zip(window, tight, strict=True))
+        box = absolute(tight, window)
         mask = there[tight]
         index += step
     return found
@@ -150,5 +151,4 @@ def _overlap(
     box: tuple[slice, ...], mask: NDArray[np.bool_], window: tuple[slice, ...], there: NDArray[np.bool_]
 ) -> bool:
     """Whether a mask in a box, and one in a window around that box, have a pixel in common."""
-    inside = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
-    return bool((there[inside] & mask).any())
+    return bool((there[relative(box, window)] & mask).any())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.objects.neighbours import shifted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -73,9 +75,7 @@ def recoloured(colours: NDArray[np.uint8], pairs: NDArray[np.int64], n_colours: 
 
 def _pairs(one: NDArray[Any], other: NDArray[Any], dy: int, dx: int, n_numbers: int) -> NDArray[np.int64]:
     """Return the pairs, as one number each, of the pixels of one plane and those `dy`, `dx` further of another."""
-    height, width = one.shape
-    a = one[: max(0, height - dy), max(0, -dx) : width - max(0, dx)]
-    b = other[dy:, max(0, dx) : width - max(0, -dx)]
+    a, b = shifted(one, other, dy, dx)
     where = (a != b) & (a > 0) & (b > 0)
     first, second = ((part[where].astype(np.int64) - 1) % n_numbers for part in (a, b))
     pairs = np.minimum(first, second) * n_numbers + np.maximum(first, second)

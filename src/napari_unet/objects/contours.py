@@ -97,6 +97,16 @@ def contours(
         If the labels are not whole numbers from 0.
     ImageError
         If they cannot be used as they are, or the tolerance is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import contours
+    >>> labels = np.zeros((8, 8), np.int32)
+    >>> labels[2:5, 1:4] = 7
+    >>> (outline,) = contours(labels)
+    >>> outline.label, outline.polygons[0][0].tolist()  # corners (y, x): edges of pixels
+    (7, [[2, 1], [2, 4], [5, 4], [5, 1]])
     """
     return list(trace_contours(label_image(labels, axes), tolerance, progress, cancel))
 

@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from napari_unet.errors import EditError
 from napari_unet.limits import times
+from napari_unet.objects.boxes import absolute, box_around, grown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +83,7 @@ class Edit:
             raise EditError(nothing)
         if (most := int(after.max())) > 0:
             check_id(most, labels.dtype)
-        outer = tuple(slice(b.start + t.start, b.start + t.stop) for b, t in zip(box, tight, strict=True))
+        outer = absolute(tight, box)
         old, new = np.unique(before[changed]), np.unique(after[changed])
         ids, fresh = [i for i in np.union1d(old, new).tolist() if i > 0], set(made)
         touched, new_ids = tuple(i for i in ids if i not in fresh), tuple(i for i in ids if i in fresh)
@@ -243,23 +244,6 @@ def box_of(labels: NDArray[Any], ids: Sequence[int]) -> tuple[slice, ...]:
     index = np.unravel_index(np.concatenate(hit_rows), labels.shape[:-1])
     bounds = [(int(i.min()), int(i.max()) + 1) for i in (*index, np.flatnonzero(hit_columns))]
     return tuple(slice(*pair) for pair in bounds)
-
-
-def grown(box: tuple[slice, ...], margin: int, shape: Sequence[int]) -> tuple[slice, ...]:
-    """Return a box that is larger by a margin on every side, as far as the image goes."""
-    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape, strict=True))
-
-
-def box_around(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """Return the smallest box of a mask's pixels; None where it has none."""
-    box: tuple[slice, ...] = ()
-    for axis in range(mask.ndim):
-        part = mask[box]  # of what has been found along the axes before
-        along = np.flatnonzero(part.any(tuple(a for a in range(mask.ndim) if a != axis)))
-        if not along.size:
-            return None
-        box = (*box, slice(int(along[0]), int(along[-1]) + 1))
-    return box
 
 
 def next_id(labels: NDArray[Any], new_id: int | None, count: int = 1) -> int:

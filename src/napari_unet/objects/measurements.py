@@ -101,6 +101,16 @@ def measure(
         If the labels are not whole numbers from 0, or not of the size of the image.
     ImageError
         If labels or image cannot be used as they are, or a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_unet import measure
+    >>> labels = np.zeros((8, 8), np.int32)
+    >>> labels[2:5, 1:4] = 7
+    >>> table = measure(labels, pixel_size=0.5)
+    >>> int(table["label"][0]), int(table["area_px"][0]), float(table["area_um2"][0])
+    (7, 9, 2.25)
     """
     if task not in ("instances", "semantic"):
         raise LabelsError(f"The task {task!r} is not known; there is instances and semantic.")

@@ -67,9 +67,16 @@ def neighbour_counts(
 
 def _pairs(first: NDArray[Any], second: NDArray[Any], ids: NDArray[Any], dy: int, dx: int) -> NDArray[np.int64]:
     """Return the pairs, as one number each, of all pixels of one plane and those `dy`, `dx` further of another."""
-    height, width = first.shape
-    a = first[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-    b = second[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
+    a, b = shifted(first, second, dy, dx)
     both = (a != b) & (a > 0) & (b > 0)
     pairs = np.sort(np.searchsorted(ids, np.stack([a[both], b[both]])), axis=0)
     return np.unique(pairs[0] * len(ids) + pairs[1])
+
+
+def shifted(first: NDArray[Any], second: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two planes so that each pixel of the first stands where the one `dy`, `dx` further of the second does."""
+    height, width = first.shape
+    up, down, left, right = (max(0, step) for step in (-dy, dy, -dx, dx))
+    a = first[up : max(0, height - down), left : max(0, width - right)]
+    b = second[down : max(0, height - up), right : max(0, width - left)]
+    return a, b

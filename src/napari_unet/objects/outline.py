@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.objects.edits import Edit, box_around
+from napari_unet.objects.boxes import box_around, relative, union
+from napari_unet.objects.edits import Edit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,13 +62,11 @@ class Outline:
             If nothing would change.
         """
         around = near or self.found_in(plane) or self.box
-        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(self.box, around, strict=True))
+        box = union(self.box, around)
         after = np.array(plane[box])
         own = after == self.label
         inside = np.zeros(after.shape, bool)
-        inside[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(self.box, box, strict=True))] = (
-            self.mask
-        )
+        inside[relative(self.box, box)] = self.mask
         gone = own & ~inside
         if keep is not None:
             gone &= ~keep[box]

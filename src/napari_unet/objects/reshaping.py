@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import EditError
-from napari_unet.objects.edits import MIN_SIZE, Edit, box_around, box_of, grown, id_at, largest_piece
+from napari_unet.objects.boxes import box_around, grown
+from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, id_at, largest_piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from napari_unet.errors import EditError
 from napari_unet.objects.basins import basins_by_prominence
-from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, grown, largest_piece, next_id, pixels
+from napari_unet.objects.boxes import grown, relative, union
+from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, largest_piece, next_id, pixels
 from napari_unet.objects.geodesic import divided, joined
 from napari_unet.objects.maps import SMOOTHING, Maps, crossing_cost
 from napari_unet.objects.stitch import overlaps
@@ -151,16 +152,14 @@ def split_by_line(
         raise EditError(f"The line does not divide object {ids[0]}. Draw it from side to side.")
     longest = max(share for *_, share in cuts)
     cuts = [cut for cut in cuts if cut[-1] >= min(MIN_LINE_SHARE, longest)]
-    outer = tuple(
-        slice(min(b[axis].start for b, *_ in cuts), max(b[axis].stop for b, *_ in cuts)) for axis in range(labels.ndim)
-    )
+    outer = union(*(box for box, *_ in cuts))
     after = labels[outer].astype(np.int64)
     first, made = next_id(labels, new_id), list[int]()
     for box, seeds, _ in cuts:
         region = labels[box] == labels[box][seeds > 0][0]
         cost = crossing_cost(None if maps is None else maps.within(box), region)
         edit = _shared_out(labels, box, divided(cost, region, seeds), first + len(made), min_size)
-        inner = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(edit.box, outer, strict=True))
+        inner = relative(edit.box, outer)
         changed = edit.changed(labels)
         after[inner][changed] = edit.labels[changed]
         made += edit.made

@@ -127,14 +127,13 @@ def numbered_on(count: int, known: Mapping[int, int], last: int) -> tuple[NDArra
     >>> numbered_on(3, {2: 4}, 7)
     (array([0, 8, 4, 9], dtype=int32), 9)
     """
-    ids = np.zeros(count + 1, np.int32)
-    for label in range(1, count + 1):
-        if label in known:
-            ids[label] = known[label]
-        else:
-            last += 1
-            ids[label] = last
-    return ids, last
+    new = np.ones(count + 1, bool)
+    new[[0, *(label for label in known if label <= count)]] = False
+    ids = np.where(new, last + np.cumsum(new, dtype=np.int32), 0).astype(np.int32)
+    for label, known_id in known.items():
+        if 0 < label <= count:
+            ids[label] = known_id
+    return ids, last + int(np.count_nonzero(new))
 
 
 def numbered(labels: NDArray[Any]) -> list[int]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.objects.neighbours import shifted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def crossings(regions: Regions, volume: NDArray[Any]) -> NDArray[np.int64]:
     for plane in itertools.chain(volume, [None]):
         here = empty if plane is None else np.pad(plane, 1)
         for number, (dz, dy, dx) in enumerate(DIRECTIONS):
-            a, b = _shifted(above if dz else here, here, dy, dx)
+            a, b = shifted(above if dz else here, here, dy, dx)
             changed = a != b
             for side in (a[changed], b[changed]):
                 found[number] += np.bincount(regions.number(side[side > 0]), minlength=len(regions))
@@ -77,11 +79,3 @@ def _shares(spacing: tuple[float, float, float]) -> tuple[float, ...]:
     nearest = np.abs(points @ units.T).argmax(1)
     shares: list[float] = (np.bincount(nearest, minlength=len(DIRECTIONS)) / _SAMPLES).tolist()
     return tuple(shares)
-
-
-def _shifted(first: NDArray[Any], second: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return two planes so that each pixel of the first stands where the one `dy`, `dx` further of the second does."""
-    height, width = first.shape
-    a = first[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-    b = second[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
-    return a, b

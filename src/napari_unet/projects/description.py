@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from napari_unet.errors import FileFormatError
+from napari_unet.inference.credibility import Doubt
 from napari_unet.io.renamed import Key, up_to_date
 from napari_unet.projects.stored import read_stored, write_stored
 from napari_unet.projects.suggestions import StoredOutline
@@ -195,6 +196,10 @@ class Description(_Part):
         is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    suspects : int, optional
+        Objects that are likely to be wrong and that nobody has looked at; None: not known.
+    doubt : Doubt, optional
+        Why what that model has found is not credible; None: not known.
     suggested : tuple of StoredOutline
         Shapes that were suggested between slices and are no labels yet.
     """
@@ -217,6 +222,8 @@ class Description(_Part):
     waiting: ModelReference | None = None
     first_journal: Count | None = None
     segmented_by: str = Field("", max_length=64)
+    suspects: Count | None = None
+    doubt: Doubt | None = None
     suggested: tuple[StoredOutline, ...] = ()
 
 

@@ -89,9 +89,9 @@ class Project:
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
     suspects : int or None
-        Objects that are likely to be wrong, found when all of the image was segmented; not saved.
+        Objects that are likely to be wrong, found when all of the image was segmented; None: not known.
     doubt : Doubt or None
-        Why what was found then is not credible; None: not known; not saved.
+        Why what was found then is not credible; None: not known.
     suggestions : dict
         Shapes that are suggested between slices and are no labels yet, by plane (T, Z); see `objects.outline.Outline`.
     notes : tuple of str
@@ -198,6 +198,11 @@ class Project:
     def annotated_crops(self) -> list[AnnotatedCrop]:
         """Return the annotated crops to learn from, copied, for `learning.interactive.learning_steps`.
 
+        Returns
+        -------
+        list of AnnotatedCrop
+            Empty if there is no model, or nothing was corrected or reviewed.
+
         Raises
         ------
         ImageError, ModelMismatchError
@@ -215,8 +220,10 @@ class Project:
     def _digest(self, found: Tally) -> StateDigest:
         kind = (self.corrections.instances, self.corrections.zero_is_background)
         by = (self.segmented_by,) if self.segmented_by else ()
+        judged = () if (self.suspects, self.doubt) == (None, None) else (self.suspects, self.doubt)
         suggested = tuple(one.model_dump_json() for one in stored(self.suggestions))
-        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter, *by, *suggested)
+        settings = (self.current, self.waiting is None, *kind, self.channel, self.image.diameter)
+        settings = (*settings, *by, *judged, *suggested)
         return digest_of(found, self._all_models, settings)
 
     @property
@@ -323,6 +330,8 @@ class Project:
                 waiting=references[-1] if self.waiting is not None else None,
                 first_journal=self.journal,
                 segmented_by=self.segmented_by,
+                suspects=self.suspects,
+                doubt=self.doubt,
                 suggested=stored(self.suggestions),
             )
             cancel.check()
@@ -393,8 +402,8 @@ class Project:
                 known = read_attention(folder / said.state, Attention.layout(shape), said.chunks[ATTENTION])
                 project.attention = Attention.restored(shape, known, project.model or project)
             except UNetError:  # it can be found anew
-                notes = (*notes, "Segment before Where next: what is noted of that is damaged.")
-        project.segmented_by = said.segmented_by
+                notes = (*notes, "Where to look next could not be read: press Segment, and Next (N) knows it again.")
+        project.segmented_by, project.suspects, project.doubt = said.segmented_by, said.suspects, said.doubt
         project.suggestions = restored(said.suggested, found.corrections.shape)
         project.path = folder
         if found.image_path:

@@ -185,8 +185,10 @@ def _of_kind(project: Project, model: Model) -> Project:
     if project.corrections.instances == model.info.finds_objects:
         return project
     if project.corrections.summary().anything:
-        kind = "objects" if project.corrections.instances else "classes"
-        raise LabelsError(f"{project.image.name} has corrected {kind}, which this model does not find. Left as it is.")
+        has, finds = ("objects", "classes") if project.corrections.instances else ("classes", "objects")
+        raise LabelsError(
+            f"{project.image.name} has corrected {has}, and the model finds {finds}. Choose another model."
+        )
     image = project.image
     empty = spill.zeros(image.label_shape, np.int32)
     corrections = Corrections((image.n_frames, *image.space), instances=model.info.finds_objects)

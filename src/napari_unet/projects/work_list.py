@@ -139,9 +139,9 @@ class ImageState(_Part):
     problem : str
         Why it cannot be worked on; empty: it can.
     suspects : int, optional
-        Objects that are likely to be wrong, and that nobody has looked at; None: not known, as it is not saved.
+        Objects that are likely to be wrong, and that nobody has looked at; None: not known.
     doubt : Doubt, optional
-        Why what that model has found is not credible; None: not known, as it is not saved.
+        Why what that model has found is not credible; None: not known.
     """
 
     kind: Literal["to do", "segmented", "corrected", "reviewed", "done", "failed"] = "to do"
@@ -175,8 +175,8 @@ class ImageState(_Part):
         return self.kind != "to do" and self.needs(sha256)
 
 
-NOT_SAVED: Final = ("suspects", "doubt")
-"""Attributes of `ImageState` that are known only since the image was segmented in this run of the program."""
+JUDGED: Final = ("suspects", "doubt")
+"""Attributes of `ImageState` that tell how good the result may be; they are known once all of it was segmented."""
 
 
 def is_work_list(path: Path) -> bool:
@@ -238,11 +238,19 @@ def state_of(image: ListedImage, folder: Path) -> ImageState:
         reviewed_share=said.counts.reviewed / max(1, said.counts.total),
         segmented_by=said.segmented_by,
         done=image.done,
+        suspects=said.suspects,
+        doubt=said.doubt,
     )
 
 
 def state(
-    *, corrected: bool, reviewed_share: float, segmented_by: str, done: bool, doubt: Doubt | None = None
+    *,
+    corrected: bool,
+    reviewed_share: float,
+    segmented_by: str,
+    done: bool,
+    suspects: int | None = None,
+    doubt: Doubt | None = None,
 ) -> ImageState:
     """Return the state of an image that has labels."""
     kind: Literal["segmented", "corrected", "reviewed", "done"] = "segmented"
@@ -252,7 +260,9 @@ def state(
         kind = "reviewed"
     elif corrected:
         kind = "corrected"
-    return ImageState(kind=kind, reviewed_share=reviewed_share, segmented_by=segmented_by, doubt=doubt)
+    return ImageState(
+        kind=kind, reviewed_share=reviewed_share, segmented_by=segmented_by, suspects=suspects, doubt=doubt
+    )
 
 
 def read_list(folder: Path) -> WorkListDescription:
@@ -318,7 +328,7 @@ def copy_list(folder: Path, target: Path, description: WorkListDescription, canc
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, partial / name)
                 if name != MODELS:
-                    _relocate(partial / name, folder / name, target / name)
+                    relocate(partial / name, folder / name, target / name)
         images = tuple(
             one.model_copy(update={"path": relative(one.file(folder), target), "absolute": str(one.file(folder))})
             for one in description.images
@@ -335,8 +345,16 @@ def copy_list(folder: Path, target: Path, description: WorkListDescription, canc
     return description
 
 
-def _relocate(copied: Path, before: Path, after: Path) -> None:
-    """Have a project that is about to lie elsewhere find its image by a relative path."""
+def relocate(copied: Path, before: Path, after: Path) -> None:
+    """Have a project that is about to lie elsewhere find its image by a relative path.
+
+    Parameters
+    ----------
+    copied : Path
+        The folder whose description is changed.
+    before, after : Path
+        Where it was saved, and where it is going to lie.
+    """
     said = read_description(copied)
     image = said.image
     if image.absolute is not None:

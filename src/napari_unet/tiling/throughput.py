@@ -24,13 +24,13 @@ MIN_SECONDS = 2.0
 
 
 class Throughput:
-    """Pixels read per second, from all measurements so far."""
+    """Pixels per second that a network reads, or learns from, by all measurements so far."""
 
     def __init__(self) -> None:
         self._pixels = self._seconds = self._warming = 0.0
 
     def note(self, pixels: float, seconds: float) -> None:
-        """Add a measurement: so many pixels were read in so many seconds."""
+        """Add a measurement: so many pixels were done in so many seconds."""
         if self._warming < WARM_UP:
             self._warming += seconds
             return
@@ -45,10 +45,11 @@ class Throughput:
 
 
 @cache
-def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput:
+def throughput_of(spec: UNetSpec, device: str, exact: bool, /) -> Throughput:
     """Return the throughput of a network on a device; the weights make no difference.
 
-    There is one object for each combination of arguments, which lives as long as the program.
+    There is one object for each combination of arguments, which lives as long as the program. They have no defaults and
+    no names, since `functools.cache` takes the same argument given in two ways for two.
 
     Parameters
     ----------
@@ -57,5 +58,20 @@ def throughput_of(spec: UNetSpec, device: str, exact: bool = True) -> Throughput
         "cpu", "cuda:0", ...
     exact : bool
         Whether it computes in full float32 precision.
+    """
+    return Throughput()
+
+
+@cache
+def learning_throughput_of(spec: UNetSpec, device: str, /) -> Throughput:
+    """Return the throughput of a network that learns on a device: pixels of patches, forward, backward and the rest.
+
+    There is one object for each combination of arguments, as for `throughput_of`.
+
+    Parameters
+    ----------
+    spec : UNetSpec
+    device : str
+        "cpu", "cuda:0", ...
     """
     return Throughput()

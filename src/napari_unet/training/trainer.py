@@ -16,6 +16,7 @@ from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.nets.unet import freeze_norm
 from napari_unet.progress import Stopwatch
 from napari_unet.tiling.prefetch import OrderedThreadPool
+from napari_unet.tiling.throughput import learning_throughput_of
 from napari_unet.training.augmentation import draw_patch
 from napari_unet.training.config import StepReport, TrainingConfig
 from napari_unet.training.samples import PatchSampler
@@ -97,6 +98,7 @@ class Trainer:
         # Channels side by side in memory: what convolutions on CPUs and on GPUs with matrix units take fastest.
         self._layout = torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
         self._mixed = config.precision == "auto" and has_matrix_units(self.device)
+        self._throughput = learning_throughput_of(spec, str(self.device))
         self.step = 0
         self.seconds = 0.0
 
@@ -147,6 +149,7 @@ class Trainer:
                 drawn.put(self._batch)
             loss = self._train_step(*next(drawn.take(len(drawn) - 1)))
             step_seconds = watch.seconds - began
+            self._throughput.note(config.batch_size * math.prod(self.patch), step_seconds)
             note = ""
             if not math.isfinite(loss):
                 note = self._roll_back()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hand_made import squares
-from napari_unet.layers.guidance.walk import AROUND
+from napari_unet.layers.guidance.stop_view import AROUND
 from napari_unet.layers.image.canvas import pixels_across
 
 SIZE = 10

@@ -87,6 +87,14 @@ def test_one_that_is_surely_worse_waits(viewer, controller, taught):
     assert controller.history.waiting is None
 
 
+def test_one_that_may_be_worse_is_used_and_told_of_as_a_doubt(viewer, controller, taught):
+    corrected(viewer, controller)
+    taught.verdict = Verdict(Comparison(0.64, 0.52, -0.3, 0.1, 20))
+    controller.learn()
+    assert controller.messages[-1].text.startswith("In use, but maybe worse: 52% right in what you reviewed, 64% ")
+    assert controller.messages[-1].level == "warning"
+
+
 def test_it_can_be_dropped(viewer, controller, taught):
     labels = corrected(viewer, controller)
     taught.verdict = Verdict(None, Comparison(0.8, 0.7, -0.2, -0.01, 30))

@@ -15,6 +15,7 @@ from napari_unet.layers.jobs import InlineRunner
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.project import Project
 from napari_unet.projects.segmenting import new_project, segment_project_steps
+from napari_unet.projects.work_list import state_of
 
 
 class HalfRunner(InlineRunner):
@@ -221,7 +222,7 @@ def fits(monkeypatch):
     def seems_right(task: Any, done: Any) -> bool | None:
         return task.image.name in names if done.labels.any() else None
 
-    for module in ("projects.segmenting", "layers.inference.result_words"):
+    for module in ("projects.segmenting", "layers.inference.segmenting_words"):
         monkeypatch.setattr(f"napari_unet.{module}.subimage_seems_right", seems_right)
     return names
 
@@ -238,6 +239,9 @@ def test_where_the_model_does_not_fit_is_no_success(controller, worker, fits):
     assert message.details.splitlines()[1:] == ["c1: may not fit", "c5: may not fit"]
     states = controller.work_list.states
     assert [index for index, state in enumerate(states) if state.is_doubtful] == [1, 5]
+    work_list = controller.work_list
+    saved = [state_of(image, work_list.folder) for image in work_list.images[1:]]
+    assert saved == states[1:], "opened another day, the list says the same"
     controller.image_switch.go_to(5)
     message = controller.messages[-1]
     assert (message.level, message.text) == ("warning", "bright does not seem to fit c5. Try Which model?")
@@ -246,8 +250,11 @@ def test_where_the_model_does_not_fit_is_no_success(controller, worker, fits):
     controller.refresh_corrections(everything=True)
     assert states[5].kind == "corrected"
     assert not states[5].is_doubtful
+    work_list.note_suspects(5, 0)  # its walk has ended
     controller.image_switch.go_to(6)
     assert controller.messages[-1].level == "done"
+    left = state_of(work_list.images[5], work_list.folder)
+    assert (left.suspects, left.doubt) == (0, "may not fit"), "what was found stays known when it was left"
 
 
 def test_where_the_model_fits_no_image(controller, worker, fits):

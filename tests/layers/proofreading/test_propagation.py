@@ -119,7 +119,7 @@ def test_of_a_large_image_a_worker_looks_where_the_objects_are(viewer, later, mo
     later.runner.finish()
     at(viewer, 4)
     before = session.labels_layer.data.copy()
-    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    monkeypatch.setattr("napari_unet.layers.session.corrected_labels.MAX_PIXELS_AT_ONCE", 0)
     later.propagation.take_all() if take == "all" else later.propagation.take((9, 9), everywhere=True)
     assert np.array_equal(session.labels_layer.data, before), "not in the main thread"
     later.runner.finish()
@@ -140,7 +140,7 @@ def test_what_is_discarded_meanwhile_is_not_taken(viewer, later, monkeypatch):
     later.propagation.suggest((9, 9))
     later.runner.finish()
     before = later.session.labels_layer.data.copy()
-    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    monkeypatch.setattr("napari_unet.layers.session.corrected_labels.MAX_PIXELS_AT_ONCE", 0)
     later.propagation.take_all()
     later.propagation.discard()
     later.runner.finish()
@@ -258,7 +258,7 @@ def test_an_object_that_lies_there_gets_its_id(viewer, controller, opened):
 @pytest.mark.parametrize("large", [False, True])
 def test_an_id_that_is_carried_goes_on_until_somebody_has_corrected(viewer, controller, opened, monkeypatch, large):
     if large:
-        monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+        monkeypatch.setattr("napari_unet.layers.session.corrected_labels.MAX_PIXELS_AT_ONCE", 0)
     session = opened(stack(_5=([0], 10, 10, 10), _6=(range(1, 9), 11, 11, 10), _9=(range(9), 25, 25, 8)))
     draw(session, 5, 6, 21, 11, 3)  # a stroke at its border
     before = session.labels_layer.data.copy()
@@ -306,7 +306,7 @@ def test_a_carried_id_goes_back_too(viewer, controller, opened):
 
 
 def test_what_is_painted_while_a_worker_looks_stays(viewer, later, monkeypatch):
-    monkeypatch.setattr("napari_unet.layers.session.session.MAX_PIXELS_AT_ONCE", 0)
+    monkeypatch.setattr("napari_unet.layers.session.corrected_labels.MAX_PIXELS_AT_ONCE", 0)
     labels = stack(_5=([0], 10, 10, 10), _6=(range(1, 9), 11, 11, 10))
     viewer.add_image(np.zeros(SHAPE, np.float32), name="image")
     later.set_axes("ZYX")

@@ -9,13 +9,13 @@ import pytest
 
 from hand_made import squares
 from napari_unet.corrections.identity import pixels_of, rename, rename_at
-from napari_unet.layers.session import session as session_module
+from napari_unet.layers.session import corrected_labels
 
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every image for a large one."""
-    monkeypatch.setattr(session_module, "MAX_PIXELS_AT_ONCE", 0)
+    monkeypatch.setattr(corrected_labels, "MAX_PIXELS_AT_ONCE", 0)
 
 
 def titles(controller: Any) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.plot import LearningPlot
+from napari_unet._qt.status import colour_as
 from napari_unet.models.offload import MAX_BYTES, learned_folder
 from napari_unet.progress import format_seconds
 
@@ -58,6 +59,9 @@ class LearnPanel(QWidget):
         self.seconds.setValue(round(controller.workspace.learning_seconds))
         self.seconds.setSuffix(" s")
         self.seconds.setToolTip("The longest time for learning. It stops earlier if it gets no better.")
+        self.expected = QLabel()
+        self.expected.setWordWrap(True)
+        self.expected.setToolTip("From how long this computer took so far. Other programs that run make it slower.")
         self.preview = QCheckBox("Preview")
         self.preview.setToolTip("Show every few seconds what the network now finds in view.")
         self.plot = LearningPlot()
@@ -80,7 +84,7 @@ class LearnPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(row((self.button, 3), (self.pause, 1), (self.stop, 1)))
         layout.addWidget(row((QLabel("for at most"), 0), (self.seconds, 1), (self.preview, 0)))
-        for widget in (self.plot, self.news, self.models):
+        for widget in (self.expected, self.plot, self.news, self.models):
             layout.addWidget(widget)
         layout.addWidget(row((self.back, 1), (self.save, 1), (self.delete, 1)))
         self._clock = QTimer(self)
@@ -104,10 +108,33 @@ class LearnPanel(QWidget):
         controller.workspace.learning.connect(self._on_learning)
         controller.workspace.stepped.connect(self._on_step)
         controller.workspace.checked.connect(self._on_checked)
+        for known in (controller.workspace.model_changed, controller.workspace.device_changed):
+            known.connect(self.show_expected)
+        controller.workspace.segmented.connect(lambda *_: self.show_expected())
         self._history.changed.connect(self._show_models)
 
     def _on_seconds(self, value: int) -> None:
         self._controller.workspace.learning_seconds = float(value)
+        self.show_expected()
+
+    def show_expected(self) -> None:
+        """Show how many steps there is time for, where that is known and it does not learn."""
+        estimate = None if self._learner.busy else self._learner.estimate
+        self.expected.setVisible(estimate is not None)
+        if estimate is not None:
+            self.expected.setText(str(estimate))
+            colour_as(self.expected, "info" if estimate.enough is None else "warning")
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take the colours of another theme."""
+        if event.type() == QEvent.Type.StyleChange:
+            self.show_expected()
+        super().changeEvent(event)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Show what is known by now."""
+        self.show_expected()
+        super().showEvent(event)
 
     def _on_preview(self, wanted: bool) -> None:
         self._learner.preview = wanted
@@ -133,6 +160,7 @@ class LearnPanel(QWidget):
         else:
             self._clock.stop()
             self.button.setText("Learn")
+        self.show_expected()
 
     def _on_clock(self) -> None:
         left = self._learner.seconds_left

@@ -43,6 +43,6 @@ def row(*widgets: tuple[QWidget, int]) -> QWidget:
 def objects_table_button(controller: Controller) -> QPushButton:
     """Return a button that shows the list of all objects."""
     button = QPushButton("Objects table")
-    button.setToolTip("List all objects: sort, filter, go from one to the next, mend several at once.")
+    button.setToolTip("List all objects: sort, filter, go from one to the next, correct several at once.")
     button.clicked.connect(lambda: controller.object_table.wanted.emit())
     return button

@@ -10,7 +10,10 @@ from napari_unet._qt.panels.parts import row
 from napari_unet.projects.recovery import DAYS_KEPT, MIN_KEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.layers.controller import Controller
+    from napari_unet.projects.recovery import LeftBehind
 
 
 class RecoveryBox(QWidget):
@@ -31,11 +34,16 @@ class RecoveryBox(QWidget):
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.text)
         layout.addWidget(row((self.recover, 1), (self.discard, 1)))
-        self.recover.clicked.connect(lambda: self._recovery.recover(self._recovery.left[0]))
-        self.discard.clicked.connect(lambda: self._recovery.discard(self._recovery.left[0]))
+        self.recover.clicked.connect(lambda: self._with_newest(self._recovery.recover))
+        self.discard.clicked.connect(lambda: self._with_newest(self._recovery.discard))
         self._recovery.changed.connect(self.refresh)
         self._projects.changed.connect(self.refresh)
         self.refresh()
+
+    def _with_newest(self, do: Callable[[LeftBehind], None]) -> None:
+        """Do something with the newest copy; another window may have taken up the last one."""
+        if self._recovery.left:
+            do(self._recovery.left[0])
 
     def refresh(self) -> None:
         """Show what can be taken up."""

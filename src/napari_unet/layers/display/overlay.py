@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.corrections.boxes import grown
 from napari_unet.errors import UNetError
 from napari_unet.layers.display.drawn_layer import PlaneCells
 from napari_unet.layers.image import canvas
 from napari_unet.layers.session.visibility import ChosenVisibility
+from napari_unet.objects.boxes import grown
 from napari_unet.objects.rows import ObjectRows
 from napari_unet.objects.targets import boundaries
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.guidance.suspects import Suspects, find_suspects, joined
-from napari_unet.layers.jobs import Job
+from napari_unet.layers.jobs import PresentJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.guidance.walk import Plane
-    from napari_unet.layers.jobs import Runner
+    from napari_unet.layers.jobs import Job, Runner
     from napari_unet.layers.session.kept_maps import KeptMaps
     from napari_unet.layers.session.session import LayerSession
 
@@ -25,27 +25,12 @@ AHEAD = 50
 
 
 class SuspectSearch:
-    """Finds the suspects of some planes of a session, one plane after the other.
+    """Finds the suspects of some planes of a session, one plane after the other; one search at a time.
 
     Parameters
     ----------
-    session : LayerSession
-    planes : sequence of Plane
-        In the order in which they are wanted.
-    enough : float
-        Suspects after which it ends; infinite: it goes through all planes.
-
-    Attributes
-    ----------
-    job : Job
-        Its own; cancelled, it finds no more.
-    first : Plane
-        The plane that it begins with.
-
-    Raises
-    ------
-    UNetError
-        If the labels no longer fit the image.
+    runner : Runner
+        Where it is done.
 
     Notes
     -----
@@ -53,30 +38,57 @@ class SuspectSearch:
     turn comes, as all that is corrected.
     """
 
-    def __init__(self, session: LayerSession, planes: Sequence[Plane], enough: float = AHEAD) -> None:
-        self.job = Job("Look for suspects", 0, quiet=True)
-        self.first = planes[0]
-        self._work = partial(
-            _steps,
-            self.job,
-            session.labels,
-            session.corrections.seen,
-            session.maps,
-            session.middle,
-            tuple(planes),
-            enough,
-            session.joins_slices,
-        )
+    def __init__(self, runner: Runner) -> None:
+        self._job = PresentJob(runner)
+        self._first: Plane | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether suspects are being looked for."""
+        return self._job.busy
+
+    def begins_with(self, plane: Plane) -> bool:
+        """Return whether a search is under way that has begun, or begins, with a plane."""
+        return self.busy and plane == self._first
 
     def start(
         self,
-        runner: Runner,
+        session: LayerSession,
+        planes: Sequence[Plane],
+        enough: float,
         found: Callable[[Plane, Suspects], None],
         done: Callable[[], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """Begin; `found` is called for each plane, and in the end `done` or `failed`, in the main thread."""
-        runner.start(self.job, self._work, lambda event: found(*event), lambda _: done(), failed)
+        """Begin; the search before this one is dropped.
+
+        Parameters
+        ----------
+        session : LayerSession
+        planes : sequence of Plane
+            In the order in which they are wanted.
+        enough : float
+            Suspects after which it ends; infinite: it goes through all planes.
+        found : callable
+            Called with each plane and its suspects, in the main thread.
+        done, failed : callable
+            One of them is called in the end, in the main thread.
+
+        Raises
+        ------
+        UNetError
+            If the labels no longer fit the image.
+        """
+        self.stop()
+        labels, seen = session.labels, session.corrections.seen
+        job, self._first = self._job.begin("Look for suspects", quiet=True), planes[0]
+        in_depth = session.joins_slices
+        steps = partial(_steps, job, labels, seen, session.maps, session.middle, tuple(planes), enough, in_depth)
+        self._job.run(job, steps, lambda _: done(), failed, lambda event: found(*event))
+
+    def stop(self) -> None:
+        """Look for nothing more."""
+        self._job.stop()
 
 
 def _steps(

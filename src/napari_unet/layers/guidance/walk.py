@@ -11,12 +11,11 @@ from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.guidance.walk import Walk, distance
-from napari_unet.layers.display.suspect_outline import SuspectOutline
+from napari_unet.layers.guidance.stop_view import StopView, is_in_view
 from napari_unet.layers.guidance.stop_words import REASONS, details_of, named
-from napari_unet.layers.guidance.stops import is_settled, middle_of, pixels_of, toggle_reviewed
+from napari_unet.layers.guidance.stops import is_settled, toggle_reviewed
 from napari_unet.layers.guidance.suspect_search import AHEAD, SuspectSearch
 from napari_unet.layers.image import canvas
-from napari_unet.layers.image.geometry import camera_of
 from napari_unet.objects.rows import PREDICTED
 from napari_unet.progress import Stopwatch
 
@@ -33,17 +32,6 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
     from napari_unet.objects.rows import ObjectRows
-
-AROUND = (4.0, 12.0)
-"""How many times as wide as the object the view is, at least and at most; else the zoom changes to `GOOD_AROUND`."""
-
-GOOD_AROUND = 7.0
-
-MIN_ACROSS = 120
-"""Pixels that the view is wide at least: of fewer, nobody sees what is around a small object."""
-
-LINE_SHARE = 1 / 250
-"""Width of the outline, as a share of the view."""
 
 TELL_AFTER = 1.0
 """Seconds after which it is told again that more objects were looked at: the list of a million is then made anew."""
@@ -79,11 +67,10 @@ class ObjectWalk:
     orphaned = Signal()  # the outline of a result that is gone is left: call `tidy` when napari is done with removing
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, where_next: WhereNext, runner: Runner) -> None:
-        self._workspace, self._segmenter, self._where_next, self._runner = workspace, segmenter, where_next, runner
-        self._outline = SuspectOutline(workspace.viewer)
+        self._workspace, self._segmenter, self._where_next = workspace, segmenter, where_next
+        self._view, self._search = StopView(workspace.viewer), SuspectSearch(runner)
         self._walks: dict[Hashable, Walk] = {}
-        self._search: SuspectSearch | None = None
-        self._everything = self._ended = self._waiting = self._shown = False
+        self._everything = self._ended = self._waiting = False
         self._segmented: LayerSession | None = None
         self.goes_on = True
         self._thorough: set[Hashable] = set()  # sessions of which all objects are looked at
@@ -105,7 +92,7 @@ class ObjectWalk:
     @property
     def shows_stop(self) -> bool:
         """Whether an object is outlined: not after the end of the walk."""
-        return self._shown
+        return self._view.shown
 
     @property
     def reason(self) -> str:
@@ -123,7 +110,7 @@ class ObjectWalk:
     @property
     def looking(self) -> bool:
         """Whether suspects are being looked for."""
-        return self._search is not None
+        return self._search.busy
 
     @property
     def settled(self) -> bool:
@@ -178,20 +165,20 @@ class ObjectWalk:
             return
         self._thorough.add(session.key)
         walk = self._walk_of(session)
-        if self._search is None and (planes := self._unknown(session, walk)):
+        if not self._search.busy and (planes := self._unknown(session, walk)):
             self._start(session, walk, planes)
 
     def note_gesture(self, session: LayerSession, more: bool) -> None:
         """Take note that a gesture has changed a session's objects; `more` of the same may follow, as clicks do."""
-        if self.goes_on and session is self._workspace.session and self._shown and self.settled:
+        if self.goes_on and session is self._workspace.session and self._view.shown and self.settled:
             self.mended.emit(more)
 
     def go_on(self) -> None:
         """Go to the next one after a gesture has mended what is shown; not if that was undone, or is out of view."""
         session, stop = self._workspace.session, self.stop
-        if not self.goes_on or session is None or stop is None or not self._shown:
+        if not self.goes_on or session is None or stop is None or not self._view.shown:
             return
-        if self.settled and not session.painting and self._in_view(session, stop):
+        if self.settled and not session.painting and is_in_view(session, stop):
             self.next(everything=self._everything)
 
     def previous(self) -> None:
@@ -205,21 +192,21 @@ class ObjectWalk:
                 f"Nothing was shown yet. Press {self._key('next_suspect')} for the first suspect.", "error"
             )
             return
-        stop = walk.previous() if self._shown and self._in_view(session, walk.current) else walk.current
+        stop = walk.previous() if self._view.shown and is_in_view(session, walk.current) else walk.current
         if stop is None:
             self._workspace.say("This was the first one.")
             return
-        self._show(session, walk, stop)
+        self._show(session, stop)
 
     def accept(self) -> None:
         """Mark the object that is shown as reviewed and go on; if it is reviewed, take that back and stay."""
         session, stop = self._checked(), self.stop
         if session is None:
             return
-        if stop is None or not self._shown:
+        if stop is None or not self._view.shown:
             self._workspace.say(f"No object is shown. Press {self._key('next_suspect')} to go to one.", "error")
             return
-        if not self._in_view(session, stop):
+        if not is_in_view(session, stop):
             self._workspace.say(
                 f"That object is out of view. Press {self._key('previous_object')} to go back to it.", "error"
             )
@@ -238,14 +225,14 @@ class ObjectWalk:
 
     def close(self) -> None:
         """Look for nothing more, and take the outline away."""
-        self._stop_looking()
-        self._outline.remove()
+        self._search.stop()
+        self._view.remove()
         self._walks.clear()
 
     def tidy(self) -> None:
         """Remove the outline if nothing is walked through."""
         if not self._walks:
-            self._outline.remove()
+            self._view.remove()
 
     def _key(self, action: str) -> str:
         """Return what to press for an action."""
@@ -286,7 +273,7 @@ class ObjectWalk:
         """Show the next one, look for more, or say that there is none."""
         stop = walk.next(session.plane, partial(is_settled, session), everything=self._everything)
         if stop is not None:
-            self._show(session, walk, stop)
+            self._show(session, stop)
         elif self._unknown(session, walk):
             self._look(session, walk)
         else:
@@ -306,39 +293,35 @@ class ObjectWalk:
         if _is_large(session):
             self._workspace.say("Looking for suspects.")
         planes = self._unknown(session, walk)
-        if self._search is None or self._search.first != planes[0]:  # else it is being looked at
+        if not self._search.begins_with(planes[0]):
             self._start(session, walk, planes)
 
     def _start(self, session: LayerSession, walk: Walk, planes: Sequence[Plane]) -> None:
         """Look for suspects in some planes."""
-        self._stop_looking()
-        enough = math.inf if session.key in self._thorough else AHEAD
-        search = self._search = SuspectSearch(session, planes, enough)
 
-        def current() -> bool:
-            return search is self._search and session.alive() and self._workspace.session is session
+        def is_chosen() -> bool:
+            return session.alive() and self._workspace.session is session
 
         def found(plane: Plane, suspects: Suspects) -> None:
-            if current():
+            if is_chosen():
                 walk.take(plane, suspects)
                 self._go_on(session, walk)
                 if self._told.seconds > TELL_AFTER:
                     self._tell()
 
         def done() -> None:
-            if current():
+            if is_chosen():
                 self._looked(session, walk)
 
         def failed(error: Exception) -> None:
-            if current():
-                self._search = None
+            if is_chosen():
                 self._workspace.say_error(error)
 
-        search.start(self._runner, found, done, failed)
+        enough = math.inf if session.key in self._thorough else AHEAD
+        self._search.start(session, planes, enough, found, done, failed)
 
     def _looked(self, session: LayerSession, walk: Walk) -> None:
         """Go on when all planes that were asked for were looked at."""
-        self._search = None
         self._tell()
         if self._waiting:
             self._advance(session, walk)
@@ -357,12 +340,12 @@ class ObjectWalk:
         if stop is None:
             self.changed.emit()
         else:
-            self._show(session, walk, stop)
+            self._show(session, stop)
 
     def _end(self, session: LayerSession, walk: Walk) -> None:
         """Say that there is nothing more."""
         say = self._workspace.say
-        self._hide()
+        self._view.hide()
         if self._segmenter.works_on(session):
             say("No suspect is left in this slice. The image is still being segmented.")
         elif not walk.objects and not walk.waiting() and walk.current is None:
@@ -378,49 +361,23 @@ class ObjectWalk:
 
     # -- one object ------------------------------------------------------------------------------------------------
 
-    def _show(self, session: LayerSession, walk: Walk, stop: Stop) -> None:
-        """Move the view to an object, outline it, and say why."""
-        viewer, self._waiting = self._workspace.viewer, False
-        y, x = middle_of(stop)
-        wide = max(part.stop - part.start for part in stop.box)
-        session.geometry.move_view_to(viewer, (*stop.plane, y, x))
-        across = canvas.pixels_across(viewer, session.geometry)
-        if not AROUND[0] * wide <= across <= max(AROUND[1] * wide, MIN_ACROSS):
-            camera_of(viewer).zoom *= across / max(GOOD_AROUND * wide, MIN_ACROSS)
-            across = canvas.pixels_across(viewer, session.geometry)
-        line = max(1, round(LINE_SHARE * across))
-        region, mask = pixels_of(session, stop, margin=3 * line + 2)
-        self._outline.show(session, stop.plane[0], region, mask, line)
-        self._shown = True
+    def _show(self, session: LayerSession, stop: Stop) -> None:
+        """Show an object, and say why."""
+        self._waiting = False
+        self._view.show(session, stop)
         accept, go_on = self._key("accept_object"), self._key("next_suspect")
         self._workspace.say(
             f"{named(stop)} {accept} accepts, a gesture corrects, {go_on} goes on.", details=details_of(stop)
         )
         self.changed.emit()
 
-    def _hide(self) -> None:
-        """Show no object any more."""
-        self._outline.hide()
-        self._shown = False
-
-    def _in_view(self, session: LayerSession, stop: Stop) -> bool:
-        """Whether a stop is on the canvas."""
-        y, x = middle_of(stop)
-        rows, columns = session.field
-        return session.plane == stop.plane and rows.start <= y < rows.stop and columns.start <= x < columns.stop
-
     # -- events ----------------------------------------------------------------------------------------------------
-
-    def _stop_looking(self) -> None:
-        if self._search is not None:
-            self._search.job.cancel.cancel()
-            self._search = None
 
     def _forget(self, session: LayerSession) -> None:
         """Forget the walk through a session: its objects are others now, or gone."""
         if self._walks.pop(session.key, None) is not None:
-            self._stop_looking()
-            self._hide()
+            self._search.stop()
+            self._view.hide()
             self._ended = False
             self._thorough.discard(session.key)
             self.changed.emit()
@@ -445,19 +402,19 @@ class ObjectWalk:
         """Let go of a session, while its layers may be being removed."""
         self._thorough.discard(session.key)
         if self._walks.pop(session.key, None) is not None:
-            self._stop_looking()
+            self._search.stop()
             self.orphaned.emit()
         self.changed.emit()
 
     def _on_moved(self, session: LayerSession) -> None:
         if session is self._workspace.session:
-            self._hide()
+            self._view.hide()
 
     def _on_layer(self) -> None:
         """Another image was chosen: the outline is about one that is not in view."""
-        self._stop_looking()
+        self._search.stop()
         self._ended = False
-        self._hide()
+        self._view.hide()
         self.changed.emit()
 
     def _on_corrected(self, summary: object) -> None:

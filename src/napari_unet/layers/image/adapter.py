@@ -130,6 +130,11 @@ def axes_choices(layer: Any) -> list[str]:
     return [likely, *(axes for axes in others if axes != likely and len(set(axes)) == len(axes))]
 
 
+def checked_axes(layer: Any, axes: str) -> str:
+    """Return axes in capital letters after checking that an image layer may have them; see `normalize_axes`."""
+    return normalize_axes(axes, tuple(level_zero(layer).shape), rgb=layer.rgb)
+
+
 def _lengths(layer: Any, letters: str) -> dict[str, float]:
     """Return the scale of a layer's axes in micrometres, 0 where the unit is no length."""
     sizes: dict[str, float] = {}

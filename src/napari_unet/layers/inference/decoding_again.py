@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.errors import EditError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.redecoding import redecoded
 from napari_unet.objects.stitch import count_ids
 
@@ -148,8 +149,7 @@ def _edit(*arguments: Any) -> Edit | None:
 
 
 def _apply(edit: Edit, labels: NDArray[Any], region: tuple[slice, ...]) -> None:
-    box = tuple(slice(b.start - r.start, b.stop - r.start) for b, r in zip(edit.box, region, strict=True))
-    labels[box] = edit.labels
+    labels[relative(edit.box, region)] = edit.labels
 
 
 def _pieces(

@@ -18,6 +18,7 @@ from napari_unet.inference.scale import magnification
 from napari_unet.layers.inference.decoding_again import DecodedPiece, PartDecoded, PartToDecode, decoding_steps
 from napari_unet.layers.inference.maps_in_view import middle_of
 from napari_unet.layers.jobs import PresentJob, Runner
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.redecoding import Sliders, redecoded
 from napari_unet.objects.size import diameter_of, pixels_of
 from napari_unet.progress import Stopwatch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.kept_maps import KeptPart
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
-    from napari_unet.layers.workspace import Workspace
+    from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.models.model import Model
     from napari_unet.objects.decode import Decoding
 
@@ -223,8 +224,8 @@ class DecodingSliders:
         watch, frame = Stopwatch(), session.plane[0]
         new_id = session.free_id()  # may give the layer another array: asked for before that is read
         labels = session.labels
-        inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, part.region, strict=True))
-        maps, protected = part.maps.within(inside), session.corrections.protected_in(labels, frame, region)
+        maps = part.maps.within(relative(region, part.region))
+        protected = session.corrections.protected_in(labels, frame, region)
         volume, box = labels[frame], region
         try:
             if part.volume:
@@ -321,7 +322,8 @@ class DecodingSliders:
         session = parts[0].session
         if session is self._workspace.session and session.alive():
             rest = "" if _all_kept(session) else " Segment does the rest of the image."
-            self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", "done", self._details)
+            level: Level = "done" if count else "warning"
+            self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", level, self._details)
         self._workspace.refresh_corrections()
         self._join_slices()
 

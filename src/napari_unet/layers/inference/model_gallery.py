@@ -116,7 +116,7 @@ class ModelGallery:
             number, total = len(self.cards) + 1, len(self.cards) + len(self.waiting)
             return f"Trying {self.waiting[0]} on what is in view ({number} of {total})."
         if not self.cards:
-            return "Nothing was tried."
+            return "No model was tried. Press Which model? to try them."
         fits = any(card.trial.score >= DEFAULT_MODEL_CHOICE.doubtful for card in self.cards)
         if fits:
             return "What each model finds in the middle of the view, the best guess first. Choose by what you see."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from napari_unet.errors import UNetError, UntrainedModelError
 from napari_unet.inference.task import make_task
@@ -11,12 +11,14 @@ from napari_unet.layers.image.geometry import LayerGeometry
 from napari_unet.layers.inference.painting import paint_next, ready_to_paint
 from napari_unet.layers.inference.viewport import ordered_subimages
 from napari_unet.layers.session.session import LayerSession
+from napari_unet.layers.workspace import Scope
+from napari_unet.limits import check_choice
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
     from napari_unet.layers.saved_models import SavedModels
-    from napari_unet.layers.workspace import Scope, Workspace
+    from napari_unet.layers.workspace import Workspace
     from napari_unet.models.model import Model
 
 
@@ -66,6 +68,7 @@ class Preparation:
             then an empty layer to paint into.
         """
         workspace = self._workspace
+        check_choice(scope, get_args(Scope), "How much is segmented")
         model, image = self.begin()
         layer, session = workspace.layer, workspace.session
         if session is not None and not session.fits(image):

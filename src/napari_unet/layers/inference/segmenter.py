@@ -11,18 +11,23 @@ from psygnal import Signal
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
-from napari_unet.inference.scale import is_rescaled
 from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
 from napari_unet.layers.inference.diameter_search import DiameterSearch
-from napari_unet.layers.inference.result_words import Judged, closing_words, judged_empty, judged_result
+from napari_unet.layers.inference.segmenting_words import (
+    Judged,
+    closing_words,
+    judged_empty,
+    judged_result,
+    opening_words,
+)
 from napari_unet.layers.inference.viewport import FollowedView, Piece, pieces
 from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.session.kept_maps import KeptPart, to_keep
 from napari_unet.objects.stitch import count_ids
-from napari_unet.progress import format_seconds, shortened
+from napari_unet.progress import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
@@ -47,6 +52,8 @@ class _Run:
         Said before the closing sentence; empty where the user asked for it.
     details : str
         Of the closing message.
+    level : {"info", "done", "warning", "error"}
+        Of the closing message, if nothing in the result makes it a doubtful one.
     view : FollowedView or None
         Followed while it segments.
     untimed : Task or None
@@ -61,6 +68,7 @@ class _Run:
     session: LayerSession
     lead: str
     details: str = ""
+    level: Level = "done"
     view: FollowedView | None = None
     untimed: Task | None = None
     whole: bool = False
@@ -102,7 +110,7 @@ class Segmenter:
         """Whether it segments the image of a session."""
         return self._search.layer is session.layer or (self._run is not None and self._run.session is session)
 
-    def start(self, lead: str = "", scope: Scope | None = None, details: str = "") -> bool:
+    def start(self, lead: str = "", scope: Scope | None = None, details: str = "", level: Level = "done") -> bool:
         """Begin, or go on where it was stopped; return whether it began.
 
         Parameters
@@ -113,13 +121,15 @@ class Segmenter:
             How much is segmented; None: as much as the user has chosen.
         details : str
             Of the closing message.
+        level : {"info", "done", "warning", "error"}
+            Of the closing message: "warning" where the lead sentence is a doubtful one.
         """
         if self.busy:
             self._workspace.say("Segmenting is under way. Press Stop first to start again.", "error")
             return False
-        return self._start(lead, scope or self._workspace.scope, details, find_diameter_first=True)
+        return self._start(lead, scope or self._workspace.scope, details, level, find_diameter_first=True)
 
-    def _start(self, lead: str, scope: Scope, details: str, *, find_diameter_first: bool) -> bool:
+    def _start(self, lead: str, scope: Scope, details: str, level: Level, *, find_diameter_first: bool) -> bool:
         """Begin.
 
         Whether the object diameter is found before is asked once: the pixels of a live image are others each time.
@@ -129,7 +139,8 @@ class Segmenter:
             # Before there is a labels layer, which napari takes a while to make.
             model, image = self._preparation.begin()
             if find_diameter_first and self._search.is_needed(image):
-                self._find_diameter(model, image, lead, scope, details)
+                again = partial(self._start, lead, scope, details, level, find_diameter_first=False)
+                self._find_diameter(model, image, again)
                 return True
             session, task = self._preparation.prepare(scope)
         except UNetError as error:
@@ -141,9 +152,9 @@ class Segmenter:
         tiles = finished.tiles_left(task)
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(job, session, lead, details, FollowedView(session), untimed, scope == "stack")
+        run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
         workspace.segmenting.emit(True)
-        workspace.say(*_begun(task, tiles / task.n_tiles))
+        workspace.say(*opening_words(task, tiles / task.n_tiles))
         self._runner.start(
             job,
             partial(_steps, run, task, finished, workspace.device),
@@ -153,13 +164,13 @@ class Segmenter:
         )
         return True
 
-    def _find_diameter(self, model: Model, image: Image, lead: str, scope: Scope, details: str) -> None:
+    def _find_diameter(self, model: Model, image: Image, begin: Callable[[], bool]) -> None:
         """Find out how wide the objects are, then begin with what was to be segmented."""
         workspace = self._workspace
         self._generation += 1
 
         def found() -> None:
-            if not self._start(lead, scope, details, find_diameter_first=False):
+            if not begin():
                 workspace.segmenting.emit(False)
                 self.ended.emit()
 
@@ -236,7 +247,7 @@ class Segmenter:
             task = run.untimed.timed(workspace.device)
             if task.plan.throughput is not None:
                 run.untimed = None
-                workspace.say(*_begun(task))
+                workspace.say(*opening_words(task))
         if progress.note not in ("", run.job.note):
             run.job.note = progress.note
             workspace.say(run.job.note)
@@ -298,7 +309,7 @@ class Segmenter:
         self._run = None
         in_use = workspace.history.in_use
         if error is None and run.whole and in_use is not None:
-            session.segmented_by = in_use.sha256()
+            session.segmented_by, session.suspects = in_use.sha256(), None
         workspace.segmenting.emit(False)
         if not session.alive():
             workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")
@@ -317,7 +328,7 @@ class Segmenter:
             found = session.in_words(count)
             go_on = workspace.keys.named("next_suspect")
             text, level = closing_words(found, count, run.judged, model, run.lead, damage, go_on)
-            workspace.say(text, level, details)
+            workspace.say(text, run.level if level == "done" else level, details)
         if session.alive():
             session.show_thumbnail()
             session.offer_id()
@@ -356,31 +367,6 @@ def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[
                     yield judged
     if not anything:
         yield judged_empty(task, run.view.position())
-
-
-def _begun(task: Task, left: float = 1.0) -> tuple[str, Level, str]:
-    """Return what to say of a segmentation that begins, of which a share is left to do: text, level and details."""
-    scale, reason = _scale(task)
-    details = "\n".join(filter(None, (reason, f"Plan: {task}.")))
-    if left < 1:
-        return f"{scale}Segmenting the rest: {left:.0%}.", "info", details
-    extent, seconds = task.extent, task.seconds
-    what = f" {extent}" if extent else ""
-    time = f", about {format_seconds(max(1.0, seconds))}" if seconds else ""
-    return f"{scale}Segmenting{what}{time}.", "info", details
-
-
-def _scale(task: Task) -> tuple[str, str]:
-    """Return what to say, and in the details, of a scale that was found on the image; nothing if there is none."""
-    image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
-    found = image.found_diameter
-    if found is None or image.diameter is not None or image.found_against != against:
-        return "", ""
-    text = f"Objects are about {found:.0f} pixels wide. "
-    if not is_rescaled(zoom):
-        return (text, f"The model learned objects of {against:.0f} pixels.") if against else ("", "")
-    times = f"{1 / zoom[-1]:.1f} times smaller" if zoom[-1] < 1 else f"{zoom[-1]:.1f} times larger"
-    return text, f"The network gets the image {times}. If the objects have another width, set Object diameter."
 
 
 def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +14,9 @@ from napari_unet.layers.learning.stored_corrections import LearnedFrom, ProjectC
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
+from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview
+from napari_unet.learning.step_estimate import enough_seconds, step_estimate
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.progress import Countdown, PauseToken, Stopwatch, counted, format_seconds
 from napari_unet.training.config import StepReport
@@ -29,14 +30,12 @@ if TYPE_CHECKING:
     from napari_unet.layers.learning.model_switch import ModelSwitch
     from napari_unet.layers.learning.stored_corrections import StoredCorrections
     from napari_unet.layers.session.session import LayerSession
-    from napari_unet.layers.workspace import Workspace
+    from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.step_estimate import StepEstimate
 
 MIN_JOIN_INTERVAL = 3.0
 """Least seconds between two times that corrections made meanwhile join what is learned from."""
-
-MIN_STEPS = 40
-"""Training steps below which the user is told that the time is short: half of those of decision 22."""
 
 TOLD_AT = 3
 """After so many steps it is known how long one takes."""
@@ -110,6 +109,14 @@ class Learner:
     def reviewed(self) -> bool:
         """Whether something is reviewed, in open images or others of the list, on which a new model may be checked."""
         return self._stored.reviewed or any(one.summary.reviewed_pixels for one in self._workspace.sessions)
+
+    @property
+    def estimate(self) -> StepEstimate | None:
+        """How many steps the model in use would learn in the time that is set; None: not known yet."""
+        workspace = self._workspace
+        if workspace.model is None:
+            return None
+        return step_estimate(workspace.model, workspace.learning_seconds, workspace.device)
 
     @property
     def device(self) -> str:
@@ -287,10 +294,9 @@ class Learner:
         """Say so where the time is too short for this machine: few steps teach little."""
         workspace = self._workspace
         limit, each = workspace.learning_seconds, report.seconds / report.step
-        if report.seconds + (self.seconds_left or 0.0) < MIN_STEPS * each:
-            enough = format_seconds(
-                15 * math.ceil((limit + MIN_STEPS * each) / 15)
-            )  # in steps of the field beside Learn
+        training, wanted = report.seconds + (self.seconds_left or 0.0), DEFAULT_POLICY.duration.min_steps
+        if training < wanted * each:
+            enough = format_seconds(enough_seconds(wanted, each))
             workspace.say(f"{format_seconds(limit)} is short on this computer. {enough} or more teaches it better.")
 
     def _join(self, summary: Summary | None) -> None:
@@ -350,7 +356,8 @@ class Learner:
         fitted = f"The settings under Adjust were fitted. {learned.fitted}" if learned.fitted is not None else ""
         details = "\n".join(filter(None, (learned.verdict.details, fitted, took)))
         if learned.verdict.should_promote():
-            self._switch.use_new(generation, str(learned.verdict), details)
+            level: Level = "warning" if learned.verdict.is_doubtful else "done"
+            self._switch.use_new(generation, str(learned.verdict), details, level)
         else:
             self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use it or not.", details)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_unet.corrections.boxes import relative
 from napari_unet.errors import UNetError
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Subimage, make_task
@@ -16,6 +15,7 @@ from napari_unet.layers.display.appearance import line_width
 from napari_unet.layers.display.drawn_layer import DrawnLayer
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.objects import differences
+from napari_unet.objects.boxes import relative
 from napari_unet.objects.stitch import match_ids, renumber
 
 if TYPE_CHECKING:

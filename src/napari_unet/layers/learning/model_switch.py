@@ -11,7 +11,7 @@ from napari_unet.layers.learning.model_diff import preview_steps, view_of
 if TYPE_CHECKING:
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.learning.model_diff import FieldSegmented, ModelDiff
-    from napari_unet.layers.workspace import Workspace
+    from napari_unet.layers.workspace import Level, Workspace
     from napari_unet.learning.history import Generation
 
 
@@ -87,15 +87,15 @@ class ModelSwitch:
         """Put back what was in view before the new model, as corrections of the user."""
         self._tell_changed(self._diff.refuse(), "were put back, as corrections")
 
-    def use_new(self, generation: Generation, lead: str, details: str = "") -> None:
+    def use_new(self, generation: Generation, lead: str, details: str = "", level: Level = "done") -> None:
         """Use a new model, after all others, and segment what is in view with it; say the lead sentence before."""
         self._history.add(generation)
-        self._show(lead, details)
+        self._show(lead, details, level)
 
     def propose(self, generation: Generation, text: str, details: str = "") -> None:
         """Have a new model wait for a decision, say why, and show what it would change in view."""
         self._history.let_wait(generation)
-        self._workspace.say(text, details=details)
+        self._workspace.say(text, "warning", details)
         view = view_of(self._workspace)
         if view is None:
             return
@@ -117,16 +117,16 @@ class ModelSwitch:
         self._workspace.refresh_corrections()
         self._workspace.say(f"{pixels:,} changed pixels {what}." if pixels else "Nothing has changed in view.")
 
-    def _show(self, lead: str, details: str = "") -> None:
+    def _show(self, lead: str, details: str = "", level: Level = "done") -> None:
         """Segment what is in view with the model that is now in use, and say why."""
         workspace = self._workspace
         if workspace.session is None or not workspace.session.alive():
-            workspace.say(lead, "done", details)
+            workspace.say(lead, level, details)
             return
         view = view_of(workspace)
         if view is not None:
             self._diff.follow(view)
         elif workspace.viewer.dims.ndisplay == 2:  # nothing of the image is on the canvas
-            workspace.say(f"{lead} Press Segment to see what it finds.", "done", details)
+            workspace.say(f"{lead} Press Segment to see what it finds.", level, details)
             return
-        self._segmenter.start(lead, "view", details)
+        self._segmenter.start(lead, "view", details, level)

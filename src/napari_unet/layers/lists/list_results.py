@@ -19,7 +19,7 @@ from napari_unet.measuring.methods import methods
 from napari_unet.objects.summary import in_one_sentence
 from napari_unet.progress import counted
 from napari_unet.projects.results import measure_steps, of_images
-from napari_unet.projects.work_list import NOT_SAVED
+from napari_unet.projects.work_list import JUDGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,7 @@ class ListResults:
                 what = f"{what[:-1]}. {counted(len(found.failed), 'image')} could not be: see Details."
             elif mixed:
                 what = f"{what} Several models made these labels: see Details."
-            self._workspace.say(what, "error" if found.failed else "done", details)
+            self._workspace.say(what, "error" if found.failed else "warning" if mixed else "done", details)
             self.changed.emit()
 
         self._take_note()
@@ -367,4 +367,4 @@ def _calibration(found: Measured) -> str:
 
 def _as_measured(state: ImageState) -> ImageState:
     """Return a state as far as measurements depend on it."""
-    return state.model_copy(update=dict.fromkeys(NOT_SAVED))
+    return state.model_copy(update=dict.fromkeys(JUDGED))

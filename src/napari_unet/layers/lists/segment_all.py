@@ -2,89 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers.jobs import Job, Runner, in_words
 from napari_unet.layers.lists.image_queue import ImageQueue
+from napari_unet.layers.lists.segment_steps import Connected, ImageEnded, Part, Plan, segment_steps
 from napari_unet.layers.lists.segmented_words import Ended
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
-from napari_unet.projects.project import Project
-from napari_unet.projects.segmenting import new_project, segment_project_steps
-from napari_unet.projects.work_list import ImageState, state_of
+from napari_unet.projects.work_list import ImageState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-
     from napari_unet.layers.inference.segmenter import Segmenter
     from napari_unet.layers.lists.image_switch import ImageSwitch
+    from napari_unet.layers.lists.segment_steps import Event
     from napari_unet.layers.lists.work_list import WorkList
     from napari_unet.layers.saved_models import SavedModels
     from napari_unet.layers.workspace import Workspace
-    from napari_unet.models.model import Model
-    from napari_unet.progress import CancelToken, Progress
-    from napari_unet.projects.work_list import ListedImage
 
 MIN_DONE = 2
 """Images after which it is said how long the rest takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """What came of one image; `state` is None where it was given back, to be done later."""
-
-    index: int
-    state: ImageState | None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """How far the image under way is."""
-
-    progress: Progress
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """With what images are segmented: a copy of what the window may change meanwhile."""
-
-    model: Model
-    folder: Path
-    images: tuple[ListedImage, ...]
-    channel: int | None
-    device: str
-    flips: bool
-
-    @classmethod
-    def of(cls, workspace: Workspace, work_list: WorkList) -> _Plan:
-        """Return what is to be done now."""
-        model, folder = workspace.model, work_list.folder
-        assert model is not None
-        assert folder is not None
-        return cls(model, folder, tuple(work_list.images), work_list.channel, workspace.device, workspace.flips)
-
-    def steps(
-        self, image: ListedImage, cancel: CancelToken, pause: PauseToken
-    ) -> Generator[Progress, None, ImageState]:
-        """Segment an image into its project, made if there is none, and return how far it is then (worker)."""
-        where, file = self.folder / image.project, image.file(self.folder)
-        if where.is_dir():
-            project = Project.open(where, cancel=cancel)
-        elif file.exists():
-            project = new_project(file, image.series, self.channel, image.name)
-        else:
-            raise UNetError(f"{image.name} is not there any more.")
-        yield from segment_project_steps(
-            project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
-        )
-        found = {"suspects": project.suspects, "doubt": project.doubt}
-        return state_of(image, self.folder).model_copy(update=found)
 
 
 class SegmentAll:
@@ -110,6 +49,9 @@ class SegmentAll:
     ----------
     done, total : int
         Images that are done, and all that were to be done.
+    scheduler : str
+        Of a cluster whose workers segment the images that nobody has corrected or reviewed; see
+        `cluster.connection.connected`. Empty: all is done in this process. Where it cannot be used, too.
     """
 
     changed = Signal()  # whether it runs, or how far it is
@@ -132,6 +74,9 @@ class SegmentAll:
         self._watch = Stopwatch()
         self._part = 0.0
         self.done = self.total = 0
+        self.scheduler = ""
+        self._workers: int | None = None  # of a cluster, while they work at it
+        self._trouble: Exception | None = None  # why a cluster does not do all of it
         self._failed: list[tuple[str, Exception]] = []
         self._segmented: list[int] = []
         workspace.segmenting.connect(self._wait_for_others)
@@ -159,10 +104,11 @@ class SegmentAll:
 
     @property
     def in_words(self) -> str:
-        """How far it is: ``Segmented 7 of 20, about 2 min left``."""
+        """How far it is: ``Segmented 7 of 20 with 4 workers, about 2 min left``."""
         seconds = self._watch.seconds / self.fraction * (1 - self.fraction) if self.fraction else 0.0
         left = f", about {format_seconds(_rounded(seconds))} left" if MIN_DONE <= self.done < self.total else ""
-        return f"Segmented {self.done} of {self.total}{left}"
+        by = f" with {counted(self._workers, 'worker')}" if self._workers is not None else ""
+        return f"Segmented {self.done} of {self.total}{by}{left}"
 
     def start(self) -> bool:
         """Begin, or go on where it was stopped; return whether there is something to do."""
@@ -188,7 +134,9 @@ class SegmentAll:
         self.done, self.total = 0, len(todo)
         self._failed.clear()
         self._segmented.clear()
-        workspace.say(f"Segmenting {counted(len(todo), 'image')} of the list. You can go on working.")
+        self._trouble = None
+        by = " with the workers of the scheduler" if self.scheduler else ""
+        workspace.say(f"Segmenting {counted(len(todo), 'image')} of the list{by}. You can go on working.")
         self.changed.emit()
         self._go_on()
         return True
@@ -238,46 +186,57 @@ class SegmentAll:
             self._queue.discard(index)
 
     def _begin(self) -> None:
-        workspace = self._workspace
-        assert workspace.model is not None
         job = self._job = Job("Segment all", 0)
         self._runner.start(
             job,
-            partial(self._steps, job, _Plan.of(workspace, self._list)),
+            partial(segment_steps, self._plan(), self._queue, job.cancel, self._pause),
             partial(self._on_event, job),
             lambda _: self._on_return(),
             self._on_error,
         )
 
-    def _steps(self, job: Job, plan: _Plan) -> Generator[_Part | _Ended, None, None]:
-        """Segment image after image (worker)."""
-        while not job.cancel.cancelled:
-            self._pause.wait(job.cancel)
-            taken = self._queue.take()
-            if taken is None:
-                return
-            index, cancel = taken
-            image, folder = plan.images[index], plan.folder
-            try:
-                state = yield from _parts(plan.steps(image, cancel, self._pause))
-                ended = _Ended(index, state)
-            except Cancelled:
-                ended = _Ended(index, None)
-            except Exception as error:  # noqa: BLE001 - it is told in words, and the others are done all the same
-                ended = _Ended(index, state_of(image, folder), error)
-            self._queue.ended()
-            yield ended
+    def _plan(self) -> Plan:
+        """Return what is to be done now."""
+        workspace, work_list = self._workspace, self._list
+        assert workspace.model is not None
+        assert work_list.folder is not None
+        return Plan(
+            workspace.model, work_list.folder, tuple(work_list.images), work_list.channel,
+            workspace.device, workspace.flips, self.scheduler if self._trouble is None else "",
+        )  # fmt: skip
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def _on_event(self, job: Job, event: _Part | _Ended) -> None:
-        if isinstance(event, _Ended) and event.index < len(self._list.images):
-            self._take(event)
-        elif isinstance(event, _Part) and job is self._job:
+    def _on_event(self, job: Job, event: Event) -> None:
+        if isinstance(event, ImageEnded):
+            if event.index < len(self._list.images):
+                self._take(event)
+        elif job is not self._job or not self._running:
+            return
+        elif isinstance(event, Part):
             self._part = event.progress.fraction
             self.changed.emit()
+        elif isinstance(event, Connected):
+            self._take_workers(event.workers)
+        else:
+            self._take_trouble(event.error)
 
-    def _take(self, ended: _Ended) -> None:
+    def _take_workers(self, number: int | None) -> None:
+        """Take note of how many workers of a cluster work at it."""
+        self._workers = number
+        if number == 0:
+            text = "The scheduler has no workers yet. Segment all waits for them; press Stop to end that."
+            self._workspace.say(text, "warning")
+        self.changed.emit()
+
+    def _take_trouble(self, error: Exception) -> None:
+        """Tell why a cluster does not do all of it; what it does not is done here."""
+        self._trouble = error
+        details = " ".join(filter(None, in_words(error)))
+        text = "The scheduler cannot do all of it: see Details. The rest is segmented on this computer."
+        self._workspace.say(text, "warning", details)
+
+    def _take(self, ended: ImageEnded) -> None:
         """Take note of what came of an image."""
         index = ended.index
         self._part = 0.0
@@ -301,11 +260,11 @@ class SegmentAll:
         self._go_on()
 
     def _on_return(self) -> None:
-        self._job = None
+        self._job = self._workers = None
         self._go_on()
 
     def _on_error(self, error: Exception) -> None:
-        self._job = None
+        self._job = self._workers = None
         self._workspace.say_error(error)
         if self._running:
             self._end(stopped=True)
@@ -372,19 +331,9 @@ class SegmentAll:
             for index in sorted(self._segmented)
             if index < len(states) and states[index].is_doubtful
         ]
-        ended = Ended(self.done, self.total, tuple(self._failed), tuple(doubtful), stopped)
+        ended = Ended(self.done, self.total, tuple(self._failed), tuple(doubtful), stopped, self._trouble)
         self._workspace.say(*ended.in_words("" if model is None else model.name))
         self.changed.emit()
-
-
-def _parts(steps: Generator[Progress, None, ImageState]) -> Generator[_Part, None, ImageState]:
-    """Run through the steps of an image, and tell how far it is."""
-    while True:
-        try:
-            yield _Part(next(steps))
-        except StopIteration as end:
-            state: ImageState = end.value
-            return state
 
 
 def _rounded(seconds: float) -> float:

@@ -19,8 +19,8 @@ from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models, remove_unnamed
 from napari_unet.projects.work_list import (
     FILE,
+    JUDGED,
     MODELS,
-    NOT_SAVED,
     SUFFIX,
     ImageState,
     WorkListDescription,
@@ -134,7 +134,7 @@ class WorkList:
         """Take note of how far an image is; suspects and doubt are known until another model has segmented it."""
         if index < len(self.states) and self.states[index].segmented_by == state.segmented_by:
             before = self.states[index]
-            kept = {name: getattr(before, name) for name in NOT_SAVED if getattr(state, name) is None}
+            kept = {name: getattr(before, name) for name in JUDGED if getattr(state, name) is None}
             state = state.model_copy(update=kept)
         if index < len(self.states) and state != self.states[index]:
             self.states[index] = state
@@ -145,6 +145,9 @@ class WorkList:
         if index < len(self.states):
             self.states[index] = self.states[index].model_copy(update={"suspects": number})
             self.state_changed.emit(index)
+            session = self._workspace.session
+            if index == self.in_view and session is not None and session.listed:
+                session.suspects = number
 
     def set_done(self, index: int, done: bool) -> None:
         """Say that an image is done, or is not."""

@@ -245,6 +245,7 @@ class Projects:
             attention=session.attention.copy(),
         )
         project.path, project.segmented_by = session.saved_as, session.segmented_by
+        project.suspects, project.doubt = session.suspects, session.doubt
         project.suggestions = session.suggestions
         return project
 
@@ -319,7 +320,7 @@ class Projects:
             notes = (done, *notes) if notes else ()
             done = f"{name} is open in another window: it is read-only here. Use Save as… to keep changes."
         text, details = with_notes(done, notes)
-        self._workspace.say(text, "done", details)
+        self._workspace.say(text, "warning" if self.read_only else "done", details)
 
     def _not_opened(self, job: Job, opening: _Opening, error: Exception) -> None:
         opening.release()

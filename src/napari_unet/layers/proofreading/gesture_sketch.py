@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_unet.layers.image import canvas
 from napari_unet.layers.proofreading.object_parts import window_around
+from napari_unet.objects.boxes import box_around
 from napari_unet.objects.contours import plane_contours
-from napari_unet.objects.edits import box_around
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

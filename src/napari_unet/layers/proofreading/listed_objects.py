@@ -17,7 +17,8 @@ from napari_unet.layers.proofreading.gesture_mouse import MAX_CLICK
 from napari_unet.layers.proofreading.object_edits import MERGE_GAP, check_editable
 from napari_unet.layers.proofreading.object_parts import edited_pixels
 from napari_unet.measuring.files import write_table
-from napari_unet.objects.edits import grown, merged
+from napari_unet.objects.boxes import grown
+from napari_unet.objects.edits import merged
 from napari_unet.objects.listing import table_of
 from napari_unet.objects.rows import REVIEWED
 from napari_unet.progress import counted

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import EditError, UNetError
-from napari_unet.objects import edits
+from napari_unet.objects.boxes import absolute, box_around, grown
+from napari_unet.objects.edits import box_of
 from napari_unet.objects.size import typical_diameter
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class ObjectParts:
         """Return the part of the labels that holds some objects, and points (n, 2), with a margin around."""
         labels = self.labels
         slices = self._slices_of(ids) if self.deep else slice(self.z, self.z + 1)
-        found = edits.box_of(labels[slices], ids)
+        found = box_of(labels[slices], ids)
         box = (slice(slices.start + found[0].start, slices.start + found[0].stop), *found[1:])
         if points is not None:
             box = (box[0], *_with_points((box[1], box[2]), points))
-        wide = edits.grown(box, margin, labels.shape)
+        wide = grown(box, margin, labels.shape)
         if not self.deep or box[0].stop - box[0].start == 1:  # an object of one slice is changed in that one
             wide = (box[0], *wide[1:])
         return self.part((wide[0], wide[1], wide[2]))
@@ -116,7 +117,7 @@ class ObjectParts:
     def around_points(self, points: NDArray[np.float64], margin: int) -> Part:
         """Return the part of this plane that holds some points (n, 2), with a margin around."""
         y, x = (slice(max(0, math.floor(low)), max(0, math.floor(low)) + 1) for low in points.min(0))
-        wide = edits.grown((slice(0, 1), *_with_points((y, x), points)), margin, (1, *self.labels.shape[1:]))
+        wide = grown((slice(0, 1), *_with_points((y, x), points)), margin, (1, *self.labels.shape[1:]))
         return self.part((slice(self.z, self.z + 1), wide[1], wide[2]))
 
     def part(self, region: Region) -> Part:
@@ -156,15 +157,15 @@ class ObjectParts:
         for frame in range(self.frame + 1, len(self.session.labels)):
             labels = self.session.labels[frame]
             reach = math.ceil(MAX_MOVE * max(s.stop - s.start for s in region[1:])) + 2
-            window = edits.grown(region, reach, labels.shape)
+            window = grown(region, reach, labels.shape)
             if not self.deep:
                 window = (slice(self.z, self.z + 1), *window[1:])
             there = np.isin(labels[window], list(ids))
-            tight = edits.box_around(there)
+            tight = box_around(there)
             if tight is None:
                 return
-            box = tuple(slice(w.start + t.start, w.start + t.stop) for w, t in zip(window, tight, strict=True))
-            region = (box[0], box[1], box[2])
+            depth, rows, columns = absolute(tight, window)
+            region = depth, rows, columns
             z = self.z if region[0].start <= self.z < region[0].stop else (region[0].start + region[0].stop) // 2
             found = np.unique(labels[window][there]).tolist()
             yield ObjectParts(self.session, (frame, z), deep=self.deep), [i for i in ids if i in found]

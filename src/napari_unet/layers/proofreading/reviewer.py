@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_unet.corrections.reviewing import toggle_field, toggle_object
 from napari_unet.errors import UNetError
+from napari_unet.limits import check_choice
 
 if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
@@ -40,6 +41,7 @@ class Reviewer:
             workspace.say(f"Switch to the 2D view to {_PURPOSE}.", "error")
             return
         try:
+            check_choice(what, get_args(Reviewed), "What is reviewed")
             now = self._toggle(session, what)
             session.note_reviewed(in_view=what == "view")
             summary = session.rescan(everything=False)

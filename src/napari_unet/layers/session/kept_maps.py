@@ -17,6 +17,7 @@ import psutil
 
 from napari_unet.errors import UNetError
 from napari_unet.io import spill
+from napari_unet.objects.boxes import intersection, relative
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.maps import Maps
 
@@ -124,9 +125,7 @@ class KeptMaps:
         missing = np.ones([s.stop - s.start for s in region], bool)
         found: Maps | None = None
         for part in reversed(self._parts):
-            common = [
-                slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(part.region, region, strict=True)
-            ]
+            common = intersection(part.region, region)
             if part.frame != frame or any(c.start >= c.stop for c in common):
                 continue
             if found is None:
@@ -134,10 +133,7 @@ class KeptMaps:
                 found = Maps(values, part.maps.outputs, part.maps.zoom)
             elif (found.outputs, found.zoom) != (part.maps.outputs, part.maps.zoom):
                 continue
-            into, out = (
-                tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(common, whole, strict=True))
-                for whole in (region, part.region)
-            )
+            into, out = relative(common, region), relative(common, part.region)
             fresh = missing[into]
             if fresh.any():
                 values = found.values[(slice(None), *into)]

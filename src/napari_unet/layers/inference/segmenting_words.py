@@ -1,4 +1,8 @@
-"""What the window says when something was segmented: what was found, and a warning where that is not credible."""
+"""What the window says of a segmentation.
+
+When it begins: of what, how long it takes, and at which scale. At its end: what was found, with a warning where that is
+not credible.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.inference.credibility import subimage_seems_right
 from napari_unet.inference.field import blankness, field_of
-from napari_unet.progress import shortened
+from napari_unet.inference.scale import in_words, is_rescaled
+from napari_unet.progress import format_seconds, shortened
 
 if TYPE_CHECKING:
     from napari_unet.inference.credibility import Doubt
@@ -20,6 +25,31 @@ _AFTER_LEARNING = "Go back undoes this."
 _DAMAGED = "Parts of the file are damaged and count as empty."
 _MAX_NAME = 24
 """Characters of a model's name that are said."""
+
+
+def opening_words(task: Task, left: float = 1.0) -> tuple[str, Level, str]:
+    """Return what to say of a segmentation that begins, of which a share is left to do: text, level and details."""
+    scale, reason = _scale(task)
+    details = "\n".join(filter(None, (reason, f"Plan: {task}.")))
+    if left < 1:
+        return f"{scale}Segmenting the rest: {left:.0%}.", "info", details
+    extent, seconds = task.extent, task.seconds
+    what = f" {extent}" if extent else ""
+    time = f", about {format_seconds(max(1.0, seconds))}" if seconds else ""
+    return f"{scale}Segmenting{what}{time}.", "info", details
+
+
+def _scale(task: Task) -> tuple[str, str]:
+    """Return what to say, and in the details, of a scale that was found on the image; nothing if there is none."""
+    image, zoom, against = task.image, task.zoom, task.model.info.image_diameter
+    found = image.found_diameter
+    if found is None or image.diameter is not None or image.found_against != against:
+        return "", ""
+    text = f"Objects are about {found:.0f} pixels wide. "
+    if not is_rescaled(zoom):
+        return (text, f"The model learned objects of {against:.0f} pixels.") if against else ("", "")
+    made = in_words(zoom[-1])
+    return text, f"The network gets the image {made}. If the objects have another width, set Object diameter."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +106,11 @@ def closing_words(
         What to press for the first object that may be wrong.
     """
     if lead:
-        return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", "done"
+        # What a model has just learned may be a kind of image of its own: whether it fits is not asked.
+        level: Level = "warning" if damage or not count else "done"
+        return f"{lead} In view: {found}. {_DAMAGED if damage else _AFTER_LEARNING}", level
     if damage:
-        return f"Found {found}. {_DAMAGED}", "done"
+        return f"Found {found}. {_DAMAGED}", "warning"
     if not count:
         return f"Found {found}. {judged.blank or _NOTHING_FOUND}", "warning"
     if not judged.right:
