@@ -98,6 +98,9 @@ PARTS = 3
 
 IOU = "0.50"
 
+STEPS = 150
+"""Training steps of one learning."""
+
 CEILING_TO_STEPS = 4
 """Training steps on all labels, as a multiple of those of one learning: as many as of all four."""
 
@@ -121,8 +124,8 @@ class Limits:
     """
 
     levels: tuple[int, ...] = (5, 10, 20, 40)
-    steps: int = 150
-    ceiling_steps: int = CEILING_TO_STEPS * 150
+    steps: int = STEPS
+    ceiling_steps: int = CEILING_TO_STEPS * STEPS
     files: int = 6
     known: int = 16
     fields: int | None = None
@@ -326,7 +329,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of all data")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=Limits().steps, help="training steps of each learning")
+    parser.add_argument("--steps", type=int, default=STEPS, help="training steps of each learning")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--keep", type=Path, default=Path("annotator_kinds.jsonl"), help="where finished runs are kept")
     parser.add_argument("--only-sum", action="store_true", help="the table of the runs that are finished")

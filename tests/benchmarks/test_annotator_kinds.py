@@ -233,6 +233,51 @@ def test_runs_of_another_length_or_benchmark_are_not_mixed(tmp_path, line):
 
 
 @pytest.fixture
+def summed(tmp_path, monkeypatch, capsys):
+    """Returns what is printed and what is written of the runs in a file."""
+    written = []
+    monkeypatch.setattr(annotator_kinds, "write_result", lambda name, figures: written.append((name, figures)))
+    keep = tmp_path / "runs.jsonl"
+
+    def sum_up(runs, *words):
+        more = {"limits": annotator_kinds._as_json(Limits()), "seconds": {"program": 9}}
+        keep.write_text("".join(json.dumps(one | more) + "\n" for one in runs))
+        monkeypatch.setattr("sys.argv", ["annotator_kinds", "--data", "nowhere", "--keep", str(keep), *words])
+        annotator_kinds.main()
+        return capsys.readouterr().out, written
+
+    return sum_up
+
+
+def test_a_result_is_written_once_each_kind_was_run(runs, summed):
+    printed, written = summed([one | {"kind": "junctions"} for one in runs], "--only-sum")
+    assert "| *junctions* | 20 | 0.00 (0.00 to 0.00) |" in printed
+    assert "90 % of the ceiling: 0 of 1 kinds (goal: 6 of 8)" in printed
+    assert not written
+    printed, written = summed([one | {"kind": kind} for one in runs for kind in KINDS], "--seeds", "2")
+    assert "ahead of all rivals: 8 of 8 kinds" in printed
+    ((name, figures),) = written
+    assert name == "annotator_kinds"
+    assert list(figures["table"]) == list(KINDS)
+    assert figures["goals"]["ahead of all rivals"]["reached"]
+    assert not figures["goals"]["90 % of the ceiling"]["reached"]
+    assert figures["chosen on"] == list(CHOSEN_ON)
+    assert figures["seconds of each run"]["axons, electron microscopy, 1"] == 9
+
+
+def test_nothing_is_summed_up_where_nothing_is_there(summed, capsys):
+    with pytest.raises(SystemExit):
+        summed([], "--only-sum")
+    assert "no finished run" in capsys.readouterr().err
+
+
+def test_a_short_run_does_not_go_on_with_long_ones(summed, capsys):
+    with pytest.raises(SystemExit):
+        summed([run("junctions", 0)], "--smoke")
+    assert "--keep" in capsys.readouterr().err
+
+
+@pytest.fixture
 def drawn(tmp_path, blobs):
     """A folder of small images: five animals, two of them with two images."""
     for number, name in enumerate(("a_0", "a_1", "b_0", "b_1", "c_0", "d_0", "e_0")):
