@@ -230,7 +230,8 @@ def test_an_image_that_is_gone_is_asked_for(viewer, controller, image_file, tmp_
     assert not other.projects.busy
     other.projects.open(path, Path(moved))
     same(other.session, session)
-    assert other.messages[-1].level == "done"
+    assert other.messages[-1].level == "warning"
+    assert "open in another window" in other.messages[-1].text
 
 
 def test_an_image_that_has_changed_is_told(viewer, controller, image_file, tmp_path):
