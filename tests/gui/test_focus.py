@@ -75,14 +75,12 @@ def window(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> QWidget:
     layout = QVBoxLayout(whole)
     for kind, name in ((QPushButton, "one"), (QLineEdit, "two"), (QPushButton, "three")):
         layout.addWidget(named(kind, name))
-    whole.outline = focus.FocusOutline(QApplication.instance())
+    focus.outline_focus()  # one for the whole program: in other tests there may have been a window
     whole.resize(200, 150)
     whole.show()
     whole.activateWindow()
     qtbot.waitUntil(whole.isActiveWindow)
-    yield whole
-    QApplication.instance().focusChanged.disconnect(whole.outline._on_focus)
-    whole.outline.setParent(None)
+    return whole
 
 
 def framed(window: QWidget) -> list[str]:
