@@ -32,7 +32,7 @@ TRAINED_IMAGES = 6
 def pairs(data: Path, split: Split) -> list[Pair]:
     """Return the images of the rats of a split; the kind is the rat, so that each counts alike."""
     paths = sorted((data / "axons_sem" / "images").glob("sub-rat*.tif"))
-    found = [Pair(p.stem.split("_")[0].removeprefix("sub-"), p, p.parents[1] / "labels" / p.name) for p in paths]
+    found = [Pair.of(p.stem.split("_")[0].removeprefix("sub-"), p) for p in paths]
     return [pair for pair in found if pair.kind in SPLITS[split]]
 
 

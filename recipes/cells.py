@@ -27,7 +27,7 @@ from command import main
 from napari_unet.models.info import DataSource
 from napari_unet.objects.decode import Decoding
 from napari_unet.training.config import Augmentation
-from recipe import Pair, Recipe, Split
+from recipe import Pair, Recipe, Split, split_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,22 +48,16 @@ def pairs(data: Path, split: Split) -> list[Pair]:
 
     The fields of T98G that choose were learned by the weights that training begins with; those of "val" were not.
     """
-    found = [Pair("phase", pair.image, pair.labels) for pair in cells_phase.pairs(data, split)]
-    found += [Pair("junctions", *files) for files in _files(data / "cells_junctions_mdck_zo1", split)]
-    found += [
-        Pair(PREFIXES[image.name[:2]], image, labels)
-        for image, labels in _files(data / "bacteria_ecoli_colicoords", split)
-    ]
+
+    def images(folder: str) -> list[Path]:
+        return split_images(data / folder, split, lambda path: path.stem in CHOOSE)
+
+    found = [Pair.of("phase", pair.image) for pair in cells_phase.pairs(data, split)]
+    found += [Pair.of("junctions", path) for path in images("cells_junctions_mdck_zo1")]
+    found += [Pair.of(PREFIXES[path.name[:2]], path) for path in images("bacteria_ecoli_colicoords")]
     if split == "train":
-        folder = data / "tissue_cellbindb_demo" / "train"
-        found.append(Pair("membranes", folder / "images" / "mIF.tif", folder / "labels" / "mIF.tif"))
+        found.append(Pair.of("membranes", data / "tissue_cellbindb_demo" / "train" / "images" / "mIF.tif"))
     return found
-
-
-def _files(folder: Path, split: Split) -> list[tuple[Path, Path]]:
-    paths = sorted((folder / ("val" if split == "val" else "train") / "images").glob("*.tif"))
-    chosen = [path for path in paths if split == "val" or (path.stem in CHOOSE) == (split == "choose")]
-    return [(path, path.parents[1] / "labels" / path.name) for path in chosen]
 
 
 FIRST = cells_phase.FIRST.model_copy(

@@ -17,7 +17,7 @@ from napari_unet.nets.spec import UNetSpec
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.flows import LEARNED
 from napari_unet.training.config import Augmentation, TrainingConfig
-from recipe import Pair, Recipe, Split
+from recipe import Pair, Recipe, Split, split_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,13 +44,12 @@ HELD_OUT = (
 
 def pairs(data: Path, split: Split) -> list[Pair]:
     """Return the images of a split; the kind begins the file's name, or is that of the folder."""
-    found = [
-        Pair(kind or path.name.split("_")[0], path, path.parents[1] / "labels" / path.name)
+    return [
+        Pair.of(kind or path.name.split("_")[0], path)
         for folder, kind in FOLDERS.items()
-        for path in sorted((data / folder / ("val" if split == "val" else "train") / "images").glob("*.tif"))
+        for path in split_images(data / folder, split, is_held_out)
         if path.stem not in LEFT_OUT
     ]
-    return [pair for pair in found if split == "val" or is_held_out(pair.image) == (split == "choose")]
 
 
 def is_held_out(path: Path) -> bool:

@@ -30,7 +30,7 @@ TRAINED_VOLUMES = 7
 def pairs(data: Path, split: Split) -> list[Pair]:
     """Return the volumes of the embryos of a split."""
     paths = sorted((data / "embryo3d_bbbc050" / "images").glob("*.tif"))
-    return [Pair("embryo", p, p.parents[1] / "labels" / p.name) for p in paths if p.stem[:5] in SPLITS[split]]
+    return [Pair.of("embryo", p) for p in paths if p.stem[:5] in SPLITS[split]]
 
 
 FIRST = TrainingConfig(

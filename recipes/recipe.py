@@ -53,6 +53,17 @@ class Pair:
     image: Path
     labels: Path
 
+    @classmethod
+    def of(cls, kind: str, image: Path) -> Pair:
+        """Return an image and its labels, which lie in the folder ``labels`` beside its own under the same name."""
+        return cls(kind, image, image.parents[1] / "labels" / image.name)
+
+
+def split_images(folder: Path, split: Split, chooses: Callable[[Path], bool]) -> list[Path]:
+    """Return the images of a split of a folder with "train" and "val"; of "train", those that choose or the others."""
+    paths = sorted((folder / ("val" if split == "val" else "train") / "images").glob("*.tif"))
+    return [path for path in paths if split == "val" or chooses(path) == (split == "choose")]
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

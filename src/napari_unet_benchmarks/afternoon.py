@@ -33,7 +33,6 @@ import argparse
 import os
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +46,10 @@ from napari_unet.models.store import DEFAULT_MODEL, HOME_VARIABLE
 from napari_unet.progress import Stopwatch
 from napari_unet.projects.project import Project
 from napari_unet.training.config import StepReport
+from napari_unet_benchmarks.afternoon_images import CASES, cut
 from napari_unet_benchmarks.afternoon_person import Proofreader, Tally
 from napari_unet_benchmarks.intervals import ap_interval
-from napari_unet_benchmarks.object_errors import object_errors, true_pieces
+from napari_unet_benchmarks.object_errors import object_errors
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -58,73 +58,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.layers.controller import Controller
+    from napari_unet_benchmarks.afternoon_images import Case, Shown
 
-FOLDER = "cells_phase_t98g"
 GOAL = 0.7
 """AP at IoU 0.50: of images that nobody corrects, at which learning ends; of all images, at which the person ends."""
 MAX_ROUNDS = 4
 IMAGES_A_ROUND = 2
 ERRORS_AN_IMAGE = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Which images, and which model is not there.
-
-    Attributes
-    ----------
-    corrected, reported : tuple of str
-        Fields that images are cut from.
-    width : int
-        Of an image, pixels.
-    places : int
-        Images cut along each side of a field.
-    without : str
-        Name of a model that is left out; empty: none.
-    number : int
-        Images in all.
-    """
-
-    corrected: tuple[str, ...]
-    reported: tuple[str, ...]
-    width: int
-    places: int
-    without: str = ""
-    number: int = 20
-
-
-CASES = {
-    "known": Case(("06",), ("23", "37"), 340, 3),
-    "new": Case(("06", "14"), ("23", "28", "37"), 384, 2, without="cells_phase"),
-    "try": Case(("01",), ("12",), 384, 2, without="cells_phase", number=4),
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """An image of the afternoon, its true objects, and whether somebody corrects it."""
-
-    name: str
-    image: NDArray[Any]
-    truth: NDArray[np.int32]
-    is_reported: bool
-
-
-def cut(data: Path, case: Case) -> list[Shown]:
-    """Return the images of a case, those that are corrected first."""
-    found: dict[str, list[Shown]] = {}
-    for field in (*case.corrected, *case.reported):
-        image = tifffile.imread(data / FOLDER / "images" / f"{field}.tif")
-        truth = tifffile.imread(data / FOLDER / "labels" / f"{field}.tif")
-        starts = [np.linspace(0, size - case.width, case.places).astype(int) for size in truth.shape]
-        places = [(slice(y, y + case.width), slice(x, x + case.width)) for y in starts[0] for x in starts[1]]
-        found[field] = [
-            Shown(f"{field}_{n}", image[place], true_pieces(truth[place]), field in case.reported)
-            for n, place in enumerate(places)
-        ]
-    per_field = -(-case.number // len(found))
-    images = [shown for each in found.values() for shown in each[:per_field]]
-    return images[: case.number]
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------

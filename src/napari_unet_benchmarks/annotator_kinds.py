@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -42,6 +41,7 @@ from napari_unet_benchmarks.fields import (
     file_groups,
     read_fields,
 )
+from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -281,10 +281,7 @@ def kept_runs(path: Path, limits: Limits) -> list[dict[str, Any]]:
     UNetError
         If they were run with other limits: a table of both would say nothing.
     """
-    runs = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with suppress(json.JSONDecodeError):
-            runs.append(json.loads(line))
+    runs = kept(path)
     if not all(isinstance(run, dict) and run.get("limits") == _as_json(limits) for run in runs):
         raise UNetError(
             f"{path} holds other runs, or runs of another length. Name another file with --keep, or delete it."
@@ -299,16 +296,13 @@ def missing(runs: Sequence[Mapping[str, Any]], kinds: Sequence[str], seeds: int)
 
 
 def all_runs(
-    keep: Path, limits: Limits, todo: Sequence[tuple[int, str]], once: Callable[[str, int], dict[str, Any]]
+    path: Path, limits: Limits, todo: Sequence[tuple[int, str]], once: Callable[[str, int], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Run what is missing; each run is kept in the file before it is yielded."""
     for number, (seed, kind) in enumerate(todo):
         print(f"{kind}, seed {seed}: {number + 1} of {len(todo)} runs that are left", flush=True)
         run = once(kind, seed)
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        before = keep.read_text() if keep.exists() else ""
-        with keep.open("a") as file:
-            file.write(("\n" if before and not before.endswith("\n") else "") + json.dumps(run) + "\n")
+        keep(path, run)
         yield run
 
 

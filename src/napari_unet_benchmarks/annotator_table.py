@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from napari_unet_benchmarks.intervals import RESAMPLED, middle_95
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
     Run = Mapping[str, Any]
     """Of one kind and seed: see `annotator_kinds.run_once`."""
-
-RESAMPLED: Final = 2000
 
 PROGRAM, CEILING = "program", "ceiling"
 
@@ -81,7 +81,7 @@ def _ap(sums: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def interval(values: NDArray[np.float64]) -> list[float]:
     """Return the 95 % interval of what was drawn again and again, rounded."""
-    return [round(float(value), 3) for value in np.quantile(values, [0.025, 0.975])]
+    return [round(value, 3) for value in middle_95(values)]
 
 
 def row_at(run: Run, who: str, level: int) -> Mapping[str, Any] | None:

@@ -13,8 +13,6 @@ are judged afterwards, without learning again (`check_rules`): chosen on some ki
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +27,7 @@ from napari_unet.models.store import load_model
 from napari_unet_benchmarks.check_evidence import Looks, Session, learned_with_evidence
 from napari_unet_benchmarks.check_rules import judged
 from napari_unet_benchmarks.fields import DataSet, Field, read_fields
+from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -232,21 +231,17 @@ def main() -> None:
     parser.add_argument("--only-sum", action="store_true", help="judge the rules by the learnings that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    done, looks = set(), Looks()
-    if arguments.keep.exists():
-        done = {json.loads(line)["scenario"]["seed"] for line in arguments.keep.read_text().splitlines()}
+    done, looks = {row["scenario"]["seed"] for row in kept(arguments.keep)}, Looks()
     for plan in () if arguments.only_sum else scenarios(arguments.number):
         if plan.seed in done or plan.seed % arguments.part[1] != arguments.part[0]:
             continue
         rows = run_scenario(arguments.data, plan, looks)
         looks.forget([_base(name) for name in BOTH])
-        with arguments.keep.open("a") as file:
-            for turn, row in enumerate(rows):
-                file.write(json.dumps({"scenario": asdict(plan), "turn": turn} | row) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        keep(arguments.keep, *({"scenario": asdict(plan), "turn": turn} | row for turn, row in enumerate(rows)))
         print(plan, [_summary(row) for row in rows], flush=True)
-    rows = [json.loads(line) for line in arguments.keep.read_text().splitlines()]
+    rows = kept(arguments.keep)
+    if not rows:
+        parser.error(f"{arguments.keep} holds no finished learning yet.")
     write_result("check", {"threads": 1} | judged([row for row in rows if "error" not in row], CHOSEN_ON, REPORTED_ON))
 
 

@@ -24,7 +24,6 @@ With ``--keep`` each kill is appended to a file, and those in it are not repeate
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import subprocess
@@ -268,11 +267,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def measure(kills: int, keep: Path | None) -> None:
+def measure(kills: int, path: Path | None) -> None:
     """Kill, look, and write the figures."""
+    from napari_unet_benchmarks.kept_runs import keep, kept
     from napari_unet_benchmarks.results import write_result
 
-    rows = [json.loads(line) for line in keep.read_text().splitlines()] if keep is not None and keep.exists() else []
+    rows = kept(path)
     rng = random.Random(0)
     ranges = {"learned": (0.0, LEARNED_LAST)}
     kinds = [KINDS[number % len(KINDS)] for number in range(kills)]
@@ -281,9 +281,7 @@ def measure(kills: int, keep: Path | None) -> None:
         for number, (kind, seconds) in enumerate(plan[len(rows) :], len(rows) + 1):
             rows.append(killed(kind, Path(name), seconds))
             print(f"  {number:>3} {rows[-1]}", flush=True)
-            if keep is not None:
-                with keep.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
+            keep(path, rows[-1])
     figures = {kind: summary([row for row in rows if row["kind"] == kind]) for kind in KINDS[: len(rows)]}
     for kind, found in figures.items():
         print(f"{kind}: {found}", flush=True)

@@ -12,7 +12,6 @@ old and the new ones. Ways are chosen on some kinds, and reported on others (doc
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -39,6 +38,7 @@ from napari_unet.training.samples import Sample
 from napari_unet_benchmarks.check import Kind
 from napari_unet_benchmarks.check_evidence import Looks, Session, scores_on_others
 from napari_unet_benchmarks.fields import DataSet, Field, read_fields
+from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -251,18 +251,15 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     session = Session(corrected, looks, seed)
     session.show(base)
     objects = session.correct(arguments.objects)
-    crops = session.crops(base)
+    crops, spare = session.crops(base), [one for one in work if one is not corrected]
     for way in ways:
-        spare = [one for one in work if one is not corrected]
-        chosen, fits = WAYS[way], None
+        chosen, others_open, fits = WAYS[way], spare, None
         if chosen.only_where_it_fits:
-            fitting = [one for one in spare if looks(base, one.image).estimate >= DEFAULT_MODEL_CHOICE.doubtful]
-            fits = f"{len(fitting)} of {len(spare)}"
-            if 2 * len(fitting) >= len(spare):
-                chosen, spare = replace(chosen, policy=_NEVER_OUT), fitting
-            else:
-                chosen = WAYS[USUAL]
-        learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, spare)
+            others_open = [one for one in spare if looks(base, one.image).estimate >= DEFAULT_MODEL_CHOICE.doubtful]
+            fits = f"{len(others_open)} of {len(spare)}"
+            knows = 2 * len(others_open) >= len(spare)
+            chosen = replace(chosen, policy=_NEVER_OUT) if knows else WAYS[USUAL]
+        learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, others_open)
         models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
         first = marks.get(MARKS[0])
         if first is not None:
@@ -339,7 +336,7 @@ def main() -> None:
     parser.add_argument("--only-sum", action="store_true", help="write the result of the runs that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [json.loads(line) for line in arguments.keep.read_text().splitlines()] if arguments.keep.exists() else []
+    rows = kept(arguments.keep)
     done = {(row["kind"], row["seed"], row["way"]) for row in rows}
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     for seed in () if arguments.only_sum else seeds:
@@ -347,8 +344,7 @@ def main() -> None:
             ways = [way for way in arguments.ways if (kind, seed, way) not in done]
             for row in runs_of(kind, seed, ways, arguments) if ways else ():
                 rows.append(row)
-                with arguments.keep.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+                keep(arguments.keep, row)
                 print(kind, seed, row["way"], {part: one["ap"] for part, one in row["scores"].items()}, flush=True)
     groups = {
         "chosen on": CHOSEN_ON,

@@ -26,8 +26,7 @@ def share_interval(hits: int, n: int) -> tuple[float, float]:
 def mean_interval(values: NDArray[Any]) -> tuple[float, float]:
     """Return the interval of a mean (a bootstrap over the values), not rounded."""
     drawn = np.random.default_rng(0).choice(values, (RESAMPLED, len(values))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
+    return middle_95(drawn)
 
 
 def ap_interval(images: Sequence[Scores], iou: str) -> tuple[float, float]:
@@ -35,8 +34,14 @@ def ap_interval(images: Sequence[Scores], iou: str) -> tuple[float, float]:
     counts = np.array([_counts(scores.to_dict(), iou) for scores in images])
     drawn = np.random.default_rng(0).integers(0, len(counts), (RESAMPLED, len(counts)))
     matched, either = counts[drawn].sum(axis=1).T
-    low, high = np.quantile(matched / np.maximum(either, 1), [0.025, 0.975])
-    return round(float(low), 3), round(float(high), 3)
+    low, high = middle_95(matched / np.maximum(either, 1))
+    return round(low, 3), round(high, 3)
+
+
+def middle_95(drawn: NDArray[Any]) -> tuple[float, float]:
+    """Return the interval of what was drawn again and again, not rounded."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _counts(scores: Mapping[str, Any], iou: str) -> tuple[float, float]:

@@ -12,7 +12,6 @@ over kinds falls by without it. These kinds choose which rules stay, so that no 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from napari_unet.models.store import load_model
 from napari_unet_benchmarks.annotator import Evaluator
 from napari_unet_benchmarks.annotator_session import annotate_and_learn
 from napari_unet_benchmarks.fields import KNOWN, KNOWN_SIZE, DataSet, Field, read_fields
+from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -172,9 +172,7 @@ def main() -> None:
     parser.add_argument("--only-sum", action="store_true", help="write the result of the runs that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs: dict[str, dict[str, Any]] = {}
-    if arguments.keep.exists():
-        runs = dict(json.loads(line) for line in arguments.keep.read_text().splitlines())
+    runs: dict[str, dict[str, Any]] = dict(kept(arguments.keep))
     for seed in range(0 if arguments.only_sum else arguments.seeds):
         for way in arguments.ways:
             for kind in arguments.only:
@@ -182,8 +180,7 @@ def main() -> None:
                 if key in runs:
                     continue
                 runs[key] = run_once(kind, WAYS[way], seed, arguments)
-                with arguments.keep.open("a") as file:
-                    file.write(json.dumps([key, runs[key]]) + "\n")
+                keep(arguments.keep, [key, runs[key]])
                 print(key, [(row["score"], row["known"]) for row in runs[key]["rows"]], flush=True)
     found = summary(runs, arguments.ways)
     for way, figures in found.items():

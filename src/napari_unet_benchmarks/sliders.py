@@ -16,7 +16,6 @@ appended to a file, and what is in it is not repeated.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from napari_unet.objects.redecoding import Sliders
 from napari_unet_benchmarks.annotator_session import annotate_and_learn
 from napari_unet_benchmarks.fields import DataSet, read_fields
 from napari_unet_benchmarks.intervals import mean_interval
+from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    sets, keep = CHOOSING if arguments.choosing else SETS, arguments.keep
-    known = [json.loads(line) for line in keep.read_text().splitlines()] if keep is not None and keep.exists() else []
+    sets = CHOOSING if arguments.choosing else SETS
+    known = kept(arguments.keep)
     done: dict[tuple[str, int], list[dict[str, Any]]] = {(name, seed): rows for name, seed, rows in known}
     figures: dict[str, Any] = {}
     for name, source in sets.items():
@@ -179,9 +179,7 @@ def main() -> None:
                 rows = [*measured(base, source, arguments.data, seed, arguments.held_out, arguments.steps)]
                 print(name, *rows, sep="\n", flush=True)
                 done[name, seed] = rows
-                if keep is not None:
-                    with keep.open("a") as file:
-                        file.write(json.dumps([name, seed, rows]) + "\n")
+                keep(arguments.keep, [name, seed, rows])
             found += done[name, seed]
         figures[name] = {"base": source.base, "summary": summary(found), "rows": found}
         print(f"\n{name}: {figures[name]['summary']}\n", flush=True)

@@ -16,7 +16,8 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.guidance.effort import Effort
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
-from napari_unet_benchmarks.afternoon import CASES, FOLDER, cut, inside, one_afternoon, scores
+from napari_unet_benchmarks.afternoon import inside, one_afternoon, scores
+from napari_unet_benchmarks.afternoon_images import CASES, FOLDER, cut
 from napari_unet_benchmarks.afternoon_person import Proofreader, Tally
 from napari_unet_benchmarks.object_errors import object_errors
 

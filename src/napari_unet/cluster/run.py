@@ -86,10 +86,6 @@ class Failure:
     error: UNetError
 
 
-def _forget(place: Place, value: Any) -> None:
-    """Keep nothing of what was returned."""
-
-
 class Each:
     """A call for each of some places; see `queue.Jobs`.
 
@@ -113,7 +109,7 @@ class Each:
         call: Callable[..., Any],
         places: Iterable[Place],
         more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
-        keep: Callable[[Place, Any], object] = _forget,
+        keep: Callable[[Place, Any], object] = lambda *_: None,
         *,
         counts: bool = True,
     ) -> None:

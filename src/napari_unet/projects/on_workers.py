@@ -21,8 +21,7 @@ from napari_unet.errors import ClusterError, FileFormatError, UNetError
 from napari_unet.io.atomic import reason, remove
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.progress import CancelToken, Stopwatch, drive
-from napari_unet.projects.project import Project
-from napari_unet.projects.segmenting import new_project, segment_project_steps
+from napari_unet.projects.segmenting import opened_or_new, segment_project_steps
 from napari_unet.projects.work_list import relocate
 
 if TYPE_CHECKING:
@@ -114,12 +113,17 @@ class SentImage:
     @property
     def asked(self) -> Path:
         """The file that is there as long as the image is wanted."""
-        return self.folder / f"{self.number}.wanted"
+        return asked_file(self.folder, self.number)
 
     @property
     def made(self) -> Path:
         """The project that the worker makes."""
         return self.folder / f"{self.number}.unetproj"
+
+
+def asked_file(folder: Path, number: int) -> Path:
+    """Return the file that is there as long as the image with a number is wanted."""
+    return folder / f"{number}.wanted"
 
 
 @contextmanager
@@ -210,10 +214,7 @@ def segment_sent(image: SentImage) -> None:
     cancel.check()
     keep_freed_memory()
     with dask.config.set(scheduler="threads"):  # else a worker would give what it reads to other workers
-        if image.project.is_dir():
-            project = Project.open(image.project, cancel=cancel)
-        else:
-            project = new_project(image.file, image.series, image.channel, image.name)
+        project = opened_or_new(image.project, image.file, image.series, image.channel, image.name, cancel)
         model = _model_in(image.folder)
         steps = segment_project_steps(project, model, image.made, device=image.device, flips=image.flips, cancel=cancel)
         drive(steps, lambda _: None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.corrections.identity import rename
-from napari_unet.errors import LabelsError
+from napari_unet.errors import LabelsError, UNetError
 from napari_unet.guidance.suspects import find_suspects
 from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
 from napari_unet.inference.credibility import subimage_seems_right
@@ -57,6 +57,31 @@ def new_project(path: Path, series: int | None = None, channel: int | None = Non
     image = one_channel(replace(read, name=name) if name else read, channel)
     labels = spill.zeros(image.label_shape, np.int32)
     return Project(image, labels, Corrections((image.n_frames, *image.space)), image_path=path, image_series=series)
+
+
+def opened_or_new(
+    folder: Path, path: Path, series: int | None, channel: int | None, name: str, cancel: CancelToken | None = None
+) -> Project:
+    """Return the project in a folder or, where there is none yet, a new one of an image file.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the project.
+    path, series, channel, name
+        As for `new_project`.
+    cancel : CancelToken, optional
+
+    Raises
+    ------
+    UNetError
+        If there is neither, or it cannot be read.
+    """
+    if folder.is_dir():
+        return Project.open(folder, cancel=cancel)
+    if not path.exists():
+        raise UNetError(f"{name} is not there any more.")
+    return new_project(path, series, channel, name)
 
 
 def segment_project_steps(

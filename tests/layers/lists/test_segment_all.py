@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from hand_made import LaterRunner, bright, squares
+from hand_made import LaterRunner, bright
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.progress import CancelToken, drive
@@ -29,16 +29,8 @@ class HalfRunner(InlineRunner):
 
 
 @pytest.fixture
-def controller(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(7):
-        tifffile.imwrite(folder / f"c{number}.tif", (200 * squares((64 + number, 64))).astype(np.uint8))
-    controller = Controller(ViewerModel(), HalfRunner())
-    controller.messages = []
-    controller.workspace.said.connect(controller.messages.append)
-    controller.use_model(bright())
-    controller.open(folder)
+def controller(opened_list):
+    controller = opened_list(7, HalfRunner())
     controller.image_switch.go_to(3)
     return controller
 

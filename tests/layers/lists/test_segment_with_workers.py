@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
-from napari.components import ViewerModel
 
-from hand_made import bright, squares
+from hand_made import bright
 from napari_unet.cluster import connection
 from napari_unet.errors import ClusterError
-from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.projects import on_workers
 from napari_unet.projects.on_workers import FOLDER, segment_sent
@@ -104,16 +101,8 @@ def client(monkeypatch):
 
 
 @pytest.fixture
-def controller(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(IMAGES):
-        tifffile.imwrite(folder / f"c{number}.tif", (200 * squares((64 + number, 64))).astype(np.uint8))
-    controller = Controller(ViewerModel(), InlineRunner())
-    controller.messages = []
-    controller.workspace.said.connect(controller.messages.append)
-    controller.use_model(bright())
-    controller.open(folder)
+def controller(opened_list):
+    controller = opened_list(IMAGES, InlineRunner())
     controller.segment_all.scheduler = "tcp://node1:8786"
     return controller
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import Cancelled, ClusterError, UNetError
-from napari_unet.projects.project import Project
-from napari_unet.projects.segmenting import new_project, segment_project_steps
+from napari_unet.projects.segmenting import opened_or_new, segment_project_steps
 from napari_unet.projects.work_list import state_of
 
 if TYPE_CHECKING:
@@ -88,13 +87,8 @@ class Plan:
         self, image: ListedImage, cancel: CancelToken, pause: PauseToken
     ) -> Generator[Progress, None, ImageState]:
         """Segment an image into its project, made if there is none, and return how far it is then."""
-        where, file = self.folder / image.project, image.file(self.folder)
-        if where.is_dir():
-            project = Project.open(where, cancel=cancel)
-        elif file.exists():
-            project = new_project(file, image.series, self.channel, image.name)
-        else:
-            raise UNetError(f"{image.name} is not there any more.")
+        where = self.folder / image.project
+        project = opened_or_new(where, image.file(self.folder), image.series, self.channel, image.name, cancel)
         yield from segment_project_steps(
             project, self.model, where, device=self.device, flips=self.flips, cancel=cancel, pause=pause
         )
@@ -200,14 +194,14 @@ class _Sender:
 
     def _take(self) -> SentImage | None:
         from napari_unet.cluster.connection import LOCAL
-        from napari_unet.projects.on_workers import SentImage, Wanted
+        from napari_unet.projects.on_workers import SentImage, Wanted, asked_file
 
         plan = self._plan
         if plan.scheduler == LOCAL:
             self._pause.wait(self._cancel)  # those of this machine would slow down what the user waits for
         while not self._cancel.cancelled:
             number = next(self._numbers)
-            wanted = Wanted(self._folder / f"{number}.wanted")
+            wanted = Wanted(asked_file(self._folder, number))
             taken = self._queue.send(wanted)
             if taken is None:
                 return None
