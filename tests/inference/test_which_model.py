@@ -10,21 +10,34 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, ImageError, ModelFileError
 from napari_unet.inference.agreement import disagreements
-from napari_unet.inference.credibility import can_be_judged, densest_box, estimated_ap, likeness, seems_right
+from napari_unet.inference.credibility import (
+    can_be_judged,
+    densest_box,
+    estimated_ap,
+    likeness,
+    seems_right,
+    subimage_seems_right,
+)
 from napari_unet.inference.field import blankness, field_of
 from napari_unet.inference.in_memory import segment
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
+from napari_unet.inference.steps import SubimageDone, segment_steps
+from napari_unet.inference.task import make_task
 from napari_unet.inference.which_model import Trial, choose_model, models_for, ranked, try_model, try_models
 from napari_unet.io.readers import read_image
+from napari_unet.models.info import ModelInfo
+from napari_unet.models.model import Model
+from napari_unet.models.normalize import measure
 from napari_unet.models.store import load_model, save_model, user_folder
 from napari_unet.nets.likeness import norm_deviation
 from napari_unet.objects.targets import target_maps
-from napari_unet.progress import CancelToken
+from napari_unet.progress import CancelToken, Progress
 
 SHIPPED = ["nuclei", "axons", "cells_phase", "nuclei3d"]
 
@@ -159,7 +172,9 @@ def test_who_is_judged(info):
     assert can_be_judged(info)
     for other in ({"diameter": None}, {"parent": "nuclei (sha256 0123)"}, {"recipe": {"method": "from scratch"}}):
         assert not can_be_judged(info.model_copy(update=other))
-    assert not can_be_judged(load_model("axons").info)
+    axons = load_model("axons").info
+    assert can_be_judged(axons)
+    assert not can_be_judged(axons.model_copy(update={"parent": "axons (sha256 0123)"}))
 
 
 def test_batch_norms_tell_what_they_have_seen(tiny_net):
@@ -182,11 +197,74 @@ def test_batch_norms_tell_what_they_have_seen(tiny_net):
 def test_a_model_of_classes_stays_below_a_sure_one_of_objects(nuclei_crop):
     axons = load_model("axons")
     noise = np.random.default_rng(0).normal(size=(1, 64, 64)).astype(np.float32)
-    for block in (noise, noise * 0, noise[:, :5, :5]):
+    for block in (noise, noise * 0):
         for certainty in (1 / 3, 0.9, 1.0):
             maps = np.full((3, *block.shape[1:]), (1 - certainty) / 2, np.float32)
             maps[1] = certainty
             assert 0 <= likeness(axons, block, maps) <= DEFAULT_MODEL_CHOICE.most_for_classes
+    assert likeness(axons, noise[:, :5, :5], np.full((3, 5, 5), 1 / 3, np.float32)) is None, "less than it can see"
+
+
+def taught_on(image, net):
+    """Return a model of two classes whose batch norms have seen an image, and nothing else."""
+    model = Model(
+        net,
+        ModelInfo(
+            name="tiny",
+            spec=net.spec,
+            task="semantic",
+            outputs=("background", "walls"),
+            classes=("background", "walls"),
+        ),
+    )
+    seen = image.read()
+    net.train()
+    for module in net.modules():
+        if hasattr(module, "running_mean"):
+            module.momentum = None  # the mean of all that it sees
+            module.reset_running_stats()
+    with torch.no_grad():
+        net(torch.from_numpy(np.array(model.normalized(seen, measure(seen, model.info.normalization))))[None])
+    net.eval()
+    return model
+
+
+def classes_in(task, certainty=1.0, region=None):
+    """Return what is told of a plane when its classes are found: everything is of class 1."""
+    region = region or tuple(slice(0, n) for n in task.image.space)
+    shape = tuple(part.stop - part.start for part in region)
+    maps = np.stack([np.full(shape, 1 - certainty), np.full(shape, certainty)]).astype(np.float32)
+    return SubimageDone(task.subimages[0], region, np.ones(shape, np.int32), maps, Progress(1, 1))
+
+
+def test_classes_are_credible_on_images_like_those_that_were_learned(tiny_net):
+    rng = np.random.default_rng(0)
+    fine = rng.random((96, 96)).astype(np.float32)
+    model = taught_on(Image(fine, "YX"), tiny_net(out_channels=2))
+
+    def judged(pixels, certainty=1.0, region=None, model=model):
+        task = make_task(Image(pixels, "YX"), model)
+        return subimage_seems_right(task, classes_in(task, certainty, region))
+
+    coarse = gaussian_filter(fine, 4)
+    assert judged(fine) is True
+    assert judged(fine, certainty=0.6) is False, "it is not certain of the classes"
+    assert judged(coarse) is False
+    assert judged(fine[:3, :3]) is None, "less than the network can see"
+    halves = np.concatenate([coarse, fine], axis=1)
+    right = (slice(0, 1), slice(0, 96), slice(96, 192))
+    assert judged(halves, region=right) is True, "by what was segmented, wherever that lies"
+    taught = Model(model.net, model.info.model_copy(update={"parent": "tiny (sha256 0123)"}))
+    assert judged(coarse, model=taught) is None, "its user has taught it"
+
+
+def test_axons_are_not_found_in_noise():
+    axons = load_model("axons")
+    noise = Image(np.random.default_rng(0).integers(0, 255, (200, 200)).astype(np.uint8), "YX")
+    task = make_task(noise, axons)
+    found = [event for event in segment_steps(task, device="cpu") if isinstance(event, SubimageDone)]
+    assert found[0].labels.any()
+    assert subimage_seems_right(task, found[0]) is False
 
 
 def test_walls_between_cells_of_other_kinds_are_not_taken_for_axons():

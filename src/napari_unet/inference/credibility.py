@@ -15,8 +15,11 @@ import numpy as np
 
 from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
+from napari_unet.inference.scale import is_rescaled
+from napari_unet.models.normalize import measure
 from napari_unet.objects.size import diameters
 from napari_unet.objects.stitch import compact
+from napari_unet.tiling.scaled import resized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +39,12 @@ _COMPARED = {"distance"}
 
 
 def can_be_judged(info: ModelInfo) -> bool:
-    """Return whether the figures hold for a model of objects: it knows how wide they are, and no user has taught it.
+    """Return whether the figures hold for a model: no user has taught it, and if it finds objects, it knows how wide.
 
     What a user has taught a model is judged when it is learned, on what is reviewed (`learning.gate`).
     """
-    return info.finds_objects and info.diameter is not None and info.parent is None and not info.is_from_scratch
+    knows_width = info.diameter is not None or not info.finds_objects
+    return knows_width and info.parent is None and not info.is_from_scratch
 
 
 def estimated_ap(
@@ -98,14 +102,35 @@ def seems_right(
     return estimated_ap(maps[(slice(None), *box)], labels[box], info, zoom, policy) >= policy.doubtful
 
 
-def subimage_seems_right(task: Task, done: SubimageDone) -> bool | None:
+def subimage_seems_right(
+    task: Task, done: SubimageDone, policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE
+) -> bool | None:
     """Return whether what was found in a plane or volume is credible; None where nothing is, or can be said of it."""
     info = task.model.info
     if not can_be_judged(info) or not done.labels.any():
         return None
+    if not info.finds_objects:
+        return _classes_seem_right(task, done, policy)
     flat = info.spec.ndim == 2
     maps, labels = (done.maps[:, 0], done.labels[0]) if flat else (done.maps, done.labels)
-    return seems_right(maps, labels, info, task.zoom)
+    return seems_right(maps, labels, info, task.zoom, policy)
+
+
+def _classes_seem_right(task: Task, done: SubimageDone, policy: ModelChoicePolicy) -> bool | None:
+    """Return whether classes are credible, judged by the part that holds most of them; None: it is too small to say."""
+    model, ndim = task.model, task.model.info.spec.ndim
+    maps, labels = (done.maps[:, 0], done.labels[0]) if ndim == 2 else (done.maps, done.labels)
+    widths = [max(1, round(n / z)) for n, z in zip(policy.likeness_shape[-ndim:], task.zoom, strict=True)]
+    box = densest_box(labels > 0, widths)
+    offsets = [part.start for part in done.region[-ndim:]]
+    part = [slice(part.start + first, part.stop + first) for part, first in zip(box, offsets, strict=True)]
+    z = part[0] if ndim == 3 else done.region[0]
+    pixels = task.image.read(done.subimage.frame, z, part[-2], part[-1], task.channels)
+    block = model.normalized(pixels, measure(pixels, model.info.normalization))
+    if is_rescaled(task.zoom):
+        block = resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], task.zoom, strict=True)])
+    found = likeness(model, block, maps[(slice(None), *box)], policy)
+    return None if found is None else found >= policy.doubtful
 
 
 def likeness(
@@ -113,8 +138,10 @@ def likeness(
     block: NDArray[np.float32],
     maps: NDArray[np.float32],
     policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE,
-) -> float:
+) -> float | None:
     """Return how like an image is to those that a model of classes has learned, from 0 to `policy.most_for_classes`.
+
+    None where that cannot be said: the block is smaller than the network can see, or it keeps no features.
 
     Its features have to be those of the training images, and it has to be certain of the classes.
 
@@ -129,7 +156,7 @@ def likeness(
     """
     deviation = feature_deviation(model, block, policy.likeness_shape)
     if deviation is None:
-        return 0.0
+        return None
     certainty = float(maps.max(axis=0).mean())
     return (
         policy.most_for_classes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,8 +119,10 @@ def try_model(
     predictor = Predictor(model.net, softmax=not info.finds_objects, device=resolve_device(device), check=check)
     maps = gather(make_plan(info.spec, block.shape[1:], budget=2**62), ArraySource(block), predictor)
     labels = model.decode(maps)
-    judged = partial(estimated_ap, maps, labels, info) if info.finds_objects else partial(likeness, model, block, maps)
-    score = judged(policy=policy)
+    if info.finds_objects:
+        score = estimated_ap(maps, labels, info, policy=policy)
+    else:
+        score = likeness(model, block, maps, policy) or 0.0
     if field.image.is_volume and info.spec.ndim == 2:
         score *= policy.flat_in_volume
     if info.spec.in_channels == 1 and field.is_colourful:

@@ -129,8 +129,7 @@ def segment_project_steps(
             labels[(frame, *event.region)] = corrections.merge(labels, frame, event.region, event.labels)
             outputs = model.info.outputs
             attention.take(uncertainty_by_cell(event.maps, event.labels, outputs, frame, event.region), model)
-            if corrections.instances:
-                found.take(labels, corrections, event, task)
+            found.take(labels, corrections, event, task)
         if pause is not None:
             pause.wait(cancel)
         yield event.progress
@@ -142,10 +141,7 @@ def segment_project_steps(
     corrections.update(labels)
     project.attention, project.segmented_by = attention, model.sha256()
     count = count_ids(labels)
-    if corrections.instances:
-        project.suspects, project.doubt = found.suspects, found.doubt(count)
-    else:
-        project.suspects = project.doubt = None
+    project.suspects, project.doubt = found.suspects if corrections.instances else None, found.doubt(count)
     project.save(folder, overwrite=True, cancel=cancel)
     return count
 
@@ -167,7 +163,8 @@ class _Found:
 
     def take(self, labels: NDArray[Any], corrections: Corrections, done: SubimageDone, task: Task) -> None:
         """Take note of a plane or volume that is done."""
-        self.suspects += _suspects(labels, corrections, done, task)
+        if corrections.instances:
+            self.suspects += _suspects(labels, corrections, done, task)
         right = subimage_seems_right(task, done)
         if right is not None:
             self.pixels[right] += int(np.count_nonzero(done.labels))

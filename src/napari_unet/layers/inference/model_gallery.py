@@ -176,7 +176,7 @@ class ModelGallery:
         model = workspace.model
         if self.busy or self._segmenter.busy or workspace.session is not None or workspace.layer is None:
             return False
-        if model is not None and model.info.finds_objects and not can_be_judged(model.info):
+        if model is not None and not can_be_judged(model.info):
             return False
         try:
             image, position = self._in_view()
