@@ -52,6 +52,24 @@ def test_names_that_are_no_file_names_are_refused(small, name):
     assert not user_folder().exists()
 
 
+@pytest.mark.parametrize("name", ["con", "NUL", "Aux.v2", "com1", "lpt9.safetensors", "prn "])
+def test_names_of_devices_are_refused_everywhere(small, name):
+    with pytest.raises(ModelFileError, match="takes it for a device"):
+        save_model(small, name)
+    assert not user_folder().exists()
+
+
+@pytest.mark.parametrize("name", ["console", "com", "com10", "nuclei con", "contrast 1"])
+def test_names_that_only_begin_like_one_are_not(small, name):
+    assert save_model(small, name).exists()
+
+
+@pytest.mark.parametrize("name", [None, 3, ["nuclei"], b"nuclei"])
+def test_what_is_no_name_is_refused_in_words(name):
+    with pytest.raises(ModelFileError, match=f"got {type(name).__name__}"):
+        load_model(name)
+
+
 def test_the_name_of_a_shipped_model_is_refused(small):
     for overwrite in (False, True):
         with pytest.raises(ModelFileError, match="came with the program"):

@@ -18,6 +18,7 @@ from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, FileFormatError
 from napari_unet.io.atomic import remove
 from napari_unet.io.lock import Lock
+from napari_unet.io.names import is_device
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects import keeping, recovery
 from napari_unet.projects.keeping import keep_steps
@@ -254,3 +255,9 @@ def test_any_name_can_be_that_of_a_file(tmp_path: Path, name: str) -> None:
     path.touch()
     assert path in tmp_path.iterdir()
     path.unlink()
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "aux.tif", "COM1", " prn "])
+def test_a_name_that_windows_takes_for_a_device_becomes_another(name: str) -> None:
+    assert not is_device(file_name(name))
+    assert name.strip() in file_name(name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from napari_unet.errors import ModelFileError
+from napari_unet.io.names import is_device
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
@@ -102,6 +103,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     ModelFileError
         If there is none.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ModelFileError(f"A model is given by its name or the path of its file; got {type(name).__name__}.")
     text = os.fspath(name)
     matches = [entry for entry in list_models() if entry.name == text]
     if matches:
@@ -212,6 +215,8 @@ def save_model(model: Model, name: str, *, overwrite: bool = False) -> Path:
             f"{name!r} cannot be a model's name: use up to 80 letters, digits, spaces and . + - _, "
             "beginning with a letter or digit."
         )
+    if is_device(name):
+        raise ModelFileError(f'{name!r} cannot be a model\'s name: Windows takes it for a device. Try "my {name}".')
     if name == AUTO:
         raise ModelFileError(f"{AUTO!r} stands for the model that fits best; choose another name.")
     taken = {entry.name: entry for entry in list_models()}.get(name)

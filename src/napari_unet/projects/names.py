@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from napari_unet.io.names import is_device
+
 _MAX_NAME_BYTES = 120  # systems allow 255 bytes, and a letter may take several
 
 
 def file_name(name: str) -> str:
     """Return a name, without a suffix, that a file may have on every system."""
     allowed = "".join("-" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name)
-    return allowed.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "untitled"
+    name = allowed.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "untitled"
+    return f"_{name}" if is_device(name) else name
 
 
 def relative(path: Path, folder: Path) -> str:

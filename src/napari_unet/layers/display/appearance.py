@@ -12,21 +12,18 @@ from psygnal import Signal
 from napari_unet.errors import UNetError
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import PresentJob, ignore
+from napari_unet.layers.session.object_colours import COLOURS, NAME, object_colours
 from napari_unet.objects.colouring import neighbour_pairs, recoloured
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
 
+    from napari.utils.colormaps import CyclicLabelColormap
     from numpy.typing import NDArray
 
     from napari_unet.layers.jobs import Job, Runner
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
-
-COLOURS = ("#ff2060", "#409f9f", "#8060df", "#608000", "#bf6080", "#9f80ff", "#bfff80")
-"""Found among colours of a contrast to black of 4.5 and more, away from those of the overlay, as those that differ most
-from each other (CIEDE2000, 10.6 at least) for people who see all colours and for those who lack one kind of cone
-(Machado et al. 2009)."""
 
 MAX_NUMBERS = 65_534
 """Objects that can have a colour of their own choice in napari; of more, several share one."""
@@ -98,7 +95,8 @@ class Appearance:
         self._job.stop()
 
     def _on_opened(self, session: LayerSession) -> None:
-        _colour(session.labels_layer, np.arange(len(COLOURS), dtype=np.uint8))
+        if session.labels_layer.colormap.name != NAME:  # a layer that was there before
+            _colour(session.labels_layer, object_colours())
         _outline(session, self._by_default(session) if self._chosen is None else self._chosen)
         self.changed.emit()
 
@@ -131,7 +129,7 @@ class Appearance:
         def done(colours: NDArray[np.uint8] | None) -> None:
             if colours is not None and session.alive():
                 self._colours[session.key] = colours
-                _colour(layer, colours)
+                _colour(layer, object_colours(colours))
 
         # Colours are no result: where they cannot be found, those that there are stay.
         self._job.run(job, partial(_colouring, labels, before, job), done, ignore)
@@ -157,14 +155,9 @@ def _colouring(
     return None if len(before) == most and np.array_equal(found, before) else found
 
 
-def _colour(layer: Any, numbers: NDArray[np.uint8]) -> None:
-    """Give a labels layer the colours whose numbers are told, for ids 1, 2, ... and from the first on again."""
-    from napari.utils.colormaps import CyclicLabelColormap
-
-    rgba = np.array([[*(int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1] for code in COLOURS], np.float32)
-    table = np.concatenate([np.zeros((1, 4), np.float32), rgba[numbers]])
+def _colour(layer: Any, colours: CyclicLabelColormap) -> None:
     with layer.events.selected_label.blocker():  # it comes with new colours too, and nobody has selected anything
-        layer.colormap = CyclicLabelColormap(name="objects", display_name="objects", colors=table)
+        layer.colormap = colours
 
 
 def _is_quick(session: LayerSession) -> bool:

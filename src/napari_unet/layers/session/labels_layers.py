@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_unet.layers.image.adapter import FOR_INFORMATION
+from napari_unet.layers.session.object_colours import object_colours
 
 
 def place_layer(layer: Any, placement: dict[str, Any]) -> None:
@@ -26,8 +27,9 @@ def place_layer(layer: Any, placement: dict[str, Any]) -> None:
 
 def add_labels(viewer: Any, data: Any, name: str, placement: dict[str, Any]) -> Any:
     """Add a labels layer to paint on, and return it."""
-    # napari draws a layer that is seen three times while it is added, which for a large image takes long.
-    layer = viewer.add_labels(data, name=name, visible=False, **placement)
+    # napari draws a layer that is seen three times while it is added, and again when it is given other colours, which
+    # for a large image takes long.
+    layer = viewer.add_labels(data, name=name, visible=False, colormap=object_colours(), **placement)
     layer.visible = True
     return layer
 
