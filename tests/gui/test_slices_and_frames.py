@@ -101,7 +101,7 @@ def test_frames_are_linked_lost_objects_taken_and_tracks_drawn(
     labels[1, 52:72, 50:70] = 1
     labels[2, 54:74, 50:70] = 5
     layer, fold = begin(labels, "TYX")
-    assert fold.link.text() == "Link frames"
+    assert fold.link.text() == "Link in time"
     click(fold.link)
     qtbot.waitUntil(lambda: [np.unique(frame).tolist() for frame in layer.data] == [[0, 1, 2], [0, 2], [0, 2]])
     viewer.dims.set_point(0, 1)

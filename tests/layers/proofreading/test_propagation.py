@@ -190,7 +190,7 @@ def test_frames_of_a_series_go_the_same_way(viewer, controller, opened):
     session = opened(stack(_5=([0, 4], 10, 10, 10)), "TYX")
     at(viewer, 0)
     assert controller.propagation.suggest((12, 12))
-    assert "3 frames" in controller.messages[-1].text
+    assert "3 time points" in controller.messages[-1].text
     assert controller.propagation.take_all()
     assert (session.labels_layer.data[:5] == session.labels_layer.data[0]).all()
     session.labels_layer.undo()
@@ -252,7 +252,7 @@ def test_an_object_that_lies_there_gets_its_id(viewer, controller, opened):
     assert controller.propagation.carry((12, 12))
     data = session.labels_layer.data
     assert ((data == 5).sum((1, 2)) == 100).all()
-    assert "Object 5: found, and has its id now in 8 frames." in controller.messages[-1].text
+    assert "Object 5: found, and has its id now in 8 time points." in controller.messages[-1].text
 
 
 @pytest.mark.parametrize("large", [False, True])

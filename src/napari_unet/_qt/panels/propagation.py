@@ -1,4 +1,4 @@
-"""Corrections carried on through slices and frames, and labels from elsewhere to begin with."""
+"""Corrections carried on through slices and time points, and labels from elsewhere to begin with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GivenLabelsButton(QPushButton):
 
 
 class SlicesAndFrames(QCollapsible):
-    """What carries corrections from slice to slice and frame to frame; seen for stacks and series.
+    """What carries corrections from slice to slice, and from time point to time point; seen for stacks and series.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ class SlicesAndFrames(QCollapsible):
     """
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
-        super().__init__("Slices and frames", parent)
+        super().__init__("Slices and time points", parent)
         self._controller = controller
         self.keys = QLabel()
         self.keys.setWordWrap(True)
         self.keys.setTextFormat(Qt.TextFormat.RichText)
-        self.link = self._button("Link frames", "Give each object one id in all frames, by how much it overlaps.")
+        self.link = self._button("Link in time", "Give each object one id at all time points, by its overlap.")
         self.tracks = self._button("Draw tracks", "Add a layer with the track of each object, by its id.")
         self.lost = QCheckBox("Show lost objects")
         self.take_all = self._button("Take all", "Make objects of all that is suggested: corrections to learn from.")
@@ -102,7 +102,9 @@ class SlicesAndFrames(QCollapsible):
         point = f"Point at an object: <b>{carry}</b> next {word}, <b>{between}</b> between corrected ones."
         one = named("take_suggestion")
         take = f"<span style='color:{COLOUR}'>■</span> suggested: <b>{one}</b> takes it."
-        self.lost.setToolTip(f"Outline the objects of the previous frame that are not in this one. {one} takes one.")
+        self.lost.setToolTip(
+            f"Outline the objects of the time point before that are gone in this one. {one} takes one."
+        )
         self.keys.setText(f"{point}<br>{take}")
         number = controller.ghosts.count
         self.offers.setVisible(number > 0)
@@ -110,8 +112,10 @@ class SlicesAndFrames(QCollapsible):
         self.lost.setVisible(frames)
         with signals_blocked(self.lost):
             self.lost.setChecked(controller.ghosts.show_lost)
-        self.link.setText("Link frames" if frames else "Join slices")
-        self.link.setToolTip(f"Give each object one id in every {'frame' if frames else 'slice'}, by its overlap.")
+        self.link.setText("Link in time" if frames else "Join slices")
+        self.link.setToolTip(
+            f"Give each object one id {'at every time point' if frames else 'in every slice'}, by its overlap."
+        )
         self.tracks.setVisible(frames)
         for button in (self.link, self.tracks):
             button.setEnabled(not controller.frame_links.busy)

@@ -57,7 +57,7 @@ class FrameLinks:
         if session is None:
             return False
         in_time = session.corrections.shape[0] > 1
-        job = self._job.begin("Link frames" if in_time else "Join slices")
+        job = self._job.begin("Link in time" if in_time else "Join slices")
         changed = 0
 
         def rename(part: Renaming) -> None:
@@ -76,9 +76,9 @@ class FrameLinks:
                 session.rename(found)
             session.offer_id()
             self.linked.emit(session)
-            word = "frame" if in_time else "slice"
-            told = f"{counted(count, 'object')} got another id, so that each has one id in every {word}."
-            self._workspace.say(told if count else f"Each object has one id in every {word} already.", "done")
+            where = "at every time point" if in_time else "in every slice"
+            told = f"{counted(count, 'object')} got another id, so that each has one id {where}."
+            self._workspace.say(told if count else f"Each object has one id {where} already.", "done")
             self._workspace.refresh_corrections()
 
         steps = session.steps_to_link() if in_time else session.steps_to_join()
@@ -114,7 +114,7 @@ class FrameLinks:
             if session is None or not session.alive():
                 raise UNetError("There are no objects to link yet. Press Segment first.")
             if not session.corrections.instances:
-                raise UNetError("These labels are classes, not objects: they are the same in all frames.")
+                raise UNetError("These labels are classes, not objects: they are the same at all time points.")
             if self.busy or self._segmenter.works_on(session):
                 raise UNetError("Wait until what is under way is done, then try again.")
             if session.corrections.shape[0] * session.corrections.shape[1] < 2:

@@ -1,4 +1,4 @@
-"""Corrections carried on through slices and frames: to the next one, between two, and from the frame before.
+"""Corrections carried on through slices and time points: to the next one, between two, and from the one before.
 
 What lies between two corrected slices is suggested: it is drawn as an outline and is no label until somebody takes it.
 Then it is an edit like any other, in one step of undo.
@@ -42,7 +42,7 @@ _UNDO = "Ctrl+Z takes it back."
 
 
 class _Axis:
-    """The planes of a session along the axis on which corrections are carried on: slices of a stack, else frames.
+    """The planes of a session along the axis on which corrections are carried on: slices of a stack, else time points.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class _Axis:
     index : int
         Of the plane in view.
     word : str
-        What a plane is called: "slice" or "frame".
+        What a plane is called: "slice" or "time point".
     """
 
     def __init__(self, session: LayerSession) -> None:
@@ -65,9 +65,9 @@ class _Axis:
         self.reviewed: NDArray[Any] = reviewed[part]
         self.prediction: NDArray[Any] = session.corrections.prediction[part]
         self.index = z if self._along_z else self._frame
-        self.word = "slice" if self._along_z else "frame"
+        self.word = "slice" if self._along_z else "time point"
         if len(self.labels) < 2:
-            raise UNetError("This image has one plane only: there is no other slice or frame.")
+            raise UNetError("This image has one plane only: there is no other slice or time point.")
 
     def plane(self, index: int) -> Plane:
         """Return time point and slice of a plane."""
@@ -93,17 +93,17 @@ class Propagation:
 
     @property
     def word(self) -> str | None:
-        """What corrections of the chosen image go on through: "slice" or "frame"; None: there is nothing of that."""
+        """What corrections of the chosen image go on through: "slice" or "time point"; None: it has one only."""
         session = self._workspace.session
         if session is None or not session.alive() or not session.corrections.instances:
             return None
         frames, slices = session.corrections.shape[:2]
-        return "slice" if session.image.is_volume and slices > 1 else "frame" if frames > 1 else None
+        return "slice" if session.image.is_volume and slices > 1 else "time point" if frames > 1 else None
 
     # -- what keys do ----------------------------------------------------------------------------------------------
 
     def carry_at_cursor(self, step: int = 1) -> bool:
-        """Carry the object under the cursor to the next slice or frame (`step` -1: the one before), and go there."""
+        """Carry the object under the cursor to the next slice or time point (`step` -1: that before), and go there."""
         return self._at_cursor(lambda pixel: self.carry(pixel, step))
 
     def suggest_at_cursor(self) -> bool:
@@ -128,7 +128,7 @@ class Propagation:
     # -- from Python -----------------------------------------------------------------------------------------------
 
     def carry(self, pixel: tuple[int, int], step: int = 1) -> bool:
-        """Carry an object to the next slice of a stack, or frame of a series, and show that; return if it changed.
+        """Carry an object to the next slice of a stack, or time point of a series, and show that; return if it changed.
 
         If an object overlaps it there that is not in this plane, that one gets its id, in the slices that follow, too,
         as far as it goes on and nobody has corrected or reviewed it. Else its shape is copied. In a series of stacks it
@@ -144,7 +144,7 @@ class Propagation:
         return self._told(self._carry, pixel, step)
 
     def suggest(self, pixel: tuple[int, int]) -> bool:
-        """Suggest an object's shape in the slices, or frames, between this one and others where it was corrected.
+        """Suggest an object's shape in the slices, or time points, between this one and others where it was corrected.
 
         To each side the nearest of these is taken; or the nearest that has it, where it is missing between them. A
         worker looks for them. Returns whether that has begun and, of a runner that is done at once, whether there is
