@@ -13,41 +13,29 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
-import numpy as np
 import torch
 
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
-from napari_unet.learning import interactive
-from napari_unet.learning.crops import CropReader
-from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.learning.retention import interpolate_weights
 from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
-from napari_unet.nets.losses import distillation_loss
-from napari_unet.progress import drive
-from napari_unet.training import trainer
-from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
-from napari_unet.training.samples import Sample
 from napari_unet_benchmarks.check import Kind
 from napari_unet_benchmarks.check_evidence import Looks, Session, scores_on_others
-from napari_unet_benchmarks.fields import DataSet, Field, read_fields
+from napari_unet_benchmarks.fields import DataSet, read_fields
+from napari_unet_benchmarks.harm_ways import MARKS, NEVER_OUT, USUAL, WAYS, learned_and_marks
 from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.learning.interactive import Learned
     from napari_unet.models.info import ModelInfo
     from napari_unet.nets.unet import UNet
+    from napari_unet_benchmarks.fields import Field
 
 _T98G = DataSet("cells_phase_t98g")
 
@@ -81,145 +69,8 @@ CONFIRMED_ON = {
 
 KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON | CONFIRMED_ON
 
-MARKS = (10, 20, 40)
-"""Steps after which the weights are scored, too."""
-
-USUAL = "as it is"
-
-IN_DOMAIN = 1.0
-"""Weight of distillation with which the program learns what is like the data of the model."""
-
 SHARES = (0.25, 0.5, 0.75)
 """How far from the old weights to the new ones, of models that are scored, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A way to learn: as the program does, but for what is named.
-
-    Attributes
-    ----------
-    change : callable
-        Returns the settings that are to be others, from those that the program chooses.
-    policy : Policy
-    sure : float
-        Smallest probability of the old model, of foreground or background, that unsupervised pixels are held to.
-    share : float
-        How far to go from the old weights to the new ones, always.
-    mean_of_all : bool
-        Whether the mean of the weights is that of all steps, all alike, and of the old weights.
-    eps : float, optional
-        What Adam adds to the root of the mean squared gradient: weights with far smaller gradients hardly move.
-    others : float
-        Share of patches from images that are neither corrected nor scored, beside all others; there the network is held
-        to the old one where that was sure. Only in its domain.
-    only_where_it_fits : bool
-        Whether these are only such images on which what the old model finds is credible; where that is half of them,
-        the corrected image is taken to be in its domain.
-    """
-
-    change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
-    policy: Policy = DEFAULT_POLICY
-    sure: float = 0.8
-    share: float = 1.0
-    mean_of_all: bool = False
-    eps: float | None = None
-    others: float = 0.0
-    only_where_it_fits: bool = False
-
-
-_NEVER_OUT = DEFAULT_POLICY.model_copy(
-    update={"domain_shift": DEFAULT_POLICY.domain_shift.model_copy(update={"min_objects": 10**6})}
-)
-
-WAYS = {
-    "as it is": Way(),
-    "never out of domain": Way(policy=_NEVER_OUT),
-    "held everywhere": Way(lambda config: {"distillation": 1.0}, sure=0.5),
-    "a third of the rate": Way(lambda config: {"learning_rate": config.learning_rate / 3}),
-    "stronger intensity": Way(
-        lambda config: {"augmentation": Augmentation(contrast=0.5, brightness=0.25, gamma=2.0, noise=0.1, blur=2.0)}
-    ),
-    "without Dice": Way(lambda config: {"dice": 0.0}),
-    "norm of the patches first": Way(lambda config: {"free_norm": 0.5}),
-    "slower running mean": Way(lambda config: {"ema": 0.98}),
-    "three quarters of the way": Way(share=0.75),
-    "falling rate": Way(lambda config: {"schedule": "cosine"}),
-    "mean of all steps": Way(mean_of_all=True),
-    "larger eps": Way(eps=1e-4),
-    "slower start": Way(lambda config: {"warmup": 40}),
-    "held on other images": Way(others=0.25),
-    "held on other images, more": Way(others=0.5),
-    "held where it fits": Way(others=0.5, only_where_it_fits=True),
-}
-
-
-def learned_and_marks(
-    model: Model, crops: Sequence[AnnotatedCrop], steps: int, way: Way, spare: Sequence[Field] = ()
-) -> tuple[Learned, dict[int, UNet]]:
-    """Return what is learned from corrections, and the network after each of `MARKS`.
-
-    `spare` are the images that nobody corrects or scores.
-    """
-    marks: dict[int, UNet] = {}
-    made: list[trainer.Trainer] = []
-
-    class Changed(trainer.Trainer):
-        def __init__(self, net: UNet, samples: Sequence[Any], config: TrainingConfig, device: Any = "cpu") -> None:
-            config = config.model_copy(update=dict(way.change(config)))
-            if way.others and config.distillation >= IN_DOMAIN:
-                samples = [*samples, *unlabelled(model, spare, way.others, sum(one.weight for one in samples))]
-            super().__init__(net, samples, config, device)
-            self._before = net
-            for group in self._optimizer.param_groups if way.eps else ():
-                group["eps"] = way.eps
-            made.append(self)
-
-        def trained(self) -> UNet:
-            net = super().trained()
-            if way.share < 1:
-                mix(net, self._before, way.share)
-            return net
-
-        @torch.no_grad()
-        def _follow(self, mean: UNet) -> None:
-            if way.mean_of_all:
-                mix(mean, self.net, (1 + self.step) / (2 + self.step))
-            else:
-                super()._follow(mean)
-
-    def note(event: object) -> None:
-        if isinstance(event, StepReport) and event.step in MARKS and event.step < steps:
-            marks[event.step] = made[0].trained()
-
-    with ExitStack() as stack:
-        stack.enter_context(patch.object(interactive, "Trainer", Changed))
-        stack.enter_context(patch.object(trainer, "distillation_loss", partial(distillation_loss, sure=way.sure)))
-        settings = {"steps": steps}
-        learning = interactive.learning_steps(model, crops, None, "cpu", settings=settings, policy=way.policy)
-        return drive(learning, note), marks
-
-
-def unlabelled(model: Model, spare: Sequence[Field], share: float, weight: float) -> list[Sample]:
-    """Return images of which nothing is known, from which so large a share of all patches is drawn."""
-    every = []
-    for one in spare:
-        height, width = one.truth.shape
-        image = CropReader(one.image, model).read(0, (slice(0, 1), slice(0, height), slice(0, width)))
-        nothing = np.zeros((len(model.info.outputs), *image.shape[1:]), np.float16)
-        focus = np.random.default_rng(0).integers(0, image.shape[1:], (256, 2))
-        each = weight * share / (1 - share) / len(spare)
-        every.append(Sample(image, nothing, np.zeros(nothing.shape, bool), focus, each))
-    return every
-
-
-@torch.no_grad()
-def mix(net: UNet, other: UNet, share: float) -> None:
-    """Take so large a share of the weights of a network, and the rest of another's."""
-    others = other.state_dict()
-    for name, value in net.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(others[name], 1 - share)
 
 
 def settings_of(info: ModelInfo) -> dict[str, Any]:
@@ -258,7 +109,7 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             others_open = [one for one in spare if looks(base, one.image).estimate >= DEFAULT_MODEL_CHOICE.doubtful]
             fits = f"{len(others_open)} of {len(spare)}"
             knows = 2 * len(others_open) >= len(spare)
-            chosen = replace(chosen, policy=_NEVER_OUT) if knows else WAYS[USUAL]
+            chosen = replace(chosen, policy=NEVER_OUT) if knows else WAYS[USUAL]
         learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, others_open)
         models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
         first = marks.get(MARKS[0])

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.models.model import Model
 from napari_unet.objects.decode import Decoding
-from napari_unet_benchmarks.harm import CHOSEN_ON, MARKS, REPORTED_ON, WAYS, Way, learned_and_marks, mix, parts, summary
+from napari_unet.training.samples import make_sample
+from napari_unet_benchmarks.harm import CHOSEN_ON, REPORTED_ON, parts, summary
+from napari_unet_benchmarks.harm_samples import WEAK, pasted, small_ones_left
+from napari_unet_benchmarks.harm_ways import MARKS, WAYS, Way, learned_and_marks, mix, other_light
 
 
 @pytest.fixture
@@ -60,6 +64,67 @@ def test_the_mean_of_all_steps_is_nearer_to_the_old_weights(model, crops):
     usual, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes))
     mean, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes, mean_of_all=True))
     assert 0 < distance(mean.model.net, model.net) < distance(usual.model.net, model.net)
+
+
+def test_the_own_teacher_is_followed(model, crops):
+    changes = {"patch": (64, 64), "batch_size": 1}
+    usual, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes))
+    taught, _ = learned_and_marks(
+        model, crops, 12, Way(lambda config: changes | {"distillation": 1.0}, sure=0.6, own_teacher=True)
+    )
+    assert distance(taught.model.net, usual.model.net) > 0
+    assert distance(taught.model.net, model.net) > 0
+
+
+def test_another_light_changes_each_image_in_its_own_way():
+    images = torch.rand(3, 1, 16, 16)
+    shown = other_light(images)
+    assert shown.shape == images.shape
+    ratios = [
+        float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) for a, b in zip(images, shown, strict=True)
+    ]
+    assert min(ratios) > 0.8, "it shows the same"
+    assert len({round(float(one.mean()), 4) for one in shown - images}) == 3
+
+
+def one_disc(model):
+    """Return a sample in which one disc is known, with a ring of background, and nothing else is."""
+    y, x = np.mgrid[:96, :96]
+    far = np.hypot(y - 30, x - 30)
+    labels = (far < 8).astype(np.int32)
+    image = np.random.default_rng(0).normal(0, 0.1, (1, 96, 96)).astype(np.float32) + 2 * labels
+    return make_sample(image, labels, model.info.outputs, far < 12)
+
+
+def test_objects_are_pasted_where_there_is_room(bright_model):
+    model = bright_model()
+    sample = one_disc(model)
+    first, other = pasted([sample], model)
+    assert first.image is sample.image
+    assert first.weight == other.weight == sample.weight / 2
+    discs, count = ndimage.label(other.targets[0] > 0.5)
+    assert count > 1
+    assert np.ptp(np.bincount(discs.ravel())[1:]) == 0, "whole ones, none on another"
+    inside, around = other.image[0][discs > 0], other.image[0][(discs == 0) & (other.supervised[0] > 0)]
+    assert inside.mean() > 1.5
+    assert around.mean() < 0.8
+    assert (other.supervised[0] > 0)[discs > 0].all()
+    everything = make_sample(sample.image, discs * 0 + (sample.targets[0] > 0.5), model.info.outputs)
+    assert pasted([everything], model)[0] is everything, "all of it is known: nothing is changed"
+
+
+def test_small_ones_that_nobody_touched_count_as_background_weakly(bright_model):
+    model = bright_model()
+    sample = one_disc(model)
+    sample.image[0, 70:73, 70:73] = 2
+    sample.image[0, 60:80, 20:40] = 2  # as large as the known one: it is left as it is
+    (found,) = small_ones_left([sample], model)
+    assert (found.supervised[0, 70:73, 70:73] == np.float16(WEAK)).all()
+    assert (found.targets[0, 70:73, 70:73] == 0).all()
+    assert (found.supervised[0, 60:80, 20:40] == 0).all()
+    known = sample.supervised > 0
+    assert (found.supervised[known] == sample.supervised[known]).all()
+    assert (found.targets[known] == sample.targets[known]).all()
 
 
 def test_weights_and_settings_are_taken_apart_where_both_changed(model, tiny_net):
