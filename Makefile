@@ -41,12 +41,14 @@ demo: $(VENV)/.demo
 	@sh tools/system_libs.sh window $(if $(HEADLESS),xvfb)
 	$(if $(HEADLESS),$(XVFB) $(BIN)/napari-unet demo --headless -o demo,$(BIN)/napari-unet demo -o demo)
 
+# Make 4, which macOS has not, can print what each check says in one piece.
+WHOLE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 # Every check runs even if one before it failed; pytest comes last, so that its closing line ends the output.
 test: $(VENV)/.test
 	@sh tools/system_libs.sh window xvfb
 	@status=0; \
-	$(MAKE) --no-print-directory --keep-going checks || status=1; \
-	$(MAKE) --no-print-directory pyside || status=1; \
+	$(MAKE) --no-print-directory --keep-going -j 2 $(WHOLE) checks pyside || status=1; \
 	$(MAKE) --no-print-directory pytest || status=1; \
 	if [ $$status != 0 ]; then echo "make test: FAILED (lines with *** name what failed)" >&2; fi; \
 	exit $$status

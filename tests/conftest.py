@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -36,6 +37,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "home"))
 # that are to be stopped so would go on for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Leave what was imported and collected out of garbage collection: napari collects several times a window.
+
+    Each time Python would look through 700 000 objects that stay until the end.
+    """
+    gc.collect()
+    gc.freeze()
+
 
 MAX_MESSAGE = 160
 """Characters of a message of the window, at most."""
