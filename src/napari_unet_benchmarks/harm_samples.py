@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
+
+from napari_unet.objects.boxes import grown
+from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,16 +79,10 @@ def _objects(sample: Sample) -> NDArray[np.int32]:
     return np.asarray(numbers, np.int32)
 
 
-@torch.no_grad()
 def _foreground(sample: Sample, model: Model) -> NDArray[np.float32]:
-    """Return the foreground by the old model; 1 at the borders that do not fill the network's grid."""
-    shape = [n // step * step for n, step in zip(sample.image.shape[1:], model.info.spec.stride, strict=True)]
-    inner = tuple(slice(0, n) for n in shape)
-    found = np.ones(sample.image.shape[1:], np.float32)
-    if all(shape):
-        block = torch.from_numpy(np.ascontiguousarray(sample.image[(slice(None), *inner)], np.float32))[None]
-        found[inner] = torch.sigmoid(model.net.eval()(block))[0, 0].numpy()
-    return found
+    """Return the foreground by the old model."""
+    maps = predict_maps(model.net, sample.image.astype(np.float32))
+    return np.asarray(maps[0])
 
 
 def _with_copies(sample: Sample, empty: NDArray[np.bool_]) -> Sample | None:
@@ -99,10 +95,7 @@ def _with_copies(sample: Sample, empty: NDArray[np.bool_]) -> Sample | None:
     focus = []
     for turn in range(COPIES if boxes else 0):
         label = turn % len(boxes) + 1
-        box = tuple(
-            slice(max(0, part.start - RIM), min(n, part.stop + RIM))
-            for part, n in zip(boxes[label - 1], numbers.shape, strict=True)
-        )
+        box = grown(boxes[label - 1], RIM, numbers.shape)
         shape = numbers[box].shape
         mine = numbers[box] == label
         # where all of the box is free

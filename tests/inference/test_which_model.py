@@ -177,9 +177,8 @@ def test_who_is_judged(info):
     assert not can_be_judged(axons.model_copy(update={"parent": "axons (sha256 0123)"}))
 
 
-def test_batch_norms_tell_what_they_have_seen(tiny_net):
-    net = tiny_net()
-    seen = torch.randn(4, 1, 32, 32)
+def look_at(net, seen):
+    """Have the batch norms of a network keep what they see in some images, and nothing else."""
     net.train()
     for module in net.modules():
         if hasattr(module, "momentum") and hasattr(module, "running_mean"):
@@ -188,6 +187,12 @@ def test_batch_norms_tell_what_they_have_seen(tiny_net):
     with torch.no_grad():
         net(seen)
     net.eval()
+
+
+def test_batch_norms_tell_what_they_have_seen(tiny_net):
+    net = tiny_net()
+    seen = torch.randn(4, 1, 32, 32)
+    look_at(net, seen)
     known = [norm_deviation(net, image[None]) for image in seen]
     assert max(known) < norm_deviation(net, 5 * seen[:1] + 3)
     assert not any(module._forward_hooks for module in net.modules())
@@ -218,14 +223,7 @@ def taught_on(image, net):
         ),
     )
     seen = image.read()
-    net.train()
-    for module in net.modules():
-        if hasattr(module, "running_mean"):
-            module.momentum = None  # the mean of all that it sees
-            module.reset_running_stats()
-    with torch.no_grad():
-        net(torch.from_numpy(np.array(model.normalized(seen, measure(seen, model.info.normalization))))[None])
-    net.eval()
+    look_at(net, torch.from_numpy(np.array(model.normalized(seen, measure(seen, model.info.normalization))))[None])
     return model
 
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
-from napari_unet.inference.scale import is_rescaled
+from napari_unet.inference.scale import rescaled, scaled_shape
 from napari_unet.models.normalize import measure
+from napari_unet.objects.boxes import absolute
 from napari_unet.objects.size import diameters
 from napari_unet.objects.stitch import compact
-from napari_unet.tiling.scaled import resized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,34 +102,25 @@ def seems_right(
     return estimated_ap(maps[(slice(None), *box)], labels[box], info, zoom, policy) >= policy.doubtful
 
 
-def subimage_seems_right(
-    task: Task, done: SubimageDone, policy: ModelChoicePolicy = DEFAULT_MODEL_CHOICE
-) -> bool | None:
-    """Return whether what was found in a plane or volume is credible; None where nothing is, or can be said of it."""
+def subimage_seems_right(task: Task, done: SubimageDone) -> bool | None:
+    """Return whether what was found in a plane or volume is credible; None where nothing is, or can be said of it.
+
+    Classes are judged by the part that holds most of them, read once more.
+    """
     info = task.model.info
     if not can_be_judged(info) or not done.labels.any():
         return None
-    if not info.finds_objects:
-        return _classes_seem_right(task, done, policy)
     flat = info.spec.ndim == 2
     maps, labels = (done.maps[:, 0], done.labels[0]) if flat else (done.maps, done.labels)
-    return seems_right(maps, labels, info, task.zoom, policy)
-
-
-def _classes_seem_right(task: Task, done: SubimageDone, policy: ModelChoicePolicy) -> bool | None:
-    """Return whether classes are credible, judged by the part that holds most of them; None: it is too small to say."""
-    model, ndim = task.model, task.model.info.spec.ndim
-    maps, labels = (done.maps[:, 0], done.labels[0]) if ndim == 2 else (done.maps, done.labels)
-    widths = [max(1, round(n / z)) for n, z in zip(policy.likeness_shape[-ndim:], task.zoom, strict=True)]
+    if info.finds_objects:
+        return seems_right(maps, labels, info, task.zoom)
+    policy = DEFAULT_MODEL_CHOICE
+    widths = scaled_shape(policy.likeness_shape[-labels.ndim :], [1 / z for z in task.zoom])
     box = densest_box(labels > 0, widths)
-    offsets = [part.start for part in done.region[-ndim:]]
-    part = [slice(part.start + first, part.stop + first) for part, first in zip(box, offsets, strict=True)]
-    z = part[0] if ndim == 3 else done.region[0]
-    pixels = task.image.read(done.subimage.frame, z, part[-2], part[-1], task.channels)
-    block = model.normalized(pixels, measure(pixels, model.info.normalization))
-    if is_rescaled(task.zoom):
-        block = resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], task.zoom, strict=True)])
-    found = likeness(model, block, maps[(slice(None), *box)], policy)
+    z, y, x = absolute((slice(0, 1), *box) if flat else box, done.region)
+    pixels = task.image.read(done.subimage.frame, z, y, x, task.channels)
+    block = rescaled(task.model.normalized(pixels, measure(pixels, info.normalization)), task.zoom)
+    found = likeness(task.model, block, maps[(slice(None), *box)])
     return None if found is None else found >= policy.doubtful
 
 

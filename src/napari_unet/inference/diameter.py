@@ -17,14 +17,13 @@ import numpy as np
 from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.inference.agreement import disagreements
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
-from napari_unet.inference.scale import depth_zoom, is_rescaled, magnification, scale_is_known
+from napari_unet.inference.scale import depth_zoom, is_rescaled, magnification, rescaled, scale_is_known
 from napari_unet.inference.style import box_around, position_of_contrast, resembles_learned, volume_of_contrast
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.size import diameters
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.scaled import resized
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
@@ -258,8 +257,7 @@ class _ScaleTrials:
         """Segment a part (C, [Z,] Y, X) of the image, made `scale` times as large."""
         if scale != 1:
             depth = (depth_zoom(self._image, scale),) if self._model.info.spec.ndim == 3 else ()
-            zoom = *depth, scale, scale
-            block = resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], zoom, strict=True)])
+            block = rescaled(block, (*depth, scale, scale))
         plan = make_plan(self._model.info.spec, block.shape[1:], budget=2**62)
         maps = gather(plan, ArraySource(block), self._predictor)
         labels = self._model.decode(maps)

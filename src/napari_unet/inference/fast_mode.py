@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import UNetError
-from napari_unet.inference.scale import magnification
+from napari_unet.inference.scale import magnification, rescaled
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.info import FastMode
 from napari_unet.models.model import Model
@@ -23,7 +23,6 @@ from napari_unet.nets import geometry
 from napari_unet.objects.stitch import match_ids, renumber
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.scaled import resized
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _blocks(model: Model, images: Iterable[Image]) -> Iterator[NDArray[np.float3
         middle = image.space[0] // 2
         pixels = image.read(0, box[0] if ndim == 3 else slice(middle, middle + 1), box[-2], box[-1], channels)
         block = model.normalized(pixels, measure(pixels.reshape(len(pixels), -1), model.info.normalization))
-        yield resized(block, [max(1, round(n * z)) for n, z in zip(block.shape[1:], zoom, strict=True)])
+        yield rescaled(block, zoom)
 
 
 def _differing(model: Model, tiled: NDArray[np.float32], whole: NDArray[np.float32]) -> int:

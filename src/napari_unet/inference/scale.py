@@ -9,6 +9,7 @@ import numpy as np
 from napari_unet import limits
 from napari_unet.errors import ModelMismatchError
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
+from napari_unet.tiling.scaled import resized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,6 +83,16 @@ def is_rescaled(zoom: Iterable[float]) -> bool:
     return any(z != 1 for z in zoom)
 
 
+def scaled_shape(shape: Sequence[int], zoom: Sequence[float]) -> tuple[int, ...]:
+    """Return the shape that an image of a shape has when it is magnified: one pixel along each axis at least."""
+    return tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True))
+
+
+def rescaled(block: NDArray[np.float32], zoom: Sequence[float]) -> NDArray[np.float32]:
+    """Return a block (C, [Z,] Y, X) magnified; itself, where that changes nothing."""
+    return resized(block, scaled_shape(block.shape[1:], zoom)) if is_rescaled(zoom) else block
+
+
 def in_words(zoom: float, decimals: int = 1) -> str:
     """Return what a magnification makes of an image: "2.0 times larger", or smaller."""
     return f"{zoom:,.{decimals}f} times larger" if zoom > 1 else f"{1 / zoom:,.{decimals}f} times smaller"
@@ -90,7 +101,7 @@ def in_words(zoom: float, decimals: int = 1) -> str:
 def _too_far(image: Image, info: ModelInfo, zoom: tuple[float, ...]) -> str:
     """Return why an image is not rescaled for a model: what was said of both, what it would come to, and what to do."""
     most = max(zoom, key=lambda z: max(z, 1 / z))
-    size = limits.times([max(1, round(n * z)) for n, z in zip(image.space[-len(zoom) :], zoom, strict=True)])
+    size = limits.times(scaled_shape(image.space[-len(zoom) :], zoom))
     comes_to = f"{image.name} would be made {in_words(most, 0)}, {size} pixels"
     low, high = limits.MAGNIFICATION
     if image.diameter is not None and info.diameter is not None:

@@ -12,7 +12,7 @@ from napari_unet import limits
 from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
 from napari_unet.errors import ImageError
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
-from napari_unet.inference.scale import is_rescaled, magnification
+from napari_unet.inference.scale import is_rescaled, magnification, scaled_shape
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import free_memory, pixel_budget
@@ -199,7 +199,7 @@ def make_task(
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
     zoom = magnification(image, model.info, policy)
-    work = tuple(max(1, round(n * z)) for n, z in zip(shape, zoom, strict=True))
+    work = scaled_shape(shape, zoom)
     region = None if field is None else [*(slice(0, n) for n in shape[:-2]), *field]
     if region is not None and is_rescaled(zoom):
         region = [*covering(region, shape, work)]

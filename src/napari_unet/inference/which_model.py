@@ -13,7 +13,7 @@ from napari_unet.inference.credibility import estimated_ap, likeness
 from napari_unet.inference.diameter import with_diameter
 from napari_unet.inference.field import Field, field_of
 from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE, ModelChoicePolicy
-from napari_unet.inference.scale import is_rescaled, magnification, nearest_indices
+from napari_unet.inference.scale import magnification, nearest_indices, rescaled, scaled_shape
 from napari_unet.inference.task import choose_channels
 from napari_unet.models.header import read_model_info
 from napari_unet.models.model import Model, resolve_device
@@ -22,7 +22,6 @@ from napari_unet.models.store import list_models, load_model
 from napari_unet.objects.stitch import count_ids
 from napari_unet.tiling.engine import Predictor, gather
 from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.scaled import resized
 from napari_unet.tiling.source import ArraySource
 
 if TYPE_CHECKING:
@@ -229,14 +228,11 @@ def _as_seen(image: Image, field: Field, model: Model, policy: ModelChoicePolicy
         pixels = pixels[:, field.plane : field.plane + 1]
     block = np.ascontiguousarray(model.normalized(pixels, measure(pixels, model.info.normalization)))
     zoom = magnification(image, model.info)
-    if not is_rescaled(zoom):
-        return block
-    shape = [max(1, round(n * z)) for n, z in zip(block.shape[1:], zoom, strict=True)]
-    if math.prod(shape) > max(policy.max_pixels, math.prod(block.shape[1:])):
+    if math.prod(scaled_shape(block.shape[1:], zoom)) > max(policy.max_pixels, math.prod(block.shape[1:])):
         raise ModelMismatchError(
             f"{model.name!r} would need the image {zoom[-1]:.1f} times larger. Check the pixel size and the diameter."
         )
-    return resized(block, shape)
+    return rescaled(block, zoom)
 
 
 def _slice_of(labels: NDArray[np.int32], field: Field) -> NDArray[np.int32]:

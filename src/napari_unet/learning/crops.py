@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference.policy import DEFAULT_RESCALING
-from napari_unet.inference.scale import is_rescaled, magnification, nearest_indices
+from napari_unet.inference.scale import is_rescaled, magnification, nearest_indices, rescaled, scaled_shape
 from napari_unet.inference.task import choose_channels
 from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.normalize import measure
-from napari_unet.tiling.scaled import resized
 from napari_unet.training.samples import make_sample
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class CropReader:
     def read(self, frame: int, box: Box) -> NDArray[np.float32]:
         """Return a part, axes (C, [Z,] Y, X); `box` is (Z, Y, X) in the image's pixels, one slice for a 2D model."""
         block = self._model.normalized(self._image.read(frame, *box, channels=self._channels), self._statistics)
-        return resized(block, self._scaled(block.shape[1:])) if is_rescaled(self._zoom) else block
+        return rescaled(block, self._zoom)
 
     def fit(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Return labels, or a mask, (Z, Y, X) of a part with the axes and the pixels that `read` gives it."""
@@ -80,10 +79,7 @@ class CropReader:
             labels = labels[0]
         if not is_rescaled(self._zoom):
             return labels
-        return labels[nearest_indices(labels.shape, self._scaled(labels.shape))]
-
-    def _scaled(self, shape: Sequence[int]) -> tuple[int, ...]:
-        return tuple(max(1, round(n * z)) for n, z in zip(shape, self._zoom, strict=True))
+        return labels[nearest_indices(labels.shape, scaled_shape(labels.shape, self._zoom))]
 
 
 def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box:

@@ -54,7 +54,7 @@ class SlicesAndFrames(QCollapsible):
         self.keys = QLabel()
         self.keys.setWordWrap(True)
         self.keys.setTextFormat(Qt.TextFormat.RichText)
-        self.link = self._button("Link in time", "Give each object one id at all time points, by its overlap.")
+        self.link = self._button("", "")  # `_refresh` says what it does with the image
         self.tracks = self._button("Draw tracks", "Add a layer with the track of each object, by its id.")
         self.lost = QCheckBox("Show lost objects")
         self.take_all = self._button("Take all", "Make objects of all that is suggested: corrections to learn from.")
