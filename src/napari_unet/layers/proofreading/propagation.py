@@ -54,6 +54,8 @@ class _Axis:
         Of the plane in view.
     word : str
         What a plane is called: "slice" or "time point".
+    at : str
+        What is said before it: "in" a slice, "at" a time point.
     """
 
     def __init__(self, session: LayerSession) -> None:
@@ -65,7 +67,7 @@ class _Axis:
         self.reviewed: NDArray[Any] = reviewed[part]
         self.prediction: NDArray[Any] = session.corrections.prediction[part]
         self.index = z if self._along_z else self._frame
-        self.word = "slice" if self._along_z else "time point"
+        self.word, self.at = ("slice", "in") if self._along_z else ("time point", "at")
         if len(self.labels) < 2:
             raise UNetError("This image has one plane only: there is no other slice or time point.")
 
@@ -202,7 +204,7 @@ class Propagation:
         there = axis.labels[target]
         if (there == label).any():
             session.geometry.move_view_to(session.viewer, (*plane, *session.middle))
-            return f"Object {label} is in this {axis.word} already."
+            return f"Object {label} is {axis.at} this {axis.word} already."
         edit = carried(here, there, label, min_iou)
         if edit.made:
             return self._carried(session, axis, label, {target: edit})
@@ -234,7 +236,7 @@ class Propagation:
         session.geometry.move_view_to(session.viewer, (*axis.plane(first), *session.middle))
         if edits[first].made:
             return f"Object {label}: copied. {_UNDO}"
-        more = f" in {counted(len(edits), axis.word)}" if len(edits) > 1 else ""
+        more = f" {axis.at} {counted(len(edits), axis.word)}" if len(edits) > 1 else ""
         return f"Object {label}: found, and has its id now{more}. {_UNDO}"
 
     def _in_worker(self, job: Job, work: Callable[[], Any], then: Callable[..., str], axis: _Axis) -> bool:
@@ -285,12 +287,12 @@ class Propagation:
         """Suggest what was found, for an object that was at that place; return what was done."""
         outlines = {axis.plane(index): [outline] for index, outline in suggestions.outlines.items()}
         if not outlines:
-            raise UNetError(f"Correct this object in another {axis.word} too, then press the key again.")
+            raise UNetError(f"Correct this object {axis.at} another {axis.word} too, then press the key again.")
         if suggestions.label != label:
             self._join(session, axis, label, suggestions.label)
         self._ghosts.suggest(outlines)
         one, every = (self._workspace.keys.named(action) for action in ("take_suggestion", "take_everywhere"))
-        return f"Suggested in {counted(len(outlines), axis.word)}. Look through them; {one} takes one, {every} all."
+        return f"Suggested {axis.at} {counted(len(outlines), axis.word)}. Look through them; {one} takes one, {every} all."
 
     def _join(self, session: LayerSession, axis: _Axis, label: int, other: int) -> None:
         """Give an object that was drawn in one plane alone the id of one that was corrected further away.
