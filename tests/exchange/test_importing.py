@@ -14,6 +14,7 @@ from torch import nn
 import napari_unet as nu
 from napari_unet.errors import ModelFileError
 from napari_unet.exchange.importing import import_model
+from napari_unet.inference.in_memory import segment
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 
 
@@ -94,6 +95,16 @@ def test_the_same_maps(tmp_path, kind):
     again = load_model_file(tmp_path / "ours.safetensors")
     assert again.info == model.info
     assert again.info.decoding.seeds == "boundary"
+
+
+def test_a_foreground_alone_makes_objects(tmp_path):
+    torch.save(foreign(n_out=1).state_dict(), tmp_path / "theirs.pth")
+    model = import_model(tmp_path / "theirs.pth", outputs=("foreground",))
+    assert model.info.decoding.seeds == "shape"
+    assert model.info.finds_objects
+    assert not import_model(tmp_path / "theirs.pth").info.finds_objects
+    result = segment(np.random.default_rng(0).random((40, 40)).astype(np.float32), model, axes="YX", device="cpu")
+    assert result.labels.shape == (40, 40)
 
 
 def test_the_order_of_joining_matters(tmp_path):

@@ -14,10 +14,11 @@ from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import Cancelled
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.learning.fitting import FitRegion, fit_decoding, fit_to_corrections
+from napari_unet.learning.fitting import FitRegion, fit_decoding, fit_to_corrections, other_seeds
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.redecoding import Sliders
+from napari_unet.objects.targets import target_maps
 from napari_unet.progress import CancelToken
 
 OUTPUTS = ("foreground", "distance")
@@ -45,6 +46,43 @@ def test_faint_objects_that_somebody_vouches_for_ask_for_more_sensitivity() -> N
     assert fitted.objects == 36
     assert Sliders.of(fitted.decoding).sensitivity == pytest.approx(0.7)
     assert fitted.before < 0.6 < fitted.after
+
+
+def touching(n: int = 5) -> np.ndarray:
+    """Discs in pairs that run into each other."""
+    labels = np.zeros((30 * n, 50 * n), np.int32)
+    grid = np.indices(labels.shape)
+    for index, (row, column) in enumerate(np.ndindex(n, 2 * n)):
+        middle = np.array([30 * row + 15, 50 * (column // 2) + 17 + 15 * (column % 2)])
+        near = np.hypot(*(grid - middle[:, None, None])) < 10
+        labels[near & ((labels == 0) | (grid[1] > middle[1] - 7.5))] = index + 1
+    return labels
+
+
+def model_info(now: Decoding, own: Decoding | None = None) -> Any:
+    return bright(decoding=now).info.model_copy(update={"original_decoding": own, "outputs": OUTPUTS})
+
+
+def test_while_the_distance_map_is_flat_the_shape_of_the_foreground_tells_objects_apart() -> None:
+    """And where it is learned, the model's own way stays, or comes back."""
+    own = Decoding(min_size=2)
+    flat, good = region(touching(), 0.9), region(touching(), 0.9)
+    good.maps.values[1] = target_maps(good.labels, ("distance",))[0]
+    fitted = fit_decoding([flat], own, new_domain=True, others=other_seeds(model_info(own)))
+    assert fitted.decoding.seeds == "shape"
+    assert fitted.before < 0.2
+    assert fitted.after > 0.9
+    assert fit_decoding([good], own, new_domain=True, others=other_seeds(model_info(own))).decoding.seeds == "distance"
+
+    back = other_seeds(model_info(fitted.decoding, own))
+    assert [(one.seeds, one.prominence) for one in back] == [("distance", own.prominence)]
+    worse = fitted.decoding.model_copy(update={"prominence": 0.9})
+    assert fit_decoding([flat], worse, new_domain=True, others=back).decoding.seeds == "shape"
+    assert fit_decoding([good], worse, new_domain=True, others=back).decoding.seeds == "distance"
+
+
+def test_a_model_that_knows_no_other_way_tries_none() -> None:
+    assert other_seeds(model_info(Decoding(seeds="shape"))) == ()
 
 
 def test_small_objects_that_were_deleted_ask_for_a_larger_smallest_one() -> None:

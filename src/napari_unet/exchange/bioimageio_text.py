@@ -87,6 +87,7 @@ def _comes_out(info: ModelInfo) -> str:
         "flows": f"{flows} Pixels whose paths along them end together are one object.",
         "distance": "Touching objects are parted by a watershed from the peaks of the distance.",
         "boundary": "Touching objects are parted by a watershed from the peaks of foreground minus boundary.",
+        "shape": "Touching objects are parted by a watershed from the peaks of the distance to the background.",
     }
     return f"{said} {seeds[info.decoding.seeds]}"
 

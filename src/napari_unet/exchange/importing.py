@@ -59,8 +59,8 @@ def import_model(
     name : str, optional
         Name of the model; the file's if not given.
     outputs : sequence of str, optional
-        What the maps are, in their order. For objects: "foreground" and "boundary", "distance", or "flow_y", "flow_x"
-        (and "flow_z"), each of which ended in a sigmoid. None: classes, background first; one map only is the
+        What the maps are, in their order. For objects: "foreground", alone or with "boundary", "distance", or "flow_y",
+        "flow_x" (and "flow_z"), each of which ended in a sigmoid. None: classes, background first; one map only is the
         foreground, and gives the classes background and foreground.
     join : {"skip-up", "up-skip"}
         In which order its network joins a skip connection and the enlarged map (``torch.cat``).
@@ -156,4 +156,6 @@ def _class_names(count: int) -> tuple[str, ...]:
 
 
 def _seeds(outputs: tuple[str, ...]) -> Any:
+    if outputs == ("foreground",):
+        return "shape"
     return "flows" if "flow_y" in outputs else "distance" if "distance" in outputs else "boundary"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.learning.crops import CropReader, subimage_slices
-from napari_unet.learning.fitting import FitRegion, fit_decoding
+from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.learning.held_out import HeldOutRegion
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model, resolve_device
@@ -67,7 +67,8 @@ def fitted_to_labels(
     for one in labelled_regions(model, images, labels, supervised, policy.fitting.max_pixels, policy=policy):
         maps = Maps(predict_maps(model.net, one.image, device=runs_on), outputs)
         regions.append(FitRegion(maps, one.labels, one.mask, one.mask))
-    fitted = fit_decoding(regions, model.info.decoding, cancel, new_domain=True, may_lower=True, policy=policy.fitting)
+    now, others = model.info.decoding, other_seeds(model.info, policy.fitting)
+    fitted = fit_decoding(regions, now, cancel, new_domain=True, may_lower=True, others=others, policy=policy.fitting)
     if fitted.decoding == model.info.decoding:
         return model
     return Model(model.net, model.info.with_decoding(fitted.decoding))

@@ -19,7 +19,7 @@ from napari_unet.learning.nearby import connected_parts, near_corrections
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.decode import decode_instances
-from napari_unet.objects.maps import Maps
+from napari_unet.objects.maps import SMOOTHING, Maps
 from napari_unet.objects.redecoding import Sliders
 from napari_unet.objects.stitch import best_matches, overlaps
 from napari_unet.progress import counted
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.crops import Box
     from napari_unet.learning.policy import FittingPolicy, Policy
+    from napari_unet.models.info import ModelInfo
     from napari_unet.objects.decode import Decoding
     from napari_unet.progress import CancelToken
 
@@ -125,8 +126,24 @@ def fit_to_corrections(
         pixels += region.labels.size
         if pixels >= policy.fitting.max_pixels:
             break
-    new_domain = has_new_domain(model.info)
-    return fit_decoding(regions, model.info.decoding, cancel, new_domain=new_domain, policy=policy.fitting)
+    now, new_domain = model.info.decoding, has_new_domain(model.info)
+    others = other_seeds(model.info, policy.fitting) if new_domain else ()
+    return fit_decoding(regions, now, cancel, new_domain=new_domain, others=others, policy=policy.fitting)
+
+
+def other_seeds(info: ModelInfo, policy: FittingPolicy = DEFAULT_POLICY.fitting) -> tuple[Decoding, ...]:
+    """Return decodings that tell touching objects apart by something else than a model's present one does.
+
+    The foreground is learned first, and long before the maps that separate objects: until these are learned, its shape
+    tells objects apart better (docs/decisions/0037-shape.md). Then the model's own way is better again.
+    """
+    now, own = info.decoding, info.original_decoding or info.decoding
+    if now.seeds != "shape":
+        shape = {"seeds": "shape", "prominence": policy.shape_prominence, "smoothing": SMOOTHING}
+        return (now.model_copy(update=shape),)
+    if own.seeds == "shape":
+        return ()
+    return (now.model_copy(update={name: getattr(own, name) for name in ("seeds", "prominence", "smoothing")}),)
 
 
 def fit_decoding(
@@ -136,6 +153,7 @@ def fit_decoding(
     *,
     new_domain: bool = False,
     may_lower: bool = False,
+    others: Sequence[Decoding] = (),
     policy: FittingPolicy = DEFAULT_POLICY.fitting,
 ) -> Fitted:
     """Return the decoding that gets most objects right in some regions.
@@ -157,6 +175,8 @@ def fit_decoding(
     may_lower : bool
         Whether it is also lowered to that share, where it is larger than half of the small ones of these objects. Not
         by corrections, which are few: that lost on other fields (docs/decisions/0024-sliders.md).
+    others : sequence of Decoding
+        Others to begin with. What comes of one is taken where it is better, by more than chance makes.
     policy : FittingPolicy
     """
     search = _Search(regions, decoding, cancel, policy)
@@ -167,7 +187,12 @@ def fit_decoding(
     if new_domain:
         search.choose_smallest(may_lower=may_lower)
     best = search.nearest(search.best())
-    return Fitted(best.applied(decoding), n_objects, before, search.score(best))
+    fitted = Fitted(best.applied(decoding), n_objects, before, search.score(best))
+    for other in others:
+        one = fit_decoding(regions, other, cancel, new_domain=new_domain, may_lower=may_lower, policy=policy)
+        if one.after > fitted.after + search.chance:
+            fitted = replace(one, before=before)
+    return fitted
 
 
 class _Search:
@@ -189,7 +214,7 @@ class _Search:
         self._present = Sliders.of(decoding)
         tally = self._tally(self._present)
         self.vouched = int((tally.true_weights >= 1).sum())
-        self.weight = float(tally.true_weights.sum())
+        self.chance = policy.tolerance / max(1.0, float(tally.true_weights.sum()))
         true = tally.true_sizes[tally.true_weights >= 1]
         self._middle, self._small = (float(np.quantile(true, q)) if len(true) else 0.0 for q in (0.5, 0.1))
         least = policy.size_to_smallest * float(tally.true_sizes[tally.true_weights > 0].min(initial=self._middle))
@@ -221,7 +246,7 @@ class _Search:
 
     def nearest(self, best: Sliders) -> Sliders:
         """Return, of all settings looked at that are nearly as good as the best, the one nearest to the present one."""
-        least = self.score(best) - self._policy.tolerance / max(1.0, self.weight)
+        least = self.score(best) - self.chance
         at = [
             Sliders(sensitivity, separation, size)
             for sensitivity, separation in self._tallies

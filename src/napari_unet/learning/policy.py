@@ -195,6 +195,9 @@ class FittingPolicy(_Numbers):
         the present ones are taken. With 1 the loss on other fields was up to 12 points, with 2 up to 3.
     rounds : int
         How often sensitivity and separation are changed in turn, at most; 0: only the smallest object is chosen.
+    shape_prominence : float
+        By how much narrower a neck is than the parts on both sides, as a logarithm, for objects to be told apart there:
+        what is begun with where their shape is tried. Data: the volumes that docs/decisions/0037-shape.md chose on.
     max_pixels : int
         Pixels of the network that are looked at: a bound on time.
     """
@@ -208,6 +211,7 @@ class FittingPolicy(_Numbers):
     noise_share: float = Field(0.1, ge=0, le=1)
     tolerance: float = Field(2.0, ge=0)
     rounds: int = Field(3, ge=0)
+    shape_prominence: float = Field(0.1, ge=0, lt=1)
     max_pixels: int = Field(2**21, ge=1)
 
 

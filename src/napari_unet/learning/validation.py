@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.in_memory import segment
 from napari_unet.learning.fit_to_labels import labelled_regions
-from napari_unet.learning.fitting import FitRegion, fit_decoding
+from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.maps import Maps
@@ -130,7 +130,10 @@ class Validation:
                 FitRegion(Maps(values, info.outputs), region.labels, region.mask, region.mask)
                 for values, region in zip(maps, self._regions, strict=True)
             ]
-            return fit_decoding(parts, info.decoding, new_domain=True, may_lower=True, policy=self._fitting).after
+            others = other_seeds(info, self._fitting)
+            return fit_decoding(
+                parts, info.decoding, new_domain=True, may_lower=True, others=others, policy=self._fitting
+            ).after
         model = Model(net, info)
         truths: list[Any] = [np.where(region.mask, region.labels, 0) for region in self._regions]
         found = [np.where(one.mask, model.decode(m), 0) for one, m in zip(self._regions, maps, strict=True)]

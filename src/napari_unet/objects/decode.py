@@ -13,9 +13,12 @@ from napari_unet.objects.basins import prominent_basins
 from napari_unet.objects.flows import FLOWS, group_by_flow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_SHALLOW = 0.25
+"""Distance to the background, pixels, below which depths are not told apart; a logarithm needs a least one."""
 
 
 class Decoding(BaseModel):
@@ -25,13 +28,15 @@ class Decoding(BaseModel):
     ----------
     foreground : float
         Foreground probability above which a pixel belongs to an object.
-    seeds : {"distance", "boundary", "flows"}
-        What separates touching objects: peaks of the distance map, peaks of the foreground minus the boundary map, or
-        the ends of the paths of pixels along the flow field.
+    seeds : {"distance", "boundary", "flows", "shape"}
+        What separates touching objects: peaks of the distance map, peaks of the foreground minus the boundary map, the
+        ends of the paths of pixels along the flow field, or necks of the foreground itself, which a network learns
+        first (docs/decisions/0037-shape.md).
     prominence : float
-        Smallest height of a peak above the saddle to a higher one (`objects.basins`). Not used with flows.
+        Smallest height of a peak above the saddle to a higher one (`objects.basins`). Of shapes by how much narrower a
+        neck is than the parts on both sides, as a natural logarithm: 0.1 is a tenth. Not used with flows.
     seed_threshold : float
-        A lower peak does not become an object of its own beside another one. Not used with flows.
+        A lower peak does not become an object of its own beside another one. Not used with flows and shapes.
     smoothing : float
         Standard deviation, in pixels, of the Gaussian that smooths the maps that separate objects.
     sink_radius : int
@@ -44,7 +49,7 @@ class Decoding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     foreground: float = Field(0.5, gt=0, lt=1)
-    seeds: Literal["distance", "boundary", "flows"] = "distance"
+    seeds: Literal["distance", "boundary", "flows", "shape"] = "distance"
     prominence: float = Field(0.1, ge=0, lt=1)
     seed_threshold: float = Field(0.3, ge=0, lt=1)
     smoothing: float = Field(1.0, ge=0, le=100)
@@ -53,7 +58,7 @@ class Decoding(BaseModel):
 
     def needs(self, ndim: int) -> tuple[str, ...]:
         """Return the names of the maps that separate touching objects."""
-        return FLOWS[ndim] if self.seeds == "flows" else (self.seeds,)
+        return FLOWS[ndim] if self.seeds == "flows" else ("foreground",) if self.seeds == "shape" else (self.seeds,)
 
     def at_scale(self, zoom: tuple[float, ...]) -> Decoding:
         """Return the settings for maps that were computed at `zoom` times the size of the image, and resized back."""
@@ -74,7 +79,7 @@ def decode_instances(
     """Return one id for each object in the predicted maps.
 
     With flows, pixels whose paths end together are one object; otherwise an object is the watershed basin of a
-    prominent peak, within the foreground.
+    prominent peak, within the foreground. The peaks of shapes are those of the distance to the background.
 
     Parameters
     ----------
@@ -99,12 +104,30 @@ def decode_instances(
         flows = np.stack([p * (2 * named[name] - 1) for p, name in zip(pixels, FLOWS[mask.ndim], strict=True)])
         smoothing, sink_radius = ([length * p for p in pixels] for length in (decoding.smoothing, decoding.sink_radius))
         return drop_small(group_by_flow(flows, mask, smoothing, sink_radius), decoding.at_scale(zoom).min_size)
-    decoding = decoding.at_scale(zoom)
-    middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
+    at_scale = decoding.at_scale(zoom)
+    least = -np.inf if decoding.seeds == "shape" else decoding.seed_threshold
+    labels = prominent_basins(_middles(named, mask, at_scale, zoom), mask, decoding.prominence, least)
+    return drop_small(labels, at_scale.min_size)
+
+
+def _middles(
+    named: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_], decoding: Decoding, zoom: tuple[float, ...]
+) -> NDArray[Any]:
+    """Return what is high in the middles of objects and low between them, with the settings at this scale."""
+    if decoding.seeds == "shape":
+        middle = _depths(mask, zoom)
+    else:
+        middle = named["distance"] if decoding.seeds == "distance" else named["foreground"] - named["boundary"]
     if decoding.smoothing:
         middle = ndimage.gaussian_filter(middle, decoding.smoothing)
-    labels = prominent_basins(middle, mask, decoding.prominence, decoding.seed_threshold)
-    return drop_small(labels, decoding.min_size)
+    return np.log(np.maximum(middle, _SHALLOW)) if decoding.seeds == "shape" else middle
+
+
+def _depths(mask: NDArray[np.bool_], zoom: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return how far each pixel lies from the background, in pixels of the network."""
+    if mask.all():  # there is no background, so what lies outside the image is
+        return _depths(np.pad(mask, 1), zoom)[(slice(1, -1),) * mask.ndim]
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=zoom or None), np.float64)
 
 
 def decode_classes(maps: NDArray[Any]) -> NDArray[np.int32]:

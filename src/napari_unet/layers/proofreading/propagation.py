@@ -292,7 +292,8 @@ class Propagation:
             self._join(session, axis, label, suggestions.label)
         self._ghosts.suggest(outlines)
         one, every = (self._workspace.keys.named(action) for action in ("take_suggestion", "take_everywhere"))
-        return f"Suggested {axis.at} {counted(len(outlines), axis.word)}. Look through them; {one} takes one, {every} all."
+        where = f"{axis.at} {counted(len(outlines), axis.word)}"
+        return f"Suggested {where}. Look through them; {one} takes one, {every} all."
 
     def _join(self, session: LayerSession, axis: _Axis, label: int, other: int) -> None:
         """Give an object that was drawn in one plane alone the id of one that was corrected further away.
