@@ -29,7 +29,7 @@ endif
 LOWEST_TESTS := tests/inference tests/io tests/layers tests/models tests/nets tests/objects tests/projects tests/tiling \
 	tests/cli tests/test_api.py tests/test_packaging.py tests/gui/test_main_job.py
 
-SHIPPED := nuclei cells_phase nuclei3d axons
+SHIPPED := nuclei cells cells_phase nuclei3d axons
 
 # Without a display, or with DEMO_HEADLESS=1, the demo runs by itself and leaves pictures and a report.
 HEADLESS := $(NO_DISPLAY)$(filter-out 0 no false,$(DEMO_HEADLESS))

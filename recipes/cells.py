@@ -1,18 +1,17 @@
-"""Train `cells`, which is not shipped yet: whole cells of several looks, where `cells_phase` knows one.
+"""Train `cells`: whole cells of several looks, where `cells_phase` knows one.
 
-DATA holds, all under MIT or CC0, so that weights learned from it may be passed on under MIT with the notices below:
+DATA holds, all under MIT, as weights learned from it are:
 
 | kind | folder | of | licence of the data |
 |---|---|---|---|
 | phase | `cells_phase_t98g` | T98G cells, phase contrast | MIT (Tsai et al. 2019) |
 | junctions | `cells_junctions_mdck_zo1` | epithelium, by the junctions between cells | MIT, stated for the repository |
 | brightfield, fluorescence | `bacteria_ecoli_colicoords` | E. coli | MIT (Smit et al. 2019), likewise |
-| membranes | `tissue_cellbindb_demo`, one image | tissue, membranes stained | CC0 and MIT (Shi et al. 2025) |
 
 Cells of 30 to 76 pixels are brought to one size, and varied around it. Training begins with the weights of
 `cells_phase` (MIT) and never sees the fields that are kept aside for these (`cells_phase.SPLITS`, "val"). CODEX
 tissue is left out: cells in it are drawn around nuclei, and only these are seen. Nuclei are left to `nuclei`, whose
-weights are partly under CC BY.
+weights are partly under CC BY; stained membranes of tissue to the demo, whose sample no shipped model has seen.
 
     python recipes/cells.py train  --data DATA
     python recipes/cells.py finish --data DATA --out cells.safetensors
@@ -32,10 +31,10 @@ from recipe import Pair, Recipe, Split, split_images
 if TYPE_CHECKING:
     from pathlib import Path
 
-DIAMETERS = {"phase": 67.0, "junctions": 76.0, "brightfield": 31.0, "fluorescence": 31.0, "membranes": 39.0}
+DIAMETERS = {"phase": 67.0, "junctions": 76.0, "brightfield": 31.0, "fluorescence": 31.0}
 """Median diameter of the labelled objects of each kind, by area, pixels of the images."""
 
-SHARES = {"phase": 0.36, "junctions": 0.3, "brightfield": 0.14, "fluorescence": 0.12, "membranes": 0.08}
+SHARES = {"phase": 0.39, "junctions": 0.33, "brightfield": 0.15, "fluorescence": 0.13}
 
 CHOOSE = ("Myo1c_KO_8_half", "bf_00007", "fl_00007")
 """Files that choose the decoding, of the sets that have "train" and "val". The bacteria are of one field of view."""
@@ -54,10 +53,7 @@ def pairs(data: Path, split: Split) -> list[Pair]:
 
     found = [Pair.of("phase", pair.image) for pair in cells_phase.pairs(data, split)]
     found += [Pair.of("junctions", path) for path in images("cells_junctions_mdck_zo1")]
-    found += [Pair.of(PREFIXES[path.name[:2]], path) for path in images("bacteria_ecoli_colicoords")]
-    if split == "train":
-        found.append(Pair.of("membranes", data / "tissue_cellbindb_demo" / "train" / "images" / "mIF.tif"))
-    return found
+    return found + [Pair.of(PREFIXES[path.name[:2]], path) for path in images("bacteria_ecoli_colicoords")]
 
 
 FIRST = cells_phase.FIRST.model_copy(
@@ -99,10 +95,6 @@ RECIPE = Recipe(
                 DataSource(
                     name="ColiCoords, E. coli (Smit et al. 2019)", licence="MIT",
                     source="https://github.com/Jhsmit/ColiCoords", images=12,
-                ),
-                DataSource(
-                    name="CellBinDB, one image of stained membranes (Shi et al. 2025)", licence="CC0-1.0 AND MIT",
-                    source="https://github.com/STOmics/cs-benchmark", images=1,
                 ),
             ),
         }

@@ -8,10 +8,10 @@ corrects the worst objects of image after image by gestures, lets the program le
 in the end measures and exports each image. Two cases, named before the first run:
 
 - *known*: a shipped model has learned such cells, on other fields. 340 x 340 pixels of the fields 06, 23 and 37, which
-  are those that `cells_phase` was not trained on. Those of 06 are corrected, those of 23 and 37 are reported on.
-- *new*: none has. `cells_phase` is left out, so the afternoon begins with `nuclei`. The four corners (384 x 384) of the
-  fields 06 and 14 are corrected, those of 23, 28 and 37 are reported on. **The settings of learning were tuned on the
-  middle of these fields** (512 x 512, which has a ninth of each corner in it).
+  no shipped model was trained on. Those of 06 are corrected, those of 23 and 37 are reported on.
+- *new*: none has. `cells` and `cells_phase` are left out, so the afternoon begins with `nuclei`. The four corners
+  (384 x 384) of the fields 06 and 14 are corrected, those of 23, 28 and 37 are reported on. **The settings of learning
+  were tuned on the middle of these fields** (512 x 512, which has a ninth of each corner in it).
 
 Nothing was chosen on these images for this benchmark; it was written on the fields 01 and 12 (`--case try`).
 
@@ -198,7 +198,7 @@ class Afternoon:
         gallery = self._controller.gallery
         self._click(2)
         self._timed(gallery.start)
-        cards = [card for card in gallery.cards if card.name != self._case.without]
+        cards = [card for card in gallery.cards if card.name not in self._case.without]
         best = cards[0]
         fits = "does not" not in best.words
         name = best.name if fits else DEFAULT_MODEL

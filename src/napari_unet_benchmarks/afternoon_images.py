@@ -30,8 +30,8 @@ class Case:
         Of an image, pixels.
     places : int
         Images cut along each side of a field.
-    without : str
-        Name of a model that is left out; empty: none.
+    without : tuple of str
+        Names of models that are left out.
     number : int
         Images in all.
     """
@@ -40,14 +40,17 @@ class Case:
     reported: tuple[str, ...]
     width: int
     places: int
-    without: str = ""
+    without: tuple[str, ...] = ()
     number: int = 20
 
 
+KNOW_THEM = ("cells", "cells_phase")
+"""Models that have learned from fields of these cells."""
+
 CASES = {
     "known": Case(("06",), ("23", "37"), 340, 3),
-    "new": Case(("06", "14"), ("23", "28", "37"), 384, 2, without="cells_phase"),
-    "try": Case(("01",), ("12",), 384, 2, without="cells_phase", number=4),
+    "new": Case(("06", "14"), ("23", "28", "37"), 384, 2, without=KNOW_THEM),
+    "try": Case(("01",), ("12",), 384, 2, without=KNOW_THEM, number=4),
 }
 
 

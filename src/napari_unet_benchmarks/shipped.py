@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from recipe import Recipe
 
-SHIPPED = ("nuclei", "cells_phase", "nuclei3d", "axons")
+SHIPPED = ("nuclei", "cells", "cells_phase", "nuclei3d", "axons")
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

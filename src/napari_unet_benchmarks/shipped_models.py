@@ -1,6 +1,6 @@
 """Score the shipped models on their validation images, against a classical pipeline tuned on their training images.
 
-    napari-unet benchmark shipped_models --data DATA [--only nuclei cells_phase nuclei3d axons] [--threads 2]
+    napari-unet benchmark shipped_models --data DATA [--only nuclei cells ...] [--threads 2]
 
 DATA: see `recipes/README.md`; what is trained, chosen and validated on say the recipes. Both segment every validation
 image, on which nothing was tuned; the classical pipeline (`napari_unet_benchmarks.classical`: smoothing, Otsu's

@@ -39,7 +39,8 @@ from napari_unet.nets.likeness import norm_deviation
 from napari_unet.objects.targets import target_maps
 from napari_unet.progress import CancelToken, Progress
 
-SHIPPED = ["nuclei", "axons", "cells_phase", "nuclei3d"]
+SHIPPED = ["nuclei", "axons", "cells", "cells_phase", "nuclei3d"]
+OF_PLANES = SHIPPED[:4]
 
 
 # -- the field ---------------------------------------------------------------------------------------------------------
@@ -279,15 +280,15 @@ def test_walls_between_cells_of_other_kinds_are_not_taken_for_axons():
 
 def test_who_may_be_tried(bright_model):
     plane, volume = Image(np.zeros((64, 64)), "YX"), Image(np.zeros((8, 64, 64)), "ZYX")
-    assert models_for(plane) == ["nuclei", "axons", "cells_phase"]
+    assert models_for(plane) == OF_PLANES
     assert models_for(volume) == SHIPPED
     assert "axons" not in models_for(Image(np.zeros((64, 64)), "YX", diameter=20)), "it knows no diameter"
     two = Image(np.zeros((2, 64, 64)), "CYX")
-    assert models_for(two) == ["nuclei", "axons", "cells_phase"], "their first channel"
+    assert models_for(two) == OF_PLANES, "their first channel"
     save_model(bright("pair", in_channels=2), "pair")
     save_model(bright("untrained", recipe={"method": "from scratch", "steps": 0}), "untrained")
     (user_folder() / "broken.safetensors").write_bytes(b"no model")
-    assert models_for(two) == ["nuclei", "axons", "cells_phase", "pair"]
+    assert models_for(two) == [*OF_PLANES, "pair"]
     assert "pair" not in models_for(two, channel=1)
     assert "pair" not in models_for(plane)
 
@@ -359,7 +360,7 @@ def test_trying_can_be_stopped(nuclei_crop):
 def test_an_image_of_nothing_is_tried_without_complaint(value):
     field = field_of(Image(np.full((64, 64), value, np.float32), "YX"))
     assert field.is_blank
-    assert all(trial.score < DEFAULT_MODEL_CHOICE.doubtful for trial in try_models(field, SHIPPED[:3], device="cpu"))
+    assert all(trial.score < DEFAULT_MODEL_CHOICE.doubtful for trial in try_models(field, OF_PLANES, device="cpu"))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (17, 5)])

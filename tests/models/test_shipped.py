@@ -15,7 +15,7 @@ NAMES = [entry.name for entry in list_models() if entry.shipped]
 
 def test_the_general_one_is_first():
     assert NAMES[0] == DEFAULT_MODEL
-    assert sorted(NAMES) == ["axons", "cells_phase", "nuclei", "nuclei3d"]
+    assert sorted(NAMES) == ["axons", "cells", "cells_phase", "nuclei", "nuclei3d"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 NAMES = ("membranes_1", "membranes_2", "membranes_3")
 """Images of the list; the last one is never corrected before it is scored, and tells what was learned."""
 MODEL = "cells_phase"
-"""No shipped model finds these cells. This one is of whole cells, too, and learning begins with it."""
+"""Learning begins with it: it is of whole cells, too, and finds none of these, so that what is learned shows. `cells`
+finds half of them."""
 DRAWN_OBJECTS = 13
 """Objects that are drawn in each of the other images: nearly all. Chosen, as `LEARNING_SECONDS`, with the score of the
 last image in view: that is what a demonstration can show, and no measurement of the program."""

@@ -80,7 +80,7 @@ def list_models() -> list[ModelEntry]:
     --------
     >>> from napari_unet.models.store import list_models
     >>> [entry.name for entry in list_models() if entry.shipped]
-    ['nuclei', 'axons', 'cells_phase', 'nuclei3d']
+    ['nuclei', 'axons', 'cells', 'cells_phase', 'nuclei3d']
     """
     entries = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):

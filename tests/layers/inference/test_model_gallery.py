@@ -14,7 +14,9 @@ from napari_unet.layers.inference import model_gallery
 from napari_unet.layers.inference.model_gallery import OUTLINE, grey_picture, outlined, trial_in_words
 from napari_unet.models.store import save_model
 
-SCORES = {"bright": 0.1, "sensitive": 0.7, "classes": 0.3, "nuclei": 0.0, "axons": 0.0, "cells_phase": 0.2}
+SCORES = {
+    "bright": 0.1, "sensitive": 0.7, "classes": 0.3, "nuclei": 0.0, "axons": 0.0, "cells": 0.25, "cells_phase": 0.2,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def said(controller):
 def test_all_models_are_tried_and_the_best_guess_is_first(viewer, controller, scores):
     viewer.add_image(squares(), name="image")
     assert controller.gallery.start()
-    assert names(controller) == ["sensitive", "classes", "cells_phase", "bright", "nuclei", "axons"]
+    assert names(controller) == ["sensitive", "classes", "cells", "cells_phase", "bright", "nuclei", "axons"]
     assert not controller.gallery.busy
     assert controller.gallery.waiting == []
     assert "best guess first" in controller.gallery.in_words
@@ -59,12 +61,12 @@ def test_all_models_are_tried_and_the_best_guess_is_first(viewer, controller, sc
 def test_cards_come_one_by_one_and_are_sorted_as_they_come(viewer, later, scores):
     viewer.add_image(squares(), name="image")
     later.gallery.start()
-    assert later.gallery.in_words == "Trying bright on what is in view (1 of 6)."
+    assert later.gallery.in_words == "Trying bright on what is in view (1 of 7)."
     later.runner.step()
     assert names(later) == ["bright"]
     later.runner.step()
     assert names(later) == ["sensitive", "bright"]
-    assert later.gallery.in_words == "Trying classes on what is in view (3 of 6)."
+    assert later.gallery.in_words == "Trying classes on what is in view (3 of 7)."
     later.gallery.stop()
     later.runner.finish()
     assert names(later) == ["sensitive", "bright"], "what was tried stays, and nothing comes after"
@@ -74,7 +76,7 @@ def test_the_models_themselves_are_tried(viewer, controller):
     viewer.add_image(squares((96, 96)), name="image")
     controller.gallery.start()
     cards = {card.name: card for card in controller.gallery.cards}
-    assert {"bright", "sensitive", "classes", "nuclei", "axons", "cells_phase"} == set(cards)
+    assert {"bright", "sensitive", "classes", "nuclei", "axons", "cells", "cells_phase"} == set(cards)
     assert cards["bright"].trial.n_objects == 3
     assert cards["sensitive"].trial.n_objects == 4
     assert cards["bright"].picture.shape == (96, 96, 3)
