@@ -297,7 +297,8 @@ def test_the_right_model_comes_first(nuclei_crop):
     model, trials = choose_model(Image(nuclei_crop, "YX"), device="cpu")
     assert model.name == trials[0].name == "nuclei"
     assert trials[0].score > 0.5
-    assert trials[1].score < DEFAULT_MODEL_CHOICE.doubtful
+    others = {trial.name: trial.score for trial in trials}
+    assert max(others["axons"], others["cells_phase"]) < DEFAULT_MODEL_CHOICE.doubtful
     assert trials[0].labels.shape == nuclei_crop.shape
     plain = segment(nuclei_crop, "nuclei", device="cpu")
     assert trials[0].n_objects == plain.n_objects

@@ -297,7 +297,8 @@ def test_refused_segmentation_makes_no_layer(viewer, controller):
 
 def test_unknown_model_leaves_the_one_in_use(viewer, controller):
     assert not controller.choose_model("no such")
-    assert "There is: " in controller.messages[-1].text
+    assert "The nearest is " in controller.messages[-1].text
+    assert "There is: nuclei, " in controller.messages[-1].details
     assert controller.model.name == "bright"
 
 

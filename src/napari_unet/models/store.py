@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,8 +116,10 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         if not os.path.exists(text):  # False too for a name that no file can have
             raise ModelFileError(f"There is no model file {text}.")
         return Path(text)
-    known = ", ".join(entry.name for entry in list_models()) or "none"
-    raise ModelFileError(f"There is no model called {text!r}. There is: {known}; or give the path of a {SUFFIX} file.")
+    known = [entry.name for entry in list_models()]
+    nearest = "".join(f" The nearest is {one}." for one in get_close_matches(text, known, n=1, cutoff=0))
+    others = f"There is: {', '.join(known) or 'none'}; or give the path of a {SUFFIX} file."
+    raise ModelFileError(f"There is no model called {text!r}.{nearest}", others)
 
 
 def load_model(name: str | os.PathLike[str]) -> Model:

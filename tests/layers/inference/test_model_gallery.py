@@ -127,7 +127,7 @@ def test_a_model_that_vanished_is_told(viewer, controller, scores):
     viewer.add_image(squares(), name="image")
     controller.gallery.start()
     assert not controller.gallery.use("cells_phaze_x")
-    assert "no model called 'cells_phaze_x'" in said(controller)
+    assert said(controller) == "There is no model called 'cells_phaze_x'. The nearest is cells_phase."
     assert controller.model.name == "bright"
 
 
