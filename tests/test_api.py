@@ -31,8 +31,8 @@ def test_examples_in_docstrings(name):
 
 def test_segment_correct_learn_evaluate_save(bright_model, blobs):
     """The example of the interface, on a volume of small images."""
-    nu.save_model(bright_model(threshold=0.8, steepness=8.0, info={"decoding": {"min_size": 3}}), "cells")
-    model = nu.load_model("cells")
+    nu.save_model(bright_model(threshold=0.8, steepness=8.0, info={"decoding": {"min_size": 3}}), "my cells")
+    model = nu.load_model("my cells")
     planes = [blobs((64, 64), n=6, seed=seed) for seed in range(2)]
     image, truth = (np.stack(arrays) for arrays in zip(*planes, strict=True))
 

@@ -252,7 +252,7 @@ def test_an_object_that_lies_there_gets_its_id(viewer, controller, opened):
     assert controller.propagation.carry((12, 12))
     data = session.labels_layer.data
     assert ((data == 5).sum((1, 2)) == 100).all()
-    assert "Object 5: found, and has its id now in 8 time points." in controller.messages[-1].text
+    assert "Object 5: found, and has its id now at 8 time points." in controller.messages[-1].text
 
 
 @pytest.mark.parametrize("large", [False, True])
