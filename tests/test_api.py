@@ -47,7 +47,7 @@ def test_segment_correct_learn_evaluate_save(bright_model, blobs):
         model, [image], [truth], supervised=[masks], axes="ZYX", max_seconds=None, steps=3, device="cpu",
         validation=([image[1:]], [truth[1:]]),
     )  # fmt: skip
-    assert better.name == "cells, corrected"
+    assert better.name == "my cells, corrected"
     assert set(better.info.scores) == {"validation before", "validation after"}
 
     scores = nu.evaluate(truth, nu.segment(image, better, device="cpu").labels)
