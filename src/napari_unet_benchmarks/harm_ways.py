@@ -88,9 +88,18 @@ NEVER_OUT = DEFAULT_POLICY.model_copy(
     update={"domain_shift": DEFAULT_POLICY.domain_shift.model_copy(update={"min_objects": 10**6})}
 )
 
+ALWAYS_OUT = DEFAULT_POLICY.model_copy(
+    update={
+        "domain_shift": DEFAULT_POLICY.domain_shift.model_copy(
+            update={"min_objects": 1, "min_area_share_near": 0.0, "min_area_share": 0.0}
+        )
+    }
+)
+
 WAYS = {
     "as it is": Way(),
     "never out of domain": Way(policy=NEVER_OUT),
+    "always out of domain": Way(policy=ALWAYS_OUT),
     "held everywhere": Way(lambda config: {"distillation": 1.0}, sure=0.5),
     "a third of the rate": Way(lambda config: {"learning_rate": config.learning_rate / 3}),
     "stronger intensity": Way(
