@@ -84,17 +84,13 @@ class Way:
     own_teacher: bool = False
 
 
-NEVER_OUT = DEFAULT_POLICY.model_copy(
-    update={"domain_shift": DEFAULT_POLICY.domain_shift.model_copy(update={"min_objects": 10**6})}
-)
+def counted_out_of_domain(**numbers: float) -> Policy:
+    """Return a policy with other numbers for when images are out of the domain of a model."""
+    return DEFAULT_POLICY.model_copy(update={"domain_shift": DEFAULT_POLICY.domain_shift.model_copy(update=numbers)})
 
-ALWAYS_OUT = DEFAULT_POLICY.model_copy(
-    update={
-        "domain_shift": DEFAULT_POLICY.domain_shift.model_copy(
-            update={"min_objects": 1, "min_area_share_near": 0.0, "min_area_share": 0.0}
-        )
-    }
-)
+
+NEVER_OUT = counted_out_of_domain(min_objects=10**6)
+ALWAYS_OUT = counted_out_of_domain(min_objects=1, min_area_share_near=0.0, min_area_share=0.0)
 
 WAYS = {
     "as it is": Way(),

@@ -41,16 +41,15 @@ def test_touching_objects_are_told_apart():
     assert np.array_equal(decode_instances(maps, OUTPUTS, Decoding()), labels)
 
 
-def two_balls(ndim: int, radius: int, apart: float, zoom: float = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of two balls that run into each other, Z `zoom` times as coarse; the middle of each."""
+def two_balls(ndim: int, radius: int, apart: float, zoom: float = 1) -> np.ndarray:
+    """Labels of two balls that run into each other, Z `zoom` times as coarse."""
     stretch = np.array([zoom if axis == 0 and ndim == 3 else 1 for axis in range(ndim)])
     middle = np.full(ndim, 2.0 * radius)
     ends = middle, middle + np.eye(ndim)[-1] * apart * radius
     shape = (np.ceil(ends[1] + 2 * radius) * stretch).astype(int)
     grid = np.moveaxis(np.indices(shape), 0, -1) / stretch
     depths = [np.linalg.norm(grid - end, axis=-1) for end in ends]
-    labels = np.where(np.minimum(*depths) < radius, 1 + np.argmin(depths, axis=0), 0)
-    return labels, np.round(ends * stretch).astype(int)
+    return np.where(np.minimum(*depths) < radius, 1 + np.argmin(depths, axis=0), 0)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -58,16 +57,16 @@ def two_balls(ndim: int, radius: int, apart: float, zoom: float = 1) -> tuple[np
 def test_balls_that_run_into_each_other_are_parted_by_their_shape_whatever_their_size(ndim, radius):
     """A neck of two thirds of their width parts them, one of nine tenths does not; the other maps are not needed."""
     decoding = Decoding(seeds="shape", prominence=0.2, min_size=0)
-    labels, _ = two_balls(ndim, radius, apart=1.6)
+    labels = two_balls(ndim, radius, apart=1.6)
     found = decode_instances((labels > 0)[None].astype(np.float32), ("foreground",), decoding)
     assert found.max() == 2
     assert evaluate(labels, found).ap["0.75"] == 1
-    near = two_balls(ndim, radius, apart=0.8)[0] > 0
+    near = two_balls(ndim, radius, apart=0.8) > 0
     assert decode_instances(near[None].astype(np.float32), ("foreground",), decoding).max() == 1
 
 
 def test_shape_goes_by_lengths_of_the_network_along_each_axis():
-    labels, _ = two_balls(3, 12, apart=1.6, zoom=0.34)
+    labels = two_balls(3, 12, apart=1.6, zoom=0.34)
     decoding = Decoding(seeds="shape", prominence=0.2, min_size=0)
     found = decode_instances((labels > 0)[None].astype(np.float32), ("foreground",), decoding, zoom=(1, 0.34, 0.34))
     assert found.max() == 2

@@ -128,7 +128,9 @@ def import_command(
     ],
     outputs: Annotated[
         str | None,
-        typer.Option(help="What the maps are: foreground, alone or with ,boundary or ,distance. Default: classes."),
+        typer.Option(
+            help="What the maps are: foreground; foreground,boundary; or foreground,distance. Default: classes."
+        ),
     ] = None,
     join: Annotated[
         JoinOrder, typer.Option(help="How it joins skip connections: torch.cat([skip, up]), or up first.")

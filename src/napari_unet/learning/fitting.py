@@ -139,7 +139,8 @@ def other_seeds(info: ModelInfo, policy: FittingPolicy = DEFAULT_POLICY.fitting)
     """
     now, own = info.decoding, info.original_decoding or info.decoding
     if now.seeds != "shape":
-        shape = {"seeds": "shape", "foreground": 0.5, "prominence": policy.shape_prominence, "smoothing": SMOOTHING}
+        shape = {"seeds": "shape", "foreground": policy.shape_foreground}
+        shape |= {"prominence": policy.shape_prominence, "smoothing": SMOOTHING}
         return (now.model_copy(update=shape),)
     if own.seeds == "shape":
         return ()

@@ -198,6 +198,8 @@ class FittingPolicy(_Numbers):
     shape_prominence : float
         By how much narrower a neck is than the parts on both sides, as a logarithm, for objects to be told apart there:
         what is begun with where their shape is tried. Data: the volumes that docs/decisions/0037-shape.md chose on.
+    shape_foreground : float
+        Threshold of the foreground that is begun with there: that of the model is of other outlines. Data: the same.
     max_pixels : int
         Pixels of the network that are looked at: a bound on time.
     """
@@ -212,6 +214,7 @@ class FittingPolicy(_Numbers):
     tolerance: float = Field(2.0, ge=0)
     rounds: int = Field(3, ge=0)
     shape_prominence: float = Field(0.1, ge=0, lt=1)
+    shape_foreground: float = Field(0.5, gt=0, lt=1)
     max_pixels: int = Field(2**21, ge=1)
 
 

@@ -108,7 +108,8 @@ class Validation:
         self, model: Model, labelled: LabelledImages, device: str = "auto", policy: Policy = DEFAULT_POLICY
     ) -> None:
         self._info, self._device = model.info, resolve_device(device)
-        # The smallest object alone is chosen anew in each check: that of other objects would hide what was learned.
+        # What parts objects, and the smallest one, are chosen anew in each check: those of other objects would hide
+        # what was learned. Thresholds are not.
         self._fitting = policy.fitting.model_copy(update={"rounds": 0})
         self._regions = list(
             labelled_regions(

@@ -107,7 +107,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     if not isinstance(name, (str, os.PathLike)):
         raise ModelFileError(f"A model is given by its name or the path of its file; got {type(name).__name__}.")
     text = os.fspath(name)
-    matches = [entry for entry in list_models() if entry.name == text]
+    entries = list_models()
+    matches = [entry for entry in entries if entry.name == text]
     if matches:
         return matches[-1].path
     if text == "-":
@@ -116,7 +117,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         if not os.path.exists(text):  # False too for a name that no file can have
             raise ModelFileError(f"There is no model file {text}.")
         return Path(text)
-    known = [entry.name for entry in list_models()]
+    known = [entry.name for entry in entries]
     nearest = "".join(f" The nearest is {one}." for one in get_close_matches(text, known, n=1, cutoff=0))
     others = f"There is: {', '.join(known) or 'none'}; or give the path of a {SUFFIX} file."
     raise ModelFileError(f"There is no model called {text!r}.{nearest}", others)

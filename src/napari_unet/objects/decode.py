@@ -58,7 +58,7 @@ class Decoding(BaseModel):
 
     def needs(self, ndim: int) -> tuple[str, ...]:
         """Return the names of the maps that separate touching objects."""
-        return FLOWS[ndim] if self.seeds == "flows" else ("foreground",) if self.seeds == "shape" else (self.seeds,)
+        return {"flows": FLOWS[ndim], "shape": ("foreground",)}.get(self.seeds, (self.seeds,))
 
     def at_scale(self, zoom: tuple[float, ...]) -> Decoding:
         """Return the settings for maps that were computed at `zoom` times the size of the image, and resized back."""
