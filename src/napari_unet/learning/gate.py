@@ -12,7 +12,7 @@ Unchecked = Literal["nothing reviewed", "too little reviewed", "nothing before"]
 
 _UNCHECKED: dict[Unchecked, str] = {
     "nothing reviewed": "Review a field to know whether it is better.",
-    "too little reviewed": "Too little is reviewed to tell whether it is better: review more fields.",
+    "too little reviewed": "Too little is reviewed to judge it: review more.",
     "nothing before": "It has learned for the first time: press Segment to see what it finds.",
 }
 
