@@ -205,7 +205,7 @@ class WorkListDock(QWidget):
     def _on_done(self) -> None:
         index = self._list.in_view
         if index is not None:
-            self._switch.set_done(not self._list.images[index].done)
+            self._switch.shown.set_done(not self._list.images[index].done)
 
     def _show_in_view(self) -> None:
         """Scroll to the image in view, and select it."""

@@ -56,7 +56,7 @@ class ProjectRow(QWidget):
 
     def refresh(self) -> None:
         """Show what can be done now."""
-        keeper, listed = self._controller.list_keeper, self._controller.image_switch.shows_chosen
+        keeper, listed = self._controller.list_keeper, self._controller.image_switch.shown.is_chosen
         path, idle = keeper.saved_as if listed else self._projects.path, not self._projects.busy
         there = listed or self._controller.session is not None
         self.save.setEnabled(idle and there)
@@ -72,15 +72,15 @@ class ProjectRow(QWidget):
         )
 
     def _on_save(self) -> None:
-        if self._controller.image_switch.shows_chosen and self._controller.list_keeper.saved_as is not None:
+        if self._controller.image_switch.shown.is_chosen and self._controller.list_keeper.saved_as is not None:
             self._controller.list_keeper.save()
-        elif self._controller.image_switch.shows_chosen or self._projects.path is None or not self._projects.claim():
+        elif self._controller.image_switch.shown.is_chosen or self._projects.path is None or not self._projects.claim():
             self._on_save_as()
         else:
             self._projects.save()
 
     def _on_save_as(self) -> None:
-        if self._controller.image_switch.shows_chosen:
+        if self._controller.image_switch.shown.is_chosen:
             choose_where_to_save(self, self._controller)
             return
         layer = self._controller.layer

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_image
 from napari_unet.layers.image import adapter
-from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import PresentJob, Runner, once
+from napari_unet.layers.lists.shown_image import ShownImage
 from napari_unet.layers.reader import image_layers, read_layers
 from napari_unet.progress import shortened
 from napari_unet.projects.recovery import copy_of
-from napari_unet.projects.work_list import ImageState, state, state_of
+from napari_unet.projects.work_list import ImageState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-
-    from numpy.typing import NDArray
 
     from napari_unet.layers.display.overlay import Overlays
     from napari_unet.layers.inference.segmenter import Segmenter
@@ -49,6 +45,11 @@ class ImageSwitch:
     runner : Runner
         Where images are read.
 
+    Attributes
+    ----------
+    shown : ShownImage
+        What is in view.
+
     Notes
     -----
     What is painted while an image is being stored makes it be stored once more: no stroke is lost. Where it cannot be
@@ -69,20 +70,15 @@ class ImageSwitch:
         runner: Runner,
     ) -> None:
         self._workspace, self._list, self._projects = workspace, work_list, projects
-        self._segmenter, self._overlays = segmenter, overlays
+        self._segmenter = segmenter
+        self.shown = ShownImage(workspace, work_list, overlays)
         self._target: int | None = None
         self._last: int | None = None  # that was gone to, whether it could be shown or not
         self._job = PresentJob(runner)
         self._waiting: list[Callable[[], None]] = []  # for others to be done
-        self._layers: set[Hashable] = set()  # of the image in view
-        self._extent: NDArray[np.float64] | None = None  # of the image in view, in world coordinates
-        self._last_view: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = None  # extent, zoom, centre
         self._edited = False
-        workspace.session_opened.connect(self._on_session)
-        workspace.corrected.connect(self._on_corrected)
         workspace.edited.connect(self._on_edited)
         workspace.segmenting.connect(self._on_segmenting)
-        workspace.layer_chosen.connect(self._on_layer)
         projects.changed.connect(self._go_on)
         work_list.wanted.connect(self.go_to)
         work_list.released.connect(self._go_on)
@@ -92,11 +88,6 @@ class ImageSwitch:
     def busy(self) -> bool:
         """Whether it is on the way from one image to another."""
         return self._target is not None
-
-    @property
-    def session(self) -> LayerSession | None:
-        """The session of the image in view that the list keeps; None: there is none."""
-        return next((one for one in self._sessions() if one.listed), None)
 
     def next(self) -> bool:
         """Go to the next image; return whether there is one."""
@@ -113,30 +104,16 @@ class ImageSwitch:
         if self._target is not None:
             self._target = index
             return True
-        if index == self._list.in_view and self._shown():
+        if index == self._list.in_view and self.shown.has_layers:
             return False
         self._target = index
         self.changed.emit()
         self._leave()
         return True
 
-    def set_done(self, done: bool) -> None:
-        """Say that the image in view is done, or is not."""
-        index, session = self._list.in_view, self.session
-        if index is not None:
-            self._list.set_done(index, done)
-            if session is not None:
-                self._note(session, index)
-
-    @property
-    def shows_chosen(self) -> bool:
-        """Whether what is worked on is kept by the list."""
-        layer, session = self._workspace.layer, self._workspace.session
-        return layer is not None and layer.unique_id in self._layers and (session is None or session.listed)
-
     def store(self, then: Callable[[], object]) -> None:
         """Store the image in view as it is now, and call `then`; if it cannot be stored, that is told."""
-        session, index = self.session, self._list.in_view
+        session, index = self.shown.session, self._list.in_view
         if session is None or index is None:
             then()
             return
@@ -182,7 +159,7 @@ class ImageSwitch:
 
     def _leave(self) -> None:
         """Store and remove the image in view, then bring the other."""
-        session, index = self.session, self._list.in_view
+        session, index = self.shown.session, self._list.in_view
         if self._projects.busy:
             self._waiting.append(self._leave)
             return
@@ -190,7 +167,7 @@ class ImageSwitch:
             self._remove()
             self._arrive()
             return
-        other = [one for one in self._sessions() if one is not session and one.summary.anything]
+        other = [one for one in self.shown.sessions if one is not session and one.summary.anything]
         if other:
             self._stay(
                 UNetError(
@@ -210,9 +187,9 @@ class ImageSwitch:
         if self._edited:  # painted while it was stored
             self._leave()
             return
-        session, index = self.session, self._list.in_view
-        if session is not None and index is not None:
-            self._note(session, index)
+        session = self.shown.session
+        if session is not None:
+            self.shown.note()
             session.unwritten.forget()
         self._remove()
         self._arrive()
@@ -224,23 +201,10 @@ class ImageSwitch:
         self.changed.emit()
 
     def _remove(self) -> None:
-        """Take the layers of the image in view out of the viewer; those that are somebody else's stay."""
-        index, layers = self._list.in_view, self._workspace.viewer.layers
-        if index is None:
-            return
-        camera = camera_of(self._workspace.viewer)
-        self._last_view = None if self._extent is None else (self._extent, camera.zoom, tuple(camera.center))
-        labels = [session.labels_layer for session in self._sessions()]
-        own = [layer for layer in layers if layer in labels or layer.unique_id in self._layers]
-        self._list.set_in_view(None)
-        self._layers = set()
-        # napari collects garbage, which takes half a second, after each layer, or once after a batch.
-        with getattr(layers, "batched_update", nullcontext)():
-            for layer in own:
-                if layer in layers:
-                    layers.remove(layer)
-            self._overlays.tidy()
-        self.emptied.emit()
+        """Take the image in view away."""
+        if self._list.in_view is not None:
+            self.shown.remove()
+            self.emptied.emit()
 
     # -- to the next one -------------------------------------------------------------------------------------------
 
@@ -308,7 +272,7 @@ class ImageSwitch:
             return
         new = [layer for layer in self._workspace.viewer.layers if layer.unique_id not in before]
         images = [layer for layer in new if adapter.is_image_layer(layer)]
-        self._mark(session, index)
+        self.shown.keep(session, index)
         self._show(index, images or [session.layer])
         self._warn(index)
 
@@ -326,31 +290,8 @@ class ImageSwitch:
 
     def _show(self, index: int, layers: list[Any]) -> None:
         """Work on an image whose layers are there."""
-        viewer = self._workspace.viewer
-        self._layers = {layer.unique_id for layer in layers}
-        self._list.set_in_view(index)
-        open_before = self._sessions()
-        if open_before:
-            chosen = self._workspace.session
-            session = self.session or (chosen if chosen in open_before else open_before[0])
-            self._mark(session, index)
-            self._note(session, index)
-        else:
-            channels = {adapter.channel_of(layer): layer for layer in layers}
-            self._workspace.choose_layer(channels.get(self._list.channel, layers[-1]))
-            viewer.layers.selection.active = self._workspace.layer
-        self._look_at(layers)
+        self.shown.show(index, layers)
         self._finish(index)
-
-    def _look_at(self, layers: list[Any]) -> None:
-        """Fit the view to an image, unless it is of the size of the one before: then the same part is in view."""
-        viewer, extent = self._workspace.viewer, np.concatenate([layer.extent.world[:, -2:] for layer in layers])
-        size = np.concatenate([extent.min(0), extent.max(0)])
-        viewer.reset_view()
-        if self._last_view is not None and np.allclose(self._last_view[0], size):
-            camera = camera_of(viewer)
-            _, camera.zoom, camera.center = self._last_view
-        self._extent = size
 
     def _fail(self, index: int, error: Exception) -> None:
         """Name an image that cannot be read."""
@@ -380,59 +321,18 @@ class ImageSwitch:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def _sessions(self) -> list[LayerSession]:
-        """Return the sessions of the image in view."""
-        return [one for one in self._workspace.sessions if one.layer.unique_id in self._layers]
-
-    def _shown(self) -> bool:
-        return any(layer.unique_id in self._layers for layer in self._workspace.viewer.layers)
-
-    def _mark(self, session: LayerSession, index: int) -> None:
-        """Let a session know that its project lies in the list."""
-        session.listed, session.saved_as = True, self._list.project(index)
-
-    def _note(self, session: LayerSession, index: int) -> None:
-        """Take note of how far the image in view is."""
-        summary = session.summary
-        found = state(
-            corrected=summary.changed_pixels > 0,
-            reviewed_share=summary.reviewed_share,
-            segmented_by=session.segmented_by,
-            done=self._list.images[index].done,
-            doubt=session.doubt,
-        )
-        self._list.note_state(index, found)
-
-    def _on_session(self, session: LayerSession) -> None:
-        index = self._list.in_view
-        if index is not None and session.layer.unique_id in self._layers and self.session is None:
-            self._mark(session, index)
-            self._list.set_channel(adapter.channel_of(session.layer))
-
-    def _on_corrected(self, _: Any = None) -> None:
-        index, session = self._list.in_view, self._workspace.session
-        if index is not None and session is not None and session is self.session:
-            self._note(session, index)
-
     def _on_edited(self) -> None:
         self._edited = True
 
     def _on_segmenting(self, segmenting: bool) -> None:
         if not segmenting:
-            self._on_corrected()
             self._go_on()
 
-    def _on_layer(self) -> None:
-        index, layer = self._list.in_view, self._workspace.layer
-        if index is not None and layer is not None and layer.unique_id in self._layers:
-            self._list.set_channel(adapter.channel_of(layer))
-
     def _on_list(self) -> None:
-        """Keep the layers of a list that was closed: they are nobody's then."""
+        """Keep the layers of a list that was closed."""
         if self._list.in_view is None and not self.busy:
-            for session in self._sessions():
-                session.listed = False
-            self._layers, self._last = set(), None
+            self.shown.release()
+            self._last = None
 
     def _go_on(self, _: Any = None) -> None:
         """Go on when those that were waited for are done."""

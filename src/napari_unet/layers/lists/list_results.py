@@ -240,7 +240,7 @@ class ListResults:
 
     def mark(self, rows: NDArray[np.bool_] | None) -> None:
         """Outline the objects of some rows of the table, as far as their image is in view; None: none."""
-        session, table = self._switch.session, self.table
+        session, table = self._switch.shown.session, self.table
         if table is None:
             return
         chosen = np.zeros(len(table), bool) if rows is None else rows
@@ -308,7 +308,7 @@ class ListResults:
 
     def _take_note(self) -> None:
         """Take note of how far the images are as they are measured."""
-        session = self._switch.session
+        session = self._switch.shown.session
         self._stale, self._states = False, [_as_measured(state) for state in self._list.states]
         self._counted = None if session is None else session.summary
 
@@ -318,7 +318,7 @@ class ListResults:
             self.changed.emit()
 
     def _on_corrected(self, summary: Summary) -> None:
-        session = self._switch.session
+        session = self._switch.shown.session
         if session is None or session is not self._workspace.session:
             return
         if self._counted is not None and summary != self._counted:
@@ -346,12 +346,12 @@ class ListResults:
         if self._switch.busy:
             self._counted = None  # that of the image that comes
             return
-        if self._counted is None and self._switch.session is not None:
-            self._counted = self._switch.session.summary
+        if self._counted is None and self._switch.shown.session is not None:
+            self._counted = self._switch.shown.session.summary
         if self._pending is None:
             return
         (index, place), self._pending = self._pending, None
-        session = self._switch.session
+        session = self._switch.shown.session
         if self._list.in_view == index and session is not None:
             session.geometry.move_view_to(self._workspace.viewer, place)
 

@@ -70,7 +70,7 @@ class ListWalk:
     def _most_left(self) -> int | None:
         """Return the image with the most suspects or, where that is not known, the next that nobody has reviewed."""
         states, here = self._list.states, self._list.in_view
-        if here is None or not self._switch.shows_chosen:
+        if here is None or not self._switch.shown.is_chosen:
             return None
         order = [*range(here + 1, len(states)), *range(here)]
         left = [
@@ -96,7 +96,7 @@ class ListWalk:
     def _on_ended(self) -> None:
         """Say where the next step leads to."""
         here = self._list.in_view
-        if here is None or not self._switch.shows_chosen:
+        if here is None or not self._switch.shown.is_chosen:
             return
         self._at_end = True
         self._walked.add(self._list.images[here].key)
@@ -129,7 +129,7 @@ class ListWalk:
         target, self._target = self._target, None
         if target is None or self._list.in_view != target:
             return
-        if self._switch.session is not None:
+        if self._switch.shown.session is not None:
             self._walk.next()
         elif not self._segmenter.busy:
             self._workspace.say(f"{shortened(self._list.images[target].name, 40)} is not segmented yet: press Segment.")
