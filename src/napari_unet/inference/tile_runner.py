@@ -86,6 +86,7 @@ class Inference:
         self._cancel, self._closed = cancel, CancelToken()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network") if tells else None
         self._pixels, self._share, self._watch = 0, 0.0, Stopwatch()  # of the tile under way
+        self._asked = False  # the network, about this tile
 
     def __enter__(self) -> Inference:
         return self
@@ -118,8 +119,10 @@ class Inference:
             if then is not None:
                 self._reader.begin(self._source(then[0]), then[1])
         self._pixels, self._share, self._watch = self._task.passes * math.prod(tile.read_shape), 0.0, Stopwatch()
+        self._asked = False
         result = self._engine.run(tile, source)
-        self._note(1.0)
+        if self._asked:  # a blank tile that was known says nothing of how long the network takes
+            self._note(1.0)
         return result
 
     def seconds_for(self, pixels: float) -> float | None:
@@ -142,6 +145,7 @@ class Inference:
         for token in (self._cancel, self._closed):
             if token is not None:
                 token.check()
+        self._asked = True
         self._note(share)
 
     def _note(self, share: float) -> None:

@@ -98,6 +98,8 @@ def decode_instances(
     """
     named = dict(zip(outputs, maps, strict=True))
     mask = named["foreground"] > decoding.foreground
+    if not mask.any():  # most blocks of a sparse volume
+        return np.zeros(mask.shape, np.int32)
     if decoding.seeds == "flows":
         # Lengths are in pixels of the network's input; here they are in pixels of the image, which differ by axis.
         pixels = [1 / z for z in zoom or (1.0,) * mask.ndim]

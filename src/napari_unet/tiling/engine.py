@@ -15,6 +15,7 @@ import torch
 from napari_unet.errors import DeviceError, DeviceMemoryError, ModelOutputError
 from napari_unet.nets.blocked import BlockedUNet, folded
 from napari_unet.nets.buffers import BUFFERS
+from napari_unet.tiling.blank import BlankTiles
 from napari_unet.tiling.budget import pixel_budget
 from napari_unet.tiling.grid import Remaining
 from napari_unet.tiling.plan import make_plan
@@ -214,7 +215,8 @@ class Engine:
     """Computes tiles; if memory runs short, it goes on in smaller steps.
 
     First a tile is halved, again and again, which does not change the result; then the predictor changes to half
-    precision, then to the CPU. Tiles that follow are computed in the same way at once.
+    precision, then to the CPU. Tiles that follow are computed in the same way at once. Of blank tiles that are alike
+    only one is computed (`tiling.blank`).
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ class Engine:
         read: Callable[[Source, Tile], NDArray[np.float32]] = read_tile,
     ) -> None:
         self.plan = plan
-        self._predictor, self._read = predictor, read
+        self._predictor, self._read, self._blank = predictor, read, BlankTiles()
         self._too_much: float = math.inf  # pixels of a block
         self._note = ""
 
@@ -272,8 +274,13 @@ class Engine:
         return self._maps(tile, source)
 
     def _once(self, tile: Tile, source: Source) -> NDArray[np.float32]:
-        maps = self._predictor(self._read(source, tile))
-        return maps[(slice(None), *tile.crop)]
+        block = self._read(source, tile)
+        key = self._blank.key(block, tile)
+        maps = self._blank.maps(key)
+        if maps is None:
+            maps = self._predictor(block)[(slice(None), *tile.crop)]
+            self._blank.keep(key, maps)
+        return maps
 
     def _joined(self, tile: Tile, parts: tuple[Tile, ...], source: Source) -> NDArray[np.float32]:
         done = [self._maps(part, source) for part in parts]
