@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import napari
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_unet._qt.main_widget import UNetWidget
 
@@ -32,12 +32,39 @@ def close_window(viewer: Any, widget: UNetWidget, seconds: float) -> bool:
     return ended
 
 
+LOOK_EVERY = 5
+"""Milliseconds after which it is looked again whether what was waited for has come."""
+
+
 def live_until(done: Callable[[], bool], seconds: float) -> bool:
-    """Let the window live until something is true, or for so long; return whether it came true."""
+    """Let the window live until something is true, or for so long; return whether it came true.
+
+    Qt's own loop runs meanwhile, as it does for a person: it wakes up when there is something to do. One that asks
+    again and again takes the interpreter away from whatever learns or segments.
+    """
     end = time.perf_counter() + seconds
-    while not done():
-        if time.perf_counter() > end:
-            return False
-        QApplication.processEvents()
-        time.sleep(0.001)
-    return True
+    loop, timer = QEventLoop(), QTimer()
+    found: list[bool | Exception] = []
+
+    def look() -> None:
+        if found:
+            return
+        try:
+            came = done()
+        except Exception as error:  # noqa: BLE001 - Qt would swallow it, or end the program
+            found.append(error)
+        else:
+            if came or time.perf_counter() > end:
+                found.append(came)
+        if found:
+            loop.quit()
+
+    look()
+    if not found:
+        timer.timeout.connect(look)
+        timer.start(LOOK_EVERY)
+        loop.exec_()
+        timer.stop()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return bool(found[0])
