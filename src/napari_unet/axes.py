@@ -307,6 +307,13 @@ class Image:
         placement = None if self.placement is None else self.placement.with_pixel_size(size)
         return replace(self, pixel_size=size, placement=placement)
 
+    def of_channel(self, channel: int) -> Image:
+        """Return the image with one of its channels alone; the axis stays. Of a Zarr array the pixels are read."""
+        pick = tuple(slice(channel, channel + 1) if letter == "C" else slice(None) for letter in self.axes)
+        names = self.channel_names[channel : channel + 1]
+        identity = None if self.identity is None else (self.identity, channel)
+        return replace(self, data=self.data[pick], channel_names=names, placement=None, identity=identity)
+
     def same_pixels(self, other: Image) -> bool:
         """Return whether another image has the same pixels: not equal ones, but the same object or `identity`."""
         if self.identity is None or other.identity is None:

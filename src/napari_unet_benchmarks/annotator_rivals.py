@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.inference.in_memory import segment
+from napari_unet.inference.task import with_chosen_channels
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.crops import CropReader, crop_sample
 from napari_unet.learning.dense import train_steps, training_config
@@ -201,5 +202,6 @@ def ceiling(model: Model, fields: Sequence[Field], steps: int, *, device: str = 
     """
     config = training_config(model, scratch=True, steps=steps, max_seconds=None, seed=seed)
     config = config.model_copy(update={"batch_size": 4, "patch": (160, 160)})
-    images, labels = [field.image for field in fields], [field.truth for field in fields]
+    images = [with_chosen_channels(field.image, model) for field in fields]
+    labels = [field.truth for field in fields]
     return drive(train_steps(model, images, labels, config, device=device), lambda report: None)

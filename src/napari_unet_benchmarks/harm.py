@@ -1,12 +1,14 @@
 """Why learning from corrections of one image makes other images of the kind worse: its parts, and ways to mend it.
 
-    napari-unet benchmark harm --data DATA [--only KIND ...] [--ways WAY ...] [--seeds 2] [--objects 7] [--steps 60]
-                               [--keep FILE] [--name NAME] [--only-sum]
+    napari-unet benchmark harm --data DATA [--only KIND ...] [--ways WAY ...] [--seeds 2] [--objects 7] [--reviewed]
+                               [--steps 60] [--keep FILE] [--name NAME] [--only-sum]
 
 DATA: see `recipes/README.md`. A simulated annotator corrects a few objects of one image. From the same corrections the
 program learns as it does, and in ways that differ in one thing. Scored are other images of the kind: with the new
 weights and the old settings of decoding and scale, the other way round, after fewer steps, and with weights between the
-old and the new ones. Ways are chosen on some kinds, and reported on others (docs/decisions/0032-harm.md).
+old and the new ones. Ways are chosen on some kinds, and reported on others (docs/decisions/0032-harm.md). With
+``--reviewed`` all of the image is corrected and reviewed, and only the end is scored, also on images that `nuclei`
+knew.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from napari_unet.models.model import Model
 from napari_unet.models.store import load_model
 from napari_unet_benchmarks.check import Kind
 from napari_unet_benchmarks.check_evidence import Looks, Session, scores_on_others
-from napari_unet_benchmarks.fields import DataSet, read_fields
+from napari_unet_benchmarks.fields import KNOWN, KNOWN_SIZE, DataSet, read_fields
 from napari_unet_benchmarks.harm_ways import MARKS, NEVER_OUT, USUAL, WAYS, learned_and_marks
 from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
@@ -67,7 +69,20 @@ CONFIRMED_ON = {
 }
 """Where images of the folder ``val`` are scored, which no model has learned and on which nothing was chosen here."""
 
-KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON | CONFIRMED_ON
+HALF_KNOWN = {
+    "cytospins from cells": Kind(DataSet("nuclei_cytospin_bsst265/train"), ("cells",), 384, 4),
+    "tissue from cells": Kind(DataSet("nuclei_tissue_bsst265/train"), ("cells",), 384, 4),
+}
+"""Where a model finds about half, and has never learned from such images; for ``--reviewed``."""
+
+HARD = {
+    "breast cancer, H&E; hard": Kind(DataSet("histology_tnbc/val"), width=384),
+    "tissue; hard": Kind(DataSet("nuclei_tissue_bsst265/val"), width=384),
+    "histology; hard": Kind(DataSet("nuclei_dsb2018/val", prefix="histology")),
+}
+"""Where a model finds about half, too, and has learned from others of the kind; for ``--reviewed``."""
+
+KINDS = CHOSEN_ON | MORE_CHOSEN_ON | REPORTED_ON | CONFIRMED_ON | HALF_KNOWN | HARD
 
 SHARES = (0.25, 0.5, 0.75)
 """How far from the old weights to the new ones, of models that are scored, too."""
@@ -101,7 +116,8 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
     corrected = work[seed % len(work)]
     session = Session(corrected, looks, seed)
     session.show(base)
-    objects = session.correct(arguments.objects)
+    objects = session.correct(10**6 if arguments.reviewed else arguments.objects)
+    known = read_fields(arguments.data, KNOWN, KNOWN_SIZE, 16)[0] if arguments.reviewed else []
     crops, spare = session.crops(base), [one for one in work if one is not corrected]
     for way in ways:
         chosen, others_open, fits = WAYS[way], spare, None
@@ -111,9 +127,11 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             knows = 2 * len(others_open) >= len(spare)
             chosen = replace(chosen, policy=NEVER_OUT) if knows else WAYS[USUAL]
         learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, others_open)
-        models = parts(base, learned.model, marks) if way == USUAL else {"base": base, "new": learned.model}
+        models = {"base": base, "new": learned.model}
+        if way == USUAL and not arguments.reviewed:
+            models = parts(base, learned.model, marks)
         first = marks.get(MARKS[0])
-        if first is not None:
+        if first is not None and not arguments.reviewed:
             models[f"{MARKS[0]} steps"] = Model(first, learned.model.info)
         yield {
             "kind": name,
@@ -126,6 +144,7 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             "fitted": learned.fitted is not None,
             "fits": fits,
             "scores": {part: _scores(one, others, looks) for part, one in models.items()},
+            "known": {part: _scores(one, known, looks)["ap"] for part, one in models.items() if known},
         }
         looks.forget([base])
 
@@ -181,6 +200,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--objects", type=int, default=7, help="corrections before learning")
+    parser.add_argument("--reviewed", action="store_true", help="all of the image is corrected and reviewed")
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--keep", type=Path, default=Path("harm.jsonl"), help="where finished runs are kept")
     parser.add_argument("--name", default="harm", help="of the result file (default harm)")
@@ -202,9 +222,11 @@ def main() -> None:
         "more chosen on": MORE_CHOSEN_ON | {name: CHOSEN_ON[name] for name in ("phase contrast", "cytospins")},
         "reported on": REPORTED_ON,
         "confirmed on": CONFIRMED_ON,
+        "half known": HALF_KNOWN,
+        "hard": HARD,
     }
     sums = {title: summary(rows, list(kinds)) for title, kinds in groups.items()}
-    limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "steps")}
+    limits = {name: getattr(arguments, name) for name in ("seeds", "objects", "reviewed", "steps")}
     write_result(arguments.name, {"limits": limits, "threads": 1} | sums | {"runs": rows})
 
 

@@ -97,6 +97,7 @@ WAYS = {
     "never out of domain": Way(policy=NEVER_OUT),
     "always out of domain": Way(policy=ALWAYS_OUT),
     "held everywhere": Way(lambda config: {"distillation": 1.0}, sure=0.5),
+    "at least 1e-3": Way(lambda config: {"learning_rate": max(1e-3, config.learning_rate)}),
     "a third of the rate": Way(lambda config: {"learning_rate": config.learning_rate / 3}),
     "stronger intensity": Way(
         lambda config: {"augmentation": Augmentation(contrast=0.5, brightness=0.25, gamma=2.0, noise=0.1, blur=2.0)}

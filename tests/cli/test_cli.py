@@ -807,6 +807,17 @@ def test_training_for_minutes_with_classes_and_pixels_to_ignore(run, labelled, t
     assert set(np.unique(read_labels(tmp_path / "o.tif"))) <= {0, 1}
 
 
+def test_training_on_one_of_two_channels(run, labelled, tmp_path):
+    for path in labelled[1].iterdir():
+        pixels = tifffile.imread(path)
+        tifffile.imwrite(path, np.stack([np.zeros_like(pixels), pixels]), metadata={"axes": "CYX"})
+    out = tmp_path / "m.safetensors"
+    new = "--new", "unet2d", "--steps", "1", "-o", out
+    assert "no channel 2" in run("train", *labelled, *new, "--channel", "2", status=1).stderr
+    run("train", *labelled, *new, "--channel", "1")
+    assert load_model_file(out).info.spec.in_channels == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -7,9 +7,17 @@ import pytest
 
 from hand_made import bright, squares
 from napari_unet.axes import Image
-from napari_unet.errors import FileFormatError, LabelsError, LearningError, ModelOutputError, NothingToLearnError
+from napari_unet.errors import (
+    FileFormatError,
+    ImageError,
+    LabelsError,
+    LearningError,
+    ModelOutputError,
+    NothingToLearnError,
+)
 from napari_unet.learning import train as module
 from napari_unet.learning.comparison import Comparison
+from napari_unet.learning.from_labels import finetune
 from napari_unet.learning.labelled import LabelledImages
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.train import train
@@ -54,6 +62,46 @@ def model(**info):
 
 def trained(count=1, begin=None, **options):
     return train(begin or model(), [picture(seed) for seed in range(count)], [truth()] * count, **(OPTIONS | options))
+
+
+# -- which channel -----------------------------------------------------------------------------------------------------
+
+
+def with_channels(*channels, names=()):
+    return Image(np.stack([picture(seed).read()[0, 0] * on for seed, on in enumerate(channels)]), "CYX",
+                 channel_names=names, name="two.tif")  # fmt: skip
+
+
+@pytest.mark.parametrize("channel", [1, "GFP"])
+def test_one_of_several_channels_is_learned_from(channel):
+    image = with_channels(0.0, 1.0, names=("DAPI", "GFP"))
+    validation = [with_channels(0.0, 1.0, names=("DAPI", "GFP"))], [truth()]
+    _, report = train(model(), [image], [truth()], channel=channel, validation=validation, **OPTIONS)
+    assert report.before.value == 1.0, "the other channel is empty"
+    assert not any("channel" in note for note in report.notes)
+
+
+def test_without_a_word_it_is_the_one_that_is_segmented():
+    _, report = train(model(), [with_channels(1.0, 0.0)], [truth()], **OPTIONS)
+    assert report.before.value == 1.0
+    assert any("first of several channels" in note for note in report.notes)
+    learned = finetune(model(), [with_channels(1.0, 0.0)], [truth()], steps=1, device="cpu", max_seconds=None,
+                       validation=([with_channels(1.0, 0.0)], [truth()]))  # fmt: skip
+    assert learned.info.scores["validation before"] == 1.0
+
+
+def test_an_untrained_network_takes_all_channels_or_the_one_that_is_named():
+    image = with_channels(1.0, 0.0)
+    takes = [
+        train(None, [image], [truth()], channel=channel, **OPTIONS)[0].info.spec.in_channels for channel in (None, 1)
+    ]
+    assert takes == [2, 1]
+
+
+@pytest.mark.parametrize("channel", [2, -1, "RFP"])
+def test_a_channel_that_is_not_there_is_named(channel):
+    with pytest.raises(ImageError, match=f"no channel {channel}"):
+        train(model(), [with_channels(1.0, 0.0)], [truth()], channel=channel, **OPTIONS)
 
 
 # -- what is kept aside ------------------------------------------------------------------------------------------------

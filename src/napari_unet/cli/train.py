@@ -12,7 +12,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, check_model_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, path_of
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, numbered, path_of
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def train(
         ),
     ] = None,
     series: Series = None,
+    channel: Annotated[
+        Any, typer.Option(parser=numbered, metavar="NAME|N", help="Channel to learn from: name, or number from 0.")
+    ] = None,
     base: Annotated[
         str | None, typer.Option(help="Name or file of the model to begin with.", autocompletion=complete_model)
     ] = None,
@@ -99,7 +102,7 @@ def train(
     check_device(device)
     options = {
         "val_share": val_share, "ignore_label": ignore_label, "task": task.value, "border": border, "seed": seed,
-        "max_seconds": None if minutes is None else 60 * minutes, "steps": steps, "device": device,
+        "max_seconds": None if minutes is None else 60 * minutes, "steps": steps, "device": device, "channel": channel,
     }  # fmt: skip
     if new is not None:
         options["kind"] = new.value

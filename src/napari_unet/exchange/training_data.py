@@ -169,7 +169,7 @@ def _pair_of(source: Any) -> _Pair:
     if not _are_files(source):
         image, view = source.image, source.image.canonical_labels
         if source.channel is not None and image.n_channels > 1 and not image.is_colour:
-            image = _one_channel(image, source.channel)
+            image = image.of_channel(source.channel)
         path = source.path or source.image_path
         where = {"image": str(source.image_path or image.source or image.name), "project": str(source.path or "")}
         name = Path(path).stem if path is not None else image.name
@@ -184,15 +184,6 @@ def _pair_of(source: Any) -> _Pair:
         labels = labels.reshape(image.label_shape)
     where = {"image": str(image_path), "labels": str(label_path)}
     return _Pair(image_path.stem, image, image.canonical_labels(labels), None, None, where)
-
-
-def _one_channel(image: Image, channel: int) -> Image:
-    from dataclasses import replace
-
-    pick = tuple(slice(channel, channel + 1) if letter == "C" else slice(None) for letter in image.axes)
-    return replace(
-        image, data=image.data[pick], channel_names=image.channel_names[channel : channel + 1], placement=None
-    )
 
 
 def _pieces(pair: _Pair, *, planes: bool) -> Iterator[tuple[Piece, dict[str, Any]]]:

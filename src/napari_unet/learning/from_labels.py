@@ -10,7 +10,7 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.in_memory import segment
 from napari_unet.inference.style import with_style
-from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.inference.task import as_image, choose_channels, with_chosen_channels
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
@@ -49,6 +49,7 @@ def finetune(
     *,
     supervised: Sequence[NDArray[np.bool_] | None] | None = None,
     axes: str | None = None,
+    channel: int | str | None = None,
     max_seconds: float | None = 60.0,
     steps: int | None = None,
     seed: int = 0,
@@ -78,6 +79,8 @@ def finetune(
         The pixels of each image that count, shaped as its labels; None: all. No other pixel has any influence.
     axes : str, optional
         Meaning of the images' axes; None: guessed.
+    channel : int or str, optional
+        The channel to learn from: number, from 0, or name. None: those that `segment` takes.
     max_seconds : float, optional
         Stop after this time, in seconds; None: no limit.
     steps : int, optional
@@ -135,6 +138,7 @@ def finetune(
         raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
     watch = Stopwatch()
     pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
+    pictures = [with_chosen_channels(image, model, channel) for image in pictures]
     views, known = _checked(model, pictures, labels, [None] * len(pictures) if supervised is None else supervised)
     labelled = _Labelled(pictures, views, known)
     model = at_scale_of_labels(model, pictures, views, policy.scale)
@@ -147,7 +151,7 @@ def finetune(
     if validation is None:
         return better
     scores = {
-        f"validation {when}": validation_score(candidate, *validation, axes=axes, device=device)
+        f"validation {when}": validation_score(candidate, *validation, axes=axes, channel=channel, device=device)
         for when, candidate in (("before", model), ("after", better))
     }
     return Model(better.net, better.info.model_copy(update={"scores": scores}))
@@ -248,12 +252,17 @@ def _checked(
 
 
 def validation_score(
-    model: Model, images: Sequence[Any], labels: Sequence[NDArray[Any]], axes: str | None = None, device: str = "auto"
+    model: Model,
+    images: Sequence[Any],
+    labels: Sequence[NDArray[Any]],
+    axes: str | None = None,
+    channel: int | str | None = None,
+    device: str = "auto",
 ) -> float:
     """Return the score of a model on labelled images: AP at IoU 0.5, or the mean Dice of the classes."""
     if len(images) != len(labels):
         raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
-    predicted = [segment(image, model, axes=axes, device=device).labels for image in images]
+    predicted = [segment(image, model, axes=axes, channel=channel, device=device).labels for image in images]
     scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
     if not model.info.finds_objects:
         return float(scores["dice"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
-from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.inference.task import as_image, choose_channels, with_chosen_channels
 from napari_unet.learning.dense import DenseTraining, training_config
 from napari_unet.learning.from_labels import check_limits
 from napari_unet.learning.labelled import LabelledImages
@@ -57,6 +58,7 @@ def train(
     kind: Kind = "unet2d",
     task: Task = "instances",
     axes: str | None = None,
+    channel: int | str | None = None,
     max_seconds: float | None = None,
     steps: int | None = None,
     border: float = 0.0,
@@ -96,6 +98,9 @@ def train(
         What an untrained network learns: objects, or classes.
     axes : str, optional
         Meaning of the images' axes; None: guessed.
+    channel : int or str, optional
+        The channel to learn from: number, from 0, or name. None: those that `segment` takes; all, for an untrained
+        network.
     max_seconds : float, optional
         Time for training, without reading and scoring. None: ten minutes, or no limit with `steps`.
     steps : int, optional
@@ -146,14 +151,15 @@ def train(
     check_limits(max_seconds, steps, MAX_SECONDS)
     begin = load_model(model) if isinstance(model, str) else model
     instances = (task if begin is None else begin.info.task) == "instances"
-    given = _labelled(images, labels, axes, "image", ignore_label, instances=instances)
+    labelled = partial(_labelled, begin, axes, channel, ignore_label, instances)
+    given = labelled(images, labels, "image")
     if validation is None:
         learned, others = parted(given, val_share, seed, policy)
     else:
         if val_share is not None:
             raise LearningError("Give either images to validate on, or a share of the images; not both.")
         learned = given
-        others = _labelled(*validation, axes, "validation image", ignore_label, instances=instances)
+        others = labelled(*validation, "validation image")
     if begin is None:
         begin = model_for_labels(kind, task, list(learned.images), list(learned.labels), seed)
     notes = [*_notes_of(learned, others), *learned.check(begin), *(_checked_others(others, begin) if others else [])]
@@ -216,18 +222,20 @@ def _scored(
 
 
 def _labelled(
+    model: Model | None,
+    axes: str | None,
+    channel: int | str | None,
+    ignore_label: int | None,
+    instances: bool,
     images: Sequence[Any],
     labels: Sequence[NDArray[Any]],
-    axes: str | None,
     what: str,
-    ignore_label: int | None,
-    *,
-    instances: bool,
 ) -> LabelledImages:
-    """Return images and labels that were handed in."""
+    """Return images, with the channels that a model takes, and labels that were handed in."""
     pictures = [as_image(data, axes, name=f"{what} {index}") for index, data in enumerate(images, start=1)]
     if not pictures:
         raise LabelsError(f"There is no {what}; at least one is needed.")
+    pictures = [with_chosen_channels(image, model, channel) for image in pictures]
     return LabelledImages.of(pictures, [np.asarray(one) for one in labels], ignore_label, instances=instances)
 
 
@@ -270,6 +278,7 @@ def parted(
 def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[str]:
     """Return what is to be said of images that are there twice."""
     notes = [*learned.notes, *(others.notes if others else ())]
+    notes += [note for image in learned.images for note in image.notes]
     seen: dict[str, tuple[str, str]] = {}
     for name, (image, labels) in zip(learned.names, learned.digests, strict=True):
         if image in seen and seen[image][1] != labels:
