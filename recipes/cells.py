@@ -107,6 +107,9 @@ RECIPE = Recipe(
     ),
     begins_with="cells_phase",
     diameters=DIAMETERS,
+    # One of each image at most.
+    replay_set={"phase": (7, 2), "junctions": (7, 1), "brightfield": (4, 1), "fluorescence": (3, 1)},
+    replay_patch=(192, 192),
 )  # fmt: skip
 
 if __name__ == "__main__":

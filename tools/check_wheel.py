@@ -30,6 +30,7 @@ NEEDED = (
     f"{PACKAGE}/py.typed",
     f"{PACKAGE}/samples/*.tif",
     f"{PACKAGE}/models/weights/*.safetensors",
+    f"{PACKAGE}/models/weights/*.replay_set.npz",
     "*.dist-info/entry_points.txt",
     "*.dist-info/licenses/LICENSE",
     "*.dist-info/licenses/*/weights/LICENSES.md",

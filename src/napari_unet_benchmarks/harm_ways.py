@@ -14,6 +14,7 @@ import torch
 from napari_unet.learning import interactive
 from napari_unet.learning.crops import CropReader
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
+from napari_unet.models.model import Model
 from napari_unet.nets.losses import distillation_loss
 from napari_unet.progress import drive
 from napari_unet.training import trainer
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.interactive import Learned
-    from napari_unet.models.model import Model
     from napari_unet.nets.unet import UNet
     from napari_unet_benchmarks.fields import Field
 
@@ -70,6 +70,8 @@ class Way:
         Whether unsupervised pixels are held to the running mean of the network that learns, where that is sure, and not
         to the old one; the network sees them in other intensities than the mean does (Tarvainen and Valpola 2017;
         Sohn et al. 2020, arXiv:2001.07685).
+    base_data : bool
+        Whether the patches that the model carries along are learned again, and tell what it forgets.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -82,6 +84,7 @@ class Way:
     only_where_it_fits: bool = False
     samples: Callable[[Sequence[Sample], Model], Sequence[Sample]] = field(default=lambda samples, model: samples)
     own_teacher: bool = False
+    base_data: bool = True
 
 
 def counted_out_of_domain(**numbers: float) -> Policy:
@@ -97,7 +100,10 @@ WAYS = {
     "never out of domain": Way(policy=NEVER_OUT),
     "always out of domain": Way(policy=ALWAYS_OUT),
     "held everywhere": Way(lambda config: {"distillation": 1.0}, sure=0.5),
-    "at least 1e-3": Way(lambda config: {"learning_rate": max(1e-3, config.learning_rate)}),
+    "without base data": Way(base_data=False),
+    "without base data, at least 1e-3": Way(
+        lambda config: {"learning_rate": max(1e-3, config.learning_rate)}, base_data=False
+    ),
     "a third of the rate": Way(lambda config: {"learning_rate": config.learning_rate / 3}),
     "stronger intensity": Way(
         lambda config: {"augmentation": Augmentation(contrast=0.5, brightness=0.25, gamma=2.0, noise=0.1, blur=2.0)}
@@ -126,6 +132,8 @@ def learned_and_marks(
 
     `spare` are the images that nobody corrects or scores.
     """
+    if not way.base_data:
+        model = Model(model.net, model.info.model_copy(update={"replay_set": None}))
     marks: dict[int, UNet] = {}
     made: list[trainer.Trainer] = []
 

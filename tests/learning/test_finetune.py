@@ -308,8 +308,8 @@ def test_input_that_does_not_fit_is_told(tiny_model, dim_image, change, error, s
 
 def test_the_channels_have_to_fit(tiny_model, dim_image):
     image, labels = dim_image
-    with pytest.raises(ModelMismatchError, match="takes 1 channel"):
-        finetune(tiny_model(), [np.stack([image, image])], [labels], axes="CYX", device="cpu", steps=1)
+    with pytest.raises(ModelMismatchError, match="takes 2 channels; the image has 1"):
+        finetune(tiny_model(in_channels=2), [image], [labels], device="cpu", steps=1)
 
 
 def test_axes_of_images_and_labels_go_together(tiny_model, dim_image):
