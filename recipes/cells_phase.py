@@ -77,8 +77,6 @@ RECIPE = Recipe(
     on_all=4,  # only one of the fields for choosing shows the wall of the chamber
     on_mistakes=3,  # and it shows little of it
     pairs=pairs,
-    replay_set={"T98G": (7, 2)},  # one of each field
-    replay_patch=(192, 192),
 )  # fmt: skip
 
 if __name__ == "__main__":
