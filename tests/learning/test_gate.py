@@ -184,8 +184,17 @@ FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05,
         (
             Verdict(BETTER, FORGETS, out_of_domain=True),
             True,
-            "Better: 70% right in what you reviewed, 50% before. "
-            "Save it under a new name: on other images it is worse.",
+            "Better: 70% right in what you reviewed, 50% before. It forgot some: see Details.",
+        ),
+        (
+            Verdict(None, FORGETS, out_of_domain=True),
+            True,
+            "In use. It forgot some of what it knew: save it under a new name.",
+        ),
+        (
+            Verdict(CHANCE, FORGETS, out_of_domain=True),
+            True,
+            "In use, but maybe worse: 45% right in what you reviewed, 50% before.",
         ),
         (Verdict(WORSE, FORGETS, out_of_domain=True), False, "Worse in what you reviewed, so not in use yet."),
     ],
@@ -208,7 +217,7 @@ def test_what_is_used_without_asking(verdict, promoted, says):
 )
 def test_what_may_be_worse_is_doubtful(verdict, doubtful):
     assert verdict.is_doubtful is doubtful
-    assert ("maybe worse" in str(verdict) or "on other images it is worse" in str(verdict)) is doubtful
+    assert ("maybe worse" in str(verdict) or "forgot" in str(verdict)) is doubtful
 
 
 def test_details_say_what_was_compared():

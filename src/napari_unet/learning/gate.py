@@ -78,14 +78,14 @@ class Verdict:
         if not self.should_promote():
             return f"{self._reason_against()}, so not in use yet."
         if self.reviewed is None:
-            outcome = f"In use. {_UNCHECKED[self.unchecked]}"
-        else:
-            before, after = self._percent
-            surely = "Better" if self.reviewed.low > 0 else "In use" if after >= before else "In use, but maybe worse"
-            outcome = f"{surely}: {after}% right in what you reviewed, {before}% before."
-        if self.forgets():  # it was made for other images
-            return f"{outcome} Save it under a new name: on other images it is worse."
-        return outcome
+            forgot = "It forgot some of what it knew: save it under a new name."
+            return f"In use. {forgot if self.forgets() else _UNCHECKED[self.unchecked]}"
+        before, after = self._percent
+        if after < before and self.reviewed.low <= 0:
+            return f"In use, but maybe worse: {after}% right in what you reviewed, {before}% before."
+        forgot = " It forgot some: see Details." if self.forgets() else ""
+        surely = "Better" if self.reviewed.low > 0 else "In use"
+        return f"{surely}: {after}% right in what you reviewed, {before}% before.{forgot}"
 
     def _reason_against(self) -> str:
         if self.finds_nothing:
@@ -105,5 +105,6 @@ class Verdict:
             lines.append(
                 "On images like those of the first model: "
                 f"{self.retention.before:.0%} right before, {self.retention.after:.0%} now."
+                + (" Save it under a new name." if self.forgets() else "")
             )
         return "\n".join(lines)
