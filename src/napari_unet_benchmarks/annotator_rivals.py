@@ -10,11 +10,11 @@ from scipy import ndimage
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.inference.in_memory import segment
-from napari_unet.inference.task import with_chosen_channels
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.crops import CropReader, crop_sample
 from napari_unet.learning.dense import train_steps, training_config
 from napari_unet.learning.finetune import finetune_config, finetune_steps
+from napari_unet.learning.labelled import with_chosen_channels
 from napari_unet.models.normalize import Normalization, measure, normalize
 from napari_unet.objects.stitch import stitch_slices
 from napari_unet.progress import drive

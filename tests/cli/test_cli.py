@@ -27,6 +27,7 @@ import napari_unet
 from napari_unet.cli import app
 from napari_unet.errors import UNetError
 from napari_unet.inference import files, resume
+from napari_unet.io import readers
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import load_model_file, save_model_file
@@ -757,6 +758,20 @@ def test_going_on_from_a_model_with_validation(run, labelled, model, tmp_path):
     assert card["after"]["objects"] == 6
     assert "3 of 3 validation images are also learned from (a.tif)" in result.stderr
     assert any("also learned from" in note for note in card["notes"])
+
+
+def test_what_files_say_is_said_once(run, labelled, model, tmp_path, monkeypatch):
+    real = readers.read_image
+
+    def noted(*args, **kwargs):
+        return replace(real(*args, **kwargs), notes=("Two images; this is one.",))
+
+    monkeypatch.setattr(readers, "read_image", noted)
+    validation = "--val-images", labelled[1], "--val-labels", labelled[3]
+    begin = "--base", model, "--steps", "1", "-o", tmp_path / "m.safetensors", "--json"
+    result = run("train", *labelled, *validation, *begin)
+    assert result.stderr.splitlines().count("Two images; this is one.") == 1
+    assert report(result)["notes"].count("Two images; this is one.") == 1
 
 
 def test_a_share_is_kept_aside(run, labelled, model, tmp_path):

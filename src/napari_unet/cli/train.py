@@ -227,7 +227,6 @@ def _trained(
     begin = open_model(base) if base is not None else None
     loaded, truths = _read_pairs(pairs, series)
     validation = None if val_pairs is None else _read_pairs(val_pairs, series)
-    notes = [note for image in [*loaded, *(validation[0] if validation else [])] for note in image.notes]
     if restart and load_checkpoint(files.checkpoint) is not None:  # a file of another program is left alone
         remove(files.checkpoint)
     model, report = train_model(
@@ -239,14 +238,12 @@ def _trained(
     save_model_file(Model(model.net, model.info.model_copy(update={"name": files.model.stem})), files.model)
     write_curve(report.curve, files.table, files.picture, overwrite=overwrite)
     remove(files.checkpoint)
-    known = report.to_dict()
     return {
         "output": str(files.model),
-        **known,
+        **report.to_dict(),
         "scores": model.info.scores,
         "curve": [str(files.table), str(files.picture)],
-        "notes": list(dict.fromkeys([*known["notes"], *notes])),
-        "said": [*report.sentences, *dict.fromkeys(notes)],
+        "said": report.sentences,
     }
 
 

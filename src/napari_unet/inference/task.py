@@ -13,7 +13,6 @@ from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
 from napari_unet.errors import ImageError
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
 from napari_unet.inference.scale import is_rescaled, magnification, scaled_shape
-from napari_unet.io.channels import channel_number
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import format_seconds
 from napari_unet.tiling.budget import free_memory, pixel_budget
@@ -231,37 +230,6 @@ def choose_channels(image: Image, model: Model, channel: int | None = None) -> t
         channels = (0,)
     model.check_channels(len(channels))
     return channels
-
-
-FIRST_CHANNEL = "The first of several channels was learned from. Name another with --channel (Python: channel)."
-
-
-def with_chosen_channels(image: Image, model: Model | None, channel: int | str | None = None) -> Image:
-    """Return an image with the channels that a model is given when it segments; None: of an untrained network, all.
-
-    Where the first of several is taken because none was asked for, a note says so.
-
-    Parameters
-    ----------
-    image : Image
-    model : Model or None
-    channel : int or str, optional
-        Number from 0, or name, of the one to take.
-
-    Raises
-    ------
-    ImageError, ModelMismatchError
-        If the image has no such channel, or the model cannot take as many.
-    """
-    number = channel_number(image, channel)
-    if model is not None:
-        chosen = choose_channels(image, model, number)
-        number = chosen[0] if len(chosen) < image.n_channels else None
-    if number is None or image.n_channels == 1:
-        return image
-    if channel is None:
-        image = replace(image, notes=(*image.notes, FIRST_CHANNEL))
-    return image.of_channel(number)
 
 
 def _choose_plan(model: Model, mode: Mode, plan_with: Callable[..., TilingPlan]) -> TilingPlan:

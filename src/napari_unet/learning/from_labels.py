@@ -10,12 +10,13 @@ from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.in_memory import segment
 from napari_unet.inference.style import with_style
-from napari_unet.inference.task import as_image, choose_channels, with_chosen_channels
+from napari_unet.inference.task import choose_channels
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
 from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
+from napari_unet.learning.labelled import as_pictures
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import base_predictions, interpolated
 from napari_unet.learning.scale import at_scale_of_labels
@@ -137,8 +138,7 @@ def finetune(
     if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
         raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
     watch = Stopwatch()
-    pictures = [as_image(data, axes, name=f"image {index}") for index, data in enumerate(images, start=1)]
-    pictures = [with_chosen_channels(image, model, channel) for image in pictures]
+    pictures = as_pictures(images, model, axes, channel)
     views, known = _checked(model, pictures, labels, [None] * len(pictures) if supervised is None else supervised)
     labelled = _Labelled(pictures, views, known)
     model = at_scale_of_labels(model, pictures, views, policy.scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_unet.errors import LabelsError
+from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.io.channels import channel_number
 from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 MIN_PIECE_SHARE = 0.1
 """Size of a piece of an object, as a share of the size of pieces in the image, below which it is a stray stroke and no
 object of its own. Chosen by hand, on no data."""
+
+
+FIRST_CHANNEL = "The first of several channels was learned from. Name another with --channel (Python: channel)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,3 +230,43 @@ def _digest(arrays: Sequence[NDArray[Any]]) -> str:
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def as_pictures(
+    images: Sequence[Any],
+    model: Model | None,
+    axes: str | None = None,
+    channel: int | str | None = None,
+    what: str = "image",
+) -> list[Image]:
+    """Return what was handed in to learn from as images named by their number, with the channels that a model takes."""
+    pictures = [as_image(data, axes, name=f"{what} {index}") for index, data in enumerate(images, start=1)]
+    return [with_chosen_channels(image, model, channel) for image in pictures]
+
+
+def with_chosen_channels(image: Image, model: Model | None, channel: int | str | None = None) -> Image:
+    """Return an image with the channels that a model is given when it segments; None: of an untrained network, all.
+
+    Where the first of several is taken because none was asked for, a note says so.
+
+    Parameters
+    ----------
+    image : Image
+    model : Model or None
+    channel : int or str, optional
+        Number from 0, or name, of the one to take.
+
+    Raises
+    ------
+    ImageError, ModelMismatchError
+        If the image has no such channel, or the model cannot take as many.
+    """
+    number = channel_number(image, channel)
+    if model is not None:
+        chosen = choose_channels(image, model, number)
+        number = chosen[0] if len(chosen) < image.n_channels else None
+    if number is None or image.n_channels == 1:
+        return image
+    if channel is None:
+        image = replace(image, notes=(*image.notes, FIRST_CHANNEL))
+    return image.of_channel(number)

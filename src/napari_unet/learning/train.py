@@ -12,10 +12,10 @@ import numpy as np
 from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
-from napari_unet.inference.task import as_image, choose_channels, with_chosen_channels
+from napari_unet.inference.task import choose_channels
 from napari_unet.learning.dense import DenseTraining, training_config
 from napari_unet.learning.from_labels import check_limits
-from napari_unet.learning.labelled import LabelledImages
+from napari_unet.learning.labelled import LabelledImages, as_pictures
 from napari_unet.learning.new_model import model_for_labels
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import check_retention
@@ -232,10 +232,9 @@ def _labelled(
     what: str,
 ) -> LabelledImages:
     """Return images, with the channels that a model takes, and labels that were handed in."""
-    pictures = [as_image(data, axes, name=f"{what} {index}") for index, data in enumerate(images, start=1)]
+    pictures = as_pictures(images, model, axes, channel, what)
     if not pictures:
         raise LabelsError(f"There is no {what}; at least one is needed.")
-    pictures = [with_chosen_channels(image, model, channel) for image in pictures]
     return LabelledImages.of(pictures, [np.asarray(one) for one in labels], ignore_label, instances=instances)
 
 
@@ -276,9 +275,9 @@ def parted(
 
 
 def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[str]:
-    """Return what is to be said of images that are there twice."""
+    """Return what is to be said of images: what their files say, and which are there twice."""
     notes = [*learned.notes, *(others.notes if others else ())]
-    notes += [note for image in learned.images for note in image.notes]
+    notes += [note for image in (*learned.images, *(others.images if others else ())) for note in image.notes]
     seen: dict[str, tuple[str, str]] = {}
     for name, (image, labels) in zip(learned.names, learned.digests, strict=True):
         if image in seen and seen[image][1] != labels:

@@ -107,8 +107,6 @@ class ShownImage:
 
     def remove(self) -> None:
         """Take the layers of the image out of the viewer; those that are somebody else's stay."""
-        if self._list.in_view is None:
-            return
         layers, camera = self._workspace.viewer.layers, camera_of(self._workspace.viewer)
         self._last_view = None if self._extent is None else (self._extent, camera.zoom, tuple(camera.center))
         labels = [session.labels_layer for session in self.sessions]
