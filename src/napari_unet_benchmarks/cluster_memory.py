@@ -168,7 +168,16 @@ def _processes(folder: Path, workers: int) -> Iterator[Any]:
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that was asked to end; now and then a worker of dask waits for itself, so not for ever."""
+    try:
+        process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

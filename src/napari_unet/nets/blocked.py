@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.nets.buffers import BUFFERS
 from napari_unet.nets.geometry import CONVOLUTIONS_PER_LEVEL, check_input_shape
+from napari_unet.nets.onednn import use_onednn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +76,7 @@ class BlockedUNet:
 
     def __init__(self, net: UNet, check: Callable[[float], None] | None = None) -> None:
         self._net = folded(net).to(memory_format=_format(net.spec))  # type: ignore[call-overload]
+        use_onednn(self._net)
         self._check = check
         self._buffers: dict[str, Tensor] = {}
         self._done, self._all = 0, 1  # work of a call, in multiplications
