@@ -24,7 +24,7 @@ import torch
 
 from napari_unet import evaluate, load_model, segment
 from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
-from napari_unet.learning.fitting import fit_to_corrections
+from napari_unet.learning.fit_to_corrections import fit_to_corrections
 from napari_unet.models.model import Model
 from napari_unet.objects.redecoding import Sliders
 from napari_unet_benchmarks.annotator_session import annotate_and_learn

@@ -1,10 +1,11 @@
 """What learning does in volumes of kinds that `nuclei3d` does not know.
 
-    napari-unet benchmark volumes --data DATA [--steps 400] [--learn-steps 200] [--only small ...]
+    napari-unet benchmark volumes --data DATA [--steps 400] [--learn-steps 200] [--only small ...] [--window]
 
 Two ways: `train` on two labelled volumes of a kind, and the window's Learn after eight wrong objects of one volume were
 drawn anew. Scored (AP at IoU 0.5, pooled over objects) are the volumes that were learned from and two others; then what
-the trained model still finds in volumes of the kind that `nuclei3d` knows. Kinds: `volume_kinds`. Steps and not
+the trained model still finds in volumes of the kind that `nuclei3d` knows. With `--window` the second way only, and what
+that model still finds of these. Kinds: `volume_kinds`. Steps and not
 seconds, so that the figures are the same on a machine that is busy with something else. One thread, on the CPU.
 """
 
@@ -113,24 +114,31 @@ def learned(volume: Volume, steps: int, seed: int = 0) -> Learned:
 
 
 def measure(kind: VolumeKind, data: Path, steps: int, learn_steps: int) -> dict[str, Any]:
-    """Return the figures of one kind."""
+    """Return the figures of one kind; with no steps of `train`, those of the window."""
     own, others = kind.volumes(data)
     before = load_model(BASE)
-    model = trained(own, steps)
     window = learned(own[0], learn_steps)
     served = window.model if window.verdict.should_promote() else before
-    return {
+    last = window.model
+    figures: dict[str, Any] = {
         "settings were chosen on it": kind.chosen,
-        "before": {"learned from": score(before, own), "others": score(before, others)},
-        "train": {"learned from": score(model, own), "others": score(model, others)},
+        "before": {
+            "corrected": score(before, own[:1]),
+            "learned from": score(before, own),
+            "others": score(before, others),
+        },
         "8 corrections": {
             "corrected": score(window.model, own[:1]),
             "others": score(window.model, others),
             "in use, others": score(served, others),
             "verdict": str(window.verdict),
         },
-        "embryos": {"before": score(before, known(data)), "train": score(model, known(data))},
     }
+    if steps:
+        last = trained(own, steps)
+        figures["train"] = {"learned from": score(last, own), "others": score(last, others)}
+    figures["embryos"] = {"before": score(before, known(data)), "after": score(last, known(data))}
+    return figures
 
 
 def known(data: Path) -> list[Volume]:
@@ -146,22 +154,22 @@ def main() -> None:
     parser.add_argument("--learn-steps", type=int, default=200, help="of Learn")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--dry", action="store_true", help="write no result")
+    parser.add_argument("--window", action="store_true", help="corrections in the window only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    summary = {}
+    steps, summary = 0 if arguments.window else arguments.steps, {}
     print(f"{'':<10}{'':<14}{'before':>8}{'train':>8}{'8 corrections':>15}")
     for name in arguments.only:
-        one = summary[name] = measure(KINDS[name], arguments.data, arguments.steps, arguments.learn_steps)
-        window = one["8 corrections"]
+        one = summary[name] = measure(KINDS[name], arguments.data, steps, arguments.learn_steps)
+        window, train = one["8 corrections"], one.get("train", {})
         for what, after in (("learned from", window["corrected"]), ("others", window["others"])):
-            print(f"{name:<10}{what:<14}{one['before'][what]['AP']:>8}{one['train'][what]['AP']:>8}{after['AP']:>15}")
-        print(
-            f"{name:<10}{'embryos':<14}{one['embryos']['before']['AP']:>8}{one['embryos']['train']['AP']:>8}",
-            flush=True,
-        )
+            by_train = train.get(what, {"AP": "-"})["AP"]
+            print(f"{name:<10}{what:<14}{one['before'][what]['AP']:>8}{by_train:>8}{after['AP']:>15}")
+        embryos = one["embryos"]
+        print(f"{name:<10}{'embryos':<14}{embryos['before']['AP']:>8}{embryos['after']['AP']:>8}", flush=True)
     if not arguments.dry:
-        limits = {"steps": arguments.steps, "learn steps": arguments.learn_steps, "threads": 1}
-        write_result("volumes", limits | {"summary": summary})
+        limits = {"steps": steps, "learn steps": arguments.learn_steps, "threads": 1}
+        write_result("volumes_window" if arguments.window else "volumes", limits | {"summary": summary})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import Cancelled
 from napari_unet.learning.annotations import annotated_crops
-from napari_unet.learning.fitting import FitRegion, fit_decoding, fit_to_corrections, other_seeds
+from napari_unet.learning.fit_to_corrections import between, fit_to_corrections
+from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.redecoding import Sliders
@@ -79,6 +80,17 @@ def test_while_the_distance_map_is_flat_the_shape_of_the_foreground_tells_object
     worse = fitted.decoding.model_copy(update={"prominence": 0.9})
     assert fit_decoding([flat], worse, new_domain=True, others=back).decoding.seeds == "shape"
     assert fit_decoding([good], worse, new_domain=True, others=back).decoding.seeds == "distance"
+
+
+def test_the_threshold_between_objects_and_background_is_found_wherever_it_lies() -> None:
+    one = region(grid(), 0.84)
+    one.maps.values[0][one.labels == 0] = 0.62
+    assert between([one]) == pytest.approx(0.73)
+    nobody = region(grid(), 0.84, vouched=False)
+    assert between([nobody]) is None
+    assert between([nobody, one]) == pytest.approx(0.73)
+    assert between([region(np.zeros((9, 9), np.int32), 0.9)]) is None
+    assert between([]) is None
 
 
 def test_a_model_that_knows_no_other_way_tries_none() -> None:

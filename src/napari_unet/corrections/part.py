@@ -33,6 +33,8 @@ class Part:
         Of these labels; one time point.
     elsewhere : int
         Estimated number of pixels of objects in these slices outside of the region.
+    unknown : ndarray of bool, axes (Z, Y, X), optional
+        Pixels of which nothing is known, though they are those of objects that were changed.
     """
 
     frame: int
@@ -40,11 +42,13 @@ class Part:
     labels: NDArray[np.int32]
     corrections: Corrections
     elsewhere: int = 0
+    unknown: NDArray[np.bool_] | None = None
 
     def mask(self, kind: Literal["corrected", "supervised"]) -> NDArray[np.bool_]:
-        """Return the corrected pixels, or all supervised ones; axes (Z, Y, X)."""
+        """Return the corrected pixels, or all supervised ones, without those that are unknown; axes (Z, Y, X)."""
         find = getattr(self.corrections, kind)
-        return np.stack([find(self.labels[None], (0, z)) for z in range(len(self.labels))])
+        mask = np.stack([find(self.labels[None], (0, z)) for z in range(len(self.labels))])
+        return mask if self.unknown is None else mask & ~self.unknown
 
     @property
     def reviewed(self) -> NDArray[np.bool_]:

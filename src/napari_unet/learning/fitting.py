@@ -1,7 +1,6 @@
-"""Sets a model's thresholds by what a user corrected and reviewed: *Fit to my corrections*.
+"""The search for the settings by which most objects are read out of a network's maps as they are (`objects.decode`).
 
-The maps of the network stay as they are; what is looked for is how objects are read out of them (`objects.decode`). A
-setting is judged on what the user vouches for, and with less weight on what was left alone near it: who corrects an
+A setting is judged on what somebody vouches for, and with less weight on what was left alone near it: who corrects an
 object has seen those around it. Without these, a few painted objects that were missed would always ask for the highest
 sensitivity, whatever it finds elsewhere.
 """
@@ -13,26 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
-from napari_unet.learning.domain_shift import has_new_domain
-from napari_unet.learning.nearby import connected_parts, near_corrections
 from napari_unet.learning.policy import DEFAULT_POLICY
-from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.decode import decode_instances
 from napari_unet.objects.maps import SMOOTHING, Maps
 from napari_unet.objects.redecoding import Sliders
 from napari_unet.objects.stitch import best_matches, overlaps
 from napari_unet.progress import counted
-from napari_unet.tiling.engine import predict_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.learning.crops import Box
-    from napari_unet.learning.policy import FittingPolicy, Policy
+    from napari_unet.learning.policy import FittingPolicy
     from napari_unet.models.info import ModelInfo
     from napari_unet.objects.decode import Decoding
     from napari_unet.progress import CancelToken
@@ -86,49 +78,6 @@ class Fitted:
             f"On {counted(self.objects, 'object')} that you corrected or reviewed, and those near them: "
             f"{self.before:.0%} right before, {self.after:.0%} with the fitted settings."
         )
-
-
-def fit_to_corrections(
-    model: Model,
-    crops: Sequence[AnnotatedCrop],
-    device: str = "auto",
-    cancel: CancelToken | None = None,
-    *,
-    held_out: Sequence[NDArray[np.bool_]] | None = None,
-    policy: Policy = DEFAULT_POLICY,
-) -> Fitted:
-    """Return the decoding that gets most right of what is corrected and reviewed in some images.
-
-    Parameters
-    ----------
-    model : Model
-        It finds objects.
-    crops : sequence of AnnotatedCrop
-        From `annotated_crops`.
-    device : str
-        "auto", "cpu", "cuda", "cuda:N" or "mps".
-    cancel : CancelToken, optional
-    held_out : sequence of ndarray of bool, axes (Z, Y, X), optional
-        Pixels of each crop that are not looked at, because something is to be judged on them.
-    policy : Policy
-
-    Raises
-    ------
-    Cancelled
-        If `cancel` is set.
-    """
-    regions = []
-    pixels = 0
-    for region in _regions(model, crops, device, held_out, policy):
-        if cancel is not None:
-            cancel.check()
-        regions.append(region)
-        pixels += region.labels.size
-        if pixels >= policy.fitting.max_pixels:
-            break
-    now, new_domain = model.info.decoding, has_new_domain(model.info)
-    others = other_seeds(model.info, policy.fitting) if new_domain else ()
-    return fit_decoding(regions, now, cancel, new_domain=new_domain, others=others, policy=policy.fitting)
 
 
 def other_seeds(info: ModelInfo, policy: FittingPolicy = DEFAULT_POLICY.fitting) -> tuple[Decoding, ...]:
@@ -367,34 +316,3 @@ def _weights(
         inside[np.searchsorted(ids, present)] = counts
         shares.append(inside > sizes / 2)
     return np.where(shares[0], 1.0, np.where(shares[1], policy.seen_weight, 0.0))
-
-
-def _regions(
-    model: Model,
-    crops: Sequence[AnnotatedCrop],
-    device: str,
-    held_out: Sequence[NDArray[np.bool_]] | None,
-    policy: Policy,
-) -> Iterator[FitRegion]:
-    """Yield what there is to judge settings on, at the scale of the model."""
-    ndim, runs_on = model.info.spec.ndim, resolve_device(device)
-    readers: dict[object, CropReader] = {}
-    for number, one in enumerate(crops):
-        key = id(one.image), one.channels
-        if key not in readers:
-            readers[key] = CropReader(one.image, model, one.channels, policy.scale.rescaling)
-        reader, part = readers[key], one.part
-        vouched = part.mask("supervised")
-        seen = near_corrections(part, part.mask("corrected"), reader.pixels, policy.split) | vouched
-        if held_out is not None:
-            vouched, seen = vouched & ~held_out[number], seen & ~held_out[number]
-        for z in subimage_slices(len(part.labels), ndim):
-            for mask in connected_parts(seen[z]):
-                box: Box = with_context(mask, ndim, reader.pixels)
-                corner = part.corner[0] + z.start, *part.corner[1:]
-                image = reader.read(part.frame, moved(box, corner))
-                values = predict_maps(model.net, image, device=runs_on)
-                labels, inside, near = (
-                    reader.fit(array) for array in (part.labels[z][box], vouched[z][box] & mask[box], mask[box])
-                )
-                yield FitRegion(Maps(values, model.info.outputs), labels, inside, near)

@@ -14,7 +14,7 @@ from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
-from napari_unet.learning.fitting import fit_to_corrections
+from napari_unet.learning.fit_to_corrections import fit_to_corrections
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out_images import with_images_noted

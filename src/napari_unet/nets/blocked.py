@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = {2: 16 * 2**20, 3: 28 * 2**20}
 """Largest size, in bytes, of an activation of a block, by the number of spatial axes: memory of that size is mostly
-reused without being cleared. Smaller blocks of volumes read too much around them (docs/decisions/0034-speed.md)."""
+reused without being cleared. Smaller blocks of volumes take longer (docs/decisions/0034-speed.md)."""
 
 MAX_STRIP_READS = 1.05
 """Pixels that are read for strips, blocks that are cut along the first axis only, over those for compact blocks, up to

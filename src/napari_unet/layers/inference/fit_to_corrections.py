@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_unet.errors import NothingToLearnError, UNetError
 from napari_unet.layers.inference.decoding_sliders import named
 from napari_unet.layers.jobs import PresentJob, once
-from napari_unet.learning.fitting import fit_to_corrections
+from napari_unet.learning.fit_to_corrections import fit_to_corrections
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
