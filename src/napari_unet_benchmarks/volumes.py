@@ -4,9 +4,9 @@
 
 Two ways: `train` on two labelled volumes of a kind, and the window's Learn after eight wrong objects of one volume were
 drawn anew. Scored (AP at IoU 0.5, pooled over objects) are the volumes that were learned from and two others; then what
-the trained model still finds in volumes of the kind that `nuclei3d` knows. With `--window` the second way only, and what
-that model still finds of these. Kinds: `volume_kinds`. Steps and not
-seconds, so that the figures are the same on a machine that is busy with something else. One thread, on the CPU.
+is still found in volumes of the kind that `nuclei3d` knows. With `--window` only the second way. Kinds: `volume_kinds`.
+Steps and not seconds, so that the figures are the same on a machine that is busy with something else. One thread, on
+the CPU.
 """
 
 from __future__ import annotations
