@@ -68,3 +68,27 @@ def test_a_model_that_finds_nothing_of_what_was_drawn_in_a_volume_waits(bright_m
     verdict = drive(learning_steps(model, crops, None, "cpu", settings=settings), lambda event: None).verdict
     assert verdict.finds_nothing == (threshold == 0.99)
     assert verdict.should_promote() == (threshold == 0.5)
+
+
+def test_eight_objects_drawn_where_the_model_found_huge_shapes_are_found_again_and_others_with_them():
+    """Who deletes a shape and draws some of the objects in it has not said that all else in it is background."""
+    (image, labels), (other, its_labels) = (dark_objects("small", seed) for seed in (0, 2))
+    model = load_model("nuclei3d")
+    found = segment(image, model, device="cpu").labels
+    drawn = np.where(labels % 8 == 1, labels, 0)
+    huge = np.unique(found[drawn > 0])
+    now = np.where(np.isin(found, huge), 0, found)
+    now[drawn > 0] = drawn[drawn > 0] + found.max()
+    corrections = Corrections((1, *labels.shape))
+    corrections.prediction[0], corrections.seen[:] = found, True
+    corrections.update(now[None])
+    crops = annotated_crops(image, now[None], corrections, model)
+    learned = drive(learning_steps(model, crops, None, "cpu", settings={"steps": 160}), lambda event: None)
+
+    def ap(one, image, truth):
+        return evaluate([truth], [segment(image, one, device="cpu").labels]).ap["0.50"]
+
+    assert ap(model, other, its_labels) < 0.1
+    assert learned.verdict.should_promote()
+    assert ap(learned.model, image, labels) >= 0.7
+    assert ap(learned.model, other, its_labels) >= 0.6
