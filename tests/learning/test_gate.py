@@ -258,6 +258,8 @@ def test_what_finds_nothing_of_what_it_was_taught_waits():
     verdict = Verdict(None, out_of_domain=True, finds_nothing=True)
     assert not verdict.should_promote()
     assert str(verdict) == "It finds none of the objects that you drew, so not in use yet."
+    assert verdict.advice == "Learn for longer, or draw more."
+    assert "use it or not" in Verdict(WORSE).advice
     told = TypeAdapter(Verdict).dump_python(verdict)
     assert TypeAdapter(Verdict).validate_python(told) == verdict
     del told["finds_nothing"]  # of a project that was saved before

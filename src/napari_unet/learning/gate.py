@@ -87,6 +87,11 @@ class Verdict:
         surely = "Better" if self.reviewed.low > 0 else "In use"
         return f"{surely}: {after}% right in what you reviewed, {before}% before.{forgot}"
 
+    @property
+    def advice(self) -> str:
+        """What to do with a model that is not used yet."""
+        return "Learn for longer, or draw more." if self.finds_nothing else "Look at its changes, then use it or not."
+
     def _reason_against(self) -> str:
         if self.finds_nothing:
             return "It finds none of the objects that you drew"

@@ -359,7 +359,7 @@ class Learner:
             level: Level = "warning" if learned.verdict.is_doubtful else "done"
             self._switch.use_new(generation, str(learned.verdict), details, level)
         else:
-            self._switch.propose(generation, f"{learned.verdict} Look at its changes, then use it or not.", details)
+            self._switch.propose(generation, f"{learned.verdict} {learned.verdict.advice}", details)
 
 
 def _take_sliders(new: Generation, model: Model) -> None:
