@@ -119,7 +119,6 @@ def measure(kind: VolumeKind, data: Path, steps: int, learn_steps: int) -> dict[
     before = load_model(BASE)
     window = learned(own[0], learn_steps)
     served = window.model if window.verdict.should_promote() else before
-    last = window.model
     figures: dict[str, Any] = {
         "settings were chosen on it": kind.chosen,
         "before": {
@@ -134,6 +133,7 @@ def measure(kind: VolumeKind, data: Path, steps: int, learn_steps: int) -> dict[
             "verdict": str(window.verdict),
         },
     }
+    last = window.model
     if steps:
         last = trained(own, steps)
         figures["train"] = {"learned from": score(last, own), "others": score(last, others)}

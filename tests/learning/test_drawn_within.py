@@ -52,7 +52,8 @@ def model(tiny_model):
 
 def test_what_else_was_in_a_deleted_shape_is_unknown(model):
     labels = drawn(predicted(), OBJECT, delete=[HUGE])
-    supervised = whole(part_of(labels, predicted(), model).mask("supervised"), part_of(labels, predicted(), model))
+    part = part_of(labels, predicted(), model)
+    supervised = whole(part.mask("supervised"), part)
     assert supervised[OBJECT].all()
     ring = supervised & (labels == 0)
     assert ring.any()

@@ -68,9 +68,14 @@ def fit_to_corrections(
             break
     now, new_domain = model.info.decoding, has_new_domain(model.info)
     others = other_seeds(model.info, policy.fitting) if new_domain else ()
-    if new_domain and model.info.spec.ndim == 3 and (threshold := between(regions)) is not None:
+    if _is_strange_volume(model) and (threshold := between(regions)) is not None:
         others += tuple(one.model_copy(update={"foreground": threshold}) for one in (now, *others))
     return fit_decoding(regions, now, cancel, new_domain=new_domain, others=others, policy=policy.fitting)
+
+
+def _is_strange_volume(model: Model) -> bool:
+    """Return whether a model sees volumes, and has learned some of another domain than it was made for."""
+    return model.info.spec.ndim == 3 and has_new_domain(model.info)
 
 
 def between(regions: Sequence[FitRegion]) -> float | None:
@@ -116,7 +121,7 @@ def _regions(
         reader, part = readers[key], one.part
         vouched = part.mask("supervised")
         seen = vouched
-        if not (ndim == 3 and has_new_domain(model.info)):  # nobody has seen all that is wrong in a strange volume
+        if not _is_strange_volume(model):  # there, nobody has seen all that is wrong
             seen = near_corrections(part, part.mask("corrected"), reader.pixels, policy.split) | vouched
         if held_out is not None:
             vouched, seen = vouched & ~held_out[number], seen & ~held_out[number]
