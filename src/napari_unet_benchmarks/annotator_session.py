@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
+from napari_unet.corrections.unknown import forget_shapes
 from napari_unet.errors import NothingToLearnError
 from napari_unet.inference.in_memory import segment
 from napari_unet.learning.annotations import annotated_crops
@@ -20,6 +21,8 @@ from napari_unet_benchmarks.annotator_model import Annotator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.interactive import Learned
@@ -96,9 +99,14 @@ class AnnotatorSession:
         if model.info.is_untrained:
             return  # there is an empty layer to paint into
         self.corrections.update(self.labels)
+        forget_shapes(self.corrections, self.labels, model.sha256(), model.info.spec.ndim)
         everything = (slice(0, self.labels.shape[1]), slice(None), slice(None))
-        predicted = segment(self.image, model, device=device).labels.reshape(self.labels.shape[1:])
+        predicted = self.predicted(model, device).reshape(self.labels.shape[1:])
         self.labels[0] = self.corrections.merge(self.labels, 0, everything, predicted)
+
+    def predicted(self, model: Model, device: str) -> NDArray[Any]:
+        """Return the labels that a model finds."""
+        return segment(self.image, model, device=device).labels
 
     def correct(self, objects: int) -> int:
         """Mend so many objects or all there are, mark a plane as reviewed when all is well, and return how many."""

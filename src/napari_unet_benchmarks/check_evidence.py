@@ -92,11 +92,9 @@ class Session(AnnotatorSession):
         super().__init__(shown, seed=seed)
         self._looks = looks
 
-    def show(self, model: Model, device: str = "cpu") -> None:
-        """Write what a model makes of the image, where it is not corrected."""
-        self.corrections.update(self.labels)
-        everything = (slice(0, 1), slice(None), slice(None))
-        self.labels[0] = self.corrections.merge(self.labels, 0, everything, self._looks(model, self.image).labels[None])
+    def predicted(self, model: Model, device: str) -> NDArray[Any]:
+        """Return what a model makes of the image, looked up where it is known."""
+        return self._looks(model, self.image).labels
 
 
 def scores_on_others(model: Model, fields: Sequence[Field], looks: Looks) -> dict[str, Any]:

@@ -97,6 +97,8 @@ class Corrections:
         For objects, 0 is always the background.
     last_id : int
         Largest id given so far. New objects get larger ones, so that none has the id, and colour, of a deleted one.
+    predicted_by : str
+        Hash of the weights of the model that has predicted last; empty: none has.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
@@ -108,6 +110,7 @@ class Corrections:
         self.zero_is_background = True
         self._planes: dict[tuple[int, int], PlaneState] = {}
         self.last_id = 0
+        self.predicted_by = ""
 
     # -- what is known ---------------------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.part import copied_parts
+from napari_unet.corrections.unknown import with_unknown_shapes
 from napari_unet.inference.scale import magnification
 from napari_unet.inference.task import choose_channels
 from napari_unet.learning.crops import CONTEXT
-from napari_unet.learning.drawn_within import with_unknown_shapes
 from napari_unet.learning.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
@@ -75,8 +75,6 @@ def annotated_crops(
         return []
     depth = labels.shape[1] if model.info.spec.ndim == 3 else 0  # a patch of a volume shows slices above and below
     margin = math.ceil(CONTEXT / min(magnification(image, model.info, policy.scale.rescaling)))
-    parts = copied_parts(corrections, labels, depth, margin)
-    if model.info.spec.ndim == 3:
-        parts = [with_unknown_shapes(part) for part in parts]
+    parts = [with_unknown_shapes(one, model.info.spec.ndim) for one in copied_parts(corrections, labels, depth, margin)]
     channels = choose_channels(image, model, channel) if parts else ()
     return [AnnotatedCrop(image, channels, part) for part in parts]

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_unet.inference.scale import nearest_indices
 from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.objects.masks import widened
 from napari_unet.objects.stitch import compact
 from napari_unet.tiling.engine import predict_all
 
@@ -130,10 +131,3 @@ def outside_buffer(
         if buffer == 0 or np.count_nonzero(left) >= enough:
             return left, buffer
         buffer //= 2
-
-
-def widened(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Return a mask (Z, Y, X) that reaches so many pixels further along Y and X."""
-    for axis in (-2, -1):
-        mask = ndimage.maximum_filter1d(mask.view(np.uint8), 2 * pixels + 1, axis=axis).view(bool)
-    return mask

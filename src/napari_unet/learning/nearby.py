@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.learning.held_out import widened
 from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.objects.masks import widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

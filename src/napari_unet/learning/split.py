@@ -12,11 +12,12 @@ from napari_unet.corrections.corrections import RING
 from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain, looks_out_of_domain, out_of_domain_by_corrections
-from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width, widened
+from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
+from napari_unet.objects.masks import widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -65,6 +65,7 @@ def read_state(folder: Path, image: Any, cancel: CancelToken, tell: Callable[[Pr
     try:
         found, image_path, note = load(said.image, folder, image)
         corrections = Corrections((found.n_frames, *found.space), instances=said.task == "instances")
+        corrections.predicted_by = said.segmented_by
         corrections.zero_is_background, corrections.last_id = said.zero_is_background, said.last_id
         labels = read_arrays(state, found, corrections, said.chunks, cancel, tell)
         if said.first_journal is not None:

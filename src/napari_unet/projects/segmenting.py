@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.corrections.identity import rename
+from napari_unet.corrections.unknown import forget_shapes
 from napari_unet.errors import LabelsError, UNetError
 from napari_unet.guidance.suspects import find_suspects
 from napari_unet.guidance.where_next import Attention, uncertainty_by_cell
@@ -121,6 +122,7 @@ def segment_project_steps(
     project.image, model = with_diameter(project.image, model, channel=project.channel, device=device, cancel=cancel)
     task = make_task(project.image, model, channel=project.channel, device=device, flips=flips)
     labels, corrections = project.image.canonical_labels(project.labels), project.corrections
+    forget_shapes(corrections, labels, model.sha256(), model.info.spec.ndim)
     attention = project.attention or Attention(corrections.shape)
     found = _Found()
     for event in segment_steps(task, device=device, cancel=cancel, tells=True):

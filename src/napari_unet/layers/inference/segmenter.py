@@ -153,6 +153,7 @@ class Segmenter:
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
+        session.forget_shapes(model)
         workspace.segmenting.emit(True)
         workspace.say(*opening_words(task, tiles / task.n_tiles))
         self._runner.start(

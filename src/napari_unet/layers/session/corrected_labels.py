@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_unet.corrections.corrections import Corrections, Summary
 from napari_unet.corrections.identity import rename, rename_at
+from napari_unet.corrections.unknown import forget_shapes
 from napari_unet.errors import UNetError
 from napari_unet.layers.session.deferred import DeferredChanges
 from napari_unet.layers.session.edits import EditTracker
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.jobs import Steps
     from napari_unet.layers.session.edit_events import Plane
     from napari_unet.layers.session.slice_joining import Renaming
+    from napari_unet.models.model import Model
 
 MAX_PIXELS_AT_ONCE = 2**26
 """Most pixels of labels that are gone through while the window waits."""
@@ -142,6 +144,18 @@ class CorrectedLabels(LayerPair):
         merged = self.corrections.merge(labels, frame, region, predicted, known)
         changed = np.nonzero(merged != labels[(frame, *region)])
         self._write(frame, region, changed, merged[changed])
+
+    def forget_shapes(self, model: Model) -> None:
+        """Let a model that is about to predict tell what else is in the shapes in which objects were drawn.
+
+        See `corrections.unknown.forget_shapes`. At once, or when the brush stroke under way ends.
+        """
+        if self._deferred.defer(partial(self.forget_shapes, model), everywhere=True):
+            return
+        self.rescan()
+        for region in forget_shapes(self.corrections, self.labels, model.sha256(), model.info.spec.ndim):
+            self.unwritten.suspect(*region)
+        self.summary = self.corrections.summary()
 
     def write_again(self, frame: int, region: Region, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Replace a prediction by one made of the same maps, wherever it is still as it was when that was made.
