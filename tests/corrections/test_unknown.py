@@ -116,6 +116,8 @@ def test_the_rest_of_a_huge_shape_in_which_an_object_was_drawn_is_unknown(tiny_m
     supervised = whole(part.mask("supervised"), part)
     assert supervised[OBJECT].all()
     assert supervised[5, 9, 9:15].all(), "the border to it is known"
+    objects = whole(part.labels > 0, part)
+    assert not objects[5, 9, 9:15].any(), "and counts as background"
     assert not supervised[5, 20:30, 20:30].any()
 
 

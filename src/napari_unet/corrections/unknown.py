@@ -34,16 +34,20 @@ one of these, too wide, or several of them. Not tuned."""
 def with_unknown_shapes(part: Part, ndim: int) -> Part:
     """Return a part in which is noted what is not known, beyond the rings around the objects drawn.
 
+    Of such a shape, the ring around an object that was drawn in it counts as background, which it mostly is: where the
+    object ends is all that was said.
+
     Parameters
     ----------
     part : Part
     ndim : int
         3: shapes go on from slice to slice; 2: each slice is an image of its own.
     """
-    unknown = np.zeros(part.labels.shape, bool)
+    labels, unknown = part.labels.copy(), np.zeros(part.labels.shape, bool)
     for z, shapes in _shapes(part, ndim):
         unknown[z] = shapes.unknown() & ~part.reviewed[z]
-    return replace(part, unknown=unknown) if unknown.any() else part
+        labels[z][shapes.rings() & ~part.reviewed[z]] = 0
+    return replace(part, labels=labels, unknown=unknown) if unknown.any() else part
 
 
 def forget_shapes(
@@ -128,6 +132,10 @@ class _Shapes:
         shapes |= np.isin(self.labels, self.cut) & ~self.drawn
         known = widened(self.drawn, RING) | (self.labels != self.predicted) & ~shapes
         return np.asarray(widened(shapes, RING) & ~known)
+
+    def rings(self) -> NDArray[np.bool_]:
+        """Return the pixels of the rings around what was drawn that lie in a shape of which the rest is unknown."""
+        return np.asarray(widened(self.drawn, RING) & ~self.drawn & np.isin(self.labels, self.cut))
 
     def to_forget(self) -> NDArray[np.bool_]:
         """Return the pixels at which one of these shapes was found, and its label is not there any more."""
