@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet.corrections.corrections import RING, Corrections, Provenance, Summary
+from napari_unet.corrections.unknown import forget_shapes
 
 SHAPE = (2, 3, 24, 24)
 
@@ -96,6 +97,28 @@ def test_whatever_is_done_no_prediction_changes_what_a_person_did(seed, instance
         assert instances or told.corrected_pixels == told.changed_pixels
         assert told.reviewed_pixels == np.count_nonzero(reviewed)
         assert told.total_pixels == labels.size
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3]))
+def test_another_model_changes_nothing_that_a_person_drew_erased_or_reviewed(seed, ndim):
+    rng = np.random.default_rng(seed)
+    corrections, labels = Corrections(SHAPE), np.zeros(SHAPE, np.int32)
+    for number in range(6):
+        for _ in range(rng.integers(0, 4)):
+            random_edit(rng, labels)
+        if rng.random() < 0.3:
+            frame, (z, y, x) = int(rng.integers(0, SHAPE[0])), regions(rng)
+            corrections.review(frame, z, y, x)
+        changed, reviewed = labels != corrections.prediction, corrections.reviewed.copy()
+        before = labels.copy()
+        corrections.update(labels)
+        forget_shapes(corrections, labels, str(number), ndim)
+        assert corrections.summary() == corrections.update(labels), "what is told is what a new look tells"
+        for frame in range(SHAPE[0]):
+            merge(corrections, labels, frame, whole(), random_labels(rng))
+        assert np.array_equal(labels[changed | reviewed], before[changed | reviewed])
+        assert (labels != corrections.prediction)[changed].all(), "and it stays a correction"
 
 
 @settings(max_examples=60, deadline=None)

@@ -55,8 +55,9 @@ def forget_shapes(
 ) -> list[tuple[slice, slice, slice, slice]]:
     """Forget that shapes were found of which little is known, where another model is about to predict.
 
-    What else is there, it tells then. The objects drawn stay corrections, and what is reviewed stays as it is. A model
-    that has found the shapes itself would find them again: nothing is forgotten then.
+    The rest of them, which nobody has changed, is then that model's to tell. The objects drawn stay corrections, and
+    what was erased or reviewed stays as it is. A model that has found the shapes itself would find them again: nothing
+    is forgotten then.
 
     Parameters
     ----------
@@ -138,9 +139,8 @@ class _Shapes:
         return np.asarray(widened(self.drawn, RING) & ~self.drawn & np.isin(self.labels, self.cut))
 
     def to_forget(self) -> NDArray[np.bool_]:
-        """Return the pixels at which one of these shapes was found, and its label is not there any more."""
-        found = np.isin(self.predicted, [*self.cut, *self.deleted])
-        return np.asarray(found & (self.labels != self.predicted))
+        """Return the pixels at which an object was drawn in such a shape that is still there."""
+        return np.asarray(np.isin(self.predicted, self.cut) & (self.labels != self.predicted))
 
 
 def _shapes(part: Part, ndim: int) -> Iterator[tuple[slice, _Shapes]]:
