@@ -189,7 +189,7 @@ FORGETS, KEEPS = comparison(0.8, 0.7, -0.2, -0.05), comparison(0.8, 0.79, -0.05,
         (
             Verdict(None, FORGETS, out_of_domain=True),
             True,
-            "In use. It forgot some of what it knew: save it under a new name.",
+            "In use. It forgot some of what it knew: see Details.",
         ),
         (
             Verdict(CHANCE, FORGETS, out_of_domain=True),

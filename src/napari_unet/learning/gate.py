@@ -78,7 +78,7 @@ class Verdict:
         if not self.should_promote():
             return f"{self._reason_against()}, so not in use yet."
         if self.reviewed is None:
-            forgot = "It forgot some of what it knew: save it under a new name."
+            forgot = "It forgot some of what it knew: see Details."
             return f"In use. {forgot if self.forgets() else _UNCHECKED[self.unchecked]}"
         before, after = self._percent
         if after < before and self.reviewed.low <= 0:
