@@ -100,6 +100,25 @@ def test_what_was_corrected_and_reviewed_stays(image_file, tmp_path):
     assert np.array_equal(Project.open(folder).corrections.reviewed, reviewed)
 
 
+def test_the_rest_of_a_shape_that_a_square_was_drawn_out_of_is_another_models_to_tell(tmp_path):
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[10:55, 10:55] = 100  # haze, with two squares in it
+    pixels[20:26, 20:26] = pixels[40:46, 40:46] = 200
+    folder, path = tmp_path / "a.unetproj", tmp_path / "hazy.tif"
+    tifffile.imwrite(path, pixels)
+    assert segmented(new_project(path), folder, bright(threshold=0.2)) == 1
+    project = Project.open(folder)
+    project.image.canonical_labels(project.labels)[0, 0, 20:26, 20:26] = 77
+    project.save(folder, overwrite=True)
+    segmented(Project.open(folder), folder, bright(threshold=0.2))
+    assert labels_of(folder)[0, 0, 30, 30], "the model that found it is not asked again"
+    assert segmented(Project.open(folder), folder, bright(threshold=0.8)) == 2
+    after = labels_of(folder)[0, 0]
+    assert (after[20:26, 20:26] == 77).all()
+    assert not after[30, 30]
+    assert after[43, 43] not in (0, 77)
+
+
 def test_the_same_again_changes_nothing(image_file, tmp_path):
     folder = tmp_path / "a.unetproj"
     segmented(new_project(image_file), folder)
