@@ -278,7 +278,7 @@ class DecodingSliders:
             parts = [
                 PartToDecode(session, part, session.labels)
                 for session in sorted(workspace.sessions, key=lambda one: one is not chosen)
-                for part in _nearest_first(session)
+                for part in session.maps.nearest_first(session.plane)
                 if part.decoding != model.info.decoding
             ]
         except UNetError as error:  # the labels do not fit the image any more
@@ -321,7 +321,11 @@ class DecodingSliders:
                 session.offer_id()
         session = parts[0].session
         if session is self._workspace.session and session.alive():
-            rest = "" if _all_kept(session) else " Segment does the rest of the image."
+            rest = (
+                ""
+                if session.maps.pixels >= math.prod(session.corrections.shape)
+                else " Segment does the rest of the image."
+            )
             level: Level = "done" if count else "warning"
             self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", level, self._details)
         self._workspace.refresh_corrections()
@@ -384,18 +388,3 @@ class DecodingSliders:
 def named(slider: Slider, value: float) -> str:
     """Return a slider and where it stands in words."""
     return f"Smallest object {value:.0f} pixels wide" if slider == "smallest" else f"{slider.capitalize()} {value:.2f}"
-
-
-def _nearest_first(session: LayerSession) -> list[KeptPart]:
-    """Return what is kept of a session, what is in view first, then what is nearest to it."""
-    frame, z = session.plane
-    return sorted(
-        session.maps,
-        key=lambda part: (abs(part.frame - frame), 0 if part.volume else abs(part.region[0].start - z)),
-    )
-
-
-def _all_kept(session: LayerSession) -> bool:
-    """Whether there are maps of all that was segmented."""
-    kept = sum(math.prod(s.stop - s.start for s in part.region) for part in session.maps)
-    return bool(kept >= math.prod(session.corrections.shape))

@@ -86,12 +86,24 @@ class KeptMaps:
         return reversed(list(self._parts))
 
     @property
+    def pixels(self) -> int:
+        """Pixels of the image, or voxels, of which there are maps."""
+        return sum(math.prod(s.stop - s.start for s in part.region) for part in self._parts)
+
+    @property
     def memory_left(self) -> int:
         """Bytes that more maps may take in memory; those of more lie on the disk. A worker may ask, too."""
         most = self._max_bytes
         if most is None:
             most = int(MAX_SHARE * psutil.virtual_memory().available)
         return max(0, most - _bytes(part for part in self if not part.on_disk))
+
+    def nearest_first(self, plane: tuple[int, int]) -> list[KeptPart]:
+        """Return what is kept, that of a plane (T, Z) first, then what is nearest to it."""
+        frame, z = plane
+        return sorted(
+            self, key=lambda part: (abs(part.frame - frame), 0 if part.volume else abs(part.region[0].start - z))
+        )
 
     def keep(self, part: KeptPart) -> None:
         """Keep maps; older ones of the same pixels, or more than there is room for on the disk, are dropped."""
