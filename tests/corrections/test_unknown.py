@@ -163,10 +163,11 @@ def found_by_another():
     return found
 
 
+@pytest.mark.parametrize("by", ["one", ""], ids=["of a model", "of another program"])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_another_model_tells_what_else_is_there(ndim):
+def test_another_model_tells_what_else_is_there(ndim, by):
     labels = drawn(predicted(), OBJECT)
-    corrections = corrected(labels, predicted())
+    corrections = corrected(labels, predicted(), by)
     regions = forget_shapes(corrections, labels[None], "another", ndim)
     assert [region[0] for region in regions] == [slice(0, 1)]
     after = merged(corrections, labels, found_by_another())

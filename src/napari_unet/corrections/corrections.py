@@ -98,7 +98,7 @@ class Corrections:
     last_id : int
         Largest id given so far. New objects get larger ones, so that none has the id, and colour, of a deleted one.
     predicted_by : str
-        Hash of the weights of the model that has predicted last; empty: none has.
+        Hash of the weights of the model that has predicted last; empty: none has, or it is not known which.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], *, instances: bool = True) -> None:
