@@ -61,6 +61,21 @@ def test_wide_objects_are_learned_on_a_coarser_image_and_that_is_remembered():
     assert at_fitting_scale(fitting, painted(fitting, 40)) is fitting  # and stays so
 
 
+def test_specks_beside_what_was_painted_are_no_measure():
+    model = bright(diameter=10)
+    labels = np.zeros((1, 1, 320, 320), np.int32)
+    corrections = Corrections(labels.shape)
+    for i in range(4):
+        for k in range(5):
+            labels[0, 0, 49, 12 + 70 * i + 7 * k : 15 + 70 * i + 7 * k] = 100 + 5 * i + k  # in the ring around it
+    corrections.prediction[:] = labels
+    for i in range(4):
+        labels[0, 0, 50:90, 10 + 70 * i : 50 + 70 * i] = i + 1
+    corrections.update(labels)
+    crops = annotated_crops(Image((labels[0, 0] > 0).astype(np.float32), "YX"), labels, corrections, model)
+    assert at_fitting_scale(model, crops).info.image_diameter == pytest.approx(TYPICAL * disc(40))
+
+
 def test_reviewed_objects_are_not_only_those_that_stand_out():
     model = bright(diameter=10)
     fitting = at_fitting_scale(model, painted(model, 40, reviewed=True))

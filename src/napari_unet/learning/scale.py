@@ -193,13 +193,15 @@ def _vouched(one: AnnotatedCrop, ndim: int, policy: ScalePolicy) -> Iterator[tup
     """Yield the objects that the user vouches for: plane by plane, or of a volume at once.
 
     With them a factor that brings those that were corrected, and not only accepted, to the size that is typical of all.
+    What lies in the ring around a corrected object, and nobody has touched, is no measure: it may be specks.
     """
     labels, counts, reviewed = one.part.labels, one.part.mask("supervised"), one.part.reviewed
+    touched = list(one.part.corrections.touched)
     planes = [(labels, counts, reviewed)] if ndim == 3 else zip(labels, counts, reviewed, strict=True)
     for ids, vouched, checked in planes:
         accepted = _within(ids, checked, policy.min_vouched_share)
         yield np.where(np.isin(ids, accepted), ids, 0), 1.0
-        corrected = np.setdiff1d(_within(ids, vouched, policy.min_vouched_share), accepted)
+        corrected = np.setdiff1d(np.intersect1d(_within(ids, vouched, policy.min_vouched_share), touched), accepted)
         yield np.where(np.isin(ids, corrected), ids, 0), policy.typical_to_corrected
 
 
