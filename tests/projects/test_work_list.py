@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hand_made import bright, squares
+from hand_made import bright, hazy, squares
 from napari_unet.errors import Cancelled, FileFormatError, LabelsError
 from napari_unet.io.finding import FoundImage
 from napari_unet.progress import CancelToken, drive
@@ -101,11 +101,8 @@ def test_what_was_corrected_and_reviewed_stays(image_file, tmp_path):
 
 
 def test_the_rest_of_a_shape_that_a_square_was_drawn_out_of_is_another_models_to_tell(tmp_path):
-    pixels = np.zeros((64, 64), np.uint8)
-    pixels[10:55, 10:55] = 100  # haze, with two squares in it
-    pixels[20:26, 20:26] = pixels[40:46, 40:46] = 200
     folder, path = tmp_path / "a.unetproj", tmp_path / "hazy.tif"
-    tifffile.imwrite(path, pixels)
+    tifffile.imwrite(path, (200 * hazy()).astype(np.uint8))
     assert segmented(new_project(path), folder, bright(threshold=0.2)) == 1
     project = Project.open(folder)
     project.image.canonical_labels(project.labels)[0, 0, 20:26, 20:26] = 77

@@ -127,16 +127,19 @@ class _Shapes:
         deleted = few - set(np.unique(labels).tolist()) if volume else set[int]()
         return cls(labels, predicted, drawn, list(cut), list(deleted))
 
-    def unknown(self) -> NDArray[np.bool_]:
-        """Return the pixels of which nothing is known, with a ring, but for the rings around what is known."""
-        shapes = np.isin(self.predicted, self.deleted) & (self.labels == 0)
-        shapes |= np.isin(self.labels, self.cut) & ~self.drawn
-        known = widened(self.drawn, RING) | (self.labels != self.predicted) & ~shapes
-        return np.asarray(widened(shapes, RING) & ~known)
+    def rest(self) -> NDArray[np.bool_]:
+        """Return the pixels that are left of shapes out of which, or over the rim of which, an object was drawn."""
+        return np.asarray(np.isin(self.labels, self.cut) & ~self.drawn)
 
     def rings(self) -> NDArray[np.bool_]:
-        """Return the pixels of the rings around what was drawn that lie in a shape of which the rest is unknown."""
-        return np.asarray(widened(self.drawn, RING) & ~self.drawn & np.isin(self.labels, self.cut))
+        """Return the pixels of that rest that lie in the rings around what was drawn."""
+        return widened(self.drawn, RING) & self.rest()
+
+    def unknown(self) -> NDArray[np.bool_]:
+        """Return the pixels of which nothing is known, with a ring, but for the rings around what is known."""
+        shapes = self.rest() | np.isin(self.predicted, self.deleted) & (self.labels == 0)
+        known = widened(self.drawn, RING) | (self.labels != self.predicted) & ~shapes
+        return np.asarray(widened(shapes, RING) & ~known)
 
     def to_forget(self) -> NDArray[np.bool_]:
         """Return the pixels at which an object was drawn in such a shape that is still there."""

@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hand_made import bright
+from hand_made import bright, hazy
 
-FIRST, SECOND = (slice(20, 26), slice(20, 26)), (slice(40, 46), slice(40, 46))
-HAZE = (slice(10, 55), slice(10, 55))
-
-
-def hazy() -> np.ndarray:
-    """Return two bright squares in a haze that a sensitive model takes for one object."""
-    image = np.zeros((64, 64), np.float32)
-    image[HAZE] = 0.5
-    image[FIRST] = image[SECOND] = 1
-    return image
+FIRST, HAZE = (slice(20, 26), slice(20, 26)), (slice(10, 55), slice(10, 55))
 
 
 @pytest.fixture

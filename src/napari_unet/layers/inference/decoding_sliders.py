@@ -321,11 +321,8 @@ class DecodingSliders:
                 session.offer_id()
         session = parts[0].session
         if session is self._workspace.session and session.alive():
-            rest = (
-                ""
-                if session.maps.pixels >= math.prod(session.corrections.shape)
-                else " Segment does the rest of the image."
-            )
+            all_kept = session.maps.pixels >= math.prod(session.corrections.shape)
+            rest = "" if all_kept else " Segment does the rest of the image."
             level: Level = "done" if count else "warning"
             self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", level, self._details)
         self._workspace.refresh_corrections()
