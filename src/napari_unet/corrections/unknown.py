@@ -47,7 +47,7 @@ def with_unknown_shapes(part: Part, ndim: int) -> Part:
     for z, shapes in _shapes(part, ndim):
         unknown[z] = shapes.unknown() & ~part.reviewed[z]
         labels[z][shapes.rings() & ~part.reviewed[z]] = 0
-    return replace(part, labels=labels, unknown=unknown) if unknown.any() else part
+    return replace(part, labels=labels, unknown=unknown)
 
 
 def forget_shapes(
