@@ -135,9 +135,13 @@ class RandomForest:
         self._forest = RandomForestClassifier(100, max_samples=0.5, min_samples_leaf=5, random_state=seed)
 
     def learn(self, point: Checkpoint) -> None:
-        """Fit to the pixels that the program learned from, a part of them where they are many."""
+        """Fit to the pixels that the program learned from."""
+        self.fit(point.crops)
+
+    def fit(self, crops: Sequence[AnnotatedCrop]) -> None:
+        """Fit to the supervised pixels, a part of them where they are many."""
         features, classes, areas = [], [], [1]
-        for one in point.crops:
+        for one in crops:
             first, y, x = one.part.corner
             for z, (labels, mask) in enumerate(zip(one.part.labels, one.part.mask("supervised"), strict=True)):
                 seen = pixel_features(one.image, first + z)[y : y + mask.shape[0], x : x + mask.shape[1]]
@@ -155,6 +159,11 @@ class RandomForest:
         if not image.is_volume:
             return planes[0]
         return stitch_slices(np.stack(planes)) if self._instances else np.stack(planes)
+
+    def foreground(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability (Y, X) that a pixel is of an object."""
+        found = self._forest.predict_proba(features.reshape(-1, features.shape[-1])) @ (self._forest.classes_ > 0)
+        return np.asarray(found, np.float32).reshape(features.shape[:-1])
 
     def _plane(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
         from skimage.feature import peak_local_max

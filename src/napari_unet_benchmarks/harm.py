@@ -28,6 +28,7 @@ from napari_unet.models.store import load_model
 from napari_unet_benchmarks.check import Kind
 from napari_unet_benchmarks.check_evidence import Looks, Session, scores_on_others
 from napari_unet_benchmarks.fields import KNOWN, KNOWN_SIZE, DataSet, read_fields
+from napari_unet_benchmarks.harm_begins import Begin
 from napari_unet_benchmarks.harm_ways import MARKS, NEVER_OUT, USUAL, WAYS, learned_and_marks
 from napari_unet_benchmarks.kept_runs import keep, kept
 from napari_unet_benchmarks.results import write_result
@@ -126,8 +127,9 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             fits = f"{len(others_open)} of {len(spare)}"
             knows = 2 * len(others_open) >= len(spare)
             chosen = replace(chosen, policy=NEVER_OUT) if knows else WAYS[USUAL]
-        learned, marks = learned_and_marks(base, crops, arguments.steps, chosen, others_open)
-        models = {"base": base, "new": learned.model}
+        begin = chosen.begin(Begin(base, crops, others))
+        learned, marks = learned_and_marks(begin.model, begin.crops, arguments.steps, chosen, others_open)
+        models = {"base": begin.model, "new": learned.model}
         if way == USUAL and not arguments.reviewed:
             models = parts(base, learned.model, marks)
         first = marks.get(MARKS[0])
@@ -143,7 +145,7 @@ def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Names
             "interpolation": learned.model.info.recipe.get("interpolation"),
             "fitted": learned.fitted is not None,
             "fits": fits,
-            "scores": {part: _scores(one, others, looks) for part, one in models.items()},
+            "scores": {part: _scores(one, begin.others, looks) for part, one in models.items()},
             "known": {part: _scores(one, known, looks)["ap"] for part, one in models.items() if known},
         }
         looks.forget([base])

@@ -15,11 +15,12 @@ from napari_unet.learning import interactive
 from napari_unet.learning.crops import CropReader
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.models.model import Model
-from napari_unet.nets.losses import distillation_loss
+from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.progress import drive
 from napari_unet.training import trainer
 from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
 from napari_unet.training.samples import Sample
+from napari_unet_benchmarks.harm_begins import Begin, as_it_is, forest_as_input, mean_with_cells_phase
 from napari_unet_benchmarks.harm_samples import pasted, small_ones_left
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ class Way:
         Sohn et al. 2020, arXiv:2001.07685).
     base_data : bool
         Whether the patches that the model carries along are learned again, and tell what it forgets.
+    begin : callable
+        Returns what learning begins with instead of the model and the images.
+    rebuilt : float
+        Weight of an auxiliary task: what the image is at single pixels that the network does not see (DenoiSeg:
+        Buchholz et al. 2020, arXiv:2005.02987).
+    decoder_first : float
+        Share of the time in which the contracting path stays as it is.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -85,6 +93,9 @@ class Way:
     samples: Callable[[Sequence[Sample], Model], Sequence[Sample]] = field(default=lambda samples, model: samples)
     own_teacher: bool = False
     base_data: bool = True
+    begin: Callable[[Begin], Begin] = as_it_is
+    rebuilt: float = 0.0
+    decoder_first: float = 0.0
 
 
 def counted_out_of_domain(**numbers: float) -> Policy:
@@ -122,6 +133,10 @@ WAYS = {
     "own teacher": Way(lambda config: {"distillation": 1.0}, sure=0.95, own_teacher=True),
     "objects pasted elsewhere": Way(samples=pasted),
     "small ones left count as background": Way(samples=small_ones_left),
+    "hidden pixels rebuilt": Way(rebuilt=1.0),
+    "decoder first": Way(decoder_first=0.5),
+    "forest as input": Way(begin=forest_as_input, base_data=False),
+    "from the mean of two models": Way(begin=mean_with_cells_phase),
 }
 
 
@@ -135,7 +150,7 @@ def learned_and_marks(
     if not way.base_data:
         model = Model(model.net, model.info.model_copy(update={"replay_set": None}))
     marks: dict[int, UNet] = {}
-    made: list[trainer.Trainer] = []
+    made: list[_Trainer] = []
 
     def make(*arguments: Any) -> trainer.Trainer:
         made.append(_Trainer(model, way, spare, *arguments))
@@ -148,6 +163,10 @@ def learned_and_marks(
     with ExitStack() as stack:
         stack.enter_context(patch.object(interactive, "Trainer", make))
         stack.enter_context(patch.object(trainer, "distillation_loss", partial(distillation_loss, sure=way.sure)))
+        if way.rebuilt:
+            stack.enter_context(
+                patch.object(trainer, "segmentation_loss", lambda *of: segmentation_loss(*of) + made[0].rebuilt)
+            )
         settings = {"steps": steps}
         learning = interactive.learning_steps(model, crops, None, "cpu", settings=settings, policy=way.policy)
         return drive(learning, note), marks
@@ -161,10 +180,12 @@ class _Trainer(trainer.Trainer):
         net: UNet, samples: Sequence[Sample], config: TrainingConfig, device: Any = "cpu",
     ) -> None:  # fmt: skip
         config = config.model_copy(update=dict(way.change(config)))
+        self._way, self._before = way, net
+        self._rebuild = torch.nn.Conv2d(net.spec.features, net.spec.in_channels, 1) if way.rebuilt else None
+        self.rebuilt: Tensor | float = 0.0
         if way.others and config.distillation >= IN_DOMAIN:
             samples = [*samples, *unlabelled(model, spare, way.others, sum(one.weight for one in samples))]
         super().__init__(net, way.samples(samples, model), config, device)
-        self._way, self._before = way, net
         for group in self._optimizer.param_groups if way.eps else ():
             group["eps"] = way.eps
         if way.own_teacher and self._mean is not None:
@@ -176,9 +197,34 @@ class _Trainer(trainer.Trainer):
             mix(net, self._before, self._way.share)
         return net
 
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = super()._new_optimizer()
+        if self._rebuild is not None:
+            rate = self.config.learning_rate
+            optimizer.add_param_group({"params": list(self._rebuild.parameters()), "rate": rate})
+        return optimizer
+
+    def _learn(self, images: Tensor, targets: Tensor, supervised: Tensor) -> float:
+        if self.spent < self._way.decoder_first:
+            for group in self._optimizer.param_groups[: len(self.net.down)]:
+                group["lr"] = 0.0
+        return super()._learn(images, targets, supervised)
+
     def _logits(self, net: UNet, images: Tensor) -> Tensor:
-        strong = self._way.own_teacher and net is self.net
-        return super()._logits(net, other_light(images) if strong else images)
+        if net is not self.net:
+            return super()._logits(net, images)
+        if self._way.own_teacher:
+            images = other_light(images)
+        if self._rebuild is None:
+            return super()._logits(net, images)
+        seen, hidden = with_hidden_pixels(images)
+        features: list[Tensor] = []
+        hook = net.head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        logits = super()._logits(net, seen)
+        hook.remove()
+        wrong = (self._rebuild(features[0]) - images) ** 2 * hidden
+        self.rebuilt = self._way.rebuilt * wrong.sum((1, 2, 3)) / hidden.sum((1, 2, 3)).clamp_min(1)
+        return logits
 
     @torch.no_grad()
     def _follow(self, mean: UNet) -> None:
@@ -206,6 +252,14 @@ def other_light(images: Tensor) -> Tensor:
     ones = [len(images), *[1] * (images.ndim - 1)]
     contrast, brightness = 1 + 0.3 * (2 * torch.rand(ones) - 1), 0.2 * (2 * torch.rand(ones) - 1)
     return images * contrast + brightness + 0.1 * torch.randn_like(images)
+
+
+def with_hidden_pixels(images: Tensor, share: float = 0.02) -> tuple[Tensor, Tensor]:
+    """Return images (N, C, Y, X) in which single pixels show what is nearby, and which (N, 1, Y, X) these are."""
+    hidden = torch.rand(len(images), 1, *images.shape[2:]) < share
+    nearby = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if (y, x) != (0, 0)]
+    shift = nearby[int(torch.randint(len(nearby), ()))]
+    return torch.where(hidden, images.roll(shift, (2, 3)), images), hidden
 
 
 @torch.no_grad()

@@ -11,11 +11,22 @@ from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.models.model import Model
+from napari_unet.models.store import load_model
 from napari_unet.objects.decode import Decoding
 from napari_unet.training.samples import make_sample
+from napari_unet_benchmarks.fields import Field
 from napari_unet_benchmarks.harm import CHOSEN_ON, REPORTED_ON, parts, summary
+from napari_unet_benchmarks.harm_begins import Begin, forest_as_input, mean_with_cells_phase
 from napari_unet_benchmarks.harm_samples import WEAK, pasted, small_ones_left
-from napari_unet_benchmarks.harm_ways import MARKS, WAYS, Way, learned_and_marks, mix, other_light
+from napari_unet_benchmarks.harm_ways import (
+    MARKS,
+    WAYS,
+    Way,
+    learned_and_marks,
+    mix,
+    other_light,
+    with_hidden_pixels,
+)
 
 
 @pytest.fixture
@@ -74,6 +85,45 @@ def test_the_own_teacher_is_followed(model, crops):
     )
     assert distance(taught.model.net, usual.model.net) > 0
     assert distance(taught.model.net, model.net) > 0
+
+
+def test_hidden_pixels_are_rebuilt_beside_what_is_learned(model, crops):
+    changes = {"patch": (64, 64), "batch_size": 1}
+    usual, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes))
+    rebuilt, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes, rebuilt=1.0))
+    assert distance(rebuilt.model.net, usual.model.net) > 0
+    images = torch.rand(2, 1, 64, 64)
+    seen, hidden = with_hidden_pixels(images)
+    assert 0 < int(hidden.sum()) < 0.05 * hidden.numel()
+    assert bool((seen[~hidden] == images[~hidden]).all())
+    assert bool((seen[hidden] != images[hidden]).all())
+
+
+def test_the_contracting_path_can_wait(model, crops):
+    changes = {"patch": (64, 64), "batch_size": 1}
+    waited, _ = learned_and_marks(model, crops, 12, Way(lambda config: changes, decoder_first=1.0))
+    assert distance(waited.model.net.down, model.net.down) == 0
+    assert distance(waited.model.net.up, model.net.up) > 0
+
+
+def test_a_forest_is_one_channel_more_that_the_network_ignores_at_first(model, crops):
+    pytest.importorskip("sklearn")
+    field = Field(crops[0].image, np.zeros((128, 128), np.int32))
+    begin = forest_as_input(Begin(model, crops, [field]))
+    pixels = begin.others[0].image.read()[:, 0]
+    assert len(pixels) == model.net.spec.in_channels + 1
+    assert 0 <= pixels[-1].min() < pixels[-1].max() <= 1
+    batch = torch.from_numpy(pixels[None])
+    torch.testing.assert_close(begin.model.net(batch), model.net(batch[:, :-1]))
+    changes = {"patch": (64, 64), "batch_size": 1}
+    learned, _ = learned_and_marks(begin.model, begin.crops, 12, Way(lambda config: changes))
+    assert float(learned.model.net.down[0][0].weight.detach()[:, -1].abs().max()) > 0, "and learns to heed"
+
+
+def test_the_mean_of_two_networks_takes_half_of_each():
+    cells, phase = load_model("cells"), load_model("cells_phase")
+    mean = mean_with_cells_phase(Begin(cells, [], [])).model
+    torch.testing.assert_close(weights(mean.net), (weights(cells.net) + weights(phase.net)) / 2)
 
 
 def test_another_light_changes_each_image_in_its_own_way():
