@@ -47,6 +47,7 @@ SCRIPTS = {  # each says more with --help
     "rules": "Measure what each rule of learning is worth.",
     "shipped_models": "Score the shipped models beside a tuned classical pipeline.",
     "sliders": "Measure what *Fit to my corrections* gains elsewhere.",
+    "snapshots": "Measure whether snapshots that disagree tell where a network is wrong.",
     "train": "Train on three labelled fields for four minutes, and score others.",
     "unet2015": "Train the U-Net of 2015 as its paper says.",
     "volumes": "Measure what learning does in volumes of kinds that nuclei3d does not know.",
