@@ -134,9 +134,10 @@ class Walk:
         """How many objects these have, in all slices."""
         return sum(1 for stop in self._number if stop.id)
 
-    def waiting(self) -> int:
-        """Return how many suspects were not shown yet."""
-        return sum(stop not in self._shown for stops in self._suspects.values() for stop in stops)
+    def waiting(self, *, with_current: bool = False) -> int:
+        """Return how many suspects were not shown yet, or with the one that was shown last."""
+        seen = self._shown - {self.current} if with_current else self._shown
+        return sum(stop not in seen for stops in self._suspects.values() for stop in stops)
 
     def probabilities(self, frames: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
         """Return how likely objects are to be wrong, as far as they were taken in: the largest of their slices.

@@ -102,6 +102,24 @@ def test_the_end_of_a_walk_leads_to_the_image_with_the_most_left(listed: Any) ->
     assert last(listed) == "No suspect is left in any image of the list that is segmented."
 
 
+def test_the_list_counts_what_the_walk_has_not_shown(listed: Any) -> None:
+    listed.segment_all.start()
+    walk_to_the_end(listed)
+    listed.list_walk.next()
+    left = []
+    for _ in range(3):
+        progress = listed.walk.progress
+        left.append((progress.total - progress.number + 1, listed.work_list.states[2].suspects))
+        listed.list_walk.next()
+    assert [noted for expected, noted in left] == [expected for expected, noted in left]
+    seen = listed.work_list.states[2].suspects
+    assert seen == left[0][0] - 3
+    listed.image_switch.go_to(3)
+    assert listed.work_list.states[2].suspects == seen, "it stays for when somebody comes back"
+    listed.walk.next(everything=True)
+    assert listed.work_list.states[2].suspects == seen
+
+
 def test_where_nothing_is_known_the_next_is_gone_to(listed: Any) -> None:
     listed.segment()
     walk_to_the_end(listed)
@@ -138,6 +156,7 @@ def test_all_other_objects_of_this_image_stay_within_reach(listed: Any) -> None:
     listed.walk.next(everything=True)
     assert listed.walk.shows_stop
     assert listed.list_walk.onward is None
+    assert listed.work_list.states[0].suspects == 0, "these are no suspects"
     assert listed.work_list.in_view == 0
 
 

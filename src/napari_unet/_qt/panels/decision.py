@@ -31,6 +31,7 @@ class DecisionBar(QWidget):
         self.waiting = row((self.use, 1), (self.drop, 1))
         self.legend = QLabel()
         self.legend.setWordWrap(True)
+        self.legend.setToolTip("What the new model changes in view.")
         self.show_changes = QCheckBox("Changes")
         self.show_changes.setToolTip(
             "Outline what the new model changes in view. Filled: new, or gone. Outlines that hardly move are left out."
@@ -70,7 +71,7 @@ class DecisionBar(QWidget):
         said = self._diff.sentence or "hardly anything changes"
         self.legend.setText(
             f"<span style='color:{BEFORE}'>■</span> before &nbsp; <span style='color:{AFTER}'>■</span> after "
-            f"&nbsp; In view: {said}"
+            f"&nbsp; {said}"
         )
         self.setVisible(waits or self._diff.any)
         self.show_changes.setChecked(self._diff.visible)

@@ -108,6 +108,14 @@ class ObjectWalk:
         return walk.progress(everything=self._everything, of_planes=math.prod(session.corrections.shape[:2]))
 
     @property
+    def waiting(self) -> int | None:
+        """How many suspects nobody has looked at yet, with the one outlined; None: not all planes were searched."""
+        walk, progress = self._walk, self.progress
+        if walk is None or progress is None or progress.open:
+            return None
+        return walk.waiting(with_current=self.shows_stop)
+
+    @property
     def looking(self) -> bool:
         """Whether suspects are being looked for."""
         return self._search.busy

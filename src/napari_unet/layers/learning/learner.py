@@ -282,7 +282,7 @@ class Learner:
             self._view = view_of(workspace) if self.preview else None
             workspace.stepped.emit(event)
         elif isinstance(event, Rescaled):
-            workspace.say(f"{event} You can change the object diameter above.", details=event.details)
+            workspace.say(f"{event} Their diameter is under Segment.", details=event.details)
         elif isinstance(event, _Unread):
             workspace.say(str(event), "error", "\n".join(event.why.values()))
         elif isinstance(event, Checked):

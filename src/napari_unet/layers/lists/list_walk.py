@@ -114,7 +114,10 @@ class ListWalk:
         self.changed.emit()
 
     def _on_walk(self) -> None:
-        """Stay in this image where its walk goes on, or another is worked on."""
+        """Take note of what is left, and stay in this image where its walk goes on, or another is worked on."""
+        here, left = self._list.in_view, self._walk.waiting
+        if here is not None and left is not None and self._switch.shown.is_chosen and not self._switch.busy:
+            self._list.note_suspects(here, left)
         if self._at_end and (self._list.in_view is None or self._walk.shows_stop):
             self._at_end = False
             self.changed.emit()

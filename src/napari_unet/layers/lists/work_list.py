@@ -142,7 +142,7 @@ class WorkList:
 
     def note_suspects(self, index: int, number: int | None) -> None:
         """Take note of how many suspects of an image nobody has looked at."""
-        if index < len(self.states):
+        if index < len(self.states) and self.states[index].suspects != number:
             self.states[index] = self.states[index].model_copy(update={"suspects": number})
             self.state_changed.emit(index)
             session = self._workspace.session
