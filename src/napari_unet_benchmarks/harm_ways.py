@@ -80,6 +80,8 @@ class Way:
         Buchholz et al. 2020, arXiv:2005.02987).
     decoder_first : float
         Share of the time in which the contracting path stays as it is.
+    new_input : bool
+        Whether the first level learns at the full rate, and not at a fraction, as it has to heed another channel.
     """
 
     change: Callable[[TrainingConfig], Mapping[str, Any]] = field(default=lambda config: {})
@@ -96,6 +98,7 @@ class Way:
     begin: Callable[[Begin], Begin] = as_it_is
     rebuilt: float = 0.0
     decoder_first: float = 0.0
+    new_input: bool = False
 
 
 def counted_out_of_domain(**numbers: float) -> Policy:
@@ -136,6 +139,8 @@ WAYS = {
     "hidden pixels rebuilt": Way(rebuilt=1.0),
     "decoder first": Way(decoder_first=0.5),
     "forest as input": Way(begin=forest_as_input, base_data=False),
+    "forest as input, the first level at the full rate": Way(begin=forest_as_input, base_data=False, new_input=True),
+    "without base data, the first level at the full rate": Way(base_data=False, new_input=True),
     "from the mean of two models": Way(begin=mean_with_cells_phase),
 }
 
@@ -199,8 +204,10 @@ class _Trainer(trainer.Trainer):
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optimizer = super()._new_optimizer()
+        rate = self.config.learning_rate
+        if self._way.new_input:
+            optimizer.param_groups[0]["rate"] = rate
         if self._rebuild is not None:
-            rate = self.config.learning_rate
             optimizer.add_param_group({"params": list(self._rebuild.parameters()), "rate": rate})
         return optimizer
 

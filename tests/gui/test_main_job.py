@@ -360,7 +360,7 @@ def test_closing_while_a_job_runs_ends_it_in_silence(qtbot, rounds):
         yield "late"
         return "later"
 
-    runner.start(Job("job", 1, quiet=True), steps, told.append, told.append, told.append)
+    runner.start(Job("job"), steps, told.append, told.append, told.append)
     assert begun.wait(60)
     runner.close()
     going_on.set()

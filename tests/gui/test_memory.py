@@ -121,7 +121,7 @@ def test_a_job_that_has_ended_is_let_go_of(widget, qtbot):
 
     def start() -> None:
         held = Held()
-        widget.runner.start(Job("test", 0), once(lambda: held), lambda _: held, lambda _: held, lambda _: held)
+        widget.runner.start(Job("test"), once(lambda: held), lambda _: held, lambda _: held, lambda _: held)
 
     for _ in range(3):
         start()

@@ -84,9 +84,7 @@ def test_a_network_that_gives_no_numbers_paints_nothing(widget, viewer, squares,
     assert not result_of(viewer).data.any()
 
 
-def test_bar_and_activity_dock_tell_how_far_it_is(
-    widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, timed_at_once
-):
+def test_the_bar_tells_how_far_it_is(widget, viewer, squares, click, gate, many_tiles, qtbot, wait_idle, timed_at_once):
     viewer.add_image(squares(), name="image")
     panel = widget.segment_panel
     assert not panel.stop.isEnabled()
@@ -96,19 +94,16 @@ def test_bar_and_activity_dock_tell_how_far_it_is(
     assert widget.progress.isVisible()
     assert not panel.button.isEnabled()
     assert panel.stop.isEnabled()
-    qtbot.waitUntil(lambda: [bar.desc for bar in progress._all_instances] == ["Segment image"])
     gate.let(3)
     qtbot.waitUntil(lambda: widget.progress.text().startswith("33%"))
     assert widget.progress.text().startswith("33%")
     assert "left" in widget.progress.text()
-    (bar,) = progress._all_instances
-    assert (bar.n, bar.total) == (3, 9)
+    assert not progress._all_instances, "napari's moving sign has all of the window drawn again and again"
     gate.let(6)
     wait_idle(widget)
     assert widget.progress.text() == "100%"
     assert not widget.progress.isVisible(), "at rest there is no progress"
     assert abs(widget.status.y() - below) <= 1, "nothing is pushed about"
-    assert not progress._all_instances
     assert panel.button.isEnabled()
     assert not panel.stop.isEnabled()
 
@@ -149,7 +144,6 @@ def test_stop_keeps_finished_tiles_and_segment_goes_on(
     assert widget.status.text().startswith("Stopped")
     assert widget.progress.text() == "stopped at 44%", "it did not wait for the one under way"
     assert widget.progress.isVisible()
-    assert not progress._all_instances
     passed = gate.passed
     gate.let(9)
     click(widget.segment_panel.button)
@@ -512,7 +506,6 @@ def test_closing_the_dock_stops_the_work(
     assert gate.passed == 2
     assert not network_threads()
     assert np.array_equal(result_of(viewer).data, kept)
-    assert not progress._all_instances
     canvas.key(Qt.Key.Key_R)
     result_of(viewer).paint((5, 5), 60)
     viewer.layers.clear()
@@ -570,7 +563,6 @@ def test_closing_the_window_while_a_worker_runs(
     gate.let(1)
     qtbot.waitUntil(lambda: not runner.busy)
     assert gate.passed <= gate_was + 1
-    assert not progress._all_instances
     assert not network_threads()
 
 

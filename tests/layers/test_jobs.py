@@ -93,8 +93,8 @@ def test_a_stopped_job_tells_nothing_and_a_cancelled_one_its_end(present, runner
 
 def test_a_job_nobody_follows_needs_no_callables(runner):
     present = PresentJob(runner)
-    job = present.begin("a", 3, quiet=True)
+    job = present.begin("a")
     present.run(job, iter, lambda _: None, lambda _: None)
     runner.started[0][1](1)
     runner.started[0][2](2)
-    assert (job.total, job.quiet, present.busy) == (3, True, False)
+    assert not present.busy

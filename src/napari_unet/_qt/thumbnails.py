@@ -73,7 +73,7 @@ class Thumbnails(QObject):
         """Make those that wait now; others join."""
         if self._job is not None or not self._waiting:
             return
-        job = self._job = Job("Thumbnails", 0, quiet=True)
+        job = self._job = Job("Thumbnails")
 
         def steps() -> Generator[tuple[Any, NDArray[Any] | None], None, None]:
             while self._waiting and not job.cancel.cancelled:

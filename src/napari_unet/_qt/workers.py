@@ -1,4 +1,8 @@
-"""Runs jobs in a thread of the window, with a bar in napari's activity dock."""
+"""Runs jobs in a thread of the window.
+
+Not with a bar in napari's activity dock: its moving sign has all of the window drawn again some twenty times a second,
+which took most of both cores where no graphics card draws (docs/decisions/0039-no-moving-sign.md).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from napari.utils import progress
 from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
@@ -64,51 +67,6 @@ class _Task:
         self._calls = ()
 
 
-BAR_AFTER = 500
-"""Milliseconds after which a job is shown in the activity dock: napari takes a tenth of a second to make a bar."""
-
-
-class _Bar:
-    """A bar in napari's activity dock, which is made when a job has run for a moment.
-
-    Parameters
-    ----------
-    title : str
-    total : int
-        Steps; 0: not known.
-    """
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._bar: Any = None
-        self._closed = False
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._make)
-        self._soon.start(BAR_AFTER)
-
-    def show(self, done: int) -> None:
-        """Show that so many steps are done."""
-        self._done = done
-        if self._bar is not None and self._total:
-            self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        """Take it away."""
-        self._closed = True
-        self._soon.stop()
-        if self._bar is not None:
-            self._bar.close()
-
-    def _make(self) -> None:
-        bar = progress(total=self._total or None, desc=self._title)
-        if self._closed:  # meanwhile: napari lets other events in while it makes one, the job's last one too
-            bar.close()
-            return
-        self._bar = bar
-        self.show(self._done)
-
-
 class QtRunner:
     """Runs a job's generator in napari's thread pool; callbacks are called in the main thread.
 
@@ -138,8 +96,6 @@ class QtRunner:
     ) -> None:
         """Begin; see `layers.jobs.Runner`."""
         task = _Task(steps, on_event, on_return, on_error)
-        title, total = job.title, job.total
-        bar = None if job.quiet else _Bar(title, total)
         # Qt handles all events that are waiting before it looks at the mouse: no more than two ever wait.
         room = threading.Semaphore(2)
 
@@ -153,7 +109,7 @@ class QtRunner:
             else:
                 yield _Outcome(value)
 
-        work.__qualname__ = title  # napari shows it when it asks whether to close a busy window
+        work.__qualname__ = job.title  # napari shows it when it asks whether to close a busy window
 
         def yielded(event: Any) -> None:
             QTimer.singleShot(0, room.release)
@@ -161,16 +117,11 @@ class QtRunner:
                 return
             if not isinstance(event, _Outcome):
                 task.tell(event)
-                # Last, because napari's bar lets other events in while it draws: the next one of this job too.
-                if bar is not None and hasattr(event, "progress"):
-                    bar.show(event.progress.done)
             else:
                 task.end(event)
 
         def finished() -> None:
             task.clear()
-            if bar is not None:
-                bar.close()
             self._workers.remove(worker)
             # Else the worker and what it calls hold each other, where Python cannot see it.
             with contextlib.suppress(RuntimeError):  # Qt has let go of it already

@@ -32,25 +32,19 @@ class Job:
     Attributes
     ----------
     title : str
-        For the activity dock: "Segment nuclei".
-    total : int
-        Steps that it will report.
+        What napari says is under way when it asks whether to close the window: "Segment nuclei".
     cancel : CancelToken
         Stops it.
     generation : int
         Of the segmenter when the job began; what a job of an older generation reports is dropped.
     note : str
         What the user was told of it while it ran, and is told again at the end.
-    quiet : bool
-        Whether nobody asked for it, so that it is not shown: napari takes a tenth of a second to draw a bar.
     """
 
     title: str
-    total: int
     generation: int = 0
     cancel: CancelToken = field(default_factory=CancelToken)
     note: str = ""
-    quiet: bool = False
 
 
 class PresentJob:
@@ -78,10 +72,10 @@ class PresentJob:
         """The present one; None: there is none."""
         return self._job
 
-    def begin(self, title: str, total: int = 0, *, quiet: bool = False) -> Job:
+    def begin(self, title: str) -> Job:
         """Return a new job, which takes the place of the present one; that is cancelled. Run it with `run`."""
         self.cancel()
-        job = self._job = Job(title, total, quiet=quiet)
+        job = self._job = Job(title)
         self._tell()
         return job
 

@@ -84,4 +84,4 @@ class SavedModels:
                 if load_model(name.strip()).sha256() == model.sha256():  # else somebody has saved another one since
                     save_model(known, name, overwrite=True)
 
-        self._runner.start(Job(f"Measure {name}", 0), steps, lambda _: None, measured, lambda _: None)
+        self._runner.start(Job(f"Measure {name}"), steps, lambda _: None, measured, lambda _: None)

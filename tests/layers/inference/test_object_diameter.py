@@ -79,9 +79,7 @@ def test_a_new_scale_is_told_and_kept(viewer: Any, with_diameter: Any, monkeypat
     assert with_diameter.object_diameter.learned is None
     assert with_diameter.learn()
     said = [message.text for message in with_diameter.messages if "20 pixels wide" in message.text]
-    assert said == [
-        "Objects are about 20 pixels wide; learning on a smaller image. Their diameter is under Segment."
-    ]
+    assert said == ["Objects are about 20 pixels wide; learning on a smaller image. Their diameter is under Segment."]
     assert with_diameter.object_diameter.learned == 20
     assert with_diameter.prepare()[1].zoom == (0.25, 0.25)
 

@@ -124,7 +124,7 @@ class Appearance:
         except UNetError:  # another array that does not fit: that is told to whoever wants something of it
             return
         before = self._colours.get(session.key, np.zeros(0, np.uint8))
-        job = self._job.begin("Colour objects", quiet=True)
+        job = self._job.begin("Colour objects")
 
         def done(colours: NDArray[np.uint8] | None) -> None:
             if colours is not None and session.alive():

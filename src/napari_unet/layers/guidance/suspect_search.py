@@ -81,7 +81,7 @@ class SuspectSearch:
         """
         self.stop()
         labels, seen = session.labels, session.corrections.seen
-        job, self._first = self._job.begin("Look for suspects", quiet=True), planes[0]
+        job, self._first = self._job.begin("Look for suspects"), planes[0]
         in_depth = session.joins_slices
         steps = partial(_steps, job, labels, seen, session.maps, session.middle, tuple(planes), enough, in_depth)
         self._job.run(job, steps, lambda _: done(), failed, lambda event: found(*event))

@@ -288,7 +288,7 @@ class DecodingSliders:
             self._join_slices()
             return
         decoding = model.info.decoding
-        job = self._job.begin("Read objects anew", len(parts), quiet=True)
+        job = self._job.begin("Read objects anew")
         self._job.run(
             job,
             partial(decoding_steps, parts, decoding, job.cancel),
@@ -350,7 +350,7 @@ class DecodingSliders:
             if session.alive():
                 session.rename_in(part)
 
-        job = self._job.begin("Join slices", quiet=True)
+        job = self._job.begin("Join slices")
         self._job.run(job, session.steps_to_join(), joined, lambda _: joined(None), rename_in)
 
     # -- events ----------------------------------------------------------------------------------------------------

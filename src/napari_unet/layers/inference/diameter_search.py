@@ -57,7 +57,7 @@ class DiameterSearch:
         workspace, layer, session, channel = (
             self._workspace, self._workspace.layer, self._workspace.session, self._workspace.channel
         )  # fmt: skip
-        job = self._job = Job("Measure the objects", 0)
+        job = self._job = Job("Measure the objects")
         self.layer = layer
 
         def end(diameter: float | None, *, stopped: bool = False) -> None:

@@ -79,7 +79,7 @@ class MapsInView:
             return False
         self._stop()
         self._session = session
-        self._job = job = Job(f"Look at {session.layer.name} again", len(task.plan.tiles), quiet=True)
+        self._job = job = Job(f"Look at {session.layer.name} again")
         self._runner.start(
             job,
             partial(_steps, task, self._workspace.device, job, session.maps.memory_left),

@@ -93,6 +93,7 @@ class ModelGallery:
         self._segmenter = segmenter
         self._job = PresentJob(runner)
         self._about: Image | None = None
+        self._guess: Job | None = None  # that nobody asked for
         self._said = 0  # sentences so far
         self.cards: list[Card] = []
         self.waiting: list[str] = []
@@ -187,7 +188,7 @@ class ModelGallery:
         if not names:
             return False
         names = [own, *(name for name in names if name != own)] if own in names else names
-        job = self._begin("Look at the image", image, quiet=True)
+        job = self._guess = self._begin("Look at the image", image)
         steps = partial(_guess, image, position, workspace.channel, self._loaded(names), own, workspace.device, job)
         self._job.run(job, steps, partial(self._on_guessed, own, self._said), partial(self._on_error, job))
         return True
@@ -214,7 +215,7 @@ class ModelGallery:
         self.changed.emit()
 
     def _on_error(self, job: Job, error: Exception) -> None:
-        if not job.quiet and not isinstance(error, Cancelled):
+        if job is not self._guess and not isinstance(error, Cancelled):
             self._workspace.say_error(error)
         self._on_end()
 
@@ -232,7 +233,7 @@ class ModelGallery:
 
     def _on_segmenting(self, begins: bool) -> None:
         """Leave the cores to what the user has asked for."""
-        if begins and self._job.present is not None and self._job.present.quiet:
+        if begins and self._guess is not None and self._job.present is self._guess:
             self.stop()
 
     def _on_said(self, _: Any) -> None:
@@ -240,9 +241,9 @@ class ModelGallery:
 
     # -- what is tried ---------------------------------------------------------------------------------------------
 
-    def _begin(self, title: str, image: Image, *, quiet: bool = False) -> Job:
+    def _begin(self, title: str, image: Image) -> Job:
         self._about = image
-        return self._job.begin(title, quiet=quiet)
+        return self._job.begin(title)
 
     def _in_view(self) -> tuple[Image, tuple[int, int, float, float]]:
         """Return the chosen image, and the time point, the slice and the pixel in the middle of the view."""

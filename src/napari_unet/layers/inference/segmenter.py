@@ -150,7 +150,7 @@ class Segmenter:
         task, finished = _done_before(session, task)
         session.unfinished = None
         tiles = finished.tiles_left(task)
-        job = Job(f"Segment {shortened(str(session.layer.name), 30)}", tiles, self._generation)
+        job = Job(f"Segment {shortened(str(session.layer.name), 30)}", self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
         session.forget_shapes(model)
@@ -283,7 +283,7 @@ class Segmenter:
                 run.session.rename_in(part)
 
         self._runner.start(
-            Job("Join slices", 0, run.job.generation),
+            Job("Join slices", run.job.generation),
             run.session.steps_to_join(),
             found,
             joined,
@@ -296,7 +296,7 @@ class Segmenter:
             self._end(run, None)
             return
         self._runner.start(
-            Job("Count objects", 0, run.job.generation),
+            Job("Count objects", run.job.generation),
             once(partial(count_ids, run.session.labels_layer.data)),
             lambda _: None,
             lambda count: self._end(run, None, count),

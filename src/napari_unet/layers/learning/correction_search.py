@@ -41,7 +41,7 @@ class CorrectionSearch:
     """
 
     def __init__(self, sessions: Sequence[LayerSession]) -> None:
-        self.job, self.found = Job("Look for corrections", 0), False
+        self.job, self.found = Job("Look for corrections"), False
         self._suspects = [(session, session.corrections.suspects(session.labels)) for session in sessions]
 
     def start(self, runner: Runner, done: Callable[[], None], failed: Callable[[Exception], None]) -> None:

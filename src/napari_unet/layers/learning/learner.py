@@ -156,7 +156,7 @@ class Learner:
             return False
         planes = sum(len(one.part.labels) for one in given.crops)
         others = f" and {counted(len(given.projects), 'image')} of the list" if given.projects else ""
-        self._job = job = Job(f"Learn from {counted(planes, 'plane')}{others}", 0)
+        self._job = job = Job(f"Learn from {counted(planes, 'plane')}{others}")
         workspace.history.set_aside()
         self.pause.set(False)
         self._countdown = Countdown(workspace.learning_seconds)

@@ -99,7 +99,7 @@ class ModelSwitch:
         view = view_of(self._workspace)
         if view is None:
             return
-        job = Job("Look at the new model", 0)
+        job = Job("Look at the new model")
 
         def segmented(event: FieldSegmented) -> None:
             if self._history.waiting is generation:

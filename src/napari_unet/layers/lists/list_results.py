@@ -144,7 +144,7 @@ class ListResults:
         self.jobs.close()
 
     def _measure(self) -> None:
-        job, projects, indices = Job("Measure all images", 0), self._projects(), self._stored()
+        job, projects, indices = Job("Measure all images"), self._projects(), self._stored()
         mixed = self._mixed()
 
         def done(found: Measured) -> None:
@@ -182,7 +182,7 @@ class ListResults:
         return self._begin(partial(self._export, request, overwrite))
 
     def _export(self, request: Request, overwrite: bool) -> None:
-        job, projects, mixed = Job("Export all images", 0), self._projects(), self._mixed()
+        job, projects, mixed = Job("Export all images"), self._projects(), self._mixed()
         items: list[Item] = [one.item(job.cancel) for one in projects]
         keep = [self._list.file(index) for index in range(len(self._list.images))]
         steps = partial(

@@ -186,7 +186,7 @@ class SegmentAll:
             self._queue.discard(index)
 
     def _begin(self) -> None:
-        job = self._job = Job("Segment all", 0)
+        job = self._job = Job("Segment all")
         self._runner.start(
             job,
             partial(segment_steps, self._plan(), self._queue, job.cancel, self._pause),

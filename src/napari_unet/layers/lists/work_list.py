@@ -330,7 +330,7 @@ class WorkList:
         def work() -> None:
             write_list(folder, made(folder))
 
-        self._runner.start(Job("Keep the list", 0, quiet=True), once(work), ignore, written, failed)
+        self._runner.start(Job("Keep the list"), once(work), ignore, written, failed)
 
     def close(self) -> None:
         """Let go of the list; what is kept of it stays."""

@@ -104,12 +104,12 @@ class Exporter:
         UNetError
             If nothing is chosen, or there is nothing to export.
         """
-        items = [self._item(session, Job("", 0)) for session in self.sessions(request.extent)]
+        items = [self._item(session, Job("")) for session in self.sessions(request.extent)]
         return existing(planned(items, request.kinds, request.folder))
 
     def export(self, request: Request, *, overwrite: bool = False) -> bool:
         """Write results; return whether it began. Existing files are replaced only if that is said."""
-        workspace, job = self._workspace, Job("Export", 0)
+        workspace, job = self._workspace, Job("Export")
         try:
             sessions = self.sessions(request.extent)
             items = [self._item(session, job) for session in sessions]

@@ -90,7 +90,7 @@ class OutlineShapes:
         except UNetError as error:
             workspace.say_error(error)
             return False
-        job, geometry = Job("Outlines as shapes", 0), session.geometry
+        job, geometry = Job("Outlines as shapes"), session.geometry
         layer = _empty_layer(f"{session.layer.name} outlines", geometry)
         drawn: list[int] = []
 

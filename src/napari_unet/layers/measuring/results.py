@@ -101,7 +101,7 @@ class Results:
         except UNetError as error:
             workspace.say_error(error)
             return False
-        job = Job("Measure", 0)
+        job = Job("Measure")
 
         def steps() -> Generator[Any, None, Table]:
             source = yield from snapshot.steps(job.cancel)

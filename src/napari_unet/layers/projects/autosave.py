@@ -183,14 +183,14 @@ class Autosave:
         if source is None:
             self._copy_pixels(session, project)
         else:
-            job = Job(f"Look at the file of {session.image.name}", 0, quiet=True)
+            job = Job(f"Look at the file of {session.image.name}")
             self._runner.start(
                 job, once(partial(read_ahead, project.image, source, project.image_series)), ignore, ignore, ignore
             )
 
     def _copy_pixels(self, session: LayerSession, project: Project) -> None:
         """Copy an image that no file has: that takes long."""
-        kept, job = self.copy_of(session), Job(f"Keep a copy of {session.image.name}", 0, quiet=True)
+        kept, job = self.copy_of(session), Job(f"Keep a copy of {session.image.name}")
 
         def ended() -> None:
             kept.workers -= 1

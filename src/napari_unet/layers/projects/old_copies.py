@@ -48,7 +48,7 @@ class OldCopies:
     def remove(self, folders: Sequence[Path]) -> None:
         """Remove folders that nobody finds any more; what is left of them goes the next time."""
         if folders:
-            self._runner.start(Job("Tidy up", 0, quiet=True), once(partial(_remove, folders)), ignore, ignore, ignore)
+            self._runner.start(Job("Tidy up"), once(partial(_remove, folders)), ignore, ignore, ignore)
 
     def close(self) -> None:
         """Have the copies that are left found by nobody."""

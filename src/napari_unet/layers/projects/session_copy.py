@@ -249,7 +249,7 @@ class UnderWay:
     models: bool = False
 
     def __post_init__(self) -> None:
-        self.job = Job(f"Keep a copy of {self.session.image.name}", 0, quiet=True)
+        self.job = Job(f"Keep a copy of {self.session.image.name}")
 
     def take_over(self, begun: dict[Key, Stopwatch]) -> None:
         """Count blocks, and all that is not known by block, as written: this job does so."""

@@ -164,7 +164,7 @@ class Ghosts:
             if again:
                 self._look_for_lost()
 
-        job = self._job.begin("Look for lost objects", quiet=True)
+        job = self._job.begin("Look for lost objects")
         # Where it fails nothing is told: nobody asked for this very plane, and the next one is looked at again.
         self._job.run(job, once(partial(_lost, labels, *plane)), found, ignore)
 

@@ -132,7 +132,7 @@ class ListedObjects:
             return False
         columns, shown = table.columns, table.shown
         self._runner.start(
-            Job("Write the table", 0),
+            Job("Write the table"),
             once(lambda: write_table(path, table_of(columns, shown), overwrite=True)),
             lambda _: None,
             lambda _: workspace.say(f"Wrote {counted(len(shown), 'row')} to {path.name:.60}", "done", str(path)),

@@ -264,7 +264,7 @@ class ObjectTable:
             self.changed.emit()
             return
         unsure, changes = self._changes.unsure, self._changes.taken()
-        job = self._job.begin("Count objects", quiet=True)
+        job = self._job.begin("Count objects")
         before = self._rows
 
         def steps() -> Generator[None, None, _Counted | None]:

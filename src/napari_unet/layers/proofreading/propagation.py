@@ -225,7 +225,7 @@ class Propagation:
             return self._carried(session, axis, label, edits)
 
         self._stop()
-        job = self._job = Job("Carry an object on", 0, quiet=True)
+        job = self._job = Job("Carry an object on")
         search = partial(renamed_on, *arrays, target, step, old, label, job.cancel)
         return self._in_worker(job, search, write, axis)
 
@@ -269,7 +269,7 @@ class Propagation:
         session.rescan()
         label = _label_at(axis.labels[axis.index], pixel)
         self._stop()
-        job = self._job = Job("Suggest in other slices", 0, quiet=True)
+        job = self._job = Job("Suggest in other slices")
         near = range(max(0, axis.index - MAX_REACH), min(len(axis.labels), axis.index + MAX_REACH + 1))
         corrected = {index: session.corrections.corrected_in(axis.plane(index)) for index in near}
         search = SuggestionSearch(axis.labels, axis.reviewed, corrected, axis.index, label, job.cancel)
@@ -328,7 +328,7 @@ class Propagation:
         if len(wanted) == 1 or not session.is_large:
             return self._taken(session, wanted, [None] * len(wanted))
         self._stop()
-        job = self._job = Job("Take suggestions", 0, quiet=True)
+        job = self._job = Job("Take suggestions")
         labels = session.labels
 
         def look() -> list[Box | None]:
