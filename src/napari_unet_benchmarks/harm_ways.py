@@ -17,9 +17,9 @@ from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.models.model import Model
 from napari_unet.nets.losses import distillation_loss, segmentation_loss
 from napari_unet.progress import drive
-from napari_unet.training import trainer
+from napari_unet.training import samples, trainer
 from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
-from napari_unet.training.samples import Sample
+from napari_unet.training.samples import MAX_SHIFT, Sample
 from napari_unet_benchmarks.harm_begins import Begin, as_it_is, forest_as_input, mean_with_cells_phase
 from napari_unet_benchmarks.harm_samples import pasted, small_ones_left
 
@@ -80,6 +80,8 @@ class Way:
         Buchholz et al. 2020, arXiv:2005.02987).
     decoder_first : float
         Share of the time in which the contracting path stays as it is.
+    max_shift : float
+        Share of a patch by which its centre lies off the corrected pixel that it was drawn for, at most.
     new_input : bool
         Whether the first level learns at the full rate, and not at a fraction, as it has to heed another channel.
     """
@@ -98,6 +100,7 @@ class Way:
     begin: Callable[[Begin], Begin] = as_it_is
     rebuilt: float = 0.0
     decoder_first: float = 0.0
+    max_shift: float = MAX_SHIFT
     new_input: bool = False
 
 
@@ -138,6 +141,8 @@ WAYS = {
     "small ones left count as background": Way(samples=small_ones_left),
     "hidden pixels rebuilt": Way(rebuilt=1.0),
     "decoder first": Way(decoder_first=0.5),
+    "cut off by the border of patches": Way(max_shift=0.5),
+    "all levels at one rate": Way(lambda config: {"depth_rate": 1.0}),
     "forest as input": Way(begin=forest_as_input, base_data=False),
     "forest as input, the first level at the full rate": Way(begin=forest_as_input, base_data=False, new_input=True),
     "without base data, the first level at the full rate": Way(base_data=False, new_input=True),
@@ -168,6 +173,7 @@ def learned_and_marks(
     with ExitStack() as stack:
         stack.enter_context(patch.object(interactive, "Trainer", make))
         stack.enter_context(patch.object(trainer, "distillation_loss", partial(distillation_loss, sure=way.sure)))
+        stack.enter_context(patch.object(samples, "MAX_SHIFT", way.max_shift))
         if way.rebuilt:
             stack.enter_context(
                 patch.object(trainer, "segmentation_loss", lambda *of: segmentation_loss(*of) + made[0].rebuilt)

@@ -1,6 +1,6 @@
 """Runs jobs in a thread of the window.
 
-Not with a bar in napari's activity dock: its moving sign has all of the window drawn again some twenty times a second,
+Not with a bar in napari's activity dock: its moving sign has all of the window drawn again some thirty times a second,
 which took most of both cores where no graphics card draws (docs/decisions/0039-no-moving-sign.md).
 """
 
@@ -115,10 +115,10 @@ class QtRunner:
             QTimer.singleShot(0, room.release)
             if self._closed.is_set():
                 return
-            if not isinstance(event, _Outcome):
-                task.tell(event)
-            else:
+            if isinstance(event, _Outcome):
                 task.end(event)
+            else:
+                task.tell(event)
 
         def finished() -> None:
             task.clear()
