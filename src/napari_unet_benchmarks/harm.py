@@ -105,21 +105,27 @@ def parts(base: Model, learned: Model, marks: Mapping[int, UNet]) -> dict[str, M
     return found | {f"share {share}": interpolate_weights(base, learned, share) for share in SHARES}
 
 
+def opened(data: Path, kind: Kind, seed: int, looks: Looks) -> tuple[Model, Session, list[Field], list[Field]]:
+    """Return the model to begin with, one image as it shows it, others to work on, and those that are scored."""
+    base = load_model(kind.bases[0])
+    work, others = read_fields(data, kind.source, kind.width, 12, kind.scored)
+    corrected = work[seed % len(work)]
+    session = Session(corrected, looks, seed)
+    session.show(base)
+    return base, session, [one for one in work if one is not corrected], others
+
+
 def runs_of(name: str, seed: int, ways: Sequence[str], arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Correct one image, learn from it in each of the ways, and yield scores; of the usual way, of all parts."""
     kind, looks = KINDS[name], Looks()
-    base = load_model(kind.bases[0])
-    work, others = read_fields(arguments.data, kind.source, kind.width, 12, kind.scored)
+    base, session, spare, others = opened(arguments.data, kind, seed, looks)
     if name in CONFIRMED_ON:
         kept_aside = replace(kind.source, folder=str(Path(kind.source.folder).with_name("val")))
         work_aside, others_aside = read_fields(arguments.data, kept_aside, kind.width)
         others = work_aside + others_aside
-    corrected = work[seed % len(work)]
-    session = Session(corrected, looks, seed)
-    session.show(base)
     objects = session.correct(10**6 if arguments.reviewed else arguments.objects)
     known = read_fields(arguments.data, KNOWN, KNOWN_SIZE, 16)[0] if arguments.reviewed else []
-    crops, spare = session.crops(base), [one for one in work if one is not corrected]
+    crops = session.crops(base)
     for way in ways:
         chosen, others_open, fits = WAYS[way], spare, None
         if chosen.only_where_it_fits:

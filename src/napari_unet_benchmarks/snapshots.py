@@ -29,11 +29,9 @@ from scipy.stats import rankdata
 from napari_unet.guidance.suspects import Suspects, find_suspects
 from napari_unet.inference.in_memory import segment
 from napari_unet.models.model import Model
-from napari_unet.models.store import load_model
 from napari_unet.objects.maps import Maps
-from napari_unet_benchmarks.check_evidence import Looks, Session
-from napari_unet_benchmarks.fields import read_fields
-from napari_unet_benchmarks.harm import CHOSEN_ON
+from napari_unet_benchmarks.check_evidence import Looks
+from napari_unet_benchmarks.harm import CHOSEN_ON, opened
 from napari_unet_benchmarks.harm_ways import USUAL, WAYS, learned_and_marks
 from napari_unet_benchmarks.object_errors import true_pieces
 from napari_unet_benchmarks.results import write_result
@@ -87,16 +85,11 @@ def orders(image: Shown, spread: NDArray[np.float32], seed: int) -> dict[str, li
 
 def of_kind(data: Path, name: str, seed: int) -> list[tuple[Shown, NDArray[np.float32]]]:
     """Correct one image, learn from it, and return the others as the new model segments them."""
-    kind, looks = CHOSEN_ON[name], Looks()
-    base = load_model(kind.bases[0])
-    work, others = read_fields(data, kind.source, kind.width, 12, kind.scored)
-    corrected = work[seed % len(work)]
-    session = Session(corrected, looks, seed)
-    session.show(base)
+    base, session, spare, others = opened(data, CHOSEN_ON[name], seed, Looks())
     session.correct(OBJECTS)
     learned, marks = learned_and_marks(base, session.crops(base), STEPS, WAYS[USUAL])
     models = [*(Model(marks[step], learned.model.info) for step in SNAPSHOTS), learned.model]
-    found = [shown_by(models, one) for one in (*work, *others) if one is not corrected]
+    found = [shown_by(models, one) for one in (*spare, *others)]
     return [(image, spread) for image, spread in found if image.errors]
 
 

@@ -123,7 +123,7 @@ def test_the_rest_of_a_huge_shape_in_which_an_object_was_drawn_is_unknown(tiny_m
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_speck_under_the_rim_of_an_object_counts_as_background(tiny_model, ndim):
-    """Also where nothing is left of it beyond the ring, so that no pixel is unknown."""
+    """Nothing is left of it beyond the ring around that object."""
     before = np.zeros(SHAPE, np.int32)
     before[4:7, 10:12, 13:15] = HUGE
     labels = drawn(before, (slice(4, 7), slice(10, 20), slice(4, 14)))

@@ -67,10 +67,15 @@ class ListWalk:
         self._switch.go_to(target)
         self.changed.emit()
 
+    @property
+    def _here(self) -> int | None:
+        """Index of the image that is chosen; None: it is not of the list."""
+        return self._list.in_view if self._switch.shown.is_chosen else None
+
     def _most_left(self) -> int | None:
         """Return the image with the most suspects or, where that is not known, the next that nobody has reviewed."""
-        states, here = self._list.states, self._list.in_view
-        if here is None or not self._switch.shown.is_chosen:
+        states, here = self._list.states, self._here
+        if here is None:
             return None
         order = [*range(here + 1, len(states)), *range(here)]
         left = [
@@ -95,8 +100,8 @@ class ListWalk:
 
     def _on_ended(self) -> None:
         """Say where the next step leads to."""
-        here = self._list.in_view
-        if here is None or not self._switch.shown.is_chosen:
+        here = self._here
+        if here is None:
             return
         self._at_end = True
         self._walked.add(self._list.images[here].key)
@@ -115,8 +120,8 @@ class ListWalk:
 
     def _on_walk(self) -> None:
         """Take note of what is left, and stay in this image where its walk goes on, or another is worked on."""
-        here, left = self._list.in_view, self._walk.waiting
-        if here is not None and left is not None and self._switch.shown.is_chosen and not self._switch.busy:
+        here = self._here
+        if here is not None and not self._switch.busy and (left := self._walk.waiting) is not None:
             self._list.note_suspects(here, left)
         if self._at_end and (self._list.in_view is None or self._walk.shows_stop):
             self._at_end = False
