@@ -271,7 +271,7 @@ def test_no_objects(viewer, controller):
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("3D", "Switch to the 2D view to walk through the objects."),
+        ("3D", "Switch to the 2D view (button 2D/3D) to walk through the objects."),
         ("rolled", "Roll the dimensions until Y and X are on the canvas, to walk through the objects."),
         ("hidden", "The objects are hidden. Show their layer to walk through them."),
         ("another shape", "The labels have the shape"),

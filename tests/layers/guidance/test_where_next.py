@@ -342,7 +342,7 @@ def test_look_next_in_3d(viewer, controller):
     segmented(viewer, controller, with_faint((3, 96, 96), (1, 1, 1)))
     viewer.dims.ndisplay = 3
     controller.look_next()
-    assert said(controller) == "Switch to the 2D view to go to the next place."
+    assert said(controller) == "Switch to the 2D view (button 2D/3D) to go to the next place."
 
 
 def test_uncertainty_of_an_older_generation_is_dropped(viewer, controller):

@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import UNetError
+from napari_unet.layers.image import canvas
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import PresentJob, ignore
 from napari_unet.layers.session.object_colours import COLOURS, NAME, object_colours
@@ -80,8 +81,10 @@ class Appearance:
         if workspace.session is None or not workspace.session.alive():
             workspace.say("There are no objects to outline yet. Press Segment first.", "error")
             return
-        if workspace.viewer.dims.ndisplay == 3:
-            workspace.say("Outlines are shown in the 2D view. Press the 2D/3D button first.", "error")
+        try:
+            canvas.check_flat(workspace.viewer, "show outlines")
+        except UNetError as error:
+            workspace.say_error(error)
             return
         self._chosen = not self.outlined
         for session in workspace.sessions:

@@ -15,7 +15,7 @@ from napari_unet.layers.guidance.stop_view import StopView, is_in_view
 from napari_unet.layers.guidance.stop_words import REASONS, details_of, named
 from napari_unet.layers.guidance.stops import is_settled, toggle_reviewed
 from napari_unet.layers.guidance.suspect_search import AHEAD, SuspectSearch
-from napari_unet.layers.image import canvas
+from napari_unet.layers.guidance.walkable import walkable
 from napari_unet.objects.rows import PREDICTED
 from napari_unet.progress import Stopwatch
 
@@ -38,8 +38,6 @@ TELL_AFTER = 1.0
 
 _QUICK_PIXELS = 2**21
 """Pixels of a plane up to which its suspects are found before anybody could read that they are looked for."""
-
-_PURPOSE = "walk through the objects"
 
 
 class ObjectWalk:
@@ -257,25 +255,12 @@ class ObjectWalk:
         return self._walks.setdefault(session.key, Walk(joins_slices=session.joins_slices))
 
     def _checked(self) -> LayerSession | None:
-        """Return the session if there are objects on the canvas; else say what to do."""
-        workspace = self._workspace
-        session = workspace.session
+        """Return the session if its objects can be walked through; else say what to do."""
         try:
-            if session is None or not session.alive():
-                raise UNetError("Nothing is segmented yet. Press Segment first.")
-            if not session.corrections.instances:
-                key = self._key("review_view")
-                raise UNetError(f"These labels are classes, not objects. {key} marks what is in view as reviewed.")
-            if workspace.viewer.dims.ndisplay == 3:
-                raise UNetError(f"Switch to the 2D view to {_PURPOSE}.")
-            canvas.check_on_canvas(workspace.viewer, session.geometry, _PURPOSE, sliders=False)
-            if not session.labels_layer.visible:
-                raise UNetError("The objects are hidden. Show their layer to walk through them.")
-            session.geometry.canonical_labels(session.labels_layer.data)
+            return walkable(self._workspace)
         except UNetError as error:
-            workspace.say_error(error)
+            self._workspace.say_error(error)
             return None
-        return session
 
     def _advance(self, session: LayerSession, walk: Walk) -> None:
         """Show the next one, look for more, or say that there is none."""

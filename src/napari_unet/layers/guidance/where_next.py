@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_PIXELS_ACROSS = 512
 """Most pixels across that are shown around a position: of more, nobody sees which one is meant."""
 
+_PURPOSE = "go to the next place"
+
 _SUSPICIONS = {
     Suspicion.UNSURE: "The result may be wrong",
     Suspicion.MERGED: "Several objects may be one",
@@ -45,11 +47,9 @@ class WhereNext:
         if session is None or not session.alive() or not session.attention.anything:
             workspace.say("Nothing is segmented yet. Press Segment and let it finish a slice.", "error")
             return
-        if workspace.viewer.dims.ndisplay == 3:
-            workspace.say("Switch to the 2D view to go to the next place.", "error")
-            return
         try:
-            canvas.check_on_canvas(workspace.viewer, session.geometry, "go to the next place", sliders=False)
+            canvas.check_flat(workspace.viewer, _PURPOSE)
+            canvas.check_on_canvas(workspace.viewer, session.geometry, _PURPOSE, sliders=False)
             settled = partial(checked_squares, session.corrections, session.labels, width=CELL)
         except UNetError as error:
             workspace.say_error(error)

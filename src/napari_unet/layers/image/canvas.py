@@ -19,6 +19,24 @@ ROUNDING = 1e-6
 """Pixels by which a position on the canvas may be off: the rounding error of a pixel on the border of the canvas."""
 
 
+def check_flat(viewer: Any, purpose: str) -> None:
+    """Refuse what is done in a plane while the viewer shows volumes.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    purpose : str
+        What is to be done, for the sentence: "go to an object".
+
+    Raises
+    ------
+    UNetError
+        In the 3D view.
+    """
+    if viewer.dims.ndisplay == 3:
+        raise UNetError(f"Switch to the 2D view (button 2D/3D) to {purpose}.")
+
+
 def check_on_canvas(viewer: Any, geometry: LayerGeometry, purpose: str, *, sliders: bool = True) -> None:
     """Refuse what is about the plane in view where no plane (Y, X) of an image is on the canvas.
 

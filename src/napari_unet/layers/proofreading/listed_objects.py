@@ -10,6 +10,7 @@ from napari_unet.corrections.corrections import RING
 from napari_unet.corrections.reviewing import object_mask
 from napari_unet.errors import FileFormatError, UNetError
 from napari_unet.io.atomic import Protected
+from napari_unet.layers.image import canvas
 from napari_unet.layers.image.adapter import is_image_layer, source_of
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.layers.jobs import Job, once
@@ -85,8 +86,10 @@ class ListedObjects:
         numbers = self._table.numbers([key])
         if session is None or not session.alive() or not len(numbers):
             return
-        if workspace.viewer.dims.ndisplay == 3:
-            workspace.say("Switch to the 2D view to go to an object.", "error")
+        try:
+            canvas.check_flat(workspace.viewer, "go to an object")
+        except UNetError as error:
+            workspace.say_error(error)
             return
         rows, row = self._table.rows, int(numbers[0])
         low, high = rows.low[row], rows.high[row]

@@ -54,8 +54,7 @@ def check_editable(viewer: Any, session: LayerSession | None) -> LayerSession:
     if not session.corrections.instances:
         raise UNetError("These labels are classes, not objects. Change them with the brush.")
     layer = session.labels_layer
-    if viewer.dims.ndisplay == 3:
-        raise UNetError("Objects are changed in slices. Press the 2D/3D button first.")
+    canvas.check_flat(viewer, "change objects")
     canvas.check_on_canvas(viewer, session.geometry, "change objects")
     if not layer.visible:
         raise UNetError("The objects are hidden. Show their layer to change them.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_unet.corrections.reviewing import toggle_field, toggle_object
 from napari_unet.errors import UNetError
+from napari_unet.layers.image import canvas
 from napari_unet.limits import check_choice
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ class Reviewer:
         if session is None or not session.alive():
             workspace.say("There is nothing to review yet. Press Segment first.", "error")
             return
-        if workspace.viewer.dims.ndisplay == 3:
-            workspace.say(f"Switch to the 2D view to {_PURPOSE}.", "error")
-            return
         try:
+            canvas.check_flat(workspace.viewer, _PURPOSE)
             check_choice(what, get_args(Reviewed), "What is reviewed")
             now = self._toggle(session, what)
             session.note_reviewed(in_view=what == "view")
