@@ -126,6 +126,19 @@ WAYS = {
         lambda config: {"augmentation": Augmentation(contrast=0.5, brightness=0.25, gamma=2.0, noise=0.1, blur=2.0)}
     ),
     "without Dice": Way(lambda config: {"dice": 0.0}),
+    "not held out of domain": Way(lambda config: {} if config.distillation >= IN_DOMAIN else {"distillation": 0.0}),
+    "half of the change of intensity": Way(
+        lambda config: {"augmentation": Augmentation(contrast=0.1, brightness=0.05, gamma=1.15, noise=0.025, blur=0.5)}
+    ),
+    "no change of intensity": Way(
+        lambda config: {"augmentation": Augmentation(contrast=0, brightness=0, gamma=1, noise=0, blur=0)}
+    ),
+    "half of the patches, twice the steps": Way(
+        lambda config: {"batch_size": config.batch_size // 2, "steps": 2 * config.steps}
+    ),
+    "twice the patches, half of the steps": Way(
+        lambda config: {"batch_size": 2 * config.batch_size, "steps": config.steps // 2}
+    ),
     "norm of the patches first": Way(lambda config: {"free_norm": 0.5}),
     "slower running mean": Way(lambda config: {"ema": 0.98}),
     "three quarters of the way": Way(share=0.75),
