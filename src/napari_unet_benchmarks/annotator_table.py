@@ -111,7 +111,7 @@ def table_row(runs: Sequence[Run]) -> dict[str, Any]:
     dict
         ``AP``: pooled over the files of all seeds, by who reached it and after how many corrections, with its interval.
         ``corrected``: how many objects that really were, mean over seeds. ``90 % of the ceiling``: how much of it is
-        reached within what the goal allows, where it is first reached, and whether in time. ``ahead``: by how much the
+        reached with what the goal allows, where it is first reached, and whether it is then. ``ahead``: by how much the
         program is ahead of each rival at `FEW_CORRECTIONS`, and whether of all of them. ``seconds to a new picture``:
         median, from the last stroke to labels of what is in view. ``known``: the score on images
         that the model at the start knew, before and in the end, or None.
@@ -184,7 +184,7 @@ def _near_ceiling(runs: Sequence[Run], levels: Sequence[int], allowed: float, sa
         "share": round(ratios[at], 3),
         "interval": interval(sample.ap(mine) / np.maximum(sample.ap(best), 1e-9)),
         "first reached at": first,
-        "reached": first is not None and first <= allowed,
+        "reached": ratios[at] >= SHARE_OF_CEILING,
     }
 
 

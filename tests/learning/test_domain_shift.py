@@ -82,11 +82,15 @@ def test_of_a_large_image_a_part_is_segmented(squares, model):
 
 def test_finetuning_learns_faster_where_it_is(squares, model):
     image, labels = squares
-    rates = [
-        finetune(model, [image], [truth], steps=1, device="cpu").info.recipe["learning_rate"]
+    learned = [
+        finetune(model, [image], [truth], steps=1, device="cpu").info
         for truth in (labels[0, 0], np.where(np.arange(100)[:, None] < 48, labels[0, 0], 0))
     ]
-    assert rates == [2e-3, 1e-4]
+    assert [info.recipe["learning_rate"] for info in learned] == [2e-3, 1e-4]
+    assert learned[0].description == (
+        f"Learned another kind of image from corrections. For what {model.name} was made for, use {model.name}."
+    )
+    assert learned[1].description == model.info.description
 
 
 def test_a_volume_that_looks_otherwise_is_and_one_that_was_learned_is_not():

@@ -224,7 +224,7 @@ def test_details_say_what_was_compared():
     assert Verdict(None).details == ""
     assert Verdict(BETTER).details == (
         "In what you reviewed: 50% right before, 70% now; "
-        "the difference is +10 to +30 points (95% confidence, 20 places)."
+        "the difference is +10 to +30 points (90% interval, 20 places)."
     )
     named = Verdict(BETTER, KEEPS, held_out_images=("one", "two")).details.splitlines()
     assert named[0].startswith("In what you reviewed (images that were not learned from: one, two): 50%")

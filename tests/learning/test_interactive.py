@@ -117,6 +117,18 @@ def test_corrected_objects_alone_are_all_learned_from(field, model):
     assert sum(s.supervised[0].sum() for s in split.samples) == corrections.supervised(labels, (0, 0)).sum()
 
 
+def test_an_id_in_two_places_is_learned_as_two_objects(model):
+    targets = []
+    for second in (2, 1):
+        labels = np.zeros((1, 1, 40, 90), np.int32)
+        labels[..., 10:30, 10:30], labels[..., 15:25, 60:70] = 1, second
+        corrections = Corrections(labels.shape)
+        corrections.update(labels)
+        crops = annotated_crops(Image(np.ones((40, 90), np.float32), "YX"), labels, corrections, model)
+        targets.append(split_annotations(model, crops).samples[0].targets)
+    assert np.array_equal(*targets)
+
+
 def test_a_quarter_of_what_is_reviewed_is_kept_aside(field, model):
     field[2].reviewed[:] = True
     split = split_annotations(model, crops_of(field, model))

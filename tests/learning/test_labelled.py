@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.errors import LabelsError, ModelMismatchError
-from napari_unet.learning.labelled import LabelledImages, with_ids_for_pieces
+from napari_unet.learning.labelled import LabelledImages
 
 
 def picture(shape=(20, 30), axes="YX", name="a.tif", seed=0):
@@ -49,29 +46,6 @@ def test_a_stray_stroke_is_no_object():
     one = of(truth)
     assert np.array_equal(one.labels[0][0, 0], truth)
     assert one.notes == ()
-
-
-def test_what_has_one_piece_each_is_not_touched():
-    truth = labels((3, 0, 0), (1, 0, 5), (2, 15, 25))[None, None]  # touching, and at the border
-    assert with_ids_for_pieces(truth) is truth
-
-
-def test_a_piece_is_found_across_slices_and_not_across_time():
-    truth = np.zeros((2, 3, 20, 30), np.int32)
-    truth[:, :, 5:10, 5:10] = 4  # one column in each frame
-    assert with_ids_for_pieces(truth) is truth
-    truth[0, 1] = 0  # now the first frame has two pieces
-    assert [len(np.unique(frame)) - 1 for frame in with_ids_for_pieces(truth)] == [2, 1]
-
-
-@settings(max_examples=40, deadline=None)
-@given(arrays(np.int32, (1, 1, 7, 8), elements=st.integers(0, 3)))
-def test_pieces_are_parts_of_what_was_there(truth):
-    found = with_ids_for_pieces(truth)
-    assert np.array_equal(found > 0, truth > 0)
-    pairs = {(a, b) for a, b in zip(found.ravel().tolist(), truth.ravel().tolist(), strict=True)}
-    assert len(pairs) == len(np.unique(found)), "an id is a part of one id"
-    assert set(np.unique(truth)) <= set(np.unique(found)), "no id is gone"
 
 
 def test_classes_are_not_parted():

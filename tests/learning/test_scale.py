@@ -76,6 +76,17 @@ def test_specks_beside_what_was_painted_are_no_measure():
     assert at_fitting_scale(model, crops).info.image_diameter == pytest.approx(TYPICAL * disc(40))
 
 
+@pytest.mark.parametrize("reviewed", [False, True])
+def test_an_id_in_several_places_is_measured_piece_by_piece(reviewed):
+    model = bright(diameter=10)
+    crops = painted(model, 40, n=8, reviewed=reviewed)
+    known = at_fitting_scale(model, crops).info.image_diameter
+    for one in crops:
+        one.part.labels[:] = np.where(one.part.labels > 4, one.part.labels - 4, one.part.labels)
+        one.part.corrections.prediction[0] *= one.part.corrections.prediction[0] <= 4
+    assert at_fitting_scale(model, crops).info.image_diameter == pytest.approx(known)
+
+
 def test_reviewed_objects_are_not_only_those_that_stand_out():
     model = bright(diameter=10)
     fitting = at_fitting_scale(model, painted(model, 40, reviewed=True))

@@ -175,6 +175,7 @@ def test_scores_before_and_after_on_images_that_were_not_learned_from():
     assert (report.before.value, report.after.value, report.after.objects) == (1.0, 1.0, 8)
     assert better.info.scores == {"validation before": 1.0, "validation": 1.0}
     assert better.info.parent.startswith("bright (sha256")
+    assert better.info.description == "Began as bright, and trained on 1 labelled image."
     assert "On 2 images with 8 objects that it did not learn from: 100% right before, 100% (68 to 100%" in str(report)
 
 

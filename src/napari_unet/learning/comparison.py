@@ -36,8 +36,8 @@ class Comparison:
     before, after : float
         Mean over IoU 0.5 to 0.9 of TP / (TP + FP + FN), or the mean Dice of the classes.
     low, high : float
-        Between these the gain lies, by a paired bootstrap over objects that overlap in no model (Efron and Tibshirani
-        1993): with 95 % confidence it is more than `low`, and less than `high`.
+        Between these 90 % of the gains lie, by a paired bootstrap over objects that overlap in no model (Efron and
+        Tibshirani 1993): with 95 % confidence it is more than `low`, and with as much it is less than `high`.
     n : int
         What was drawn: objects with all that overlaps them, or small squares.
     """
@@ -55,7 +55,7 @@ class Comparison:
     def __str__(self) -> str:
         return (
             f"{self.before:.0%} right before, {self.after:.0%} now; the difference is {100 * self.low:+.0f} to "
-            f"{100 * self.high:+.0f} points (95% confidence, {counted(self.n, 'place')})."
+            f"{100 * self.high:+.0f} points (90% interval, {counted(self.n, 'place')})."
         )
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CORRECTIONS = DataSource(name="corrections by the user", licence="the user's own")
 
+_CORRECTED: Final = ", corrected"
+_OTHER_KIND: Final = "Learned another kind of image from corrections. For what {0} was made for, use {0}."
+
 # Settings of `TrainingConfig` that fine-tuning differs in; chosen as docs/decisions/0005, and 0035 for volumes, tell.
 _COMMON: Final[dict[str, Any]] = {
     "steps": 200,  # on images that a model half knows, more cost what it knew (slices of embryos)
@@ -132,11 +135,13 @@ def finetuned(
 ) -> Model:
     """Return what a session has made of a model from the user's samples, with a description that says so."""
     recipe = learned_recipe("fine-tuned on corrections", session.step, seconds, session.config, samples)
-    recipe[NEW_DOMAIN] = out_of_domain or has_new_domain(model.info)
+    recipe[NEW_DOMAIN] = another = out_of_domain or has_new_domain(model.info)
+    first = model.name.removesuffix(_CORRECTED)
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
-            "name": model.name if model.name.endswith("corrected") else f"{model.name}, corrected",
+            "name": f"{first}{_CORRECTED}",
+            "description": _OTHER_KIND.format(first) if another else model.info.description,
             "training_data": (*(d for d in model.info.training_data if d != CORRECTIONS), CORRECTIONS),
             "recipe": recipe,
             "scores": {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.models.checkpoint import load_model_file
 
 if TYPE_CHECKING:
@@ -96,4 +97,5 @@ class Generation:
         if self.verdict is None:
             return self.info.name
         compared = self.verdict.reviewed
-        return "learned" if compared is None else f"learned, {compared.before:.0%} → {compared.after:.0%}"
+        learned = "learned another kind" if has_new_domain(self.info) else "learned"
+        return learned if compared is None else f"{learned}, {compared.before:.0%} → {compared.after:.0%}"

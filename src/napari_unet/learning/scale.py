@@ -12,6 +12,7 @@ from napari_unet.axes import common_pixel_size
 from napari_unet.inference.scale import magnification
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model
+from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.objects.size import depths, diameters
 
 if TYPE_CHECKING:
@@ -181,7 +182,8 @@ def _corrected_size(crops: Sequence[AnnotatedCrop], info: ModelInfo, policy: Sca
     widths, deep = [], []
     for one in crops:
         zoom = magnification(one.image, info, policy.rescaling)
-        for labels, factor in _vouched(one, info.spec.ndim, policy):
+        for vouched, factor in _vouched(one, info.spec.ndim, policy):
+            labels = with_ids_for_pieces(vouched.reshape(1, -1, *vouched.shape[-2:]))[0]
             widths.append(factor * zoom[-1] * diameters(labels))
             if info.spec.ndim == 3:
                 slices = depths(labels)

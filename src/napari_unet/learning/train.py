@@ -24,7 +24,7 @@ from napari_unet.learning.validation import ImageScore, image_score
 from napari_unet.limits import within
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
-from napari_unet.progress import Progress
+from napari_unet.progress import Progress, counted
 
 if TYPE_CHECKING:
     import os
@@ -316,8 +316,11 @@ def _described(better: Model, begin: Model | None, learned: LabelledImages, poli
     """Return the model with what is known of where it came from, and of the images that it learned."""
     pictures = list(learned.images)
     if begin is not None:
-        parent = f"{begin.name} (sha256 {begin.sha256()[:12]})"
-        better = Model(better.net, better.info.model_copy(update={"parent": parent}))
+        known = {
+            "parent": f"{begin.name} (sha256 {begin.sha256()[:12]})",
+            "description": f"Began as {begin.name}, and trained on {counted(len(pictures), 'labelled image')}.",
+        }
+        better = Model(better.net, better.info.model_copy(update=known))
         styled = [(one, choose_channels(one, better)) for one in pictures]
         better = with_style(better, styled, policy.scale.rescaling)
     return with_fast_mode(better, pictures)
