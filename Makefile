@@ -126,6 +126,7 @@ models:
 	@for name in $(SHIPPED); do \
 	  echo "  $(BIN)/python recipes/$$name.py train --data DATA && $(BIN)/python recipes/$$name.py finish --data DATA"; \
 	done
+	@echo "The patches that some of them carry along are written by 'replay' in the place of 'finish'."
 
 screenshots: $(VENV)/.demo
 	@sh tools/system_libs.sh window xvfb
