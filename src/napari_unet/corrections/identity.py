@@ -58,14 +58,15 @@ def kept_ids(
                 mapping[new] = was
                 taken.add(was)
     taken = set(mapping.values()) | in_use
-    kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
+    pairs = np.stack(overlaps(np.where(protected, old, 0), predicted), axis=1)
+    # These reach out of a reviewed field.
+    going_on = set(np.unique(old[np.isin(old, pairs[:, 0]) & ~protected]).tolist())
     sizes = np.bincount(predicted.ravel(), minlength=1)
-    for kept, new, count in sorted(zip(kept_ids, new_ids, counts, strict=True), key=lambda entry: entry[2]):
-        goes_on = bool(np.any((old == kept) & ~protected))  # it reaches out of a reviewed field
-        if goes_on and int(kept) not in taken:
-            mapping[int(new)] = int(kept)
-        elif not goes_on and count > 0.5 * sizes[new]:
-            mapping[int(new)] = 0  # the outline that the user has drawn is kept
+    for kept, new, count in sorted(pairs.tolist(), key=lambda entry: entry[2]):
+        if kept in going_on and kept not in taken:
+            mapping[new] = kept
+        elif kept not in going_on and count > 0.5 * sizes[new]:
+            mapping[new] = 0  # the outline that the user has drawn is kept
     last_id = max(last_id, largest_id(old))
     for label in numbered(predicted):
         if label not in mapping:
@@ -86,6 +87,14 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
         Ids of corrected objects, which are kept.
     """
     renamed: dict[int, int] = {}
+
+    def kept(label: int) -> int:
+        while label in renamed:
+            further = renamed.get(renamed[label], renamed[label])
+            renamed[label] = further  # the way there is half as long next time
+            label = further
+        return label
+
     for volume in labels:
         slices: dict[int, set[int]] = {}
         for z, plane in enumerate(volume):
@@ -93,13 +102,15 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
                 slices.setdefault(label, set()).add(z)
         for z in range(1, len(volume)):
             for new, old in match_ids(volume[z - 1], volume[z], MIN_SLICE_IOU).items():
-                a, b = renamed.get(old, old), renamed.get(new, new)
-                if a == b or slices[a] & slices[b] or {a, b} <= touched:
+                a, b = kept(old), kept(new)
+                if a == b or not slices[a].isdisjoint(slices[b]) or {a, b} <= touched:
                     continue
                 keep, gone = (b, a) if a not in touched and b in touched else (a, b)
-                slices[keep] |= slices.pop(gone)
-                renamed = {k: keep if v == gone else v for k, v in renamed.items()} | {gone: keep}
-    return renamed
+                fewer, more = sorted((slices[keep], slices.pop(gone)), key=len)
+                slices[keep] = more
+                more |= fewer
+                renamed[gone] = keep
+    return {label: kept(label) for label in renamed}
 
 
 def renamed_objects(labels: NDArray[Any], prediction: NDArray[Any], box: tuple[slice, slice]) -> dict[int, int]:
