@@ -92,3 +92,15 @@ def test_frames_without_common_ids_are_joined_each_on_its_own(seed, n_ids):
     labels = np.where(labels, labels + 1000 * np.arange(3).reshape(-1, 1, 1, 1), 0)
     one_by_one = [joined_one_by_one(volume, frozenset()) for volume in labels]
     assert joined_ids(labels, frozenset()) == one_by_one[0] | one_by_one[1] | one_by_one[2]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.frozensets(st.integers(1, 60), max_size=20))
+def test_no_plane_loses_an_object_where_time_points_share_ids(seed, n_ids, touched):
+    labels = blocks(np.random.default_rng(seed), (3, 3, 2, 3), n_ids)
+    joined = joined_ids(labels, touched)
+    assert not touched & joined.keys()
+    assert not joined.keys() & set(joined.values())
+    for plane in labels.reshape(-1, *labels.shape[2:]):
+        ids = np.unique(plane).tolist()
+        assert len({joined.get(label, label) for label in ids}) == len(ids)

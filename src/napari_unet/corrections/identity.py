@@ -78,7 +78,8 @@ def kept_ids(
 def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
     """Return old id -> new id by which objects have one id in all slices.
 
-    They have several if slices were not segmented in order. Two objects in one slice are never joined.
+    They have several if slices were not segmented in order. Two objects in one slice, of any time point, are never
+    joined.
 
     Parameters
     ----------
@@ -95,19 +96,19 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
             label = further
         return label
 
+    planes: dict[int, set[tuple[int, ...]]] = {}  # of all time points: an id is replaced in all of them
+    for index in np.ndindex(*labels.shape[:2]):
+        for label in np.unique(labels[index]).tolist():
+            planes.setdefault(label, set()).add(index)
     for volume in labels:
-        slices: dict[int, set[int]] = {}
-        for z, plane in enumerate(volume):
-            for label in np.unique(plane).tolist():
-                slices.setdefault(label, set()).add(z)
         for z in range(1, len(volume)):
             for new, old in match_ids(volume[z - 1], volume[z], MIN_SLICE_IOU).items():
                 a, b = kept(old), kept(new)
-                if a == b or not slices[a].isdisjoint(slices[b]) or {a, b} <= touched:
+                if a == b or not planes[a].isdisjoint(planes[b]) or {a, b} <= touched:
                     continue
                 keep, gone = (b, a) if a not in touched and b in touched else (a, b)
-                fewer, more = sorted((slices[keep], slices.pop(gone)), key=len)
-                slices[keep] = more
+                fewer, more = sorted((planes[keep], planes.pop(gone)), key=len)
+                planes[keep] = more
                 more |= fewer
                 renamed[gone] = keep
     return {label: kept(label) for label in renamed}
