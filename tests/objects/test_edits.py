@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from made_labels import discs, hangs_together, seeds, shapes
 from napari_unet.errors import EditError
@@ -99,6 +101,48 @@ def test_deleting_and_merging_change_these_objects_only(seed, shape):
         assert not ((after != labels) & protected & (labels == 0)).any()
         assert set(done.ids) <= set(chosen)
         assert done.changed(labels).any(axis=tuple(range(1, len(shape))))[[0, -1]].all()  # the box is tight
+
+
+def merged_one_by_one(labels, ids, gap, protected):
+    """Return the labels after merging, or the ids that do not hang together with the first."""
+    filled = np.isin(labels, ids)
+    if gap:
+        far = np.sort([ndimage.distance_transform_edt(labels != label) for label in ids], axis=0)
+        filled |= (labels == 0) & ~protected & (far[0] + far[1] <= gap + 1)
+    pieces = ndimage.label(filled, np.ones((3,) * labels.ndim))[0]
+    joined, rest, grows = {ids[0]}, set(ids[1:]), True
+    while grows:
+        there = set(pieces[np.isin(labels, list(joined))].tolist())
+        grows = {label for label in rest if there & set(pieces[labels == label].tolist())}
+        joined, rest = joined | grows, rest - grows
+    keep = max(ids, key=lambda label: np.count_nonzero(labels == label))
+    return rest or np.where(filled, keep, labels)
+
+
+@given(seeds, shapes, st.integers(2, 20), st.integers(0, 3), st.booleans())
+def test_many_objects_are_merged_as_one_by_one(seed, shape, n_ids, gap, wide):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(-n_ids, n_ids + 1, [-(-n // 3) for n in shape]).clip(0)
+    for axis, n in enumerate(shape):
+        labels = labels.repeat(3, axis).take(range(n), axis)
+    labels[labels > 5] += 2**30 * wide
+    ids = rng.permutation(np.unique(labels[labels > 0])).tolist()[: rng.integers(2, n_ids + 1)]
+    if len(ids) < 2:
+        return
+    protected = rng.random(shape) < 0.2
+    wanted = merged_one_by_one(labels, ids, gap, protected)
+    if isinstance(wanted, set):
+        with pytest.raises(EditError, match=f"Object {min(wanted)} does not touch"):
+            merged(labels, ids, allow_gap=gap, protected=protected)
+    else:
+        assert np.array_equal(merged(labels, ids, allow_gap=gap, protected=protected).applied(labels), wanted)
+
+
+def test_of_many_objects_the_first_that_is_not_there_is_named():
+    labels = np.arange(1, 31, dtype=np.int32).reshape(5, 6)
+    assert box_of(labels, range(3, 16)) == (slice(0, 3), slice(0, 6))
+    with pytest.raises(EditError, match="There is no object 31 here"):
+        box_of(labels, range(20, 40))
 
 
 @given(seeds, shapes)

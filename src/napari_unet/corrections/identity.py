@@ -58,14 +58,15 @@ def kept_ids(
                 mapping[new] = was
                 taken.add(was)
     taken = set(mapping.values()) | in_use
-    kept_ids, new_ids, counts = overlaps(np.where(protected, old, 0), predicted)
+    pairs = np.stack(overlaps(np.where(protected, old, 0), predicted), axis=1)
+    # These reach out of a reviewed field.
+    going_on = set(np.unique(old[np.isin(old, pairs[:, 0]) & ~protected]).tolist())
     sizes = np.bincount(predicted.ravel(), minlength=1)
-    for kept, new, count in sorted(zip(kept_ids, new_ids, counts, strict=True), key=lambda entry: entry[2]):
-        goes_on = bool(np.any((old == kept) & ~protected))  # it reaches out of a reviewed field
-        if goes_on and int(kept) not in taken:
-            mapping[int(new)] = int(kept)
-        elif not goes_on and count > 0.5 * sizes[new]:
-            mapping[int(new)] = 0  # the outline that the user has drawn is kept
+    for kept, new, count in sorted(pairs.tolist(), key=lambda entry: entry[2]):
+        if kept in going_on and kept not in taken:
+            mapping[new] = kept
+        elif kept not in going_on and count > 0.5 * sizes[new]:
+            mapping[new] = 0  # the outline that the user has drawn is kept
     last_id = max(last_id, largest_id(old))
     for label in numbered(predicted):
         if label not in mapping:
@@ -77,7 +78,8 @@ def kept_ids(
 def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
     """Return old id -> new id by which objects have one id in all slices.
 
-    They have several if slices were not segmented in order. Two objects in one slice are never joined.
+    They have several if slices were not segmented in order. Two objects in one slice, of any time point, are never
+    joined.
 
     Parameters
     ----------
@@ -86,20 +88,30 @@ def joined_ids(labels: NDArray[Any], touched: Set[int]) -> dict[int, int]:
         Ids of corrected objects, which are kept.
     """
     renamed: dict[int, int] = {}
+
+    def kept(label: int) -> int:
+        while label in renamed:
+            further = renamed.get(renamed[label], renamed[label])
+            renamed[label] = further  # the way there is half as long next time
+            label = further
+        return label
+
+    planes: dict[int, set[tuple[int, ...]]] = {}  # of all time points: an id is replaced in all of them
+    for index in np.ndindex(*labels.shape[:2]):
+        for label in np.unique(labels[index]).tolist():
+            planes.setdefault(label, set()).add(index)
     for volume in labels:
-        slices: dict[int, set[int]] = {}
-        for z, plane in enumerate(volume):
-            for label in np.unique(plane).tolist():
-                slices.setdefault(label, set()).add(z)
         for z in range(1, len(volume)):
             for new, old in match_ids(volume[z - 1], volume[z], MIN_SLICE_IOU).items():
-                a, b = renamed.get(old, old), renamed.get(new, new)
-                if a == b or slices[a] & slices[b] or {a, b} <= touched:
+                a, b = kept(old), kept(new)
+                if a == b or not planes[a].isdisjoint(planes[b]) or {a, b} <= touched:
                     continue
                 keep, gone = (b, a) if a not in touched and b in touched else (a, b)
-                slices[keep] |= slices.pop(gone)
-                renamed = {k: keep if v == gone else v for k, v in renamed.items()} | {gone: keep}
-    return renamed
+                fewer, more = sorted((planes[keep], planes.pop(gone)), key=len)
+                planes[keep] = more
+                more |= fewer
+                renamed[gone] = keep
+    return {label: kept(label) for label in renamed}
 
 
 def renamed_objects(labels: NDArray[Any], prediction: NDArray[Any], box: tuple[slice, slice]) -> dict[int, int]:

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from napari_unet.errors import EditError
 from napari_unet.limits import times
 from napari_unet.objects.boxes import absolute, box_around, grown
+from napari_unet.objects.stitch import overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +34,7 @@ MIN_SIZE = 12
 """Pixels that an object has at least after an edit, unless the caller says otherwise; as `decode.Decoding.min_size`."""
 
 _ROWS = 2**18  # pixels that are searched for an id at once, so that they stay in the processor's cache
+_ONE_BY_ONE = 8  # as many ids are searched for faster one after the other than all at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,16 +149,18 @@ def merged(
     box = grown(box_of(labels, wanted), allow_gap + 1, labels.shape)
     part = labels[box]
     if keep is None:
-        sizes = {i: int(np.count_nonzero(part == i)) for i in wanted}
+        present, counts = np.unique(part, return_counts=True)
+        sizes = dict(zip(present.tolist(), counts.tolist(), strict=True))
         keep = max(wanted, key=lambda i: sizes[i])
-    members = np.isin(part, wanted)
+    numbers = _numbered(part, wanted)
+    members = numbers > 0
     filled = members
     if allow_gap > 0:
         free = part == 0 if protected is None else (part == 0) & ~protected[box]
-        filled = members | (free & _seam(part, wanted, allow_gap))
-    groups = _groups(part, filled, wanted)
-    if len(groups) > 1:
-        apart = min(i for i in wanted if i not in groups[0])
+        filled = members | (free & _seam(numbers, allow_gap))
+    hanging = _with_first(numbers, filled)
+    if not hanging.all():
+        apart = min(i for i, hangs in zip(wanted, hanging, strict=True) if not hangs)
         near = f" Gaps up to {allow_gap} pixels wide are filled." if allow_gap else ""
         raise EditError(f"Object {apart} does not touch the others, so they are not merged.{near}")
     return Edit.of(labels, box, np.where(filled, keep, part), "There is nothing to merge.")
@@ -229,12 +235,16 @@ def box_of(labels: NDArray[Any], ids: Sequence[int]) -> tuple[slice, ...]:
     hit_rows, hit_columns = [], np.zeros(labels.shape[-1], bool)
     for start in range(0, len(lead), rows):
         block = lead[start : start + rows]
-        mask = np.zeros(block.shape, bool)
-        for label in ids:
-            here = block == label
-            if label in missing and here.any():
-                missing.discard(label)
-            mask |= here
+        if len(ids) > _ONE_BY_ONE:
+            mask = np.isin(block, ids)
+            missing.difference_update(block[mask].tolist() if missing else ())
+        else:
+            mask = np.zeros(block.shape, bool)
+            for label in ids:
+                here = block == label
+                if label in missing and here.any():
+                    missing.discard(label)
+                mask |= here
         found = np.flatnonzero(mask.any(1))
         if found.size:
             hit_rows.append(found + start)
@@ -282,30 +292,32 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _seam(part: NDArray[Any], ids: Sequence[int], gap: int) -> NDArray[np.bool_]:
+def _numbered(part: NDArray[Any], ids: Sequence[int]) -> NDArray[np.int32]:
+    """Return the number of the object at each pixel, from 1 in the order of `ids`; 0: none of them."""
+    order = np.argsort(ids)
+    known = np.array(ids)[order]
+    place = np.searchsorted(known, part).clip(max=len(known) - 1)
+    return np.where(known[place] == part, order[place] + 1, 0).astype(np.int32)
+
+
+def _seam(numbers: NDArray[np.int32], gap: int) -> NDArray[np.bool_]:
     """Return the pixels between two objects that are no more than `gap` pixels apart there, on the shortest ways."""
-    nearest = np.full((2, *part.shape), np.inf, np.float32)
-    for label in ids:
-        inside = part == label
-        found = box_around(inside)
-        assert found is not None
-        near = grown(found, gap + 1, part.shape)
-        distance = ndimage.distance_transform_edt(~inside[near]).astype(np.float32)
+    nearest = np.full((2, *numbers.shape), np.inf, np.float32)
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        near = grown(box, gap + 1, numbers.shape)
+        distance = ndimage.distance_transform_edt(numbers[near] != number).astype(np.float32)
         first, second = nearest[0][near], nearest[1][near]
         second[...] = np.minimum(second, np.maximum(first, distance))
         first[...] = np.minimum(first, distance)
     return np.asarray(nearest.sum(0) <= gap + 1)  # n pixels between two: their distances there are n + 1 together
 
 
-def _groups(part: NDArray[Any], mask: NDArray[np.bool_], ids: Sequence[int]) -> list[set[int]]:
-    """Return which objects hang together within a mask, by corners too; the group of the first id is the first."""
+def _with_first(numbers: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return for each object whether it hangs together with the first one within a mask, by corners too."""
     pieces, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
-    groups: list[set[int]] = []
-    seen: list[set[int]] = []
-    for label in ids:
-        where = {int(i) for i in np.unique(pieces[part == label])}
-        joined = [k for k, other in enumerate(seen) if other & where]
-        groups = [{label}.union(*(groups[k] for k in joined)), *(g for k, g in enumerate(groups) if k not in joined)]
-        seen = [where.union(*(seen[k] for k in joined)), *(s for k, s in enumerate(seen) if k not in joined)]
-    groups.sort(key=lambda group: ids[0] not in group)
-    return groups
+    objects, of_piece, _ = overlaps(numbers, pieces)
+    count = int(numbers.max())
+    size = count + int(of_piece.max()) + 1
+    graph = coo_array((np.ones(len(objects)), (objects - 1, count + of_piece)), shape=(size, size))
+    _, group = connected_components(graph, directed=False)
+    return np.asarray(group[:count] == group[0])
