@@ -51,6 +51,17 @@ def model(tiny_model):
     return tiny_model(ndim=3)
 
 
+def test_the_largest_id_is_one_as_any_other(model):
+    found = []
+    for label in (10, 2**31 - 1):
+        labels = drawn(predicted(), OBJECT)
+        labels[labels == 10] = label
+        before = np.where(predicted() == BESIDE, label - 1, predicted()).astype(np.int32)
+        labels[labels == BESIDE] = label - 1
+        found.append(part_of(labels, before, model).unknown)
+    assert np.array_equal(*found)
+
+
 def test_what_else_was_in_a_deleted_shape_is_unknown(model):
     labels = drawn(predicted(), OBJECT, delete=[HUGE])
     part = part_of(labels, predicted(), model)

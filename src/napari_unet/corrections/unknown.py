@@ -120,7 +120,7 @@ class _Shapes:
         new = np.unique(labels[changed])
         drawn = np.isin(labels, new[np.isin(new, list(corrected)) & (new > 0)])
         taken, mostly_in = _taken(np.where(drawn, labels, 0), predicted)
-        sizes = np.bincount(predicted.ravel())
+        sizes = _sizes(predicted)
         few = {shape for shape, pixels in taken.items() if sizes[shape] > MIN_RATIO * pixels}
         changed_otherwise = set(np.unique(predicted[changed & ~drawn]).tolist())
         cut = taken.keys() - (mostly_in - few) - changed_otherwise
@@ -157,9 +157,15 @@ def _shapes(part: Part, ndim: int) -> Iterator[tuple[slice, _Shapes]]:
             yield z, _Shapes.of(part.labels[z], part.corrections.prediction[0, z], corrected, volume=ndim == 3)
 
 
+def _sizes(labels: NDArray[np.int32]) -> dict[int, int]:
+    """Return the pixels of each id: of any size, as somebody may have painted with it."""
+    ids, counts = np.unique(labels, return_counts=True)
+    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+
+
 def _taken(drawn: NDArray[np.int32], predicted: NDArray[np.int32]) -> tuple[dict[int, int], set[int]]:
     """Return how many pixels drawn objects take of each predicted shape, and the shapes that one lies mostly in."""
-    own, taken, mostly = np.bincount(drawn.ravel()), dict[int, int](), set[int]()
+    own, taken, mostly = _sizes(drawn), dict[int, int](), set[int]()
     for one, shape, count in np.stack(overlaps(drawn, predicted), axis=1).tolist():
         if one == shape:
             continue

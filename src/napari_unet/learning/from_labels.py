@@ -64,9 +64,9 @@ def finetune(
     """Fine-tune a model on labelled images.
 
     Where it is wrong about many of their objects, it learns faster. Where it misses many, they are of another domain
-    than it knows, and it may forget that. Otherwise its weights are interpolated with the old ones, as far as it takes
-    to keep what it could do. A model made from scratch (*New model…*) has a way of its own to learn
-    (`learning.from_scratch`).
+    than it knows, it may forget that, and how objects are read out of its maps is fitted to the labels. Otherwise its
+    weights are interpolated with the old ones, as far as it takes to keep what it could do. A model made from scratch
+    (*New model…*) has a way of its own to learn (`learning.from_scratch`).
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def finetune(
     model = at_scale_of_labels(model, pictures, views, policy.scale)
     run = _Run(device, max_seconds, steps, seed, config, progress, cancel, policy, watch)
     better = _learned(model, labelled, run)
-    if better.info.spec.ndim == 3 and has_new_domain(better.info):
+    if has_new_domain(better.info):
         better = fitted_to_labels(better, pictures, views, known, device, cancel, policy=policy)
     better = with_style(better, [(one, choose_channels(one, better)) for one in pictures], policy.scale.rescaling)
     better = with_fast_mode(better, pictures)
