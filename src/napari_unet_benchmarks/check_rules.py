@@ -95,7 +95,6 @@ def as_decided(row: Row) -> bool:
 RULES: dict[str, Callable[[Row], bool]] = {
     "always": lambda row: True,
     "never": lambda row: False,
-    "decision 10": lambda row: bool(row["verdict"]["in use"]),
     "decision 29": as_decided,
     "corrected and reviewed objects, mean IoU": lambda row: mean_change(changes(row)) >= 0,
     "corrected and reviewed objects, t-test of IoU": lambda row: not surely_negative(changes(row)),
