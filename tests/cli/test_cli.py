@@ -795,6 +795,35 @@ def test_results_of_a_training_replace_nothing(run, labelled, model, tmp_path):
     assert not out.exists()
 
 
+def test_a_model_for_volumes_is_not_trained_on_planes(run, labelled, tiny_model, tmp_path):
+    deep, out = tmp_path / "deep.safetensors", tmp_path / "m.safetensors"
+    save_model_file(tiny_model(ndim=3, features=2, levels=1), deep)
+    result = run("train", *labelled, "--base", deep, "--steps", "1", "-o", out, status=1)
+    assert "a.tif has no Z axis" in result.stderr
+    assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.full((48, 60), np.nan, np.float32), "No pixel of a.tif is a number"),
+        (np.zeros((48, 60), np.uint8), "All pixels of a.tif have the same value"),
+    ],
+)
+def test_an_image_without_content_is_told(run, folder, model, tmp_path, pixels, said):
+    tifffile.imwrite(folder / "a.tif", pixels)
+    result = run("segment", folder, "-o", tmp_path / "out", "--model", model, "--json")
+    assert result.stderr.count(said) == 1
+    assert [bool(card["notes"]) for card in report(result)["results"]] == [True, False, False]
+
+
+def test_an_image_without_numbers_is_not_learned_from(run, labelled, tmp_path):
+    tifffile.imwrite(labelled[1] / "b.tif", np.full((48, 60), np.nan, np.float32))
+    new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors"
+    assert "No pixel of b.tif is a number" in run("train", *labelled, *new, status=1).stderr
+    assert not list(tmp_path.glob("m.*"))
+
+
 def test_validation_that_cannot_be_used(run, labelled, model, tmp_path):
     begin = "train", *labelled, "--base", model, "--steps", "1", "-o", tmp_path / "m.safetensors"
     empty = tmp_path / "empty"

@@ -12,6 +12,7 @@ from napari_unet.errors import (
     ImageError,
     LabelsError,
     LearningError,
+    ModelMismatchError,
     ModelOutputError,
     NothingToLearnError,
 )
@@ -312,11 +313,59 @@ def odd(value):
     return pixels
 
 
-@pytest.mark.parametrize("pixels", [odd(np.nan), odd(np.inf), np.full((64, 64), np.nan, np.float32), squares() * 0])
-def test_pixels_that_are_no_numbers_or_all_alike(pixels):
-    better, report = train(model(), [picture(pixels=pixels)], [truth()], **OPTIONS)
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (odd(np.nan), "some pixels are no numbers"),
+        (odd(np.inf), "some pixels are no numbers"),
+        (squares() * 0, "all pixels have the same value"),
+        (np.full((64, 64), 7, np.uint16), "all pixels have the same value"),
+    ],
+)
+def test_pixels_that_are_no_numbers_or_all_alike(pixels, said):
+    better, report = train(model(), [picture(pixels=pixels), picture(3)], [truth()] * 2, **OPTIONS)
+    assert [note for note in report.notes if said in note and note.startswith("0.tif:")] == list(report.notes)
     assert np.isfinite(report.loss)
     assert all(bool(value.isfinite().all()) for value in better.net.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_numbers_is_refused(value):
+    empty = picture(9, pixels=np.full((64, 64), value, np.float32))
+    with pytest.raises(ImageError, match=r"^No pixel of 9\.tif is a number"):
+        train(model(), [picture(), empty], [truth()] * 2, **OPTIONS)
+    with pytest.raises(ImageError, match=r"^Validation: No pixel of 9\.tif is a number"):
+        trained(1, validation=([empty], [truth()]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda labels: np.where(labels > 0, labels, np.nan), "0.tif holds numbers that are not whole"),
+        (lambda labels: labels + 0.5, "0.tif holds numbers that are not whole"),
+        (lambda labels: -labels, "0.tif has the negative label -4"),
+    ],
+)
+def test_labels_that_are_no_ids(change, said):
+    with pytest.raises(LabelsError, match=said):
+        train(model(), [picture()], [change(truth())], **OPTIONS)
+    with pytest.raises(LabelsError, match=said):
+        trained(1, validation=([picture()], [change(truth())]))
+
+
+def test_whole_numbers_may_be_stored_as_floats():
+    _, report = train(model(), [picture()], [truth().astype(np.float64)], **OPTIONS)
+    assert report.objects == 4
+
+
+def test_a_model_for_volumes_is_not_trained_on_planes(tiny_model, tmp_path):
+    deep = tiny_model(ndim=3, features=2, levels=1)
+    with pytest.raises(ModelMismatchError, match=r"is for volumes; 0\.tif has no Z axis"):
+        train(deep, [picture()], [truth()], checkpoint=tmp_path / "c", **OPTIONS)
+    volume, known = Image(np.stack([picture().read()[0, 0]] * 4), "ZYX", name="v.tif"), np.stack([truth()] * 4)
+    with pytest.raises(ModelMismatchError, match=r"^Validation: .*0\.tif has no Z axis"):
+        train(deep, [volume], [known], validation=([picture()], [truth()]), checkpoint=tmp_path / "c", **OPTIONS)
+    assert not (tmp_path / "c").exists()
 
 
 def test_an_image_of_one_pixel():

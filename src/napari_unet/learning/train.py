@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
+from napari_unet.errors import Cancelled, ImageError, LabelsError, LearningError, ModelMismatchError, UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import choose_channels
@@ -296,8 +296,8 @@ def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[st
 def _checked_others(others: LabelledImages, model: Model) -> tuple[str, ...]:
     try:
         return others.check(model)
-    except LabelsError as error:
-        raise LabelsError(f"Validation: {error}", error.details) from None
+    except (ImageError, LabelsError, ModelMismatchError) as error:
+        raise type(error)(f"Validation: {error}", error.details) from None
 
 
 def _progress(event: StepReport, max_seconds: float | None, score: float | None, note: str) -> Progress:
