@@ -27,6 +27,7 @@ from napari_unet.learning.validation import ImageScore
 from napari_unet.models.model import Model
 from napari_unet.objects.decode import Decoding
 from napari_unet.progress import CancelToken
+from napari_unet.training.checked import CheckedTraining
 from napari_unet.training.config import TrainingConfig
 
 OPTIONS = {"steps": 1, "device": "cpu"}
@@ -279,7 +280,7 @@ def test_with_anything_else_it_does_not_go_on(tmp_path, options, said):
         changes["begin"] = bright(threshold=0.3, decoding=Decoding(smoothing=0.0))
     if "validation" in changes:
         changes["validation"] = [picture(9)], [truth()]
-    with pytest.raises(LearningError, match=f"other .*{said}"):
+    with pytest.raises(LearningError, match=f"other .*{said}.*begin anew with --restart"):
         trained(**changes, checkpoint=path)
 
 
@@ -305,6 +306,25 @@ def test_images_that_are_there_twice():
     assert report.notes == (
         "1 of 2 validation images are also learned from (x.tif): scores on these say nothing of new images.",
     )
+    assert (report.not_unseen, report.after.images, report.after.objects) == (("x.tif",), 1, 4)
+    assert "On 1 image with 4 objects that it did not learn from" in str(report)
+    _, report = trained(2, validation=([picture(0, "x.tif"), picture(1, "y.tif")], [truth()] * 2))
+    assert "On 2 images with 8 objects that it learned from" in str(report)
+    assert "not learn from" not in str(report)
+    assert report.to_dict()["scored_on"] == "learned from"
+
+
+def test_a_task_that_a_model_has_not():
+    with pytest.raises(ModelMismatchError, match="finds objects, so its task is instances; got semantic"):
+        trained(task="semantic")
+    assert trained(task="instances")[1].objects == 4
+
+
+def test_no_time_for_a_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(CheckedTraining, "_steps", lambda *_: (one for one in ()))
+    with pytest.raises(LearningError, match=r"0\.001 s are too short for one step"):
+        trained(steps=None, max_seconds=0.001, checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def odd(value):
