@@ -909,7 +909,7 @@ def test_too_little_time_for_one_step_is_told(run, labelled, model, tmp_path, mo
     monkeypatch.setattr(CheckedTraining, "_steps", lambda *_: (one for one in ()))
     out = tmp_path / "m.safetensors"
     result = run("train", *labelled, "--base", model, "--minutes", "0.0001", "-o", out, status=1)
-    assert "too short for one step" in result.stderr
+    assert "nothing can be learned. Allow more time with --minutes" in result.stderr
     assert not list(tmp_path.glob("m.*"))
 
 

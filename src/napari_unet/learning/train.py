@@ -323,8 +323,7 @@ def _check_has_learned(steps: int, max_seconds: float | None, cancel: CancelToke
     """Raise LearningError if the time was too short for a step; who stopped it before the first one knows."""
     if not steps and not (cancel is not None and cancel.cancelled):
         raise LearningError(
-            f"{max_seconds or 0:g} s are too short for one step, so nothing was learned. "
-            "Allow more with --minutes or --steps (Python: max_seconds, steps)."
+            f"In {max_seconds or 0:g} s nothing can be learned. Allow more time with --minutes (Python: max_seconds)."
         )
 
 
