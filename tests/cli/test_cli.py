@@ -30,9 +30,11 @@ from napari_unet.inference import files, resume
 from napari_unet.io import readers
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.writers import write_maps
+from napari_unet.learning.train import train
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.info import FROM_SCRATCH
 from napari_unet.models.store import save_model
+from napari_unet.training.checked import CheckedTraining
 
 
 def report(result):
@@ -757,6 +759,9 @@ def test_going_on_from_a_model_with_validation(run, labelled, model, tmp_path):
     assert load_model_file(out).info.spec == load_model_file(model).info.spec
     assert card["after"]["objects"] == 6
     assert "3 of 3 validation images are also learned from (a.tif)" in result.stderr
+    assert "On 3 images with 6 objects that it learned from:" in result.stderr
+    assert card["scored_on"] == "learned from"
+    assert "not learn from" not in result.stderr
     assert any("also learned from" in note for note in card["notes"])
 
 
@@ -793,6 +798,35 @@ def test_results_of_a_training_replace_nothing(run, labelled, model, tmp_path):
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
     assert not out.exists()
+
+
+def test_a_model_for_volumes_is_not_trained_on_planes(run, labelled, tiny_model, tmp_path):
+    deep, out = tmp_path / "deep.safetensors", tmp_path / "m.safetensors"
+    save_model_file(tiny_model(ndim=3, features=2, levels=1), deep)
+    result = run("train", *labelled, "--base", deep, "--steps", "1", "-o", out, status=1)
+    assert "a.tif has no Z axis" in result.stderr
+    assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.full((48, 60), np.nan, np.float32), "No pixel of a.tif is a number"),
+        (np.zeros((48, 60), np.uint8), "All pixels of a.tif have the same value"),
+    ],
+)
+def test_an_image_without_content_is_told(run, folder, model, tmp_path, pixels, said):
+    tifffile.imwrite(folder / "a.tif", pixels)
+    result = run("segment", folder, "-o", tmp_path / "out", "--model", model, "--json")
+    assert result.stderr.count(said) == 1
+    assert [bool(card["notes"]) for card in report(result)["results"]] == [True, False, False]
+
+
+def test_an_image_without_numbers_is_not_learned_from(run, labelled, tmp_path):
+    tifffile.imwrite(labelled[1] / "b.tif", np.full((48, 60), np.nan, np.float32))
+    new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors"
+    assert "No pixel of b.tif is a number" in run("train", *labelled, *new, status=1).stderr
+    assert not list(tmp_path.glob("m.*"))
 
 
 def test_validation_that_cannot_be_used(run, labelled, model, tmp_path):
@@ -841,9 +875,12 @@ def test_training_on_one_of_two_channels(run, labelled, tmp_path):
         (["--new", "resnet"], "new"),
         (["--new", "unet2d", "--steps", "0"], "steps"),
         (["--new", "unet2d", "--minutes", "-1"], "minutes"),
-        (["--new", "unet2d", "--minutes", "nan"], "minutes"),
-        (["--new", "unet2d", "--minutes", "inf"], "minutes"),
-        (["--new", "unet2d", "--minutes", "1e9"], "minutes"),
+        (["--new", "unet2d", "--minutes", "0"], "above 0, up to 525600 (a year); got 0"),
+        (["--new", "unet2d", "--minutes", "nan"], "above 0, up to 525600 (a year); got nan"),
+        (["--new", "unet2d", "--minutes", "inf"], "above 0, up to 525600 (a year); got inf"),
+        (["--new", "unet2d", "--minutes", "1e9"], "above 0, up to 525600 (a year); got"),
+        (["--base", "nuclei", "--task", "semantic"], "'nuclei' finds objects, so its task is instances; got semantic"),
+        (["--base", "axons", "--task", "instances"], "'axons' finds classes, so its task is semantic; got instances"),
         (["--new", "unet2d", "--steps", "1e9"], "steps"),
         (["--new", "unet2d", "--seed", "-1"], "seed"),
         (["--new", "unet2d", "--seed", "99999999999"], "seed"),
@@ -861,6 +898,57 @@ def test_wrong_usage_of_train(run, labelled, tmp_path, options, said):
     result = run("train", *labelled, *options, "-o", tmp_path / "m.safetensors", status=2)
     assert said in result.stderr
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_the_task_of_the_model_may_be_named(run, labelled, model, tmp_path):
+    named = "--base", model, "--task", "instances", "--steps", "1", "-o", tmp_path / "m.safetensors"
+    run("train", *labelled, *named)
+
+
+def test_too_little_time_for_one_step_is_told(run, labelled, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(CheckedTraining, "_steps", lambda *_: (one for one in ()))
+    out = tmp_path / "m.safetensors"
+    result = run("train", *labelled, "--base", model, "--minutes", "0.0001", "-o", out, status=1)
+    assert "nothing can be learned. Allow more time with --minutes" in result.stderr
+    assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize("kind", ["images", "labels", "val images", "val labels"])
+def test_of_files_with_one_name_the_folder_is_told(run, labelled, tmp_path, kind):
+    for path in labelled[1].iterdir():
+        for name in ("val images", "val labels"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / path.name).write_bytes((labelled[3] / path.name).read_bytes())
+    bad = tmp_path / kind / "a.tif"
+    bad.write_bytes(bad.read_bytes()[:-900])
+    val = "--val-images", tmp_path / "val images", "--val-labels", tmp_path / "val labels"
+    new = "--new", "unet2d", "--steps", "1", "-o", tmp_path / "m.safetensors"
+    said = run("train", *labelled, *val, *new, status=1).stderr
+    assert f"In {tmp_path / kind}: a.tif is cut off" in said
+    if kind in ("labels", "val labels"):
+        tifffile.imwrite(bad, np.full((48, 60), -1, np.int16))
+        said = run("train", *labelled, *val, *new, status=1).stderr
+        assert f"In {tmp_path / kind}: a.tif has the negative label" in said
+
+
+def test_another_training_is_begun_anew_on_request(run, labelled, model, tmp_path):
+    out = tmp_path / "m.safetensors"
+    begin = "train", *labelled, "--base", model, "-o", out
+    checkpoint = tmp_path / "m.checkpoint"
+    train(
+        load_model_file(model), [tifffile.imread(labelled[1] / "a.tif")], [tifffile.imread(labelled[3] / "a.tif")],
+        steps=1, device="cpu", checkpoint=checkpoint,
+    )  # fmt: skip
+    assert "begin anew with --restart" in run(*begin, "--steps", "2", status=1).stderr
+    run(*begin, "--steps", "2", "--restart")
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_something_else_is_told_in_one_sentence(run, labelled, model, tmp_path):
+    (tmp_path / "m.checkpoint").write_text("mine")
+    said = run("train", *labelled, "--base", model, "--steps", "1", "-o", tmp_path / "m.safetensors", status=1).stderr
+    assert "Delete or rename it to train.\n" in said
+    assert "header" not in said
 
 
 def test_the_ending_of_a_model_file(run, labelled, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.errors import LabelsError, ModelMismatchError, NothingToLearnError, UNetError
+from napari_unet.errors import ImageError, LabelsError, ModelMismatchError, NothingToLearnError, UNetError
 from napari_unet.inference.in_memory import segment
 from napari_unet.inference.task import as_image
 from napari_unet.learning.crops import image_samples
@@ -295,7 +295,11 @@ def test_nothing_supervised_is_told(tiny_model, dim_image):
         (lambda i, t: ([i], [t], [None, None]), LabelsError, "each image needs its own"),
         (lambda i, t: ([i], [t[:-1]], None), LabelsError, r"shape \(99, 100\); needed is \(100, 100\)"),
         (lambda i, t: ([i], [t], [np.ones((100, 99), bool)]), LabelsError, "mask of supervised pixels"),
-        (lambda i, t: ([i], [t.astype(float)], None), LabelsError, "whole numbers"),
+        (lambda i, t: ([i], [t + 0.5], None), LabelsError, "image 1 holds numbers that are not whole"),
+        (lambda i, t: ([i], [np.where(t > 0, t, np.nan)], None), LabelsError, "not whole"),
+        (lambda i, t: ([i], [-t], None), LabelsError, "image 1 has the negative label"),
+        (lambda i, t: ([i], [0 * t], None), LabelsError, "No label image holds an object"),
+        (lambda i, t: ([np.full(i.shape, np.nan)], [t], None), ImageError, "No pixel of image 1 is a number"),
         (lambda i, t: ([np.stack([i, i], -1)], [t], None), UNetError, "shape|channel"),
         (lambda i, t: ([i.astype(complex)], [t], None), UNetError, "complex"),
     ],
@@ -304,6 +308,91 @@ def test_input_that_does_not_fit_is_told(tiny_model, dim_image, change, error, s
     images, truths, masks = change(*dim_image)
     with pytest.raises(error, match=said):
         finetune(tiny_model(features=2, levels=1), images, truths, supervised=masks, device="cpu", steps=1)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        (np.ones((100, 100), int), "All labels are of one class"),
+        (np.arange(10_000).reshape(100, 100) % 41, "the class 40; this model has the classes 0 to 2"),
+        (np.full((100, 100), np.nan), "not whole"),
+    ],
+)
+def test_classes_that_cannot_be_learned_are_told(bright_model, dim_image, truth, said):
+    fields = {"task": "semantic", "outputs": ("class_0", "class_1", "class_2")}
+    model = bright_model(out_channels=3, info=fields)
+    with pytest.raises(LabelsError, match=said):
+        finetune(model, [dim_image[0]], [truth], device="cpu", steps=1)
+
+
+def test_corrections_may_be_of_one_class_or_all_background(bright_model, tiny_model, dim_image, settings):
+    image, labels = dim_image
+    part = np.zeros(labels.shape, bool)
+    part[:20] = True
+    fields = {"task": "semantic", "outputs": ("class_0", "class_1", "class_2")}
+    classes, objects = bright_model(out_channels=3, info=fields), tiny_model(features=2, levels=1)
+    for model, truth in ((classes, np.ones_like(labels)), (objects, np.zeros_like(labels))):
+        better = finetune(model, [image], [truth], supervised=[part], device="cpu", config=settings(model, steps=1))
+        assert better.info.recipe["steps"] == 1
+
+
+def test_labels_that_do_not_count_may_be_anything(tiny_model, dim_image, settings):
+    image, labels = dim_image
+    model, part = tiny_model(features=2, levels=1), np.zeros(labels.shape, bool)
+    part[:60] = True
+    learned = [
+        weights(finetune(model, [image], [truth], supervised=[part], device="cpu", config=settings(model, steps=2)))
+        for truth in (labels, np.where(part, labels, -1), np.where(part, labels, np.nan))
+    ]
+    assert same(learned[0], learned[1])
+    assert same(learned[0], learned[2])
+
+
+def test_a_network_for_volumes_learns_from_no_plane(tiny_model, dim_image):
+    with pytest.raises(ModelMismatchError, match=r"is for volumes; image 1 has no Z axis"):
+        finetune(tiny_model(ndim=3, features=2, levels=1), [dim_image[0]], [dim_image[1]], device="cpu", steps=1)
+
+
+def test_an_image_that_is_all_alike_is_said(tiny_model, dim_image):
+    image, labels = dim_image
+    with pytest.warns(UserWarning, match="image 2: all pixels have the same value"):
+        finetune(tiny_model(features=2, levels=1), [image, 0 * image], [labels, labels], device="cpu", steps=1)
+
+
+def spots(width, shape):
+    """Balls or discs of one width in rows and columns, as a mask."""
+    axes = np.meshgrid(*[(np.arange(n) + 0.5) % (2 * width) - width for n in shape], indexing="ij")
+    return sum(axis**2 for axis in axes) < (width / 2) ** 2
+
+
+@pytest.mark.parametrize("shape", [(120, 120), (24, 72, 72)])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", ["a mask", "ids in two places"])
+def test_pieces_of_an_id_are_objects(tiny_model, settings, shape, masked, kind):
+    """They teach the same as labels with an id for each, and give the model the same scale."""
+    model = tiny_model(ndim=len(shape), features=2, levels=1, info={"diameter": 12.0})
+    mask = spots(12, shape)
+    own = ndimage.label(mask)[0].astype(np.int32)
+    truth = mask.astype(np.int32) if kind == "a mask" else (own + 1) // 2
+    part = np.ones(shape, bool)
+    if masked:
+        part[..., shape[-1] // 2 :] = False
+    image, changes = mask.astype(np.float32), {} if len(shape) == 2 else {"patch": (4, 16, 16)}
+    config = settings(model, **({"steps": 1} | changes))
+    plain = finetune(model, [image], [own], supervised=[part], device="cpu", config=config)
+    with pytest.warns(UserWarning, match="image 1: some ids stand in several places; each piece counts as an object"):
+        better = finetune(model, [image], [truth], supervised=[part], device="cpu", config=config)
+    assert same(weights(plain), weights(better))
+    assert better.info.image_diameter == plain.info.image_diameter is None
+
+
+def test_pieces_that_do_not_count_change_nothing(tiny_model, dim_image, settings):
+    image, labels = dim_image
+    model, part = tiny_model(features=2, levels=1, info={"diameter": 12.0}), np.zeros(labels.shape, bool)
+    part[:50] = True
+    other = np.where(part, labels, spots(6, labels.shape))
+    better = finetune(model, [image], [other], supervised=[part], device="cpu", config=settings(model, steps=1))
+    assert better.info.image_diameter is None
 
 
 def test_the_channels_have_to_fit(tiny_model, dim_image):

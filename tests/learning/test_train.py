@@ -12,6 +12,7 @@ from napari_unet.errors import (
     ImageError,
     LabelsError,
     LearningError,
+    ModelMismatchError,
     ModelOutputError,
     NothingToLearnError,
 )
@@ -26,6 +27,7 @@ from napari_unet.learning.validation import ImageScore
 from napari_unet.models.model import Model
 from napari_unet.objects.decode import Decoding
 from napari_unet.progress import CancelToken
+from napari_unet.training.checked import CheckedTraining
 from napari_unet.training.config import TrainingConfig
 
 OPTIONS = {"steps": 1, "device": "cpu"}
@@ -225,7 +227,7 @@ def report(**facts):
     ("facts", "said"),
     [
         ({"retained": Comparison(0.8, 0.4, -0.5, -0.3, 50), "first_model": "nuclei"}, "go on using nuclei"),
-        ({"retained": Comparison(0.8, 0.8, -0.1, 0.1, 50), "first_model": "nuclei"}, "80% right before, 80% now"),
+        ({"retained": Comparison(0.8, 0.8, -0.1, 0.1, 50), "first_model": "nuclei"}, "80% right to the outline, 80% now"),
         ({"best_step": 0}, "No check was better"),
         ({"best_step": 4}, "An earlier check was better"),
         ({"stopped_early": True}, "stopped early"),
@@ -279,7 +281,7 @@ def test_with_anything_else_it_does_not_go_on(tmp_path, options, said):
         changes["begin"] = bright(threshold=0.3, decoding=Decoding(smoothing=0.0))
     if "validation" in changes:
         changes["validation"] = [picture(9)], [truth()]
-    with pytest.raises(LearningError, match=f"other .*{said}"):
+    with pytest.raises(LearningError, match=f"other .*{said}.*begin anew with --restart"):
         trained(**changes, checkpoint=path)
 
 
@@ -305,6 +307,25 @@ def test_images_that_are_there_twice():
     assert report.notes == (
         "1 of 2 validation images are also learned from (x.tif): scores on these say nothing of new images.",
     )
+    assert (report.not_unseen, report.after.images, report.after.objects) == (("x.tif",), 1, 4)
+    assert "On 1 image with 4 objects that it did not learn from" in str(report)
+    _, report = trained(2, validation=([picture(0, "x.tif"), picture(1, "y.tif")], [truth()] * 2))
+    assert "On 2 images with 8 objects that it learned from" in str(report)
+    assert "not learn from" not in str(report)
+    assert report.to_dict()["scored_on"] == "learned from"
+
+
+def test_a_task_that_a_model_has_not():
+    with pytest.raises(ModelMismatchError, match="finds objects, so its task is instances; got semantic"):
+        trained(task="semantic")
+    assert trained(task="instances")[1].objects == 4
+
+
+def test_no_time_for_a_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(CheckedTraining, "_steps", lambda *_: (one for one in ()))
+    with pytest.raises(LearningError, match=r"In 0\.001 s nothing can be learned"):
+        trained(steps=None, max_seconds=0.001, checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def odd(value):
@@ -313,11 +334,59 @@ def odd(value):
     return pixels
 
 
-@pytest.mark.parametrize("pixels", [odd(np.nan), odd(np.inf), np.full((64, 64), np.nan, np.float32), squares() * 0])
-def test_pixels_that_are_no_numbers_or_all_alike(pixels):
-    better, report = train(model(), [picture(pixels=pixels)], [truth()], **OPTIONS)
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (odd(np.nan), "some pixels are no numbers"),
+        (odd(np.inf), "some pixels are no numbers"),
+        (squares() * 0, "all pixels have the same value"),
+        (np.full((64, 64), 7, np.uint16), "all pixels have the same value"),
+    ],
+)
+def test_pixels_that_are_no_numbers_or_all_alike(pixels, said):
+    better, report = train(model(), [picture(pixels=pixels), picture(3)], [truth()] * 2, **OPTIONS)
+    assert [note for note in report.notes if said in note and note.startswith("0.tif:")] == list(report.notes)
     assert np.isfinite(report.loss)
     assert all(bool(value.isfinite().all()) for value in better.net.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_numbers_is_refused(value):
+    empty = picture(9, pixels=np.full((64, 64), value, np.float32))
+    with pytest.raises(ImageError, match=r"^No pixel of 9\.tif is a number"):
+        train(model(), [picture(), empty], [truth()] * 2, **OPTIONS)
+    with pytest.raises(ImageError, match=r"^Validation: No pixel of 9\.tif is a number"):
+        trained(1, validation=([empty], [truth()]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda labels: np.where(labels > 0, labels, np.nan), "0.tif holds numbers that are not whole"),
+        (lambda labels: labels + 0.5, "0.tif holds numbers that are not whole"),
+        (lambda labels: -labels, "0.tif has the negative label -4"),
+    ],
+)
+def test_labels_that_are_no_ids(change, said):
+    with pytest.raises(LabelsError, match=said):
+        train(model(), [picture()], [change(truth())], **OPTIONS)
+    with pytest.raises(LabelsError, match=said):
+        trained(1, validation=([picture()], [change(truth())]))
+
+
+def test_whole_numbers_may_be_stored_as_floats():
+    _, report = train(model(), [picture()], [truth().astype(np.float64)], **OPTIONS)
+    assert report.objects == 4
+
+
+def test_a_model_for_volumes_is_not_trained_on_planes(tiny_model, tmp_path):
+    deep = tiny_model(ndim=3, features=2, levels=1)
+    with pytest.raises(ModelMismatchError, match=r"is for volumes; 0\.tif has no Z axis"):
+        train(deep, [picture()], [truth()], checkpoint=tmp_path / "c", **OPTIONS)
+    volume, known = Image(np.stack([picture().read()[0, 0]] * 4), "ZYX", name="v.tif"), np.stack([truth()] * 4)
+    with pytest.raises(ModelMismatchError, match=r"^Validation: .*0\.tif has no Z axis"):
+        train(deep, [volume], [known], validation=([picture()], [truth()]), checkpoint=tmp_path / "c", **OPTIONS)
+    assert not (tmp_path / "c").exists()
 
 
 def test_an_image_of_one_pixel():

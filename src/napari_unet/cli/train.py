@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,11 +17,15 @@ from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_unet.progress import CancelToken
 
     Pairs = Sequence[tuple[Path, Path]]
+
+
+MAX_MINUTES = 60 * 24 * 365
+"""Time for training, at most."""
 
 
 class TaskName(StrEnum):
@@ -70,13 +75,15 @@ def train(
         str | None, typer.Option(help="Name or file of the model to begin with.", autocompletion=complete_model)
     ] = None,
     new: Annotated[Kind | None, typer.Option(help="Begin with an untrained network of this kind.")] = None,
-    task: Annotated[TaskName, typer.Option(help="For --new: object ids, or classes.")] = TaskName.instances,
+    task: Annotated[
+        TaskName | None, typer.Option(help="For --new: object ids, or classes (default: instances).")
+    ] = None,
     ignore_label: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="Pixels of this value are not learned from.")
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(max=60 * 24 * 365, callback=finite, help="Train for so long (default 10, unless --steps)."),
+        typer.Option(help="Train for so long (default 10, unless --steps)."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=MAX_INTEGER, help="Train for so many steps.")] = None,
     border: Annotated[
@@ -97,11 +104,12 @@ def train(
     _check_options(base, new, val_images, val_labels, val_share, out, minutes)
     check_device_name(device)
     files = _Files.beside(out)
-    begin_file = describe_model(base)[0] if base is not None else None
+    begin_file = None if base is None else _begin_file(base, task)
     pairs, val_pairs = _matched(images, labels, val_images, val_labels, begin_file, files, overwrite=overwrite)
     check_device(device)
     options = {
-        "val_share": val_share, "ignore_label": ignore_label, "task": task.value, "border": border, "seed": seed,
+        "val_share": val_share, "ignore_label": ignore_label, "border": border, "seed": seed,
+        "task": None if task is None else task.value,
         "max_seconds": None if minutes is None else 60 * minutes, "steps": steps, "device": device, "channel": channel,
     }  # fmt: skip
     if new is not None:
@@ -143,8 +151,20 @@ def _check_options(
     if val_share is not None and val_images is not None:
         fail("Give either --val-images, images to check on, or --val-share, a share of --images; not both.", 2)
     check_model_name(out)
-    if minutes is not None and minutes <= 0:
-        fail(f"--minutes must be more than 0; got {minutes}.", 2)
+    if minutes is not None and not 0 < minutes <= MAX_MINUTES:  # NaN is neither
+        fail(f"--minutes is a number above 0, up to {MAX_MINUTES} (a year); got {minutes}.", 2)
+
+
+def _begin_file(base: str, task: TaskName | None) -> Path:
+    """Return the file of the model to begin with, or exit with a message if it has another task."""
+    from napari_unet.models.info import check_task
+
+    path, info = describe_model(base)
+    try:
+        check_task(base, info, None if task is None else task.value)
+    except UNetError as error:
+        fail(error, 2)
+    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +267,27 @@ def _trained(
     }
 
 
+@contextmanager
+def _in_folder_of(path: Path) -> Iterator[None]:
+    """Say of errors in which folder their file is: image and labels often have the same name."""
+    try:
+        yield
+    except UNetError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"In {path.parent}: {error}", error.details) from error
+
+
 def _read_pairs(pairs: Pairs, series: int | str | None) -> tuple[list[Any], list[Any]]:
     """Read images and labels; axes of length 1 that the image does not have are removed from the labels."""
     from napari_unet.io.readers import read_image, read_labels_and_notes
 
     loaded, truths = [], []
     for image_path, label_path in pairs:
-        image, (truth, notes) = read_image(image_path, series=series), read_labels_and_notes(label_path)
+        with _in_folder_of(image_path):
+            image = read_image(image_path, series=series)
+        with _in_folder_of(label_path):
+            truth, notes = read_labels_and_notes(label_path)
         if truth.shape != image.label_shape and truth.squeeze().shape == tuple(n for n in image.label_shape if n > 1):
             truth = truth.reshape(image.label_shape)
         loaded.append(replace(image, notes=(*image.notes, *notes)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _COLOUR = 0.03
 """Mean difference of the channels of a pixel, as a share of the range of all, above which an image shows colours."""
+
+Lack = Literal["", "no numbers", "some no numbers", "one value"]
+"""What is missing in pixels: numbers, in all or some of them, or any difference."""
 
 _SEARCHED = 3
 """Places along Y and X among which the field of an image is looked for, where nobody says which it is."""
@@ -60,12 +63,27 @@ class Field:
 
 def blankness(pixels: NDArray[Any]) -> str:
     """Return why there is nothing to be seen in some pixels, in a sentence; empty: there is something."""
-    values = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
-    if not values.size:
+    lack = lack_in(pixels)
+    if lack == "no numbers":
         return "No pixel in view is a number: look at another slice, or open the image anew."
-    if (values == values.flat[0]).all():
+    if lack == "one value":
         return "All pixels in view have the same value: look at another slice or channel."
     return ""
+
+
+def numbers_in(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return those of some pixels that are numbers: neither NaN nor infinite."""
+    return pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+
+
+def lack_in(pixels: NDArray[Any]) -> Lack:
+    """Return what is missing in some pixels; empty: nothing."""
+    values = numbers_in(pixels)
+    if not values.size:
+        return "no numbers"
+    if (values == values.flat[0]).all():
+        return "one value"
+    return "" if values.size == pixels.size else "some no numbers"
 
 
 def field_of(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.errors import FileFormatError
+from napari_unet.inference.content import lack_of_content
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
@@ -110,7 +111,7 @@ def segment_file(
         "zoom": [round(z, 4) for z in task.zoom],
         "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
         "note": str(image.damage or ""),
-        "notes": list(image.notes),
+        "notes": [*image.notes, *_content_notes(task, done.n_objects)],
         "peak_rss_mb": peak_memory_mb(),
     }
 
@@ -172,6 +173,18 @@ def _chosen(
         return model, image
     note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."
     return model, replace(image, notes=(*image.notes, note))
+
+
+def _content_notes(task: Task, n_objects: int) -> list[str]:
+    """Return what is to be said of an image in which nothing can be found, as there is nothing to be seen."""
+    if n_objects and task.model.info.finds_objects:  # classes are given to any pixels
+        return []
+    lack = lack_of_content(task.image, task.channels)
+    if lack == "no numbers":
+        return [f"No pixel of {task.image.name} is a number (all are NaN or infinite): save it again."]
+    if lack == "one value":
+        return [f"All pixels of {task.image.name} have the same value: look at another channel."]
+    return []
 
 
 def _told_of_its_place(image: Image, job: FileJob) -> Image:

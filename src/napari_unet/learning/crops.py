@@ -192,7 +192,7 @@ def crop_sample(
         How much more a seam between two objects counts.
     """
     if model.info.finds_objects:
-        labels = with_ids_for_pieces(labels[None])[0]
+        labels = with_ids_for_pieces(labels[None], supervised[None])[0]
     box = with_context(supervised, model.info.spec.ndim, reader.pixels)
     block = reader.read(frame, moved(box, corner))
     ids, counts = reader.fit(labels[box]), reader.fit(supervised[box])

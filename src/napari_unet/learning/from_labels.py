@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.errors import LabelsError, LearningError, ModelMismatchError
-from napari_unet.evaluation.metrics import evaluate
+import numpy as np
+
+from napari_unet.errors import LabelsError, LearningError, NothingToLearnError
 from napari_unet.inference.fast_mode import with_fast_mode
-from napari_unet.inference.in_memory import segment
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import choose_channels
 from napari_unet.learning.crops import image_samples
@@ -16,10 +18,11 @@ from napari_unet.learning.domain_shift import errors_on_labels, has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetune_steps, training_seconds
 from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
-from napari_unet.learning.labelled import as_pictures
+from napari_unet.learning.labelled import LabelledImages, as_pictures
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import base_predictions, interpolated
 from napari_unet.learning.scale import at_scale_of_labels
+from napari_unet.learning.validation import image_score
 from napari_unet.limits import within
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
@@ -29,10 +32,8 @@ from napari_unet.training.config import StepReport, TrainingConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.axes import Image
     from napari_unet.learning.policy import Policy
     from napari_unet.progress import CancelToken, ProgressCallback
     from napari_unet.training.samples import Sample
@@ -75,7 +76,8 @@ def finetune(
     images : sequence of array-like of number (numpy, dask, zarr) or Image
         Each with two to five axes, of T, C, Z, Y and X.
     labels : sequence of ndarray of int
-        One for each image, with its axes but the channels: ids of objects, or classes, as the model has learned.
+        One for each image, with its axes but the channels: ids of objects, or classes, as the model has learned. Where
+        an id stands in several places, as in a mask of two values, each piece is an object.
     supervised : sequence of ndarray of bool, optional
         The pixels of each image that count, shaped as its labels; None: all. No other pixel has any influence.
     axes : str, optional
@@ -106,12 +108,17 @@ def finetune(
     Model
         A new one, named after the old one. Save it with `save_model`.
 
+    Warns
+    -----
+    UserWarning
+        About what is odd in images and labels, such as ids in several places.
+
     Raises
     ------
     NothingToLearnError
         If no pixel is supervised.
     LabelsError, ImageError, ModelMismatchError
-        If the input does not fit together.
+        If the input does not fit together, or holds nothing to learn.
     LearningError
         If the time or the steps are no numbers that make sense.
 
@@ -135,42 +142,27 @@ def finetune(
     check_limits(max_seconds, steps)
     if not isinstance(model, Model):
         model = load_model(model)
-    if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
-        raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each image needs its own.")
     watch = Stopwatch()
-    pictures = as_pictures(images, model, axes, channel)
-    views, known = _checked(model, pictures, labels, [None] * len(pictures) if supervised is None else supervised)
-    labelled = _Labelled(pictures, views, known)
-    model = at_scale_of_labels(model, pictures, views, policy.scale)
+    checked = partial(_checked, model, axes, channel)
+    given = checked(images, labels, supervised)
+    others = None if validation is None else checked(*validation, what="validation image")
+    for note in dict.fromkeys((*given.notes, *(others.notes if others else ()))):
+        warnings.warn(note, stacklevel=2)
+    pictures, views, known = list(given.images), list(given.labels), list(given.supervised)
+    model = at_scale_of_labels(model, pictures, _counting(views, known), policy.scale)
     run = _Run(device, max_seconds, steps, seed, config, progress, cancel, policy, watch)
-    better = _learned(model, labelled, run)
+    better = _learned(model, given, run)
     if has_new_domain(better.info):
         better = fitted_to_labels(better, pictures, views, known, device, cancel, policy=policy)
     better = with_style(better, [(one, choose_channels(one, better)) for one in pictures], policy.scale.rescaling)
     better = with_fast_mode(better, pictures)
-    if validation is None:
+    if others is None:
         return better
     scores = {
-        f"validation {when}": validation_score(candidate, *validation, axes=axes, channel=channel, device=device)
+        f"validation {when}": image_score(candidate, others, device=device).value
         for when, candidate in (("before", model), ("after", better))
     }
     return Model(better.net, better.info.model_copy(update={"scores": scores}))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Labelled:
-    """Images with labels and masks of supervised pixels, axes (T, Z, Y, X); a mask is None where all pixels count."""
-
-    images: list[Image]
-    labels: list[NDArray[Any]]
-    supervised: list[NDArray[np.bool_] | None]
-
-    def samples(self, model: Model, policy: Policy) -> list[Sample]:
-        """Return what there is to learn from."""
-        found: list[Sample] = []
-        for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True):
-            found += image_samples(image, model, view, mask, policy=policy.scale.rescaling)
-        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,9 +193,11 @@ def check_limits(max_seconds: float | None, steps: int | None, longest: float = 
             raise LearningError(f"{name} is a number from {low:g} to {high:g}, or None; got {value!s:.40}.")
 
 
-def _learned(model: Model, labelled: _Labelled, run: _Run) -> Model:
+def _learned(model: Model, labelled: LabelledImages, run: _Run) -> Model:
     """Return the trained model: with settings that are given, from scratch, or fine-tuned and retained."""
-    samples = labelled.samples(model, run.policy)
+    samples: list[Sample] = []
+    for image, view, mask in zip(labelled.images, labelled.labels, labelled.supervised, strict=True):
+        samples += image_samples(image, model, view, mask, policy=run.policy.scale.rescaling)
     if run.config is not None:
         return drive(finetune_steps(model, samples, run.config, run.device, run.cancel), run.tell)
     if model.info.is_from_scratch:
@@ -214,7 +208,7 @@ def _learned(model: Model, labelled: _Labelled, run: _Run) -> Model:
     return _finetuned(model, labelled, samples, run)
 
 
-def _finetuned(model: Model, labelled: _Labelled, samples: Sequence[Sample], run: _Run) -> Model:
+def _finetuned(model: Model, labelled: LabelledImages, samples: Sequence[Sample], run: _Run) -> Model:
     """Return the fine-tuned model, with settings by how many objects of the images it is wrong about."""
     device, shift = resolve_device(run.device), run.policy.domain_shift
     errors = errors_on_labels(model, labelled.images, labelled.labels, labelled.supervised, device, run.policy)
@@ -234,36 +228,25 @@ def _finetuned(model: Model, labelled: _Labelled, samples: Sequence[Sample], run
 
 def _checked(
     model: Model,
-    images: Sequence[Image],
-    labels: Sequence[NDArray[Any]],
-    supervised: Sequence[NDArray[np.bool_] | None],
-) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_] | None]]:
-    """Return labels and masks with the axes (T, Z, Y, X), where they fit the images, and these the model."""
-    for image, truth, mask in zip(images, labels, supervised, strict=True):
-        for array, what in ((truth, "labels"), (mask, "mask of supervised pixels")):
-            if array is not None and array.shape != image.label_shape:
-                raise LabelsError(
-                    f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}."
-                )
-        model.check_channels(image.n_channels)
-    views = [image.canonical_labels(truth) for image, truth in zip(images, labels, strict=True)]
-    masks = [None if mask is None else i.canonical_labels(mask) for i, mask in zip(images, supervised, strict=True)]
-    return views, masks
-
-
-def validation_score(
-    model: Model,
+    axes: str | None,
+    channel: int | str | None,
     images: Sequence[Any],
     labels: Sequence[NDArray[Any]],
-    axes: str | None = None,
-    channel: int | str | None = None,
-    device: str = "auto",
-) -> float:
-    """Return the score of a model on labelled images: AP at IoU 0.5, or the mean Dice of the classes."""
-    if len(images) != len(labels):
-        raise ModelMismatchError(f"There are {len(images)} validation images and {len(labels)} label images.")
-    predicted = [segment(image, model, axes=axes, channel=channel, device=device).labels for image in images]
-    scores = evaluate(list(labels), predicted, task=model.info.task).to_dict()
-    if not model.info.finds_objects:
-        return float(scores["dice"])
-    return float(scores["ap"]["0.50"])
+    supervised: Sequence[NDArray[np.bool_] | None] | None = None,
+    what: str = "image",
+) -> LabelledImages:
+    """Return images that fit the model, and labels and masks that fit these; the notes hold what is odd about them."""
+    if len(images) != len(labels) or (supervised is not None and len(supervised) != len(images)):
+        raise LabelsError(f"There are {len(images)} {what}s and {len(labels)} label images; each image needs its own.")
+    pictures = as_pictures(images, model, axes, channel, what)
+    arrays = [np.asarray(one) for one in labels]
+    given = LabelledImages.of(pictures, arrays, supervised=supervised, instances=model.info.finds_objects)
+    if not any(mask is None or mask.any() for mask in given.supervised):
+        raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
+    return replace(given, notes=(*given.notes, *given.check(model, corrections=True)))
+
+
+def _counting(labels: Sequence[NDArray[Any]], supervised: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[Any]]:
+    """Return labels (T, Z, Y, X) with those objects of which some pixels count."""
+    pairs = zip(labels, supervised, strict=True)
+    return [view if mask is None else np.where(np.isin(view, view[mask]), view, 0) for view, mask in pairs]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import LabelsError
+from napari_unet.errors import ImageError, LabelsError, ModelMismatchError
+from napari_unet.inference.content import lack_of_content
 from napari_unet.inference.task import as_image, choose_channels
 from napari_unet.io.channels import channel_number
+from napari_unet.objects.label_images import as_ids
 from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.progress import first_names
 
@@ -52,6 +54,7 @@ class LabelledImages:
         labels: Sequence[NDArray[Any]],
         ignore_label: int | None = None,
         *,
+        supervised: Sequence[NDArray[np.bool_] | None] | None = None,
         instances: bool = True,
     ) -> LabelledImages:
         """Return images and labels that fit together.
@@ -63,6 +66,8 @@ class LabelledImages:
             With the axes of their image but the channels.
         ignore_label : int, optional
             Pixels with this value do not count.
+        supervised : sequence of ndarray of bool, optional
+            The pixels that count, shaped as the labels; None: all. What other pixels hold is no error.
         instances : bool
             Whether labels are ids of objects: of an id that stands for pieces in several places (as in a mask of two
             values), each piece becomes an object, unless it is a stray stroke.
@@ -70,27 +75,37 @@ class LabelledImages:
         Raises
         ------
         LabelsError
-            If labels do not fit their image.
+            If labels do not fit their image, or are not whole numbers from 0.
         """
-        if len(images) != len(labels):
-            raise LabelsError(f"There are {len(images)} images and {len(labels)} label images; each needs its own.")
+        given = [None] * len(images) if supervised is None else supervised
+        if not len(images) == len(labels) == len(given):
+            raise LabelsError(
+                f"There are {len(images)} images and {len(labels)} label images; each image needs its own."
+            )
         views: list[NDArray[Any]] = []
         masks: list[NDArray[np.bool_] | None] = []
         parted: list[str] = []
-        for image, truth in zip(images, labels, strict=True):
-            if truth.shape != image.label_shape:
-                raise LabelsError(
-                    f"The labels of {image.name} have the shape {truth.shape}; needed is {image.label_shape}."
-                )
+        for image, truth, counts in zip(images, labels, given, strict=True):
+            for array, what in ((truth, "labels"), (counts, "mask of supervised pixels")):
+                if array is not None and array.shape != image.label_shape:
+                    raise LabelsError(
+                        f"The {what} of {image.name} have the shape {array.shape}; needed is {image.label_shape}."
+                    )
             view = image.canonical_labels(truth)
-            masks.append(None if ignore_label is None else view != ignore_label)
-            view = view if masks[-1] is None else np.where(masks[-1], view, 0)
+            mask = None if counts is None else image.canonical_labels(counts)
+            if mask is not None:  # objects go on where they do not count
+                view = np.where(mask | (view > 0), view, 0)
+            if ignore_label is not None:
+                mask = view != ignore_label if mask is None else mask & (view != ignore_label)
+                view = np.where(mask, view, 0)
+            view = as_ids(view, f"The label image of {image.name}")
             if instances:
-                pieces = with_ids_for_pieces(view)
-                if pieces is not view:
+                pieces = with_ids_for_pieces(view, mask)
+                if pieces is not view and _more_ids(pieces, view, mask):
                     parted.append(image.name)
                 view = pieces
             views.append(view)
+            masks.append(mask)
         notes: tuple[str, ...] = ()
         if parted:
             notes = (f"{first_names(parted)}: some ids stand in several places; each piece counts as an object.",)
@@ -135,31 +150,65 @@ class LabelledImages:
             for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True)
         ]
 
-    def check(self, model: Model) -> tuple[str, ...]:
+    def check(self, model: Model, *, corrections: bool = False) -> tuple[str, ...]:
         """Return what the user should know of them before a model learns from them.
+
+        Parameters
+        ----------
+        model : Model
+        corrections : bool
+            Whether a part of the pixels may be all that counts: of one class, or all of them background.
 
         Raises
         ------
         LabelsError
             If there is nothing to learn.
         ModelMismatchError
-            If the images have another number of channels than the model takes.
+            If the images have another number of channels than the model takes, or are planes where it takes volumes.
+        ImageError
+            If no pixel of an image is a number.
         """
         for image in self.images:
             model.check_channels(image.n_channels)
+            if model.info.spec.ndim == 3 and not image.is_volume:
+                raise ModelMismatchError(
+                    f"The model {model.name!r} is for volumes; {image.name} has no Z axis (axes {image.axes}). "
+                    "Choose a model for planes."
+                )
+        notes = self._check_content(model)
+        partly = corrections and not all(mask is None or mask.all() for mask in self.supervised)
         if not model.info.finds_objects:
             pairs = zip(self.labels, self.supervised, strict=True)
             values = set().union(*(np.unique(v if mask is None else v[mask]).tolist() for v, mask in pairs))
-            if len(values) < 2:
+            if len(values) < 2 and not partly:
                 raise LabelsError(f"All labels are of one class ({min(values, default=0)}); there is nothing to learn.")
-            _check_classes(model, int(max(values)))
-            return ()
+            _check_classes(model, int(max(values, default=0)))
+            return notes
         empty = [name for index, name in enumerate(self.names) if not self.objects_of(index)]
+        if partly or not empty:
+            return notes
         if len(empty) == len(self.images):
             raise LabelsError("No label image holds an object; there is nothing to learn.")
-        if empty:
-            return (f"{first_names(empty)}: no object is labelled; all of it counts as background.",)
-        return ()
+        return (*notes, f"{first_names(empty)}: no object is labelled; all of it counts as background.")
+
+    def _check_content(self, model: Model) -> tuple[str, ...]:
+        """Return a note for each way in which there is little to be seen in images; raise if there is nothing."""
+        lacks = [(image.name, lack_of_content(image, choose_channels(image, model))) for image in self.images]
+        for name, lack in lacks:
+            if lack == "no numbers":
+                raise ImageError(f"No pixel of {name} is a number (all are NaN or infinite). Leave it out.")
+        alike, partly = ([name for name, lack in lacks if lack == one] for one in ("one value", "some no numbers"))
+        notes = [f"{first_names(alike)}: all pixels have the same value; nothing is to be seen."] if alike else []
+        if partly:
+            said = "some pixels are no numbers (NaN or infinite); they are taken as black or white."
+            notes.append(f"{first_names(partly)}: {said}")
+        return tuple(notes)
+
+
+def _more_ids(pieces: NDArray[Any], labels: NDArray[Any], mask: NDArray[np.bool_] | None) -> bool:
+    """Return whether there are more ids than before where pixels count."""
+    both = zip(pieces, labels, [None] * len(labels) if mask is None else mask, strict=True)
+    return any(len(np.unique(new[part])) > len(np.unique(old[part])) for new, old, part in both)
 
 
 def joined_digest(digests: Iterable[str]) -> str:

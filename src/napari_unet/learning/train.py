@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import Cancelled, LabelsError, LearningError, UNetError
+from napari_unet.errors import Cancelled, ImageError, LabelsError, LearningError, ModelMismatchError, UNetError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import choose_channels
@@ -22,13 +23,14 @@ from napari_unet.learning.retention import check_retention
 from napari_unet.learning.training_report import TrainingReport
 from napari_unet.learning.validation import ImageScore, image_score
 from napari_unet.limits import within
+from napari_unet.models.info import check_task
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
 from napari_unet.progress import Progress, counted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,7 +58,7 @@ def train(
     val_share: float | None = None,
     ignore_label: int | None = None,
     kind: Kind = "unet2d",
-    task: Task = "instances",
+    task: Task | None = None,
     axes: str | None = None,
     channel: int | str | None = None,
     max_seconds: float | None = None,
@@ -94,8 +96,8 @@ def train(
         Pixels of this value are not learned from, and not scored.
     kind : {"unet2d", "unet3d", "unet2015"}
         Architecture of an untrained network.
-    task : {"instances", "semantic"}
-        What an untrained network learns: objects, or classes.
+    task : {"instances", "semantic"}, optional
+        What is learned: objects, or classes. None: what the model finds; objects, for an untrained network.
     axes : str, optional
         Meaning of the images' axes; None: guessed.
     channel : int or str, optional
@@ -131,7 +133,8 @@ def train(
     LabelsError, ImageError, ModelMismatchError
         If the input does not fit together, or holds nothing to learn.
     LearningError
-        If a limit makes no sense, the images cannot be parted, or the checkpoint is of another training.
+        If a limit makes no sense or leaves no time for a step, the images cannot be parted, or the checkpoint is of
+        another training.
     FileFormatError
         If the checkpoint is damaged or cannot be written.
 
@@ -150,7 +153,8 @@ def train(
         max_seconds = DEFAULT_SECONDS
     check_limits(max_seconds, steps, MAX_SECONDS)
     begin = load_model(model) if isinstance(model, str) else model
-    instances = (task if begin is None else begin.info.task) == "instances"
+    task = _task(begin, task)
+    instances = task == "instances"
     labelled = partial(_labelled, begin, axes, channel, ignore_label, instances)
     given = labelled(images, labels, "image")
     if validation is None:
@@ -159,10 +163,11 @@ def train(
         if val_share is not None:
             raise LearningError("Give either images to validate on, or a share of the images; not both.")
         learned = given
-        others = labelled(*validation, "validation image")
+        with _of_validation():
+            others = labelled(*validation, "validation image")
     if begin is None:
         begin = model_for_labels(kind, task, list(learned.images), list(learned.labels), seed)
-    notes = [*_notes_of(learned, others), *learned.check(begin), *(_checked_others(others, begin) if others else [])]
+    notes = [*_notes_of(learned, others), *_checked(learned, others, begin)]
     config = training_config(begin, scratch=model is None, steps=steps, max_seconds=max_seconds, seed=seed)
     training = DenseTraining(
         begin, learned, config.model_copy(update={"border": border}), validation=others, device=device,
@@ -174,12 +179,14 @@ def train(
     for event in course.run(cancel):
         if progress is not None:
             progress(_progress(event, max_seconds, course.last_score, note))
+    _check_has_learned(course.step, max_seconds, cancel)
     better = training.trained(cancel)
     made = TrainingReport(
         learned_from=learned.names, objects=learned.n_objects if instances else None,
         kept_aside=others.names if others and validation is None else (), validation=others.names if others else (),
         steps=course.step, seconds=course.seconds, gone_on=gone_on, loss=course.last_loss, best_step=course.best_step,
         stopped_early=course.stopped_early, curve=tuple(course.curve), notes=tuple(dict.fromkeys(notes)),
+        not_unseen=tuple(others.names[index] for index in _also_learned(learned, others)) if others else (),
     )  # fmt: skip
     try:
         if cancel is not None:
@@ -209,7 +216,12 @@ def _scored(
     Cancelled
         If `cancel` is set.
     """
-    scored, indices = (others, None) if others else (learned, _some(len(learned.images), policy.validation.max_scored))
+    if others:  # images that are also learned from count only where there are no others
+        both = _also_learned(learned, others)
+        every = range(len(others.images))
+        scored, indices = others, [index for index in every if index not in both] or list(every)
+    else:
+        scored, indices = learned, _some(len(learned.images), policy.validation.max_scored)
     before = None
     if begin is not None and not begin.info.is_untrained:
         before = image_score(begin, scored, indices, device, cancel)
@@ -284,20 +296,53 @@ def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[st
             notes.append(f"{seen[image][0]} and {name} are the same image, but their labels differ.")
         seen.setdefault(image, (name, labels))
     if others is not None:
-        both = [name for name, (image, _) in zip(others.names, others.digests, strict=True) if image in seen]
+        both = _also_learned(learned, others)
         if both:
             notes.append(
-                f"{len(both)} of {len(others.images)} validation images are also learned from ({both[0]}): "
-                "scores on these say nothing of new images."
+                f"{len(both)} of {len(others.images)} validation images are also learned from "
+                f"({others.names[both[0]]}): scores on these say nothing of new images."
             )
     return notes
 
 
-def _checked_others(others: LabelledImages, model: Model) -> tuple[str, ...]:
+def _also_learned(learned: LabelledImages, others: LabelledImages) -> list[int]:
+    """Return the indices of the images for validation of which the pixels are also learned from."""
+    seen = {image for image, _ in learned.digests}
+    return [index for index, (image, _) in enumerate(others.digests) if image in seen]
+
+
+def _task(begin: Model | None, task: Task | None) -> Task:
+    """Return what is learned; raise `ModelMismatchError` where the model to begin with does not learn it."""
+    if begin is None:
+        return task or "instances"
+    check_task(begin.name, begin.info, task)
+    return begin.info.task
+
+
+def _check_has_learned(steps: int, max_seconds: float | None, cancel: CancelToken | None) -> None:
+    """Raise LearningError if the time was too short for a step; who stopped it before the first one knows."""
+    if not steps and not (cancel is not None and cancel.cancelled):
+        raise LearningError(
+            f"In {max_seconds or 0:g} s nothing can be learned. Allow more time with --minutes (Python: max_seconds)."
+        )
+
+
+def _checked(learned: LabelledImages, others: LabelledImages | None, model: Model) -> tuple[str, ...]:
+    """Return what the user should know of the images; see `LabelledImages.check`."""
+    notes = learned.check(model)
+    if others is None:
+        return notes
+    with _of_validation():
+        return (*notes, *others.check(model))
+
+
+@contextmanager
+def _of_validation() -> Iterator[None]:
+    """Say of errors that they are about images for validation, which often have the names of others."""
     try:
-        return others.check(model)
-    except LabelsError as error:
-        raise LabelsError(f"Validation: {error}", error.details) from None
+        yield
+    except (ImageError, LabelsError, ModelMismatchError) as error:
+        raise type(error)(f"Validation: {error}", error.details) from None
 
 
 def _progress(event: StepReport, max_seconds: float | None, score: float | None, note: str) -> Progress:

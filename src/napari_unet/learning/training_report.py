@@ -29,6 +29,8 @@ class TrainingReport:
         Objects in them; None where labels are classes.
     validation : tuple of str
         Names of the images that it was checked on.
+    not_unseen : tuple of str
+        Those of them that were also learned from. The scores are on the others, where there are others.
     kept_aside : tuple of str
         The same, if they were taken from those that were handed in to learn from.
     steps, seconds, loss
@@ -70,6 +72,12 @@ class TrainingReport:
     first_model: str | None = None
     curve: tuple[CurvePoint, ...] = ()
     notes: tuple[str, ...] = ()
+    not_unseen: tuple[str, ...] = ()
+
+    @property
+    def is_on_unseen(self) -> bool:
+        """Whether the scores are on images that were not learned from."""
+        return len(self.not_unseen) < len(self.validation)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -95,7 +103,7 @@ class TrainingReport:
         }
         for name, score in (("before", self.before), ("after", self.after)):
             known[name] = None if score is None else {"score": round(score.value, 4), "objects": score.objects}
-        known["scored_on"] = "validation" if self.validation else "learned from"
+        known["scored_on"] = "validation" if self.is_on_unseen else "learned from"
         kept = self.retained
         known["base_data"] = None if kept is None else {"before": round(kept.before, 4), "after": round(kept.after, 4)}
         return known
@@ -126,7 +134,7 @@ class TrainingReport:
         if self.after.interval is not None:
             now += f" ({100 * self.after.interval[0]:.0f} to {self.after.interval[1]:.0%} with 95% confidence)"
         was = "" if self.before is None else f"{self.before.value:.0%} right before, "
-        if self.validation:
+        if self.is_on_unseen:
             said = f"{where} that it did not learn from: {was}{now} now."
             return [said, "The best weights and settings were chosen on these: expect a little less on new images."]
         said = f"{where} that it learned from: {was}{now} now."
@@ -136,7 +144,7 @@ class TrainingReport:
         if self.retained is None or self.first_model is None:
             return []
         before, after = self.retained.before, self.retained.after
-        said = f"On images that {self.first_model} was made for: {before:.0%} right before, {after:.0%} now."
+        said = f"On images that {self.first_model} was made for: {before:.0%} right to the outline, {after:.0%} now."
         if before - after <= LITTLE:
             return [said]
         return [said, f"For such images go on using {self.first_model}."]

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_unet.errors import ModelMismatchError
 from napari_unet.limits import DIAMETER, PIXEL_SIZE, in_words, within
 from napari_unet.models.normalize import Normalization
 from napari_unet.nets.spec import UNetSpec
@@ -206,3 +207,12 @@ class ModelInfo(BaseModel):
     def axes(self) -> str:
         """Axes of the input of the network."""
         return "CZYX" if self.spec.ndim == 3 else "CYX"
+
+
+def check_task(name: str, info: ModelInfo, task: str | None) -> None:
+    """Raise `ModelMismatchError` if a model has another task than is asked for; None: nothing is asked for."""
+    if task is not None and task != info.task:
+        finds = "objects" if info.finds_objects else "classes"
+        raise ModelMismatchError(
+            f"The model {name!r} finds {finds}, so its task is {info.task}; got {task}. Leave the task out."
+        )

@@ -15,12 +15,19 @@ MIN_PIECE_SHARE = 0.1
 object of its own. Chosen by hand, on no data."""
 
 
-def with_ids_for_pieces(labels: NDArray[Any]) -> NDArray[Any]:
+def with_ids_for_pieces(labels: NDArray[Any], supervised: NDArray[np.bool_] | None = None) -> NDArray[Any]:
     """Return labels (T, Z, Y, X) in which each piece of an object has an id of its own; the same array if all have.
 
     A piece far smaller than the image's others is a stray stroke, and keeps its id.
+
+    Parameters
+    ----------
+    labels : ndarray of int, axes (T, Z, Y, X)
+    supervised : ndarray of bool, axes (T, Z, Y, X), optional
+        The pixels that count: what is a stray stroke goes by the pieces that have some. None: all.
     """
-    found = [_pieces(frame) for frame in labels]
+    masks = [None] * len(labels) if supervised is None else supervised
+    found = [_pieces(frame, mask) for frame, mask in zip(labels, masks, strict=True)]
     return (
         labels
         if all(new is None for new in found)
@@ -28,7 +35,7 @@ def with_ids_for_pieces(labels: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _pieces(frame: NDArray[Any]) -> NDArray[Any] | None:
+def _pieces(frame: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any] | None:
     """Return labels (Z, Y, X) with new ids for the further pieces of objects; None where no object has any."""
     from skimage.measure import label
 
@@ -40,8 +47,12 @@ def _pieces(frame: NDArray[Any]) -> NDArray[Any] | None:
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     of = np.asarray(ndimage.maximum(frame, parts, np.arange(1, count + 1))).astype(np.int64)
     order = np.argsort(sizes)
-    half = np.searchsorted(np.cumsum(sizes[order]), sizes.sum() / 2)
-    middle = sizes[order][half]  # half of all pixels are in smaller pieces
+    usual = sizes[order]
+    if mask is not None:
+        usual = usual[np.isin(order + 1, parts[mask])]
+    if not len(usual):
+        return None
+    middle = usual[np.searchsorted(np.cumsum(usual), usual.sum() / 2)]  # half of the pixels are in smaller
     known, new = set(), of.copy()
     free = int(ids.max()) + 1
     for piece in order[::-1]:

@@ -126,7 +126,8 @@ class CheckedTraining:
                 saved = Stopwatch()
         if self._n and not (cancel is not None and cancel.cancelled):
             self._check()
-        self.save()
+        if self.step:
+            self.save()
 
     def _steps(self, cancel: CancelToken | None) -> Any:  # a generator, which can be closed
         return self._trainer.run(cancel)
@@ -160,7 +161,8 @@ class CheckedTraining:
         other = [name for name, value in self._identity.items() if facts["identity"].get(name) != value]
         if other:
             raise LearningError(
-                f"{path.name} is of a training with {_listed(other)}. Train with the same to go on, or begin anew."
+                f"{path.name} is of a training with {_listed(other)}. Train with the same to go on, or begin anew "
+                "with --restart (Python: delete the file)."
             )
         self._best = {name.removeprefix("best."): v for name, v in tensors.items() if name.startswith("best.")}
         self._trainer.restore({name: v for name, v in tensors.items() if not name.startswith("best.")})

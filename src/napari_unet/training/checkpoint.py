@@ -56,5 +56,5 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FileFormatError(
-            f"{path} is no checkpoint of a training, or damaged. Delete or rename it to train.", f"{error!s:.200}"
-        ) from error
+            f"{path} is no checkpoint of a training, or damaged. Delete or rename it to train."
+        ) from error  # a traceback shows what the library says of it

@@ -1,0 +1,40 @@
+"""Whether there is anything to be seen in an image."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.inference.field import lack_in, numbers_in
+from napari_unet.inference.tile_runner import sample_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.axes import Image
+    from napari_unet.inference.field import Lack
+
+
+def lack_of_content(image: Image, channels: Sequence[int]) -> Lack:
+    """Return what is missing in some channels of an image; empty: nothing.
+
+    All pixels are read only where an even sample of them shows nothing. So single ones that are no numbers may not be
+    seen in a large image.
+
+    Parameters
+    ----------
+    image : Image
+    channels : sequence of int
+    """
+    lack = lack_in(sample_pixels(image, channels))
+    if lack in ("", "some no numbers"):
+        return lack
+    known = np.zeros((0,))
+    for frame, z in itertools.product(range(image.n_frames), range(image.size("Z"))):
+        values = numbers_in(image.read(frame, slice(z, z + 1), channels=channels))
+        known = np.unique(np.concatenate([known, [values.min(), values.max()]])) if values.size else known
+        if len(known) > 1:
+            return "" if lack == "one value" else "some no numbers"
+    return "one value" if len(known) else "no numbers"
