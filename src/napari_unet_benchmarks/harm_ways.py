@@ -136,6 +136,13 @@ WAYS = {
     "half of the patches, twice the steps": Way(
         lambda config: {"batch_size": config.batch_size // 2, "steps": 2 * config.steps}
     ),
+    "half of the patches, twice the steps, half of the change of intensity": Way(
+        lambda config: {
+            "batch_size": config.batch_size // 2,
+            "steps": 2 * config.steps,
+            "augmentation": Augmentation(contrast=0.1, brightness=0.05, gamma=1.15, noise=0.025, blur=0.5),
+        }
+    ),
     "twice the patches, half of the steps": Way(
         lambda config: {"batch_size": 2 * config.batch_size, "steps": config.steps // 2}
     ),
