@@ -159,10 +159,10 @@ def connected(scheduler: str, *, patience: float = PATIENCE, cancel: CancelToken
             f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
             f"Waited {patience:g} s. {type(error).__name__}: {error}",
         ) from error
-    except Exception as error:  # whatever dask raises where what answers is of another version, or no scheduler
+    except Exception as error:  # whatever dask raises, say of what answers and is no scheduler
         here = own_versions()["distributed"]
         raise ClusterError(
-            f"What answers at {scheduler} is no scheduler of distributed {here}. Check the address and its version.",
+            f"distributed {here} cannot talk to {scheduler}. Check the address, and which version runs there.",
             f"{type(error).__name__}: {error}",
         ) from error
     try:
@@ -222,7 +222,7 @@ def _check(
         raise
     except OSError as error:
         raise ClusterError(
-            f"{who} {lack} an answer, or not all of them. Is one stopped, or gone? Start it again.",
+            f"{who} did not answer, or not all of them. Is one stopped, or gone? Start it again.",
             f"{type(error).__name__}: {error}",
         ) from error
     except Exception as error:  # what is raised where the function cannot be loaded depends on the version
