@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from napari_unet.cli import app
+from napari_unet.cli import app, segment_run
 from napari_unet.cluster.by_file import segment_with_workers
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
@@ -54,7 +56,8 @@ def test_a_folder_as_one_process(client, folder, tmp_path, bright_model):
         assert np.array_equal(read_labels(job.target), read_labels(one.target))
 
 
-def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path):
+def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(segment_run, "Stopwatch", lambda: SimpleNamespace(seconds=30.0))
     (folder / "bad.tif").write_bytes(b"no image")
     command = ("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "model.safetensors")
     first = run(*command, "--scheduler", address, "--json")
@@ -63,6 +66,7 @@ def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path):
     assert len(report["results"]) == 3
     assert [one["input"] for one in report["failed"]] == [str(folder / "bad.tif")]
     assert "4 images: 3 segmented, 1 failed (bad.tif)." in first.stderr
+    assert re.findall(r"So far: (. of . files), .* left", first.stderr) == ["1 of 4 files"]  # the next after 10 s
     again = run(*command)  # on this machine: what the workers did is on record
     assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
 

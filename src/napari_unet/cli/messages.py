@@ -88,10 +88,10 @@ class Bar:
             self._bar[0].update(self._bar[1], completed=progress.fraction, text=text)
         if progress.note not in ("", self._note):
             self._note = progress.note
-            self._line(progress.note)
+            self.line(progress.note)
         if self._bar is None and progress.elapsed - self._last >= 10:
             self._last = progress.elapsed
-            self._line(text)
+            self.line(text)
 
     def end(self, text: str = "") -> None:
         """Remove the bar, and print a last line."""
@@ -99,9 +99,9 @@ class Bar:
             self._bar[0].stop()
             self._bar = None
         if text:
-            self._line(text)
+            self.line(text)
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         line = f"{self._title}: {text}"
         if self._bar is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_unet.cli.checks import check_device, open_model
 from napari_unet.cli.messages import Bar, fail, say, say_failed
 from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.progress import counted, first_names, format_seconds
+from napari_unet.progress import Progress, Stopwatch, counted, first_names, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -126,24 +126,27 @@ class SegmentRun:
 
     def _do_on_cluster(self, scheduler: str, cancel: CancelToken) -> None:
         from napari_unet.cluster.by_file import segment_with_workers
-        from napari_unet.cluster.connection import connected
+        from napari_unet.cluster.connection import connected, watched
         from napari_unet.errors import ClusterError
 
         jobs = [self._jobs[number] for number in self.waiting]
         begin = self._begin_with_bar if self._out is None else self._begin
         try:
-            with connected(scheduler) as client:
+            with connected(scheduler, cancel=cancel) as client, watched(client, self._tell):
                 done = segment_with_workers(
                     client, jobs, self._model, self._options, folder=self._out, begin=begin, cancel=cancel
                 )
                 self._take(done)
         except ClusterError as error:
-            fail(error, 1)
+            fail(str(error), 1)  # the details are dask's words
 
     def _take(self, done: Iterable[tuple[FileJob, dict[str, Any] | UNetError]]) -> None:
+        so_far, watch = Bar("So far"), Stopwatch()  # not begun: it tells by a line now and then
         try:
-            for job, outcome in done:
+            for number, (job, outcome) in enumerate(done, 1):
                 self._end(job, outcome)
+                if number < len(self.waiting):
+                    so_far(Progress(number, len(self.waiting), watch.seconds, "files"))
         finally:
             if self._bar is not None:
                 self._bar.end()
@@ -155,6 +158,13 @@ class SegmentRun:
         self._begin(job)
         self._bar = Bar(self._title(job))
         return self._bar.__enter__()
+
+    def _tell(self, text: str) -> None:
+        """Say something, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.line(text)
+        else:
+            say(text)
 
     def _title(self, job: FileJob) -> str:
         return f"[{self._numbers[job] + 1}/{len(self._jobs)}] {job.source.name}"

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
-from contextlib import contextmanager
+import threading
+import warnings
+from concurrent import futures
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
 from napari_unet._version import __version__
-from napari_unet.errors import ClusterError
+from napari_unet.errors import ClusterError, UNetError
+from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari_unet.progress import CancelToken
+
+T = TypeVar("T")
 
 PATIENCE = 30
 """Seconds that a scheduler has to answer."""
+
+CHECK_PATIENCE = 60
+"""Seconds to tell versions: machines load the program for it, the first time perhaps from a slow disk."""
+
+CLOSING = 3
+"""Seconds that a scheduler has to take leave."""
+
+LOOK = 0.1
+"""Seconds after which it is looked whether to go on waiting."""
 
 LOCAL = "local"
 """Stands, in place of an address, for processes of this machine, one for each core."""
@@ -60,8 +78,54 @@ WORKER_BYTES = 3 * 2**30
 """Memory of this machine for each of its workers: what one was seen to take (docs/howto/cluster.md), and half more."""
 
 
+def _within(seconds: float, call: Callable[[], T], cancel: CancelToken | None) -> T:
+    """Return what a call returns. It is made in a thread, which is left alone if it takes longer or is to stop.
+
+    What dask waits for, it cannot be stopped from: a scheduler that accepts a connection and is silent.
+    """
+    outcome: futures.Future[T] = futures.Future()
+
+    def make() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where one waits for it
+            outcome.set_exception(error)
+
+    watch = Stopwatch()
+    threading.Thread(target=make, daemon=True).start()
+    while not futures.wait([outcome], LOOK).done:
+        if cancel is not None:
+            cancel.check()
+        if watch.seconds > seconds:
+            raise TimeoutError(f"No answer within {seconds:g} s.")
+    return outcome.result()
+
+
+async def _version_at(address: str, patience: float) -> str:
+    """Ask a scheduler, by what all versions of dask understand, which it has."""
+    from distributed import rpc
+    from distributed.security import Security
+
+    async with rpc(address, timeout=patience, connection_args=Security().get_connection_args("client")) as scheduler:
+        return str((await scheduler.versions())["packages"]["distributed"])
+
+
+def _client(address: str, patience: float) -> Any:
+    """Connect to a scheduler that has the same version of dask as this machine."""
+    from distributed import Client
+    from distributed.versions import VersionMismatchWarning
+
+    version, here = asyncio.run(_version_at(address, patience)), own_versions()["distributed"]
+    if version != here:
+        raise ClusterError(
+            f"The scheduler has distributed {version}, and this machine {here}. Install the same version on both."
+        )
+    warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # what matters is checked, and told in words
+    return Client(address, timeout=patience, set_as_default=False)
+
+
 @contextmanager
-def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
+def connected(scheduler: str, *, patience: float = PATIENCE, cancel: CancelToken | None = None) -> Iterator[Any]:
     """Yield a `distributed.Client` for a scheduler; processes that were started for it end with it.
 
     It is not dask's default: what this program reads by dask is read here.
@@ -72,30 +136,41 @@ def connected(scheduler: str, *, patience: float = PATIENCE) -> Iterator[Any]:
         "local", an address such as ``tcp://host:8786``, or the path of a scheduler file.
     patience : float
         Seconds that it has to answer.
+    cancel : CancelToken, optional
+        Ends the waiting for it, with `Cancelled`.
 
     Raises
     ------
     ClusterError
-        If it does not, or its workers cannot do this work.
+        If it does not, or it or its workers cannot do this work.
     """
     check_address(scheduler)
-    from distributed import Client
-
     if scheduler == LOCAL:
         with local_workers() as client:
             yield client
         return
     address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
     try:
-        client = Client(address, timeout=patience, set_as_default=False)
-    except (OSError, ValueError) as error:
+        client = _within(patience, lambda: _client(address, patience), cancel)
+    except UNetError:
+        raise
+    except OSError as error:
         raise ClusterError(
             f"The scheduler {scheduler} does not answer. Is it running, and can it be reached from here?",
             f"Waited {patience:g} s. {type(error).__name__}: {error}",
         ) from error
-    with client:
-        check_workers(client)
+    except Exception as error:  # whatever dask raises, say of what answers and is no scheduler
+        here = own_versions()["distributed"]
+        raise ClusterError(
+            f"distributed {here} cannot talk to {scheduler}. Check the address, and which version runs there.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    try:
+        check_workers(client, cancel)
         yield client
+    finally:
+        with suppress(TimeoutError):
+            client.close(timeout=CLOSING)
 
 
 @contextmanager
@@ -125,28 +200,78 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
         yield client
 
 
-def check_workers(client: Any) -> None:
-    """Check that the workers have the same program as this machine; workers that join later are not checked.
+def check_workers(client: Any, cancel: CancelToken | None = None) -> None:
+    """Check that the scheduler and its workers have the same program as this machine; not workers that join later.
 
     Raises
     ------
     ClusterError
-        If they have none, or another version of it or of `distributed`.
+        If they have none, or another version of it or of `distributed`, or do not answer.
     """
+    _check("The scheduler", "has", "does not have", lambda: [client.run_on_scheduler(own_versions)], cancel)
+    _check("The workers", "have", "do not have", lambda: client.run(own_versions).values(), cancel)
+
+
+def _check(
+    who: str, have: str, lack: str, ask: Callable[[], Iterable[dict[str, str]]], cancel: CancelToken | None
+) -> None:
+    """Check the versions that machines tell."""
     try:
-        answers = client.run(own_versions)
-    except Exception as error:  # what a worker that cannot load the function raises depends on its version
+        answers = _within(CHECK_PATIENCE, ask, cancel)
+    except UNetError:
+        raise
+    except OSError as error:
         raise ClusterError(
-            "The workers do not have this program. Install napari-unet-interactive[cluster] where they run.",
+            f"{who} did not answer, or not all of them. Is one stopped, or gone? Start it again.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+    except Exception as error:  # what is raised where the function cannot be loaded depends on the version
+        raise ClusterError(
+            f"{who} {lack} this program. Install napari-unet-interactive[cluster] there, too.",
             f"{type(error).__name__}: {error}",
         ) from error
     here = own_versions()
-    for found in answers.values():
+    for found in answers:
         for name, version in here.items():
             if found[name] != version:
                 raise ClusterError(
-                    f"The workers have {name} {found[name]}, and this machine {version}. Install the same version."
+                    f"{who} {have} {name} {found[name]}, and this machine {version}. Install the same version on both."
                 )
+
+
+WITHOUT = 5.0
+"""Seconds without a worker before it is told: one that was lost may be replaced at once."""
+
+
+@contextmanager
+def watched(client: Any, tell: Callable[[str], object]) -> Iterator[None]:
+    """Call `tell`, in a thread, with a sentence when work waits because there are no workers for it."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(client, tell, stop), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join(CLOSING)  # no longer: a scheduler that is silent lets it wait
+
+
+def _watch(client: Any, tell: Callable[[str], object], stop: threading.Event) -> None:
+    since, had, told = Stopwatch(), set[str](), ""
+    while not stop.wait(WITHOUT / 10):
+        try:
+            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        except Exception:  # noqa: BLE001 - the scheduler is gone, which is told where work is given out
+            return
+        have = {"worker" for _ in workers} | {"card" for one in workers if "GPU" in (one.get("resources") or {})}
+        had |= have
+        if have and have == had:
+            since, told = Stopwatch(), ""
+            continue
+        lack = "workers with a graphics card any more" if have else "workers any more" if had else "workers yet"
+        if since.seconds > WITHOUT and lack != told:
+            told, work = lack, "What such had to do" if have else "The work"
+            tell(f"The scheduler has no {lack}. {work} waits for some; press Ctrl-C to end that.")
 
 
 def own_versions() -> dict[str, str]:

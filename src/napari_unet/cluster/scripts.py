@@ -77,8 +77,8 @@ def segment_on_cluster(
     Raises
     ------
     ClusterError
-        If workers lack this program or have another version of it, or some blocks could not be done; the others are
-        kept, and the same call does the rest.
+        If the scheduler or workers lack this program or have another version of it, or some blocks could not be done;
+        the others are kept, and the same call does the rest.
     UNetError
         If the image or model cannot be used, or the labels cannot be written.
 
@@ -89,7 +89,7 @@ def segment_on_cluster(
     ...     segment_on_cluster("brain.zarr", "brain_labels.zarr", "nuclei3d", client=client)["n_objects"]
     81234
     """
-    check_workers(client)
+    check_workers(client, cancel)
     if pixel_size is not None and not isinstance(pixel_size, PixelSize):
         pixel_size = PixelSize.from_sequence(pixel_size)
     options = SegmentOptions(

@@ -92,7 +92,7 @@ def client(monkeypatch):
     client = FakeClient()
 
     @contextmanager
-    def connected(scheduler: str, *, patience: float) -> Any:
+    def connected(scheduler: str, *, patience: float, cancel: Any) -> Any:
         assert scheduler == "tcp://node1:8786"
         yield client
 

@@ -142,7 +142,7 @@ def _with_workers(
         from napari_unet.cluster.connection import connected
         from napari_unet.projects.on_workers import sending
 
-        with connected(os.path.expanduser(plan.scheduler), patience=PATIENCE) as client:
+        with connected(os.path.expanduser(plan.scheduler), patience=PATIENCE, cancel=cancel) as client:
             yield Connected(len(client.scheduler_info(n_workers=-1)["workers"]))
             with sending(plan.folder, plan.model) as folder:
                 yield from _Sender(plan, queue, cancel, pause, folder).steps(client)
