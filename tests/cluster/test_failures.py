@@ -10,6 +10,7 @@ import signal
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_unet.cluster import by_blocks, connection
 from napari_unet.cluster.by_blocks import segment_by_blocks
@@ -17,6 +18,7 @@ from napari_unet.cluster.run_folder import around, is_begun
 from napari_unet.errors import Cancelled, ClusterError, FileFormatError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
+from napari_unet.io import lazy
 from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
@@ -103,8 +105,6 @@ def test_a_block_that_breaks_is_named_and_done_later(client, files, tmp_path):
 
 
 def test_damaged_chunks_are_named(client, blobs, bright_model, tmp_path):
-    import zarr
-
     image, source, model = blobs((150, 171), n=25, radius=6)[0], tmp_path / "a.zarr", tmp_path / "model.safetensors"
     zarr.create_array(source, data=image, chunks=(50, 60), zarr_format=2)
     chunk = next(path for path in source.iterdir() if path.name.startswith("1.1"))
@@ -114,6 +114,41 @@ def test_damaged_chunks_are_named(client, blobs, bright_model, tmp_path):
     many = segment_by_blocks(client, FileJob(source, tmp_path / "out.zarr"), str(model), OPTIONS, **BLOCKS)
     assert many["damaged"] == one["damaged"] == ["1.1"]
     assert same_objects(read_labels(tmp_path / "out.zarr"), read_labels(tmp_path / "one.tif"))
+
+
+@pytest.fixture
+def damaged(blobs, bright_model, tmp_path):
+    """Return an image with a damaged chunk and one that is not stored, and a model."""
+    source, model = tmp_path / "a.zarr", tmp_path / "model.safetensors"
+    zarr.create_array(source, data=blobs((150, 171), n=25, radius=6)[0], chunks=(50, 60), zarr_format=2)
+    (source / "1.1").write_bytes(b"damaged")
+    (source / "2.2").unlink()
+    save_model_file(bright_model(), model)
+    return source, str(model)
+
+
+SAID = "1 damaged chunk of a.zarr taken as empty: 1.1. 1 chunk of a.zarr not stored, and taken as empty."
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["read at once", "read by parts"])
+@pytest.mark.parametrize("steps", [1, 40, 60])
+def test_damage_is_told_by_a_run_that_goes_on(steps, large, client, damaged, tmp_path):
+    source, model = damaged
+    job, (token, tell) = FileJob(source, tmp_path / "out.zarr"), stop_after(steps)
+    client.run(_read_by_parts, large)
+    try:
+        with pytest.raises(Cancelled):
+            segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+        done = segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    finally:
+        client.run(_read_by_parts, False)
+    assert done["damaged"] == ["1.1"]
+    assert done["note"] == SAID
+
+
+def _read_by_parts(yes):
+    """Have a worker read small images as it reads large ones."""
+    lazy.IN_MEMORY_BYTES = 0 if yes else 64 * 2**20
 
 
 def test_what_is_not_a_run_stays(client, files, tmp_path):
