@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_unet.cli import app
+from napari_unet.cluster import by_file
 from napari_unet.cluster.by_file import segment_with_workers
+from napari_unet.cluster.queue import MAX_FAILURES
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
 from napari_unet.io.jobs import FileJob, plan_files
@@ -65,6 +67,45 @@ def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path):
     assert "4 images: 3 segmented, 1 failed (bad.tif)." in first.stderr
     again = run(*command)  # on this machine: what the workers did is on record
     assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
+
+
+def test_bad_files_do_not_end_a_folder(address, folder, tmp_path):
+    for number in range(MAX_FAILURES + 2):  # named so that they are given out first, and all in a row
+        (folder / f"-{number}.tif").write_bytes(b"no image")
+    command = ("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "model.safetensors")
+    done = run(*command, "--scheduler", address, "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert (len(report["results"]), len(report["failed"])) == (3, MAX_FAILURES + 2)
+    assert f"{MAX_FAILURES + 5} images: 3 segmented, {MAX_FAILURES + 2} failed" in done.stderr
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_what_workers_write_elsewhere_is_not_written(ending, earlier, client, folder, tmp_path):
+    jobs, model = plan_files([folder], tmp_path / "out", ending), str(tmp_path / "model.safetensors")
+    (tmp_path / "out").mkdir()
+
+    def outcomes():
+        options = SegmentOptions(overwrite=True)
+        return dict(segment_with_workers(client, jobs, model, options, folder=tmp_path / "out"))
+
+    if earlier:
+        assert all(isinstance(one, dict) for one in outcomes().values())
+        assert all(isinstance(one, dict) for one in outcomes().values()), "replaced"
+    client.run(_write_to, tmp_path / "hidden")
+    try:
+        done = outcomes()
+    finally:
+        client.run(_write_to, None)
+    for job in jobs:
+        assert str(done[job]).startswith(f"The workers write {job.target.name} where this machine does not see it.")
+        assert (tmp_path / "hidden" / job.target.name).exists()
+
+
+def _write_to(folder):
+    """Have a worker write to another folder, as if that lay over the one of the results."""
+    by_file.FileJob = FileJob if folder is None else lambda source, target: FileJob(source, folder / target.name)
 
 
 def test_the_command_divides_one_image(address, folder, tmp_path, bright_model):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_unet.errors import ClusterError, UNetError
+from napari_unet.errors import ClusterError, DeviceError, UNetError
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 
@@ -37,7 +37,7 @@ ASK = 2.0
 """Seconds after which it is asked which workers there are now."""
 
 MAX_FAILURES = 16
-"""Failures, with no success between them, after which a run is given up: the disk may be full."""
+"""Failures of workers, with no success between them, after which a run is given up: the disk may be full."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +54,8 @@ class Job:
         What it is about.
     network : bool
         Whether it runs a network, which takes a graphics card where workers say that they have one.
+    own : bool
+        Whether it is about a file of its own: what is wrong with that says nothing about the others.
     begun : int
         How often it was given out.
     """
@@ -62,6 +64,7 @@ class Job:
     arguments: tuple[Any, ...]
     place: tuple[int, ...] = ()
     network: bool = False
+    own: bool = False
     begun: int = 0
 
 
@@ -185,8 +188,10 @@ class Workers:
             jobs.done(job, value)
             return
         error = _in_words(future)
-        self._failures += 1
         jobs.failed(job, error)
+        if job.own and not isinstance(error, (ClusterError, DeviceError)):
+            return  # the worker did what it could
+        self._failures += 1
         if self._failures >= MAX_FAILURES:
             raise ClusterError(f"Given up after {self._failures} failures, the last of them: {error}", error.details)
 
