@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_unet.errors import ClusterError, DeviceError, UNetError
+from napari_unet.errors import ClusterError, DeviceError, UNetError, is_short_of_memory
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 
@@ -227,7 +227,7 @@ def _in_words(future: Any) -> UNetError:
         return ClusterError(
             "The workers that did it were killed; perhaps they had too little memory.", str(error)[:300]
         )
-    if isinstance(error, MemoryError):
+    if is_short_of_memory(error):
         return ClusterError("A worker had too little memory.")
     if isinstance(error, OSError):
         return ClusterError(f"A worker could not read or write: {reason(error)}.", str(error)[:300])

@@ -20,7 +20,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_unet._version import __version__
-from napari_unet.errors import FileFormatError
+from napari_unet.errors import FileFormatError, is_short_of_memory
+from napari_unet.io import lazy
 from napari_unet.io.atomic import check_free, clear_left_behind
 from napari_unet.io.fingerprint import Fingerprint, contents_sha256
 from napari_unet.io.readers import read_image
@@ -306,12 +307,14 @@ class ResultNotes:
 
 
 def _is_readable(path: Path) -> bool:
-    """Return whether all pixels of a result can be read."""
+    """Return whether all pixels of a result can be read; raise an error if there is no memory to find out."""
     try:
         data = read_image(path, indices=True).data
         for index in np.ndindex(data.shape[:-2]):
             np.asarray(data[index])
-    except Exception:  # noqa: BLE001 - decoders raise errors of many kinds on damaged data
+    except Exception as error:  # decoders raise errors of many kinds on damaged data
+        if is_short_of_memory(error):
+            raise lazy.unreadable(path.name, error) from error
         return False
     return True
 
