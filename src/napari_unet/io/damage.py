@@ -77,7 +77,7 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     for number, region in _chunks(array, lows, highs):
         try:
             values = np.asarray(array[region])
-        except Exception as reason:  # noqa: BLE001 - decoders raise errors of many kinds on damaged data
+        except Exception as reason:
             if is_short_of_memory(reason):
                 raise
             found[_key(array, number)] = f"{type(reason).__name__}: {reason}"
