@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
 import shutil
 import signal
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zarr
 
-from napari_unet.cluster import by_blocks, connection
+from napari_unet.cluster import by_blocks, connection, queue
 from napari_unet.cluster.by_blocks import segment_by_blocks
-from napari_unet.cluster.run_folder import around, is_begun
+from napari_unet.cluster.queue import MAX_FAILURES
+from napari_unet.cluster.run_folder import RunFolder, around, is_begun
 from napari_unet.errors import Cancelled, ClusterError, FileFormatError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
 from napari_unet.io import lazy
+from napari_unet.io.atomic import reason
 from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
@@ -216,6 +222,73 @@ def test_two_runs_of_one_target(client, files, tmp_path):
     job = FileJob(source, tmp_path / "out.zarr")
     with by_blocks._locked(job.target), pytest.raises(FileFormatError, match="another run"):
         segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_a_full_disk_is_told_as_such(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "completing", lambda self, path: nullcontext(Path("/dev/full")))
+    with pytest.raises(OSError, match="No space left") as raised:
+        RunFolder(tmp_path).save(tmp_path / "1.npy", np.zeros(size))
+    assert reason(raised.value) == "the disk is full"
+
+
+FULL = "A worker could not read or write: the disk is full."
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "details"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), FULL, "[Errno 28] No space left on device"),
+        (OSError("No space left on device"), FULL, "No space left on device"),
+        (OSError("odd"), "A worker could not read or write: odd.", ""),
+        (MemoryError(), "A worker had too little memory.", ""),
+        (RuntimeError("can't start new thread"), "A worker had too little memory.", ""),
+    ],
+)
+def test_what_failed_is_said_once(error, said, details):
+    told = queue._in_words(SimpleNamespace(status="error", exception=lambda: error))
+    assert (str(told), told.details) == (said, details)
+
+
+class _Failing:
+    """Jobs that fail for ever."""
+
+    def __init__(self, error, own):
+        self.error, self.own, self.left = error, own, 3 * MAX_FAILURES
+
+    def take(self):
+        self.left -= 1
+        return queue.Job(_raise, (self.error,), own=self.own) if self.left >= 0 else None
+
+    def failed(self, job, error):
+        pass
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "given_up"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), False, True),
+        (OSError(errno.ENOSPC, "No space left on device"), True, True),
+        (MemoryError(), True, True),
+        (ClusterError("A worker does not see it."), True, True),
+        (FileFormatError("No image."), False, True),
+        (FileFormatError("No image."), True, False),
+    ],
+    ids=repr,
+)
+def test_a_run_is_given_up_where_workers_fail(error, own, given_up, client):
+    jobs = _Failing(error, own)
+    if not given_up:
+        queue.Workers(client).run(jobs)
+        assert jobs.left < 0
+        return
+    with pytest.raises(ClusterError, match=r"Given up after 16 .*\. What is finished is kept; run the same command"):
+        queue.Workers(client).run(jobs)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -193,7 +193,11 @@ class Workers:
             return  # the worker did what it could
         self._failures += 1
         if self._failures >= MAX_FAILURES:
-            raise ClusterError(f"Given up after {self._failures} failures, the last of them: {error}", error.details)
+            raise ClusterError(
+                f"Given up after {self._failures} failures, the last of them: {error} "
+                "What is finished is kept; run the same command again.",
+                error.details,
+            )
 
 
 class _One:
@@ -224,11 +228,10 @@ def _in_words(future: Any) -> UNetError:
     if isinstance(error, UNetError):
         return error
     if isinstance(error, KilledWorker):
-        return ClusterError(
-            "The workers that did it were killed; perhaps they had too little memory.", str(error)[:300]
-        )
+        return ClusterError("The workers that did it were killed; perhaps they had too little memory.")
     if is_short_of_memory(error):
         return ClusterError("A worker had too little memory.")
     if isinstance(error, OSError):
-        return ClusterError(f"A worker could not read or write: {reason(error)}.", str(error)[:300])
+        why, all_said = reason(error), str(error)
+        return ClusterError(f"A worker could not read or write: {why}.", "" if all_said == why else all_said[:300])
     return ClusterError(f"A worker failed: {type(error).__name__}: {str(error)[:200]}")

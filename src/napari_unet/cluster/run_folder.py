@@ -11,6 +11,7 @@ import urllib.parse
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -229,7 +230,7 @@ class RunFolder:
     def save(self, path: Path, array: NDArray[Any]) -> None:
         """Write an array to a file of this folder."""
         with self.completing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+            np.save(SimpleNamespace(write=file.write), array)  # into a file NumPy writes itself, and hides what fails
 
 
 def is_begun(target: Path) -> bool:
