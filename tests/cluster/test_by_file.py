@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import save_model_file
 
-pytest.importorskip("distributed")
+WorkerPlugin = pytest.importorskip("distributed").WorkerPlugin
 
 
 @pytest.fixture
@@ -101,6 +104,45 @@ def test_what_workers_write_elsewhere_is_not_written(ending, earlier, client, fo
     for job in jobs:
         assert str(done[job]).startswith(f"The workers write {job.target.name} where this machine does not see it.")
         assert (tmp_path / "hidden" / job.target.name).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_an_image_that_kills_its_worker_takes_no_other_along(client, folder, tmp_path):
+    for name in ("-kills", "3", "4"):
+        shutil.copytree(folder / "0.zarr", folder / f"{name}.zarr")
+    jobs, model = plan_files([folder], tmp_path / "out"), str(tmp_path / "model.safetensors")
+    client.run_on_scheduler(_allow_deaths, 0)
+    client.register_plugin(_Killing(), name="killing")
+    try:
+        done = dict(segment_with_workers(client, jobs, model, SegmentOptions(), folder=tmp_path / "out"))
+    finally:
+        client.unregister_worker_plugin("killing")
+        client.run_on_scheduler(_allow_deaths, 3)
+    failed = [job.source.name for job in jobs if not isinstance(done[job], dict)]
+    assert failed == ["-kills.zarr"]
+    error = next(one for one in done.values() if not isinstance(one, dict))
+    assert str(error) == "The workers that did it were killed; perhaps they had too little memory."
+    assert len(error.with_details) < 160
+
+
+class _Killing(WorkerPlugin):
+    """Has each worker, also one that is started anew, die of an image."""
+
+    def setup(self, worker):
+        by_file.segment_file = _segment_or_die
+
+    def teardown(self, worker):
+        by_file.segment_file = segment_file
+
+
+def _segment_or_die(job, *arguments, **more):
+    if job.source.name == "-kills.zarr":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return segment_file(job, *arguments, **more)
+
+
+def _allow_deaths(number, dask_scheduler):
+    dask_scheduler.allowed_failures = number
 
 
 def _write_to(folder):

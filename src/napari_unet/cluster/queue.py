@@ -58,6 +58,8 @@ class Job:
         Whether it is about a file of its own: what is wrong with that says nothing about the others.
     begun : int
         How often it was given out.
+    alone : bool
+        Whether it is done while no other is: workers were killed that had it and others.
     """
 
     call: Callable[..., Any]
@@ -66,6 +68,7 @@ class Job:
     network: bool = False
     own: bool = False
     begun: int = 0
+    alone: bool = False
 
 
 class Jobs(Protocol):
@@ -97,6 +100,7 @@ class Workers:
     client: Any
     cancel: CancelToken | None = None
     _running: dict[Any, Job] = field(default_factory=dict)
+    _killed: list[Job] = field(default_factory=list)
     _ends: SimpleQueue[Any] = field(default_factory=SimpleQueue)
     _failures: int = 0
     _known: list[dict[str, Any]] = field(default_factory=list)
@@ -126,12 +130,15 @@ class Workers:
             If the scheduler is gone, or nothing succeeds.
         """
         self._failures = 0
+        self._killed.clear()
         try:
             while True:
                 room = self._room() - len(self._running)
                 while room > 0 and (job := jobs.take()) is not None:
                     self._submit(job)
                     room -= 1
+                if not self._running and self._killed:
+                    self._submit(self._killed.pop(0))
                 if not self._running:
                     return
                 for future in self._ended():
@@ -175,6 +182,8 @@ class Workers:
                 return [future for future in ended if future in self._running]  # not those of a run that was given up
 
     def _take(self, future: Any, job: Job, jobs: Jobs) -> None:
+        from distributed import KilledWorker
+
         try:
             value = future.result()
         except (CancelledError, asyncio.CancelledError):  # done, but the worker died before it passed on the result
@@ -186,6 +195,10 @@ class Workers:
         else:
             self._failures = 0
             jobs.done(job, value)
+            return
+        if job.own and not job.alone and future.status == "error" and isinstance(future.exception(), KilledWorker):
+            job.alone = True  # perhaps it was one of the others that a worker had
+            self._killed.append(job)
             return
         error = _in_words(future)
         jobs.failed(job, error)
@@ -228,7 +241,10 @@ def _in_words(future: Any) -> UNetError:
     if isinstance(error, UNetError):
         return error
     if isinstance(error, KilledWorker):
-        return ClusterError("The workers that did it were killed; perhaps they had too little memory.")
+        last = getattr(error.last_worker, "address", error.last_worker)
+        return ClusterError(
+            "The workers that did it were killed; perhaps they had too little memory.", f"The last of them was {last}."
+        )
     if is_short_of_memory(error):
         return ClusterError("A worker had too little memory.")
     if isinstance(error, OSError):
