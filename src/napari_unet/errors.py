@@ -5,6 +5,21 @@ Every message says what was got, what is allowed and, if possible, the nearest v
 
 from __future__ import annotations
 
+import errno
+
+_SHORT = ("can't start new thread", "can't allocate memory", "not enough memory")
+"""What a `RuntimeError` of Python or PyTorch says where memory has run out."""
+
+
+def is_short_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it comes from, says that memory has run out."""
+    while error is not None:
+        says = isinstance(error, RuntimeError) and any(text in str(error) for text in _SHORT)
+        if says or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        error = error.__cause__
+    return False
+
 
 class UNetError(Exception):
     """Base class of these errors; the message is meant for the user.

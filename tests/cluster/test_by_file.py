@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_unet.cli import app, segment_run
+from napari_unet.cluster import by_file
 from napari_unet.cluster.by_file import segment_with_workers
+from napari_unet.cluster.queue import MAX_FAILURES
+from napari_unet.errors import ClusterError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
 from napari_unet.io.jobs import FileJob, plan_files
@@ -19,7 +25,7 @@ from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
 from napari_unet.models.checkpoint import save_model_file
 
-pytest.importorskip("distributed")
+WorkerPlugin = pytest.importorskip("distributed").WorkerPlugin
 
 
 @pytest.fixture
@@ -69,6 +75,104 @@ def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path, mo
     assert re.findall(r"So far: (. of . files), .* left", first.stderr) == ["1 of 4 files"]  # the next after 10 s
     again = run(*command)  # on this machine: what the workers did is on record
     assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
+
+
+def test_bad_files_do_not_end_a_folder(address, folder, tmp_path):
+    for number in range(MAX_FAILURES + 2):  # named so that they are given out first, and all in a row
+        (folder / f"-{number}.tif").write_bytes(b"no image")
+    command = ("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "model.safetensors")
+    done = run(*command, "--scheduler", address, "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert (len(report["results"]), len(report["failed"])) == (3, MAX_FAILURES + 2)
+    assert f"{MAX_FAILURES + 5} images: 3 segmented, {MAX_FAILURES + 2} failed" in done.stderr
+
+
+@pytest.mark.parametrize("done_before", [0, 1])
+def test_a_scheduler_that_is_lost_leaves_a_report(done_before, address, folder, tmp_path, monkeypatch):
+    """What was done is told, and what was not; also where the first image was never done."""
+    segment = by_file.segment_with_workers
+
+    def lost(client, jobs, *about, **options):
+        yield from segment(client, list(jobs)[:done_before], *about, **options)
+        raise ClusterError("The connection to the scheduler is lost.")
+
+    monkeypatch.setattr(by_file, "segment_with_workers", lost)
+    command = ("segment", folder, "-o", tmp_path / "out", "--model", tmp_path / "model.safetensors")
+    done = run(*command, "--scheduler", address, "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert len(report["results"]) == done_before
+    assert {one["error"] for one in report["failed"]} == {"The connection to the scheduler is lost."}
+    assert f"3 images: {done_before} segmented, {3 - done_before} failed" in done.stderr
+    assert done.stderr.count("The connection to the scheduler is lost.") == 1
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_what_workers_write_elsewhere_is_not_written(ending, earlier, client, folder, tmp_path):
+    jobs, model = plan_files([folder], tmp_path / "out", ending), str(tmp_path / "model.safetensors")
+    (tmp_path / "out").mkdir()
+
+    def outcomes():
+        options = SegmentOptions(overwrite=True)
+        return dict(segment_with_workers(client, jobs, model, options, folder=tmp_path / "out"))
+
+    if earlier:
+        assert all(isinstance(one, dict) for one in outcomes().values())
+        assert all(isinstance(one, dict) for one in outcomes().values()), "replaced"
+    client.run(_write_to, tmp_path / "hidden")
+    try:
+        done = outcomes()
+    finally:
+        client.run(_write_to, None)
+    for job in jobs:
+        assert str(done[job]).startswith(f"The workers write {job.target.name} where this machine does not see it.")
+        assert (tmp_path / "hidden" / job.target.name).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_an_image_that_kills_its_worker_takes_no_other_along(client, folder, tmp_path):
+    for name in ("-kills", "3", "4"):
+        shutil.copytree(folder / "0.zarr", folder / f"{name}.zarr")
+    jobs, model = plan_files([folder], tmp_path / "out"), str(tmp_path / "model.safetensors")
+    client.run_on_scheduler(_allow_deaths, 0)
+    client.register_plugin(_Killing(), name="killing")
+    try:
+        done = dict(segment_with_workers(client, jobs, model, SegmentOptions(), folder=tmp_path / "out"))
+    finally:
+        client.unregister_worker_plugin("killing")
+        client.run_on_scheduler(_allow_deaths, 3)
+    failed = [job.source.name for job in jobs if not isinstance(done[job], dict)]
+    assert failed == ["-kills.zarr"]
+    error = next(one for one in done.values() if not isinstance(one, dict))
+    assert str(error) == "The workers that did it were killed; perhaps they had too little memory."
+    assert len(error.with_details) < 160
+
+
+class _Killing(WorkerPlugin):
+    """Has each worker, also one that is started anew, die of an image."""
+
+    def setup(self, worker):
+        by_file.segment_file = _segment_or_die
+
+    def teardown(self, worker):
+        by_file.segment_file = segment_file
+
+
+def _segment_or_die(job, *arguments, **more):
+    if job.source.name == "-kills.zarr":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return segment_file(job, *arguments, **more)
+
+
+def _allow_deaths(number, dask_scheduler):
+    dask_scheduler.allowed_failures = number
+
+
+def _write_to(folder):
+    """Have a worker write to another folder, as if that lay over the one of the results."""
+    by_file.FileJob = FileJob if folder is None else lambda source, target: FileJob(source, folder / target.name)
 
 
 def test_the_command_divides_one_image(address, folder, tmp_path, bright_model):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
 import shutil
 import signal
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zarr
 
-from napari_unet.cluster import by_blocks, connection
+from napari_unet.cluster import by_blocks, connection, queue
 from napari_unet.cluster.by_blocks import segment_by_blocks
-from napari_unet.cluster.run_folder import around, is_begun
+from napari_unet.cluster.queue import MAX_FAILURES
+from napari_unet.cluster.run_folder import RunFolder, around, is_begun
 from napari_unet.errors import Cancelled, ClusterError, FileFormatError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.options import SegmentOptions
+from napari_unet.io import lazy
+from napari_unet.io.atomic import reason
 from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import read_labels
 from napari_unet.io.writers import write_maps
@@ -103,8 +111,6 @@ def test_a_block_that_breaks_is_named_and_done_later(client, files, tmp_path):
 
 
 def test_damaged_chunks_are_named(client, blobs, bright_model, tmp_path):
-    import zarr
-
     image, source, model = blobs((150, 171), n=25, radius=6)[0], tmp_path / "a.zarr", tmp_path / "model.safetensors"
     zarr.create_array(source, data=image, chunks=(50, 60), zarr_format=2)
     chunk = next(path for path in source.iterdir() if path.name.startswith("1.1"))
@@ -114,6 +120,41 @@ def test_damaged_chunks_are_named(client, blobs, bright_model, tmp_path):
     many = segment_by_blocks(client, FileJob(source, tmp_path / "out.zarr"), str(model), OPTIONS, **BLOCKS)
     assert many["damaged"] == one["damaged"] == ["1.1"]
     assert same_objects(read_labels(tmp_path / "out.zarr"), read_labels(tmp_path / "one.tif"))
+
+
+@pytest.fixture
+def damaged(blobs, bright_model, tmp_path):
+    """Return an image with a damaged chunk and one that is not stored, and a model."""
+    source, model = tmp_path / "a.zarr", tmp_path / "model.safetensors"
+    zarr.create_array(source, data=blobs((150, 171), n=25, radius=6)[0], chunks=(50, 60), zarr_format=2)
+    (source / "1.1").write_bytes(b"damaged")
+    (source / "2.2").unlink()
+    save_model_file(bright_model(), model)
+    return source, str(model)
+
+
+SAID = "1 damaged chunk of a.zarr taken as empty: 1.1. 1 chunk of a.zarr not stored, and taken as empty."
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["read at once", "read by parts"])
+@pytest.mark.parametrize("steps", [1, 40, 60])
+def test_damage_is_told_by_a_run_that_goes_on(steps, large, client, damaged, tmp_path):
+    source, model = damaged
+    job, (token, tell) = FileJob(source, tmp_path / "out.zarr"), stop_after(steps)
+    client.run(_read_by_parts, large)
+    try:
+        with pytest.raises(Cancelled):
+            segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+        done = segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    finally:
+        client.run(_read_by_parts, False)
+    assert done["damaged"] == ["1.1"]
+    assert done["note"] == SAID
+
+
+def _read_by_parts(yes):
+    """Have a worker read small images as it reads large ones."""
+    lazy.IN_MEMORY_BYTES = 0 if yes else 64 * 2**20
 
 
 def test_what_is_not_a_run_stays(client, files, tmp_path):
@@ -181,6 +222,73 @@ def test_two_runs_of_one_target(client, files, tmp_path):
     job = FileJob(source, tmp_path / "out.zarr")
     with by_blocks._locked(job.target), pytest.raises(FileFormatError, match="another run"):
         segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_a_full_disk_is_told_as_such(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "completing", lambda self, path: nullcontext(Path("/dev/full")))
+    with pytest.raises(OSError, match="No space left") as raised:
+        RunFolder(tmp_path).save(tmp_path / "1.npy", np.zeros(size))
+    assert reason(raised.value) == "the disk is full"
+
+
+FULL = "A worker could not read or write: the disk is full."
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "details"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), FULL, "[Errno 28] No space left on device"),
+        (OSError("No space left on device"), FULL, "No space left on device"),
+        (OSError("odd"), "A worker could not read or write: odd.", ""),
+        (MemoryError(), "A worker had too little memory.", ""),
+        (RuntimeError("can't start new thread"), "A worker had too little memory.", ""),
+    ],
+)
+def test_what_failed_is_said_once(error, said, details):
+    told = queue._in_words(SimpleNamespace(status="error", exception=lambda: error))
+    assert (str(told), told.details) == (said, details)
+
+
+class _Failing:
+    """Jobs that fail for ever."""
+
+    def __init__(self, error, own):
+        self.error, self.own, self.left = error, own, 3 * MAX_FAILURES
+
+    def take(self):
+        self.left -= 1
+        return queue.Job(_raise, (self.error,), own=self.own) if self.left >= 0 else None
+
+    def failed(self, job, error):
+        pass
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "given_up"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), False, True),
+        (OSError(errno.ENOSPC, "No space left on device"), True, True),
+        (MemoryError(), True, True),
+        (ClusterError("A worker does not see it."), True, True),
+        (FileFormatError("No image."), False, True),
+        (FileFormatError("No image."), True, False),
+    ],
+    ids=repr,
+)
+def test_a_run_is_given_up_where_workers_fail(error, own, given_up, client):
+    jobs = _Failing(error, own)
+    if not given_up:
+        queue.Workers(client).run(jobs)
+        assert jobs.left < 0
+        return
+    with pytest.raises(ClusterError, match=r"Given up after 16 .*\. What is finished is kept; run the same command"):
+        queue.Workers(client).run(jobs)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import zarr
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
 from napari_unet.inference import folder as folder_module
+from napari_unet.inference import resume
 from napari_unet.inference.folder import segment_files
 from napari_unet.inference.options import SegmentOptions
 from napari_unet.inference.resume import FOLDER, ResultFolder, ResultRecord
@@ -219,6 +221,24 @@ def test_a_zarr_of_which_a_chunk_is_damaged(three):
     assert three.objects() == [3, 1, 2]
 
 
+@pytest.mark.parametrize("which", ["labels", "maps"])
+def test_a_zarr_of_which_a_chunk_is_gone(which, three):
+    """It may have been emptied by hand, so that is told and left to the person."""
+    if three.ending == "tif":
+        pytest.skip("has no chunks")
+    three.run(maps=True)
+    (job, *_) = three.jobs()
+    path = job.target if which == "labels" else job.maps_target
+    next(one for one in (path / "0").rglob("*") if one.is_file() and one.name.isdecimal()).unlink()
+    said = three.standings(maps=True)[0]
+    assert said.finished
+    assert said.note == (
+        f"{path.name} lacks 1 file that it had when it was made; it is kept so. --overwrite makes it again."
+    )
+    assert three.run(maps=True, overwrite=True) == (["a", "b", "c"], [])
+    assert three.standings(maps=True)[0].note == ""
+
+
 # -- what is never replaced unasked ------------------------------------------------------------------------------------
 
 
@@ -398,6 +418,58 @@ def test_an_image_that_goes_away_before_its_turn(tifs, at_once):
     done = dict(segment_files(jobs, load_model_file(tifs.model), SegmentOptions(), results=results, at_once=at_once))
     assert "b.tif is no longer there" in str(done[jobs[1]])
     assert [done[jobs[i]]["n_objects"] for i in (0, 2)] == [3, 2]
+
+
+def no_room():
+    """Return NumPy's own error."""
+    with pytest.raises(MemoryError) as raised:
+        np.empty((10**9, 10**9), np.float32)
+    return raised.value
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    no_room(),
+    RuntimeError("can't start new thread"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_memory_that_runs_out_in_one_image_ends_no_other(error, at_once, tifs, monkeypatch):
+    real = folder_module.segment_file
+
+    def segment_file(job, *arguments):
+        if job.source.stem == "b":
+            raise error
+        return real(job, *arguments)
+
+    monkeypatch.setattr(folder_module, "segment_file", segment_file)
+    done, errors = tifs.run(at_once=at_once)
+    assert (sorted(done), errors) == (["a", "c"], ["There is not enough memory for b.tif. Close other programs."])
+
+
+def test_an_error_of_the_program_is_not_taken_for_one_of_memory(tifs, monkeypatch):
+    def segment_file(job, *arguments):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(folder_module, "segment_file", segment_file)
+    with pytest.raises(RuntimeError, match="a fault"):
+        tifs.run()
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
+def test_a_result_is_not_damaged_where_memory_runs_out(error, tifs, monkeypatch):
+    tifs.run()
+    write_labels(tifs.out / "a_labels.tif", np.ones((48, 60), np.int32), "YX", overwrite=True)
+
+    def read(*arguments, **more):
+        raise error
+
+    monkeypatch.setattr(resume, "read_image", read)
+    assert tifs.standings()[0] == "There is not enough memory to read a_labels.tif. Close other programs."
 
 
 def test_a_damaged_image_is_told_again(tifs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_unet.errors import FileFormatError
+from napari_unet.errors import FileFormatError, is_short_of_memory
 from napari_unet.io import lazy
 from napari_unet.io.readers import read_image, read_labels
 from napari_unet.io.zarr_writer import create_zarr
@@ -47,6 +47,21 @@ def test_damaged_chunks_are_named_and_count_as_empty(tmp_path, kept):
     assert np.array_equal(np.asarray(image.data), with_hole((1, 0), (2, 2)))
     assert set(image.damage.chunks) == {"0/1/0", "0/2/2"}
     assert str(image.damage) == "2 damaged chunks of a.zarr taken as empty: 0/1/0, 0/2/2."
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=repr)
+@pytest.mark.parametrize("tolerant", [True, False])
+def test_memory_that_runs_out_is_no_damage(tolerant, error, tmp_path, kept, monkeypatch):
+    path = written(tmp_path / "a.zarr")
+
+    def get(*_):
+        raise error
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", get)
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - which one it is depends on where it is read
+        np.asarray(read_image(path, tolerant=tolerant).data)
+    assert is_short_of_memory(raised.value)
+    assert "damaged" not in str(raised.value)
 
 
 def test_nothing_is_said_of_what_was_not_asked_for(tmp_path, monkeypatch):

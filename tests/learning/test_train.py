@@ -227,7 +227,10 @@ def report(**facts):
     ("facts", "said"),
     [
         ({"retained": Comparison(0.8, 0.4, -0.5, -0.3, 50), "first_model": "nuclei"}, "go on using nuclei"),
-        ({"retained": Comparison(0.8, 0.8, -0.1, 0.1, 50), "first_model": "nuclei"}, "80% right to the outline, 80% now"),
+        (
+            {"retained": Comparison(0.8, 0.8, -0.1, 0.1, 50), "first_model": "nuclei"},
+            "80% right to the outline, 80% now",
+        ),
         ({"best_step": 0}, "No check was better"),
         ({"best_step": 4}, "An earlier check was better"),
         ({"stopped_early": True}, "stopped early"),

@@ -138,7 +138,9 @@ class SegmentRun:
                 )
                 self._take(done)
         except ClusterError as error:
-            fail(str(error), 1)  # the details are dask's words
+            say(str(error))  # the details are dask's words
+            ended = self._results.keys() | self.failed.keys()
+            self.failed |= {number: str(error) for number in self.waiting if number not in ended}
 
     def _take(self, done: Iterable[tuple[FileJob, dict[str, Any] | UNetError]]) -> None:
         so_far, watch = Bar("So far"), Stopwatch()  # not begun: it tells by a line now and then

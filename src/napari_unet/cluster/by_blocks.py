@@ -107,11 +107,11 @@ def segment_by_blocks(
         known = folder.known()
         run = Run(folder, watch, progress)
         n_objects = _Steps(run, workers).all()
+        damaged = folder.damaged
         _finish(folder, job, options, source)
-    damaged = sorted(run.damaged)
     note = known.report["note"]
     if damaged:
-        note = str(Damage(job.source.name, dict.fromkeys(damaged, "")))
+        note = str(Damage(job.source.name, dict.fromkeys(damaged, ""), known.missing))
     return {
         "input": str(job.source),
         "output": str(job.target),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.cluster.allocation import keep_freed_memory
@@ -98,6 +100,7 @@ class _Files:
         self._jobs, self._waiting = jobs, deque(range(len(jobs)))
         self._more = model, options, None if folder is None else folder.absolute()
         self._begin = begin
+        self._before: dict[int, tuple[int, int] | None] = {}
         self.ended: deque[tuple[FileJob, Outcome]] = deque()
 
     def take(self) -> Job | None:
@@ -108,16 +111,44 @@ class _Files:
         job = self._jobs[number]
         if self._begin is not None:
             self._begin(job)
-        return Job(segment_one, (job.source.absolute(), job.target.absolute(), *self._more), (number,), network=True)
+        self._before[number] = _version(job.target)
+        names = job.source.absolute(), job.target.absolute()
+        return Job(segment_one, (*names, *self._more), (number,), network=True, own=True)
 
     def done(self, job: Job, value: dict[str, Any]) -> None:
-        """Pass on the report of a file, with the names that were given."""
+        """Pass on the report of a file, with the names that were given, if its result is seen here."""
         file = self._jobs[job.place[0]]
-        self.ended.append((file, value | {"input": str(file.source), "output": str(file.target)}))
+        if _is_written(file.target, self._before[job.place[0]]):
+            self.ended.append((file, value | {"input": str(file.source), "output": str(file.target)}))
+        else:
+            self.failed(job, ClusterError(
+                f"The workers write {file.target.name} where this machine does not see it. "
+                "Give a folder that all of them share."
+            ))  # fmt: skip
 
     def failed(self, job: Job, error: UNetError) -> None:
         """Pass on why a file could not be segmented."""
         self.ended.append((self._jobs[job.place[0]], error))
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file or folder from one that replaces it; None: there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+def _is_written(path: Path, before: tuple[int, int] | None) -> bool:
+    """Return whether there is now another version than before.
+
+    A machine remembers for a while what was in a folder of another one; writing there has it look again.
+    """
+    if _version(path) in (None, before):
+        with suppress(OSError), TemporaryFile(dir=path.parent):
+            pass
+    return _version(path) not in (None, before)
 
 
 def segment_one(source: Path, target: Path, model: str, options: SegmentOptions, folder: Path | None) -> dict[str, Any]:

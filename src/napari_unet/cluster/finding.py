@@ -10,7 +10,6 @@ import numpy as np
 from napari_unet.cluster import work
 from napari_unet.cluster.run import Failure
 from napari_unet.cluster.tile_maps import tiles_for
-from napari_unet.cluster.work import TileDone
 
 if TYPE_CHECKING:
     from napari_unet.cluster.queue import Job
@@ -82,9 +81,7 @@ class Finding:
         if job.call is not work.compute_tile:
             self._run.step()
             return
-        assert isinstance(value, TileDone)
-        self._run.damaged.update(value.damaged)
-        self._count_tiles([(subimage, number)], value.note)
+        self._count_tiles([(subimage, number)], value)
         for block in self._waiting.pop((subimage, number)):
             missing = self._missing[subimage, block]
             missing.discard(number)

@@ -74,6 +74,7 @@ class Work:
         self.blocks = blocks_of(description, self.task)
         self.semantic = not self.task.model.info.finds_objects
         self._inferences = threading.local()
+        self._noted: set[str] = set()
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -94,11 +95,12 @@ class Work:
         """Return the maps of a plane or volume."""
         return TileMaps(self.folder, subimage, self.task.plan.tiles, self.task.model.info.spec.out_channels)
 
-    @property
-    def damage(self) -> list[str]:
-        """The damaged chunks that were read so far."""
+    def note_damage(self) -> None:
+        """Write down which damaged chunks were read, before what was made of them is."""
         damage = self.task.image.damage
-        return list(damage.chunks) if isinstance(damage, Damage) else []
+        new = set(damage.chunks) - self._noted if isinstance(damage, Damage) else set()
+        self.folder.note_damaged(new)
+        self._noted |= new
 
 
 def task_of(known: RunDescription, image: Image, model: Model) -> Task:

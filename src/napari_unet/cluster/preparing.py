@@ -15,6 +15,7 @@ from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
 from napari_unet.inference.which_model import choose_model
 from napari_unet.io.channels import channel_number
+from napari_unet.io.damage import Damage
 from napari_unet.io.zarr_writer import chunk_width, create_zarr
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.models.model import resolve_device
@@ -116,6 +117,7 @@ def _described(request: Request, task: Task) -> RunDescription:
         overlap=request.overlap[ndim] if task.model.info.finds_objects else 0,
         maps=options.maps,
         device=options.device,
+        missing=image.damage.missing if isinstance(image.damage, Damage) else 0,
         report={
             "model": task.model.name,
             "device": str(resolve_device(options.device)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_unet.errors import ClusterError, UNetError
+from napari_unet.errors import ClusterError, DeviceError, UNetError, is_short_of_memory
 from napari_unet.io.atomic import reason
 from napari_unet.progress import Stopwatch
 
@@ -37,7 +37,7 @@ ASK = 2.0
 """Seconds after which it is asked which workers there are now."""
 
 MAX_FAILURES = 16
-"""Failures, with no success between them, after which a run is given up: the disk may be full."""
+"""Failures of workers, with no success between them, after which a run is given up: the disk may be full."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,15 +54,21 @@ class Job:
         What it is about.
     network : bool
         Whether it runs a network, which takes a graphics card where workers say that they have one.
+    own : bool
+        Whether it is about a file of its own: what is wrong with that says nothing about the others.
     begun : int
         How often it was given out.
+    alone : bool
+        Whether it is done while no other is: workers were killed that had it and others.
     """
 
     call: Callable[..., Any]
     arguments: tuple[Any, ...]
     place: tuple[int, ...] = ()
     network: bool = False
+    own: bool = False
     begun: int = 0
+    alone: bool = False
 
 
 class Jobs(Protocol):
@@ -94,6 +100,7 @@ class Workers:
     client: Any
     cancel: CancelToken | None = None
     _running: dict[Any, Job] = field(default_factory=dict)
+    _killed: list[Job] = field(default_factory=list)
     _ends: SimpleQueue[Any] = field(default_factory=SimpleQueue)
     _failures: int = 0
     _known: list[dict[str, Any]] = field(default_factory=list)
@@ -123,12 +130,15 @@ class Workers:
             If the scheduler is gone, or nothing succeeds.
         """
         self._failures = 0
+        self._killed.clear()
         try:
             while True:
                 room = self._room() - len(self._running)
                 while room > 0 and (job := jobs.take()) is not None:
                     self._submit(job)
                     room -= 1
+                if not self._running and self._killed:
+                    self._submit(self._killed.pop(0))
                 if not self._running:
                     return
                 for future in self._ended():
@@ -172,6 +182,8 @@ class Workers:
                 return [future for future in ended if future in self._running]  # not those of a run that was given up
 
     def _take(self, future: Any, job: Job, jobs: Jobs) -> None:
+        from distributed import KilledWorker
+
         try:
             value = future.result()
         except (CancelledError, asyncio.CancelledError):  # done, but the worker died before it passed on the result
@@ -184,11 +196,21 @@ class Workers:
             self._failures = 0
             jobs.done(job, value)
             return
+        if job.own and not job.alone and future.status == "error" and isinstance(future.exception(), KilledWorker):
+            job.alone = True  # perhaps it was one of the others that a worker had
+            self._killed.append(job)
+            return
         error = _in_words(future)
-        self._failures += 1
         jobs.failed(job, error)
+        if job.own and not isinstance(error, (ClusterError, DeviceError)):
+            return  # the worker did what it could
+        self._failures += 1
         if self._failures >= MAX_FAILURES:
-            raise ClusterError(f"Given up after {self._failures} failures, the last of them: {error}", error.details)
+            raise ClusterError(
+                f"Given up after {self._failures} failures, the last of them: {error} "
+                "What is finished is kept; run the same command again.",
+                error.details,
+            )
 
 
 class _One:
@@ -219,11 +241,13 @@ def _in_words(future: Any) -> UNetError:
     if isinstance(error, UNetError):
         return error
     if isinstance(error, KilledWorker):
+        last = getattr(error.last_worker, "address", error.last_worker)
         return ClusterError(
-            "The workers that did it were killed; perhaps they had too little memory.", str(error)[:300]
+            "The workers that did it were killed; perhaps they had too little memory.", f"The last of them was {last}."
         )
-    if isinstance(error, MemoryError):
+    if is_short_of_memory(error):
         return ClusterError("A worker had too little memory.")
     if isinstance(error, OSError):
-        return ClusterError(f"A worker could not read or write: {reason(error)}.", str(error)[:300])
+        why, all_said = reason(error), str(error)
+        return ClusterError(f"A worker could not read or write: {why}.", "" if all_said == why else all_said[:300])
     return ClusterError(f"A worker failed: {type(error).__name__}: {str(error)[:200]}")

@@ -35,8 +35,6 @@ class Run:
     ----------
     task, blocks
         As workers have them.
-    damaged : set of str
-        Chunks of the image that could not be read.
     """
 
     def __init__(self, folder: RunFolder, watch: Stopwatch, progress: ProgressCallback | None) -> None:
@@ -44,7 +42,6 @@ class Run:
         opened = open_work(folder)
         self.known, self.task, self.blocks = opened.description, opened.task, opened.blocks
         self._done, self._total = 0, self.task.n_tiles + 2 * len(self.task.subimages) * len(self.blocks)
-        self.damaged: set[str] = set()
 
     @property
     def places(self) -> Iterator[Place]:

@@ -7,9 +7,11 @@ gone on with by doing what has no file.
 from __future__ import annotations
 
 import os
+import urllib.parse
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from napari_unet.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -62,6 +64,8 @@ class RunDescription(BaseModel):
         Whether maps are kept.
     device : str
         Of each worker.
+    missing : int
+        Chunks of the image that are not stored.
     report : dict
         What is said of the run in the end.
     """
@@ -90,6 +94,7 @@ class RunDescription(BaseModel):
     overlap: int
     maps: bool
     device: str
+    missing: int = 0
     report: dict[str, Any]
 
 
@@ -119,7 +124,7 @@ class RunFolder:
         """
         folder = cls(around(target) / uuid.uuid4().hex)
         folder.path.mkdir(parents=True)
-        for name in ("sample", "tiles", "objects", "ids", "written"):
+        for name in ("sample", "tiles", "objects", "ids", "written", "damaged"):
             (folder.path / name).mkdir()
         return folder
 
@@ -161,6 +166,18 @@ class RunFolder:
     def written(self, subimage: int, number: int) -> Path:
         """Return the file that says that a block of the final labels is written."""
         return self.path / "written" / str(subimage) / str(number)
+
+    def note_damaged(self, chunks: Iterable[str]) -> None:
+        """Keep which chunks of the image could not be read: a run that is gone on with reads them no more."""
+        for chunk in chunks:
+            with self.completing(self.path / "damaged" / urllib.parse.quote(chunk, safe="")) as temporary:
+                temporary.touch()
+
+    @property
+    def damaged(self) -> list[str]:
+        """The chunks of the image that could not be read so far, in the order of their names."""
+        found = (path.name for path in (self.path / "damaged").glob("[!.]*"))
+        return sorted(map(urllib.parse.unquote, found))
 
     def describe(self, description: RunDescription) -> None:
         """Write what workers have to know."""
@@ -213,7 +230,7 @@ class RunFolder:
     def save(self, path: Path, array: NDArray[Any]) -> None:
         """Write an array to a file of this folder."""
         with self.completing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+            np.save(SimpleNamespace(write=file.write), array)  # into a file NumPy writes itself, and hides what fails
 
 
 def is_begun(target: Path) -> bool:

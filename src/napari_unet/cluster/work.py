@@ -37,7 +37,7 @@ def take_sample(folder: RunFolder, number: int) -> None:
         image = work.task.image
         return sample_plane(image, work.task.channels, sampled_planes(image)[number])
 
-    folder.save(path, _read_tolerantly(folder, sampled)[0])
+    folder.save(path, _read_tolerantly(folder, sampled))
 
 
 def measure_statistics(folder: RunFolder) -> None:
@@ -51,19 +51,11 @@ def measure_statistics(folder: RunFolder) -> None:
         temporary.write_bytes(TypeAdapter(Statistics).dump_json(statistics))
 
 
-@dataclass(frozen=True, slots=True)
-class TileDone:
-    """What is said of a tile: a sentence for the user, mostly empty, and the damaged chunks of the image."""
-
-    note: str = ""
-    damaged: tuple[str, ...] = ()
-
-
-def compute_tile(folder: RunFolder, subimage: int, number: int) -> TileDone:
-    """Write the maps of a tile to a file."""
+def compute_tile(folder: RunFolder, subimage: int, number: int) -> str:
+    """Write the maps of a tile to a file, and return a sentence for the user, mostly empty."""
     path = folder.tile(subimage, number)
     if path.exists():
-        return TileDone()
+        return ""
 
     def computed(work: Work) -> tuple[NDArray[np.float32], str]:
         place = work.task.subimages[subimage]
@@ -71,21 +63,23 @@ def compute_tile(folder: RunFolder, subimage: int, number: int) -> TileDone:
         work.inference.end(place)
         return result.maps, result.note
 
-    (maps, note), damaged = _read_tolerantly(folder, computed)
+    maps, note = _read_tolerantly(folder, computed)
     folder.save(path, maps)
-    return TileDone(note, damaged)
+    return str(note)
 
 
-def _read_tolerantly(folder: RunFolder, call: Any) -> tuple[Any, tuple[str, ...]]:
-    """Call with the work; where the image is damaged, again with what counts such chunks as empty, and return them."""
+def _read_tolerantly(folder: RunFolder, call: Any) -> Any:
+    """Call with the work; where the image is damaged, again with what counts such chunks as empty and notes them."""
     try:
         work = work_on(folder)
-        return call(work), tuple(work.damage)
+        value = call(work)
     except FileFormatError:
         if not Path(folder.known().source).exists():
             raise
         work = work_on(folder, tolerant=True)
-        return call(work), tuple(work.damage)
+        value = call(work)
+    work.note_damage()
+    return value
 
 
 def find_objects(folder: RunFolder, subimage: int, number: int) -> None:

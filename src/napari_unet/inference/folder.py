@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_unet.errors import Cancelled, UNetError
+from napari_unet.errors import Cancelled, DeviceMemoryError, UNetError, is_short_of_memory
 from napari_unet.inference.files import IN_MEMORY_BYTES, segment_file
 from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import list_series
@@ -87,6 +87,10 @@ def segment_files(
             raise
         except UNetError as error:
             return error
+        except Exception as error:
+            if not is_short_of_memory(error):
+                raise
+            return DeviceMemoryError(f"There is not enough memory for {job.source.name}. Close other programs.")
 
     if at_once == 1 or len(jobs) == 1:
         with BUFFERS:

@@ -20,11 +20,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_unet._version import __version__
-from napari_unet.errors import FileFormatError
+from napari_unet.errors import FileFormatError, is_short_of_memory
+from napari_unet.io import lazy
 from napari_unet.io.atomic import check_free, clear_left_behind
 from napari_unet.io.fingerprint import Fingerprint, contents_sha256
 from napari_unet.io.readers import read_image
 from napari_unet.models.store import AUTO, find_model, list_models
+from napari_unet.progress import counted
 
 if TYPE_CHECKING:
     from napari_unet.inference.options import SegmentOptions
@@ -54,6 +56,8 @@ class ResultRecord(BaseModel):
         Those that the results depend on and that are not the default.
     results : dict of str to str
         Name of each result -> its hash.
+    files : dict of str to int
+        Name of each result -> how many files it has: chunks of a Zarr that are gone read as empty.
     earlier : dict of str to list of str
         The same of results that these replace: they are there until these have got their names.
     damage : str
@@ -69,6 +73,7 @@ class ResultRecord(BaseModel):
     model: str
     settings: dict[str, Any]
     results: dict[str, str] = {}
+    files: dict[str, int] = {}
     earlier: dict[str, list[str]] = {}
     damage: str = ""
 
@@ -90,6 +95,10 @@ class ResultRecord(BaseModel):
     def made(self, path: Path) -> bool:
         """Return whether what is there now is a result that is on record."""
         return contents_sha256(path) in self.hashes_of(path)
+
+    def n_lost(self, path: Path) -> int:
+        """Return how many files fewer a result has than when it was made."""
+        return max(0, self.files.get(_text(path.name), 0) - Fingerprint.of(path).n_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,11 @@ class ResultFolder:
                 "--overwrite replaces it."
             )
         if changed:
-            return Standing(finished=True, note=f"{changed[0].name} was changed since it was made; it is kept so.")
+            first = max(changed, key=record.n_lost)
+            lost = record.n_lost(first)
+            how = f"lacks {counted(lost, 'file')} that it had when" if lost else "was changed since"
+            more = " --overwrite makes it again." if lost else ""
+            return Standing(finished=True, note=f"{first.name} {how} it was made; it is kept so.{more}")
         if not differences and not all(record.is_current(target) for target in targets):
             differences = "it was not finished"
         return Standing(not differences, differences, damage="" if differences else record.damage)
@@ -285,8 +298,10 @@ class ResultNotes:
         self._source.check()
         if not (self._overwrite or self._may_be_replaced(target)):
             raise FileFormatError(f"{target.name} was changed meanwhile, so it is kept; --overwrite replaces it.")
-        results = self._record.results | {_text(target.name): contents_sha256(complete)}
-        self._record = self._record.model_copy(update={"results": results, "damage": damage})
+        name = _text(target.name)
+        results = self._record.results | {name: contents_sha256(complete)}
+        files = self._record.files | {name: Fingerprint.of(complete).n_files}
+        self._record = self._record.model_copy(update={"results": results, "files": files, "damage": damage})
         self._path.parent.mkdir(exist_ok=True)
         temporary = self._path.with_suffix(".new")
         with temporary.open("w", encoding="utf-8") as file:
@@ -306,12 +321,14 @@ class ResultNotes:
 
 
 def _is_readable(path: Path) -> bool:
-    """Return whether all pixels of a result can be read."""
+    """Return whether all pixels of a result can be read; raise an error if there is no memory to find out."""
     try:
         data = read_image(path, indices=True).data
         for index in np.ndindex(data.shape[:-2]):
             np.asarray(data[index])
-    except Exception:  # noqa: BLE001 - decoders raise errors of many kinds on damaged data
+    except Exception as error:  # decoders raise errors of many kinds on damaged data
+        if is_short_of_memory(error):
+            raise lazy.unreadable(path.name, error) from error
         return False
     return True
 

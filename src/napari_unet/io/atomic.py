@@ -337,6 +337,7 @@ def remove(path: Path) -> None:
 
 def reason(error: OSError) -> str:
     """Return the reason of an error as a part of a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = "No space left on device" in str(error) or "quota exceeded" in str(error)
+    if full or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     return error.strerror or str(error)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.errors import is_short_of_memory
 from napari_unet.io.indexing import full_index
 from napari_unet.progress import counted, first_names
 
@@ -76,7 +77,9 @@ def read_intact(array: Any, index: Any, damage: Damage) -> NDArray[Any] | None:
     for number, region in _chunks(array, lows, highs):
         try:
             values = np.asarray(array[region])
-        except Exception as reason:  # noqa: BLE001 - decoders raise errors of many kinds on damaged data
+        except Exception as reason:
+            if is_short_of_memory(reason):
+                raise
             found[_key(array, number)] = f"{type(reason).__name__}: {reason}"
             continue
         block[tuple(slice(r.start - a, r.stop - a) for r, a in zip(region, lows, strict=True))] = values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.errors import FileFormatError, UNetError, is_short_of_memory
 from napari_unet.io.damage import Damage, read_intact
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Guarded:
             raise FileFormatError(f"{self._name} is no longer there ({self._folder}).")
         try:
             return np.asarray(self._array[index])
-        except UNetError:
+        except (UNetError, MemoryError):
             raise
         except Exception as error:  # decoders raise errors of many kinds on damaged data
             intact = None if self._damage is None else read_intact(self._array, index, self._damage)
@@ -85,6 +85,8 @@ class _Guarded:
 
 def unreadable(name: str, error: BaseException) -> FileFormatError:
     """Return the error for a file that a decoder could not read."""
+    if is_short_of_memory(error):
+        return FileFormatError(f"There is not enough memory to read {name}. Close other programs.")
     if "imagecodecs" in str(error):
         return FileFormatError(
             f"{name} is compressed in a way that needs one more package: pip install imagecodecs. "

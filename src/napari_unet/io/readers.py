@@ -281,7 +281,5 @@ def _guarded(read: Callable[..., _T], path: Path, *arguments: Any) -> _T:
         return read(path, *arguments)
     except UNetError:
         raise
-    except MemoryError as error:
-        raise FileFormatError(f"{path.name} is too large for the memory of this computer.") from error
     except Exception as error:  # decoders raise errors of many kinds on damaged files
         raise lazy.unreadable(path.name, error) from error

@@ -184,7 +184,7 @@ class _Images:
     def take(self) -> Job | None:
         """Return the next image."""
         image = self._take()
-        return None if image is None else Job(segment_sent, (image,), (image.number,), network=True)
+        return None if image is None else Job(segment_sent, (image,), (image.number,), network=True, own=True)
 
     def done(self, job: Job, value: object) -> None:
         """Pass on that an image is done."""
