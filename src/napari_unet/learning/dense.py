@@ -18,7 +18,7 @@ from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.objects.size import typical_diameter
 from napari_unet.training.checked import CheckedTraining
-from napari_unet.training.config import StepReport, TrainingConfig
+from napari_unet.training.config import Augmentation, StepReport, TrainingConfig
 from napari_unet.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 
 _GOING_ON: Final[dict[str, Any]] = {"patch": (160, 160), "batch_size": 4, "replay": 0.5, "ema": 0.95}
-_GOING_ON_3D: Final[dict[str, Any]] = {"patch": (16, 64, 64), "learning_rate": 5e-3, "free_norm": 0.5}
+_GOING_ON_3D: Final[dict[str, Any]] = {
+    "patch": (16, 64, 64), "learning_rate": 5e-3, "free_norm": 0.5,
+    "augmentation": Augmentation(depth=1.4),  # objects in more and in fewer slices
+}  # fmt: skip
 
 
 def training_config(
