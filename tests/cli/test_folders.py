@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_unet.inference.resume import FOLDER
 from napari_unet.io.atomic import _LOCK_NAME
@@ -159,6 +160,17 @@ def test_corrected_labels_are_told(run, folder, model, tmp_path):
     told = run(*arguments, "--flips", status=1).stderr.splitlines()
     assert told[-1] == "3 images: 2 segmented, 1 failed (b.tif)."
     assert read_labels(tmp_path / "out" / "b_labels.tif").min() == 7
+
+
+def test_an_image_with_damage_is_counted_once(run, folder, model, tmp_path):
+    array = zarr.create_array(folder / "d.zarr", data=squares(), chunks=(24, 30))
+    (chunk,) = (path for path in (folder / "d.zarr").rglob("*") if path.is_file() and path.parts[-2:] == ("1", "1"))
+    chunk.write_bytes(b"damaged")
+    assert array.shape == (48, 60)
+    arguments = "segment", folder, "-o", tmp_path / "out", "--model", model
+    assert run(*arguments, status=1).stderr.splitlines()[-1] == "4 images: 4 segmented, 1 damaged (d.zarr)."
+    again = "4 images: 0 segmented, 4 finished before, 1 damaged (d.zarr)."
+    assert run(*arguments, status=1).stderr.splitlines()[-1] == again
 
 
 def test_one_file_is_as_it_was(run, folder, model, tmp_path):

@@ -202,12 +202,14 @@ class SegmentRun:
         """Say of several files how many were done, finished before, and failed."""
         if len(self._jobs) == 1:
             return
+        done = self._results.keys() | set(self._finished)
         parts = [f"{len(self._results)} segmented"]
         if self._finished:
             parts.append(f"{len(self._finished)} finished before")
-        if self.failed:
-            names = [self._jobs[number].source.name for number in sorted(self.failed)]
-            parts.append(f"{len(names)} failed ({first_names(names)})")
+        for what, numbers in ("damaged", self.failed.keys() & done), ("failed", self.failed.keys() - done):
+            if numbers:
+                names = [self._jobs[number].source.name for number in sorted(numbers)]
+                parts.append(f"{len(names)} {what} ({first_names(names)})")
         say(f"{counted(len(self._jobs), 'image')}: {', '.join(parts)}.")
 
     def kept(self) -> str:
@@ -222,7 +224,7 @@ class SegmentRun:
             return f"What is finished is kept in {divided[0]}. Run the same command again to go on."
         rest = [job.source.name for job, _ in begun if job not in done and job not in failed]
         said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
-        said += [f"Nothing was written of {' and '.join(rest)}."] if rest else [] if done else ["Nothing was written."]
+        said += [f"Not finished: {first_names(rest)}."] if rest else [] if done else ["Nothing was written."]
         return " ".join([*said, *(["Run the same command again to go on."] if self._folder is not None else [])])
 
 
