@@ -154,7 +154,7 @@ class SegmentRun:
                 self._bar.end()
 
     def _begin(self, job: FileJob) -> None:
-        self._before[self._numbers[job]] = _identity(job.target)
+        self._before[self._numbers[job]] = job.version
 
     def _begin_with_bar(self, job: FileJob) -> Bar:
         self._begin(job)
@@ -217,7 +217,7 @@ class SegmentRun:
         from napari_unet.cluster.run_folder import around, is_begun
 
         begun = [(self._jobs[number], before) for number, before in self._before.items()]
-        done = [job for job, before in begun if _identity(job.target) not in (None, before)]
+        done = [job for job, before in begun if job.version not in (None, before)]
         failed = [self._jobs[number] for number in self.failed]
         divided = [around(job.target).name for job, _ in begun if is_begun(job.target) and job not in failed]
         if divided:
@@ -226,15 +226,6 @@ class SegmentRun:
         said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
         said += [f"Not finished: {first_names(rest)}."] if rest else [] if done else ["Nothing was written."]
         return " ".join([*said, *(["Run the same command again to go on."] if self._folder is not None else [])])
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what identifies a version of a file; None: it does not exist."""
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return about.st_ino, about.st_mtime_ns
 
 
 def _scale_in_words(diameter: float | None, zoom: list[float]) -> str:

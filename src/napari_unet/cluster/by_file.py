@@ -111,14 +111,14 @@ class _Files:
         job = self._jobs[number]
         if self._begin is not None:
             self._begin(job)
-        self._before[number] = _version(job.target)
+        self._before[number] = job.version
         names = job.source.absolute(), job.target.absolute()
         return Job(segment_one, (*names, *self._more), (number,), network=True, own=True)
 
     def done(self, job: Job, value: dict[str, Any]) -> None:
         """Pass on the report of a file, with the names that were given, if its result is seen here."""
         file = self._jobs[job.place[0]]
-        if _is_written(file.target, self._before[job.place[0]]):
+        if _is_written(file, self._before[job.place[0]]):
             self.ended.append((file, value | {"input": str(file.source), "output": str(file.target)}))
         else:
             self.failed(job, ClusterError(
@@ -131,24 +131,15 @@ class _Files:
         self.ended.append((self._jobs[job.place[0]], error))
 
 
-def _version(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file or folder from one that replaces it; None: there is none."""
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return about.st_ino, about.st_mtime_ns
-
-
-def _is_written(path: Path, before: tuple[int, int] | None) -> bool:
-    """Return whether there is now another version than before.
+def _is_written(file: FileJob, before: tuple[int, int] | None) -> bool:
+    """Return whether there are labels now, and not those of before.
 
     A machine remembers for a while what was in a folder of another one; writing there has it look again.
     """
-    if _version(path) in (None, before):
-        with suppress(OSError), TemporaryFile(dir=path.parent):
+    if file.version in (None, before):
+        with suppress(OSError), TemporaryFile(dir=file.target.parent):
             pass
-    return _version(path) not in (None, before)
+    return file.version not in (None, before)
 
 
 def segment_one(source: Path, target: Path, model: str, options: SegmentOptions, folder: Path | None) -> dict[str, Any]:

@@ -50,6 +50,15 @@ class FileJob:
         name = self.target.name.removesuffix(self.target.suffix).removesuffix("_labels")
         return self.target.with_name(f"{name}_maps.zarr")
 
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """What tells the labels that lie there from others that replace them; None: there are none."""
+        try:
+            about = self.target.stat()
+        except OSError:
+            return None
+        return about.st_ino, about.st_mtime_ns
+
     def check(self, *, maps: bool = False, overwrite: bool = False) -> None:
         """Check that its results may be written under their names.
 
