@@ -38,6 +38,7 @@ SCRIPTS = {  # each says more with --help
     "folders": "Time a folder of small images, several at once, and what knowing that they are finished costs.",
     "from_scratch": "Score a new model after its first minute, by how much was painted.",
     "gestures": "Time each gesture from the mouse to the picture.",
+    "gpu": "Measure all that is to be measured on a graphics card.",
     "harm": "Find out why learning from one image makes others worse.",
     "learning": "Measure what a few corrections do, here and elsewhere.",
     "object_size": "Measure what finding the object size gains and costs.",

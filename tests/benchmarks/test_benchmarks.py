@@ -21,7 +21,7 @@ from napari_unet.inference.in_memory import segment
 from napari_unet.nets.spec import unet2015
 from napari_unet.nets.unet import UNet
 from napari_unet.tiling import budget
-from napari_unet_benchmarks import folders, one_image, peak, tiling
+from napari_unet_benchmarks import folders, gpu, one_image, peak, tiling
 from napari_unet_benchmarks.annotator import Evaluator, _untrained, summary
 from napari_unet_benchmarks.annotator_rivals import Dense, RandomForest
 from napari_unet_benchmarks.annotator_session import AnnotatorSession, annotate_and_learn
@@ -66,6 +66,24 @@ def test_tiling_of_a_volume(monkeypatch):
     assert figures["largest error"] < 1e-4
     assert figures["labels that differ"] == 0
     assert figures["largest error of monai"] > 100 * figures["largest error"]
+
+
+def test_all_of_a_graphics_card_is_measured(monkeypatch):
+    """On the CPU, which is a device, too."""
+    written: dict = {}
+    monkeypatch.setattr(gpu, "write_result", lambda name, figures: written.update({name: figures}))
+    monkeypatch.setattr(gpu.tiling, "run", lambda *about: {"measured": about})
+    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", "--size", "600", "--rounds", "1", "--steps", "3"])
+    gpu.main()
+    (figures,) = written.values()
+    assert [figures[what]["measured"] for what in ("planes", "volumes")] == [
+        (600, 1, "cpu", False),
+        (512, 1, "cpu", True),
+    ]
+    for found in figures["exact"].values():
+        assert found["exact"]["largest difference of a map"] == 0
+        assert found["exact"]["objects"][0] == found["exact"]["objects"][1] > 0
+    assert all(rate > 0 for rates in figures["learning"].values() for rate in rates.values())
 
 
 def test_memory():
