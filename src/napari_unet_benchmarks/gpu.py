@@ -48,7 +48,7 @@ def agreement(name: str, sample: tuple[str, str], device: str) -> dict[str, Any]
         assert here.maps is not None
         figures[mode] = {
             "largest difference of a map": round(float(np.abs(here.maps - there.maps).max()), 6),
-            "share of pixels of other objects": round(float(np.mean((here.labels > 0) != (there.labels > 0))), 6),
+            "share of pixels of another foreground": round(float(np.mean((here.labels > 0) != (there.labels > 0))), 6),
             "objects": [there.n_objects, here.n_objects],
         }
     return figures

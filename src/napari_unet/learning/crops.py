@@ -13,7 +13,6 @@ from napari_unet.inference.scale import is_rescaled, magnification, nearest_indi
 from napari_unet.inference.task import choose_channels
 from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.normalize import measure
-from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.training.samples import make_sample
 
 if TYPE_CHECKING:
@@ -183,7 +182,6 @@ def crop_sample(
     corner : tuple of int
         Where the labels begin in the image, (Z, Y, X).
     labels : ndarray of int, axes (Z, Y, X)
-        Of an id that stands for objects in several places, each is learned as one.
     supervised : ndarray of bool, axes (Z, Y, X)
         The pixels that count; some do.
     corrected : ndarray of bool, axes (Z, Y, X), optional
@@ -191,8 +189,6 @@ def crop_sample(
     border : float
         How much more a seam between two objects counts.
     """
-    if model.info.finds_objects:
-        labels = with_ids_for_pieces(labels[None], supervised[None])[0]
     box = with_context(supervised, model.info.spec.ndim, reader.pixels)
     block = reader.read(frame, moved(box, corner))
     ids, counts = reader.fit(labels[box]), reader.fit(supervised[box])

@@ -18,6 +18,7 @@ from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.masks import widened
+from napari_unet.objects.pieces import with_ids_for_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,9 +154,11 @@ class _View:
         part = self.crop.part
         for z in self._slices():
             if learned[z].any():
-                focus = self.corrected[z] & learned[z]
+                focus, labels = self.corrected[z] & learned[z], part.labels[z]
+                if part.corrections.instances:  # of an id that stands for objects in several places, each is learned
+                    labels = with_ids_for_pieces(labels[None], learned[z][None])[0]
                 sample = crop_sample(
-                    self.reader, model, part.frame, self._corner(z), part.labels[z], learned[z], focus, border=border
+                    self.reader, model, part.frame, self._corner(z), labels, learned[z], focus, border=border
                 )
                 yield replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z]))))
 
