@@ -184,8 +184,10 @@ def nuclei_crop():
 def timed_at_once(monkeypatch):
     """Times are told from the first pixels on, as they are else after some seconds only."""
     from napari_unet import progress
+    from napari_unet.inference import tile_runner
     from napari_unet.tiling import throughput
 
+    monkeypatch.setattr(tile_runner, "LEAST_PIXELS", 0)
     monkeypatch.setattr(throughput, "WARM_UP", 0.0)
     monkeypatch.setattr(throughput, "MIN_SECONDS", 0.0)
     monkeypatch.setattr(progress, "MIN_ELAPSED", 0.0)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.axes import Image
+from napari_unet.inference import tile_runner
 from napari_unet.inference.steps import segment_steps
 from napari_unet.inference.task import make_task
 from napari_unet.nets.spec import UNetSpec
 from napari_unet.tiling.plan import make_plan
-from napari_unet.tiling.throughput import MIN_SECONDS, WARM_UP, Throughput, throughput_of
+from napari_unet.tiling.throughput import LEAST_PIXELS, MIN_SECONDS, WARM_UP, Throughput, throughput_of
 
 AMOUNTS = st.floats(1, 1e9)
 
@@ -86,3 +87,13 @@ def test_a_task_tells_the_seconds_of_all_its_slices_once_one_was_done(bright_mod
     assert make_task(image, model).plan.throughput == timed.plan.throughput > 0
     slow = replace(task, plan=replace(task.plan, throughput=1600 * task.plan.work / 7))
     assert str(slow) == "3 slices, each 1 tile of 40×40, about 7 s; about 21 s in all"
+
+
+@pytest.mark.parametrize(("width", "known"), [(1, False), (100, False), (200, True)])
+def test_tiny_images_do_not_tell_how_long_large_ones_take(bright_model, timed_at_once, monkeypatch, width, known):
+    """Of one pixel, nearly all of the time is that of the call: "only about 1 step on this computer" was said then."""
+    monkeypatch.setattr(tile_runner, "LEAST_PIXELS", LEAST_PIXELS)
+    model = bright_model(features=7 + known, levels=1, up="interpolated")  # of shapes that no other test has
+    task = make_task(Image(np.zeros((width, width), np.uint8), "YX"), model)
+    list(segment_steps(task, device="cpu"))
+    assert (task.timed("cpu").plan.throughput is not None) is known

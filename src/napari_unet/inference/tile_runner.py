@@ -17,7 +17,7 @@ from napari_unet.tiling.engine import Engine, Predictor, TileResult
 from napari_unet.tiling.prefetch import Prefetcher
 from napari_unet.tiling.scaled import ScaledSource
 from napari_unet.tiling.source import read_tile
-from napari_unet.tiling.throughput import throughput_of
+from napari_unet.tiling.throughput import LEAST_PIXELS, throughput_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -151,7 +151,8 @@ class Inference:
     def _note(self, share: float) -> None:
         """Take note of the share of a tile that is done; done in smaller ones, it begins with each of them anew."""
         if share > self._share:
-            self._throughput.note((share - self._share) * self._pixels, self._watch.seconds)
+            if self._pixels >= LEAST_PIXELS:
+                self._throughput.note((share - self._share) * self._pixels, self._watch.seconds)
             self._share, self._watch = share, Stopwatch()
 
     def _source(self, subimage: Subimage) -> Source:

@@ -71,6 +71,20 @@ def test_measuring_gives_a_table_a_sentence_and_features(segmented: Any) -> None
     assert set(results.table["state"]) == {"predicted"}
 
 
+@pytest.mark.parametrize("nothing", [True, False])
+def test_features_that_the_layer_cannot_have_are_told_of(controller: Any, open_file: Any, nothing: bool) -> None:
+    """Several squares are of one class; where nothing is found, there is nothing that a layer cannot have."""
+    open_file(controller)
+    assert controller.choose_model("classes")
+    assert controller.segment()
+    paint(controller, squares() >= 0, 0)
+    if not nothing:
+        paint(controller, squares() > 0, 1)
+    assert controller.results.measure()
+    said = controller.messages[-1]
+    assert ("one label" in f"{said.text} {said.details}") is not nothing
+
+
 def test_it_is_told_when_labels_have_changed_since(segmented: Any) -> None:
     results, told = segmented.results, []
     results.measure()

@@ -188,7 +188,7 @@ def place_of(table: Table, row: int) -> tuple[int, int, float, float]:
 def _give_features(session: LayerSession, table: Table) -> list[str]:
     """Give the measurements to the labels layer, as napari shows them; return a note if it cannot have them."""
     labels = table["label"]
-    if not session.corrections.instances or len(np.unique(labels)) != len(labels):
+    if len(labels) and (not session.corrections.instances or len(np.unique(labels)) != len(labels)):
         return ["Several rows have one label, so napari's table of features does not show them; a CSV does."]
     columns = {name: values for name, values in table.columns.items() if name not in ("image", "label")}
     session.labels_layer.features = {"index": labels, **columns}
