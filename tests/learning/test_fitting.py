@@ -187,6 +187,15 @@ def test_the_network_is_asked_about_the_corrections() -> None:
     assert not fit_to_corrections(easier, crops, "cpu", held_out=held_out).enough
 
 
+def test_settings_are_fitted_to_each_piece_of_an_id() -> None:
+    image, labels, corrections = corrected_image()
+    model, painted = bright(threshold=0.46), corrections.prediction != labels
+    several = fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu")
+    labels[painted] = 99
+    corrections.update(labels)
+    assert fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu") == several
+
+
 def test_it_can_be_stopped() -> None:
     image, labels, corrections = corrected_image()
     model, cancel = bright(), CancelToken()

@@ -20,6 +20,7 @@ from napari_unet.learning.preview import Preview
 from napari_unet.learning.retention import base_regions, replayed
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import Model
+from napari_unet.objects.stitch import match_ids
 from napari_unet.progress import drive
 from napari_unet.training.config import StepReport
 
@@ -127,6 +128,25 @@ def test_an_id_in_two_places_is_learned_as_two_objects(model):
         crops = annotated_crops(Image(np.ones((40, 90), np.float32), "YX"), labels, corrections, model)
         targets.append(split_annotations(model, crops).samples[0].targets)
     assert np.array_equal(*targets)
+
+
+def test_objects_of_one_id_are_held_out_as_those_of_several_are(model):
+    labels = np.kron(np.arange(1, 65).reshape(8, 8), np.pad(np.ones((12, 12), int), 6)).astype(np.int32)[None, None]
+    image, found = Image((labels[0, 0] > 0).astype(np.float32), "YX"), []
+    for ids in (labels, np.minimum(labels, 1)):
+        corrections = Corrections(labels.shape)
+        corrections.prediction[:], corrections.reviewed[:] = ids, True
+        found.append(split_annotations(model, crops_of((image, ids, corrections), model)).held_out)
+    (several,), (single,) = found
+    assert np.array_equal(several.mask, single.mask)
+    assert len(match_ids(several.labels, single.labels, 0.99)) == 64
+
+
+def test_objects_drawn_with_one_id_tell_of_another_domain_as_those_of_several_do(model):
+    labels = np.kron(np.arange(1, 17).reshape(4, 4), np.pad(np.ones((12, 12), int), 6)).astype(np.int32)[None, None]
+    image = Image((labels[0, 0] > 0).astype(np.float32), "YX")
+    for ids in (labels, np.minimum(labels, 1)):
+        assert split_annotations(model, crops_of((image, ids, Corrections(labels.shape)), model)).out_of_domain
 
 
 def test_a_quarter_of_what_is_reviewed_is_kept_aside(field, model):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_unet.corrections.part import copied_parts
 from napari_unet.corrections.unknown import with_unknown_shapes
@@ -12,6 +15,7 @@ from napari_unet.inference.scale import magnification
 from napari_unet.inference.task import choose_channels
 from napari_unet.learning.crops import CONTEXT
 from napari_unet.learning.policy import DEFAULT_POLICY
+from napari_unet.objects.pieces import with_ids_for_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AnnotatedCrop:
     """What there is to learn from in a part of an image.
 
@@ -33,12 +37,24 @@ class AnnotatedCrop:
     channels : tuple of int
         Those that the model is given.
     part : Part
-        A copy, so that the user can go on painting.
+        A copy, so that the user can go on painting. Its ids are the user's: by them it is known what is corrected.
+    ndim : int
+        3: what is to learn sees the part as a volume; 2: each slice is an image of its own.
     """
 
     image: Image
     channels: tuple[int, ...]
     part: Part
+    ndim: int
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """What is learned, fitted to and checked on, (Z, Y, X): an id in several places is an object in each."""
+        ids = self.part.labels
+        if not self.part.corrections.instances:
+            return ids
+        frames = np.s_[None] if self.ndim == 3 else np.s_[:, None]
+        return with_ids_for_pieces(ids[frames], self.part.mask("supervised")[frames]).reshape(ids.shape)
 
 
 def annotated_crops(
@@ -77,4 +93,4 @@ def annotated_crops(
     margin = math.ceil(CONTEXT / min(magnification(image, model.info, policy.scale.rescaling)))
     parts = [with_unknown_shapes(one, model.info.spec.ndim) for one in copied_parts(corrections, labels, depth, margin)]
     channels = choose_channels(image, model, channel) if parts else ()
-    return [AnnotatedCrop(image, channels, part) for part in parts]
+    return [AnnotatedCrop(image, channels, part, model.info.spec.ndim) for part in parts]

@@ -112,7 +112,7 @@ def _regions(
     policy: Policy,
 ) -> Iterator[FitRegion]:
     """Yield what there is to judge settings on, at the scale of the model."""
-    ndim, runs_on = model.info.spec.ndim, resolve_device(device)
+    runs_on = resolve_device(device)
     readers: dict[object, CropReader] = {}
     for number, one in enumerate(crops):
         key = id(one.image), one.channels
@@ -125,13 +125,13 @@ def _regions(
             seen = near_corrections(part, part.mask("corrected"), reader.pixels, policy.split) | vouched
         if held_out is not None:
             vouched, seen = vouched & ~held_out[number], seen & ~held_out[number]
-        for z in subimage_slices(len(part.labels), ndim):
+        for z in subimage_slices(len(part.labels), one.ndim):
             for mask in connected_parts(seen[z]):
-                box: Box = with_context(mask, ndim, reader.pixels)
+                box: Box = with_context(mask, one.ndim, reader.pixels)
                 corner = part.corner[0] + z.start, *part.corner[1:]
                 image = reader.read(part.frame, moved(box, corner))
                 values = predict_maps(model.net, image, device=runs_on)
                 labels, inside, near = (
-                    reader.fit(array) for array in (part.labels[z][box], vouched[z][box] & mask[box], mask[box])
+                    reader.fit(array) for array in (one.labels[z][box], vouched[z][box] & mask[box], mask[box])
                 )
                 yield FitRegion(Maps(values, model.info.outputs), labels, inside, near)
