@@ -15,6 +15,7 @@ from napari_unet.learning.checks import Checked
 from napari_unet.learning.crops import CONTEXT, CropReader
 from napari_unet.learning.held_out import held_out_squares
 from napari_unet.learning.interactive import learning_steps
+from napari_unet.learning.one_class import OneClass
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
 from napari_unet.learning.retention import base_regions, replayed
@@ -340,6 +341,21 @@ def test_corrections_that_contradict_each_other(field, model):
     labels[0, 0, 60:90, 60:90], other[1][0, 0, 60:90, 60:90] = 0, 99
     learned, _ = run(model, crops_of(field, model) + crops_of(other, model), steps=3)
     assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_marks_of_one_class_are_told_of(blobs, bright_model, other):
+    image, _ = blobs()
+    info = {"task": "semantic", "outputs": ("class_0", "class_1", "class_2"), "classes": ("no", "axon", "myelin")}
+    classes, labels = bright_model(out_channels=3, info=info), np.zeros((1, 1, *image.shape), np.int32)
+    labels[..., 10:30, 10:30], labels[..., 50:60, 50:60] = 1, 1 + other
+    _, events = run(
+        classes, crops_of((Image(image, "YX"), labels, Corrections(labels.shape, instances=False)), classes)
+    )
+    said = [str(event) for event in events if isinstance(event, OneClass)]
+    assert (
+        said == [] if other else said == ["All that is marked is of one class (axon): mark some of another one, too."]
+    )
 
 
 def test_why_nothing_was_compared_is_noted(field, model):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
 from napari_unet.learning.domain_shift import has_new_domain
@@ -18,6 +20,7 @@ from napari_unet.learning.fit_to_corrections import fit_to_corrections
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out_images import with_images_noted
+from napari_unet.learning.one_class import OneClass, only_class
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
@@ -83,7 +86,7 @@ def learning_steps(
     more: Callable[[], Sequence[AnnotatedCrop]] | None = None,
     preview_wanted: Callable[[], bool] | None = None,
     policy: Policy = DEFAULT_POLICY,
-) -> Generator[Rescaled | StepReport | Checked | Preview, None, Learned]:
+) -> Generator[Rescaled | OneClass | StepReport | Checked | Preview, None, Learned]:
     """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
 
     A part of the reviewed area, if it is large enough, is not learned from. Old and new model are compared there, and
@@ -131,6 +134,8 @@ def learning_steps(
         yield Rescaled(model, before)
     border = float(changes.get("border", 0.0))
     annotations = _Annotations(model, before if rescaled else None, crops, border, more, policy)
+    if not model.info.finds_objects and (alone := only_class(model.info, annotations.classes)) is not None:
+        yield alone
     if model.info.is_from_scratch:
         return (yield from _learn_from_scratch(model, annotations, run))
     return (yield from _finetune(model, annotations, run))
@@ -193,6 +198,11 @@ class _Annotations:
         self.crops = added
         self.split = self._divided(self.split)
         return True
+
+    @property
+    def classes(self) -> set[int]:
+        """What the labels to learn from hold, where they are classes."""
+        return set().union(*(np.unique(one.labels[one.part.mask("supervised")]).tolist() for one in self.crops))
 
     @property
     def unchecked(self) -> Unchecked:

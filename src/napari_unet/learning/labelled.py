@@ -13,6 +13,7 @@ from napari_unet.errors import ImageError, LabelsError, ModelMismatchError
 from napari_unet.inference.content import lack_of_content
 from napari_unet.inference.task import as_image, choose_channels
 from napari_unet.io.channels import channel_number
+from napari_unet.learning.one_class import only_class
 from napari_unet.objects.label_images import as_ids
 from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.progress import first_names
@@ -183,7 +184,8 @@ class LabelledImages:
             if len(values) < 2 and not partly:
                 raise LabelsError(f"All labels are of one class ({min(values, default=0)}); there is nothing to learn.")
             _check_classes(model, int(max(values, default=0)))
-            return notes
+            alone = only_class(model.info, values)
+            return notes if alone is None else (*notes, str(alone))
         empty = [name for index, name in enumerate(self.names) if not self.objects_of(index)]
         if partly or not empty:
             return notes
