@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.errors import NothingToLearnError
+from napari_unet.errors import ModelMismatchError, NothingToLearnError
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.crops import CONTEXT, CropReader
@@ -54,6 +54,12 @@ def test_nothing_corrected_gives_no_crops(field, model):
     assert crops_of(field, model) == []
     with pytest.raises(NothingToLearnError):
         split_annotations(model, [])
+
+
+def test_a_model_for_volumes_learns_from_no_plane(field, tiny_model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    with pytest.raises(ModelMismatchError, match="is for volumes; image has no Z axis"):
+        crops_of(field, tiny_model(ndim=3, features=2, levels=1))
 
 
 def test_annotated_crops_are_a_copy_of_the_planes_with_corrections_only(blobs, model):

@@ -12,7 +12,7 @@ import numpy as np
 from napari_unet.corrections.part import copied_parts
 from napari_unet.corrections.unknown import with_unknown_shapes
 from napari_unet.inference.scale import magnification
-from napari_unet.inference.task import choose_channels
+from napari_unet.inference.task import check_depth, choose_channels
 from napari_unet.learning.crops import CONTEXT
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.objects.pieces import with_ids_for_pieces
@@ -92,5 +92,8 @@ def annotated_crops(
     depth = labels.shape[1] if model.info.spec.ndim == 3 else 0  # a patch of a volume shows slices above and below
     margin = math.ceil(CONTEXT / min(magnification(image, model.info, policy.scale.rescaling)))
     parts = [with_unknown_shapes(one, model.info.spec.ndim) for one in copied_parts(corrections, labels, depth, margin)]
-    channels = choose_channels(image, model, channel) if parts else ()
+    if not parts:
+        return []
+    check_depth(image, model)
+    channels = choose_channels(image, model, channel)
     return [AnnotatedCrop(image, channels, part, model.info.spec.ndim) for part in parts]

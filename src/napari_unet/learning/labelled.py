@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import ImageError, LabelsError, ModelMismatchError
+from napari_unet.errors import ImageError, LabelsError
 from napari_unet.inference.content import lack_of_content
-from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.inference.task import as_image, check_depth, choose_channels
 from napari_unet.io.channels import channel_number
 from napari_unet.learning.one_class import only_class
 from napari_unet.objects.label_images import as_ids
@@ -171,11 +171,7 @@ class LabelledImages:
         """
         for image in self.images:
             model.check_channels(image.n_channels)
-            if model.info.spec.ndim == 3 and not image.is_volume:
-                raise ModelMismatchError(
-                    f"The model {model.name!r} is for volumes; {image.name} has no Z axis (axes {image.axes}). "
-                    "Choose a model for planes."
-                )
+            check_depth(image, model)
         notes = self._check_content(model)
         partly = corrections and not all(mask is None or mask.all() for mask in self.supervised)
         if not model.info.finds_objects:
