@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from napari_unet import progress
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import ModelMismatchError, NothingToLearnError
+from napari_unet.learning import checks, interactive
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.crops import CONTEXT, CropReader
@@ -18,12 +22,13 @@ from napari_unet.learning.interactive import learning_steps
 from napari_unet.learning.one_class import OneClass
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
-from napari_unet.learning.retention import base_regions, replayed
+from napari_unet.learning.retention import BasePredictions, base_regions, replayed
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import Model
 from napari_unet.objects.stitch import match_ids
 from napari_unet.progress import drive
 from napari_unet.training.config import StepReport
+from napari_unet.training.trainer import Trainer
 
 WIDTH = DEFAULT_POLICY.split.square_width
 
@@ -295,6 +300,41 @@ def test_it_ends_when_it_gets_no_better(field, model):
     field[2].reviewed[:] = True
     _, events = run(model, crops_of(field, model), steps=200, policy=checking_always(patience=0.0))
     assert sum(isinstance(event, StepReport) for event in events) < 200
+
+
+@pytest.mark.parametrize("new_domain", [False, True])
+def test_the_seconds_asked_for_are_those_of_all(field, model, monkeypatch, new_domain):
+    """A step takes 1 s; what is done before and after them is known by what the same takes with the old model."""
+    field[2].reviewed[:] = True
+    model = Model(model.net, model.info.model_copy(update={"recipe": {"new_domain": new_domain}}))
+    crops, now = crops_of(field, model), [0.0]
+    base = BasePredictions((np.zeros(crops[0].labels.shape, np.int32),), 2.0, 0.5)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(interactive, "base_predictions", lambda *_: base)
+
+    def takes(module, name, seconds):
+        done = getattr(module, name)
+
+        def timed(*given, **options):
+            now[0] += seconds
+            return done(*given, **options)
+
+        monkeypatch.setattr(module, name, timed)
+
+    takes(interactive, "split_annotations", 3.0)
+    takes(interactive, "replayed", 1.0)
+    monkeypatch.setattr(Trainer, "_train_step", lambda *_: 0.5)
+    takes(Trainer, "_train_step", 1.0)
+    takes(checks, "predict_regions", 1.5)
+    takes(interactive, "interpolated", 4.0)  # two candidates
+    takes(interactive, "check_retention", 2.0)
+    takes(interactive, "fit_to_corrections", 1.5 + 18 * 0.5)
+    events = []
+    patient = Policy(promotion=PromotionPolicy(patience=100.0))
+    learned = drive(learning_steps(model, crops, 60.0, "cpu", policy=patient), events.append)
+    assert sum(isinstance(event, StepReport) for event in events) >= 14
+    assert learned.verdict.reviewed is not None
+    assert 57 <= now[0] <= 60
 
 
 def test_corrections_made_meanwhile_join(field, model):

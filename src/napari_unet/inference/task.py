@@ -210,7 +210,7 @@ def make_task(
 
 
 def check_depth(image: Image, model: Model) -> None:
-    """Raise `ModelMismatchError` if a model for volumes is given planes; one for planes takes volumes slice by slice."""
+    """Raise `ModelMismatchError` if a model for volumes is given planes; one for planes takes slices."""
     if model.info.spec.ndim == 3 and not image.is_volume:
         raise ModelMismatchError(
             f"The model {model.name!r} is for volumes; {image.name} has no Z axis (axes {image.axes}). "

@@ -216,11 +216,10 @@ def _finetuned(model: Model, labelled: LabelledImages, samples: Sequence[Sample]
     out_of_domain = errors.are_out_of_domain(shift) or (many_errors and has_new_domain(model.info))
     # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
     later = 0.0 if out_of_domain else base_predictions(model, device).seconds
-    left = training_seconds(run.max_seconds, run.watch.seconds, later)
     steps = run.steps if run.steps is not None else (200 if run.max_seconds is None else 100_000)
-    config = finetune_config(
-        model, out_of_domain=out_of_domain, many_errors=many_errors, max_seconds=left, steps=steps, seed=run.seed
-    )
+    config = finetune_config(model, out_of_domain=out_of_domain, many_errors=many_errors, steps=steps, seed=run.seed)
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
+    config = config.model_copy(update={"max_seconds": left})
     training = finetune_steps(model, samples, config, run.device, run.cancel, out_of_domain=out_of_domain)
     better = drive(training, run.tell)
     return better if out_of_domain else interpolated(model, better, device, run.policy)[0]
