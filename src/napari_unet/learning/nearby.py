@@ -35,7 +35,7 @@ def near_corrections(
     return np.asarray(near & part.corrections.seen[0])
 
 
-def connected_parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Return the connected components of a mask ([Z,] Y, X)."""
-    components, count = ndimage.label(mask)
-    return [components == index for index in range(1, count + 1)]
+def connected_parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[tuple[slice, ...]]]:
+    """Return the number of the connected component that each pixel of a mask is in, from 1, and the box of each."""
+    numbers = np.asarray(ndimage.label(mask)[0], np.int32)
+    return numbers, ndimage.find_objects(numbers)
