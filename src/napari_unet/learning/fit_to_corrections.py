@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +126,8 @@ def _regions(
         if held_out is not None:
             vouched, seen = vouched & ~held_out[index], seen & ~held_out[index]
         for z in subimage_slices(len(part.labels), one.ndim):
-            numbers, boxes = connected_parts(seen[z])
+            width = round(math.sqrt(policy.fitting.max_pixels / len(seen[z])) * reader.pixels)
+            numbers, boxes = connected_parts(seen[z], max(1, width))
             for number, around in enumerate(boxes, start=1):  # there may be thousands in a large image
                 box = with_margin(around, numbers.shape, one.ndim, reader.pixels)
                 mask = numbers[box] == number
