@@ -13,7 +13,7 @@ from napari_unet.corrections.part import copied_parts
 from napari_unet.corrections.unknown import with_unknown_shapes
 from napari_unet.inference.scale import magnification
 from napari_unet.inference.task import check_depth, choose_channels
-from napari_unet.learning.crops import CONTEXT
+from napari_unet.learning.crops import CONTEXT, CropReader
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.objects.pieces import with_ids_for_pieces
 
@@ -55,6 +55,27 @@ class AnnotatedCrop:
             return ids
         frames = np.s_[None] if self.ndim == 3 else np.s_[:, None]
         return with_ids_for_pieces(ids[frames], self.part.mask("supervised")[frames]).reshape(ids.shape)
+
+
+class CropReaders:
+    """Reads annotated crops as a model sees them; each image is opened once.
+
+    Parameters
+    ----------
+    model : Model
+    policy : Policy
+    """
+
+    def __init__(self, model: Model, policy: Policy) -> None:
+        self._model, self._policy = model, policy
+        self._known: dict[object, CropReader] = {}
+
+    def of(self, one: AnnotatedCrop) -> CropReader:
+        """Return what reads the image of a crop."""
+        key = id(one.image), one.channels
+        if key not in self._known:
+            self._known[key] = CropReader(one.image, self._model, one.channels, self._policy.scale.rescaling)
+        return self._known[key]
 
 
 def annotated_crops(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_margin
+from napari_unet.learning.annotations import CropReaders
+from napari_unet.learning.crops import moved, subimage_slices, with_margin
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.learning.nearby import connected_parts, near_corrections
@@ -113,12 +114,9 @@ def _regions(
 ) -> Iterator[FitRegion]:
     """Yield what there is to judge settings on, at the scale of the model."""
     runs_on = resolve_device(device)
-    readers: dict[object, CropReader] = {}
+    readers = CropReaders(model, policy)
     for index, one in enumerate(crops):
-        key = id(one.image), one.channels
-        if key not in readers:
-            readers[key] = CropReader(one.image, model, one.channels, policy.scale.rescaling)
-        reader, part = readers[key], one.part
+        reader, part = readers.of(one), one.part
         vouched = part.mask("supervised")
         seen = vouched
         if not _is_strange_volume(model):  # there, nobody has seen all that is wrong

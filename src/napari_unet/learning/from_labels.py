@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import LabelsError, LearningError, NothingToLearnError
+from napari_unet.errors import LabelsError, LearningError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import choose_channels
@@ -240,8 +240,6 @@ def _checked(
     pictures = as_pictures(images, model, axes, channel, what)
     arrays = [np.asarray(one) for one in labels]
     given = LabelledImages.of(pictures, arrays, supervised=supervised, instances=model.info.finds_objects)
-    if not any(mask is None or mask.any() for mask in given.supervised):
-        raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
     return replace(given, notes=(*given.notes, *given.check(model, corrections=True)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import ImageError, LabelsError
+from napari_unet.errors import ImageError, LabelsError, NothingToLearnError
 from napari_unet.inference.content import lack_of_content
 from napari_unet.inference.task import as_image, check_depth, choose_channels
 from napari_unet.io.channels import channel_number
@@ -162,6 +162,8 @@ class LabelledImages:
 
         Raises
         ------
+        NothingToLearnError
+            If no pixel counts.
         LabelsError
             If there is nothing to learn.
         ModelMismatchError
@@ -169,6 +171,8 @@ class LabelledImages:
         ImageError
             If no pixel of an image is a number.
         """
+        if not any(mask is None or mask.any() for mask in self.supervised):
+            raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
         for image in self.images:
             model.check_channels(image.n_channels)
             check_depth(image, model)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.corrections.corrections import RING
-from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
+from napari_unet.learning.annotations import CropReaders
+from napari_unet.learning.crops import crop_sample, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain, looks_out_of_domain, out_of_domain_by_corrections
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
@@ -18,6 +18,7 @@ from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.masks import widened
+from napari_unet.training.samples import check_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.crops import CropReader
     from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
     from napari_unet.training.samples import Sample
@@ -104,8 +106,7 @@ def split_annotations(
         samples += view.samples(model, learned, border)
         if by_review:
             regions += view.held_out_regions(mask)
-    if not samples:
-        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    check_any(samples)
     out_of_domain = out_of_domain_by_corrections(crops, outlines=has_new_domain(model.info), policy=policy)
     if model.info.spec.ndim == 3 and earlier is not None:
         out_of_domain |= earlier.out_of_domain
@@ -176,16 +177,11 @@ class _View:
 
 
 def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], policy: Policy) -> list[_View]:
-    """Return the crops as a network sees them; each image is opened once, at the scale of each model."""
-    readers: dict[object, tuple[CropReader, CropReader | None]] = {}
+    """Return the crops as a network sees them."""
+    readers, earlier = CropReaders(model, policy), None if before is None else CropReaders(before, policy)
     views = []
     for one in crops:
-        key = id(one.image), one.channels
-        if key not in readers:
-            rescaling = policy.scale.rescaling
-            earlier = None if before is None else CropReader(one.image, before, one.channels, rescaling)
-            readers[key] = CropReader(one.image, model, one.channels, rescaling), earlier
-        reader, reader_before = readers[key]
+        reader, reader_before = readers.of(one), None if earlier is None else earlier.of(one)
         views.append(_View(one, reader, reader_before, _supervised(one, reader), one.part.mask("corrected")))
     return views
 
