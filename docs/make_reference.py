@@ -129,7 +129,7 @@ def _value(kind: Any, info: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(str(member.value) for member in kind)
     if info.min is not None and info.max is not None:
-        return f"{info.min} to {info.max}" if info.max < HUGE else f"from {info.min}"
+        return f"{info.min:.10g} to {info.max:.10g}" if info.max < HUGE else f"from {info.min:.10g}"
     named = {int: "number", float: "number", str: "text", Path: "path"}
     return str(info.metavar or named.get(kind, "text")).lower()
 

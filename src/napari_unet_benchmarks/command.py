@@ -15,7 +15,7 @@ import typer
 
 from napari_unet.cli.checks import check_device, check_device_name, describe_model, open_model
 from napari_unet.cli.messages import fail, print_json, say
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, complete_model, path_of
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, complete_model, number, path_of
 from napari_unet.errors import UNetError
 
 benchmark = typer.Typer(
@@ -61,8 +61,8 @@ SCRIPTS = {  # each says more with --help
 
 @benchmark.command(epilog="Example: napari-unet benchmark tiling --size 1024")
 def tiling(
-    size: Annotated[int | None, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is measured.")] = 5,
+    size: Annotated[int | None, number(int, 256, 2**18, "Width of the image, pixels.")] = None,
+    rounds: Annotated[int, number(int, 1, 10_000, "How often each thing is measured.")] = 5,
     volume: Annotated[bool, typer.Option(help="A volume instead of a plane.")] = False,
     device: Device = "cpu",
     as_json: Json = False,
@@ -76,7 +76,7 @@ def tiling(
 
 @benchmark.command(epilog="Example: napari-unet benchmark memory --size 4096")
 def memory(
-    size: Annotated[list[int] | None, typer.Option(min=256, max=2**18, help="Widths of the images, pixels.")] = None,
+    size: Annotated[list[int] | None, number(int, 256, 2**18, "Widths of the images, pixels.")] = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -89,7 +89,7 @@ def memory(
 
 @benchmark.command(epilog="Example: napari-unet benchmark gui --size 1024")
 def gui(
-    size: Annotated[int, typer.Option(min=256, max=2**18, help="Width of the image, pixels.")] = 4096,
+    size: Annotated[int, number(int, 256, 2**18, "Width of the image, pixels.")] = 4096,
     as_json: Json = False,
 ) -> None:
     """Measure how long the window pauses."""
@@ -104,17 +104,15 @@ def annotator(
         Path, typer.Option(parser=path_of, metavar="PATH", help="Folder of all data sets, each with images and labels.")
     ],
     name: Annotated[str, typer.Option("--set", help="Which of them.")] = "cells_phase_t98g",
-    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often the program learns.")] = 8,
-    objects: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Corrections before each time.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Training steps each time.")] = 30,
-    ceiling_steps: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Training steps on all labels.")] = 300,
-    size: Annotated[int, typer.Option(min=64, max=2**18, help="Width of a field, pixels.")] = 512,
-    fields: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Most fields to work on.")] = 8,
-    held_out: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="Most fields held out.")] = 8,
+    rounds: Annotated[int, number(int, 1, 10_000, "How often the program learns.")] = 8,
+    objects: Annotated[int, number(int, 1, MAX_INTEGER, "Corrections before each time.")] = 5,
+    steps: Annotated[int, number(int, 1, MAX_INTEGER, "Training steps each time.")] = 30,
+    ceiling_steps: Annotated[int, number(int, 1, MAX_INTEGER, "Training steps on all labels.")] = 300,
+    size: Annotated[int, number(int, 64, 2**18, "Width of a field, pixels.")] = 512,
+    fields: Annotated[int, number(int, 1, MAX_INTEGER, "Most fields to work on.")] = 8,
+    held_out: Annotated[int, number(int, 1, MAX_INTEGER, "Most fields held out.")] = 8,
     rivals: Annotated[bool, typer.Option(help="What else the annotation could have bought, too.")] = True,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seeds the annotator's hand and untrained networks.")
-    ] = 0,
+    seed: Annotated[int, number(int, 0, 2**32 - 1, "Seeds the annotator's hand and untrained networks.")] = 0,
     base: Annotated[str | None, typer.Option(help="Model to begin with, instead of the set's own.")] = None,
     quick: Annotated[bool, typer.Option(help="A run of a minute, to see that all works.")] = False,
     out: Annotated[
@@ -161,7 +159,7 @@ def models(
         Path | None, typer.Option(parser=path_of, metavar="PATH", help="Images to tune a classical pipeline on.")
     ] = None,
     train_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each thing is timed.")] = 5,
+    rounds: Annotated[int, number(int, 1, 10_000, "How often each thing is timed.")] = 5,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:

@@ -142,7 +142,7 @@ def test_a_3d_model_takes_volumes(bright_model):
     twice = found(np.stack([volume, volume]), model)
     assert twice.n_objects == 6
     assert np.array_equal(twice.labels[1] > 0, volume > 100)
-    with pytest.raises(ImageError, match="no Z axis"):
+    with pytest.raises(ModelMismatchError, match="is for volumes; image has no Z axis"):
         found(volume[0], model)
 
 

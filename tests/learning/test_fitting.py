@@ -13,9 +13,12 @@ from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import Cancelled
+from napari_unet.learning import fit_to_corrections as module
+from napari_unet.learning import fitting
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.fit_to_corrections import between, fit_to_corrections
-from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
+from napari_unet.learning.fitting import FitRegion, fit_decoding, fitting_seconds, other_seeds
+from napari_unet.learning.policy import DEFAULT_POLICY, FittingPolicy, Policy
 from napari_unet.objects.decode import Decoding
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.redecoding import Sliders
@@ -185,6 +188,40 @@ def test_the_network_is_asked_about_the_corrections() -> None:
     assert fitted.objects == 18
     held_out = [np.ones(crop.part.labels.shape, bool) for crop in crops]
     assert not fit_to_corrections(easier, crops, "cpu", held_out=held_out).enough
+
+
+def test_how_long_it_takes_is_known_from_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is there is right, there is one round, and each start is another search."""
+    decoded: list[Any] = []
+    whole = fitting.decode_instances
+    monkeypatch.setattr(fitting, "decode_instances", lambda *given: decoded.append(1) or whole(*given))
+    others = other_seeds(model_info(Decoding()))
+    fit_decoding([region(grid(), 0.9)], Decoding(), others=others)
+    assert len(decoded) == fitting_seconds(0.0, 1.0, 1 + len(others), DEFAULT_POLICY.fitting)
+
+
+def test_of_a_wide_field_no_more_is_looked_at_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, labels, corrections = corrected_image()
+    corrections.reviewed[:] = True
+    corrections.update(labels)
+    model, looked_at = bright(), []
+    monkeypatch.setattr(module, "fit_decoding", lambda regions, *_, **__: looked_at.append(regions))
+    for width in (1000, 60):
+        policy = Policy(fitting=FittingPolicy(max_pixels=width**2))
+        fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu", policy=policy)
+    (whole,), (part,) = looked_at
+    assert whole.vouched.all()
+    assert np.count_nonzero(part.vouched) == 60**2
+    assert len(np.unique(part.labels[part.vouched])) == 1 + 9
+
+
+def test_settings_are_fitted_to_each_piece_of_an_id() -> None:
+    image, labels, corrections = corrected_image()
+    model, painted = bright(threshold=0.46), corrections.prediction != labels
+    several = fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu")
+    labels[painted] = 99
+    corrections.update(labels)
+    assert fit_to_corrections(model, annotated_crops(image, labels, corrections, model), "cpu") == several
 
 
 def test_it_can_be_stopped() -> None:

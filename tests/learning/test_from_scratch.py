@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unet import progress
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
 from napari_unet.errors import NothingToLearnError
 from napari_unet.evaluation.metrics import evaluate
 from napari_unet.inference.in_memory import segment
+from napari_unet.learning import from_scratch as module
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.background import predicted_objects, surroundings, with_background
 from napari_unet.learning.crops import image_samples
@@ -25,6 +28,7 @@ from napari_unet.learning.preview import Preview
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import resolve_device
 from napari_unet.progress import CancelToken, drive
+from napari_unet.training.trainer import Trainer
 
 
 def discs(shape=(160, 160), step=32, radius=9, seed=0):
@@ -194,6 +198,29 @@ def test_learn_takes_this_way_for_such_a_model_only(tiny_model):
         crops = annotated_crops(image, truth[None, None], corrections, model)
         learned = drive(learning_steps(model, crops, 0.5, "cpu"), lambda _: None)
         assert learned.model.info.recipe["method"] == method
+
+
+def test_what_is_done_between_the_rounds_is_a_part_of_the_time(monkeypatch):
+    """Of 20 s, 2 s before each round and as many steps of 1 s as are left."""
+    pixels, truth = discs()
+    image, now = Image(pixels, "YX"), [0.0]
+    model = model_for_image(image)
+    samples = painted_samples(model, image, np.where(truth <= 3, truth, 0)[None, None])
+    surrounded = module._with_surroundings
+
+    def slow(*given, **options):
+        now[0] += 2
+        return surrounded(*given, **options)
+
+    def step(*_):
+        now[0] += 1
+        return 0.5
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, "_with_surroundings", slow)
+    monkeypatch.setattr(Trainer, "_train_step", step)
+    _, reports = learned(model, samples, quick(model, steps=100, max_seconds=20.0))
+    assert (len(reports), now[0]) == (16, 20)
 
 
 def test_what_is_painted_meanwhile_joins_and_a_preview_is_shown():

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from napari_unet import progress
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.errors import NothingToLearnError
+from napari_unet.errors import ModelMismatchError, NothingToLearnError
+from napari_unet.learning import checks, interactive
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.crops import CONTEXT, CropReader
 from napari_unet.learning.held_out import held_out_squares
 from napari_unet.learning.interactive import learning_steps
+from napari_unet.learning.one_class import OneClass
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy, PromotionPolicy
 from napari_unet.learning.preview import Preview
-from napari_unet.learning.retention import base_regions, replayed
+from napari_unet.learning.retention import BasePredictions, base_regions, replayed
 from napari_unet.learning.split import split_annotations
 from napari_unet.models.model import Model
+from napari_unet.objects.stitch import match_ids
 from napari_unet.progress import drive
 from napari_unet.training.config import StepReport
+from napari_unet.training.trainer import Trainer
 
 WIDTH = DEFAULT_POLICY.split.square_width
 
@@ -52,6 +59,12 @@ def test_nothing_corrected_gives_no_crops(field, model):
     assert crops_of(field, model) == []
     with pytest.raises(NothingToLearnError):
         split_annotations(model, [])
+
+
+def test_a_model_for_volumes_learns_from_no_plane(field, tiny_model):
+    field[1][0, 0, 50:60, 50:60] = 99
+    with pytest.raises(ModelMismatchError, match="is for volumes; image has no Z axis"):
+        crops_of(field, tiny_model(ndim=3, features=2, levels=1))
 
 
 def test_annotated_crops_are_a_copy_of_the_planes_with_corrections_only(blobs, model):
@@ -127,6 +140,25 @@ def test_an_id_in_two_places_is_learned_as_two_objects(model):
         crops = annotated_crops(Image(np.ones((40, 90), np.float32), "YX"), labels, corrections, model)
         targets.append(split_annotations(model, crops).samples[0].targets)
     assert np.array_equal(*targets)
+
+
+def test_objects_of_one_id_are_held_out_as_those_of_several_are(model):
+    labels = np.kron(np.arange(1, 65).reshape(8, 8), np.pad(np.ones((12, 12), int), 6)).astype(np.int32)[None, None]
+    image, found = Image((labels[0, 0] > 0).astype(np.float32), "YX"), []
+    for ids in (labels, np.minimum(labels, 1)):
+        corrections = Corrections(labels.shape)
+        corrections.prediction[:], corrections.reviewed[:] = ids, True
+        found.append(split_annotations(model, crops_of((image, ids, corrections), model)).held_out)
+    (several,), (single,) = found
+    assert np.array_equal(several.mask, single.mask)
+    assert len(match_ids(several.labels, single.labels, 0.99)) == 64
+
+
+def test_objects_drawn_with_one_id_tell_of_another_domain_as_those_of_several_do(model):
+    labels = np.kron(np.arange(1, 17).reshape(4, 4), np.pad(np.ones((12, 12), int), 6)).astype(np.int32)[None, None]
+    image = Image((labels[0, 0] > 0).astype(np.float32), "YX")
+    for ids in (labels, np.minimum(labels, 1)):
+        assert split_annotations(model, crops_of((image, ids, Corrections(labels.shape)), model)).out_of_domain
 
 
 def test_a_quarter_of_what_is_reviewed_is_kept_aside(field, model):
@@ -270,6 +302,41 @@ def test_it_ends_when_it_gets_no_better(field, model):
     assert sum(isinstance(event, StepReport) for event in events) < 200
 
 
+@pytest.mark.parametrize("new_domain", [False, True])
+def test_the_seconds_asked_for_are_those_of_all(field, model, monkeypatch, new_domain):
+    """A step takes 1 s; what is done before and after them is known by what the same takes with the old model."""
+    field[2].reviewed[:] = True
+    model = Model(model.net, model.info.model_copy(update={"recipe": {"new_domain": new_domain}}))
+    crops, now = crops_of(field, model), [0.0]
+    base = BasePredictions((np.zeros(crops[0].labels.shape, np.int32),), 2.0, 0.5)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(interactive, "base_predictions", lambda *_: base)
+
+    def takes(module, name, seconds):
+        done = getattr(module, name)
+
+        def timed(*given, **options):
+            now[0] += seconds
+            return done(*given, **options)
+
+        monkeypatch.setattr(module, name, timed)
+
+    takes(interactive, "split_annotations", 3.0)
+    takes(interactive, "replayed", 1.0)
+    monkeypatch.setattr(Trainer, "_train_step", lambda *_: 0.5)
+    takes(Trainer, "_train_step", 1.0)
+    takes(checks, "predict_regions", 1.5)
+    takes(interactive, "interpolated", 4.0)  # two candidates
+    takes(interactive, "check_retention", 2.0)
+    takes(interactive, "fit_to_corrections", 1.5 + 18 * 0.5)
+    events = []
+    patient = Policy(promotion=PromotionPolicy(patience=100.0))
+    learned = drive(learning_steps(model, crops, 60.0, "cpu", policy=patient), events.append)
+    assert sum(isinstance(event, StepReport) for event in events) >= 14
+    assert learned.verdict.reviewed is not None
+    assert 57 <= now[0] <= 60
+
+
 def test_corrections_made_meanwhile_join(field, model):
     field[1][0, 0, 50:60, 50:60] = 99
     first = crops_of(field, model)
@@ -320,6 +387,21 @@ def test_corrections_that_contradict_each_other(field, model):
     labels[0, 0, 60:90, 60:90], other[1][0, 0, 60:90, 60:90] = 0, 99
     learned, _ = run(model, crops_of(field, model) + crops_of(other, model), steps=3)
     assert all(torch.isfinite(p).all() for p in learned.model.net.parameters())
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_marks_of_one_class_are_told_of(blobs, bright_model, other):
+    image, _ = blobs()
+    info = {"task": "semantic", "outputs": ("class_0", "class_1", "class_2"), "classes": ("no", "axon", "myelin")}
+    classes, labels = bright_model(out_channels=3, info=info), np.zeros((1, 1, *image.shape), np.int32)
+    labels[..., 10:30, 10:30], labels[..., 50:60, 50:60] = 1, 1 + other
+    _, events = run(
+        classes, crops_of((Image(image, "YX"), labels, Corrections(labels.shape, instances=False)), classes)
+    )
+    said = [str(event) for event in events if isinstance(event, OneClass)]
+    assert (
+        said == [] if other else said == ["All that is marked is of one class (axon): mark some of another one, too."]
+    )
 
 
 def test_why_nothing_was_compared_is_noted(field, model):

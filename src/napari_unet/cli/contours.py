@@ -19,7 +19,7 @@ from napari_unet.cli.label_files import (
     found_files,
 )
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, stoppable
-from napari_unet.cli.options import Json, Series, finite, numbered, path_of, pixel_size_of
+from napari_unet.cli.options import Json, Series, number, numbered, path_of, pixel_size_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
@@ -87,9 +87,7 @@ def contours(
     pixel_size: PixelSizes = None,
     tolerance: Annotated[
         float,
-        typer.Option(
-            min=0, max=100, callback=finite, metavar="PX", help="Simplify outlines; 0: exact, pixel by pixel."
-        ),
+        number(float, 0, 100, "Simplify outlines; 0: exact, pixel by pixel.", metavar="PX"),
     ] = 0.0,
     object_type: Annotated[QuPathObject, typer.Option(help="What objects are in QuPath.")] = QuPathObject.detection,
     classification: Annotated[str | None, typer.Option(help="Class of the objects in QuPath.")] = None,

@@ -11,8 +11,9 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_model_name, describe_model, open_model
 from napari_unet.cli.messages import fail, print_json, say
-from napari_unet.cli.options import Json, complete_model, finite, path_of, pixel_size_of
+from napari_unet.cli.options import MAX_INTEGER, Json, complete_model, number, path_of, pixel_size_of
 from napari_unet.errors import UNetError
+from napari_unet.limits import DIAMETER
 
 if TYPE_CHECKING:
     from napari_unet.models.normalize import Normalization
@@ -141,12 +142,12 @@ def import_command(
         typer.Option(help="How images are normalised: percentiles 1 and 99.8 to 0 and 1; mean and deviation; or none."),
     ] = NormalizationKind.percentile,
     divide_by: Annotated[
-        float, typer.Option(callback=finite, help="What its intensities were divided by, for example 255.")
+        float, number(float, 1e-9, MAX_INTEGER, "What its intensities were divided by, for example 255.")
     ] = 1.0,
     pixel_size: Annotated[
         str | None, typer.Option(help="Micrometres of a pixel of its images: one number, or Z,Y,X.")
     ] = None,
-    diameter: Annotated[float | None, typer.Option(callback=finite, help="Width of its objects, in pixels.")] = None,
+    diameter: Annotated[float | None, number(float, *DIAMETER, "Width of its objects, in pixels.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, for example MIT.")] = "unknown",
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
     as_json: Json = False,

@@ -19,7 +19,7 @@ from napari_unet.cli.label_files import (
     found_files,
 )
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
-from napari_unet.cli.options import Json, Series, finite, path_of, pixel_size_of
+from napari_unet.cli.options import Json, Series, number, path_of, pixel_size_of
 from napari_unet.errors import UNetError
 from napari_unet.progress import Stopwatch, counted, format_seconds
 
@@ -56,7 +56,7 @@ def measure(
     slices: Annotated[bool, typer.Option("--slices", help="Measure each slice of a volume by itself.")] = False,
     neighbour_distance: Annotated[
         float,
-        typer.Option(min=0, max=1000, callback=finite, metavar="PX", help="Count as neighbours what is so near."),
+        number(float, 0, 1000, "Count as neighbours what is so near.", metavar="PX"),
     ] = 0.0,
     summary: Annotated[
         Path | None,

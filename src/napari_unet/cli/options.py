@@ -29,11 +29,38 @@ def complete_device(incomplete: str) -> list[str]:
     return [name for name in ("auto", "cpu", "cuda", "mps") if name.startswith(incomplete)]
 
 
-def finite(value: float | None) -> float | None:
-    """Refuse NaN and infinity, which the ranges of typer do not exclude."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a number that can be used here.")
-    return value
+def number(
+    kind: type[int | float], low: float, high: float, about: str, *, metavar: str = "NUMBER", word: str = ""
+) -> Any:
+    """Return an option that takes a number within limits, and says which where it is given anything else.
+
+    Parameters
+    ----------
+    kind : {int, float}
+    low, high : float
+        Smallest and largest number.
+    about : str
+        What the option does.
+    metavar : str
+        What the number is of, for the help.
+    word : str
+        What it takes, too; empty: nothing.
+    """
+
+    def parsed(text: str | float) -> str | float:
+        if word and text == word:
+            return word
+        try:
+            value = kind(text)
+        except (ValueError, OverflowError):
+            value = math.nan
+        if not low <= value <= high:  # NaN is in no range
+            what = "a whole number" if kind is int else "a number"
+            also = f", or {word}," if word else ""
+            raise typer.BadParameter(f"{what} from {low:.10g} to {high:.10g}{also} is needed; got {str(text)!r:.40}.")
+        return value
+
+    return typer.Option(parser=parsed, min=low, max=high, metavar=metavar, help=about)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

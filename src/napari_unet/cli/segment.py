@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,9 +11,10 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device_name, describe_model
 from napari_unet.cli.messages import INTERRUPTED, fail, print_json, say, stoppable
-from napari_unet.cli.options import Device, Json, Series, complete_model, numbered, path_of, pixel_size_of
+from napari_unet.cli.options import Device, Json, Series, complete_model, number, numbered, path_of, pixel_size_of
 from napari_unet.cli.segment_run import SegmentRun
 from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.limits import DIAMETER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,17 +77,20 @@ def segment(
     ] = None,
     pixel_size: Annotated[str | None, typer.Option(help="Micrometres: one number, or Y,X, or Z,Y,X.")] = None,
     diameter: Annotated[
-        str | None, typer.Option(help="Width of the objects, in pixels; or auto: a model finds it on the image.")
+        Any,  # float | "auto" | None; see Series
+        number(
+            float, *DIAMETER, "Width of the objects, in pixels; or auto: a model finds it on the image.", word="auto"
+        ),
     ] = None,
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same; auto: fast if good enough.")] = Mode.auto,
     tile: Annotated[
-        int | None, typer.Option(min=1, max=2**20, help="Width of the tiles; the exact result does not depend on it.")
+        int | None, number(int, 1, 2**20, "Width of the tiles; the exact result does not depend on it.")
     ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored images; 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, max=MAX_JOBS, help="Files at once; they share cores and memory.")] = 1,
+    jobs: Annotated[int, number(int, 1, MAX_JOBS, "Files at once; they share cores and memory.")] = 1,
     scheduler: Annotated[
         str | None,
         typer.Option(metavar="WHERE", help="Workers of dask: local, tcp://HOST:PORT, or a scheduler's file (.json)."),
@@ -106,12 +109,12 @@ def segment(
     sizes = pixel_size_of(pixel_size)
     guesses = model == "auto"
     network_file, info = (None, None) if guesses else describe_model(model)
-    wide = _diameter(diameter, info)
+    _check_diameter(diameter, info)
     if mode is Mode.fast and info is not None and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     from napari_unet.inference.options import SegmentOptions
 
-    options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, wide, flips, series)
+    options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, diameter, flips, series)
     if into is not None:
         _check_into(out, options, file_format, scheduler)
         plan = _plan_into(inputs, into)
@@ -195,38 +198,19 @@ def _check_scheduler(scheduler: str | None, at_once: int) -> None:
         fail(error, 2)
 
 
-def _diameter(text: str | None, info: ModelInfo | None) -> float | Literal["auto"] | None:
-    if text is None:
-        return None
-    try:
-        diameter = None if text == "auto" else float(text)
-    except ValueError:
-        diameter = 0.0
-    if diameter is not None and not 0 < diameter < math.inf:
-        fail(f"--diameter takes a positive number of pixels, for example 30, or auto; got {text}.", 2)
+def _check_diameter(diameter: float | Literal["auto"] | None, info: ModelInfo | None) -> None:
+    """Exit with a message if the model can do nothing with what is said of the width of objects."""
+    if diameter is None:
+        return
     if info is not None and info.diameter is None:
         fail(
             f"The model {info.name!r} does not know how wide the objects are that it finds, so --diameter says "
             "nothing. Leave it out, or give --pixel-size.",
             2,
         )
-    if diameter is not None:
-        _check_as_image(diameter)
-        return diameter
+    if diameter != "auto":
+        return
     if info is None:
         fail("With --model auto give --diameter a number, or leave it out: it is found where a model can.", 2)
     if not info.finds_diameter:
         fail(f"The model {info.name!r} cannot find out how wide objects are. Give --diameter a number.", 2)
-    return "auto"
-
-
-def _check_as_image(diameter: float) -> None:
-    """Exit with a message if `Image` does not accept the diameter."""
-    import numpy as np
-
-    from napari_unet.axes import Image
-
-    try:
-        Image(np.zeros((1, 1), np.uint8), "YX", diameter=diameter)
-    except UNetError as error:
-        fail(f"--diameter: {error}", 2)

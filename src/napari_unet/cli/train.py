@@ -13,7 +13,7 @@ import typer
 from napari_unet.cli.app import app
 from napari_unet.cli.checks import check_device, check_device_name, check_model_name, describe_model, open_model
 from napari_unet.cli.messages import INTERRUPTED, Bar, fail, print_json, say, stoppable
-from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, finite, numbered, path_of
+from napari_unet.cli.options import MAX_INTEGER, Device, Json, Series, complete_model, number, numbered, path_of
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def train(
     val_labels: Annotated[Path | None, typer.Option(parser=path_of, metavar="PATH", help="Their labels.")] = None,
     val_share: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=0.9,
-            callback=finite,
-            help="Or keep this share of the images aside for validation (default 0.2 of five or more; 0: none).",
+        number(
+            float,
+            0,
+            0.9,
+            "Or keep this share of the images aside for validation (default 0.2 of five or more; 0: none).",
         ),
     ] = None,
     series: Series = None,
@@ -78,19 +78,13 @@ def train(
     task: Annotated[
         TaskName | None, typer.Option(help="For --new: object ids, or classes (default: instances).")
     ] = None,
-    ignore_label: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Pixels of this value are not learned from.")
-    ] = None,
+    ignore_label: Annotated[int | None, number(int, 0, 2**32 - 1, "Pixels of this value are not learned from.")] = None,
     minutes: Annotated[
-        float | None,
-        typer.Option(help="Train for so long (default 10, unless --steps)."),
+        float | None, number(float, 0.0001, MAX_MINUTES, "Train for so long (default 10, unless --steps).")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=MAX_INTEGER, help="Train for so many steps.")] = None,
-    border: Annotated[
-        float,
-        typer.Option(min=0, max=1000, callback=finite, help="Weight of narrow gaps between objects (2015: 10)."),
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed for weights and random samples.")] = 0,
+    steps: Annotated[int | None, number(int, 1, MAX_INTEGER, "Train for so many steps.")] = None,
+    border: Annotated[float, number(float, 0, 1000, "Weight of narrow gaps between objects (2015: 10).")] = 0.0,
+    seed: Annotated[int, number(int, 0, 2**32 - 1, "Seed for weights and random samples.")] = 0,
     device: Device = "auto",
     restart: Annotated[bool, typer.Option(help="Begin anew, where an interrupted training would go on.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model file.")] = False,
@@ -101,7 +95,7 @@ def train(
     Images for validation are not learned from: the best weights, and how objects are read out of maps, are chosen on
     them. With none, a fifth of five or more images is kept aside.
     """
-    _check_options(base, new, val_images, val_labels, val_share, out, minutes)
+    _check_options(base, new, val_images, val_labels, val_share, out)
     check_device_name(device)
     files = _Files.beside(out)
     begin_file = None if base is None else _begin_file(base, task)
@@ -141,7 +135,6 @@ def _check_options(
     val_labels: Path | None,
     val_share: float | None,
     out: Path,
-    minutes: float | None,
 ) -> None:
     """Exit with a message if options contradict each other."""
     if (base is None) == (new is None):
@@ -151,8 +144,6 @@ def _check_options(
     if val_share is not None and val_images is not None:
         fail("Give either --val-images, images to check on, or --val-share, a share of --images; not both.", 2)
     check_model_name(out)
-    if minutes is not None and not 0 < minutes <= MAX_MINUTES:  # NaN is neither
-        fail(f"--minutes is a number above 0, up to {MAX_MINUTES} (a year); got {minutes}.", 2)
 
 
 def _begin_file(base: str, task: TaskName | None) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet import limits
 from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
-from napari_unet.errors import ImageError
+from napari_unet.errors import ImageError, ModelMismatchError
 from napari_unet.inference.policy import DEFAULT_RESCALING, RescalingPolicy
 from napari_unet.inference.scale import is_rescaled, magnification, scaled_shape
 from napari_unet.models.model import resolve_device
@@ -191,11 +191,7 @@ def make_task(
     spec = model.info.spec
     if tile is not None and not (limits.within(tile, (1, MAX_TILE)) and tile == int(tile)):
         raise ImageError(f"A tile is a whole number of pixels wide, from 1 to {MAX_TILE}; got {tile!s:.40}.")
-    if spec.ndim == 3 and not image.is_volume:
-        raise ImageError(
-            f"The model {model.name!r} segments volumes; {image.name} has no Z axis (axes {image.axes}). "
-            "Choose another model, or set the axes."
-        )
+    check_depth(image, model)
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]
     zoom = magnification(image, model.info, policy)
@@ -211,6 +207,15 @@ def make_task(
         depth: Sequence[int | None] = [None] if spec.ndim == 3 else range(image.size("Z"))
         subimages = [Subimage(frame, z) for frame, z in itertools.product(range(image.n_frames), depth)]
     return Task(image, model, channels, zoom, plan, tuple(subimages), flips).timed(device)
+
+
+def check_depth(image: Image, model: Model) -> None:
+    """Raise `ModelMismatchError` if a model for volumes is given planes; one for planes takes slices."""
+    if model.info.spec.ndim == 3 and not image.is_volume:
+        raise ModelMismatchError(
+            f"The model {model.name!r} is for volumes; {image.name} has no Z axis (axes {image.axes}). "
+            "Choose another model, or set the axes."
+        )
 
 
 def choose_channels(image: Image, model: Model, channel: int | None = None) -> tuple[int, ...]:

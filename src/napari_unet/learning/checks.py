@@ -51,6 +51,11 @@ class HeldOutCheck:
     device : torch.device
         Where networks run.
     policy : Policy
+
+    Attributes
+    ----------
+    seconds : float
+        How long it took to segment the regions with that model, and so about how long a check takes; 0: not known yet.
     """
 
     def __init__(self, model: Model, regions: Sequence[HeldOutRegion], device: torch.device, policy: Policy) -> None:
@@ -58,11 +63,19 @@ class HeldOutCheck:
         self._before: tuple[NDArray[np.int32], ...] = ()
         self._best, self._since_best = -1.0, Stopwatch()
         self._interval = Interval(policy.promotion)
+        self.seconds = 0.0
 
     @property
     def due(self) -> bool:
         """Whether it is time for another check."""
         return bool(self._regions) and self._interval.over
+
+    def prepare(self) -> None:
+        """Segment the regions with the model that learning began with, once."""
+        if self._regions and not self._before:
+            watch = Stopwatch()
+            self._before = predict_regions(self._regions, self._model, self._device, before=True)
+            self.seconds = watch.seconds
 
     def check(self, now: Model, step: int) -> Checked:
         """Return how well the network does after a step."""
@@ -78,7 +91,6 @@ class HeldOutCheck:
         """Compare another model; None where nothing is held out."""
         if not self._regions:
             return None
-        if not self._before:
-            self._before = predict_regions(self._regions, self._model, self._device, before=True)
+        self.prepare()
         after, instances = predict_regions(self._regions, other, self._device), self._model.info.finds_objects
         return compare(self._regions, self._before, after, instances=instances, policy=self._policy)

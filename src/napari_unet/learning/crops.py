@@ -13,6 +13,7 @@ from napari_unet.inference.scale import is_rescaled, magnification, nearest_indi
 from napari_unet.inference.task import choose_channels
 from napari_unet.inference.tile_runner import sample_pixels
 from napari_unet.models.normalize import measure
+from napari_unet.objects.boxes import box_around
 from napari_unet.training.samples import make_sample
 
 if TYPE_CHECKING:
@@ -93,12 +94,20 @@ def with_context(mask: NDArray[np.bool_], ndim: int, pixels: float = 1.0) -> Box
     pixels : float
         Pixels of the mask, along Y or X, in one of the network.
     """
-    box, margin = [], math.ceil(CONTEXT * pixels)
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        grow = margin if axis or ndim == 3 else 0
-        box.append(slice(max(0, int(hit[0]) - grow), min(mask.shape[axis], int(hit[-1]) + 1 + grow)))
-    return box[0], box[1], box[2]
+    box = box_around(mask)
+    assert box is not None  # there are some
+    return with_margin(box, mask.shape, ndim, pixels)
+
+
+def with_margin(box: Sequence[slice], shape: Sequence[int], ndim: int, pixels: float = 1.0) -> Box:
+    """Return a box (Z, Y, X) with as much around it; `shape` is that of what it is a part of."""
+    margin = math.ceil(CONTEXT * pixels)
+    margins = (margin if ndim == 3 else 0), margin, margin
+    z, y, x = (
+        slice(max(0, part.start - more), min(n, part.stop + more))
+        for part, n, more in zip(box, shape, margins, strict=True)
+    )
+    return z, y, x
 
 
 def moved(box: Box, corner: tuple[int, int, int]) -> Box:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_unet.errors import Cancelled, NothingToLearnError
+from napari_unet.errors import Cancelled
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.labelled import LabelledImages, joined_digest
@@ -124,8 +124,6 @@ class DenseTraining:
             if mask is None or mask.any():
                 channels, weight = tuple(range(image.n_channels)), float(np.sqrt(view.size))
                 samples += image_samples(image, model, view, mask, channels, weight, config.border)
-        if not samples:
-            raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
         trainer = Trainer(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
         limits = policy.validation
         self.course = CheckedTraining(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.axes import Image
-    from napari_unet.corrections.part import Part
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.learning.crops import Box
     from napari_unet.learning.policy import DomainShiftPolicy, Policy
     from napari_unet.models.info import ModelInfo
@@ -70,7 +70,7 @@ class ObjectErrors:
 
 
 def out_of_domain_by_corrections(
-    parts: Sequence[Part], *, outlines: bool = False, policy: Policy = DEFAULT_POLICY
+    crops: Sequence[AnnotatedCrop], *, outlines: bool = False, policy: Policy = DEFAULT_POLICY
 ) -> bool:
     """Return whether objects that were missed, or none, make up most of what the user has seen while correcting.
 
@@ -79,7 +79,7 @@ def out_of_domain_by_corrections(
 
     Parameters
     ----------
-    parts : sequence of Part
+    crops : sequence of AnnotatedCrop
     outlines : bool
         Whether an object with a wrong outline counts as one that was missed: for a model that has begun to learn
         another domain, outlines are what comes next.
@@ -87,7 +87,7 @@ def out_of_domain_by_corrections(
     """
     numbers = policy.domain_shift
     found_iou = numbers.outline_iou if outlines else _FOUND
-    counts = np.array([_missed_area(part, found_iou, policy) for part in parts], np.int64).reshape(-1, 4)
+    counts = np.array([_missed_area(one, found_iou, policy) for one in crops], np.int64).reshape(-1, 4)
     missed, wrong_area, area_near, area = counts.sum(axis=0).tolist()
     return bool(
         missed >= numbers.min_objects
@@ -117,13 +117,14 @@ def looks_out_of_domain(
     return deviation is not None and deviation > policy.max_deviation
 
 
-def _missed_area(part: Part, found_iou: float, policy: Policy) -> tuple[int, int, int, int]:
+def _missed_area(crop: AnnotatedCrop, found_iou: float, policy: Policy) -> tuple[int, int, int, int]:
     """Return how many objects were missed or spurious, and pixels: of these, of those near corrections, of all."""
-    touched, labels, predicted = part.corrections.touched, part.labels, part.corrections.prediction[0]
+    part, labels = crop.part, crop.labels
+    touched, predicted = part.corrections.touched, part.corrections.prediction[0]
     if not (part.corrections.instances and touched):
         return 0, 0, 0, 0
     same = match_ids(predicted, labels, found_iou)
-    missed = touched & (set(np.unique(labels).tolist()) - {0} - same.keys())
+    missed = set(np.unique(labels[np.isin(part.labels, list(touched))]).tolist()) - {0} - same.keys()
     spurious = touched & (set(np.unique(predicted).tolist()) - {0} - set(same.values()))
     wrong = np.isin(labels, list(missed)) | np.isin(predicted, list(spurious))
     corrected, objects = part.mask("corrected"), (labels > 0) | (predicted > 0)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_unet.errors import NothingToLearnError
 from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
 from napari_unet.learning.retention import base_samples, replayed
 from napari_unet.models.info import DataSource
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.training.config import StepReport, TrainingConfig
+from napari_unet.training.samples import check_any
 from napari_unet.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def finetune_steps(
     NothingToLearnError
         If there is no sample.
     """
-    if not samples:
-        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    check_any(samples)
     session = Trainer(model.net, replayed(model, samples, config.replay), config, resolve_device(device))
     last: StepReport | None = None
     for last in session.run(cancel):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.learning.crops import CropReader, moved, subimage_slices, with_context
+from napari_unet.learning.annotations import CropReaders
+from napari_unet.learning.crops import moved, subimage_slices, with_margin
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.learning.nearby import connected_parts, near_corrections
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.learning.annotations import AnnotatedCrop
-    from napari_unet.learning.crops import Box
     from napari_unet.learning.fitting import Fitted
     from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
@@ -112,26 +113,26 @@ def _regions(
     policy: Policy,
 ) -> Iterator[FitRegion]:
     """Yield what there is to judge settings on, at the scale of the model."""
-    ndim, runs_on = model.info.spec.ndim, resolve_device(device)
-    readers: dict[object, CropReader] = {}
-    for number, one in enumerate(crops):
-        key = id(one.image), one.channels
-        if key not in readers:
-            readers[key] = CropReader(one.image, model, one.channels, policy.scale.rescaling)
-        reader, part = readers[key], one.part
+    runs_on = resolve_device(device)
+    readers = CropReaders(model, policy)
+    for index, one in enumerate(crops):
+        reader, part = readers.of(one), one.part
         vouched = part.mask("supervised")
         seen = vouched
         if not _is_strange_volume(model):  # there, nobody has seen all that is wrong
             seen = near_corrections(part, part.mask("corrected"), reader.pixels, policy.split) | vouched
         if held_out is not None:
-            vouched, seen = vouched & ~held_out[number], seen & ~held_out[number]
-        for z in subimage_slices(len(part.labels), ndim):
-            for mask in connected_parts(seen[z]):
-                box: Box = with_context(mask, ndim, reader.pixels)
+            vouched, seen = vouched & ~held_out[index], seen & ~held_out[index]
+        for z in subimage_slices(len(part.labels), one.ndim):
+            width = round(math.sqrt(policy.fitting.max_pixels / len(seen[z])) * reader.pixels)
+            numbers, boxes = connected_parts(seen[z], max(1, width))
+            for number, around in enumerate(boxes, start=1):  # there may be thousands in a large image
+                box = with_margin(around, numbers.shape, one.ndim, reader.pixels)
+                mask = numbers[box] == number
                 corner = part.corner[0] + z.start, *part.corner[1:]
                 image = reader.read(part.frame, moved(box, corner))
                 values = predict_maps(model.net, image, device=runs_on)
                 labels, inside, near = (
-                    reader.fit(array) for array in (part.labels[z][box], vouched[z][box] & mask[box], mask[box])
+                    reader.fit(array) for array in (one.labels[z][box], vouched[z][box] & mask, mask)
                 )
                 yield FitRegion(Maps(values, model.info.outputs), labels, inside, near)

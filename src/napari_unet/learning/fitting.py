@@ -96,6 +96,20 @@ def other_seeds(info: ModelInfo, policy: FittingPolicy = DEFAULT_POLICY.fitting)
     return (now.model_copy(update={name: getattr(own, name) for name in ("seeds", "prominence", "smoothing")}),)
 
 
+def fitting_seconds(network: float, decoding: float, starts: int, policy: FittingPolicy) -> float:
+    """Return how long `fit_decoding` takes, about: mostly one round, which tries each step of two sliders.
+
+    Parameters
+    ----------
+    network, decoding : float
+        Seconds that it takes to predict the regions, and to read objects out of their maps once.
+    starts : int
+        Decodings to begin with.
+    policy : FittingPolicy
+    """
+    return network + starts * (1 + 2 * len(policy.steps)) * decoding
+
+
 def fit_decoding(
     regions: Sequence[FitRegion],
     decoding: Decoding,

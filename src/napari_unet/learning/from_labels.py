@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import LabelsError, LearningError, NothingToLearnError
+from napari_unet.errors import LabelsError, LearningError
 from napari_unet.inference.fast_mode import with_fast_mode
 from napari_unet.inference.style import with_style
 from napari_unet.inference.task import choose_channels
@@ -216,11 +216,10 @@ def _finetuned(model: Model, labelled: LabelledImages, samples: Sequence[Sample]
     out_of_domain = errors.are_out_of_domain(shift) or (many_errors and has_new_domain(model.info))
     # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
     later = 0.0 if out_of_domain else base_predictions(model, device).seconds
-    left = training_seconds(run.max_seconds, run.watch.seconds, later)
     steps = run.steps if run.steps is not None else (200 if run.max_seconds is None else 100_000)
-    config = finetune_config(
-        model, out_of_domain=out_of_domain, many_errors=many_errors, max_seconds=left, steps=steps, seed=run.seed
-    )
+    config = finetune_config(model, out_of_domain=out_of_domain, many_errors=many_errors, steps=steps, seed=run.seed)
+    left = training_seconds(run.max_seconds, run.watch.seconds, later)
+    config = config.model_copy(update={"max_seconds": left})
     training = finetune_steps(model, samples, config, run.device, run.cancel, out_of_domain=out_of_domain)
     better = drive(training, run.tell)
     return better if out_of_domain else interpolated(model, better, device, run.policy)[0]
@@ -241,8 +240,6 @@ def _checked(
     pictures = as_pictures(images, model, axes, channel, what)
     arrays = [np.asarray(one) for one in labels]
     given = LabelledImages.of(pictures, arrays, supervised=supervised, instances=model.info.finds_objects)
-    if not any(mask is None or mask.any() for mask in given.supervised):
-        raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
     return replace(given, notes=(*given.notes, *given.check(model, corrections=True)))
 
 

@@ -116,8 +116,6 @@ def from_scratch_steps(
         _check_enough(model, samples, diameter)
         if diameter is not None:
             model, rounds = fitted_to_objects(model, diameter), 2
-    seconds = config.max_seconds
-    each = {"steps": -(-config.steps // rounds), "max_seconds": None if seconds is None else seconds / rounds}
     done, previews = 0, Previews(preview_wanted, policy.promotion)
 
     def learned(session: Trainer, model: Model) -> Model:
@@ -126,9 +124,11 @@ def from_scratch_steps(
         return Model(session.trained(), _learned(model.info, diameter, recipe, policy.from_scratch))
 
     for index in range(rounds):
-        settings = config.model_copy(update={**each, "seed": config.seed + index})
         surrounded = partial(_with_surroundings, model, device=where, policy=policy.from_scratch)
-        session = Trainer(model.net, surrounded(samples, diameter), settings, where)
+        around = surrounded(samples, diameter)
+        left = None if config.max_seconds is None else max(1e-3, config.max_seconds - watch.seconds) / (rounds - index)
+        each = {"steps": -(-config.steps // rounds), "max_seconds": left, "seed": config.seed + index}
+        session = Trainer(model.net, around, config.model_copy(update=each), where)
         for report in session.run(cancel, pause):
             yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
             added = more() if more is not None else None

@@ -15,7 +15,7 @@ from napari_unet.objects.stitch import compact
 from napari_unet.tiling.engine import predict_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -58,8 +58,21 @@ def predict_regions(
     before : bool
         Whether it is the model that learning began with, which may have worked at another scale.
     """
+    return decoded_regions(regions, model, region_maps(regions, model, device, before=before))
+
+
+def region_maps(
+    regions: Sequence[HeldOutRegion], model: Model, device: torch.device, *, before: bool = False
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what the network makes of each region, maps (K, [Z,] Y, X); see `predict_regions`."""
     images = [one.image_before if before and one.image_before is not None else one.image for one in regions]
-    maps = predict_all(model.net, images, softmax=not model.info.finds_objects, device=device)
+    yield from predict_all(model.net, images, softmax=not model.info.finds_objects, device=device)
+
+
+def decoded_regions(
+    regions: Sequence[HeldOutRegion], model: Model, maps: Iterable[NDArray[np.float32]]
+) -> tuple[NDArray[np.int32], ...]:
+    """Return the labels ([Z,] Y, X) that a model reads out of the maps of each region."""
     found = []
     for region, labels in zip(regions, map(model.decode, maps), strict=True):
         same = labels.shape == region.labels.shape

@@ -7,17 +7,23 @@ are of another domain, and the new model is judged.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_unet.inference.scale import magnification
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
 from napari_unet.learning.domain_shift import has_new_domain
 from napari_unet.learning.finetune import finetune_config, finetuned, training_seconds
 from napari_unet.learning.fit_to_corrections import fit_to_corrections
+from napari_unet.learning.fitting import fitting_seconds, other_seeds
 from napari_unet.learning.from_scratch import from_scratch_config, from_scratch_steps
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.held_out_images import with_images_noted
+from napari_unet.learning.one_class import OneClass, only_class
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview, Previews
 from napari_unet.learning.retention import base_predictions, check_retention, interpolated, replayed
@@ -83,7 +89,7 @@ def learning_steps(
     more: Callable[[], Sequence[AnnotatedCrop]] | None = None,
     preview_wanted: Callable[[], bool] | None = None,
     policy: Policy = DEFAULT_POLICY,
-) -> Generator[Rescaled | StepReport | Checked | Preview, None, Learned]:
+) -> Generator[Rescaled | OneClass | StepReport | Checked | Preview, None, Learned]:
     """Learn from corrections; yield a report after every training step, and return the new model with a verdict.
 
     A part of the reviewed area, if it is large enough, is not learned from. Old and new model are compared there, and
@@ -131,6 +137,8 @@ def learning_steps(
         yield Rescaled(model, before)
     border = float(changes.get("border", 0.0))
     annotations = _Annotations(model, before if rescaled else None, crops, border, more, policy)
+    if not model.info.finds_objects and (alone := only_class(model.info, annotations.classes)) is not None:
+        yield alone
     if model.info.is_from_scratch:
         return (yield from _learn_from_scratch(model, annotations, run))
     return (yield from _finetune(model, annotations, run))
@@ -195,6 +203,11 @@ class _Annotations:
         return True
 
     @property
+    def classes(self) -> set[int]:
+        """What the labels to learn from hold, where they are classes."""
+        return set().union(*(np.unique(one.labels[one.part.mask("supervised")]).tolist() for one in self.crops))
+
+    @property
     def unchecked(self) -> Unchecked:
         """Why nothing can be compared, where that is so."""
         reviewed = any(crop.part.reviewed.any() for crop in self.crops)
@@ -210,7 +223,8 @@ def _learn_from_scratch(
     model: Model, annotations: _Annotations, run: _Run
 ) -> Generator[StepReport | Preview, None, Learned]:
     """Train a model that was made from scratch, and judge it if it has learned before."""
-    config = from_scratch_config(model, run.policy, **{"max_seconds": run.max_seconds} | dict(run.settings))
+    left = training_seconds(run.max_seconds, run.watch.seconds, 0.0)  # such a network is small, and soon checked
+    config = from_scratch_config(model, run.policy, **{"max_seconds": left} | dict(run.settings))
     better = yield from from_scratch_steps(
         model, annotations.split.samples, config, str(run.device), run.cancel, pause=run.pause,
         more=lambda: annotations.split.samples if annotations.join() else [], preview_wanted=run.preview_wanted,
@@ -228,11 +242,7 @@ def _finetune(
     model: Model, annotations: _Annotations, run: _Run
 ) -> Generator[StepReport | Checked | Preview, None, Learned]:
     """Choose the settings, train, retain and judge."""
-    # The time is the user's: to check the new model afterwards takes as long as to check the old one now.
-    later = base_predictions(model, run.device).seconds
-    left = training_seconds(run.max_seconds, run.watch.seconds, later)
-    out_of_domain = annotations.split.out_of_domain
-    config = finetune_config(model, out_of_domain=out_of_domain, **{"max_seconds": left} | dict(run.settings))
+    config = finetune_config(model, out_of_domain=annotations.split.out_of_domain, **run.settings)
     training = _Training(model, annotations, config, run)
     yield from training.steps()
     split, last = annotations.split, training.last
@@ -251,6 +261,20 @@ def _finetune(
     if better.info.spec.ndim == 3 and fitted is not None and fitted.enough:
         verdict = replace(verdict, finds_nothing=fitted.after == 0)
     return Learned(better, verdict, None if fitted is None or fitted.decoding == unfitted else fitted)
+
+
+def _later(model: Model, annotations: _Annotations, check: HeldOutCheck, run: _Run) -> float:
+    """Return how many seconds what follows training may take, by how long the same takes with the old model."""
+    base, policy, out_of_domain = base_predictions(model, run.device), run.policy, annotations.split.out_of_domain
+    candidates = 1 if out_of_domain else len(policy.promotion.interpolation_shares)
+    later = candidates * base.seconds + check.seconds
+    if base.pixels and model.info.finds_objects and (out_of_domain or has_new_domain(model.info)):
+        zooms = (magnification(one.image, model.info, policy.scale.rescaling) for one in annotations.crops)
+        pixels = sum(one.labels.size * math.prod(zoom) for one, zoom in zip(annotations.crops, zooms, strict=True))
+        times = min(pixels, policy.fitting.max_pixels) / base.pixels
+        network, decoding = times * (base.seconds - base.decoding_seconds), times * base.decoding_seconds
+        later += fitting_seconds(network, decoding, 1 + len(other_seeds(model.info, policy.fitting)), policy.fitting)
+    return later
 
 
 def _judged(
@@ -304,6 +328,10 @@ class _Training:
         self._model, self._annotations, self._config, self._run = model, annotations, config, run
         self.trainer = Trainer(model.net, self._samples(), config, run.device)
         self.held_out = HeldOutCheck(model, annotations.split.held_out, run.device, run.policy)
+        if "max_seconds" not in run.settings:  # the time is the user's: all that is done counts
+            self.held_out.prepare()
+            later = _later(model, annotations, self.held_out, run)
+            self.trainer.limit(training_seconds(run.max_seconds, run.watch.seconds, later))
         self.last: StepReport | None = None
 
     def steps(self) -> Generator[StepReport | Checked | Preview, None, None]:
@@ -314,7 +342,7 @@ class _Training:
             yield report
             if self._annotations.join():
                 self._take_up()
-            if self.held_out.due:
+            if self.held_out.due and self.trainer.has_time_for(self.held_out.seconds):
                 checked = self.held_out.check(self._now(), report.step)
                 yield checked
                 if checked.stale_seconds > self._run.policy.promotion.patience:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import ImageError, LabelsError, ModelMismatchError
+from napari_unet.errors import ImageError, LabelsError, NothingToLearnError
 from napari_unet.inference.content import lack_of_content
-from napari_unet.inference.task import as_image, choose_channels
+from napari_unet.inference.task import as_image, check_depth, choose_channels
 from napari_unet.io.channels import channel_number
+from napari_unet.learning.one_class import only_class
 from napari_unet.objects.label_images import as_ids
 from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.progress import first_names
@@ -161,6 +162,8 @@ class LabelledImages:
 
         Raises
         ------
+        NothingToLearnError
+            If no pixel counts.
         LabelsError
             If there is nothing to learn.
         ModelMismatchError
@@ -168,13 +171,11 @@ class LabelledImages:
         ImageError
             If no pixel of an image is a number.
         """
+        if not any(mask is None or mask.any() for mask in self.supervised):
+            raise NothingToLearnError("No pixel of the labels counts, so there is nothing to learn from.")
         for image in self.images:
             model.check_channels(image.n_channels)
-            if model.info.spec.ndim == 3 and not image.is_volume:
-                raise ModelMismatchError(
-                    f"The model {model.name!r} is for volumes; {image.name} has no Z axis (axes {image.axes}). "
-                    "Choose a model for planes."
-                )
+            check_depth(image, model)
         notes = self._check_content(model)
         partly = corrections and not all(mask is None or mask.all() for mask in self.supervised)
         if not model.info.finds_objects:
@@ -183,7 +184,8 @@ class LabelledImages:
             if len(values) < 2 and not partly:
                 raise LabelsError(f"All labels are of one class ({min(values, default=0)}); there is nothing to learn.")
             _check_classes(model, int(max(values, default=0)))
-            return notes
+            alone = only_class(model.info, values)
+            return notes if alone is None else (*notes, str(alone))
         empty = [name for index, name in enumerate(self.names) if not self.objects_of(index)]
         if partly or not empty:
             return notes

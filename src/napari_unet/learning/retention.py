@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.learning.comparison import Comparison, compare
-from napari_unet.learning.held_out import HeldOutRegion, predict_regions
+from napari_unet.learning.held_out import HeldOutRegion, decoded_regions, region_maps
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.cached import cached_per_model
 from napari_unet.models.model import Model
@@ -40,12 +40,18 @@ class BasePredictions:
     ----------
     labels : tuple of ndarray of int32, axes ([Z,] Y, X)
         One for each region.
-    seconds : float
-        How long it took.
+    seconds, decoding_seconds : float
+        How long it took, and how long of that to read objects out of maps.
     """
 
     labels: tuple[NDArray[np.int32], ...]
     seconds: float
+    decoding_seconds: float
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the network in all regions."""
+        return sum(one.size for one in self.labels)
 
 
 def replayed(model: Model, samples: Sequence[Sample], share: float) -> list[Sample]:
@@ -72,9 +78,11 @@ def base_regions(model: Model) -> list[HeldOutRegion]:
 @cached_per_model
 def base_predictions(model: Model, device: torch.device) -> BasePredictions:
     """Return what a model makes of `base_regions`; cached, as learning begins where the last one ended."""
-    watch = Stopwatch()
-    labels = predict_regions(base_regions(model), model, device)
-    return BasePredictions(labels, watch.seconds)
+    watch, regions = Stopwatch(), base_regions(model)
+    maps = list(region_maps(regions, model, device))
+    network = watch.seconds
+    labels = decoded_regions(regions, model, maps)
+    return BasePredictions(labels, watch.seconds, watch.seconds - network)
 
 
 def _image(model: Model, patch: ReplayPatch) -> NDArray[np.float32]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from napari_unet.axes import common_pixel_size
 from napari_unet.inference.scale import magnification
+from napari_unet.learning.crops import subimage_slices
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.models.model import Model
-from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.objects.size import depths, diameters
 
 if TYPE_CHECKING:
@@ -182,28 +182,28 @@ def _corrected_size(crops: Sequence[AnnotatedCrop], info: ModelInfo, policy: Sca
     widths, deep = [], []
     for one in crops:
         zoom = magnification(one.image, info, policy.rescaling)
-        for vouched, factor in _vouched(one, info.spec.ndim, policy):
-            labels = with_ids_for_pieces(vouched.reshape(1, -1, *vouched.shape[-2:]))[0]
-            widths.append(factor * zoom[-1] * diameters(labels))
-            if info.spec.ndim == 3:
-                slices = depths(labels)
+        for vouched, factor in _vouched(one, policy):
+            widths.append(factor * zoom[-1] * diameters(vouched))
+            if one.ndim == 3:
+                slices = depths(vouched)
                 deep.append(factor * zoom[0] * slices[slices > 1])  # one slice tells nothing of the depth
     return _typical(widths, deep, policy.min_objects)
 
 
-def _vouched(one: AnnotatedCrop, ndim: int, policy: ScalePolicy) -> Iterator[tuple[NDArray[np.int32], float]]:
+def _vouched(one: AnnotatedCrop, policy: ScalePolicy) -> Iterator[tuple[NDArray[np.int32], float]]:
     """Yield the objects that the user vouches for: plane by plane, or of a volume at once.
 
     With them a factor that brings those that were corrected, and not only accepted, to the size that is typical of all.
     What lies in the ring around a corrected object, and nobody has touched, is no measure: it may be specks.
     """
-    labels, counts, reviewed = one.part.labels, one.part.mask("supervised"), one.part.reviewed
-    touched = list(one.part.corrections.touched)
-    planes = [(labels, counts, reviewed)] if ndim == 3 else zip(labels, counts, reviewed, strict=True)
-    for ids, vouched, checked in planes:
-        accepted = _within(ids, checked, policy.min_vouched_share)
+    labels, counts, reviewed = one.labels, one.part.mask("supervised"), one.part.reviewed
+    touched = np.isin(one.part.labels, list(one.part.corrections.touched))
+    for z in subimage_slices(len(labels), one.ndim):
+        ids = labels[z]
+        accepted = _within(ids, reviewed[z], policy.min_vouched_share)
         yield np.where(np.isin(ids, accepted), ids, 0), 1.0
-        corrected = np.setdiff1d(np.intersect1d(_within(ids, vouched, policy.min_vouched_share), touched), accepted)
+        ids = np.where(touched[z] & ~np.isin(ids, accepted), ids, 0)
+        corrected = _within(ids, counts[z], policy.min_vouched_share)
         yield np.where(np.isin(ids, corrected), ids, 0), policy.typical_to_corrected
 
 

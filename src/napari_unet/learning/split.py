@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.corrections.corrections import RING
-from napari_unet.errors import NothingToLearnError
-from napari_unet.learning.crops import CropReader, crop_sample, moved, subimage_slices, with_context
+from napari_unet.learning.annotations import CropReaders
+from napari_unet.learning.crops import crop_sample, moved, subimage_slices, with_context
 from napari_unet.learning.domain_shift import has_new_domain, looks_out_of_domain, out_of_domain_by_corrections
 from napari_unet.learning.held_out import HeldOutRegion, held_out_squares, outside_buffer, square_width
 from napari_unet.learning.held_out_images import HELD_OUT, LEARNED, digest_of, images_to_hold_out, noted
@@ -18,15 +18,15 @@ from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.whole_objects import ends_along_z
 from napari_unet.nets.geometry import halo
 from napari_unet.objects.masks import widened
-from napari_unet.objects.pieces import with_ids_for_pieces
+from napari_unet.training.samples import check_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.corrections.part import Part
     from napari_unet.learning.annotations import AnnotatedCrop
+    from napari_unet.learning.crops import CropReader
     from napari_unet.learning.policy import Policy
     from napari_unet.models.model import Model
     from napari_unet.training.samples import Sample
@@ -106,10 +106,8 @@ def split_annotations(
         samples += view.samples(model, learned, border)
         if by_review:
             regions += view.held_out_regions(mask)
-    if not samples:
-        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
-    parts, outlines = [one.part for one in crops], has_new_domain(model.info)
-    out_of_domain = out_of_domain_by_corrections(parts, outlines=outlines, policy=policy)
+    check_any(samples)
+    out_of_domain = out_of_domain_by_corrections(crops, outlines=has_new_domain(model.info), policy=policy)
     if model.info.spec.ndim == 3 and earlier is not None:
         out_of_domain |= earlier.out_of_domain
     elif not out_of_domain:
@@ -136,8 +134,6 @@ class _View:
         Reads its image at the scale of the model.
     reader_before : CropReader, optional
         Reads it at the scale of the model before, where that is another.
-    ndim : int
-        Spatial axes of the network.
     supervised, corrected : ndarray of bool, axes (Z, Y, X)
         Pixels to learn from, and those of corrected objects.
     """
@@ -145,20 +141,17 @@ class _View:
     crop: AnnotatedCrop
     reader: CropReader
     reader_before: CropReader | None
-    ndim: int
     supervised: NDArray[np.bool_]
     corrected: NDArray[np.bool_]
 
     def samples(self, model: Model, learned: NDArray[np.bool_], border: float) -> Iterator[Sample]:
         """Yield a sample of each plane, or of the volume, in which something is learned from (mask (Z, Y, X))."""
-        part = self.crop.part
+        frame, labels = self.crop.part.frame, self.crop.labels
         for z in self._slices():
             if learned[z].any():
-                focus, labels = self.corrected[z] & learned[z], part.labels[z]
-                if part.corrections.instances:  # of an id that stands for objects in several places, each is learned
-                    labels = with_ids_for_pieces(labels[None], learned[z][None])[0]
+                focus = self.corrected[z] & learned[z]
                 sample = crop_sample(
-                    self.reader, model, part.frame, self._corner(z), labels, learned[z], focus, border=border
+                    self.reader, model, frame, self._corner(z), labels[z], learned[z], focus, border=border
                 )
                 yield replace(sample, weight=float(np.sqrt(np.count_nonzero(learned[z]))))
 
@@ -169,37 +162,31 @@ class _View:
                 yield self._region(z, mask[z])
 
     def _slices(self) -> list[slice]:
-        return subimage_slices(len(self.crop.part.labels), self.ndim)
+        return subimage_slices(len(self.crop.part.labels), self.crop.ndim)
 
     def _corner(self, z: slice) -> tuple[int, int, int]:
         first, *rest = self.crop.part.corner
         return first + z.start, rest[0], rest[1]
 
     def _region(self, z: slice, mask: NDArray[np.bool_]) -> HeldOutRegion:
-        part, box = self.crop.part, with_context(mask, self.ndim, self.reader.pixels)
+        frame, box = self.crop.part.frame, with_context(mask, self.crop.ndim, self.reader.pixels)
         where = moved(box, self._corner(z))
-        image, labels = self.reader.read(part.frame, where), self.reader.fit(part.labels[z][box])
-        before = None if self.reader_before is None else self.reader_before.read(part.frame, where)
+        image, labels = self.reader.read(frame, where), self.reader.fit(self.crop.labels[z][box])
+        before = None if self.reader_before is None else self.reader_before.read(frame, where)
         return HeldOutRegion(image, labels, self.reader.fit(mask[box]), before)
 
 
 def _views(model: Model, before: Model | None, crops: Sequence[AnnotatedCrop], policy: Policy) -> list[_View]:
-    """Return the crops as a network sees them; each image is opened once, at the scale of each model."""
-    readers: dict[object, tuple[CropReader, CropReader | None]] = {}
+    """Return the crops as a network sees them."""
+    readers, earlier = CropReaders(model, policy), None if before is None else CropReaders(before, policy)
     views = []
     for one in crops:
-        key = id(one.image), one.channels
-        if key not in readers:
-            rescaling = policy.scale.rescaling
-            earlier = None if before is None else CropReader(one.image, before, one.channels, rescaling)
-            readers[key] = CropReader(one.image, model, one.channels, rescaling), earlier
-        reader, reader_before = readers[key]
-        supervised, corrected = _supervised(one, reader, model.info.spec.ndim), one.part.mask("corrected")
-        views.append(_View(one, reader, reader_before, model.info.spec.ndim, supervised, corrected))
+        reader, reader_before = readers.of(one), None if earlier is None else earlier.of(one)
+        views.append(_View(one, reader, reader_before, _supervised(one, reader), one.part.mask("corrected")))
     return views
 
 
-def _supervised(one: AnnotatedCrop, reader: CropReader, ndim: int) -> NDArray[np.bool_]:
+def _supervised(one: AnnotatedCrop, reader: CropReader) -> NDArray[np.bool_]:
     """Return the pixels (Z, Y, X) to learn from: the ring around a corrected object is as wide for the network.
 
     For a network that sees volumes, also where objects end along Z.
@@ -210,8 +197,8 @@ def _supervised(one: AnnotatedCrop, reader: CropReader, ndim: int) -> NDArray[np
         return mask
     if wider >= 1:
         mask = np.asarray(mask | (widened(part.mask("corrected"), wider) & (part.labels == 0)))
-    if ndim == 3:
-        mask |= ends_along_z(part.labels, mask, math.ceil(reader.slices))
+    if one.ndim == 3:
+        mask |= ends_along_z(one.labels, mask, math.ceil(reader.slices))
     return mask
 
 
@@ -244,8 +231,7 @@ def _held_out_images(model: Model, views: Sequence[_View], earlier: Split | None
         learned, before = learned | earlier.learned_images, before.union(earlier.held_out_images)
     chosen = images_to_hold_out(reviewed, learned, before, policy.split)
     masks = [mask & (digest in chosen) for digest, mask in zip(digests, masks, strict=True)]
-    parts = [view.crop.part for view in views]
-    if not chosen or not _suffices(model, parts, masks, [view.supervised for view in views], policy):
+    if not chosen or not _suffices(model, views, masks, policy):
         return None
     names = {digest: view.crop.image.name for digest, view in zip(digests, views, strict=True) if digest in chosen}
     return _HeldOut(masks, 0, names)
@@ -256,35 +242,29 @@ def _held_out_reviewed(model: Model, views: Sequence[_View], policy: Policy) -> 
 
     None at all where too little is reviewed, or most of it lies in one square: it is better learned from.
     """
-    numbers, parts = policy.split, [view.crop.part for view in views]
-    supervised = [view.supervised for view in views]
-    reviewed = [part.reviewed & mask for part, mask in zip(parts, supervised, strict=True)]
+    numbers, reviewed = policy.split, [view.crop.part.reviewed & view.supervised for view in views]
     width = numbers.square_width
     if model.info.finds_objects:
-        width = square_width([part.labels for part in parts], reviewed, numbers)
-    masks = [held_out_squares(mask, width, part.corner[1:]) for part, mask in zip(parts, reviewed, strict=True)]
-    if not _suffices(model, parts, masks, supervised, policy):
+        width = square_width([view.crop.labels for view in views], reviewed, numbers)
+    pairs = zip(views, reviewed, strict=True)
+    masks = [held_out_squares(mask, width, view.crop.part.corner[1:]) for view, mask in pairs]
+    if not _suffices(model, views, masks, policy):
         return _HeldOut([np.zeros_like(mask) for mask in reviewed], buffer=0)
     reach = _receptive_field(model, max(view.reader.pixels for view in views))
-    buffers = (outside_buffer(a, b, reach, numbers.min_left_share)[1] for a, b in zip(supervised, masks, strict=True))
+    pairs = zip(views, masks, strict=True)
+    buffers = (outside_buffer(view.supervised, mask, reach, numbers.min_left_share)[1] for view, mask in pairs)
     return _HeldOut(masks, min(buffers))
 
 
-def _suffices(
-    model: Model,
-    parts: Sequence[Part],
-    held_out: Sequence[NDArray[np.bool_]],
-    supervised: Sequence[NDArray[np.bool_]],
-    policy: Policy,
-) -> bool:
+def _suffices(model: Model, views: Sequence[_View], held_out: Sequence[NDArray[np.bool_]], policy: Policy) -> bool:
     """Return whether enough is held out (masks (Z, Y, X)) to decide by, and not too much of what there is."""
     numbers = policy.split
     if model.info.finds_objects:
-        pairs = zip(parts, held_out, strict=True)
-        count = sum(len(np.unique(part.labels[mask & (part.labels > 0)])) for part, mask in pairs)
+        pairs = zip((view.crop.labels for view in views), held_out, strict=True)
+        count = sum(len(np.unique(labels[mask & (labels > 0)])) for labels, mask in pairs)
     else:
         count = int(sum(np.count_nonzero(mask) for mask in held_out)) // numbers.piece_width**2
-    share = sum(map(np.count_nonzero, held_out)) / max(1, sum(map(np.count_nonzero, supervised)))
+    share = sum(map(np.count_nonzero, held_out)) / max(1, sum(np.count_nonzero(view.supervised) for view in views))
     return count >= numbers.min_held_out and share <= numbers.max_held_out_share
 
 

@@ -109,8 +109,7 @@ def make_sample(
         supervised = np.ones(labels.shape, bool)
     if supervised.shape != labels.shape:
         raise LabelsError(f"The mask of supervised pixels has the shape {supervised.shape}, the labels {labels.shape}.")
-    if not supervised.any():
-        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
+    check_any(supervised.any())
     targets, known = learned_maps(labels, supervised, outputs, in_slices=in_slices)
     counts: NDArray[Any] = known
     if border:
@@ -126,6 +125,12 @@ def make_sample(
     if flows is not None:
         counts = (counts * np.reshape(map_weights(outputs), (-1, *[1] * labels.ndim))).astype(np.float16)
     return Sample(image, targets, counts, focus, weight, flows)
+
+
+def check_any(there: object) -> None:
+    """Raise `NothingToLearnError` unless there is anything to learn from."""
+    if not there:
+        raise NothingToLearnError("No pixel is corrected or reviewed yet, so there is nothing to learn from.")
 
 
 def map_weights(outputs: Sequence[str]) -> list[float]:
@@ -192,8 +197,7 @@ class PatchSampler:
 
     def draw_from(self, samples: Sequence[Sample]) -> None:
         """Draw from these samples from now on."""
-        if not samples:
-            raise NothingToLearnError("There is no image to learn from.")
+        check_any(samples)
         self.samples = samples
         weights = np.array([sample.weight for sample in samples], float)
         self._chance = weights / weights.sum()

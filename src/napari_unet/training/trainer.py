@@ -107,6 +107,14 @@ class Trainer:
         """Share of the steps or of the time that is used up, whichever is more; 0..1, or a little more."""
         return self._spent(self.seconds)
 
+    def limit(self, max_seconds: float | None) -> None:
+        """Set when it ends, in seconds of training; None: no limit. What comes before the first step is known late."""
+        self.config = self.config.model_copy(update={"max_seconds": max_seconds})
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Return whether something else may take so long before training ends."""
+        return self.config.max_seconds is None or self.seconds + seconds <= self.config.max_seconds
+
     def learn_from(self, samples: Sequence[Sample]) -> None:
         """Go on with other samples: corrections were made meanwhile."""
         self._sampler.draw_from(samples)

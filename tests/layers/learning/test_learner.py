@@ -12,6 +12,7 @@ from napari_unet.layers.learning.model_diff import FieldSegmented
 from napari_unet.learning.comparison import Comparison
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Checked
+from napari_unet.learning.one_class import OneClass
 from napari_unet.learning.preview import Preview
 from napari_unet.objects.differences import ADDED, GONE
 from napari_unet.training.config import StepReport
@@ -93,6 +94,13 @@ def test_one_that_may_be_worse_is_used_and_told_of_as_a_doubt(viewer, controller
     controller.learn()
     assert controller.messages[-1].text.startswith("In use, but maybe worse: 52% right in what you reviewed, 64% ")
     assert controller.messages[-1].level == "warning"
+
+
+def test_marks_of_one_class_are_told_of(viewer, controller, taught):
+    corrected(viewer, controller)
+    taught.events = [OneClass("axon")]
+    controller.learn()
+    assert ("warning", str(OneClass("axon"))) in [(one.level, one.text) for one in controller.messages]
 
 
 def test_it_can_be_dropped(viewer, controller, taught):

@@ -14,6 +14,7 @@ from napari_unet.layers.learning.stored_corrections import LearnedFrom, ProjectC
 from napari_unet.learning.checks import Checked
 from napari_unet.learning.history import Generation
 from napari_unet.learning.interactive import Learned, Rescaled, learning_steps
+from napari_unet.learning.one_class import OneClass
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.preview import Preview
 from napari_unet.learning.step_estimate import enough_seconds, step_estimate
@@ -207,7 +208,9 @@ class Learner:
         given: LearnedFrom,
         device: str,
         seconds: float,
-    ) -> Generator[Rescaled | StepReport | Checked | FieldSegmented | _Unread, None, tuple[Learned, Generation]]:
+    ) -> Generator[
+        Rescaled | OneClass | StepReport | Checked | FieldSegmented | _Unread, None, tuple[Learned, Generation]
+    ]:
         """Learn, and segment the field in view now and then with what was learned so far; the new model is on disk."""
         stored, watch = ProjectCrops(model, job.cancel), Stopwatch()
         crops = stored.all_of(given)
@@ -283,6 +286,8 @@ class Learner:
             workspace.stepped.emit(event)
         elif isinstance(event, Rescaled):
             workspace.say(f"{event} Their diameter is under Segment.", details=event.details)
+        elif isinstance(event, OneClass):
+            workspace.say(str(event), "warning")
         elif isinstance(event, _Unread):
             workspace.say(str(event), "error", "\n".join(event.why.values()))
         elif isinstance(event, Checked):
