@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_unet import progress
 from napari_unet.axes import Image, PixelSize
 from napari_unet.corrections.corrections import Corrections
-from napari_unet.errors import ModelMismatchError, NothingToLearnError
+from napari_unet.errors import ImageError, ModelMismatchError, NothingToLearnError
 from napari_unet.learning import checks, interactive
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.learning.checks import Checked
@@ -284,6 +284,18 @@ def test_without_review_nothing_is_known_and_it_is_used(field, model):
     assert learned.verdict.details == ""
     assert learned.model.info.recipe["steps"] == 6
     assert learned.model.name == "tiny, corrected"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_a_number_teaches_nothing(field, model, value):
+    """Nor do the corrections in other images, until those in this one are gone: it would be part of each batch."""
+    image, labels, corrections = field
+    corrections.reviewed[:] = True
+    corrections.update(labels)
+    blank = Image(np.full(image.data.shape, value, np.float32), "YX", name="blank.tif")
+    crops = [one for picture in (image, blank) for one in annotated_crops(picture, labels, corrections, model)]
+    with pytest.raises(ImageError, match=r"No pixel of blank.tif is a number"):
+        run(model, crops)
 
 
 def test_with_review_it_is(field, model):

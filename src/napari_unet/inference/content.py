@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.errors import ImageError
 from napari_unet.inference.field import lack_in, numbers_in
 from napari_unet.inference.tile_runner import sample_pixels
 
@@ -38,3 +39,17 @@ def lack_of_content(image: Image, channels: Sequence[int]) -> Lack:
         if len(known) > 1:
             return "" if lack == "one value" else "some no numbers"
     return "one value" if len(known) else "no numbers"
+
+
+def check_content(image: Image, channels: Sequence[int]) -> Lack:
+    """Return what is missing in some channels of an image that is to be learned from; see `lack_of_content`.
+
+    Raises
+    ------
+    ImageError
+        If no pixel is a number.
+    """
+    lack = lack_of_content(image, channels)
+    if lack == "no numbers":
+        raise ImageError(f"No pixel of {image.name} is a number (all are NaN or infinite). Leave it out.")
+    return lack

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import ImageError, LabelsError, NothingToLearnError
-from napari_unet.inference.content import lack_of_content
+from napari_unet.errors import LabelsError, NothingToLearnError
+from napari_unet.inference.content import check_content
 from napari_unet.inference.task import as_image, check_depth, choose_channels
 from napari_unet.io.channels import channel_number
 from napari_unet.learning.one_class import only_class
@@ -195,10 +195,7 @@ class LabelledImages:
 
     def _check_content(self, model: Model) -> tuple[str, ...]:
         """Return a note for each way in which there is little to be seen in images; raise if there is nothing."""
-        lacks = [(image.name, lack_of_content(image, choose_channels(image, model))) for image in self.images]
-        for name, lack in lacks:
-            if lack == "no numbers":
-                raise ImageError(f"No pixel of {name} is a number (all are NaN or infinite). Leave it out.")
+        lacks = [(image.name, check_content(image, choose_channels(image, model))) for image in self.images]
         alike, partly = ([name for name, lack in lacks if lack == one] for one in ("one value", "some no numbers"))
         notes = [f"{first_names(alike)}: all pixels have the same value; nothing is to be seen."] if alike else []
         if partly:
