@@ -7,10 +7,12 @@ import json
 import logging
 import os
 import re
+import signal
 import threading
 import warnings
 from concurrent import futures
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,6 +149,8 @@ def connected(scheduler: str, *, patience: float = PATIENCE, cancel: CancelToken
     check_address(scheduler)
     if scheduler == LOCAL:
         with local_workers() as client:
+            if cancel is not None:
+                cancel.check()  # else work would be given out first
             yield client
         return
     address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
@@ -182,12 +186,12 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
     n_workers : int, optional
         How many; None: one for each core, as far as memory allows. The cores are shared out among them.
     """
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     cores = os.cpu_count() or 1
     n_workers = n_workers or max(1, min(cores, int(psutil.virtual_memory().total // WORKER_BYTES)))
     with (
-        LocalCluster(
+        _cluster(
             n_workers=n_workers,
             threads_per_worker=1,
             memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
@@ -198,6 +202,25 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _cluster(**settings: Any) -> Any:
+    """Return a `LocalCluster` whose processes have SIGINT blocked: a terminal sends it to all of a command's.
+
+    A process begins with the signals blocked that are so in the thread that starts it, and a thread with those of the
+    one before. So neither the cluster's thread nor a worker that it starts later is ever interrupted; this thread gets
+    at the end what came meanwhile. Windows has nothing like it.
+    """
+    from distributed import LocalCluster
+
+    if not hasattr(signal, "pthread_sigmask"):
+        return LocalCluster(**settings)
+    resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and unblocks SIGINT then
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(**settings)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_workers(client: Any, cancel: CancelToken | None = None) -> None:
