@@ -34,6 +34,9 @@ from napari_unet.progress import CancelToken
 pytest.importorskip("distributed")
 
 OPTIONS = SegmentOptions(tile=32)
+ALL_STEPS = 30 + 2 * 20
+"""Tiles of the image, its blocks, and the same blocks of the labels."""
+
 BLOCKS = {"block": {2: 40, 3: 16}, "overlap": {2: 20, 3: 10}}
 
 
@@ -72,9 +75,29 @@ def test_a_run_that_was_stopped_goes_on(steps, client, files, tmp_path):
         segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
     assert not job.target.exists()
     assert is_begun(job.target)
-    segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    told = []
+    segment_by_blocks(client, job, model, OPTIONS, progress=told.append, **BLOCKS)
     assert same_objects(read_labels(job.target), expected)
     assert not around(job.target).exists()
+    counted = [progress for progress in told if progress.done]
+    assert (counted[0].done, counted[-1].done) == (1, counted[-1].total), "what was there is no step of this run"
+    assert counted[-1].total <= ALL_STEPS - steps
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_only_steps_of_this_run_are_counted(lost, client, files, tmp_path, monkeypatch):
+    """The time that is left is told by them: those of an earlier run took none."""
+    source, model, _ = files
+    job, steps = FileJob(source, tmp_path / "out.zarr"), []
+    with monkeypatch.context() as patch:
+        patch.setattr(by_blocks, "_finish", lambda *_: pytest.fail("stopped at the last moment"))
+        with pytest.raises(pytest.fail.Exception):
+            segment_by_blocks(client, job, model, OPTIONS, progress=steps.append, **BLOCKS)
+    assert (steps[-1].done, steps[-1].total) == (ALL_STEPS, ALL_STEPS)
+    for number in range(lost):
+        (RunFolder.find(job.target).path / "written" / "0" / str(4 * number)).unlink()
+    segment_by_blocks(client, job, model, OPTIONS, progress=steps.append, **BLOCKS)
+    assert (steps[-1].done, steps[-1].total) == (lost, lost)
 
 
 def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):

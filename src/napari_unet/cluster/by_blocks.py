@@ -207,7 +207,11 @@ class _Steps:
         self._each(work.join_faces, keep=joined.add, counts=False)
         objects = NumberedObjects(self._run.folder, joined)
         self._number(objects)
-        self._each(work.write_labels, lambda place: (objects.first(*place),))
+        self._each(
+            work.write_labels,
+            more=lambda place: (objects.first(*place),),
+            is_done=lambda place: self._run.folder.written(*place).exists(),
+        )
         return objects.last
 
     def _measure(self) -> None:
@@ -236,16 +240,9 @@ class _Steps:
         places = ((number, block) for number in following for block in range(len(run.blocks)))
         self._do(Each(run, work.count_overlaps, places, more, linking.add, counts=False))
 
-    def _each(
-        self,
-        call: Callable[..., Any],
-        more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
-        keep: Callable[[Place, Any], object] = lambda *_: None,
-        *,
-        counts: bool = True,
-    ) -> None:
-        """Have workers call a function for each block of each plane or volume."""
-        self._do(Each(self._run, call, self._run.places, more, keep, counts=counts))
+    def _each(self, call: Callable[..., Any], **more: Any) -> None:
+        """Have workers call a function for each block of each plane or volume; `more` as for `run.Each`."""
+        self._do(Each(self._run, call, self._run.places, **more))
 
     def _do(self, jobs: Each | Finding) -> None:
         """Do jobs; raise an error that names what failed, if something did."""
