@@ -107,9 +107,31 @@ def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):
     with pytest.raises(Cancelled):
         segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
     save_model_file(bright_model(threshold=0.8), tmp_path / "other.safetensors")
-    segment_by_blocks(client, job, str(tmp_path / "other.safetensors"), OPTIONS, **BLOCKS)
+    told = []
+    segment_by_blocks(client, job, str(tmp_path / "other.safetensors"), OPTIONS, progress=told.append, **BLOCKS)
+    kept = "The unfinished run of before is kept until this one is done."
+    assert [progress.note for progress in told if progress.note] == [f"Begun anew (another model). {kept}"]
     segment_file(FileJob(source, tmp_path / "two.tif"), bright_model(threshold=0.8), OPTIONS)
     assert same_objects(read_labels(job.target), read_labels(tmp_path / "two.tif"))
+    assert not around(job.target).exists()
+
+
+def test_a_run_with_other_settings_takes_nothing_from_one_that_was_stopped(client, files, tmp_path):
+    source, model, expected = files
+    job, told = FileJob(source, tmp_path / "out.zarr"), []
+    token, tell = stop_after(30)
+    with pytest.raises(Cancelled):
+        segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+    (token, tell), other = stop_after(0), SegmentOptions(tile=48, device="cpu")
+    with pytest.raises(Cancelled):
+        segment_by_blocks(
+            client, job, model, other, progress=lambda at: (told.append(at), tell(at)), cancel=token, **BLOCKS
+        )
+    assert told[0].note.startswith("Begun anew (other settings: device, tile). The unfinished run of before is kept")
+    segment_by_blocks(client, job, model, OPTIONS, progress=told.append, **BLOCKS)
+    assert told[-1].total <= ALL_STEPS - 30
+    assert same_objects(read_labels(job.target), expected)
+    assert not around(job.target).exists()
 
 
 def test_a_block_that_breaks_is_named_and_done_later(client, files, tmp_path):

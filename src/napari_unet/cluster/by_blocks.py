@@ -22,7 +22,7 @@ from napari_unet.cluster.run import Each, Run
 from napari_unet.cluster.run_folder import LABELS, MAPS, RunFolder, around, is_begun
 from napari_unet.errors import ClusterError, FileFormatError
 from napari_unet.inference.on_disk import BLOCK, OVERLAP
-from napari_unet.inference.resume import model_identity, settings_of
+from napari_unet.inference.resume import differences, model_identity, settings_of
 from napari_unet.inference.tile_runner import sampled_planes
 from napari_unet.io.atomic import check_free, check_writable, completed, reason, remove
 from napari_unet.io.damage import Damage
@@ -57,7 +57,8 @@ def segment_by_blocks(
 ) -> dict[str, Any]:
     """Segment one image with the workers of a cluster, and return the report of `napari-unet segment --json`.
 
-    What is finished is kept in a folder beside the target, ``NAME.zarr.unfinished``. The same call goes on with it.
+    What is finished is kept in a folder beside the target, ``NAME.zarr.unfinished``. The same call goes on with it. So
+    does not one with other settings, and the unfinished run then stays until that one is done.
 
     Parameters
     ----------
@@ -94,9 +95,9 @@ def segment_by_blocks(
     identity = _identity(source, model, options)
     with _locked(target):
         workers = Workers(client, cancel)
-        folder = RunFolder.find(target)
-        if folder is None or not folder.is_complete or folder.known().identity != identity:
-            _empty(target)
+        folder, note = RunFolder.find(target, identity), ""
+        if folder is None:
+            note = _about_others(target, identity)
             folder = RunFolder.new(target)
             if model != AUTO:
                 _bring(find_model(model), folder)
@@ -106,9 +107,11 @@ def segment_by_blocks(
             workers.call(prepare, folder, wanted, network=True)
         known = folder.known()
         run = Run(folder, watch, progress)
+        run.step(note, 0)
         n_objects = _Steps(run, workers).all()
         damaged = folder.damaged
         _finish(folder, job, options, source)
+        _remove(RunFolder.all(target))
     note = known.report["note"]
     if damaged:
         note = str(Damage(job.source.name, dict.fromkeys(damaged, ""), known.missing))
@@ -127,12 +130,10 @@ def segment_by_blocks(
 def _identity(source: Fingerprint, model: str, options: SegmentOptions) -> dict[str, Any]:
     """Return what the result of a run depends on, as JSON has it."""
     return {
-        "version": __version__,
         "image": [str(source.path), source.modified_ns, source.size_bytes, source.n_files],
         "model": model_identity(model),
-        "settings": settings_of(options, auto=model == AUTO),
-        "maps": options.maps,
-        "device": options.device,
+        "settings": settings_of(options, auto=model == AUTO)
+        | {"version": __version__, "maps": options.maps, "device": options.device},
     }
 
 
@@ -171,11 +172,19 @@ def _locked(target: Path) -> Iterator[None]:
                 remove(folder)
 
 
-def _empty(target: Path) -> None:
-    """Remove what other runs have left."""
-    for path in around(target).iterdir():
-        if path.name != _LOCK:
-            remove(path)
+def _about_others(target: Path, identity: dict[str, Any]) -> str:
+    """Return a sentence if there are other runs to go on with, which stay for that; remove what is left of the rest."""
+    _remove([one for one in RunFolder.all(target) if not one.is_complete])
+    other = RunFolder.find(target)
+    if other is None:
+        return ""
+    why = differences(other.known().identity, identity)
+    return f"Begun anew ({why}). The unfinished run of before is kept until this one is done."
+
+
+def _remove(folders: list[RunFolder]) -> None:
+    for folder in folders:
+        remove(folder.path)
 
 
 def _finish(folder: RunFolder, job: FileJob, options: SegmentOptions, source: Fingerprint) -> None:
