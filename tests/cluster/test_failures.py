@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
-from napari_unet.cluster import by_blocks, connection, queue
+from napari_unet.cluster import by_blocks, connection, queue, work
 from napari_unet.cluster.by_blocks import segment_by_blocks
 from napari_unet.cluster.queue import MAX_FAILURES
 from napari_unet.cluster.run_folder import RunFolder, around, is_begun
@@ -84,20 +87,53 @@ def test_a_run_that_was_stopped_goes_on(steps, client, files, tmp_path):
     assert counted[-1].total <= ALL_STEPS - steps
 
 
+def all_but_finished(client, job, model, monkeypatch, progress=None):
+    """Return the folder of a run that was stopped when all its steps were done."""
+    with monkeypatch.context() as patch:
+        patch.setattr(by_blocks, "_finish", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            segment_by_blocks(client, job, model, OPTIONS, progress=progress, **BLOCKS)
+    return RunFolder.find(job.target)
+
+
 @pytest.mark.parametrize("lost", [1, 3])
 def test_only_steps_of_this_run_are_counted(lost, client, files, tmp_path, monkeypatch):
     """The time that is left is told by them: those of an earlier run took none."""
     source, model, _ = files
     job, steps = FileJob(source, tmp_path / "out.zarr"), []
-    with monkeypatch.context() as patch:
-        patch.setattr(by_blocks, "_finish", lambda *_: pytest.fail("stopped at the last moment"))
-        with pytest.raises(pytest.fail.Exception):
-            segment_by_blocks(client, job, model, OPTIONS, progress=steps.append, **BLOCKS)
+    folder = all_but_finished(client, job, model, monkeypatch, steps.append)
     assert (steps[-1].done, steps[-1].total) == (ALL_STEPS, ALL_STEPS)
     for number in range(lost):
-        (RunFolder.find(job.target).path / "written" / "0" / str(4 * number)).unlink()
+        folder.written(0, 4 * number).unlink()
     segment_by_blocks(client, job, model, OPTIONS, progress=steps.append, **BLOCKS)
     assert (steps[-1].done, steps[-1].total) == (lost, lost)
+
+
+def test_labels_are_on_the_disk_before_they_are_on_record(client, files, tmp_path, monkeypatch):
+    source, model, _ = files
+    folder = all_but_finished(client, FileJob(source, tmp_path / "out.zarr"), model, monkeypatch)
+    sync, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+    for number, block in enumerate(np.ndindex(4, 5)):
+        folder.written(0, number).unlink()
+        work.write_labels(folder, 0, number, 0)
+        made = [folder.path.joinpath("labels.zarr", "0", *map(str, block)), folder.written(0, number)]
+        assert synced == [path.stat().st_ino for path in made if path.exists()]
+        synced.clear()
+
+
+@given(data=st.data())
+def test_chunks_of_a_region(data):
+    shape = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    chunks = [data.draw(st.integers(1, n)) for n in shape]
+    index, pixels = [], []
+    for n in shape:
+        start = data.draw(st.integers(0, n - 1))
+        stop = data.draw(st.integers(start + 1, n))
+        index.append(data.draw(st.sampled_from([start, slice(start, stop), slice(None)])))
+        pixels.append(np.atleast_1d(np.arange(n)[index[-1]]).tolist())
+    expected = itertools.product(*({one // n for one in along} for along, n in zip(pixels, chunks, strict=True)))
+    assert set(work._chunks(index, shape, chunks)) == set(expected)
 
 
 def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):
