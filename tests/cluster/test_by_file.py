@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from napari_unet.cli import app, segment_run
 from napari_unet.cluster import by_file
-from napari_unet.cluster.by_file import segment_with_workers
+from napari_unet.cluster.by_file import segment_one, segment_with_workers
 from napari_unet.cluster.queue import MAX_FAILURES
 from napari_unet.errors import ClusterError
 from napari_unet.inference.files import segment_file
@@ -129,6 +129,14 @@ def test_what_workers_write_elsewhere_is_not_written(ending, earlier, client, fo
     for job in jobs:
         assert str(done[job]).startswith(f"The workers write {job.target.name} where this machine does not see it.")
         assert (tmp_path / "hidden" / job.target.name).exists()
+
+
+@pytest.mark.parametrize(("name", "what"), [("images/0.zarr", "Images"), ("model.safetensors", "Models")])
+def test_what_a_worker_does_not_see_is_named(name, what, folder, tmp_path):
+    path = tmp_path / name
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(ClusterError, match=re.escape(f"A worker does not see {path}. {what} must be in a folder")):
+        segment_one(folder / "0.zarr", tmp_path / "0.tif", str(tmp_path / "model.safetensors"), SegmentOptions(), None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

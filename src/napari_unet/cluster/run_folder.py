@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from napari_unet.errors import ClusterError
+from napari_unet.cluster.queue import not_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -212,9 +212,7 @@ class RunFolder:
         """
         found = self.description()
         if found is None:
-            raise ClusterError(
-                f"A worker does not see {self.path}. Results must be in a folder that all workers share."
-            )
+            raise not_seen(self.path, "Results")
         return found
 
     @contextmanager
