@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,6 +77,16 @@ def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path, mo
     assert re.findall(r"So far: (. of . files), .* left", first.stderr) == ["1 of 4 files"]  # the next after 10 s
     again = run(*command)  # on this machine: what the workers did is on record
     assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
+
+
+def test_workers_of_this_machine_write_no_log(folder, tmp_path):
+    (folder / "bad.tif").write_bytes(b"no image")
+    words = ["segment", "images", "-o", "out", "--model", "model.safetensors", "--scheduler", "local"]
+    command = [sys.executable, "-m", "napari_unet.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    allowed = r"\[\d/4\] |bad\.tif cannot be read |So far: |The scheduler has no workers yet|4 images: 3 segmented, 1 failed"
+    assert [line for line in done.stderr.splitlines() if not re.match(allowed, line)] == []
 
 
 def test_bad_files_do_not_end_a_folder(address, folder, tmp_path):

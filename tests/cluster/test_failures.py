@@ -299,10 +299,23 @@ def test_workers_of_another_version(client, monkeypatch):
 
 
 def test_two_runs_of_one_target(client, files, tmp_path):
-    source, model, _ = files
-    job = FileJob(source, tmp_path / "out.zarr")
-    with by_blocks._locked(job.target), pytest.raises(FileFormatError, match="another run"):
-        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    source, model, expected = files
+    job, refused = FileJob(source, tmp_path / "out.zarr"), []
+
+    def begin_another(progress):
+        if not progress.done:
+            return
+        for options in (OPTIONS, SegmentOptions(tile=48)):
+            with pytest.raises(
+                FileFormatError, match=r"out\.zarr is being made by another run\. Wait for it"
+            ) as raised:
+                segment_by_blocks(client, job, model, options, **BLOCKS)
+            refused.append(raised)
+
+    segment_by_blocks(client, job, model, OPTIONS, progress=begin_another, **BLOCKS)
+    assert refused
+    assert same_objects(read_labels(job.target), expected), "the first takes no harm"
+    assert not around(job.target).exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")

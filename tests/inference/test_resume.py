@@ -277,7 +277,7 @@ def test_labels_that_are_corrected_while_they_are_made_again(tifs, monkeypatch):
     monkeypatch.setattr(folder_module, "segment_file", meanwhile)
     done, errors = tifs.run(flips=True)
     assert done == []
-    assert [error.split(",")[0] for error in errors] == [f"{name}_labels.tif was changed meanwhile" for name in "abc"]
+    assert [error.split(",")[0] for error in errors] == [f"{name}_labels.tif was written meanwhile" for name in "abc"]
     assert tifs.objects() == [9, 9, 9]
 
 

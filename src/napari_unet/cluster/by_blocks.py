@@ -166,10 +166,12 @@ def _locked(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            if not is_begun(target):
+                remove(folder)  # while it is locked, so that no other run takes it
         lock.release()
-        if not is_begun(target):
-            with suppress(OSError):
-                remove(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _about_others(target: Path, identity: dict[str, Any]) -> str:

@@ -196,7 +196,7 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
             threads_per_worker=1,
             memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
             dashboard_address=":0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what fails is told in a sentence
             env={"OMP_NUM_THREADS": str(max(1, cores // n_workers))},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

@@ -304,7 +304,9 @@ class ResultNotes:
         """
         self._source.check()
         if not (self._overwrite or self._may_be_replaced(target)):
-            raise FileFormatError(f"{target.name} was changed meanwhile, so it is kept; --overwrite replaces it.")
+            raise FileFormatError(
+                f"{target.name} was written meanwhile, perhaps by another run, and is kept; --overwrite replaces it."
+            )
         name = _text(target.name)
         results = self._record.results | {name: contents_sha256(complete)}
         files = self._record.files | {name: Fingerprint.of(complete).n_files}
