@@ -80,6 +80,10 @@ WORKER_BYTES = 3 * 2**30
 """Memory of this machine for each of its workers: what one was seen to take (docs/howto/cluster.md), and half more."""
 
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that tell torch how many threads to take, the last first. dask sets both to 1 where not set."""
+
+
 def _within(seconds: float, call: Callable[[], T], cancel: CancelToken | None) -> T:
     """Return what a call returns. It is made in a thread, which is left alone if it takes longer or is to stop.
 
@@ -184,20 +188,24 @@ def local_workers(n_workers: int | None = None) -> Iterator[Any]:
     Parameters
     ----------
     n_workers : int, optional
-        How many; None: one for each core, as far as memory allows. The cores are shared out among them.
+        How many; None: one for each core, as far as memory allows. The cores are shared out among them, unless the
+        environment variable OMP_NUM_THREADS says how many each takes.
     """
+    import dask
     from distributed import Client
 
     cores = os.cpu_count() or 1
     n_workers = n_workers or max(1, min(cores, int(psutil.virtual_memory().total // WORKER_BYTES)))
+    threads = os.environ.get("OMP_NUM_THREADS", max(1, cores // n_workers))
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": threads for name in _THREADS}
     with (
+        dask.config.set(environment),
         _cluster(
             n_workers=n_workers,
             threads_per_worker=1,
             memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
             dashboard_address=":0",
             silence_logs=logging.CRITICAL,  # what fails is told in a sentence
-            env={"OMP_NUM_THREADS": str(max(1, cores // n_workers))},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
