@@ -209,7 +209,7 @@ def segment_sent(image: SentImage) -> None:
 
     for path in (image.folder, image.file):
         if not path.exists():
-            raise not_seen(path, "Lists and images")
+            raise not_seen(path, what="Lists and images")
     cancel = Wanted(image.asked)
     cancel.check()
     keep_freed_memory()
