@@ -57,8 +57,8 @@ def segment_by_blocks(
 ) -> dict[str, Any]:
     """Segment one image with the workers of a cluster, and return the report of `napari-unet segment --json`.
 
-    What is finished is kept in a folder beside the target, ``NAME.zarr.unfinished``. The same call goes on with it. So
-    does not one with other settings, and the unfinished run then stays until that one is done.
+    What is finished is kept in a folder beside the target, ``NAME.zarr.unfinished``. The same call goes on with it.
+    One with other settings begins anew, and leaves it there until the new labels are complete.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cluster.allocation import keep_freed_memory
-from napari_unet.cluster.queue import Job, Workers, not_seen
-from napari_unet.errors import FileFormatError, UNetError
+from napari_unet.cluster.queue import Job, Workers
+from napari_unet.errors import ClusterError, FileFormatError, UNetError
 from napari_unet.io.atomic import reason, remove
 from napari_unet.models.checkpoint import load_model_file, save_model_file
 from napari_unet.progress import CancelToken, Stopwatch, drive
@@ -209,7 +209,7 @@ def segment_sent(image: SentImage) -> None:
 
     for path in (image.folder, image.file):
         if not path.exists():
-            raise not_seen(path, what="Lists and images")
+            raise ClusterError(f"A worker does not see {path}. Lists and images must be where all workers see them.")
     cancel = Wanted(image.asked)
     cancel.check()
     keep_freed_memory()
