@@ -175,24 +175,16 @@ def count_overlaps(folder: RunFolder, subimage: int, number: int, before: int, f
 
 def write_labels(folder: RunFolder, subimage: int, number: int, first: int) -> None:
     """Write a block of the final labels."""
-    done, work = folder.written(subimage, number), work_on(folder)
-    if done.exists():
-        return
-    new = _renamed(folder, "final", subimage, number, first)
-    _write(work, LABELS, subimage, work.blocks[number].region, new)
-    with folder.completing(done) as temporary:
-        temporary.touch()
+    if not folder.written(subimage, number).exists():
+        _write_final(folder, subimage, number, _renamed(folder, "final", subimage, number, first))
 
 
 def write_classes(folder: RunFolder, subimage: int, number: int) -> list[int]:
     """Write a block of the final labels of a model of classes, and return which there are in it, other than 0."""
-    done, work = folder.written(subimage, number), work_on(folder)
     with np.load(folder.objects(subimage, number)) as found:
         classes = found["labels"]
-    if not done.exists():
-        _write(work, LABELS, subimage, work.blocks[number].region, classes)
-        with folder.completing(done) as temporary:
-            temporary.touch()
+    if not folder.written(subimage, number).exists():
+        _write_final(folder, subimage, number, classes)
     return [int(value) for value in np.unique(classes) if value]
 
 
@@ -205,6 +197,14 @@ def _renamed(
     table = np.zeros(count + 1, np.int32)
     table[1:] = np.load(folder.ids(kind, subimage), mmap_mode="r")[first : first + count]
     return np.asarray(table[labels])
+
+
+def _write_final(folder: RunFolder, subimage: int, number: int, labels: NDArray[np.int32]) -> None:
+    """Write a block of the final labels, and put it on record."""
+    work = work_on(folder)
+    _write(work, LABELS, subimage, work.blocks[number].region, labels)
+    with folder.completing(folder.written(subimage, number)) as temporary:
+        temporary.touch()
 
 
 def _write(work: Work, name: str, subimage: int, region: tuple[slice, ...], values: NDArray[Any]) -> None:
