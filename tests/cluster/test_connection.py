@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -181,6 +182,24 @@ def test_ctrl_c_while_a_scheduler_is_silent(listening, tmp_path):
     assert running.returncode == 130, said
     assert said.startswith("Stopped. ")
     assert not (tmp_path / "b.zarr").exists()
+
+
+def test_waiting_for_workers_of_this_machine_ends(monkeypatch):
+    """What is started nevertheless ends by itself."""
+    import distributed
+
+    token, go_on, closed = CancelToken(), threading.Event(), threading.Event()
+
+    def cluster(**_):
+        token.cancel()
+        go_on.wait()
+        return SimpleNamespace(close=closed.set)
+
+    monkeypatch.setattr(distributed, "LocalCluster", cluster)
+    with pytest.raises(Cancelled), connection.local_workers(cancel=token):
+        pass
+    go_on.set()
+    closed.wait()
 
 
 def _starting(process, folder):
