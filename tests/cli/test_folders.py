@@ -144,7 +144,7 @@ def test_why_it_is_done_again(run, folder, model, tmp_path):
     told = run(*arguments).stderr
     assert "a.tif: done again (the image has changed)." in told.splitlines()
     assert told.splitlines()[-1] == "3 images: 1 segmented, 2 finished before."
-    assert run(*arguments, "--flips").stderr.count("done again (other settings)") == 3
+    assert run(*arguments, "--flips").stderr.count("done again (other settings: flips)") == 3
     assert run(*arguments, "--flips", "--overwrite").stderr.splitlines()[-1] == "3 images: 3 segmented."
 
 

@@ -71,6 +71,37 @@ def test_as_one_process(name, client, blobs, bright_model, tmp_path, small_block
     assert left == ["a.zarr", "many.zarr", "many_maps.zarr", "one.zarr", "one_maps.zarr"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "block", "overlap"),
+    [
+        ((112, 75), 37, 19),  # the last blocks are one pixel wide
+        ((7, 200), 13, 20),  # narrower than a block, and objects wider than one
+        ((90, 61), 500, 20),  # one block
+        ((23, 34, 12), 11, 7),
+        ((1, 40, 31), 10, 3),
+    ],
+    ids=str,
+)
+def test_odd_blocks(shape, block, overlap, client, blobs, bright_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "IN_MEMORY_BYTES", 0)
+    ndim = len(shape)
+    monkeypatch.setattr(on_disk, "BLOCK", {ndim: block})
+    monkeypatch.setattr(on_disk, "OVERLAP", {ndim: overlap})
+    model, source = bright_model(ndim=ndim), tmp_path / "a.zarr"
+    image = np.maximum.reduce([blobs(shape, n=12, radius=radius, seed=radius)[0] for radius in (2, 5)])
+    write_maps(source, image, "ZYX"[-ndim:])
+    options = SegmentOptions(maps=True, tile=24)
+    one = segment_file(FileJob(source, tmp_path / "one.zarr"), model, options)
+    job = FileJob(source, tmp_path / "many.zarr")
+    report = segment_by_blocks(
+        client, job, saved(model, tmp_path), options, block={ndim: block}, overlap={ndim: overlap}
+    )
+    assert report["n_objects"] == one["n_objects"] > 1
+    assert np.array_equal(read_labels(job.target), read_labels(tmp_path / "one.zarr"))
+    maps = [np.asarray(read_image(tmp_path / f"{name}_maps.zarr").data) for name in ("one", "many")]
+    assert np.array_equal(*maps)
+
+
 def test_classes(client, tiny_net, blobs, tmp_path, small_blocks):
     net = tiny_net(out_channels=3)
     model = Model(net, ModelInfo(name="c", spec=net.spec, task="semantic", outputs=("class_0", "class_1", "class_2"),

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from napari_unet.cli import app, segment_run
 from napari_unet.cluster import by_file
-from napari_unet.cluster.by_file import segment_with_workers
+from napari_unet.cluster.by_file import segment_one, segment_with_workers
 from napari_unet.cluster.queue import MAX_FAILURES
 from napari_unet.errors import ClusterError
 from napari_unet.inference.files import segment_file
@@ -77,6 +79,16 @@ def test_the_command_goes_on_and_names_what_failed(address, folder, tmp_path, mo
     assert "4 images: 0 segmented, 3 finished before, 1 failed (bad.tif)." in again.stderr
 
 
+def test_workers_of_this_machine_write_no_log(folder, tmp_path):
+    (folder / "bad.tif").write_bytes(b"no image")
+    words = ["segment", "images", "-o", "out", "--model", "model.safetensors", "--scheduler", "local"]
+    command = [sys.executable, "-m", "napari_unet.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    allowed = r"\[\d/4\] |bad\.tif cannot be read |So far: |The scheduler has no workers yet|4 images: 3 segmented"
+    assert [line for line in done.stderr.splitlines() if not re.match(allowed, line)] == []
+
+
 def test_bad_files_do_not_end_a_folder(address, folder, tmp_path):
     for number in range(MAX_FAILURES + 2):  # named so that they are given out first, and all in a row
         (folder / f"-{number}.tif").write_bytes(b"no image")
@@ -129,6 +141,14 @@ def test_what_workers_write_elsewhere_is_not_written(ending, earlier, client, fo
     for job in jobs:
         assert str(done[job]).startswith(f"The workers write {job.target.name} where this machine does not see it.")
         assert (tmp_path / "hidden" / job.target.name).exists()
+
+
+@pytest.mark.parametrize(("name", "what"), [("images/0.zarr", "Images"), ("model.safetensors", "Models")])
+def test_what_a_worker_does_not_see_is_named(name, what, folder, tmp_path):
+    path = tmp_path / name
+    path.rename(tmp_path / "elsewhere")
+    with pytest.raises(ClusterError, match=re.escape(f"A worker does not see {path}. {what} must be in a folder")):
+        segment_one(folder / "0.zarr", tmp_path / "0.tif", str(tmp_path / "model.safetensors"), SegmentOptions(), None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -9,13 +9,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_unet.cluster import connection
+from napari_unet.cluster.run_folder import around, is_begun
 from napari_unet.errors import Cancelled, ClusterError
 from napari_unet.io.writers import write_maps
+from napari_unet.models.checkpoint import save_model_file
 from napari_unet.progress import CancelToken
 
 pytest.importorskip("distributed")
@@ -176,4 +181,52 @@ def test_ctrl_c_while_a_scheduler_is_silent(listening, tmp_path):
         said = running.communicate()[1]
     assert running.returncode == 130, said
     assert said.startswith("Stopped. ")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_waiting_for_workers_of_this_machine_ends(monkeypatch):
+    """What is started nevertheless ends by itself."""
+    import distributed
+
+    token, go_on, closed = CancelToken(), threading.Event(), threading.Event()
+
+    def cluster(**_):
+        token.cancel()
+        go_on.wait()
+        return SimpleNamespace(close=closed.set)
+
+    monkeypatch.setattr(distributed, "LocalCluster", cluster)
+    with pytest.raises(Cancelled), connection.local_workers(cancel=token):
+        pass
+    go_on.set()
+    closed.wait()
+
+
+def _starting(process, folder):
+    """Whether a worker is being started."""
+    return any("spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children())
+
+
+def _working(process, folder):
+    """Whether workers have begun."""
+    return any(around(folder / "b.zarr").glob("*/tiles/*/*.npy"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize("when", [_starting, _working])
+def test_ctrl_c_in_a_terminal(when, bright_model, tmp_path):
+    """A terminal sends it to the workers, too, which are of the same group of processes."""
+    write_maps(tmp_path / "a.zarr", np.zeros((4000, 4000), np.uint8), "YX")
+    save_model_file(bright_model(), tmp_path / "m.safetensors")
+    command = [sys.executable, "-m", "napari_unet.cli", "segment", "a.zarr", "-o", "b.zarr", "--scheduler", "local"]
+    command += ["--model", "m.safetensors", "--tile", "32"]  # so small that it takes minutes
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while running.poll() is None and not when(running, tmp_path):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)
+    said = running.communicate()[1].splitlines()
+    assert running.returncode == 130, said
+    assert said[-1].startswith("Stopped. "), said
+    assert all(line.startswith(("[1/1] a.zarr: ", "The scheduler has no workers yet")) for line in said[:-1]), said
+    assert is_begun(tmp_path / "b.zarr") == (when is _working)
     assert not (tmp_path / "b.zarr").exists()

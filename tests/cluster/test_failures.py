@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
-from napari_unet.cluster import by_blocks, connection, queue
+from napari_unet.cluster import by_blocks, connection, queue, work
 from napari_unet.cluster.by_blocks import segment_by_blocks
 from napari_unet.cluster.queue import MAX_FAILURES
 from napari_unet.cluster.run_folder import RunFolder, around, is_begun
@@ -34,6 +37,9 @@ from napari_unet.progress import CancelToken
 pytest.importorskip("distributed")
 
 OPTIONS = SegmentOptions(tile=32)
+ALL_STEPS = 30 + 2 * 20
+"""Tiles of the image, its blocks, and the same blocks of the labels."""
+
 BLOCKS = {"block": {2: 40, 3: 16}, "overlap": {2: 20, 3: 10}}
 
 
@@ -72,9 +78,62 @@ def test_a_run_that_was_stopped_goes_on(steps, client, files, tmp_path):
         segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
     assert not job.target.exists()
     assert is_begun(job.target)
-    segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    told = []
+    segment_by_blocks(client, job, model, OPTIONS, progress=told.append, **BLOCKS)
     assert same_objects(read_labels(job.target), expected)
     assert not around(job.target).exists()
+    counted = [progress for progress in told if progress.done]
+    assert (counted[0].done, counted[-1].done) == (1, counted[-1].total), "what was there is no step of this run"
+    assert counted[-1].total <= ALL_STEPS - steps
+
+
+def all_but_finished(client, job, model, monkeypatch, progress=None):
+    """Return the folder of a run that was stopped when all its steps were done."""
+    with monkeypatch.context() as patch:
+        patch.setattr(by_blocks, "_finish", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            segment_by_blocks(client, job, model, OPTIONS, progress=progress, **BLOCKS)
+    return RunFolder.find(job.target)
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_only_steps_of_this_run_are_counted(lost, client, files, tmp_path, monkeypatch):
+    """The time that is left is told by them: those of an earlier run took none."""
+    source, model, _ = files
+    job, steps = FileJob(source, tmp_path / "out.zarr"), []
+    folder = all_but_finished(client, job, model, monkeypatch, steps.append)
+    assert (steps[-1].done, steps[-1].total) == (ALL_STEPS, ALL_STEPS)
+    for number in range(lost):
+        folder.written(0, 4 * number).unlink()
+    segment_by_blocks(client, job, model, OPTIONS, progress=steps.append, **BLOCKS)
+    assert (steps[-1].done, steps[-1].total) == (lost, lost)
+
+
+def test_labels_are_on_the_disk_before_they_are_on_record(client, files, tmp_path, monkeypatch):
+    source, model, _ = files
+    folder = all_but_finished(client, FileJob(source, tmp_path / "out.zarr"), model, monkeypatch)
+    sync, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+    for number, block in enumerate(np.ndindex(4, 5)):
+        folder.written(0, number).unlink()
+        work.write_labels(folder, 0, number, 0)
+        made = [folder.path.joinpath("labels.zarr", "0", *map(str, block)), folder.written(0, number)]
+        assert synced == [path.stat().st_ino for path in made if path.exists()]
+        synced.clear()
+
+
+@given(data=st.data())
+def test_chunks_of_a_region(data):
+    shape = data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    chunks = [data.draw(st.integers(1, n)) for n in shape]
+    index, pixels = [], []
+    for n in shape:
+        start = data.draw(st.integers(0, n - 1))
+        stop = data.draw(st.integers(start + 1, n))
+        index.append(data.draw(st.sampled_from([start, slice(start, stop), slice(None)])))
+        pixels.append(np.atleast_1d(np.arange(n)[index[-1]]).tolist())
+    expected = itertools.product(*({one // n for one in along} for along, n in zip(pixels, chunks, strict=True)))
+    assert set(work._chunks(index, shape, chunks)) == set(expected)
 
 
 def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):
@@ -84,9 +143,31 @@ def test_another_run_is_not_gone_on_with(client, files, tmp_path, bright_model):
     with pytest.raises(Cancelled):
         segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
     save_model_file(bright_model(threshold=0.8), tmp_path / "other.safetensors")
-    segment_by_blocks(client, job, str(tmp_path / "other.safetensors"), OPTIONS, **BLOCKS)
+    told = []
+    segment_by_blocks(client, job, str(tmp_path / "other.safetensors"), OPTIONS, progress=told.append, **BLOCKS)
+    kept = "The unfinished run of before is kept until this one is done."
+    assert [progress.note for progress in told if progress.note] == [f"Begun anew (another model). {kept}"]
     segment_file(FileJob(source, tmp_path / "two.tif"), bright_model(threshold=0.8), OPTIONS)
     assert same_objects(read_labels(job.target), read_labels(tmp_path / "two.tif"))
+    assert not around(job.target).exists()
+
+
+def test_a_run_with_other_settings_takes_nothing_from_one_that_was_stopped(client, files, tmp_path):
+    source, model, expected = files
+    job, told = FileJob(source, tmp_path / "out.zarr"), []
+    token, tell = stop_after(30)
+    with pytest.raises(Cancelled):
+        segment_by_blocks(client, job, model, OPTIONS, progress=tell, cancel=token, **BLOCKS)
+    (token, tell), other = stop_after(0), SegmentOptions(tile=48, device="cpu")
+    with pytest.raises(Cancelled):
+        segment_by_blocks(
+            client, job, model, other, progress=lambda at: (told.append(at), tell(at)), cancel=token, **BLOCKS
+        )
+    assert told[0].note.startswith("Begun anew (other settings: device, tile). The unfinished run of before is kept")
+    segment_by_blocks(client, job, model, OPTIONS, progress=told.append, **BLOCKS)
+    assert told[-1].total <= ALL_STEPS - 30
+    assert same_objects(read_labels(job.target), expected)
+    assert not around(job.target).exists()
 
 
 def test_a_block_that_breaks_is_named_and_done_later(client, files, tmp_path):
@@ -218,10 +299,23 @@ def test_workers_of_another_version(client, monkeypatch):
 
 
 def test_two_runs_of_one_target(client, files, tmp_path):
-    source, model, _ = files
-    job = FileJob(source, tmp_path / "out.zarr")
-    with by_blocks._locked(job.target), pytest.raises(FileFormatError, match="another run"):
-        segment_by_blocks(client, job, model, OPTIONS, **BLOCKS)
+    source, model, expected = files
+    job, refused = FileJob(source, tmp_path / "out.zarr"), []
+
+    def begin_another(progress):
+        if not progress.done:
+            return
+        for options in (OPTIONS, SegmentOptions(tile=48)):
+            with pytest.raises(
+                FileFormatError, match=r"out\.zarr is being made by another run\. Wait for it"
+            ) as raised:
+                segment_by_blocks(client, job, model, options, **BLOCKS)
+            refused.append(raised)
+
+    segment_by_blocks(client, job, model, OPTIONS, progress=begin_another, **BLOCKS)
+    assert refused
+    assert same_objects(read_labels(job.target), expected), "the first takes no harm"
+    assert not around(job.target).exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +20,6 @@ import yaml
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "howto" / "cluster"
 PAGE = FOLDER.with_suffix(".md")
 SCRIPTS = ("slurm.sh", "slurm-array.sh")
-
-SLURM_KEYS = {
-    *("name", "cores", "memory", "processes", "interface", "death-timeout", "local-directory", "shared-temp-directory"),
-    *("extra", "worker-extra-args", "shebang", "queue", "account", "walltime", "env-extra", "job-script-prologue"),
-    *("job-cpu", "job-mem", "job-extra", "job-extra-directives", "job-directives-skip", "log-directory"),
-    "scheduler-options",
-}
-"""What dask-jobqueue 0.9 knows below jobqueue.slurm, by its dask_jobqueue/jobqueue.yaml."""
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +114,38 @@ def test_pods_have_one_image_and_the_same_data(manifests):
     assert all(path.startswith(f"{mount['mountPath']}/") for path in paths)
 
 
-def test_settings_of_dask_jobqueue_are_known():
+JOB = """
+import json, sys
+from dask_jobqueue.slurm import SLURMJob
+json.dump(SLURMJob("tcp://node:8786", name="one").job_script(), sys.stdout)
+"""
+
+
+@pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed")
+def test_dask_jobqueue_makes_jobs_of_the_settings(tmp_path):
+    from distributed.cli import dask_worker
+
+    known = yaml.safe_load(Path(find_spec("dask_jobqueue").origin).with_name("jobqueue.yaml").read_text("utf-8"))
     settings = yaml.safe_load((FOLDER / "jobqueue.yaml").read_text(encoding="utf-8"))["jobqueue"]["slurm"]
-    assert settings.keys() <= SLURM_KEYS
-    assert {"cores", "processes", "memory", "walltime"} <= settings.keys()
-
-
-def test_settings_of_dask_jobqueue_are_those_of_the_version_here():
-    pytest.importorskip("dask_jobqueue")
-    import dask
-
-    settings = yaml.safe_load((FOLDER / "jobqueue.yaml").read_text(encoding="utf-8"))["jobqueue"]["slurm"]
-    assert settings.keys() <= dask.config.get("jobqueue.slurm").keys()
+    assert settings.keys() <= known["jobqueue"]["slurm"].keys()
+    shutil.copy(FOLDER / "jobqueue.yaml", tmp_path)
+    # In a process of its own: it would write into the settings of whoever tests.
+    done = subprocess.run(
+        [sys.executable, "-c", JOB], env=os.environ | {"DASK_CONFIG": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    script = json.loads(done.stdout)
+    for line in (
+        "#SBATCH -J napari-unet",
+        "#SBATCH --cpus-per-task=1",
+        "#SBATCH -t 04:00:00",
+        *settings["job-script-prologue"],
+    ):
+        assert line in script.splitlines()
+    command = shlex.split(script.splitlines()[-1])
+    assert command[1:3] == ["-m", "distributed.cli.dask_worker"]
+    worker = dask_worker.main.make_context("worker", command[3:])
+    assert (worker.params["nthreads"], worker.params["death_timeout"]) == (1, "120")
 
 
 def test_the_script_that_starts_workers_is_python():

@@ -168,7 +168,7 @@ def test_another_model(three, bright_model, what, tmp_path):
 @pytest.mark.parametrize("options", [{"flips": True}, {"mode": "exact"}, {"tile": 16}, {"channel": 0}, {"axes": "YX"}])
 def test_other_settings(tifs, options):
     tifs.run()
-    assert [standing.why for standing in tifs.standings(**options)] == ["other settings"] * 3
+    assert [standing.why for standing in tifs.standings(**options)] == [f"other settings: {next(iter(options))}"] * 3
     assert tifs.run(**options) == (["a", "b", "c"], [])
     assert tifs.run(**options) == ([], [])
 
@@ -180,7 +180,7 @@ def test_the_models_that_one_was_chosen_from(tifs, bright_model, monkeypatch):
     assert tifs.run("auto") == ([], [])
     save_model(bright_model(threshold=0.4), "other")
     assert tifs.run("auto") == (["a", "b", "c"], [])
-    assert [standing.why for standing in tifs.standings()] == ["another model, other settings"] * 3
+    assert [standing.why for standing in tifs.standings()] == ["another model, other settings: auto"] * 3
 
 
 def test_a_result_that_is_gone(three):
@@ -258,7 +258,7 @@ def test_labels_that_were_corrected_are_kept(three):
     done, errors = three.run(flips=True)
     assert done == ["a", "c"]
     assert len(errors) == 1
-    assert f"b_labels.{three.ending} is out of date (other settings), but was changed since" in errors[0]
+    assert f"b_labels.{three.ending} is out of date (other settings: flips), but was changed since" in errors[0]
     kept = {name: content for name, content in state(three.out).items() if "b_labels" in name}
     assert kept == {name: content for name, content in before.items() if "b_labels" in name}
     assert three.run(flips=True, overwrite=True) == (["a", "b", "c"], [])
@@ -277,7 +277,7 @@ def test_labels_that_are_corrected_while_they_are_made_again(tifs, monkeypatch):
     monkeypatch.setattr(folder_module, "segment_file", meanwhile)
     done, errors = tifs.run(flips=True)
     assert done == []
-    assert [error.split(",")[0] for error in errors] == [f"{name}_labels.tif was changed meanwhile" for name in "abc"]
+    assert [error.split(",")[0] for error in errors] == [f"{name}_labels.tif was written meanwhile" for name in "abc"]
     assert tifs.objects() == [9, 9, 9]
 
 

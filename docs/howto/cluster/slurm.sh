@@ -9,7 +9,7 @@
 set -eu
 image=$1 labels=$2 model=$3
 scheduler=$PWD/scheduler-$SLURM_JOB_ID.json
-export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
+export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK MKL_NUM_THREADS=$SLURM_CPUS_PER_TASK # else dask sets the second to 1
 
 dask scheduler --scheduler-file "$scheduler" --port 0 --no-dashboard &
 trap 'rm -f "$scheduler"; kill $(jobs -p) || true' EXIT

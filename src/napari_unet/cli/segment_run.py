@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,6 +130,7 @@ class SegmentRun:
         from napari_unet.cluster.connection import connected, watched
         from napari_unet.errors import ClusterError
 
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
         jobs = [self._jobs[number] for number in self.waiting]
         begin = self._begin_with_bar if self._out is None else self._begin
         try:

@@ -22,7 +22,7 @@ from napari_unet.cluster.run import Each, Run
 from napari_unet.cluster.run_folder import LABELS, MAPS, RunFolder, around, is_begun
 from napari_unet.errors import ClusterError, FileFormatError
 from napari_unet.inference.on_disk import BLOCK, OVERLAP
-from napari_unet.inference.resume import model_identity, settings_of
+from napari_unet.inference.resume import differences, model_identity, settings_of
 from napari_unet.inference.tile_runner import sampled_planes
 from napari_unet.io.atomic import check_free, check_writable, completed, reason, remove
 from napari_unet.io.damage import Damage
@@ -58,6 +58,7 @@ def segment_by_blocks(
     """Segment one image with the workers of a cluster, and return the report of `napari-unet segment --json`.
 
     What is finished is kept in a folder beside the target, ``NAME.zarr.unfinished``. The same call goes on with it.
+    One with other settings begins anew, and leaves it there until the new labels are complete.
 
     Parameters
     ----------
@@ -94,9 +95,9 @@ def segment_by_blocks(
     identity = _identity(source, model, options)
     with _locked(target):
         workers = Workers(client, cancel)
-        folder = RunFolder.find(target)
-        if folder is None or not folder.is_complete or folder.known().identity != identity:
-            _empty(target)
+        folder, note = RunFolder.find(target, identity), ""
+        if folder is None:
+            note = _about_others(target, identity)
             folder = RunFolder.new(target)
             if model != AUTO:
                 _bring(find_model(model), folder)
@@ -106,9 +107,11 @@ def segment_by_blocks(
             workers.call(prepare, folder, wanted, network=True)
         known = folder.known()
         run = Run(folder, watch, progress)
+        run.step(note, 0)
         n_objects = _Steps(run, workers).all()
         damaged = folder.damaged
         _finish(folder, job, options, source)
+        _remove(RunFolder.all(target))
     note = known.report["note"]
     if damaged:
         note = str(Damage(job.source.name, dict.fromkeys(damaged, ""), known.missing))
@@ -127,12 +130,10 @@ def segment_by_blocks(
 def _identity(source: Fingerprint, model: str, options: SegmentOptions) -> dict[str, Any]:
     """Return what the result of a run depends on, as JSON has it."""
     return {
-        "version": __version__,
         "image": [str(source.path), source.modified_ns, source.size_bytes, source.n_files],
         "model": model_identity(model),
-        "settings": settings_of(options, auto=model == AUTO),
-        "maps": options.maps,
-        "device": options.device,
+        "settings": settings_of(options, auto=model == AUTO)
+        | {"version": __version__, "maps": options.maps, "device": options.device},
     }
 
 
@@ -165,17 +166,27 @@ def _locked(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            if not is_begun(target):
+                remove(folder)  # while it is locked, so that no other run takes it
         lock.release()
-        if not is_begun(target):
-            with suppress(OSError):
-                remove(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
 
-def _empty(target: Path) -> None:
-    """Remove what other runs have left."""
-    for path in around(target).iterdir():
-        if path.name != _LOCK:
-            remove(path)
+def _about_others(target: Path, identity: dict[str, Any]) -> str:
+    """Return a sentence if there are other runs to go on with, which stay for that; remove what is left of the rest."""
+    _remove([one for one in RunFolder.all(target) if not one.is_complete])
+    other = RunFolder.find(target)
+    if other is None:
+        return ""
+    why = differences(other.known().identity, identity)
+    return f"Begun anew ({why}). The unfinished run of before is kept until this one is done."
+
+
+def _remove(folders: list[RunFolder]) -> None:
+    for folder in folders:
+        remove(folder.path)
 
 
 def _finish(folder: RunFolder, job: FileJob, options: SegmentOptions, source: Fingerprint) -> None:
@@ -207,7 +218,11 @@ class _Steps:
         self._each(work.join_faces, keep=joined.add, counts=False)
         objects = NumberedObjects(self._run.folder, joined)
         self._number(objects)
-        self._each(work.write_labels, lambda place: (objects.first(*place),))
+        self._each(
+            work.write_labels,
+            more=lambda place: (objects.first(*place),),
+            is_done=lambda place: self._run.folder.written(*place).exists(),
+        )
         return objects.last
 
     def _measure(self) -> None:
@@ -236,16 +251,9 @@ class _Steps:
         places = ((number, block) for number in following for block in range(len(run.blocks)))
         self._do(Each(run, work.count_overlaps, places, more, linking.add, counts=False))
 
-    def _each(
-        self,
-        call: Callable[..., Any],
-        more: Callable[[Place], tuple[Any, ...]] = lambda _: (),
-        keep: Callable[[Place, Any], object] = lambda *_: None,
-        *,
-        counts: bool = True,
-    ) -> None:
-        """Have workers call a function for each block of each plane or volume."""
-        self._do(Each(self._run, call, self._run.places, more, keep, counts=counts))
+    def _each(self, call: Callable[..., Any], **more: Any) -> None:
+        """Have workers call a function for each block of each plane or volume; `more` as for `run.Each`."""
+        self._do(Each(self._run, call, self._run.places, **more))
 
     def _do(self, jobs: Each | Finding) -> None:
         """Do jobs; raise an error that names what failed, if something did."""

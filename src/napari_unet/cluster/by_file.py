@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.cluster.allocation import keep_freed_memory
 from napari_unet.cluster.by_blocks import segment_by_blocks
-from napari_unet.cluster.queue import Job, Workers
+from napari_unet.cluster.queue import Job, Workers, not_seen
 from napari_unet.errors import Cancelled, ClusterError, UNetError
 from napari_unet.inference.files import segment_file
 from napari_unet.inference.resume import ResultFolder
@@ -19,7 +21,6 @@ from napari_unet.models.store import AUTO, find_model, load_ahead, shipped_folde
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from napari_unet.inference.folder import Outcome
     from napari_unet.inference.options import SegmentOptions
@@ -147,7 +148,9 @@ def segment_one(source: Path, target: Path, model: str, options: SegmentOptions,
     import dask
 
     if not source.exists():
-        raise ClusterError(f"A worker does not see {source}. Images must be in a folder that all workers share.")
+        raise not_seen(source, "Images")
+    if os.path.isabs(model) and not os.path.exists(model):  # else it is one that came with the program
+        raise not_seen(Path(model), "Models")
     keep_freed_memory()
     network: Model | Literal["auto"] = "auto" if model == AUTO else load_ahead(model)
     job, ready = FileJob(source, target), None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import re
+import signal
 import threading
 import warnings
 from concurrent import futures
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,10 +81,17 @@ WORKER_BYTES = 3 * 2**30
 """Memory of this machine for each of its workers: what one was seen to take (docs/howto/cluster.md), and half more."""
 
 
-def _within(seconds: float, call: Callable[[], T], cancel: CancelToken | None) -> T:
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that tell torch how many threads to take, the last first. dask sets both to 1 where not set."""
+
+
+def _within(
+    seconds: float, call: Callable[[], T], cancel: CancelToken | None, late: Callable[[T], object] = lambda _: None
+) -> T:
     """Return what a call returns. It is made in a thread, which is left alone if it takes longer or is to stop.
 
-    What dask waits for, it cannot be stopped from: a scheduler that accepts a connection and is silent.
+    What dask waits for, it cannot be stopped from: a scheduler that accepts a connection and is silent. `late` ends
+    what comes when nobody waits any more.
     """
     outcome: futures.Future[T] = futures.Future()
 
@@ -91,13 +101,21 @@ def _within(seconds: float, call: Callable[[], T], cancel: CancelToken | None) -
         except BaseException as error:  # noqa: BLE001 - it is raised where one waits for it
             outcome.set_exception(error)
 
+    def end(late_outcome: futures.Future[T]) -> None:
+        with suppress(Exception):  # it failed, or the program ends meanwhile
+            late(late_outcome.result())
+
     watch = Stopwatch()
     threading.Thread(target=make, daemon=True).start()
-    while not futures.wait([outcome], LOOK).done:
-        if cancel is not None:
-            cancel.check()
-        if watch.seconds > seconds:
-            raise TimeoutError(f"No answer within {seconds:g} s.")
+    try:
+        while not futures.wait([outcome], LOOK).done:
+            if cancel is not None:
+                cancel.check()
+            if watch.seconds > seconds:
+                raise TimeoutError(f"No answer within {seconds:g} s.")
+    except BaseException:
+        outcome.add_done_callback(end)
+        raise
     return outcome.result()
 
 
@@ -146,12 +164,12 @@ def connected(scheduler: str, *, patience: float = PATIENCE, cancel: CancelToken
     """
     check_address(scheduler)
     if scheduler == LOCAL:
-        with local_workers() as client:
+        with local_workers(cancel=cancel) as client:
             yield client
         return
     address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
     try:
-        client = _within(patience, lambda: _client(address, patience), cancel)
+        client = _within(patience, lambda: _client(address, patience), cancel, late=lambda client: client.close())
     except UNetError:
         raise
     except OSError as error:
@@ -174,30 +192,55 @@ def connected(scheduler: str, *, patience: float = PATIENCE, cancel: CancelToken
 
 
 @contextmanager
-def local_workers(n_workers: int | None = None) -> Iterator[Any]:
+def local_workers(n_workers: int | None = None, cancel: CancelToken | None = None) -> Iterator[Any]:
     """Yield a client for worker processes of this machine, which end with it.
 
     Parameters
     ----------
     n_workers : int, optional
-        How many; None: one for each core, as far as memory allows. The cores are shared out among them.
+        How many; None: one for each core, as far as memory allows. The cores are shared out among them, unless the
+        environment variable OMP_NUM_THREADS says how many each takes.
+    cancel : CancelToken, optional
+        Ends the waiting for them, with `Cancelled`.
     """
-    from distributed import Client, LocalCluster
+    import dask
+    from distributed import Client
 
     cores = os.cpu_count() or 1
     n_workers = n_workers or max(1, min(cores, int(psutil.virtual_memory().total // WORKER_BYTES)))
+    threads = os.environ.get("OMP_NUM_THREADS", max(1, cores // n_workers))
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": threads for name in _THREADS}
+
+    def start() -> Any:
+        with dask.config.set(environment):
+            return _cluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,  # what fails is told in a sentence
+            )
+
     with (
-        LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            memory_limit=0,  # what a worker holds is bounded by its tile, and one that is stopped does it again
-            dashboard_address=":0",
-            silence_logs=logging.ERROR,
-            env={"OMP_NUM_THREADS": str(max(1, cores // n_workers))},
-        ) as cluster,
+        _within(math.inf, start, cancel, late=lambda cluster: cluster.close()) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _cluster(**settings: Any) -> Any:
+    """Return a `LocalCluster` whose processes have SIGINT blocked; it is blocked in this thread, too, from now on.
+
+    A terminal sends it to all processes of a command. A process begins with the signals blocked that are so in the
+    thread that starts it, and a thread with those of the one before: also a worker that is started later. Windows has
+    nothing like it.
+    """
+    from distributed import LocalCluster
+
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and unblocks SIGINT then
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    return LocalCluster(**settings)
 
 
 def check_workers(client: Any, cancel: CancelToken | None = None) -> None:

@@ -49,15 +49,14 @@ class Finding:
         subimage, block = place
         needed: list[Place] = [(subimage, tile) for tile in tiles_for(self._task, self._grid[block])]
         if self._folder.objects(subimage, block).exists():
-            self._count_tiles(needed)
-            self._run.step()
+            self._run.leave_out(1 + self._newly_counted(needed))
             return
         missing = set()
         for tile in needed:
             if tile in self._waiting:
                 missing.add(tile[1])
             elif self._folder.tile(*tile).exists():
-                self._count_tiles([tile])
+                self._run.leave_out(self._newly_counted([tile]))
             else:
                 self._waiting[tile] = []
                 self._tiles.append(tile)
@@ -68,12 +67,12 @@ class Finding:
         if not missing:
             self._ready.append(place)
 
-    def _count_tiles(self, tiles: list[Place], note: str = "") -> None:
-        """Count tiles as done, each once."""
+    def _newly_counted(self, tiles: list[Place]) -> int:
+        """Return how many tiles were not counted yet, and count them: several blocks need a tile."""
         new = [tile for tile in tiles if not self._counted[tile]]
         for tile in new:
             self._counted[tile] = True
-        self._run.step(note, len(new))
+        return len(new)
 
     def done(self, job: Job, value: Any) -> None:
         """Go on with the blocks that have waited for a tile."""
@@ -81,7 +80,7 @@ class Finding:
         if job.call is not work.compute_tile:
             self._run.step()
             return
-        self._count_tiles([(subimage, number)], value)
+        self._run.step(value, self._newly_counted([job.place]))
         for block in self._waiting.pop((subimage, number)):
             missing = self._missing[subimage, block]
             missing.discard(number)

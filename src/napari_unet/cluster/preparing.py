@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.cluster.opened import read_directly, with_channel
+from napari_unet.cluster.queue import not_seen
 from napari_unet.cluster.run_folder import LABELS, MAPS, RunDescription, RunFolder
-from napari_unet.errors import ClusterError
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
@@ -67,11 +67,9 @@ def prepare(folder: RunFolder, request: Request) -> None:
         If they cannot be used, or this worker does not see them.
     """
     if not folder.path.is_dir():
-        raise ClusterError(f"A worker does not see {folder.path}. Results must be in a folder that all workers share.")
+        raise not_seen(folder.path, "Results")
     if not request.source.exists():
-        raise ClusterError(
-            f"A worker does not see {request.source}. Images must be in a folder that all workers share."
-        )
+        raise not_seen(request.source, "Images")
     options, auto = request.options, isinstance(request.options.diameter, str)
     image = read_directly(request.source, options.axes, options.series, tolerant=True).with_pixel_size(
         options.pixel_size

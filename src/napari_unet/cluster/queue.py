@@ -15,6 +15,7 @@ from napari_unet.progress import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari_unet.progress import CancelToken
 
@@ -229,6 +230,11 @@ class _One:
 
     def failed(self, job: Job, error: UNetError) -> None:
         self.error = error
+
+
+def not_seen(path: Path, what: str) -> ClusterError:
+    """Return what a worker raises that does not see a file or folder; `what` has to be seen, in the plural."""
+    return ClusterError(f"A worker does not see {path}. {what} must be in a folder that all workers share.")
 
 
 def _in_words(future: Any) -> UNetError:

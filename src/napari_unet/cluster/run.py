@@ -52,6 +52,10 @@ class Run:
         """Return a job about a place of this run."""
         return Job(call, (self.folder, *place, *more), place, network)
 
+    def leave_out(self, steps: int = 1) -> None:
+        """Count steps no more, which an earlier run has done: how long the rest takes is told by what this one does."""
+        self._total -= steps
+
     def step(self, note: str = "", steps: int = 1) -> None:
         """Tell that a tile is computed, or that the objects or the labels of a block are there."""
         self._done += steps
@@ -98,6 +102,8 @@ class Each:
         Called with each place and what was returned there, in the order in which they are done.
     counts : bool
         Whether each is a step of the run.
+    is_done : callable
+        Whether nothing is to be done at a place: an earlier run has.
     """
 
     def __init__(
@@ -109,15 +115,20 @@ class Each:
         keep: Callable[[Place, Any], object] = lambda *_: None,
         *,
         counts: bool = True,
+        is_done: Callable[[Place], bool] = lambda _: False,
     ) -> None:
         self._run, self._call, self._more, self._keep, self._counts = run, call, more, keep, counts
+        self._is_done = is_done
         self._waiting = iter(places)
         self.failures: list[Failure] = []
 
     def take(self) -> Job | None:
         """Return the next job."""
-        place = next(self._waiting, None)
-        return None if place is None else self._run.job(self._call, place, *self._more(place))
+        for place in self._waiting:
+            if not self._is_done(place):
+                return self._run.job(self._call, place, *self._more(place))
+            self._run.leave_out(int(self._counts))
+        return None
 
     def done(self, job: Job, value: Any) -> None:
         """Pass on what was returned."""

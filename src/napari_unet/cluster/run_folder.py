@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from napari_unet.errors import ClusterError
+from napari_unet.cluster.queue import not_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -129,13 +129,17 @@ class RunFolder:
         return folder
 
     @classmethod
-    def find(cls, target: Path) -> RunFolder | None:
-        """Return the folder of a run that can be gone on with; None: there is none."""
-        try:
-            found = sorted(path.parent for path in around(target).glob(f"*/{_DESCRIPTION}"))
-        except OSError:
-            return None
-        return cls(found[0]) if found else None
+    def all(cls, target: Path) -> list[RunFolder]:
+        """Return the folders of all runs that make `target`, whether or not they can be gone on with."""
+        return [cls(path) for path in sorted(around(target).glob("*")) if path.is_dir()]
+
+    @classmethod
+    def find(cls, target: Path, identity: dict[str, Any] | None = None) -> RunFolder | None:
+        """Return the folder of a run that can be gone on with: of any, or of one with an identity; None: none."""
+        for folder in cls.all(target):
+            if folder.is_complete and identity in (None, folder.known().identity):
+                return folder
+        return None
 
     @property
     def model(self) -> Path:
@@ -208,9 +212,7 @@ class RunFolder:
         """
         found = self.description()
         if found is None:
-            raise ClusterError(
-                f"A worker does not see {self.path}. Results must be in a folder that all workers share."
-            )
+            raise not_seen(self.path, "Results")
         return found
 
     @contextmanager
@@ -235,5 +237,4 @@ class RunFolder:
 
 def is_begun(target: Path) -> bool:
     """Return whether there is a run to go on with, of labels that are not finished."""
-    folder = RunFolder.find(target.absolute())
-    return folder is not None and folder.is_complete
+    return RunFolder.find(target.absolute()) is not None

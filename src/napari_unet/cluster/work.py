@@ -6,6 +6,9 @@ once.
 
 from __future__ import annotations
 
+import itertools
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +27,8 @@ from napari_unet.objects.blocks import BlockGrid, Edge
 from napari_unet.objects.stitch import Matcher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 
@@ -104,7 +109,7 @@ def _find_objects(work: Work, path: Path, subimage: int, number: int) -> None:
     block = work.blocks[number]
     maps = maps_at_image_size(work.maps(subimage), work.task, block.seen)
     if work.description.maps:
-        _output(work, MAPS).write(work.task.subimages[subimage], block.region, maps[(slice(None), *block.crop)])
+        _write(work, MAPS, subimage, block.region, maps[(slice(None), *block.crop)])
     labels = work.task.decode(maps)
     found = {"labels": labels[block.crop]} if work.semantic else _with_faces(work.blocks, number, labels)
     with work.folder.completing(path) as temporary, temporary.open("wb") as file:
@@ -170,25 +175,16 @@ def count_overlaps(folder: RunFolder, subimage: int, number: int, before: int, f
 
 def write_labels(folder: RunFolder, subimage: int, number: int, first: int) -> None:
     """Write a block of the final labels."""
-    done, work = folder.written(subimage, number), work_on(folder)
-    if done.exists():
-        return
-    labels = _output(work, LABELS)
-    new = _renamed(folder, "final", subimage, number, first)
-    labels.write(work.task.subimages[subimage], work.blocks[number].region, new)
-    with folder.completing(done) as temporary:
-        temporary.touch()
+    if not folder.written(subimage, number).exists():
+        _write_final(folder, subimage, number, _renamed(folder, "final", subimage, number, first))
 
 
 def write_classes(folder: RunFolder, subimage: int, number: int) -> list[int]:
     """Write a block of the final labels of a model of classes, and return which there are in it, other than 0."""
-    done, work = folder.written(subimage, number), work_on(folder)
     with np.load(folder.objects(subimage, number)) as found:
         classes = found["labels"]
-    if not done.exists():
-        _output(work, LABELS).write(work.task.subimages[subimage], work.blocks[number].region, classes)
-        with folder.completing(done) as temporary:
-            temporary.touch()
+    if not folder.written(subimage, number).exists():
+        _write_final(folder, subimage, number, classes)
     return [int(value) for value in np.unique(classes) if value]
 
 
@@ -203,9 +199,29 @@ def _renamed(
     return np.asarray(table[labels])
 
 
-def _output(work: Work, name: str) -> Plane:
+def _write_final(folder: RunFolder, subimage: int, number: int, labels: NDArray[np.int32]) -> None:
+    """Write a block of the final labels, and put it on record."""
+    work = work_on(folder)
+    _write(work, LABELS, subimage, work.blocks[number].region, labels)
+    with folder.completing(folder.written(subimage, number)) as temporary:
+        temporary.touch()
+
+
+def _write(work: Work, name: str, subimage: int, region: tuple[slice, ...], values: NDArray[Any]) -> None:
+    """Write a block of the labels or maps, so that it is on the disk before it is on record: the power may fail."""
     import zarr
 
     axes = "".join(letter for letter in "TZYX" if letter in work.task.image.label_axes)
     array = zarr.open_group(work.folder.path / name, mode="r+")["0"]
-    return Plane(array, axes if name == LABELS else with_channel(axes))
+    plane, place = Plane(array, axes if name == LABELS else with_channel(axes)), work.task.subimages[subimage]
+    plane.write(place, region, values)
+    for chunk in _chunks(plane.index(place, region), array.shape, array.chunks):
+        path = work.folder.path / name / array.path / array.metadata.encode_chunk_key(chunk)
+        with suppress(FileNotFoundError), path.open("rb+") as file:  # chunks of zeros are not stored
+            os.fsync(file.fileno())
+
+
+def _chunks(index: tuple[Any, ...], shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Return the indices of the chunks in which a region of an array lies."""
+    parts = [(one, one + 1, 1) if isinstance(one, int) else one.indices(n) for one, n in zip(index, shape, strict=True)]
+    return itertools.product(*(range(a // n, -(-b // n)) for (a, b, _), n in zip(parts, chunks, strict=True)))

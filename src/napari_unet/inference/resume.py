@@ -29,6 +29,8 @@ from napari_unet.models.store import AUTO, find_model, list_models
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_unet.inference.options import SegmentOptions
     from napari_unet.io.jobs import FileJob
 
@@ -227,14 +229,7 @@ class ResultFolder:
             raise FileFormatError(
                 f"{job.target} is the result of another image, {record.source}. Choose another folder, or --overwrite."
             )
-        found = []
-        if record.image != wanted.image:
-            found.append("the image has changed")
-        if record.model != wanted.model:
-            found.append("another model")
-        if record.settings != wanted.settings:
-            found.append("other settings")
-        return ", ".join(found)
+        return differences(vars(record), vars(wanted))
 
     @cached_property
     def _model(self) -> str:
@@ -257,6 +252,18 @@ def model_identity(name: str) -> str:
         return contents_sha256(find_model(name))
     models = {entry.name: contents_sha256(entry.path) for entry in list_models()}
     return hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return which of image, model and settings are not as they were, as the end of a sentence; empty: all are."""
+    old, new = before["settings"], now["settings"]
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    found = {
+        "the image has changed": before["image"] != now["image"],
+        "another model": before["model"] != now["model"],
+        f"other settings: {', '.join(names)}": bool(names),
+    }
+    return ", ".join(what for what, differs in found.items() if differs)
 
 
 def settings_of(options: SegmentOptions, *, auto: bool) -> dict[str, Any]:
@@ -297,7 +304,9 @@ class ResultNotes:
         """
         self._source.check()
         if not (self._overwrite or self._may_be_replaced(target)):
-            raise FileFormatError(f"{target.name} was changed meanwhile, so it is kept; --overwrite replaces it.")
+            raise FileFormatError(
+                f"{target.name} was written meanwhile, perhaps by another run, and is kept; --overwrite replaces it."
+            )
         name = _text(target.name)
         results = self._record.results | {name: contents_sha256(complete)}
         files = self._record.files | {name: Fingerprint.of(complete).n_files}
