@@ -366,6 +366,21 @@ def test_an_image_that_is_all_alike_is_said(tiny_model, dim_image):
         finetune(tiny_model(features=2, levels=1), [image, 0 * image], [labels, labels], device="cpu", steps=1)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_labels_that_contradict_each_other_are_said(tiny_model, dim_image, settings, masked):
+    """Unless what differs does not count: an image may be given in two parts."""
+    image, labels = dim_image
+    model, other, part = tiny_model(features=2, levels=1), labels.copy(), np.zeros(labels.shape, bool)
+    other[:60] = 0
+    part[60:] = True
+    said = pytest.warns(UserWarning, match="image 1 and image 3 are the same image, but their labels differ")
+    with nullcontext() if masked else said:
+        finetune(
+            model, [image, image + 1, image], [labels, labels, other], device="cpu",
+            supervised=[None, None, part if masked else None], config=settings(model, steps=1),
+        )  # fmt: skip
+
+
 def spots(width, shape):
     """Balls or discs of one width in rows and columns, as a mask."""
     axes = np.meshgrid(*[(np.arange(n) + 0.5) % (2 * width) - width for n in shape], indexing="ij")

@@ -240,7 +240,7 @@ def _checked(
     pictures = as_pictures(images, model, axes, channel, what)
     arrays = [np.asarray(one) for one in labels]
     given = LabelledImages.of(pictures, arrays, supervised=supervised, instances=model.info.finds_objects)
-    return replace(given, notes=(*given.notes, *given.check(model, corrections=True)))
+    return replace(given, notes=(*given.notes, *given.check(model, corrections=True), *given.contradictions()))
 
 
 def _counting(labels: Sequence[NDArray[Any]], supervised: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[Any]]:

@@ -151,6 +151,21 @@ class LabelledImages:
             for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True)
         ]
 
+    def contradictions(self) -> list[str]:
+        """Return a note for each image that is there before, with other labels where both count."""
+        first: dict[str, int] = {}
+        pairs = ((first.setdefault(image, index), index) for index, (image, _) in enumerate(self.digests))
+        return [
+            f"{self.names[one]} and {self.names[other]} are the same image, but their labels differ."
+            for one, other in pairs
+            if one != other and self._differ(one, other)
+        ]
+
+    def _differ(self, one: int, other: int) -> bool:
+        """Return whether labels of two images differ where both count."""
+        counts = [True if (mask := self.supervised[index]) is None else mask for index in (one, other)]
+        return bool(np.any((self.labels[one] != self.labels[other]) & counts[0] & counts[1]))
+
     def check(self, model: Model, *, corrections: bool = False) -> tuple[str, ...]:
         """Return what the user should know of them before a model learns from them.
 

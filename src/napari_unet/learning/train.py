@@ -290,11 +290,7 @@ def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[st
     """Return what is to be said of images: what their files say, and which are there twice."""
     notes = [*learned.notes, *(others.notes if others else ())]
     notes += [note for image in (*learned.images, *(others.images if others else ())) for note in image.notes]
-    seen: dict[str, tuple[str, str]] = {}
-    for name, (image, labels) in zip(learned.names, learned.digests, strict=True):
-        if image in seen and seen[image][1] != labels:
-            notes.append(f"{seen[image][0]} and {name} are the same image, but their labels differ.")
-        seen.setdefault(image, (name, labels))
+    notes += learned.contradictions()
     if others is not None:
         both = _also_learned(learned, others)
         if both:
