@@ -401,7 +401,7 @@ def test_fit_finds_what_was_added_by_hand(viewer: Any, controller: Any) -> None:
     assert np.array_equal(layer.data[before > 0], before[before > 0])
     assert "by your corrections: 16 objects" in said(controller)
     assert controller.fit.start()
-    assert said(controller).startswith("The settings already fit")
+    assert said(controller).startswith("No other settings fit the 6 objects")
 
 
 def test_fit_says_what_is_missing(labels: Any, controller: Any) -> None:
