@@ -78,7 +78,9 @@ class FitToCorrections:
             workspace.say("Too few objects are corrected or reviewed to fit to. Correct some more.", "error")
         elif fitted.decoding == now.info.decoding:
             right = counted(fitted.objects, "object")
-            workspace.say(f"No other settings fit the {right} you corrected or reviewed clearly better.", "done", str(fitted))
+            workspace.say(
+                f"No other settings fit the {right} you corrected or reviewed clearly better.", "done", str(fitted)
+            )
         else:
             what = ", ".join(self._changed(now.info.decoding, fitted.decoding))
             self._sliders.set(fitted.decoding, f"{what[:1].upper()}{what[1:]}, by your corrections:", str(fitted))
