@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.inference.content import check_content
+from napari_unet.inference.field import numbers_in
 from napari_unet.inference.policy import DEFAULT_RESCALING
 from napari_unet.inference.scale import is_rescaled, magnification, nearest_indices, rescaled, scaled_shape
 from napari_unet.inference.task import choose_channels
@@ -45,6 +47,11 @@ class CropReader:
         Channels to take; None: those that the model takes.
     policy : RescalingPolicy
         By which the scale is chosen.
+
+    Raises
+    ------
+    ImageError
+        If no pixel is a number.
     """
 
     def __init__(
@@ -57,7 +64,10 @@ class CropReader:
         self._image, self._model = image, model
         self._channels = tuple(channels) if channels else choose_channels(image, model)
         self._zoom = magnification(image, model.info, policy)
-        self._statistics = measure(sample_pixels(image, self._channels), model.info.normalization)
+        sample = sample_pixels(image, self._channels)
+        if not numbers_in(sample).size:
+            check_content(image, self._channels)  # reads all pixels: there may be numbers elsewhere
+        self._statistics = measure(sample, model.info.normalization)
 
     @property
     def pixels(self) -> float:

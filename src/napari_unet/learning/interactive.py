@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.inference.content import check_content
 from napari_unet.inference.scale import magnification
 from napari_unet.inference.style import with_style
 from napari_unet.learning.checks import Checked, HeldOutCheck
@@ -132,8 +131,6 @@ def learning_steps(
     LearningError
         If the network returns no numbers, whatever the rate.
     """
-    for crop in {id(crop.image): crop for crop in crops}.values():
-        check_content(crop.image, crop.channels)
     changes = dict(settings or {})
     run = _Run(resolve_device(device), max_seconds, changes, cancel, pause, preview_wanted, policy)
     before, model = model, at_fitting_scale(model, crops, policy.scale)
