@@ -22,7 +22,8 @@ from napari_unet.models.model import Model
 from napari_unet.nets.unet import UNet
 from napari_unet.training.config import StepReport
 
-ELSEWHERE: weakref.WeakSet[UNet] = weakref.WeakSet()
+KINDS = (LayerSession, Corrections, UNet)
+ELSEWHERE: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @pytest.fixture
@@ -45,21 +46,18 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(autouse=True)
 def elsewhere() -> Any:
-    """Networks of other tests, which are none of ours."""
+    """What other tests have made, such as one that closes the window while a worker runs, is none of ours."""
     gc.collect()
-    ELSEWHERE.update(thing for thing in gc.get_objects() if issubclass(type(thing), UNet))
+    ELSEWHERE.update(thing for thing in gc.get_objects() if issubclass(type(thing), KINDS))
     yield
     ELSEWHERE.clear()
 
 
 def alive(*kinds: type) -> list[int]:
-    """Count the instances of some classes that were made since the test began."""
+    """Count the instances of some classes; of `KINDS`, those that were made since the test began."""
     gc.collect()
-    things = gc.get_objects()
-    return [
-        sum(issubclass(type(thing), kind) and not (kind is UNet and thing in ELSEWHERE) for thing in things)
-        for kind in kinds
-    ]
+    things = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds) and thing not in ELSEWHERE]
+    return [sum(issubclass(type(thing), kind) for thing in things) for kind in kinds]
 
 
 def arrays(shape: tuple[int, ...]) -> int:
@@ -104,7 +102,7 @@ def test_rounds_of_work_leave_nothing(widget, viewer, taught, click, wait_idle, 
     counts = []
     for _ in range(3):
         a_round()
-        counts.append((*alive(LayerSession, Corrections, UNet), arrays(shape)))
+        counts.append((*alive(*KINDS), arrays(shape)))
     assert counts[-1][:3] == (0, 0, 1), "the one network is that in use"
     assert counts[-1] == counts[1], counts
     assert len(widget.controller.history.generations) == 4, "all that was learned is there still"

@@ -144,17 +144,21 @@ class LabelledImages:
         return LabelledImages(tuple(images), tuple(labels), tuple(supervised), self.notes)  # type: ignore[arg-type]
 
     @cached_property
+    def image_digests(self) -> list[str]:
+        """A SHA-256 of the pixels of each image; reads all of them."""
+        return [_digest([image.read(frame) for frame in range(image.n_frames)]) for image in self.images]
+
+    @property
     def digests(self) -> list[tuple[str, str]]:
-        """A SHA-256 of the pixels of each image, and one of its labels; reads all of them."""
-        return [
-            (_image_digest(image), _digest([view, *([] if mask is None else [mask])]))
-            for image, view, mask in zip(self.images, self.labels, self.supervised, strict=True)
-        ]
+        """A SHA-256 of the pixels of each image, and one of its labels."""
+        held = zip(self.labels, self.supervised, strict=True)
+        of_labels = [_digest([view] if mask is None else [view, mask]) for view, mask in held]
+        return list(zip(self.image_digests, of_labels, strict=True))
 
     def contradictions(self) -> list[str]:
         """Return a note for each image that is there before, with other labels where both count."""
         first: dict[str, int] = {}
-        pairs = ((first.setdefault(image, index), index) for index, (image, _) in enumerate(self.digests))
+        pairs = ((first.setdefault(image, index), index) for index, image in enumerate(self.image_digests))
         return [
             f"{self.names[one]} and {self.names[other]} are the same image, but their labels differ."
             for one, other in pairs
@@ -236,10 +240,6 @@ def _check_classes(model: Model, largest: int) -> None:
         raise LabelsError(
             f"The labels hold the class {largest}; this model has the classes 0 to {n_classes - 1}. Are they ids?"
         )
-
-
-def _image_digest(image: Image) -> str:
-    return _digest([image.read(frame) for frame in range(image.n_frames)])
 
 
 def _digest(arrays: Sequence[NDArray[Any]]) -> str:

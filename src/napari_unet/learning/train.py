@@ -303,8 +303,8 @@ def _notes_of(learned: LabelledImages, others: LabelledImages | None) -> list[st
 
 def _also_learned(learned: LabelledImages, others: LabelledImages) -> list[int]:
     """Return the indices of the images for validation of which the pixels are also learned from."""
-    seen = {image for image, _ in learned.digests}
-    return [index for index, (image, _) in enumerate(others.digests) if image in seen]
+    seen = set(learned.image_digests)
+    return [index for index, image in enumerate(others.image_digests) if image in seen]
 
 
 def _task(begin: Model | None, task: Task | None) -> Task:
