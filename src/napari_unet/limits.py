@@ -20,6 +20,9 @@ DIAMETER = (1.0, 1e4)
 MAGNIFICATION = (1 / 64, 16.0)
 """Factor by which an image may be resized for a network."""
 
+TILE = (1, 2**16)
+"""Pixels: width of the tiles that may be asked for."""
+
 MAX_PRINTED = 10.0
 """Micrometres: largest pixel size that is believed if it comes from tags for printers; 10 is about 2500 dpi."""
 

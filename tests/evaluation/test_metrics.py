@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -135,6 +137,22 @@ def test_many_objects_need_no_table_of_all_pairs():
     assert scores.ap["0.95"] == 1
 
 
+def test_arrays_of_any_library_are_images(tmp_path, pair):
+    truth, predicted = pair
+    wanted = evaluate(truth, predicted).to_dict()
+    paths = tmp_path / "truth.zarr", tmp_path / "predicted.zarr"
+    for path, array in zip(paths, pair, strict=True):
+        zarr.save_array(path, array)
+    stored = [zarr.open_array(path, mode="r") for path in paths]
+    for arrays_of in (
+        stored,
+        [da.from_array(array) for array in pair],
+        [[one] for one in stored],
+        [[truth.tolist()], predicted],
+    ):
+        assert evaluate(*arrays_of).to_dict() == wanted
+
+
 @pytest.mark.parametrize(
     ("truth", "predicted", "message"),
     [
@@ -142,6 +160,8 @@ def test_many_objects_need_no_table_of_all_pairs():
         (np.zeros((3, 3)), np.zeros((3, 3), int), "whole numbers"),
         ([np.zeros((3, 3), int)], [], "1 true and 0 predicted"),
         ([], [], "no label image"),
+        (np.full((3, 3), -1), np.zeros((3, 3), int), "Image 1: the truth has the negative label -1"),
+        ([np.zeros((3, 3), int)], [[[0.5]]], "the prediction is of float64"),
     ],
 )
 def test_what_cannot_be_scored_is_said(truth, predicted, message):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import napari_unet as nu
@@ -80,14 +81,26 @@ KINDS = {
 }
 
 
+def save(net, path):
+    """Write weights as they are, in the order of the network or, in safetensors, in none."""
+    (save_file if path.suffix == ".safetensors" else torch.save)(net.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
-def test_the_same_maps(tmp_path, kind):
+def test_the_same_maps(tmp_path, kind, ending):
     net = foreign(**kind)
     if kind.get("n_in") == 8:  # the shapes of the first blocks on either way are equal: then the first is the first
         net.encoder, net.decoder = net.encoder, net._modules.pop("decoder")
-    torch.save(net.state_dict(), tmp_path / "theirs.pth")
+    theirs = save(net, tmp_path / f"theirs{ending}")
     join = "up-skip" if kind.get("up_first") else "skip-up"
-    model = nu.import_model(tmp_path / "theirs.pth", outputs=("foreground", "boundary"), join=join)
+    if kind.get("n_in") == 8 and ending == ".safetensors":
+        with pytest.raises(ModelFileError) as refused:
+            nu.import_model(theirs)
+        assert "alike" in refused.value.details
+        return
+    model = nu.import_model(theirs, outputs=("foreground", "boundary"), join=join)
     x = torch.rand((1, kind.get("n_in", 1), 48, 32))
     with torch.inference_mode():
         torch.testing.assert_close(model.net(x), net(x), atol=1e-5, rtol=1e-4)
@@ -118,10 +131,67 @@ def test_the_order_of_joining_matters(tmp_path):
 @pytest.mark.parametrize("spec", [{}, {"norm": "none"}, {"ndim": 3, "pool_z": (False, True)}, {"padding": "valid"}])
 def test_weights_of_our_own_networks(random_model, tmp_path, spec):
     model = random_model(**spec)
-    torch.save(model.net.state_dict(), tmp_path / "a.pt")
-    back = import_model(tmp_path / "a.pt", outputs=model.info.outputs, padding=spec.get("padding", "same"))
-    assert back.info.spec == model.info.spec
-    assert back.sha256() == model.sha256()
+    for name in ("a.pt", "a.safetensors"):
+        theirs = save(model.net, tmp_path / name)
+        back = import_model(theirs, outputs=model.info.outputs, padding=spec.get("padding", "same"))
+        assert back.info.spec == model.info.spec
+        assert back.sha256() == model.sha256()
+
+
+def by_name(state):
+    return {name: state[name] for name in sorted(state)}
+
+
+def test_weights_sorted_by_name_are_right_or_refused(tmp_path):
+    """As some programs save them: biases stand before weights, and norms perhaps before their convolutions."""
+    net, x = foreign(bias=True), torch.rand((1, 1, 32, 32))
+    torch.save(by_name(net.state_dict()), tmp_path / "sorted.pth")
+    with torch.inference_mode():
+        torch.testing.assert_close(import_model(tmp_path / "sorted.pth").net(x), net(x), atol=1e-5, rtol=1e-4)
+    torch.save(by_name(foreign(norms_last=True).state_dict()), tmp_path / "mixed.pth")
+    with pytest.raises(ModelFileError, match="not those of a U-Net"):
+        import_model(tmp_path / "mixed.pth")
+
+
+class Flat(nn.Module):
+    """All layers have one parent, and more than nine of a kind."""
+
+    def __init__(self, norms):
+        super().__init__()
+        widths = [(1, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16), (16, 8), (8, 8), (8, 4), (4, 4)]
+        for number, (a, b) in enumerate(widths, start=1):
+            self.add_module(f"conv{number}", nn.Conv2d(a, b, 3, padding=1))
+            if norms:
+                self.add_module(f"bn{number}", nn.BatchNorm2d(b))
+        self.norms = norms
+        self.up1, self.up2, self.last = (
+            nn.ConvTranspose2d(16, 8, 2, 2),
+            nn.ConvTranspose2d(8, 4, 2, 2),
+            nn.Conv2d(4, 2, 1),
+        )
+
+    def double(self, first, x):
+        for number in (first, first + 1):
+            x = getattr(self, f"conv{number}")(x)
+            x = torch.relu(getattr(self, f"bn{number}")(x) if self.norms else x)
+        return x
+
+    def forward(self, x):
+        one = self.double(1, x)
+        two = self.double(3, nn.functional.max_pool2d(one, 2))
+        deep = self.double(5, nn.functional.max_pool2d(two, 2))
+        two = self.double(7, torch.cat([two, self.up1(deep)], 1))
+        return self.last(self.double(9, torch.cat([one, self.up2(two)], 1)))
+
+
+@pytest.mark.parametrize("norms", [True, False])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_layers_numbered_under_one_parent(tmp_path, norms, ending):
+    torch.manual_seed(0)
+    net, x = Flat(norms).eval(), torch.rand((1, 1, 32, 32))
+    model = import_model(save(net, tmp_path / f"flat{ending}"), outputs=("foreground", "boundary"))
+    with torch.inference_mode():
+        torch.testing.assert_close(model.net(x), net(x), atol=1e-5, rtol=1e-4)
 
 
 def test_one_map_becomes_two_classes(tmp_path):

@@ -11,6 +11,7 @@ from contextlib import suppress
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from scipy import ndimage
 
@@ -153,6 +154,16 @@ def test_a_3d_model_takes_volumes(bright_model):
 def test_a_channel_that_is_not_there_is_told(bright_model, channel):
     with pytest.raises(ImageError, match=rf"no channel {channel}; it has the channels 0 to 1"):
         found(np.zeros((2, 20, 20), np.uint8), bright_model(), axes="CYX", channel=channel)
+
+
+@pytest.mark.parametrize("mode", ["quick", "Exact", None, 3])
+def test_a_mode_that_is_none_is_told(bright_model, mode):
+    with pytest.raises(UNetError, match="The mode is .*; it must be 'auto', 'exact' or 'fast'"):
+        segment(squares(), bright_model(), mode=mode, device="cpu")
+
+
+def test_a_device_of_torch_is_a_device(bright_model):
+    assert segment(squares(), bright_model(), device=torch.device("cpu")).n_objects == 3
 
 
 def test_a_model_of_two_channels_takes_two(bright_model):

@@ -153,6 +153,34 @@ def test_an_image_that_has_changed(three):
     assert three.run() == ([], [])
 
 
+def test_another_file_of_the_set_has_changed(tifs):
+    """Of an OME-TIFF that lies in two files."""
+    names = ("a.ome.tif", "b.ome.tif")
+    blocks = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
+        for z, name in enumerate(names)
+    )
+    for path in tifs.images.iterdir():
+        path.unlink()
+
+    def write(z, n):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{z}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+            'SizeX="60" SizeY="48" SizeC="1" SizeZ="2" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+            f"{blocks}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(tifs.images / names[z], squares(n), description=xml, metadata=None, ome=False)
+
+    write(0, 3)
+    write(1, 1)
+    assert tifs.run() == (["a.ome", "b.ome"], [])
+    assert tifs.run() == ([], [])
+    write(1, 2)
+    assert {standing.why for standing in tifs.standings()} == {"the image has changed"}
+    assert tifs.run() == (["a.ome", "b.ome"], [])
+
+
 @pytest.mark.parametrize("what", ["weights", "description"])
 def test_another_model(three, bright_model, what, tmp_path):
     three.run()

@@ -574,7 +574,7 @@ def test_folder_in_natural_order(tmp_path):
     for name in ("b10.tif", "b2.TIF", "a.png", ".hidden.tif", "notes.txt", "b2.tif.partial"):
         (tmp_path / name).touch()
     zarr.save_array(tmp_path / "c.zarr", np.zeros((4, 4)))
-    (tmp_path / "d.zarr").mkdir()
+    (tmp_path / "d.tif").mkdir()
     assert [path.name for path in image_files(tmp_path)] == ["a.png", "b2.TIF", "b10.tif", "c.zarr"]
 
 

@@ -9,7 +9,9 @@ import zarr
 from PIL import Image as Picture
 
 from napari_unet.errors import FileFormatError, ImageError
+from napari_unet.io.jobs import FileJob
 from napari_unet.io.readers import list_series, read_image
+from napari_unet.io.tiffs import files_read
 
 UUIDS = [f"urn:uuid:00000000-0000-0000-0000-00000000000{i}" for i in range(3)]
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -84,7 +86,8 @@ def test_a_renamed_file_that_nothing_tells_of_is_refused_and_a_single_one_is_rea
     is_position(tmp_path / "b.ome.tif", 0)
 
 
-def test_an_image_over_several_files_is_read_whole_from_any_of_them(tmp_path):
+def write_stack(folder):
+    """Write an image over three files."""
     blocks = "".join(
         f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1"><UUID FileName="z{z}.ome.tif">{UUIDS[z]}</UUID></TiffData>'
         for z in range(3)
@@ -94,7 +97,11 @@ def test_an_image_over_several_files_is_read_whole_from_any_of_them(tmp_path):
         f'SizeZ="3" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{blocks}</Pixels></Image>'
     )
     for z in range(3):
-        write_ome(tmp_path / f"z{z}.ome.tif", [pixels(z)], xml, UUIDS[z])
+        write_ome(folder / f"z{z}.ome.tif", [pixels(z)], xml, UUIDS[z])
+
+
+def test_an_image_over_several_files_is_read_whole_from_any_of_them(tmp_path):
+    write_stack(tmp_path)
     for z in range(3):
         image = read_image(tmp_path / f"z{z}.ome.tif")
         assert image.axes == "ZYX"
@@ -104,19 +111,45 @@ def test_an_image_over_several_files_is_read_whole_from_any_of_them(tmp_path):
         read_image(tmp_path / "z0.ome.tif")
 
 
-def test_a_description_beside_the_files_is_read(tmp_path):
+def write_with_companion(folder):
+    """Write three files of an image each, described in a fourth one."""
     companion = (
         f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{NAMESPACE}" UUID="urn:uuid:x">{set_of_positions()}</OME>'
     )
-    (tmp_path / "set.companion.ome").write_text(companion)
+    (folder / "set.companion.ome").write_text(companion)
     for k in range(3):
-        write_ome(tmp_path / f"p{k}.ome.tif", [pixels(k)], '<BinaryOnly MetadataFile="set.companion.ome"/>', UUIDS[k])
+        write_ome(folder / f"p{k}.ome.tif", [pixels(k)], '<BinaryOnly MetadataFile="set.companion.ome"/>', UUIDS[k])
+
+
+def test_a_description_beside_the_files_is_read(tmp_path):
+    write_with_companion(tmp_path)
     for k in range(3):
         is_position(tmp_path / f"p{k}.ome.tif", k)
     (tmp_path / "set.companion.ome").unlink()
     image = read_image(tmp_path / "p1.ome.tif")
     np.testing.assert_array_equal(image.data, pixels(1))
     assert "set.companion.ome" in image.notes[0]
+
+
+def test_the_files_that_an_image_is_read_from(tmp_path):
+    write_stack(tmp_path)
+    assert {path.name for path in files_read(tmp_path / "z1.ome.tif")} == {f"z{z}.ome.tif" for z in range(3)}
+    write_with_companion(tmp_path)
+    assert [path.name for path in files_read(tmp_path / "p1.ome.tif")] == ["p1.ome.tif", "set.companion.ome"]
+    tifffile.imwrite(tmp_path / "alone.tif", pixels(0))
+    (tmp_path / "damaged.tif").write_bytes(b"II*")
+    for name in ("alone.tif", "damaged.tif", "gone.tif", "z0.zarr"):
+        assert files_read(tmp_path / name) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("write", [write_stack, write_with_companion])
+def test_no_result_replaces_a_file_that_the_image_is_read_from(tmp_path, write):
+    write(tmp_path)
+    source, *others = files_read(next(iter(sorted(tmp_path.glob("*.ome.tif")))))
+    for other in others:
+        with pytest.raises(FileFormatError, match="is an input"):
+            FileJob(source, other).check(overwrite=True)
+    FileJob(source, tmp_path / "labels.tif").check(overwrite=True)
 
 
 def test_of_alike_images_the_first_is_taken_and_it_is_said_so(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 
 from hand_made import bright
 from napari_unet.axes import Image
@@ -58,6 +59,23 @@ def test_pixels_to_ignore_count_for_nothing():
     assert one.n_objects == 1
     assert not one.supervised[0][0, 0, 12, 12]
     assert one.labels[0].max() == 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, bool, zarr.array])
+@pytest.mark.parametrize(("shape", "axes"), [((20, 30), "YX"), ((2, 20, 30), "TYX")])
+def test_a_mask_may_be_of_numbers(kind, shape, axes):
+    mask = np.zeros(shape, np.uint8)
+    mask[..., :10] = 255
+    truth = np.ones(shape, int)
+    given = mask.astype(kind) if isinstance(kind, type) else kind(mask)
+    one = LabelledImages.of([picture(shape, axes)], [truth], supervised=[given])
+    assert one.supervised[0].dtype == bool
+    assert np.array_equal(one.supervised[0].reshape(shape), mask > 0)
+
+
+def test_a_mask_of_shares_is_refused():
+    with pytest.raises(LabelsError, match="The mask of supervised pixels of .* is of float64"):
+        LabelledImages.of([picture()], [labels((1, 0, 0))], supervised=[np.full((20, 30), 0.5)])
 
 
 def test_labels_of_another_size_or_number():

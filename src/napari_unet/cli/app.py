@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from enum import StrEnum
 from typing import Annotated, Any
@@ -24,6 +25,12 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             fail("Stopped.", INTERRUPTED)
+        except OSError as error:  # of a file or folder that nothing else has looked at before
+            if error.errno == errno.EPIPE:
+                raise  # whoever read the output has enough
+            from napari_unet.io.atomic import reason
+
+            fail(f"{error.filename or 'A file'} cannot be read or written: {reason(error)}.", 1)
 
 
 app = typer.Typer(

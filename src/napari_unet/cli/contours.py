@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,7 +141,7 @@ def labels_are_folder(labels: Path) -> bool:
     from napari_unet.io.zarrs import is_zarr
     from napari_unet.projects.description import is_project
 
-    return labels.is_dir() and not is_zarr(labels) and not is_project(labels)
+    return os.path.isdir(labels) and not is_zarr(labels) and not is_project(labels)
 
 
 def _format(labels: Path, out: Path, asked: OutlineFormat | None) -> OutlineFormat:

@@ -72,7 +72,7 @@ class Bar:
         self._bar: tuple[RichProgress, TaskID] | None = None
 
     def __enter__(self) -> Bar:
-        if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
             self._bar = _rich_bar(self._title)
         return self
 
@@ -146,7 +146,10 @@ def fail(reason: str | UNetError, status: int) -> NoReturn:
 
 
 def say_failed(error: UNetError, *paths: Path) -> str:
-    """Say why a file could not be done, with the name of the first if none is in the text; return the text."""
+    """Say why a file could not be done, with the path of the first if the text has no file's name; return the text.
+
+    A field of a plate is called 0, which no text names it by.
+    """
     text = error.with_details
-    say(text if any(path.name in text for path in paths) else f"{paths[0]}: {text}")
+    say(text if any(path.suffix and path.name in text for path in paths) else f"{paths[0]}: {text}")
     return text

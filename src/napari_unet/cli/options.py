@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,10 +86,15 @@ Series = Annotated[
 
 
 def path_of(text: str | Path) -> Path:
-    """Return a path from an argument; an empty one, which would be the current folder, is refused."""
+    """Return a path from an argument, with ``~`` for one's own folder, which a shell leaves as it is in ``--out=~/a``.
+
+    An empty one would be the current folder, and that of another computer a folder called ``https:``: both are refused.
+    """
     if not str(text).strip():
         raise typer.BadParameter("it is empty. Is the variable of the shell that it comes from not set?")
-    return Path(text)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(text)):
+        raise typer.BadParameter("only files of this computer are read and written; copy it here, or mount it.")
+    return Path(os.path.expanduser(text))
 
 
 def pixel_size_of(text: str | None) -> PixelSize | None:

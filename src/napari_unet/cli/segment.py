@@ -14,7 +14,7 @@ from napari_unet.cli.messages import INTERRUPTED, fail, print_json, say, stoppab
 from napari_unet.cli.options import Device, Json, Series, complete_model, number, numbered, path_of, pixel_size_of
 from napari_unet.cli.segment_run import SegmentRun
 from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.limits import DIAMETER
+from napari_unet.limits import DIAMETER, TILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def segment(
     device: Device = "auto",
     mode: Annotated[Mode, typer.Option(help="exact; fast: nearly the same; auto: fast if good enough.")] = Mode.auto,
     tile: Annotated[
-        int | None, number(int, 1, 2**20, "Width of the tiles; the exact result does not depend on it.")
+        int | None, number(int, *TILE, "Width of the tiles; the exact result does not depend on it.")
     ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored images; 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,

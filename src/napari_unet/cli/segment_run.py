@@ -79,10 +79,12 @@ class SegmentRun:
                 self.failed[number] = say_failed(error, job.source)
 
     def _look(self, number: int, job: FileJob) -> None:
+        from napari_unet.io.readers import check_exists
         from napari_unet.io.zarr_labels import has_labels
 
-        if not os.path.exists(job.source):  # unlike Path.exists, False if permissions are missing
-            raise FileFormatError(f"{job.source} does not exist.")
+        check_exists(job.source)
+        if job.problem:
+            raise FileFormatError(job.problem)
         if job.into and has_labels(job.source, job.target.name):
             self._finished.append(number)
             say(f"{job.source} has labels called {job.target.name!r} already; they are left as they are.")
@@ -93,7 +95,7 @@ class SegmentRun:
             return
         standing = self._folder.standing(job)
         if standing.why:
-            say(f"{job.source.name}: done again ({standing.why}).")
+            say(f"{job.name}: done again ({standing.why}).")
         if not standing.finished:
             self.waiting.append(number)
             return
@@ -171,7 +173,7 @@ class SegmentRun:
             say(text)
 
     def _title(self, job: FileJob) -> str:
-        return f"[{self._numbers[job] + 1}/{len(self._jobs)}] {job.source.name}"
+        return f"[{self._numbers[job] + 1}/{len(self._jobs)}] {job.name}"
 
     def _end(self, job: FileJob, outcome: dict[str, Any] | UNetError) -> None:
         number, bar, self._bar = self._numbers[job], self._bar or Bar(self._title(job)), None
@@ -210,7 +212,7 @@ class SegmentRun:
             parts.append(f"{len(self._finished)} finished before")
         for what, numbers in ("damaged", self.failed.keys() & done), ("failed", self.failed.keys() - done):
             if numbers:
-                names = [self._jobs[number].source.name for number in sorted(numbers)]
+                names = [self._jobs[number].name for number in sorted(numbers)]
                 parts.append(f"{len(names)} {what} ({first_names(names)})")
         say(f"{counted(len(self._jobs), 'image')}: {', '.join(parts)}.")
 
@@ -224,7 +226,7 @@ class SegmentRun:
         divided = [around(job.target).name for job, _ in begun if is_begun(job.target) and job not in failed]
         if divided:
             return f"What is finished is kept in {divided[0]}. Run the same command again to go on."
-        rest = [job.source.name for job, _ in begun if job not in done and job not in failed]
+        rest = [job.name for job, _ in begun if job not in done and job not in failed]
         said = [f"Kept: {counted(len(done), 'result')}, the last of them {done[-1].target}."] if done else []
         said += [f"Not finished: {first_names(rest)}."] if rest else [] if done else ["Nothing was written."]
         return " ".join([*said, *(["Run the same command again to go on."] if self._folder is not None else [])])

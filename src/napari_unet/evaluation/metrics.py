@@ -10,6 +10,7 @@ from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 
 from napari_unet.errors import LabelsError
+from napari_unet.objects.label_images import as_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def evaluate(
 
     Parameters
     ----------
-    truth, predicted : ndarray of int, or a sequence of them
+    truth, predicted : array of int (numpy, dask, zarr), or a sequence of them
         Axes ``([T,] [Z,] Y, X)``. Instances: object ids, 0 is background. Semantic: classes. Membranes: 1 inside a
         cell, 0 membrane. An array is one image, whatever its axes.
     task : {"instances", "semantic", "membranes"}
@@ -98,7 +99,7 @@ def evaluate(
     Raises
     ------
     LabelsError
-        If the images do not fit together, or hold no whole numbers.
+        If the images do not fit together, or hold anything but whole numbers from 0.
 
     Notes
     -----
@@ -115,8 +116,7 @@ def evaluate(
     >>> evaluate(truth, predicted).ap["0.50"]
     0.5
     """
-    truths = [truth] if isinstance(truth, np.ndarray) else list(truth)
-    predictions = [predicted] if isinstance(predicted, np.ndarray) else list(predicted)
+    truths, predictions = _label_images(truth, "truth"), _label_images(predicted, "prediction")
     if len(truths) != len(predictions):
         raise LabelsError(f"There are {len(truths)} true and {len(predictions)} predicted label images.")
     if not truths:
@@ -124,9 +124,6 @@ def evaluate(
     for index, (a, b) in enumerate(zip(truths, predictions, strict=True)):
         if a.shape != b.shape:
             raise LabelsError(f"Image {index + 1}: the truth has the shape {a.shape}, the prediction {b.shape}.")
-        for array, what in ((a, "truth"), (b, "prediction")):
-            if array.dtype.kind not in "biu":
-                raise LabelsError(f"Image {index + 1}: the {what} is of {array.dtype}; labels are whole numbers.")
     if task == "semantic":
         return _score_classes(truths, predictions)
     if task == "membranes":
@@ -134,6 +131,17 @@ def evaluate(
     if task != "instances":
         raise LabelsError(f"The task {task!r} is not known; there is instances, semantic and membranes.")
     return _score_instances(truths, predictions)
+
+
+def _label_images(given: Any, what: str) -> list[NDArray[Any]]:
+    """Return one array, or each of several, in memory; `what` says which in sentences."""
+    found = []
+    for index, one in enumerate([given] if hasattr(given, "shape") and hasattr(given, "dtype") else given):
+        array = np.asarray(one)
+        if array.dtype.kind not in "biu":
+            raise LabelsError(f"Image {index + 1}: the {what} is of {array.dtype}; labels are whole numbers.")
+        found.append(as_ids(array, f"Image {index + 1}: the {what}"))
+    return found
 
 
 def _score_instances(truths: list[NDArray[Any]], predictions: list[NDArray[Any]]) -> Scores:

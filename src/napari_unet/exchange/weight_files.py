@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 import zipfile
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_unet.errors import ModelFileError
+from napari_unet.exchange.weight_order import in_order
 from napari_unet.models.header import first_line
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ _OTHERS = {
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file by their names, in the order in which the network defines them.
 
+    A safetensors file keeps no order; there it is found by the names (`weight_order`).
+
     Parameters
     ----------
     path : Path
@@ -51,9 +55,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ModelFileError
         If it is missing, damaged, holds no weights, or holds more than data: such a file can run code, and is not read.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelFileError(f"{path.name} is a folder; give one file: a package (.zip), or a state_dict (.pth).")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelFileError(f"There is no file {path}.")
     if path.suffix.lower() in (".yaml", ".yml"):
         raise ModelFileError(f"{path.name} only describes a model; give the package (.zip) that it belongs to.")
@@ -66,7 +70,7 @@ def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
     """Return the weights in a file, or in an open one that was saved by torch; see `read_weights`."""
     try:
         if isinstance(source, Path) and source.suffix.lower() == ".safetensors":
-            content: Any = load_file(source)
+            content: Any = in_order(load_file(source))
         else:
             content = _torch_content(source, name)
     except (SafetensorError, OSError, EOFError, ValueError, KeyError, RuntimeError, AttributeError) as error:

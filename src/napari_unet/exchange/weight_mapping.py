@@ -53,7 +53,7 @@ class _Layer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(next(iter(self.tensors.values())).shape)
+        return tuple(self.tensors.get("weight", next(iter(self.tensors.values()))).shape)
 
 
 @dataclass
@@ -73,7 +73,12 @@ class _Block:
 
 
 def as_unet(
-    weights: Mapping[str, Tensor], name: str, *, join: Literal["skip-up", "up-skip"], padding: Literal["same", "valid"]
+    weights: Mapping[str, Tensor],
+    name: str,
+    *,
+    join: Literal["skip-up", "up-skip"],
+    padding: Literal["same", "valid"],
+    ordered: bool = True,
 ) -> tuple[UNetSpec, dict[str, Tensor]]:
     """Return the architecture that weights belong to, and the weights by their names in `nets.unet.UNet`.
 
@@ -89,6 +94,9 @@ def as_unet(
         In which order a skip connection and the enlarged map are joined: ``torch.cat([skip, up])`` or the other.
     padding : {"same", "valid"}
         Whether convolutions are padded with zeros.
+    ordered : bool
+        Whether the order is that of the network; False: found again by names, and not to be relied on where shapes do
+        not tell a block of the way down from one of the way up.
 
     Raises
     ------
@@ -97,7 +105,7 @@ def as_unet(
     """
     found = _Parts(weights)
     if not found.problems:
-        found.arrange()
+        found.arrange(ordered=ordered)
     if found.problems:
         more = len(found.problems) - _SHOWN
         listed = "; ".join(found.problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
@@ -167,12 +175,16 @@ class _Parts:
         if len(self._heads) != 1:
             self.problems.append(f"{len(self._heads)} convolutions of 1x1; there is one, at the end")
 
-    def arrange(self) -> None:
+    def arrange(self, *, ordered: bool) -> None:
         """Put the blocks in the order of their levels, and take note of what is missing or left over."""
         features = min(block.n_out for block in self._blocks)
         first = next((b for b in self._blocks if b.n_out == features and b.n_in != 2 * features), None)
         if first is None:  # an image of twice as many channels as there are features: the first is the first
             first = self._blocks[0]
+            if not ordered:
+                self.problems.append(
+                    "the first and the last block are alike; save the state_dict with torch.save (.pth)"
+                )
         self._down, self._up = {features: first}, dict[int, _Block]()
         for block in self._blocks:
             if block is first:

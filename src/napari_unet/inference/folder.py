@@ -90,7 +90,7 @@ def segment_files(
         except Exception as error:
             if not is_short_of_memory(error):
                 raise
-            return DeviceMemoryError(f"There is not enough memory for {job.source.name}. Close other programs.")
+            return DeviceMemoryError(f"There is not enough memory for {job.name}. Close other programs.")
 
     if at_once == 1 or len(jobs) == 1:
         with BUFFERS:

@@ -25,6 +25,7 @@ from napari_unet.io import lazy
 from napari_unet.io.atomic import check_free, clear_left_behind
 from napari_unet.io.fingerprint import Fingerprint, contents_sha256
 from napari_unet.io.readers import read_image
+from napari_unet.io.tiffs import files_read
 from napari_unet.models.store import AUTO, find_model, list_models
 from napari_unet.progress import counted
 
@@ -216,6 +217,9 @@ class ResultFolder:
     def _now(self, job: FileJob) -> ResultRecord:
         """Return the record of results that are made now, without any."""
         image, source = contents_sha256(job.source), job.source.resolve()
+        others = files_read(job.source)[1:]
+        if others:
+            image = hashlib.sha256(" ".join([image, *map(contents_sha256, others)]).encode()).hexdigest()
         try:
             seen = Path(os.path.relpath(source, self._folder.resolve()))
         except ValueError:  # on another drive of Windows

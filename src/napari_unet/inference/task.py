@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_unet import limits
 from napari_unet.axes import Image, PixelSize, guess_axes, said_axes
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
-
-MAX_TILE = 2**16
-"""Width of a tile, in pixels, up to which one may be asked for."""
 
 FAST_GAIN = 0.9
 """Share of the exact mode's work below which the fast mode is clearly worth it."""
@@ -187,10 +184,15 @@ def make_task(
     ------
     ImageError, ModelMismatchError
         If they do not fit together, or the image would be made so large that its maps do not fit in memory.
+    UNetError
+        If there is no such mode.
     """
     spec = model.info.spec
-    if tile is not None and not (limits.within(tile, (1, MAX_TILE)) and tile == int(tile)):
-        raise ImageError(f"A tile is a whole number of pixels wide, from 1 to {MAX_TILE}; got {tile!s:.40}.")
+    if tile is not None and not (limits.within(tile, limits.TILE) and tile == int(tile)):
+        raise ImageError(
+            f"A tile is a whole number of pixels wide, from {limits.TILE[0]} to {limits.TILE[1]}; got {tile!s:.40}."
+        )
+    limits.check_choice(mode, get_args(Mode), "The mode")
     check_depth(image, model)
     channels = choose_channels(image, model, channel)
     shape = image.space[-spec.ndim :]

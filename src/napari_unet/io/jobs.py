@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import Protected, check_free, check_outside_zarr
-from napari_unet.io.pairs import split_results, stem_within
+from napari_unet.io.pairs import split_results, stem, stem_within
 from napari_unet.io.readers import image_files
+from napari_unet.io.tiffs import files_read
 from napari_unet.io.writers import LABEL_SUFFIXES
 from napari_unet.io.zarr_labels import check_takes_labels
 from napari_unet.io.zarrs import is_plate, is_zarr, plate_of
@@ -32,12 +35,21 @@ class FileJob:
         Other files that no result may replace.
     into : bool
         Whether the labels go into the image's own OME-Zarr; `target` is then their folder in it.
+    problem : str
+        Why it cannot be done, whatever is in the files; empty: nothing is known.
     """
 
     source: Path
     target: Path
     inputs: Protected = field(default_factory=lambda: Protected(()), repr=False, compare=False)
     into: bool = False
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the image is called in sentences: its file, or a field of a plate with the plate's name (p_A_1_0)."""
+        within = stem_within(self.source)
+        return self.source.name if within == stem(self.source) else within
 
     @property
     def as_zarr(self) -> bool:
@@ -47,7 +59,7 @@ class FileJob:
     @property
     def maps_target(self) -> Path:
         """Path of the predicted maps, if they are kept."""
-        name = self.target.name.removesuffix(self.target.suffix).removesuffix("_labels")
+        name = stem(self.target).removesuffix("_labels")
         return self.target.with_name(f"{name}_maps.zarr")
 
     @property
@@ -71,7 +83,7 @@ class FileJob:
         if self.into:
             check_takes_labels(self.source, self.target.name)
             return
-        source = Protected([self.source])
+        source = Protected(files_read(self.source))
         for path in [self.target, *([self.maps_target] if maps else [])]:
             source.check(path)
             self.inputs.check(path)
@@ -98,8 +110,7 @@ def plan_into(inputs: Sequence[Path], name: str, *, tell: Callable[[str], object
     """
     if not re.fullmatch(r"[^\W_][\w \-.+]{0,99}", name) or name.endswith((".", " ", ".partial")):
         raise FileFormatError(f"Labels cannot be called {name!r:.40}; a name of letters and digits is needed, as unet.")
-    files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
-    unique = {file.resolve(): file for file in files}
+    unique = {file.resolve(): file for file in _files(inputs, tell)}
     return [FileJob(file, file / "labels" / name, into=True) for file in unique.values()]
 
 
@@ -125,13 +136,13 @@ def check_ending(out: Path, file_format: Format | None = None, *, several: bool 
     FileFormatError
         If results cannot have that suffix, or it contradicts the format.
     """
-    suffix, folder = out.suffix.lower(), out.is_dir() and not is_zarr(out)
+    suffix, folder = out.suffix.lower(), os.path.isdir(out) and not is_zarr(out)
     if out.name == "-":
         raise FileFormatError("Results are written to files, not to standard output; give -o a name.")
     if several:
         if is_zarr(out):
             raise FileFormatError(f"{out} is a Zarr; the results of several images go to a folder, named by -o.")
-        if out.exists() and not folder:
+        if os.path.exists(out) and not folder:
             raise FileFormatError(f"{out} is a file; the results of several images go to a folder, named by -o.")
         if re.fullmatch(r"\.[a-z]\w*", suffix) and not folder:
             raise FileFormatError(
@@ -158,7 +169,9 @@ def plan_files(
     keep: Sequence[Path] = (),
     tell: Callable[[str], object] | None = None,
 ) -> list[FileJob]:
-    """Return which file is segmented into which.
+    """Return which file is segmented into which; each file once, however often it is named.
+
+    Of files whose results would have one name none can be done; the `problem` of their jobs says so.
 
     Parameters
     ----------
@@ -177,7 +190,7 @@ def plan_files(
     Raises
     ------
     FileFormatError
-        If a folder holds no image, two inputs would be written to one file, or `out` cannot be the name of a result.
+        If a folder holds no image, or `out` cannot be the name of a result.
     """
     several = is_several(inputs)
     check_ending(out, file_format, several=several)
@@ -186,17 +199,29 @@ def plan_files(
         inside = Protected([*inputs, *keep])
         if suffix in LABEL_SUFFIXES:
             return [FileJob(inputs[0], out, inside)]
-        if file_format is not None and not out.is_dir():
+        if file_format is not None and not os.path.isdir(out):
             return [FileJob(inputs[0], out.with_name(f"{out.name}.{file_format}"), inside)]
-    files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
+    files = _files(inputs, tell)
     protected = Protected([*files, *keep])
-    jobs = [FileJob(file, out / f"{stem_within(file)}_labels.{file_format or 'tif'}", protected) for file in files]
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target in seen:
-            raise FileFormatError(f"{seen[job.target]} and {job.source} would both be written to {job.target}.")
-        seen[job.target] = job.source
-    return jobs
+    by_target: dict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        by_target[out / f"{stem_within(file)}_labels.{file_format or 'tif'}"].append(file)
+    return [
+        FileJob(file, target, protected, problem=_clash(file, among, target))
+        for target, among in by_target.items()
+        for file in among
+    ]
+
+
+def _files(inputs: Sequence[Path], tell: Callable[[str], object] | None) -> list[Path]:
+    """Return all images that some inputs name, each once; a link is a file of its own."""
+    files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
+    return list({os.path.abspath(file): file for file in reversed(files)}.values())[::-1]
+
+
+def _clash(file: Path, among: Sequence[Path], target: Path) -> str:
+    others = [other for other in among if other != file]
+    return f"{file} and {others[0]} would both be written to {target}. Rename one." if others else ""
 
 
 def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
@@ -216,4 +241,4 @@ def _images(folder: Path, tell: Callable[[str], object] | None) -> list[Path]:
 
 def _is_folder(path: Path) -> bool:
     """Return whether a path names several images: a folder, or a plate."""
-    return is_plate(path) or (path.is_dir() and path.suffix.lower() != ".zarr" and not is_zarr(path))
+    return is_plate(path) or (os.path.isdir(path) and path.suffix.lower() != ".zarr" and not is_zarr(path))

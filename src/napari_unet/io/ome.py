@@ -51,16 +51,25 @@ class Ome:
         All that it describes.
     notes : tuple of str
         Sentences for the user; may be empty.
+    companion : Path, optional
+        The file that it comes from, where it is not in the TIFF file itself.
     """
 
     root: ElementTree.Element
     images: tuple[OmeImage, ...]
     notes: tuple[str, ...] = ()
+    companion: Path | None = None
 
     @property
     def choices(self) -> tuple[OmeImage, ...]:
         """The images with planes in this file; all images, if the OME-XML does not say."""
         return tuple(image for image in self.images if image.here) or self.images
+
+    def files_beside(self, path: Path) -> list[Path]:
+        """Return the other files that are read with a file: those with planes of its images, and the companion."""
+        named = {file for image in self.choices for _, file in _stored(image.pixels) if file}
+        others = [_beside(path, name) for name in sorted(named)] + ([self.companion] if self.companion else [])
+        return [other for other in others if other != path and other.is_file()]
 
     def xml(self, number: int) -> str:
         """Return the OME-XML of one image alone, so that no other file is opened for the others."""
@@ -102,10 +111,12 @@ def described(xml: str | None, path: Path) -> Ome | None:
     """
     root = _parsed(xml, path.name)
     notes: tuple[str, ...] = ()
+    companion: Path | None = None
     binary = None if root is None else root.find("{*}BinaryOnly")
     if root is not None and binary is not None:
         own, named = root.get("UUID"), binary.get("MetadataFile", "")
-        root = _companion(path, named)
+        companion = _beside(path, named)
+        root = _companion(companion)
         if root is None:
             notes = (
                 f"{path.name} has its description in {named!r}, which is not beside it: pixel size and axes are not "
@@ -125,7 +136,12 @@ def described(xml: str | None, path: Path) -> Ome | None:
     here = _held(root, pixels, path)
     names = [element.get("Name") or "" for element in elements]
     images = [OmeImage(*each) for each in zip(range(len(names)), names, pixels, here, strict=True)]
-    return Ome(root, tuple(images), notes)
+    return Ome(root, tuple(images), notes, companion)
+
+
+def _beside(path: Path, named: str) -> Path:
+    """Return the path of a file that is named in the OME-XML of another one, perhaps with folders of its writer."""
+    return path.with_name(named.replace("\\", "/").rpartition("/")[2] or "-")
 
 
 def _is(element: ElementTree.Element, name: str) -> bool:
@@ -142,9 +158,8 @@ def _parsed(xml: str | None, name: str) -> ElementTree.Element | None:
         return None
 
 
-def _companion(path: Path, named: str) -> ElementTree.Element | None:
-    """Return the description in the file of that name beside a TIFF file; None if it is not there or is none."""
-    file = path.with_name(named.replace("\\", "/").rpartition("/")[2] or "-")
+def _companion(file: Path) -> ElementTree.Element | None:
+    """Return the description in a file; None if it is not there or is none."""
     try:
         if not file.is_file() or file.stat().st_size > _MAX_COMPANION:
             return None
@@ -212,7 +227,7 @@ def _shares_its_uuid(own: str | None, stored: list[list[tuple[str | None, str | 
     import tifffile
 
     for file in {file for blocks in stored for uuid, file in blocks if uuid == own and file}:
-        other = path.with_name(file.replace("\\", "/").rpartition("/")[2])
+        other = _beside(path, file)
         if other.name.lower() == path.name.lower() or not other.is_file():
             continue
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
-from napari_unet.io.readers import image_files
+from napari_unet.io.readers import check_exists, image_files
 from napari_unet.io.zarrs import is_label_zarr, is_plate, is_zarr, plate_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 LABEL_ENDINGS = ("_labels", "_cp_masks", "_masks")
 """Endings that the name of an image may have in the name of its labels."""
+
+_OTHER_ENDINGS = ("_maps", "_overlay")
+"""Endings of other results that lie beside an image: maps, and pictures with outlines."""
+
+_CURVE = ".curve.png"
+"""Ending of the picture of a learning curve; its table lies beside it."""
 
 _UNFINISHED = ".unfinished"
 """Ending of the name of labels that could not be written completely; see `atomic.completed`."""
@@ -90,13 +97,13 @@ def is_labels_name(path: Path) -> bool:
 
 
 def split_results(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the images among the files of a folder, and the results of earlier runs: labels and maps.
+    """Return the images among the files of a folder, and the results of earlier runs: labels, maps and pictures.
 
     A file counts as a result if it is named after another of them, such as ``a_labels.tif`` beside ``a.tif``, or is an
     OME-Zarr label image, whatever its name.
     """
     stems = {stem(path) for path in files}
-    results = [path for path in files if _is_result_of(path, stems) or (path.is_dir() and is_label_zarr(path))]
+    results = [path for path in files if _is_result_of(path, stems) or (os.path.isdir(path) and is_label_zarr(path))]
     return [path for path in files if path not in set(results)], results
 
 
@@ -118,7 +125,9 @@ def label_files(path: Path) -> list[tuple[str, Path]]:
         return [(image_stem(path), path)]
     found: dict[str, Path] = {}
     files = image_files(path)
-    for file in [file for file in files if is_labels_name(file)] or files:
+    stems = {stem(file) for file in files}
+    others = [file for file in files if not _is_result_of(file, stems)]
+    for file in [file for file in files if is_labels_name(file)] or others:
         if image_stem(file) in found:
             other = found[image_stem(file)].name
             raise FileFormatError(
@@ -130,9 +139,11 @@ def label_files(path: Path) -> list[tuple[str, Path]]:
 
 def _is_result_of(path: Path, stems: set[str]) -> bool:
     """Return whether a file has the name of a result of one of some images (or of labels)."""
+    if path.name.lower().endswith(_CURVE):
+        return os.path.exists(path.with_suffix(".csv"))
     name = stem(path)
     whole = name.removesuffix(_UNFINISHED)
-    for ending in (*LABEL_ENDINGS, "_maps"):
+    for ending in (*LABEL_ENDINGS, *_OTHER_ENDINGS):
         base = whole[: -len(ending)]
         if whole.lower().endswith(ending) and base:
             return any(base + other in stems - {name} for other in ("", *LABEL_ENDINGS))
@@ -149,9 +160,8 @@ def image_stem(path: Path) -> str:
 
 
 def _is_one(path: Path) -> bool:
-    if not path.exists():
-        raise FileFormatError(f"{path} does not exist.")
-    return not path.is_dir() or (is_zarr(path) and not is_plate(path))
+    check_exists(path)
+    return not os.path.isdir(path) or (is_zarr(path) and not is_plate(path))
 
 
 def _by_stem(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
@@ -163,7 +173,7 @@ def _by_stem(folder: Path, *, prefer_labels: bool) -> dict[str, Path]:
     files = image_files(folder)
     stems = {stem(path) for path in files}
     for path in files:
-        if not is_labels_name(path) and _is_result_of(path, stems):  # maps, or unfinished
+        if not is_labels_name(path) and _is_result_of(path, stems):  # maps, a picture, or unfinished
             continue
         key = image_stem(path)
         other = chosen.get(key)

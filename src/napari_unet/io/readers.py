@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 from napari_unet.axes import CANONICAL
 from napari_unet.errors import FileFormatError, ImageError, LabelsError, UNetError
 from napari_unet.io import lazy
+from napari_unet.io.atomic import reason
 from napari_unet.io.czis import list_czi_series, read_czi
 from napari_unet.io.hdf5s import list_hdf5_series, read_hdf5
 from napari_unet.io.lifs import list_lif_series, read_lif
@@ -23,7 +25,6 @@ from napari_unet.io.tiffs import TIFF_SUFFIXES, list_tiff_series, read_tiff
 from napari_unet.io.zarrs import is_zarr, list_zarr_series, read_zarr
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
@@ -150,15 +151,24 @@ def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | 
     return None
 
 
+def check_exists(path: Path) -> None:
+    """Raise `FileFormatError` if there is nothing under a path, or it may not even be looked at."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise FileFormatError(f"{path} does not exist.") from None
+    except OSError as error:  # no permission, a name that is too long, a link in a loop
+        raise FileFormatError(f"{path} cannot be read: {reason(error)}.") from error
+
+
 def _kind(path: Path) -> str:
     """Return "zarr", or a key of `_READERS`."""
-    if path.is_dir():
+    check_exists(path)
+    if os.path.isdir(path):
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
         return "zarr"
-    if not path.exists():
-        raise FileFormatError(f"{path} does not exist.")
-    if not path.is_file():  # opening a pipe would block until another program writes to it
+    if not os.path.isfile(path):  # opening a pipe would block until another program writes to it
         raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
@@ -230,25 +240,37 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
         If there is no such folder, or no image in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise FileFormatError(f"{folder} is not a folder." if folder.exists() else f"{folder} does not exist.")
-    found = _images_in(folder)
+    check_exists(folder)
+    if not os.path.isdir(folder):
+        raise FileFormatError(f"{folder} is not a folder.")
+    try:
+        found = _images_in(folder)
+    except OSError as error:
+        raise FileFormatError(f"{folder} cannot be read: {reason(error)}.") from error
     if not found:
         raise FileFormatError(f"{folder} has no image in it.", f"Files that are read end in {', '.join(SUFFIXES)}.")
     return found
 
 
 def _images_in(folder: Path) -> list[Path]:
+    """Return what is named as an image in a folder, also where its file is gone or damaged: reading it says so."""
     found = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
-    found = [path for path in found if path.is_file() or is_zarr(path)]
+    found = [path for path in found if _may_be_image(path)]
     images = [path for path in found if path.suffix.lower() not in ARRAY_SUFFIXES]
     return natural_order(images or [path for path in found if not path.name.lower().endswith("_seg.npy")])
+
+
+def _may_be_image(path: Path) -> bool:
+    """Return whether a path is a file, a link to one that is gone, or a Zarr folder, even without what makes it one."""
+    if os.path.isdir(path):
+        return path.suffix.lower() == ".zarr" or is_zarr(path)
+    return os.path.isfile(path) or os.path.islink(path)
 
 
 def has_images(folder: Path) -> bool:
     """Return whether there are images in a folder; not where it is none, or cannot be looked into."""
     try:
-        return folder.is_dir() and not is_zarr(folder) and bool(_images_in(folder))
+        return os.path.isdir(folder) and not is_zarr(folder) and bool(_images_in(folder))
     except OSError:
         return False
 
@@ -265,7 +287,10 @@ def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def _contents(folder: Path) -> str:
-    found = _images_in(folder)
+    try:
+        found = _images_in(folder)
+    except OSError as error:
+        return f"and cannot be read: {reason(error)}"
     if not found:
         return "and there is no image in it"
     return (

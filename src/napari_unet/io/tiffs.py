@@ -89,6 +89,18 @@ def list_tiff_series(path: Path) -> list[Series]:
         return [_as_series(image) for image in ome.choices] if ome is not None and ome.images else _own_series(tif)
 
 
+def files_read(path: Path) -> list[Path]:
+    """Return the files that an image is read from: itself, and the others of its set where it is an OME-TIFF of one."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return [path]
+    try:
+        with _opened(path) as (tif, _):
+            ome = described(tif.ome_metadata, path)
+    except Exception:  # noqa: BLE001 - of a damaged file it is said where it is read
+        return [path]
+    return [path, *(ome.files_beside(path) if ome is not None else ())]
+
+
 class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
     """A TIFF file whose OME-XML can be replaced by that of one image, so that no other file is opened."""
 

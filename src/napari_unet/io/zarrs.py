@@ -31,7 +31,7 @@ _NAMED = 4
 
 def is_zarr(path: Path) -> bool:
     """Return whether a folder is a Zarr array or group."""
-    return any((path / name).is_file() for name in _METADATA_NAMES)
+    return any(os.path.isfile(path / name) for name in _METADATA_NAMES)  # False, too, where one may not look
 
 
 def is_label_zarr(path: Path) -> bool:
@@ -140,7 +140,7 @@ def plate_of(path: Path) -> Plate | None:
 def is_plate(path: Path) -> bool:
     """Return whether a folder is an OME-Zarr plate or a well, whether or not anything that it lists is there."""
     try:
-        return path.is_dir() and is_zarr(path) and _wells_of(path) is not None
+        return os.path.isdir(path) and is_zarr(path) and _wells_of(path) is not None
     except FileFormatError:
         return False
 

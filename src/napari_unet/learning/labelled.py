@@ -86,7 +86,8 @@ class LabelledImages:
         views: list[NDArray[Any]] = []
         masks: list[NDArray[np.bool_] | None] = []
         parted: list[str] = []
-        for image, truth, counts in zip(images, labels, given, strict=True):
+        for image, truth, marked in zip(images, labels, given, strict=True):
+            counts = None if marked is None else _as_mask(marked, f"The mask of supervised pixels of {image.name}")
             for array, what in ((truth, "labels"), (counts, "mask of supervised pixels")):
                 if array is not None and array.shape != image.label_shape:
                     raise LabelsError(
@@ -232,6 +233,14 @@ def _more_ids(pieces: NDArray[Any], labels: NDArray[Any], mask: NDArray[np.bool_
 def joined_digest(digests: Iterable[str]) -> str:
     """Return one SHA-256 of several."""
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _as_mask(given: Any, name: str) -> NDArray[np.bool_]:
+    """Return which pixels are marked: not 0 where they are whole numbers, as in files of masks."""
+    mask = np.asarray(given)
+    if mask.dtype.kind not in "biu":
+        raise LabelsError(f"{name} is of {mask.dtype}; it takes True and False, or whole numbers.")
+    return mask if mask.dtype.kind == "b" else mask != 0
 
 
 def _check_classes(model: Model, largest: int) -> None:

@@ -83,7 +83,7 @@ class Model:
         return decode_instances(maps, self.info.outputs, self.info.decoding, zoom)
 
 
-def resolve_device(name: str = "auto") -> torch.device:
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device of that name; "auto" takes CUDA, else Apple's MPS, else the CPU.
 
     Raises
@@ -91,7 +91,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     DeviceError
         If this machine has no such device.
     """
-    available = available_devices()
+    name, available = str(name), available_devices()
     if name == "auto":
         return torch.device(available[0])
     kind = name.split(":")[0]

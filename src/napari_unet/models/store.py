@@ -85,7 +85,7 @@ def list_models() -> list[ModelEntry]:
     """
     entries = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
-        if folder.is_dir():
+        if os.path.isdir(folder):
             found = [ModelEntry(path.stem, path, shipped) for path in folder.glob(f"*{SUFFIX}")]
             entries += sorted(found, key=lambda entry: (shipped and entry.name != DEFAULT_MODEL, entry.name.lower()))
     return entries

@@ -5,6 +5,7 @@ One project is in memory at a time. What cannot be read is named, and the rest i
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,7 +32,6 @@ from napari_unet.projects.work_list import FILE as LIST_FILE
 from napari_unet.projects.work_list import MODELS, is_work_list, read_list
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Generator, Iterable, Sequence
 
     from napari_unet.measuring.kinds import Kind
@@ -146,7 +146,7 @@ def holds_projects(path: Path) -> bool:
     """Return whether a path is a work list, a project, or a folder in which there are projects."""
     if is_work_list(path) or is_project(path) or path.name == PROJECT_FILE:
         return True
-    return path.is_dir() and not is_zarr(path) and bool(projects_in(path))
+    return os.path.isdir(path) and not is_zarr(path) and bool(projects_in(path))
 
 
 def measure_projects(
