@@ -20,11 +20,11 @@ def kept_one_by_one(old, protected, predicted, beside, known, last_id):
             if new not in mapping and was not in taken:
                 mapping[new] = was
                 taken.add(was)
-    taken = set(mapping.values()) | in_use
+    taken, found_again = set(mapping.values()) | in_use, set(mapping)
     pairs = zip(*(column.tolist() for column in overlaps(np.where(protected, old, 0), predicted)), strict=True)
     for kept, new, count in sorted(pairs, key=lambda entry: entry[2]):
         goes_on = np.any((old == kept) & ~protected)
-        if goes_on and kept not in taken:
+        if goes_on and kept not in taken and new not in found_again:
             mapping[new] = kept
         elif not goes_on and count > 0.5 * np.count_nonzero(predicted == new):
             mapping[new] = 0
@@ -104,3 +104,13 @@ def test_no_plane_loses_an_object_where_time_points_share_ids(seed, n_ids, touch
     for plane in labels.reshape(-1, *labels.shape[2:]):
         ids = np.unique(plane).tolist()
         assert len({joined.get(label, label) for label in ids}) == len(ids)
+
+
+def test_a_neighbour_is_not_swallowed_where_a_border_moves_into_a_reviewed_field():
+    old = np.zeros((1, 20, 30), np.int32)
+    old[0, 4:16, 2:14], old[0, 4:16, 14:26] = 5, 7
+    protected = np.zeros(old.shape, bool)
+    protected[..., :13] = True  # nearly all of 5 is reviewed
+    predicted = np.zeros(old.shape, np.int32)
+    predicted[0, 4:16, 2:12], predicted[0, 4:16, 12:26] = 1, 2
+    assert kept_ids(old, protected, predicted, None, {}, 7) == ({1: 5, 2: 7}, 7)

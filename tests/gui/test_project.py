@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_unet.projects.ownership import LOCK
 from napari_unet.projects.project import Project
@@ -27,6 +27,36 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: said["open"])
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (said["image"], ""))
     return said
+
+
+@pytest.mark.parametrize("answer", ["Replace", "Cancel"])
+def test_another_project_of_that_name_is_not_replaced_unasked(
+    widget, image_file, open_image, tmp_path, chosen, click, wait_idle, monkeypatch, answer
+):
+    """The dialog asks for whole names only, and who types one leaves out the ending."""
+    asked = []
+
+    def said(box):
+        asked.append(box.text())
+        next(button for button in box.buttons() if button.text() == answer).click()
+        return 0
+
+    monkeypatch.setattr(QMessageBox, "exec", said)
+    open_image(image_file)
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    yesterday = tmp_path / "work.unetproj"
+    yesterday.mkdir()
+    (yesterday / "project.json").write_text("{}")
+    chosen["save"] = str(tmp_path / "work")
+    click(widget.image_panel.project.save)
+    wait_idle(widget)
+    assert asked == ["work.unetproj is there already."]
+    assert ((yesterday / "project.json").read_text() == "{}") == (answer == "Cancel")
+    if answer == "Replace":
+        widget.image_panel.project.save_as.trigger()  # its own project, and it does not ask again
+        wait_idle(widget)
+        assert len(asked) == 1
 
 
 def test_save_and_take_up_again(

@@ -10,6 +10,7 @@ import pytest
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.inference.in_memory import segment
+from napari_unet.learning import fitting
 from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.policy import DEFAULT_POLICY, Policy
 from napari_unet.objects.decode import Decoding
@@ -71,3 +72,16 @@ def test_classes_and_what_was_stopped_are_left_alone() -> None:
     token.cancel()
     before = model(min_size=100)
     assert fitted_to_labels(before, [image], [labels], [None], "cpu", token) is before
+
+
+def test_what_is_stopped_meanwhile_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, labels = cubes()
+    token, before, real = CancelToken(), model(min_size=100), fitting.decode_instances
+
+    def stopped(*given: Any, **options: Any) -> Any:
+        token.cancel()
+        return real(*given, **options)
+
+    monkeypatch.setattr(fitting, "decode_instances", stopped)
+    assert fitted_to_labels(before, [image], [labels], [None], "cpu", token) is before
+    assert token.cancelled

@@ -261,6 +261,23 @@ def test_objects_are_not_learned_by_a_model_of_classes():
     assert annotated_crops(image, truth[None, None], corrections, model) == []
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_it_ends_after_the_steps_that_were_asked_for(steps):
+    pixels, truth = discs((96, 96))
+    image = Image(pixels, "YX")
+    model = model_for_image(image)
+    config = quick(model).model_copy(update={"steps": steps})
+    learned = []
+
+    def run():
+        samples = painted_samples(model, image, truth[None, None])
+        learned.append((yield from from_scratch_steps(model, samples, config, "cpu")))
+
+    reports = list(run())
+    assert [(report.step, report.steps) for report in reports] == [(n + 1, steps) for n in range(steps)]
+    assert learned[0].info.recipe["steps"] == steps
+
+
 def test_a_stop_gives_what_was_learned_until_then():
     pixels, truth = discs((96, 96))
     image, cancel = Image(pixels, "YX"), CancelToken()

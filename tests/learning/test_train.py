@@ -136,6 +136,15 @@ def test_which_ones_goes_by_the_seed():
     assert asides[3] == asides[4]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_of_an_image_that_is_kept_aside_is_a_class(seed):
+    labels = [truth() > 0 for _ in range(5)]
+    labels[3] = labels[3] * 2
+    images = [picture(number) for number in range(5)]
+    made, _ = train(None, images, [one.astype(int) for one in labels], task="semantic", seed=seed, **OPTIONS)
+    assert made.info.spec.out_channels == 3
+
+
 def test_images_without_objects_are_not_checked_on():
     given = labelled(4, empty=2)
     assert all(set(parted(given, 0.5, seed)[1].names) < {"2.tif", "3.tif"} for seed in range(4))

@@ -126,6 +126,15 @@ def test_smoothing_takes_spikes_and_leaves_borders_with_others():
         smoothed(rough, 1, smoothing=100)
 
 
+def test_smoothing_leaves_pieces_elsewhere():
+    labels = np.zeros((40, 80), np.int32)
+    labels[5:25, 5:25] = labels[10:30, 50:75] = 1
+    labels[14:16, 25:29] = 1  # a spike
+    after = smoothed(labels, 1).applied(labels)
+    assert not after[14:16, 27:29].any()
+    assert (after[13:27, 53:72] == 1).all()
+
+
 @given(seeds, shapes)
 def test_smoothing_changes_one_object(seed, shape):
     rng = np.random.default_rng(seed)

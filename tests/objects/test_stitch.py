@@ -19,6 +19,17 @@ def test_overlaps_are_counted():
     assert not len(overlaps(np.zeros(3, int), np.ones(3, int))[0])
 
 
+def test_pairs_of_enormous_ids_are_counted():
+    """As those of connectomes; two of them do not fit into one number of 64 bits."""
+    large = 720575940621039145 + np.arange(3)
+    first, second = large[[0, 0, 1, 1, 2]], large[[2, 2, 2, 0, 1]]
+    a, b, n = overlaps(first, second)
+    assert {(int(i), int(j)): int(k) for i, j, k in zip(a, b, n, strict=True)} == {
+        (large[0], large[2]): 2, (large[1], large[0]): 1, (large[1], large[2]): 1, (large[2], large[1]): 1,
+    }  # fmt: skip
+    assert match_ids(first, first) == {int(i): int(i) for i in large}
+
+
 def test_matching_is_one_to_one_and_best_first():
     reference = np.array([1] * 10 + [2] * 10)
     labels = np.array([7] * 9 + [8] * 11)

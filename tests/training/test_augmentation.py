@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.objects.flows import FLOWS, flow_field
 from napari_unet.training.augmentation import _coordinates, _cut, _elastic_field, _sampled, _window, draw_patch
@@ -39,6 +40,33 @@ def test_beyond_the_border_the_image_is_mirrored(sample):
     image, _, _ = draw_patch(source, (21, 21), (0.0, 0.0), None, np.random.default_rng(0))
     padded = np.pad(source.image[0], 10, mode="reflect")[:21, :21]
     assert np.allclose(image[0], padded, atol=1e-4)
+
+
+@pytest.mark.parametrize("center", [(-15.0, -15.0), (95.0, 40.0), (40.0, 130.0), (-70.0, 200.0)])
+def test_far_beyond_the_border_it_is_mirrored_there_too(sample, center):
+    """Not at the border of the part that is read."""
+    source = sample()
+    image, targets, _ = draw_patch(source, (21, 21), center, None, np.random.default_rng(0))
+    padded = np.pad(source.image[0], 150, mode="reflect")
+    y, x = (int(c) + 150 - 10 for c in center)
+    assert np.allclose(image[0], padded[y : y + 21, x : x + 21], atol=1e-4)
+    assert np.allclose(targets[0], padded[y : y + 21, x : x + 21], atol=1e-3)
+
+
+@pytest.mark.parametrize("corner", [(-20.0, -20.0), (148.0, -20.0), (148.0, 148.0)])
+def test_flows_beyond_the_border_point_to_the_middle_of_what_is_seen(corner):
+    labels = np.zeros((128, 128), np.int32)
+    for number, (y, x) in enumerate(np.ndindex(4, 4)):
+        labels[32 * y + 6 : 32 * y + 26, 32 * x + 6 : 32 * x + 26] = number + 1
+    source = make_sample(np.zeros((1, 128, 128), np.float32), labels, ("foreground", *FLOWS[2]))
+    _, targets, _ = draw_patch(source, (96, 96), corner, None, np.random.default_rng(0))
+    seen, _ = ndimage.label(np.pad(labels, 100, mode="reflect"))
+    y, x = (int(c) + 100 - 48 for c in corner)
+    wanted = flow_field(seen)[:, y : y + 96, x : x + 96]
+    inside = targets[0].numpy() > 0.99
+    assert inside.sum() > 1000
+    both = ((2 * targets[1:].numpy() - 1) * wanted).sum(0)
+    assert (both[inside] < 0).mean() < 0.05
 
 
 @pytest.mark.parametrize("shape", [(80, 90), (12, 50, 60)])

@@ -122,6 +122,21 @@ def test_labels_that_are_not_supervised_have_no_influence(tiny_net, blobs, disti
     assert torch.allclose(nets[0], nets[1], atol=1e-7)
 
 
+def test_what_joins_later_is_held_on_to_as_well(tiny_net, blobs):
+    """Where all was known of the first image, and of the one that joins a part."""
+    image, labels = blobs()
+    mask = np.zeros(labels.shape, bool)
+    mask[20:60, 20:60] = True
+    part = replace(make_sample(image[None], labels, OUTPUTS, mask), focus=np.argwhere(mask))
+    nets = []
+    for first in (part, make_sample(image[None], labels, OUTPUTS)):
+        session = Trainer(tiny_net(out_channels=2), [first], config(distillation=0.5))
+        session.learn_from([part])
+        list(session.run())
+        nets.append(weights(session.trained()))
+    assert torch.allclose(nets[0], nets[1], atol=1e-7)
+
+
 def test_holding_on_keeps_what_was_not_corrected(tiny_net, blobs):
     image, labels = blobs()
     net = tiny_net(norm="none")

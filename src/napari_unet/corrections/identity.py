@@ -57,13 +57,13 @@ def kept_ids(
             if new not in mapping and was not in taken:
                 mapping[new] = was
                 taken.add(was)
-    taken = set(mapping.values()) | in_use
+    taken, found_again = set(mapping.values()) | in_use, set(mapping)
     pairs = np.stack(overlaps(np.where(protected, old, 0), predicted), axis=1)
     # These reach out of a reviewed field.
     going_on = set(np.unique(old[np.isin(old, pairs[:, 0]) & ~protected]).tolist())
     sizes = np.bincount(predicted.ravel(), minlength=1)
     for kept, new, count in sorted(pairs.tolist(), key=lambda entry: entry[2]):
-        if kept in going_on and kept not in taken:
+        if kept in going_on and kept not in taken and new not in found_again:
             mapping[new] = kept
         elif kept not in going_on and count > 0.5 * sizes[new]:
             mapping[new] = 0  # the outline that the user has drawn is kept

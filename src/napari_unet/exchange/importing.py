@@ -13,7 +13,7 @@ from napari_unet.exchange.package_import import is_package, network, read_packag
 from napari_unet.exchange.weight_files import read_weights
 from napari_unet.exchange.weight_mapping import as_unet
 from napari_unet.io.fingerprint import contents_sha256
-from napari_unet.models.info import ModelInfo
+from napari_unet.models.info import MAX_NAME, ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization
 from napari_unet.objects.decode import Decoding
@@ -113,7 +113,7 @@ def import_model(
     names = tuple(outputs) if outputs is not None else tuple(f"class_{n}" for n in range(spec.out_channels))
     try:
         info = ModelInfo(
-            name=name or path.stem[:120],
+            name=name or path.stem[:MAX_NAME],
             description=f"Imported from {path.name}.",
             spec=spec,
             outputs=names,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from napari_unet.errors import Cancelled
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.fit_to_labels import fitted_to_labels
 from napari_unet.learning.labelled import LabelledImages, joined_digest
@@ -148,15 +147,12 @@ class DenseTraining:
         }
         known: dict[str, Any] = {"training_data": (source,), "recipe": recipe, "scores": {}, "fast_mode": None}
         if info.finds_objects and info.diameter is None:
-            known["diameter"] = typical_diameter(labelled.labels)
+            known["diameter"] = typical_diameter([frame for view in labelled.labels for frame in view])
         trained = Model(course.trained(), info.model_copy(update=known))
         fit_to = self._validation or labelled
-        try:
-            return fitted_to_labels(
-                trained, fit_to.images, fit_to.labels, fit_to.supervised, self._device, cancel, policy=self._policy
-            )
-        except Cancelled:
-            return trained
+        return fitted_to_labels(
+            trained, fit_to.images, fit_to.labels, fit_to.supervised, self._device, cancel, policy=self._policy
+        )
 
     def _identity(self) -> dict[str, str]:
         """Return what a checkpoint has to be of, by names for the user."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_unet.learning.domain_shift import NEW_DOMAIN, has_new_domain
 from napari_unet.learning.retention import base_samples, replayed
-from napari_unet.models.info import DataSource
+from napari_unet.models.info import MAX_NAME, DataSource
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.training.config import StepReport, TrainingConfig
 from napari_unet.training.samples import check_any
@@ -139,7 +139,7 @@ def finetuned(
     info = model.info.model_copy(
         update={
             "parent": f"{model.name} (sha256 {model.sha256()[:12]})",
-            "name": f"{first}{_CORRECTED}",
+            "name": f"{first[: MAX_NAME - len(_CORRECTED)]}{_CORRECTED}",
             "description": _OTHER_KIND.format(first) if another else model.info.description,
             "training_data": (*(d for d in model.info.training_data if d != CORRECTIONS), CORRECTIONS),
             "recipe": recipe,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.errors import Cancelled
 from napari_unet.learning.crops import CropReader, subimage_slices
 from napari_unet.learning.fitting import FitRegion, fit_decoding, other_seeds
 from napari_unet.learning.held_out import HeldOutRegion
@@ -68,7 +69,12 @@ def fitted_to_labels(
         maps = Maps(predict_maps(model.net, one.image, device=runs_on), outputs)
         regions.append(FitRegion(maps, one.labels, one.mask, one.mask))
     now, others = model.info.decoding, other_seeds(model.info, policy.fitting)
-    fitted = fit_decoding(regions, now, cancel, new_domain=True, may_lower=True, others=others, policy=policy.fitting)
+    try:
+        fitted = fit_decoding(
+            regions, now, cancel, new_domain=True, may_lower=True, others=others, policy=policy.fitting
+        )
+    except Cancelled:
+        return model
     if fitted.decoding == model.info.decoding:
         return model
     return Model(model.net, model.info.with_decoding(fitted.decoding))

@@ -126,8 +126,9 @@ def from_scratch_steps(
     for index in range(rounds):
         surrounded = partial(_with_surroundings, model, device=where, policy=policy.from_scratch)
         around = surrounded(samples, diameter)
-        left = None if config.max_seconds is None else max(1e-3, config.max_seconds - watch.seconds) / (rounds - index)
-        each = {"steps": -(-config.steps // rounds), "max_seconds": left, "seed": config.seed + index}
+        rest = rounds - index
+        left = None if config.max_seconds is None else max(1e-3, config.max_seconds - watch.seconds) / rest
+        each = {"steps": -(-(config.steps - done) // rest), "max_seconds": left, "seed": config.seed + index}
         session = Trainer(model.net, around, config.model_copy(update=each), where)
         for report in session.run(cancel, pause):
             yield replace(report, step=done + report.step, steps=config.steps, seconds=watch.seconds)
@@ -138,7 +139,7 @@ def from_scratch_steps(
             yield from previews.of(partial(learned, session, model))
         model = learned(session, model)
         done += session.step
-        if cancel is not None and cancel.cancelled:
+        if done >= config.steps or (cancel is not None and cancel.cancelled):
             break
     return model
 
@@ -200,7 +201,10 @@ def _check_enough(model: Model, samples: Sequence[Sample], diameter: float | Non
             raise NothingToLearnError("No object is painted yet. Paint a few, then press Learn.")
         return
     shown = {
-        k for sample in samples for k in range(len(sample.targets)) if np.any(sample.targets[k][sample.supervised[k]])
+        k
+        for sample in samples
+        for k in range(len(sample.targets))
+        if np.any(sample.targets[k][sample.supervised[k] > 0])
     }
     if len(shown) < 2:
         names = ", ".join(f"{label} {name}" for label, name in enumerate(model.info.classes) if label)

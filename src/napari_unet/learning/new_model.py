@@ -9,7 +9,7 @@ import torch
 from napari_unet.axes import common_pixel_size
 from napari_unet.errors import LabelsError, ModelMismatchError, UNetError
 from napari_unet.limits import check_choice
-from napari_unet.models.info import FROM_SCRATCH, ModelInfo
+from napari_unet.models.info import FROM_SCRATCH, MAX_NAME, ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.nets.geometry import receptive_field
 from napari_unet.nets.spec import UNetSpec, unet2015
@@ -39,9 +39,6 @@ FIELD_DIAMETERS = 1.5
 
 NOT_PAINTED = "not painted"
 """Name of class 0, which labels have where nobody has painted: a new model never learns it from that."""
-
-MAX_NAME = 120
-"""Letters of a name."""
 
 MAX_CLASSES = 63
 """Classes that can be painted; class 0 is not among them."""

@@ -166,7 +166,7 @@ def train(
         with _of_validation():
             others = labelled(*validation, "validation image")
     if begin is None:
-        begin = model_for_labels(kind, task, list(learned.images), list(learned.labels), seed)
+        begin = model_for_labels(kind, task, list(given.images), list(given.labels), seed)
     notes = [*_notes_of(learned, others), *_checked(learned, others, begin)]
     config = training_config(begin, scratch=model is None, steps=steps, max_seconds=max_seconds, seed=seed)
     training = DenseTraining(

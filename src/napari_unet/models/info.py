@@ -19,6 +19,9 @@ FORMAT: Final = "napari-unet/2"
 FROM_SCRATCH: Final = "from scratch"
 """Value of "method" in the recipe of a model that has learned from nothing but what its user painted."""
 
+MAX_NAME: Final = 120
+"""Letters of the name of a model."""
+
 MAX_HALO: Final = 8192
 """Largest halo in pixels: about the receptive field of the widest network that is allowed."""
 
@@ -112,7 +115,7 @@ class ModelInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["napari-unet/2"] = FORMAT
-    name: str = Field(min_length=1, max_length=120)
+    name: str = Field(min_length=1, max_length=MAX_NAME)
     description: str = ""
     spec: UNetSpec
     task: Literal["instances", "semantic"] = "instances"

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_unet.errors import EditError
 from napari_unet.objects.boxes import box_around, grown
-from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, id_at, largest_piece
+from napari_unet.objects.edits import MIN_SIZE, Edit, box_of, id_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +166,7 @@ def smoothed(
     # What lies beyond the border of the image is taken to go on as it is there.
     wide = ndimage.gaussian_filter((inside | others).astype(np.float32), smoothing, mode="nearest") > 0.5
     grows = ndimage.gaussian_filter(inside.astype(np.float32), smoothing, mode="nearest") > 0.5
-    new = largest_piece((inside & wide) | ((part == 0) & grows))
+    new = _without_cut_off(inside, (inside & wide) | ((part == 0) & grows))
     _check_left(label, new, min_size, "smooth it less")
     after = np.where(new, label, np.where(inside, 0, part))
     return Edit.of(labels, box, after, f"Object {label} is smooth already.")
@@ -200,7 +200,7 @@ def _pushed_in(labels: NDArray[Any], stroke: NDArray[np.bool_], under: tuple[sli
 
 
 def _without_cut_off(inside: NDArray[np.bool_], left: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what is left of an object without the smaller pieces that a stroke has cut off.
+    """Return what is left of an object without the smaller pieces that were cut off, and without new ones.
 
     Of each piece that the object had before, the largest part is kept: pieces beside it are not cut off.
     """
@@ -208,8 +208,8 @@ def _without_cut_off(inside: NDArray[np.bool_], left: NDArray[np.bool_]) -> NDAr
     after, parts = ndimage.label(left)
     if parts <= 1:
         return left
-    piece_of = np.zeros(parts + 1, np.intp)
-    piece_of[after[left]] = before[left]
+    piece_of, known = np.zeros(parts + 1, np.intp), left & inside
+    piece_of[after[known]] = before[known]
     sizes = np.bincount(after.ravel(), minlength=parts + 1)
     sizes[0] = 0
     kept = [

@@ -26,6 +26,11 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], N
     if not a.size:
         return a, b, np.zeros(0, np.intp)
     base = int(b.max()) + 1
+    if int(a.max()) >= (2**63 - 1) // base:  # ids such as those of connectomes: one number does not hold two of them
+        (ids_a, a), (ids_b, b) = (np.unique(ids, return_inverse=True) for ids in (a, b))
+        base = len(ids_b)
+        pairs, counts = np.unique(a * base + b, return_counts=True)
+        return ids_a[pairs // base], ids_b[pairs % base], counts
     pairs, counts = np.unique(a * base + b, return_counts=True)
     return pairs // base, pairs % base, counts
 

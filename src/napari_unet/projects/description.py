@@ -239,7 +239,12 @@ class JournalModels(_Part):
 
 def is_project(path: Path) -> bool:
     """Return whether a folder is that of a project."""
-    return path.suffix.lower() == SUFFIX and path.is_dir()
+    return path.suffix.lower() == SUFFIX and os.path.isdir(path)
+
+
+def project_folder(path: Path) -> Path:
+    """Return the folder of the project that a user names, perhaps without its ending."""
+    return path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def read_description(folder: Path) -> Description:

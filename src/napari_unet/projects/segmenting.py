@@ -198,6 +198,19 @@ def _suspects(labels: NDArray[Any], corrections: Corrections, done: SubimageDone
     return len(ids) + missing
 
 
+def check_kind(name: str, corrections: Corrections, model: Model) -> None:
+    """Check that labels of an image may be let go of, where a model finds classes instead of objects or vice versa.
+
+    Raises
+    ------
+    LabelsError
+        If that would cost work of the user.
+    """
+    if corrections.instances != model.info.finds_objects and corrections.summary().anything:
+        has, finds = ("objects", "classes") if corrections.instances else ("classes", "objects")
+        raise LabelsError(f"{name} has corrected {has}, and the model finds {finds}. Choose another model.")
+
+
 def _of_kind(project: Project, model: Model) -> Project:
     """Return the project if its labels are of the kind that a model finds, else one of that kind.
 
@@ -208,11 +221,7 @@ def _of_kind(project: Project, model: Model) -> Project:
     """
     if project.corrections.instances == model.info.finds_objects:
         return project
-    if project.corrections.summary().anything:
-        has, finds = ("objects", "classes") if project.corrections.instances else ("classes", "objects")
-        raise LabelsError(
-            f"{project.image.name} has corrected {has}, and the model finds {finds}. Choose another model."
-        )
+    check_kind(project.image.name, project.corrections, model)
     image = project.image
     empty = spill.zeros(image.label_shape, np.int32)
     corrections = Corrections((image.n_frames, *image.space), instances=model.info.finds_objects)

@@ -119,10 +119,13 @@ def _elastic_field(shape: tuple[int, ...], augmentation: Augmentation, rng: np.r
 def _window(coordinates: NDArray[np.float32], space: tuple[int, ...]) -> tuple[tuple[slice, ...], Tensor]:
     """Return the box of a source that coordinates (ndim, *shape) touch, and where they lie in it, as torch wants it.
 
-    Only the box is converted and multiplied: the source may be a whole slide.
+    Only the box is converted and multiplied: the source may be a whole slide. What lies beyond the border of the source
+    is mirrored there, not at that of the box.
     """
     box, normalised = [], []
-    for positions, size in zip(coordinates, space, strict=True):
+    for beyond, size in zip(coordinates, space, strict=True):
+        last = max(1, size - 1)
+        positions = last - np.abs(beyond % (2 * last) - last)
         start = min(max(0, int(np.floor(positions.min())) - 1), size - 1)
         stop = max(min(size, int(np.ceil(positions.max())) + 2), start + 1)
         box.append(slice(start, stop))

@@ -86,8 +86,7 @@ class Trainer:
         self.config = config
         self.device = torch.device(device)
         self.net = copy.deepcopy(net).to(self.device).requires_grad_(True)
-        forgets = config.distillation > 0 and not all(sample.supervised.all() for sample in samples)
-        self._teacher = copy.deepcopy(net).to(self.device).eval().requires_grad_(False) if forgets else None
+        self._before, self._teacher = net, self._teacher_for(net, samples)
         self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
         self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
         self._sampler = PatchSampler(samples, self.patch, config.seed)
@@ -117,6 +116,8 @@ class Trainer:
 
     def learn_from(self, samples: Sequence[Sample]) -> None:
         """Go on with other samples: corrections were made meanwhile."""
+        if self._teacher is None:
+            self._teacher = self._teacher_for(self._before, samples)
         self._sampler.draw_from(samples)
 
     def run(self, cancel: CancelToken | None = None, pause: PauseToken | None = None) -> Iterator[StepReport]:
@@ -202,6 +203,12 @@ class Trainer:
         self.step = int(state["step"])
         self.seconds, self._slowed = (float(state.get(name, value)) for name, value in (("seconds", 0), ("slowed", 1)))
         self._sampler.rng = np.random.default_rng([self.config.seed, self.step])
+
+    def _teacher_for(self, net: UNet, samples: Sequence[Sample]) -> UNet | None:
+        """Return what holds the network to earlier predictions where nothing is known; None where it is not needed."""
+        if not self.config.distillation or all(sample.supervised.all() for sample in samples):
+            return None
+        return copy.deepcopy(net).to(self.device).eval().requires_grad_(False)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         config, deepest = self.config, len(self.net.down) - 1

@@ -494,6 +494,17 @@ def test_a_model_of_another_kind_leaves_corrected_objects(controller, folder):
     assert "cells0 has corrected objects" in controller.messages[-1].details
 
 
+def test_segment_leaves_corrected_objects_to_a_model_of_another_kind(controller, folder):
+    controller.open(folder)
+    before = painted(controller)
+    controller.use_model(bright(threshold=0.3, task="semantic", outputs=("class_0", "class_1")))
+    assert not controller.segment()
+    assert "has corrected objects, and the model finds classes" in controller.messages[-1].text
+    controller.image_switch.next()
+    controller.image_switch.previous()
+    assert_same(before, kept(controller.session))
+
+
 # -- what nobody has saved, with recovery copies switched on -----------------------------------------------------------
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.list_saving import choose_where_to_save
 from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
 from napari_unet.layers.image import adapter
-from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.description import SUFFIX, project_folder
 from napari_unet.projects.names import file_name
 
 if TYPE_CHECKING:
@@ -87,8 +87,22 @@ class ProjectRow(QWidget):
         name = file_name(str(layer.name)) if layer is not None else "project"
         start = str(Path(self._start_folder()) / f"{name}{SUFFIX}")
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the project", start, f"Projects (*{SUFFIX})")
-        if chosen:
+        if chosen and self._may_replace(project_folder(Path(chosen))):
             self._projects.save(Path(chosen))
+
+    def _may_replace(self, folder: Path) -> bool:
+        """Return whether a project may be written there; ask where another one is: the dialog asks for whole names."""
+        if not folder.exists() or folder == self._projects.path:
+            return True
+        box = QMessageBox(self)
+        box.setWindowTitle("Save the project")
+        box.setIcon(QMessageBox.Icon.Warning)
+        box.setText(f"{folder.name} is there already.")
+        box.setInformativeText("Replacing it deletes its corrections and models.")
+        replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole))
+        box.exec()
+        return box.clickedButton() is replace
 
     def _on_missing(self, path: Path, was: str) -> None:
         """Ask where the image of a project is now."""

@@ -13,6 +13,7 @@ from napari_unet.layers.inference.viewport import ordered_subimages
 from napari_unet.layers.session.session import LayerSession
 from napari_unet.layers.workspace import Scope
 from napari_unet.limits import check_choice
+from napari_unet.projects.segmenting import check_kind
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image
@@ -74,6 +75,8 @@ class Preparation:
         if session is not None and not session.fits(image):
             session = None
             workspace.image_changed.emit()
+        if session is not None and session.listed:  # its project would be written over
+            check_kind(image.name, session.corrections, model)
         geometry = LayerGeometry(layer, image)
         frame, z = geometry.current_plane(workspace.viewer)
         task = make_task(

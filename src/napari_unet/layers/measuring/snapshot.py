@@ -16,6 +16,7 @@ from napari_unet.measuring.labelled import Labelled, Shown, with_all_channels
 from napari_unet.measuring.record import ByHand, Origin
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.projects.arrays import WIDTH, Block
+from napari_unet.projects.names import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -118,7 +119,7 @@ class Snapshot:
         frame, z = session.plane
         return cls(
             session=session,
-            name=str(layer.name) if source is None else image_stem(source),
+            name=file_name(str(layer.name)) if source is None else image_stem(source),
             image=image,
             source=source,
             channel=in_file,

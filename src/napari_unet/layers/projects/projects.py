@@ -15,7 +15,7 @@ from napari_unet.layers.projects.owned_projects import OwnedProjects
 from napari_unet.layers.projects.taking_up import take_up
 from napari_unet.layers.reader import project_layers
 from napari_unet.layers.workspace import with_notes
-from napari_unet.projects.description import SUFFIX
+from napari_unet.projects.description import project_folder
 from napari_unet.projects.project import Project
 from napari_unet.projects.recovery import Copy, is_copy
 
@@ -140,7 +140,7 @@ class Projects:
             path = path or session.saved_as
             if path is None:
                 raise UNetError("Choose where to save the project.")
-            folder = path if path.suffix.lower() == SUFFIX else path.with_name(path.name + SUFFIX)
+            folder = project_folder(path)
             project = self.present(session)
             own = self._owned.to_own(session, folder)
         except UNetError as error:
