@@ -137,3 +137,32 @@ def test_from_a_script(client, bright_model, blobs, tmp_path, monkeypatch):
     report = nu.segment_on_cluster("a.zarr", "b.zarr", "model.safetensors", client=client, device="cpu")
     assert report["n_objects"] == one.n_objects > 0
     assert np.array_equal(read_labels(tmp_path / "b.zarr"), one.labels)
+
+
+@pytest.mark.parametrize("kind", ["auto", "objects", "classes"])
+@pytest.mark.parametrize(("fill", "said"), [(7.0, "have the same value"), (np.nan, "is a number (all are NaN")])
+def test_the_notes_of_one_process(kind, fill, said, client, bright_model, tiny_net, tmp_path):
+    """Also what is known only when all of it is done."""
+    source = tmp_path / "flat.zarr"
+    write_maps(source, np.full((1, 96, 80), fill, np.float32), "CYX")
+    if kind == "auto":
+        model = named = "auto"
+    else:
+        info = ModelInfo(
+            name="classes", spec=(net := tiny_net(out_channels=2)).spec, outputs=("class_0", "class_1"), task="semantic"
+        )
+        model = Model(net, info) if kind == "classes" else bright_model()
+        named = saved(model, tmp_path)
+    one = segment_file(FileJob(source, tmp_path / "one.zarr"), model, SegmentOptions())
+    many = spread(client, source, tmp_path / "many.zarr", named)
+    assert many["notes"] == one["notes"]
+    assert said in " ".join(one["notes"])
+    assert ("No model seems to fit flat.zarr" in one["notes"][0]) == (kind == "auto")
+
+
+def test_nothing_is_noted_where_objects_are_found(client, blobs, bright_model, tmp_path):
+    source = tmp_path / "a.zarr"
+    write_maps(source, blobs((90, 80), n=9, radius=6)[0][None], "CYX")
+    report = spread(client, source, tmp_path / "many.zarr", saved(bright_model(), tmp_path))
+    assert report["n_objects"]
+    assert report["notes"] == []

@@ -148,7 +148,6 @@ def test_arrays_of_any_library_are_images(tmp_path, pair):
         stored,
         [da.from_array(array) for array in pair],
         [[one] for one in stored],
-        [[truth.tolist()], predicted],
     ):
         assert evaluate(*arrays_of).to_dict() == wanted
 
@@ -161,7 +160,9 @@ def test_arrays_of_any_library_are_images(tmp_path, pair):
         ([np.zeros((3, 3), int)], [], "1 true and 0 predicted"),
         ([], [], "no label image"),
         (np.full((3, 3), -1), np.zeros((3, 3), int), "Image 1: the truth has the negative label -1"),
-        ([np.zeros((3, 3), int)], [[[0.5]]], "the prediction is of float64"),
+        ([np.zeros((3, 3), int)], [np.full((3, 3), 0.5)], "the prediction is of float64"),
+        (np.zeros((3, 3), int).tolist(), np.zeros((3, 3), int), "Image 1: the truth is no array of two axes"),
+        (list(np.zeros((3, 3), int)), np.zeros((3, 3), int), "Image 1: the truth is no array of two axes"),
     ],
 )
 def test_what_cannot_be_scored_is_said(truth, predicted, message):

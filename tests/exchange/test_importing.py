@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import napari_unet as nu
-from napari_unet.errors import ModelFileError
+from napari_unet.errors import ModelFileError, UNetError
 from napari_unet.exchange.importing import import_model
 from napari_unet.inference.in_memory import segment
 from napari_unet.models.checkpoint import load_model_file, save_model_file
@@ -148,9 +148,33 @@ def test_weights_sorted_by_name_are_right_or_refused(tmp_path):
     torch.save(by_name(net.state_dict()), tmp_path / "sorted.pth")
     with torch.inference_mode():
         torch.testing.assert_close(import_model(tmp_path / "sorted.pth").net(x), net(x), atol=1e-5, rtol=1e-4)
-    torch.save(by_name(foreign(norms_last=True).state_dict()), tmp_path / "mixed.pth")
-    with pytest.raises(ModelFileError, match="not those of a U-Net"):
-        import_model(tmp_path / "mixed.pth")
+    net = foreign(norms_last=True, bias=True)
+    torch.save(by_name(net.state_dict()), tmp_path / "norms.pth")
+    with torch.inference_mode():
+        torch.testing.assert_close(import_model(tmp_path / "norms.pth").net(x), net(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_norms_that_are_not_named_as_their_convolutions_are_refused(tmp_path, ending):
+    """The norm of the first convolution comes last by name; taken in that order, the maps would be others."""
+    names = {"bn1": "inner_z", "bn2": "inner_a"}
+    state = foreign(norms_last=True, bias=True).state_dict()
+    for old, new in names.items():
+        state = {name.replace(old, new): tensor for name, tensor in state.items()}
+    path = tmp_path / f"theirs{ending}"
+    if ending == ".pth":
+        torch.save(by_name(state), path)
+    else:
+        save_file(state, path)
+    with pytest.raises(ModelFileError, match=r"have no order.*torch\.save"):
+        import_model(path)
+
+
+@pytest.mark.parametrize("wrong", [{"join": "quick"}, {"padding": "mirrored"}])
+def test_words_that_mean_nothing_are_refused(tmp_path, wrong):
+    torch.save(foreign().state_dict(), tmp_path / "theirs.pth")
+    with pytest.raises(UNetError, match="it must be"):
+        import_model(tmp_path / "theirs.pth", **wrong)
 
 
 class Flat(nn.Module):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+import napari_unet as nu
 from hand_made import bright
 from napari_unet.axes import Image
 from napari_unet.errors import Cancelled, ImageError, ModelFileError
@@ -380,3 +381,9 @@ def test_without_a_model_there_is_an_error(nuclei_crop, monkeypatch):
 def test_auto_is_no_name_for_a_model(bright_model):
     with pytest.raises(ModelFileError, match="auto"):
         save_model(bright_model(), "auto")
+
+
+def test_a_script_finds_the_note_on_its_image():
+    result = nu.segment(np.full((96, 80), 7.0), "auto", device="cpu")
+    (note,) = result.task.image.notes
+    assert note.startswith(f"No model seems to fit image; the best guess is {result.task.model.name}.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
 import typer
 
 from napari_unet.cli.options import path_of
+from napari_unet.errors import FileFormatError
 from napari_unet.io.jobs import FileJob, plan_files
 from napari_unet.io.pairs import label_files, match_by_stem, split_results
-from napari_unet.io.readers import image_files
+from napari_unet.io.readers import image_files, read_image
 
 
 def make(folder, *names):
@@ -41,6 +44,24 @@ def test_what_is_gone_or_damaged_stays_in_the_list(tmp_path):
     (folder / "empty.zarr").mkdir()
     (folder / "lost.tif").symlink_to(folder / "gone.tif")
     assert [path.name for path in image_files(folder)] == ["a.tif", "empty.zarr", "lost.tif"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_is_no_file_is_named(tmp_path):
+    folder = make(tmp_path, "a.tif")
+    os.mkfifo(folder / "pipe.tif")
+    (folder / "file.zarr").touch()
+    (folder / "lost.tif").symlink_to(folder / "gone.tif")
+    said = {"pipe.tif": "is no file but a pipe", "file.zarr": "a Zarr is a folder", "lost.tif": "does not exist"}
+    assert {path.name for path in image_files(folder)} == {"a.tif", *said}
+    for name, words in said.items():
+        with pytest.raises(FileFormatError, match=words):
+            read_image(folder / name)
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    with pytest.raises(FileFormatError, match=r"cannot be read: File name too long|does not exist"):
+        read_image(tmp_path / f"{'x' * 300}.tif")
 
 
 def test_pictures_and_learning_curves_are_no_images(tmp_path):

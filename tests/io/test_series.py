@@ -152,6 +152,14 @@ def test_no_result_replaces_a_file_that_the_image_is_read_from(tmp_path, write):
     FileJob(source, tmp_path / "labels.tif").check(overwrite=True)
 
 
+def test_no_result_replaces_another_image_of_the_set(tmp_path):
+    for k in range(3):
+        write_ome(tmp_path / f"p{k}.ome.tif", [pixels(k)], set_of_positions(), UUIDS[k])
+    assert files_read(tmp_path / "p0.ome.tif") == [tmp_path / "p0.ome.tif"]
+    with pytest.raises(FileFormatError, match="is an input"):  # it may be read, by its number
+        FileJob(tmp_path / "p0.ome.tif", tmp_path / "p1.ome.tif").check(overwrite=True)
+
+
 def test_of_alike_images_the_first_is_taken_and_it_is_said_so(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
         for k in range(3):

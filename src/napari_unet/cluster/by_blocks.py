@@ -109,6 +109,7 @@ def segment_by_blocks(
         run = Run(folder, watch, progress)
         run.step(note, 0)
         n_objects = _Steps(run, workers).all()
+        notes = [*known.report["notes"], *workers.call(work.content_notes, folder, n_objects)]
         damaged = folder.damaged
         _finish(folder, job, options, source)
         _remove(RunFolder.all(target))
@@ -123,6 +124,7 @@ def segment_by_blocks(
         "damaged": damaged,
         **known.report,
         "note": note,
+        "notes": notes,
         "peak_rss_mb": None,
     }
 

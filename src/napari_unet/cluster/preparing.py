@@ -13,7 +13,7 @@ from napari_unet.cluster.run_folder import LABELS, MAPS, RunDescription, RunFold
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
-from napari_unet.inference.which_model import choose_model
+from napari_unet.inference.which_model import with_chosen_model
 from napari_unet.io.channels import channel_number
 from napari_unet.io.damage import Damage
 from napari_unet.io.zarr_writer import chunk_width, create_zarr
@@ -77,7 +77,7 @@ def prepare(folder: RunFolder, request: Request) -> None:
     image = replace(image, diameter=said_diameter(options.diameter))
     channel = channel_number(image, options.channel)
     if request.model == AUTO:
-        model, _ = choose_model(image, channel=channel, device=options.device)
+        image, model = with_chosen_model(image, channel=channel, device=options.device)
     else:
         model = load_model_file(folder.model)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device)

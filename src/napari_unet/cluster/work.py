@@ -20,6 +20,7 @@ from napari_unet.cluster.opened import Work, with_channel, work_on
 from napari_unet.cluster.run_folder import LABELS, MAPS, RunFolder
 from napari_unet.cluster.tile_maps import blocks_for, maps_at_image_size, tiles_for
 from napari_unet.errors import FileFormatError
+from napari_unet.inference import content
 from napari_unet.inference.on_disk import Plane
 from napari_unet.inference.tile_runner import sample_plane, sampled_planes
 from napari_unet.models.normalize import Statistics, measure
@@ -71,6 +72,12 @@ def compute_tile(folder: RunFolder, subimage: int, number: int) -> str:
     maps, note = _read_tolerantly(folder, computed)
     folder.save(path, maps)
     return str(note)
+
+
+def content_notes(folder: RunFolder, n_objects: int) -> list[str]:
+    """Return what is to be said of the image if nothing was found in it."""
+    notes: list[str] = _read_tolerantly(folder, lambda work: content.content_notes(work.task, n_objects))
+    return notes
 
 
 def _read_tolerantly(folder: RunFolder, call: Any) -> Any:

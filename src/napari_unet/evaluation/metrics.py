@@ -136,7 +136,9 @@ def evaluate(
 def _label_images(given: Any, what: str) -> list[NDArray[Any]]:
     """Return one array, or each of several, in memory; `what` says which in sentences."""
     found = []
-    for index, one in enumerate([given] if hasattr(given, "shape") and hasattr(given, "dtype") else given):
+    for index, one in enumerate([given] if hasattr(given, "dtype") else given):
+        if not hasattr(one, "dtype") or len(one.shape) < 2:  # rows of a list of lists are no images
+            raise LabelsError(f"Image {index + 1}: the {what} is no array of two axes at least.")
         array = np.asarray(one)
         if array.dtype.kind not in "biu":
             raise LabelsError(f"Image {index + 1}: the {what} is of {array.dtype}; labels are whole numbers.")

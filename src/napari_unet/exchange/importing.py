@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from napari_unet.exchange.package_import import is_package, network, read_packag
 from napari_unet.exchange.weight_files import read_weights
 from napari_unet.exchange.weight_mapping import as_unet
 from napari_unet.io.fingerprint import contents_sha256
+from napari_unet.limits import check_choice
 from napari_unet.models.info import MAX_NAME, ModelInfo
 from napari_unet.models.model import Model
 from napari_unet.models.normalize import Normalization
@@ -86,12 +87,16 @@ def import_model(
     ModelFileError
         If the file cannot be read, holds more than weights, or is not a U-Net that fits; ``details`` lists what does
         not.
+    UNetError
+        If `join` or `padding` is none of those that there are.
 
     Examples
     --------
     >>> import napari_unet as nu
     >>> model = nu.import_model("unet.pth", outputs=("foreground", "boundary"))  # doctest: +SKIP
     """
+    check_choice(join, get_args(Join), "The order of joining")
+    check_choice(padding, get_args(Padding), "The padding")
     path = Path(path)
     if is_package(path):
         package = read_package(path)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_unet.errors import ModelFileError
-from napari_unet.exchange.weight_order import in_order
+from napari_unet.exchange.weight_order import in_order, is_sorted_by_name
 from napari_unet.models.header import first_line
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _OTHERS = {
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file by their names, in the order in which the network defines them.
 
-    A safetensors file keeps no order; there it is found by the names (`weight_order`).
+    A safetensors file keeps no order, and some programs sort by name: then it is found by the names (`weight_order`).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
     """Return the weights in a file, or in an open one that was saved by torch; see `read_weights`."""
     try:
         if isinstance(source, Path) and source.suffix.lower() == ".safetensors":
-            content: Any = in_order(load_file(source))
+            content: Any = load_file(source)
         else:
             content = _torch_content(source, name)
     except (SafetensorError, OSError, EOFError, ValueError, KeyError, RuntimeError, AttributeError) as error:
@@ -78,7 +78,7 @@ def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
     weights = _unwrapped(content)
     if not weights:
         raise ModelFileError(f"{name} holds no weights by name (a state_dict).")
-    return weights
+    return in_order(weights, name) if name.lower().endswith(".safetensors") or is_sorted_by_name(weights) else weights
 
 
 def _torch_content(source: Path | BinaryIO, name: str) -> Any:

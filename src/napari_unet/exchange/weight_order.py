@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import ModelFileError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,24 +16,39 @@ if TYPE_CHECKING:
 _FIRST = ("weight", "bias")
 
 
-def in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def is_sorted_by_name(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether weights stand in another order than that of a network, in which a bias follows its weight."""
+    place = {key: number for number, key in enumerate(weights)}
+    return any(key.endswith("bias") and place.get(f"{key[:-4]}weight", -1) > place[key] for key in weights)
+
+
+def in_order(weights: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
     """Return weights layer by layer, each batch norm behind its convolution, and in each layer the weight first.
 
     safetensors sorts by data type and then by name: biases stand before weights, layer 10 before layer 2, ``bn1``
-    before ``conv1``. Layers are taken by name, numbers as numbers. Among those that have one parent, the first norm
-    belongs to the first convolution of 3x3, and so on, if there are as many of both.
+    before ``conv1``. Layers are taken by name, numbers as numbers. Which norm belongs to which convolution is told by
+    the numbers in their names, or by their order if they alternate.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
         In any order.
+    file : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ModelFileError
+        If the names do not tell which norm belongs to which convolution.
     """
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for key, tensor in weights.items():
         name, _, part = key.rpartition(".")
         layers[name][part] = tensor
     names = sorted(layers, key=_natural)
-    behind = _norms_of([name for name in names if _is_conv(layers[name])], [n for n in names if _is_norm(layers[n])])
+    behind = _norms_of(
+        [name for name in names if _is_conv(layers[name])], [n for n in names if _is_norm(layers[n])], file
+    )
     moved = set(behind.values())
     ordered = [one for name in names if name not in moved for one in (name, behind.get(name)) if one is not None]
     return {
@@ -41,14 +58,30 @@ def in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _norms_of(convolutions: list[str], norms: list[str]) -> dict[str, str]:
-    """Return the norm of each convolution, under each parent that has as many of both."""
+def _norms_of(convolutions: list[str], norms: list[str], file: str) -> dict[str, str]:
+    """Return the norm of each convolution that has the same parent."""
     found: dict[str, str] = {}
-    for parent in {_parent(name) for name in norms}:
-        held = [[name for name in names if _parent(name) == parent] for names in (convolutions, norms)]
-        if len(held[0]) == len(held[1]):
-            found.update(zip(*held, strict=True))
+    for parent in {_parent(name) for name in norms} & {_parent(name) for name in convolutions}:
+        ours, theirs = ([name for name in names if _parent(name) == parent] for names in (convolutions, norms))
+        by_number = {_numbers(name): name for name in theirs}
+        alternate = sorted(ours + theirs, key=_natural) == [
+            name for pair in zip(ours, theirs, strict=False) for name in pair
+        ]
+        if alternate:
+            found.update(zip(ours, theirs, strict=True))
+        elif len(by_number) == len(theirs) and {_numbers(name) for name in ours} == by_number.keys():
+            found.update({name: by_number[_numbers(name)] for name in ours})
+        else:
+            raise ModelFileError(
+                f"The layers in {file} have no order, and their names do not tell it. Save it with torch.save.",
+                f"Norms: {', '.join(theirs[:4])}; convolutions: {', '.join(ours[:4])}.",
+            )
     return found
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    """Return the numbers in the last part of a name."""
+    return tuple(int(part) for part in re.findall(r"\d+", name.rpartition(".")[2]))
 
 
 def _parent(name: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.inference.field import Lack
+    from napari_unet.inference.task import Task
 
 
 def lack_of_content(image: Image, channels: Sequence[int]) -> Lack:
@@ -39,6 +40,18 @@ def lack_of_content(image: Image, channels: Sequence[int]) -> Lack:
         if len(known) > 1:
             return "" if lack == "one value" else "some no numbers"
     return "one value" if len(known) else "no numbers"
+
+
+def content_notes(task: Task, n_objects: int) -> list[str]:
+    """Return what is to be said of an image in which nothing was found, as there is nothing to be seen."""
+    if n_objects and task.model.info.finds_objects:  # classes are given to any pixels
+        return []
+    lack = lack_of_content(task.image, task.channels)
+    if lack == "no numbers":
+        return [f"No pixel of {task.image.name} is a number (all are NaN or infinite): save it again."]
+    if lack == "one value":
+        return [f"All pixels of {task.image.name} have the same value: look at another channel."]
+    return []
 
 
 def check_content(image: Image, channels: Sequence[int]) -> Lack:

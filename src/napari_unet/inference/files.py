@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.errors import FileFormatError
-from napari_unet.inference.content import lack_of_content
+from napari_unet.inference.content import content_notes
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
 from napari_unet.inference.on_disk import Outcome, Plane, segment_into
 from napari_unet.inference.options import SegmentOptions
-from napari_unet.inference.policy import DEFAULT_MODEL_CHOICE
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
-from napari_unet.inference.which_model import choose_model
+from napari_unet.inference.which_model import with_chosen_model
 from napari_unet.io import spill
 from napari_unet.io.atomic import check_writable, completed
 from napari_unet.io.channels import channel_number
@@ -82,7 +81,7 @@ def segment_file(
     channel = channel_number(image, options.channel)
     watch, auto = Stopwatch(), isinstance(options.diameter, str)
     if not isinstance(model, Model):
-        model, image = _chosen(image, channel, options, cancel)
+        image, model = with_chosen_model(image, channel=channel, device=options.device, cancel=cancel)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device, cancel=cancel)
     finding = watch.seconds
     task = make_task(
@@ -111,7 +110,7 @@ def segment_file(
         "zoom": [round(z, 4) for z in task.zoom],
         "damaged": list(image.damage.chunks) if isinstance(image.damage, Damage) else [],
         "note": str(image.damage or ""),
-        "notes": [*image.notes, *_content_notes(task, done.n_objects)],
+        "notes": [*image.notes, *content_notes(task, done.n_objects)],
         "peak_rss_mb": peak_memory_mb(),
     }
 
@@ -162,29 +161,6 @@ def _check_kind(job: FileJob, task: Task) -> None:
 def _said_damage(image: Image) -> str:
     """Return a sentence about the parts of an image that could not be read so far; empty if there are none."""
     return str(image.damage) if isinstance(image.damage, Damage) and image.damage.chunks else ""
-
-
-def _chosen(
-    image: Image, channel: int | None, options: SegmentOptions, cancel: CancelToken | None
-) -> tuple[Model, Image]:
-    """Return the model that seems to fit an image best, and the image with a note where none does."""
-    model, trials = choose_model(image, channel=channel, device=options.device, cancel=cancel)
-    if trials[0].score >= DEFAULT_MODEL_CHOICE.doubtful:
-        return model, image
-    note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."
-    return model, replace(image, notes=(*image.notes, note))
-
-
-def _content_notes(task: Task, n_objects: int) -> list[str]:
-    """Return what is to be said of an image in which nothing can be found, as there is nothing to be seen."""
-    if n_objects and task.model.info.finds_objects:  # classes are given to any pixels
-        return []
-    lack = lack_of_content(task.image, task.channels)
-    if lack == "no numbers":
-        return [f"No pixel of {task.image.name} is a number (all are NaN or infinite): save it again."]
-    if lack == "one value":
-        return [f"All pixels of {task.image.name} have the same value: look at another channel."]
-    return []
 
 
 def _told_of_its_place(image: Image, job: FileJob) -> Image:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Mode, Task, as_image, make_task
-from napari_unet.inference.which_model import choose_model
+from napari_unet.inference.which_model import with_chosen_model
 from napari_unet.io.channels import channel_number
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import AUTO, load_model
@@ -82,7 +82,8 @@ def segment(
         Two to five axes, of T, C, Z, Y and X.
     model : Model or str
         A model, or the name or path of one; "auto": the one that seems to fit the image best, which is then
-        `result.task.model` (`inference.which_model.choose_model`).
+        `result.task.model` (`inference.which_model.choose_model`). Where none seems to, `result.task.image.notes` says
+        so.
     axes : str, optional
         Meaning of the image's axes, of T, C, Z, Y and X; None: guessed from their number.
     pixel_size : sequence of float or PixelSize, optional
@@ -146,7 +147,7 @@ def segment(
     channel = channel_number(image, channel)
     device = str(resolve_device(device))
     if model == AUTO:
-        model, _ = choose_model(image, channel=channel, device=device, cancel=cancel)
+        image, model = with_chosen_model(image, channel=channel, device=device, cancel=cancel)
     if not isinstance(model, Model):
         model = load_model(model)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=device, cancel=cancel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -239,3 +239,14 @@ def _slice_of(labels: NDArray[np.int32], field: Field) -> NDArray[np.int32]:
     """Return the plane that is looked at of a labelled volume, which may have been rescaled."""
     plane: NDArray[np.int32] = labels[min(len(labels) - 1, field.plane * len(labels) // field.image.size("Z"))]
     return plane
+
+
+def with_chosen_model(
+    image: Image, *, channel: int | None = None, device: str = "auto", cancel: CancelToken | None = None
+) -> tuple[Image, Model]:
+    """Return an image and the model that fits it best; where none seems to fit, it has a note; see `choose_model`."""
+    model, trials = choose_model(image, channel=channel, device=device, cancel=cancel)
+    if trials[0].score >= DEFAULT_MODEL_CHOICE.doubtful:
+        return image, model
+    note = f"No model seems to fit {image.name}; the best guess is {model.name}. Look at the result, or train a model."
+    return replace(image, notes=(*image.notes, note)), model

@@ -83,7 +83,7 @@ class FileJob:
         if self.into:
             check_takes_labels(self.source, self.target.name)
             return
-        source = Protected(files_read(self.source))
+        source = Protected(files_read(self.source, of_all=True))
         for path in [self.target, *([self.maps_target] if maps else [])]:
             source.check(path)
             self.inputs.check(path)

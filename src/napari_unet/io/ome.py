@@ -65,9 +65,13 @@ class Ome:
         """The images with planes in this file; all images, if the OME-XML does not say."""
         return tuple(image for image in self.images if image.here) or self.images
 
-    def files_beside(self, path: Path) -> list[Path]:
-        """Return the other files that are read with a file: those with planes of its images, and the companion."""
-        named = {file for image in self.choices for _, file in _stored(image.pixels) if file}
+    def files_beside(self, path: Path, *, of_all: bool = False) -> list[Path]:
+        """Return the other files that are read with a file: those with planes of its images, and the companion.
+
+        With `of_all` those of all images of the set.
+        """
+        images = self.images if of_all else self.choices
+        named = {file for image in images for _, file in _stored(image.pixels) if file}
         others = [_beside(path, name) for name in sorted(named)] + ([self.companion] if self.companion else [])
         return [other for other in others if other != path and other.is_file()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -152,13 +153,16 @@ def said_axes_of(path: str | os.PathLike[str], shape: tuple[int, ...]) -> str | 
 
 
 def check_exists(path: Path) -> None:
-    """Raise `FileFormatError` if there is nothing under a path, or it may not even be looked at."""
+    """Raise `FileFormatError` if there is no file or folder under a path, or it may not even be looked at."""
     try:
-        os.stat(path)
+        about = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise FileFormatError(f"{path} does not exist.") from None
     except OSError as error:  # no permission, a name that is too long, a link in a loop
         raise FileFormatError(f"{path} cannot be read: {reason(error)}.") from error
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        # Opening a pipe would block until another program writes to it.
+        raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
 
 
 def _kind(path: Path) -> str:
@@ -168,9 +172,9 @@ def _kind(path: Path) -> str:
         if not is_zarr(path):
             raise FileFormatError(f"{path} is a folder, not an image; {_contents(path)}.")
         return "zarr"
-    if not os.path.isfile(path):  # opening a pipe would block until another program writes to it
-        raise FileFormatError(f"{path} is no file but a pipe or a device. Save the image as a file, and give that.")
     suffix = path.suffix.lower()
+    if suffix == ".zarr":
+        raise FileFormatError(f"{path} is a file, but a Zarr is a folder. Unpack it, or give the folder.")
     if suffix in TIFF_SUFFIXES:
         return "tiff"
     if suffix in RASTER_SUFFIXES:
@@ -261,10 +265,8 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _may_be_image(path: Path) -> bool:
-    """Return whether a path is a file, a link to one that is gone, or a Zarr folder, even without what makes it one."""
-    if os.path.isdir(path):
-        return path.suffix.lower() == ".zarr" or is_zarr(path)
-    return os.path.isfile(path) or os.path.islink(path)
+    """Return whether a path is no folder (but a file, or a link to one that is gone), or that of a Zarr."""
+    return not os.path.isdir(path) or path.suffix.lower() == ".zarr" or is_zarr(path)
 
 
 def has_images(folder: Path) -> bool:

@@ -89,8 +89,11 @@ def list_tiff_series(path: Path) -> list[Series]:
         return [_as_series(image) for image in ome.choices] if ome is not None and ome.images else _own_series(tif)
 
 
-def files_read(path: Path) -> list[Path]:
-    """Return the files that an image is read from: itself, and the others of its set where it is an OME-TIFF of one."""
+def files_read(path: Path, *, of_all: bool = False) -> list[Path]:
+    """Return the files that an image is read from: itself, and the others of its set where it is an OME-TIFF of one.
+
+    With `of_all` those of all images of the set, of which another one may be asked for.
+    """
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return [path]
     try:
@@ -98,7 +101,7 @@ def files_read(path: Path) -> list[Path]:
             ome = described(tif.ome_metadata, path)
     except Exception:  # noqa: BLE001 - of a damaged file it is said where it is read
         return [path]
-    return [path, *(ome.files_beside(path) if ome is not None else ())]
+    return [path, *(ome.files_beside(path, of_all=of_all) if ome is not None else ())]
 
 
 class _Tiff(tifffile.TiffFile):  # type: ignore[misc]
