@@ -49,7 +49,17 @@ SIGNS: dict[Kind, str] = {
 
 TIPS = {"setToolTip"}
 LABELS = {
-    *("QPushButton", "QLabel", "QCheckBox", "QGroupBox", "QToolButton", "setText", "setTitle", "setWindowTitle"),
+    *(
+        "QPushButton",
+        "QLabel",
+        "QCheckBox",
+        "QGroupBox",
+        "QToolButton",
+        "setText",
+        "setTitle",
+        "setWindowTitle",
+        "confirmed",
+    ),
     *("addAction", "addItems", "addMenu", "addRow", "setFormat", "drawText", "setSpecialValueText"),
     *("Job", "begin", "_begin"),
     *("getText", "getOpenFileName", "getOpenFileNames", "getSaveFileName", "getExistingDirectory"),

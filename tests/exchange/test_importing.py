@@ -154,6 +154,14 @@ def test_weights_sorted_by_name_are_right_or_refused(tmp_path):
         torch.testing.assert_close(import_model(tmp_path / "norms.pth").net(x), net(x), atol=1e-5, rtol=1e-4)
 
 
+def test_alike_blocks_are_not_told_apart_by_names(tmp_path):
+    """The first block and the last one have equal shapes where the image has twice as many channels as features."""
+    torch.save(by_name(foreign(n_in=8, bias=True).state_dict()), tmp_path / "sorted.pth")
+    with pytest.raises(ModelFileError) as refused:
+        import_model(tmp_path / "sorted.pth")
+    assert "alike" in refused.value.details
+
+
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 def test_norms_that_are_not_named_as_their_convolutions_are_refused(tmp_path, ending):
     """The norm of the first convolution comes last by name; taken in that order, the maps would be others."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, Container, FileEdit, RadioButtons
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGroupBox, QHBoxLayout, QLabel, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGroupBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_unet._qt.question import confirmed
 from napari_unet.errors import UNetError
 from napari_unet.layers.measuring.exporter import Request
 from napari_unet.measuring.kinds import Kind
@@ -154,16 +155,11 @@ class ExportDialog(QDialog):
 
     def _may_replace(self, there: list[Path]) -> bool:
         """Ask whether files may be replaced."""
-        box = QMessageBox(self)
-        box.setWindowTitle("Replace?")
-        box.setText(
+        text = (
             f"{there[0].name} is there already. Replace it?"
             if len(there) == 1
             else f"{len(there)} of these files are there already. Replace them?"
         )
         names = [path.name for path in there]
-        box.setInformativeText("\n".join(names[:8]) + (f"\nand {len(names) - 8} more" if len(names) > 8 else ""))
-        replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-        box.exec()
-        return box.clickedButton() is replace
+        more = "\n".join(names[:8]) + (f"\nand {len(names) - 8} more" if len(names) > 8 else "")
+        return confirmed(self, "Replace?", text, more, "Replace")

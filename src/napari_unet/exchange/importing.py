@@ -108,8 +108,7 @@ def import_model(
         normalization, divide_by = package.normalization, package.divide_by
         name, licence = name or package.name, package.licence
     else:
-        weights, ordered = read_weights(path), path.suffix.lower() != ".safetensors"
-        spec, state = as_unet(weights, path.name, join=join, padding=padding, ordered=ordered)
+        spec, state = as_unet(read_weights(path), path.name, join=join, padding=padding)
     if not 0 < divide_by < float("inf"):
         raise ModelFileError(f"Intensities can be divided by a number above 0; got {divide_by:g}.")
     if outputs is None and spec.out_channels == 1:

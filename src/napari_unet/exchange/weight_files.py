@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_unet.errors import ModelFileError
-from napari_unet.exchange.weight_order import in_order, is_sorted_by_name
 from napari_unet.models.header import first_line
 
 if TYPE_CHECKING:
@@ -36,9 +35,7 @@ _OTHERS = {
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file by their names, in the order in which the network defines them.
-
-    A safetensors file keeps no order, and some programs sort by name: then it is found by the names (`weight_order`).
+    """Return the weights in a file by their names, in the order of the file.
 
     Parameters
     ----------
@@ -78,7 +75,7 @@ def weights_from(source: Path | BinaryIO, name: str) -> dict[str, Tensor]:
     weights = _unwrapped(content)
     if not weights:
         raise ModelFileError(f"{name} holds no weights by name (a state_dict).")
-    return in_order(weights, name) if name.lower().endswith(".safetensors") or is_sorted_by_name(weights) else weights
+    return weights
 
 
 def _torch_content(source: Path | BinaryIO, name: str) -> Any:

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from napari_unet.errors import ModelFileError
+from napari_unet.exchange.weight_order import in_order, is_sorted_by_name
 from napari_unet.nets.spec import UNetSpec
 
 if TYPE_CHECKING:
@@ -73,12 +74,7 @@ class _Block:
 
 
 def as_unet(
-    weights: Mapping[str, Tensor],
-    name: str,
-    *,
-    join: Literal["skip-up", "up-skip"],
-    padding: Literal["same", "valid"],
-    ordered: bool = True,
+    weights: Mapping[str, Tensor], name: str, *, join: Literal["skip-up", "up-skip"], padding: Literal["same", "valid"]
 ) -> tuple[UNetSpec, dict[str, Tensor]]:
     """Return the architecture that weights belong to, and the weights by their names in `nets.unet.UNet`.
 
@@ -87,23 +83,22 @@ def as_unet(
     Parameters
     ----------
     weights : mapping of str to Tensor
-        In the order in which their network defines them.
+        In the order in which their network defines them. A safetensors file keeps none, and some programs sort by
+        name: then it is found by the names (`weight_order`).
     name : str
         Of the file, for messages.
     join : {"skip-up", "up-skip"}
         In which order a skip connection and the enlarged map are joined: ``torch.cat([skip, up])`` or the other.
     padding : {"same", "valid"}
         Whether convolutions are padded with zeros.
-    ordered : bool
-        Whether the order is that of the network; False: found again by names, and not to be relied on where shapes do
-        not tell a block of the way down from one of the way up.
 
     Raises
     ------
     ModelFileError
         If they are not those of a U-Net as it is used here; ``details`` lists what does not fit.
     """
-    found = _Parts(weights)
+    ordered = not name.lower().endswith(".safetensors") and not is_sorted_by_name(weights)
+    found = _Parts(weights if ordered else in_order(weights, name))
     if not found.problems:
         found.arrange(ordered=ordered)
     if found.problems:
@@ -176,7 +171,10 @@ class _Parts:
             self.problems.append(f"{len(self._heads)} convolutions of 1x1; there is one, at the end")
 
     def arrange(self, *, ordered: bool) -> None:
-        """Put the blocks in the order of their levels, and take note of what is missing or left over."""
+        """Put the blocks in the order of their levels, and take note of what is missing or left over.
+
+        `ordered`: whether the order is the network's, by which blocks of one shape are told apart.
+        """
         features = min(block.n_out for block in self._blocks)
         first = next((b for b in self._blocks if b.n_out == features and b.n_in != 2 * features), None)
         if first is None:  # an image of twice as many channels as there are features: the first is the first

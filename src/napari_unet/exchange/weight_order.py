@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ModelFileError
+from napari_unet.io.names import natural_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ def in_order(weights: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
     for key, tensor in weights.items():
         name, _, part = key.rpartition(".")
         layers[name][part] = tensor
-    names = sorted(layers, key=_natural)
+    names = sorted(layers, key=natural_key)
     behind = _norms_of(
         [name for name in names if _is_conv(layers[name])], [n for n in names if _is_norm(layers[n])], file
     )
@@ -64,7 +65,7 @@ def _norms_of(convolutions: list[str], norms: list[str], file: str) -> dict[str,
     for parent in {_parent(name) for name in norms} & {_parent(name) for name in convolutions}:
         ours, theirs = ([name for name in names if _parent(name) == parent] for names in (convolutions, norms))
         by_number = {_numbers(name): name for name in theirs}
-        alternate = sorted(ours + theirs, key=_natural) == [
+        alternate = sorted(ours + theirs, key=natural_key) == [
             name for pair in zip(ours, theirs, strict=False) for name in pair
         ]
         if alternate:
@@ -86,11 +87,6 @@ def _numbers(name: str) -> tuple[int, ...]:
 
 def _parent(name: str) -> str:
     return name.rpartition(".")[0]
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Return a key by which names are sorted as people do: 2 before 10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _is_conv(layer: Mapping[str, Tensor]) -> bool:

@@ -23,7 +23,7 @@ from napari_unet._version import __version__
 from napari_unet.errors import FileFormatError, is_short_of_memory
 from napari_unet.io import lazy
 from napari_unet.io.atomic import check_free, clear_left_behind
-from napari_unet.io.fingerprint import Fingerprint, contents_sha256
+from napari_unet.io.fingerprint import Fingerprint, contents_sha256, joined_digest
 from napari_unet.io.readers import read_image
 from napari_unet.io.tiffs import files_read
 from napari_unet.models.store import AUTO, find_model, list_models
@@ -219,7 +219,7 @@ class ResultFolder:
         image, source = contents_sha256(job.source), job.source.resolve()
         others = files_read(job.source)[1:]
         if others:
-            image = hashlib.sha256(" ".join([image, *map(contents_sha256, others)]).encode()).hexdigest()
+            image = joined_digest([image, *map(contents_sha256, others)])
         try:
             seen = Path(os.path.relpath(source, self._folder.resolve()))
         except ValueError:  # on another drive of Windows

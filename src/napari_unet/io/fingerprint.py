@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_unet.errors import FileFormatError
 from napari_unet.io.atomic import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,11 @@ def contents_sha256(path: Path) -> str:
         with suppress(OSError):
             digest.update(_file_sha256(file).encode())
     return digest.hexdigest()
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """Return one SHA-256 of several."""
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _file_sha256(path: Path) -> str:

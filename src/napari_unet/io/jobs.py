@@ -216,7 +216,7 @@ def plan_files(
 def _files(inputs: Sequence[Path], tell: Callable[[str], object] | None) -> list[Path]:
     """Return all images that some inputs name, each once; a link is a file of its own."""
     files = [file for path in inputs for file in (_images(path, tell) if _is_folder(path) else [path])]
-    return list({os.path.abspath(file): file for file in reversed(files)}.values())[::-1]
+    return list({os.path.abspath(file): file for file in files}.values())
 
 
 def _clash(file: Path, among: Sequence[Path], target: Path) -> str:

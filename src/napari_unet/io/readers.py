@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from napari_unet.io.atomic import reason
 from napari_unet.io.czis import list_czi_series, read_czi
 from napari_unet.io.hdf5s import list_hdf5_series, read_hdf5
 from napari_unet.io.lifs import list_lif_series, read_lif
+from napari_unet.io.names import natural_key
 from napari_unet.io.nd2s import list_nd2_series, read_nd2
 from napari_unet.io.npys import list_npy_series, read_npy
 from napari_unet.io.rasters import list_raster_series, read_raster
@@ -279,13 +279,7 @@ def has_images(folder: Path) -> bool:
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
     """Return paths by their names, with 2 before 10."""
-    return sorted(paths, key=_natural)
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sorting key in which runs of digits count as numbers."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
+    return sorted(paths, key=lambda path: (natural_key(path.name.lower()), path.name))
 
 
 def _contents(folder: Path) -> str:

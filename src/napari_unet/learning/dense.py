@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from napari_unet.io.fingerprint import joined_digest
 from napari_unet.learning.crops import image_samples
 from napari_unet.learning.fit_to_labels import fitted_to_labels
-from napari_unet.learning.labelled import LabelledImages, joined_digest
+from napari_unet.learning.labelled import LabelledImages
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import replayed
 from napari_unet.learning.scale import at_scale_of_labels

@@ -19,7 +19,7 @@ from napari_unet.objects.pieces import with_ids_for_pieces
 from napari_unet.progress import first_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -228,11 +228,6 @@ def _more_ids(pieces: NDArray[Any], labels: NDArray[Any], mask: NDArray[np.bool_
     """Return whether there are more ids than before where pixels count."""
     both = zip(pieces, labels, [None] * len(labels) if mask is None else mask, strict=True)
     return any(len(np.unique(new[part])) > len(np.unique(old[part])) for new, old, part in both)
-
-
-def joined_digest(digests: Iterable[str]) -> str:
-    """Return one SHA-256 of several."""
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _as_mask(given: Any, name: str) -> NDArray[np.bool_]:

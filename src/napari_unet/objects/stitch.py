@@ -28,9 +28,8 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], N
     base = int(b.max()) + 1
     if int(a.max()) >= (2**63 - 1) // base:  # ids such as those of connectomes: one number does not hold two of them
         (ids_a, a), (ids_b, b) = (np.unique(ids, return_inverse=True) for ids in (a, b))
-        base = len(ids_b)
-        pairs, counts = np.unique(a * base + b, return_counts=True)
-        return ids_a[pairs // base], ids_b[pairs % base], counts
+        a, b, counts = overlaps(a + 1, b + 1)
+        return ids_a[a - 1], ids_b[b - 1], counts
     pairs, counts = np.unique(a * base + b, return_counts=True)
     return pairs // base, pairs % base, counts
 

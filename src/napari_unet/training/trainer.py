@@ -86,7 +86,8 @@ class Trainer:
         self.config = config
         self.device = torch.device(device)
         self.net = copy.deepcopy(net).to(self.device).requires_grad_(True)
-        self._before, self._teacher = net, self._teacher_for(net, samples)
+        self._before = net
+        self._teacher = self._teacher_for(samples)
         self.patch = tuple(input_size(spec, n, axis) for axis, n in enumerate(config.patch))
         self._output = tuple(output_size(spec, n, axis) for axis, n in enumerate(self.patch))
         self._sampler = PatchSampler(samples, self.patch, config.seed)
@@ -117,7 +118,7 @@ class Trainer:
     def learn_from(self, samples: Sequence[Sample]) -> None:
         """Go on with other samples: corrections were made meanwhile."""
         if self._teacher is None:
-            self._teacher = self._teacher_for(self._before, samples)
+            self._teacher = self._teacher_for(samples)
         self._sampler.draw_from(samples)
 
     def run(self, cancel: CancelToken | None = None, pause: PauseToken | None = None) -> Iterator[StepReport]:
@@ -204,11 +205,11 @@ class Trainer:
         self.seconds, self._slowed = (float(state.get(name, value)) for name, value in (("seconds", 0), ("slowed", 1)))
         self._sampler.rng = np.random.default_rng([self.config.seed, self.step])
 
-    def _teacher_for(self, net: UNet, samples: Sequence[Sample]) -> UNet | None:
+    def _teacher_for(self, samples: Sequence[Sample]) -> UNet | None:
         """Return what holds the network to earlier predictions where nothing is known; None where it is not needed."""
         if not self.config.distillation or all(sample.supervised.all() for sample in samples):
             return None
-        return copy.deepcopy(net).to(self.device).eval().requires_grad_(False)
+        return copy.deepcopy(self._before).to(self.device).eval().requires_grad_(False)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         config, deepest = self.config, len(self.net.down) - 1

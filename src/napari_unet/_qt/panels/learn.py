@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLabel,
     QMenu,
-    QMessageBox,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._qt.panels.parts import fill, row
 from napari_unet._qt.plot import LearningPlot
+from napari_unet._qt.question import confirmed
 from napari_unet._qt.status import colour_as
 from napari_unet.models.offload import MAX_BYTES, learned_folder
 from napari_unet.progress import format_seconds
@@ -206,14 +206,8 @@ class LearnPanel(QWidget):
 
     def _on_delete(self, generation: Generation, name: str, *_: object) -> None:
         """Ask, and delete a model."""
-        box = QMessageBox(self)
-        box.setWindowTitle("Delete?")
-        box.setText(f"Delete the model {name}?")
-        box.setInformativeText("It cannot be brought back.")
-        delete = box.addButton("Delete", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
-        box.exec()
-        if box.clickedButton() is delete and generation in self._history.generations:
+        delete = confirmed(self, "Delete?", f"Delete the model {name}?", "It cannot be brought back.", "Delete")
+        if delete and generation in self._history.generations:
             self._switch.delete(self._history.generations.index(generation))
 
     def _on_save(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet._qt.panels.list_saving import choose_where_to_save
 from napari_unet._qt.panels.opening import OpenButton
 from napari_unet._qt.panels.recovery import RecoveryBox
+from napari_unet._qt.question import confirmed
 from napari_unet.layers.image import adapter
 from napari_unet.projects.description import SUFFIX, project_folder
 from napari_unet.projects.names import file_name
@@ -94,15 +95,8 @@ class ProjectRow(QWidget):
         """Return whether a project may be written there; ask where another one is: the dialog asks for whole names."""
         if not folder.exists() or folder == self._projects.path:
             return True
-        box = QMessageBox(self)
-        box.setWindowTitle("Save the project")
-        box.setIcon(QMessageBox.Icon.Warning)
-        box.setText(f"{folder.name} is there already.")
-        box.setInformativeText("Replacing it deletes its corrections and models.")
-        replace = box.addButton("Replace", QMessageBox.ButtonRole.AcceptRole)
-        box.setDefaultButton(box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole))
-        box.exec()
-        return box.clickedButton() is replace
+        there, lost = f"{folder.name} is there already.", "Replacing it deletes its corrections and models."
+        return confirmed(self, "Save the project", there, lost, "Replace")
 
     def _on_missing(self, path: Path, was: str) -> None:
         """Ask where the image of a project is now."""
