@@ -23,6 +23,12 @@ MAGNIFICATION = (1 / 64, 16.0)
 TILE = (1, 2**16)
 """Pixels: width of the tiles that may be asked for."""
 
+SHARE = (0.0, 1.0)
+"""A part of a whole; where a slider stands."""
+
+MIN_SIZE = (0, 1e9)
+"""Pixels that an object has at least."""
+
 MAX_PRINTED = 10.0
 """Micrometres: largest pixel size that is believed if it comes from tags for printers; 10 is about 2500 dpi."""
 

@@ -12,6 +12,7 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.projects.on_workers import FOLDER
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmented_by import SegmentedBy
 
 pytest.importorskip("distributed")
 components = pytest.importorskip("napari.components")
@@ -34,9 +35,9 @@ def test_segment_all_with_workers(client, tmp_path):
     assert dask.base.get_scheduler() is None, "what the window reads by dask is read here"
     for index in range(1, 4):
         with_workers = Project.open(work_list.project(index))
-        assert with_workers.segmented_by == controller.model.sha256()
+        assert with_workers.segmented_by == SegmentedBy(controller.model.sha256())
         controller.image_switch.go_to(index)
-        controller.session.segmented_by = ""
+        controller.session.segmented_by = SegmentedBy()
         assert controller.segment()
         assert np.array_equal(with_workers.image.canonical_labels(with_workers.labels), controller.session.labels)
         assert controller.session.count() == 3

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from napari.utils import progress
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar
 
 from napari_unet.layers.image.geometry import camera_of
 from napari_unet.tiling.engine import Predictor
@@ -587,3 +589,52 @@ def test_what_is_drawn_is_what_was_found(widget, viewer, squares, click, wait_id
     before = labels.data.copy()
     labels.undo()
     assert np.array_equal(labels.data, before)
+
+
+def test_a_channel_chosen_in_the_panel_is_there_again_with_its_image(widget, viewer, squares, click):
+    first = viewer.add_image(np.stack([squares()] * 3), name="first", axis_labels=("c", "y", "x"))
+    channel = widget.image_panel.channel
+    channel.setCurrentIndex(2)
+    channel.activated.emit(2)
+    viewer.add_image(np.stack([squares()] * 3), name="second", axis_labels=("c", "y", "x"))
+    assert channel.currentIndex() == 0
+    viewer.layers.selection.active = first
+    assert channel.currentIndex() == 2
+    assert widget.controller.workspace.channel == 2
+
+
+def test_the_wheel_scrolls_and_sets_nothing(widget, viewer, squares, click, wait_idle, monkeypatch):
+    viewer.add_image(squares((3, 96, 96)), name="stack", axis_labels=("z", "y", "x"))
+    click(widget.segment_panel.button)
+    wait_idle(widget)
+    session = widget.controller.session
+    seconds = widget.learn_panel.seconds
+    widget.show_tab("Learn")
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractSlider)
+    found = [one for kind in kinds for one in widget.findChildren(kind) if not isinstance(one, QScrollBar)]
+    assert len(found) > 10
+
+    def values() -> list[object]:
+        return [one.currentIndex() if isinstance(one, QComboBox) else one.value() for one in found]
+
+    before = values()
+    for one in found:
+        one.clearFocus()
+        turn(one)
+    assert values() == before
+    assert widget.controller.session is session
+    monkeypatch.setattr(seconds, "hasFocus", lambda: True)  # a window that nobody looks at is never active
+    turn(seconds)
+    assert seconds.value() != before[found.index(seconds)], "what was clicked is meant"
+
+
+def turn(widget):
+    """Turn the wheel by a notch over a widget."""
+    middle = QPointF(widget.rect().center())
+    QApplication.sendEvent(
+        widget,
+        QWheelEvent(
+            middle, widget.mapToGlobal(middle), QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        ),
+    )  # fmt: skip

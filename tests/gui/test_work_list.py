@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unet._qt.export_dialog import ExportDialog
 from napari_unet._qt.image_model import in_words
+from napari_unet.objects.decode import Decoding
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.work_list import ImageState
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> An
 
 
 @pytest.mark.parametrize(
-    ("sha256", "kind", "doubt", "words"),
+    ("in_use", "kind", "doubt", "words"),
     [
         ("a", "segmented", None, "◐ segmented, 7 to look at"),
         ("a", "segmented", "", "◐ segmented, 7 to look at"),
@@ -68,10 +70,13 @@ def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> An
         ("a", "segmented", "nothing found", "◐ segmented, nothing found"),
         ("a", "corrected", "may not fit", "✎ corrected, 7 to look at"),
         ("b", "segmented", "may not fit", "◐ segmented, 7 to look at, by another model"),
+        ("a, moved", "segmented", "may not fit", "◐ segmented, 7 to look at, with other settings"),
     ],
 )
-def test_a_state_in_words(sha256, kind, doubt, words):
-    assert in_words(ImageState(kind=kind, segmented_by="a", suspects=7, doubt=doubt), sha256) == words
+def test_a_state_in_words(in_use, kind, doubt, words):
+    sha256, _, moved = in_use.partition(", ")
+    now = SegmentedBy(sha256, Decoding() if moved else None)
+    assert in_words(ImageState(kind=kind, segmented_by=SegmentedBy("a"), suspects=7, doubt=doubt), now) == words
 
 
 def click(qtbot: Any, dock: Any, row: int) -> None:

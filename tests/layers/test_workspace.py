@@ -164,3 +164,41 @@ def test_changes_wait_for_a_stroke_and_for_saving(everywhere: bool) -> None:
     assert deferred.defer(lambda: made.append("saved"), everywhere=everywhere) == everywhere
     deferred.hold(False)
     assert made == ["later", *["saved"] * everywhere]
+
+
+def test_each_layer_keeps_its_channel(viewer: Any, controller: Any) -> None:
+    pixels = np.stack([squares() // 9, squares()])
+    layers = [viewer.add_image(pixels.copy(), name=name) for name in "ab"]
+    workspace, model = controller.workspace, controller.model
+    for layer, channel in zip(layers, (1, 0), strict=True):
+        workspace.choose_layer(layer)
+        assert controller.set_axes("CYX")
+        workspace.choose_channel(channel)
+        assert controller.segment()
+        session = workspace.session
+        session.labels_layer.data_setitem(np.nonzero(session.labels_layer.data == session.labels.max()), 0)
+        session.labels_layer.data_setitem((np.zeros(9, int), np.arange(9), np.arange(9)), 77)
+    assert [workspace.channel_of(layer) for layer in layers] == [1, 0]
+    assert [crop.channels for crop in workspace.annotated_crops(model)] == [(1,), (0,)]
+    assert [controller.projects.present(session).channel for session in workspace.sessions] == [1, 0]
+    workspace.choose_layer(layers[0])
+    assert workspace.channel == 1
+    assert workspace.session.summary.changed_objects > 0
+
+
+def test_a_channel_goes_with_the_axes_and_the_pixels_that_it_was_one_of(viewer: Any, controller: Any) -> None:
+    layer, workspace = viewer.add_image(np.stack([squares()] * 3), name="a"), controller.workspace
+    assert controller.set_axes("CYX")
+    workspace.choose_channel(2)
+    assert controller.segment()
+    layer.data = np.stack([squares()] * 2)
+    assert workspace.channel is None, "there is no third channel any more"
+    workspace.choose_channel(1)
+    layer.data = np.stack([squares() // 2] * 2)
+    assert workspace.channel == 1
+    assert controller.set_axes("TYX")
+    assert workspace.channel is None
+    assert controller.messages[-1].text.startswith("The axes are TYX now. The result of before stays as a layer")
+    viewer.layers.remove(layer)
+    assert workspace.channel is None
+    assert workspace._channels == {}

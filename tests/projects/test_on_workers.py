@@ -13,6 +13,7 @@ from napari_unet.errors import Cancelled, ClusterError, FileFormatError
 from napari_unet.projects import on_workers
 from napari_unet.projects.on_workers import SentImage, Wanted, put_in_place, segment_sent, sending
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmented_by import SegmentedBy
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_project_in_its_place_finds_its_image_when_both_are_moved(sent, tmp_pa
     os.replace(tmp_path / "day.unetlist", moved / "day.unetlist")
     project = Project.open(moved / "day.unetlist" / "a.unetproj")
     assert project.labels.max() == 3
-    assert (project.segmented_by, project.suspects) == (bright().sha256(), 0)
+    assert (project.segmented_by, project.suspects) == (SegmentedBy(bright().sha256()), 0)
     assert project.image_path == moved / "images" / "a.tif"
 
 

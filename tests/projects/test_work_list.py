@@ -18,6 +18,7 @@ from napari_unet.io.finding import FoundImage
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.description import read_description
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import (
     WorkListDescription,
@@ -195,12 +196,16 @@ def test_states_follow_from_the_projects(tmp_path, image_file):
     image, other = description.images
     model = bright()
     assert state_of(image, folder).kind == "to do"
-    assert state_of(image, folder).needs("x")
+    assert state_of(image, folder).needs(SegmentedBy("x"))
     segmented(new_project(image.file(folder)), folder / image.project, model)
     found = state_of(image, folder)
-    assert (found.kind, found.needs(model.sha256()), found.needs("x")) == ("segmented", False, True)
-    assert found.out_of_date("x")
-    assert not state_of(other, folder).out_of_date("x"), "nothing is out of date where nothing was done"
+    assert (found.kind, found.needs(SegmentedBy(model.sha256())), found.needs(SegmentedBy("x"))) == (
+        "segmented",
+        False,
+        True,
+    )
+    assert found.out_of_date(SegmentedBy("x"))
+    assert not state_of(other, folder).out_of_date(SegmentedBy("x")), "nothing is out of date where nothing was done"
     project = Project.open(folder / image.project)
     project.labels[:3, :3] = 99
     project.save(folder / image.project, overwrite=True)
@@ -212,7 +217,7 @@ def test_states_follow_from_the_projects(tmp_path, image_file):
     project.corrections.review(0, slice(0, 1), slice(0, 64), slice(0, 64))
     project.save(folder / image.project, overwrite=True)
     assert state_of(image, folder).kind == "done"
-    assert not state_of(image, folder).needs("x")
+    assert not state_of(image, folder).needs(SegmentedBy("x"))
     assert state_of(other.model_copy(update={"done": True}), folder).kind == "done"
     (folder / image.project / "project.json").write_text("{")
     assert state_of(image, folder).kind == "failed"

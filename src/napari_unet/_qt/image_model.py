@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_unet.layers.lists.work_list import WorkList
+    from napari_unet.projects.segmented_by import SegmentedBy
     from napari_unet.projects.work_list import ImageState
 
 FILTERED = Qt.ItemDataRole.UserRole
@@ -24,17 +25,20 @@ _MARKS = {"to do": "○", "segmented": "◐", "corrected": "✎", "reviewed": "�
 _ROW = 52
 
 
-def in_words(state: ImageState, sha256: str) -> str:
-    """Return how far an image is; `sha256` is of the model in use."""
+def in_words(state: ImageState, in_use: SegmentedBy) -> str:
+    """Return how far an image is; `in_use` is the model in use, as the sliders stand."""
     if state.kind == "failed":
         return f"{_MARKS['failed']} cannot be read"
     share = f"{max(1, min(99, round(100 * state.reviewed_share)))} % " if state.kind == "reviewed" else ""
     text = f"{_MARKS[state.kind]} {share}{state.kind}"
-    if state.is_doubtful and not state.out_of_date(sha256):
+    if state.is_doubtful and not state.out_of_date(in_use):
         return f"{text}, {state.doubt}"
     if state.suspects and state.is_open:
         text = f"{text}, {state.suspects} to look at"
-    return f"{text}, by another model" if sha256 and state.out_of_date(sha256) and state.segmented_by else text
+    if not (in_use and state.segmented_by and state.out_of_date(in_use)):
+        return text
+    other = "with other settings" if state.segmented_by.sha256 == in_use.sha256 else "by another model"
+    return f"{text}, {other}"
 
 
 class ImageModel(QAbstractListModel):
@@ -49,7 +53,7 @@ class ImageModel(QAbstractListModel):
     def __init__(self, work_list: WorkList, thumbnails: Thumbnails, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._list, self._thumbnails = work_list, thumbnails
-        self._count, self._sha256 = len(work_list.images), work_list.model_in_use
+        self._count, self._in_use = len(work_list.images), work_list.in_use
         self._rows: dict[Any, int] = {}
         self._in_view = work_list.in_view
         grey = QPixmap(WIDTH, WIDTH)
@@ -73,7 +77,7 @@ class ImageModel(QAbstractListModel):
             return None
         image, state = self._list.images[row], self._list.states[row]
         if role in (Qt.ItemDataRole.DisplayRole, FILTERED):
-            return f"{image.name}\n{in_words(state, self._sha256)}"
+            return f"{image.name}\n{in_words(state, self._in_use)}"
         if role == Qt.ItemDataRole.DecorationRole:
             self._rows[image.key] = row
             return self._thumbnails.of(image.key, self._list.file(row), image.series) or self._empty
@@ -88,7 +92,7 @@ class ImageModel(QAbstractListModel):
     def _on_changed(self) -> None:
         self.beginResetModel()
         self._rows.clear()
-        self._count, self._sha256 = len(self._list.images), self._list.model_in_use
+        self._count, self._in_use = len(self._list.images), self._list.in_use
         self._in_view = self._list.in_view
         self.endResetModel()
 
@@ -103,7 +107,7 @@ class ImageModel(QAbstractListModel):
             self.dataChanged.emit(where, where)
 
     def _on_outdated(self) -> None:
-        self._sha256 = self._list.model_in_use
+        self._in_use = self._list.in_use
         if self._count:
             self.dataChanged.emit(self.index(0), self.index(self._count - 1))
 

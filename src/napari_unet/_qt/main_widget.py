@@ -27,6 +27,7 @@ from napari_unet._qt.panels import (
 )
 from napari_unet._qt.panels.opening import ProjectDrops, accept_files, dropped_files
 from napari_unet._qt.status import StatusLine
+from napari_unet._qt.wheel import keep_from_wheel
 from napari_unet._qt.workers import QtRunner, warm_up
 from napari_unet.layers.controller import Controller
 from napari_unet.layers.preferences import Preferences
@@ -143,6 +144,7 @@ class UNetWidget(QWidget):
             line.setAcceptDrops(False)  # a file that is dropped there is meant for the panel, not as text
         in_visual_order(self)
         outline_focus()
+        keep_from_wheel(self)
         warm_up()
         # Closing the main window tells a docked widget nothing; it is destroyed with the window.
         this = weakref.ref(self)

@@ -14,7 +14,7 @@ from napari_unet.cli.messages import INTERRUPTED, fail, print_json, say, stoppab
 from napari_unet.cli.options import Device, Json, Series, complete_model, number, numbered, path_of, pixel_size_of
 from napari_unet.cli.segment_run import SegmentRun
 from napari_unet.errors import FileFormatError, UNetError
-from napari_unet.limits import DIAMETER, TILE
+from napari_unet.limits import DIAMETER, MIN_SIZE, SHARE, TILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,15 @@ def segment(
     tile: Annotated[
         int | None, number(int, *TILE, "Width of the tiles; the exact result does not depend on it.")
     ] = None,
+    sensitivity: Annotated[
+        float | None, number(float, *SHARE, "As the slider: the larger, the fainter is what counts as an object.")
+    ] = None,
+    separation: Annotated[
+        float | None, number(float, *SHARE, "As the slider: the larger, the more objects are told apart.")
+    ] = None,
+    min_size: Annotated[
+        int | None, number(int, *MIN_SIZE, "Pixels that an object has at least, as the network sees the image.")
+    ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over mirrored images; 4 times as long.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Format of the label files.")] = None,
     maps: Annotated[bool, typer.Option(help="Also write the network's maps, as <stem>_maps.zarr.")] = False,
@@ -110,11 +119,16 @@ def segment(
     guesses = model == "auto"
     network_file, info = (None, None) if guesses else describe_model(model)
     _check_diameter(diameter, info)
+    if info is not None and not info.finds_objects and (sensitivity, separation, min_size) != (None, None, None):
+        fail(f"{info.name} finds classes. Leave out --sensitivity, --separation and --min-size.", 2)
     if mode is Mode.fast and info is not None and info.fast_mode is None:
         say(f"{info.name} has no fast mode that is good enough; going on exactly.")
     from napari_unet.inference.options import SegmentOptions
 
-    options = SegmentOptions(axes, sizes, channel, device, mode.value, tile, maps, overwrite, diameter, flips, series)
+    options = SegmentOptions(
+        axes, sizes, channel, device, mode.value, tile, maps, overwrite, diameter, flips, series,
+        sensitivity, separation, min_size,
+    )  # fmt: skip
     if into is not None:
         _check_into(out, options, file_format, scheduler)
         plan = _plan_into(inputs, into)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.cluster.opened import read_directly, with_channel
 from napari_unet.cluster.queue import not_seen
 from napari_unet.cluster.run_folder import LABELS, MAPS, RunDescription, RunFolder
+from napari_unet.inference.adjusting import adjusted
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.record import segmentation_record
 from napari_unet.inference.task import Task, make_task
@@ -81,6 +82,7 @@ def prepare(folder: RunFolder, request: Request) -> None:
     else:
         model = load_model_file(folder.model)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device)
+    model = adjusted(model, sensitivity=options.sensitivity, separation=options.separation, min_size=options.min_size)
     task = make_task(
         image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,
         flips=options.flips,

@@ -34,6 +34,9 @@ def segment_on_cluster(
     mode: Mode = "auto",
     tile: int | None = None,
     flips: bool = False,
+    sensitivity: float | None = None,
+    separation: float | None = None,
+    min_size: int | None = None,
     maps: bool = False,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
@@ -54,7 +57,7 @@ def segment_on_cluster(
         Name or file of a model, or "auto". A `Model` is saved first (`save_model`).
     client : distributed.Client
         The connection to the scheduler.
-    axes, pixel_size, diameter, channel, mode, tile, flips
+    axes, pixel_size, diameter, channel, mode, tile, flips, sensitivity, separation, min_size
         As for `segment`.
     series : int or str, optional
         Which image of a file that holds several.
@@ -94,6 +97,7 @@ def segment_on_cluster(
         pixel_size = PixelSize.from_sequence(pixel_size)
     options = SegmentOptions(
         axes, pixel_size, channel, device, mode, tile, maps, overwrite, diameter, flips, series,
+        sensitivity, separation, min_size,
     )  # fmt: skip
     job = FileJob(Path(image), Path(labels))
     return segment_by_blocks(client, job, str(model), options, progress=progress, cancel=cancel)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.errors import FileFormatError
+from napari_unet.inference.adjusting import adjusted
 from napari_unet.inference.content import content_notes
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.in_memory import Result, segment_task
@@ -83,6 +84,7 @@ def segment_file(
     if not isinstance(model, Model):
         image, model = with_chosen_model(image, channel=channel, device=options.device, cancel=cancel)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=options.device, cancel=cancel)
+    model = adjusted(model, sensitivity=options.sensitivity, separation=options.separation, min_size=options.min_size)
     finding = watch.seconds
     task = make_task(
         image, model, channel=channel, tile=options.tile, device=options.device, mode=options.mode,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_unet.inference.adjusting import adjusted
 from napari_unet.inference.diameter import said_diameter, with_diameter
 from napari_unet.inference.steps import SubimageDone, segment_steps
 from napari_unet.inference.task import Mode, Task, as_image, make_task
@@ -70,6 +71,9 @@ def segment(
     mode: Mode = "auto",
     tile: int | None = None,
     flips: bool = False,
+    sensitivity: float | None = None,
+    separation: float | None = None,
+    min_size: int | None = None,
     keep_maps: bool = False,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -108,6 +112,11 @@ def segment(
     flips : bool
         Average the network's maps over the image and its mirror images along Y, X and both (of a volume too: along Z a
         microscope sees otherwise). Up to four times the time, for a result that often is a little better.
+    sensitivity, separation : float, optional
+        From 0 to 1, as the sliders of the window: the larger, the fainter is what counts as an object, and the more
+        objects are told apart. None: as the model has it.
+    min_size : int, optional
+        Pixels that an object has at least, at the scale at which the network sees the image. None: as the model has it.
     keep_maps : bool
         Also return the network's probability maps.
     progress : callable, optional
@@ -151,6 +160,7 @@ def segment(
     if not isinstance(model, Model):
         model = load_model(model)
     image, model = with_diameter(image, model, channel=channel, always=auto, device=device, cancel=cancel)
+    model = adjusted(model, sensitivity=sensitivity, separation=separation, min_size=min_size)
     task = make_task(image, model, channel=channel, tile=tile, device=device, mode=mode, flips=flips)
     result = segment_task(task, device=device, keep_maps=keep_maps, progress=progress, cancel=cancel)
     return replace(result, seconds=watch.seconds)

@@ -20,6 +20,8 @@ class SegmentOptions:
         As for `io.readers.read_image`.
     pixel_size, channel, device, mode, tile, diameter, flips
         As for `inference.in_memory.segment`; channels of an image that names them by name, too.
+    sensitivity, separation, min_size
+        As for `inference.adjusting.adjusted`.
     maps : bool
         Whether the network's maps are written, too.
     overwrite : bool
@@ -37,3 +39,6 @@ class SegmentOptions:
     diameter: float | Literal["auto"] | None = None
     flips: bool = False
     series: int | str | None = None
+    sensitivity: float | None = None
+    separation: float | None = None
+    min_size: int | None = None

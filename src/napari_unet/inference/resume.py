@@ -282,6 +282,9 @@ def settings_of(options: SegmentOptions, *, auto: bool) -> dict[str, Any]:
         "mode": None if options.mode == "auto" else options.mode,
         "tile": None if options.mode == "exact" else options.tile,
         "flips": options.flips or None,
+        "sensitivity": options.sensitivity,
+        "separation": options.separation,
+        "min_size_px": options.min_size,
         "auto": True if auto else None,
     }
     return {name: value for name, value in settings.items() if value is not None}

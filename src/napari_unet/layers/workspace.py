@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.layers.session.session import LayerSession
+    from napari_unet.learning.annotations import AnnotatedCrop
     from napari_unet.models.model import Model
 
 MAX_CHARACTERS = 110
@@ -70,8 +71,6 @@ class Workspace:
     ----------
     device : str
         Where the network runs: "auto", "cpu", "cuda", "cuda:N" or "mps".
-    channel : int or None
-        The channel that is segmented; None: as the model takes them.
     scope : {"stack", "slice", "view"}
         How much is segmented.
     flips : bool
@@ -104,6 +103,7 @@ class Workspace:
     device_changed = Signal()
     corrected = Signal(object)  # Summary
     edited = Signal()  # the labels may have changed; call `refresh_corrections` when there is time
+    relabelled = Signal(object)  # a session; its objects were read anew, or have other ids
     session_opened = Signal(object)  # the session, of the chosen image
     session_moved = Signal(object)  # the session; its image was placed elsewhere, or has other pixels
     session_closing = Signal(object)  # the session, which is closed afterwards
@@ -111,7 +111,6 @@ class Workspace:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self.device = "auto"
-        self.channel: int | None = None
         self.scope: Scope = "stack"
         self.flips = False
         self.learning_seconds = 60.0
@@ -120,6 +119,7 @@ class Workspace:
         self.keys = Keys()
         self._sessions: dict[Hashable, LayerSession] = {}
         self._axes: dict[Hashable, str] = {}
+        self._channels: dict[Hashable, int] = {}
         self._layer: Any = None
         self.history.replaced.connect(self._on_replaced)
 
@@ -165,7 +165,7 @@ class Workspace:
             return
         if layer == self._layer:
             return
-        self._layer, self.channel = layer, None
+        self._layer = layer
         if layer is not None:
             for session in self.sessions:
                 session.visibility.set_chosen(session.layer == layer)
@@ -192,9 +192,30 @@ class Workspace:
             return False
         if axes != self.axes:
             self._axes[self._layer.unique_id] = axes
-            self.close_session(self.take_session())
+            self.choose_channel(None)
+            session = self.take_session()
+            self.close_session(session)
             self.image_changed.emit()
+            if session is not None:
+                self.say(f"The axes are {axes} now. The result of before stays as a layer; Segment makes a new one.")
         return True
+
+    @property
+    def channel(self) -> int | None:
+        """The channel of the chosen layer that is segmented; None: as the model takes them."""
+        return None if self._layer is None else self.channel_of(self._layer)
+
+    def channel_of(self, layer: Any) -> int | None:
+        """Return which channel of a layer is segmented; None: as the model takes them."""
+        return self._channels.get(layer.unique_id)
+
+    def choose_channel(self, channel: int | None) -> None:
+        """Segment that channel of the chosen layer from now on (None: as the model takes them)."""
+        self._channels.pop(self._layer.unique_id, None)
+        if channel is not None:
+            self._channels[self._layer.unique_id] = channel
+        if self.session is not None:
+            self.session.unwritten.models = True  # the channel is noted beside them
 
     def image(self) -> Image:
         """Return the chosen image, or raise `UNetError` saying why there is none."""
@@ -219,7 +240,7 @@ class Workspace:
 
     def with_diameter(self, layer: Any, image: Image) -> Image:
         """Return an image of a layer with the object diameter that is known of it."""
-        return self.diameters.applied(layer, image, self.channel, self.model)
+        return self.diameters.applied(layer, image, self.channel_of(layer), self.model)
 
     def _axes_of(self, layer: Any) -> str | None:
         chosen = self._axes.get(layer.unique_id)
@@ -260,6 +281,17 @@ class Workspace:
         if session is not None:
             self.session_closing.emit(session)
             session.close()
+
+    def annotated_crops(self, model: Model) -> list[AnnotatedCrop]:
+        """Return copies of what there is to learn from now in all open images, each with its own channel.
+
+        Raises
+        ------
+        UNetError
+            If the labels of one do not fit its image any more.
+        """
+        channels = [(session, self.channel_of(session.layer)) for session in self.sessions]
+        return [crop for session, channel in channels for crop in session.annotated_crops(model, channel)]
 
     def refresh_corrections(self, *, everything: bool = False) -> None:
         """Find new corrections in the plane in view (or in all) and tell of the sums."""
@@ -310,6 +342,7 @@ class Workspace:
                 self.close_session(self._sessions.pop(key))
         if self._layer is not None and self._layer not in self.viewer.layers:
             self._axes.pop(self._layer.unique_id, None)
+            self._channels.pop(self._layer.unique_id, None)
             self._layer = None
             self._on_active()
             if self._layer is None:
@@ -331,6 +364,8 @@ class Workspace:
             image = self.image_of(session.layer)
         except UNetError:
             return  # it is told when the user asks for something
+        if self._channels.get(session.layer.unique_id, 0) >= image.n_channels:
+            del self._channels[session.layer.unique_id]
         if session.fits(image):
             session.image = image
             self.session_moved.emit(session)

@@ -13,6 +13,7 @@ from napari_unet.io.pairs import image_stem
 from napari_unet.measuring.export import SUMMARY, TABLE
 from napari_unet.measuring.kinds import ENDINGS, Kind
 from napari_unet.measuring.labelled import Shown
+from napari_unet.objects.redecoding import Sliders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,14 +229,29 @@ def _options(found: Segmentation) -> list[str]:
     options += [] if found.axes is None else ["--axes", found.axes]
     options += [] if found.series is None else ["--series", str(found.series)]
     options += [] if found.channel is None else ["--channel", str(found.channel)]
-    options += [] if found.diameter is None else ["--diameter", repr(found.diameter)]
+    for name, value in _set_by_user(found).items():
+        options += [f"--{name.replace('_', '-')}", repr(value)]
     return [*options, *(["--flips"] if found.flips else [])]
 
 
 def _arguments(found: Segmentation) -> str:
     """Return the arguments of `segment`."""
-    given = {"channel": found.channel, "diameter": found.diameter, "flips": found.flips or None}
+    given = {"channel": found.channel, **_set_by_user(found), "flips": found.flips or None}
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+
+
+def _set_by_user(found: Segmentation) -> dict[str, float]:
+    """Return the object diameter, if it was said, and the sliders, if they were moved: options of both ways."""
+    if found.decoding is None:
+        return {} if found.diameter is None else {"diameter": found.diameter}
+    # What is found on an image depends on the sliders, which may have been moved only afterwards.
+    diameter, sliders = found.diameter or found.found_diameter, Sliders.of(found.decoding)
+    return {
+        **({} if diameter is None else {"diameter": diameter}),
+        "sensitivity": sliders.sensitivity,
+        "separation": sliders.separation,
+        "min_size": sliders.smallest,
+    }
 
 
 def _shown(shown: Shown) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_unet.axes import Image
     from napari_unet.models.info import ModelInfo
+    from napari_unet.objects.decode import Decoding
 
 PROGRAM = "napari-unet-interactive"
 
@@ -50,6 +51,8 @@ class Segmentation:
         The same, as it was found on the image; None: it was not needed.
     flips : bool, optional
         Whether maps were averaged over mirror images; None: not known.
+    decoding : Decoding, optional
+        How objects were read out of the maps; None: as the model came with.
     file : Path, optional
         The file of a model that has no name to be found by; None: the name finds it.
     """
@@ -65,6 +68,7 @@ class Segmentation:
     diameter: float | None = None
     found_diameter: float | None = None
     flips: bool | None = False
+    decoding: Decoding | None = None
     file: Path | None = None
 
     @classmethod
@@ -87,6 +91,7 @@ class Segmentation:
             pixel_size=None if size is None else tuple(_plain(s) for s in (size.z, size.y, size.x) if s is not None),
             diameter=image.diameter,
             found_diameter=image.found_diameter if used else None,
+            decoding=None if info.original_decoding is None else info.decoding,
             **known,
         )
 
@@ -101,6 +106,7 @@ class Segmentation:
             "diameter_px": self.diameter,
             "found_diameter_px": self.found_diameter,
             "flips": self.flips,
+            "decoding": None if self.decoding is None else self.decoding.model_dump(mode="json"),
         }
         return {
             "model": {name: value for name, value in model.items() if value is not None},

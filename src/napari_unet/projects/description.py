@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from napari_unet.errors import FileFormatError
 from napari_unet.inference.credibility import Doubt
 from napari_unet.io.renamed import Key, up_to_date
+from napari_unet.objects.decode import Decoding
 from napari_unet.projects.stored import read_stored, write_stored
 from napari_unet.projects.suggestions import StoredOutline
 
@@ -196,6 +197,8 @@ class Description(_Part):
         is none.
     segmented_by : str
         Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    decoding : Decoding, optional
+        How objects were read out of that model's maps; None: as it came with.
     suspects : int, optional
         Objects that are likely to be wrong and that nobody has looked at; None: not known.
     doubt : Doubt, optional
@@ -222,6 +225,7 @@ class Description(_Part):
     waiting: ModelReference | None = None
     first_journal: Count | None = None
     segmented_by: str = Field("", max_length=64)
+    decoding: Decoding | None = None
     suspects: Count | None = None
     doubt: Doubt | None = None
     suggested: tuple[StoredOutline, ...] = ()

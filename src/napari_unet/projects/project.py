@@ -25,6 +25,7 @@ from napari_unet.projects.folder import new_state
 from napari_unet.projects.images import refer
 from napari_unet.projects.models import write_models
 from napari_unet.projects.opening import read_state
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.suggestions import restored, stored
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class Project:
         Digests of the blocks with the user's work, as they were saved last.
     journal : int or None
         Number of the journal that continues what is saved; None: there is none.
-    segmented_by : str
-        Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    segmented_by : SegmentedBy
+        By what all of the image was segmented last.
     suspects : int or None
         Objects that are likely to be wrong, found when all of the image was segmented; None: not known.
     doubt : Doubt or None
@@ -160,7 +161,7 @@ class Project:
         self.saved_digest: StateDigest | None = None
         self.saved_blocks: dict[Key, bytes] = {}
         self.journal: int | None = None
-        self.segmented_by = ""
+        self.segmented_by = SegmentedBy()
         self.suspects: int | None = None
         self.doubt: Doubt | None = None
         self.suggestions: Suggestions = {}
@@ -219,7 +220,7 @@ class Project:
 
     def _digest(self, found: Tally) -> StateDigest:
         kind = (self.corrections.instances, self.corrections.zero_is_background)
-        by = (self.segmented_by,) if self.segmented_by else ()
+        by = tuple(filter(None, (self.segmented_by.sha256, self.segmented_by.decoding)))
         judged = () if (self.suspects, self.doubt) == (None, None) else (self.suspects, self.doubt)
         suggested = tuple(one.model_dump_json() for one in stored(self.suggestions))
         known = (*by, *judged, *suggested)
@@ -329,7 +330,8 @@ class Project:
                 current=self.current,
                 waiting=references[-1] if self.waiting is not None else None,
                 first_journal=self.journal,
-                segmented_by=self.segmented_by,
+                segmented_by=self.segmented_by.sha256,
+                decoding=self.segmented_by.decoding,
                 suspects=self.suspects,
                 doubt=self.doubt,
                 suggested=stored(self.suggestions),
@@ -403,7 +405,8 @@ class Project:
                 project.attention = Attention.restored(shape, known, project.model or project)
             except UNetError:  # it can be found anew
                 notes = (*notes, "Where to look next could not be read: press Segment, and Next (N) knows it again.")
-        project.segmented_by, project.suspects, project.doubt = said.segmented_by, said.suspects, said.doubt
+        project.segmented_by = SegmentedBy(said.segmented_by, said.decoding)
+        project.suspects, project.doubt = said.suspects, said.doubt
         project.suggestions = restored(said.suggested, found.corrections.shape)
         project.path = folder
         if found.image_path:

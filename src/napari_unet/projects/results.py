@@ -80,7 +80,7 @@ class ProjectFile(LabelFile):
             project.labels, project.image.label_axes, found.pixel_size, name=self.name, placement=image.placement
         )
         made = _segmentation(project, self._models())
-        info = _info(project.segmented_by, self._models())
+        info = _info(project.segmented_by.sha256, self._models())
         counts = project.corrections.summary()
         by_hand = ByHand(counts.changed_objects, counts.changed_pixels, counts.reviewed_share)
         file = project.image_path
@@ -356,7 +356,7 @@ def _opened(folder: Path, cancel: CancelToken | None) -> Project:
 
 def _segmentation(project: Project, models: Sequence[Path]) -> tuple[Segmentation, ...]:
     """Return how the labels of a project were found, as far as it says."""
-    digest = project.segmented_by
+    digest = project.segmented_by.sha256
     if not digest:
         return ()
     info, image, size = _info(digest, models), project.image, project.image.pixel_size
@@ -372,6 +372,7 @@ def _segmentation(project: Project, models: Sequence[Path]) -> tuple[Segmentatio
             diameter=image.diameter,
             found_diameter=image.found_diameter if used else None,
             flips=None,
+            decoding=project.segmented_by.decoding,
         ),
     )
 

@@ -23,6 +23,7 @@ from napari_unet.io.readers import read_image
 from napari_unet.objects.maps import Maps
 from napari_unet.objects.stitch import count_ids
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -141,7 +142,7 @@ def segment_project_steps(
         rename(labels, ids)
         corrections.rename(ids)
     corrections.update(labels)
-    project.attention, project.segmented_by = attention, model.sha256()
+    project.attention, project.segmented_by = attention, SegmentedBy.of(model.sha256(), model.info)
     count = count_ids(labels)
     project.suspects, project.doubt = found.suspects if corrections.instances else None, found.doubt(count)
     project.save(folder, overwrite=True, cancel=cancel)

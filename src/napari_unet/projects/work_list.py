@@ -25,6 +25,7 @@ from napari_unet.io.atomic import reason, remove
 from napari_unet.projects.description import SUFFIX as PROJECT
 from napari_unet.projects.description import ModelReference, read_description, write_description
 from napari_unet.projects.names import file_name, relative
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.stored import read_stored, write_stored
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ class ImageState(_Part):
         "corrected": something was corrected; "reviewed": something was reviewed.
     reviewed_share : float
         Reviewed pixels as a share of all.
-    segmented_by : str
-        Hash of the weights of the model that has segmented all of it; empty: none has.
+    segmented_by : SegmentedBy
+        By what all of it was segmented.
     problem : str
         Why it cannot be worked on; empty: it can.
     suspects : int, optional
@@ -146,7 +147,7 @@ class ImageState(_Part):
 
     kind: Literal["to do", "segmented", "corrected", "reviewed", "done", "failed"] = "to do"
     reviewed_share: float = 0.0
-    segmented_by: str = ""
+    segmented_by: SegmentedBy = SegmentedBy()
     problem: str = ""
     suspects: int | None = None
     doubt: Doubt | None = None
@@ -166,13 +167,13 @@ class ImageState(_Part):
         """Whether what was found is not credible, and nobody has corrected or reviewed it."""
         return self.kind == "segmented" and bool(self.doubt)
 
-    def needs(self, sha256: str) -> bool:
-        """Return whether *Segment all* with the model of that hash has something to do with it."""
-        return self.is_open and self.segmented_by != sha256
+    def needs(self, by: SegmentedBy) -> bool:
+        """Return whether *Segment all* by that has something to do with it."""
+        return self.is_open and self.segmented_by != by
 
-    def out_of_date(self, sha256: str) -> bool:
-        """Return whether another model than that of this hash has segmented it."""
-        return self.kind != "to do" and self.needs(sha256)
+    def out_of_date(self, by: SegmentedBy) -> bool:
+        """Return whether it was segmented otherwise: by another model, or with other settings."""
+        return self.kind != "to do" and self.needs(by)
 
 
 JUDGED: Final = ("suspects", "doubt")
@@ -236,7 +237,7 @@ def state_of(image: ListedImage, folder: Path) -> ImageState:
     return state(
         corrected=said.counts.corrected > 0,
         reviewed_share=said.counts.reviewed / max(1, said.counts.total),
-        segmented_by=said.segmented_by,
+        segmented_by=SegmentedBy(said.segmented_by, said.decoding),
         done=image.done,
         suspects=said.suspects,
         doubt=said.doubt,
@@ -247,7 +248,7 @@ def state(
     *,
     corrected: bool,
     reviewed_share: float,
-    segmented_by: str,
+    segmented_by: SegmentedBy,
     done: bool,
     suspects: int | None = None,
     doubt: Doubt | None = None,

@@ -312,3 +312,32 @@ def test_a_paragraph_about_all_images(listed: Any) -> None:
     assert "Objects in 3 images were segmented" in text
     assert "10 objects were measured" in text
     assert "'bright'" in text
+
+
+def test_the_sliders_of_one_image_are_applied_to_all(controller: Any, folder: Path) -> None:
+    for file in folder.iterdir():
+        tifffile.imwrite(file, squares(tifffile.imread(file).shape, dim=0.46).astype(np.float32))
+    controller.open(folder)
+    controller.segment_all.start()
+    results, work_list = controller.list_results, controller.work_list
+    assert results.measure()
+    assert not results.is_stale
+    before = len(results.table)
+    controller.sliders.move("sensitivity", 0.9)
+    controller.sliders.rest()
+    assert results.is_stale
+    assert work_list.todo() == [1, 2], "the image in view follows at once"
+    assert results.measure()
+    words = "Not all of these images were segmented with the same settings. Segment all brings them up to date."
+    assert words in last(controller).text + last(controller).details
+    assert controller.segment_all.start()
+    assert work_list.todo() == []
+    assert results.measure()
+    assert words not in last(controller).text + last(controller).details
+    assert len(results.table) > before
+    counts = [int((results.table["image"] == name).sum()) for name in ("cells0", "cells1", "cells2")]
+    assert len(set(counts)) == 1
+    controller.image_switch.go_to(1)
+    assert controller.session.segmented_by == work_list.in_use
+    controller.sliders.reset()
+    assert work_list.todo() == [0, 2], "an image that was opened again is looked at again"

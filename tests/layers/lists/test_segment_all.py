@@ -14,6 +14,7 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.jobs import InlineRunner
 from napari_unet.progress import CancelToken, drive
 from napari_unet.projects.project import Project
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.segmenting import new_project, segment_project_steps
 from napari_unet.projects.work_list import state_of
 
@@ -132,7 +133,7 @@ def test_it_goes_on_with_a_new_model(controller, worker):
     controller.use_model(bright(threshold=0.2))
     worker.finish()
     worker.finish()
-    new = controller.model.sha256()
+    new = controller.work_list.in_use
     assert sum(state.segmented_by == new for state in controller.work_list.states) == 4
     assert [state.out_of_date(new) for state in controller.work_list.states].count(True) == 3
     assert not controller.segment_all.busy
@@ -140,6 +141,25 @@ def test_it_goes_on_with_a_new_model(controller, worker):
     assert controller.segment_all.total == 3
     worker.finish()
     assert not any(state.out_of_date(new) for state in controller.work_list.states)
+
+
+def test_it_goes_on_as_the_sliders_stand(controller, worker):
+    controller.segment_all.start()
+    until(controller, worker, 3)
+    worker.step()
+    controller.sliders.move("sensitivity", 0.7)
+    controller.sliders.rest()
+    worker.finish()
+    worker.finish()
+    now = controller.work_list.in_use
+    assert now.decoding is not None
+    made = [state.segmented_by for state in controller.work_list.states]
+    assert sum(by == now for by in made) >= 3
+    assert {by.sha256 for by in made} == {now.sha256}
+    assert not controller.segment_all.busy
+    controller.segment_all.start()
+    worker.finish()
+    assert {state.segmented_by for state in controller.work_list.states} == {now}
 
 
 def test_it_waits_while_something_is_learned(controller, worker):
@@ -201,7 +221,7 @@ def test_labels_are_those_of_the_window(controller, worker):
     controller.image_switch.go_to(1)
     labels = controller.session.labels.copy()
     assert np.array_equal(saved.image.canonical_labels(saved.labels), labels)
-    controller.session.segmented_by = ""
+    controller.session.segmented_by = SegmentedBy()
     controller.segment()
     assert np.array_equal(controller.session.labels, labels)
 

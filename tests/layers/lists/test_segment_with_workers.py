@@ -210,7 +210,7 @@ def test_after_a_stop_it_does_what_is_left(controller, client):
 def test_it_goes_on_with_a_new_model(controller, client):
     client.before[1] = lambda: controller.use_model(bright(threshold=0.2))
     controller.segment_all.start()
-    new = controller.model.sha256()
+    new = controller.work_list.in_use
     assert sum(state.segmented_by == new for state in controller.work_list.states) == 3
     assert not controller.segment_all.busy
 

@@ -135,10 +135,10 @@ def test_segment_all_does_the_rest_and_what_is_out_of_date(controller, folder):
     assert controller.session.count() == 3
     controller.work_list.set_done(3, True)
     controller.choose_model("sensitive")
-    sha256 = controller.work_list.model_in_use
-    assert [state.out_of_date(sha256) for state in controller.work_list.states] == [True, True, True, False, True]
+    in_use = controller.work_list.in_use
+    assert [state.out_of_date(in_use) for state in controller.work_list.states] == [True, True, True, False, True]
     assert controller.segment_all.start()
-    assert [state.out_of_date(sha256) for state in controller.work_list.states] == [False] * 5
+    assert [state.out_of_date(in_use) for state in controller.work_list.states] == [False] * 5
     controller.image_switch.go_to(0)
     session = controller.session
     changed = before[0] != before[1]

@@ -430,3 +430,43 @@ def test_a_learned_model_is_named_by_its_file(controller: Any, taught: Any, open
     assert found.sha256 == controller.model.sha256()
     assert found.file is not None
     assert found.file.exists()
+
+
+def move_sliders(controller: Any, **positions: float) -> None:
+    for slider, value in positions.items():
+        controller.sliders.move(slider, value)
+        controller.sliders.rest()
+
+
+def test_the_same_again_where_the_sliders_were_moved(controller: Any, open_file: Any, tmp_path: Any) -> None:
+    open_file(controller, data=squares(dim=0.46), unit="um")
+    controller.segment()
+    move_sliders(controller, sensitivity=0.9, separation=0.3, smallest=8.0)
+    assert controller.session.count() == 4
+    controller.exporter.export(Request(ALL, tmp_path / "out"))
+    run(controller.exporter.command())
+    assert len(rows_of(tmp_path / "out_again" / "measurements.csv")) == 4
+    assert_same(tmp_path / "out", tmp_path / "out_again")
+    shutil.rmtree(tmp_path / "out_again")
+    script = tmp_path / "again.py"
+    script.write_text(controller.exporter.python())
+    runpy.run_path(str(script))
+    assert_same(tmp_path / "out", tmp_path / "out_again")
+    said = json.loads((tmp_path / "out" / "measurements.json").read_text())
+    (made,) = said["inputs"][0]["segmentations"]
+    assert made["decoding"]["foreground"] == pytest.approx(0.1)
+    controller.sliders.reset()
+    assert "--sensitivity" not in controller.exporter.command()
+
+
+def test_measurements_are_of_before_the_sliders_were_moved_or_frames_linked(controller: Any, open_file: Any) -> None:
+    open_file(controller, data=squares((3, 64, 64), dim=0.46), axes="TYX")
+    controller.segment()
+    results = controller.results
+    results.measure()
+    move_sliders(controller, sensitivity=0.9)
+    assert results.is_stale
+    results.measure()
+    assert not results.is_stale
+    assert controller.frame_links.link()
+    assert results.is_stale

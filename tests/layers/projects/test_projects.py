@@ -60,7 +60,7 @@ def same(one: Any, other: Any) -> None:
 
 
 def material(controller: Any) -> list[Any]:
-    return controller.session.annotated_crops(controller.model, controller.workspace.channel)
+    return controller.workspace.annotated_crops(controller.model)
 
 
 def test_a_sitting_is_taken_up_in_a_new_viewer(viewer, controller, image_file, tmp_path):
@@ -128,7 +128,7 @@ def test_channels_and_colours(viewer, controller, tmp_path, axes):
     else:
         viewer.add_image(pixels, name="channels")
         controller.set_axes(axes)
-        controller.workspace.channel = 1
+        controller.workspace.choose_channel(1)
     session = work(controller)
     assert controller.projects.save(tmp_path / "a.unetproj")
     other = fresh()

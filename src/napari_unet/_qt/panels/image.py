@@ -115,7 +115,7 @@ class ImagePanel(QWidget):
             self._controller.viewer.layers.selection.active = images[index]
 
     def _on_channel(self, index: int) -> None:
-        self._controller.workspace.channel = index
+        self._controller.workspace.choose_channel(index)
 
     def _on_model(self, name: str) -> None:
         if name == NEW_MODEL:

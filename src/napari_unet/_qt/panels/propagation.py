@@ -79,7 +79,7 @@ class SlicesAndFrames(QCollapsible):
             signal.connect(self._refresh)
         controller.frame_links.changed.connect(self._refresh)
         workspace.keys.changed.connect(self._refresh)
-        controller.frame_links.linked.connect(ghosts.refresh)
+        controller.workspace.relabelled.connect(ghosts.refresh)
         self._refresh()
 
     @staticmethod

@@ -22,6 +22,7 @@ from napari_unet.objects.boxes import relative
 from napari_unet.objects.redecoding import Sliders, redecoded
 from napari_unet.objects.size import diameter_of, pixels_of
 from napari_unet.progress import Stopwatch
+from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
     from napari_unet.layers.image.geometry import Region
@@ -285,6 +286,7 @@ class DecodingSliders:
             workspace.say_error(error)
             return
         if not parts:
+            self._note_decoded(model)
             self._join_slices()
             return
         decoding = model.info.decoding
@@ -319,6 +321,9 @@ class DecodingSliders:
             if session.alive():
                 session.show_thumbnail()
                 session.offer_id()
+                self._workspace.relabelled.emit(session)
+        if self._workspace.model is not None:
+            self._note_decoded(self._workspace.model)
         session = parts[0].session
         if session is self._workspace.session and session.alive():
             all_kept = session.maps.pixels >= math.prod(session.corrections.shape)
@@ -327,6 +332,19 @@ class DecodingSliders:
             self._workspace.say(f"{self._lead} {session.in_words(count)}.{rest}", level, self._details)
         self._workspace.refresh_corrections()
         self._join_slices()
+
+    def _note_decoded(self, model: Model) -> None:
+        """Note by what each image is segmented, now that all maps that are kept were read as the sliders stand."""
+        in_use = self._workspace.history.in_use
+        if in_use is None:
+            return
+        now = SegmentedBy.of(in_use.sha256(), model.info)
+        for session in self._workspace.sessions:
+            by, pixels = session.segmented_by, session.maps.pixels
+            if pixels and by.sha256 == now.sha256 and by != now:
+                session.segmented_by = now if pixels >= math.prod(session.corrections.shape) else SegmentedBy()
+                session.suspects = session.doubt = None
+                self._workspace.relabelled.emit(session)
 
     def _note_to_join(self, session: LayerSession, model: Model) -> None:
         """Note that objects of a session may have another id in each slice."""

@@ -54,7 +54,7 @@ class FitToCorrections:
         try:
             if model is None or not self._sliders.apply:
                 raise NothingToLearnError("There is nothing to fit yet. Press Segment, then correct the result.")
-            crops = [crop for one in workspace.sessions for crop in one.annotated_crops(model, workspace.channel)]
+            crops = workspace.annotated_crops(model)
             if not crops:
                 raise NothingToLearnError("Nothing is corrected or reviewed yet. Correct some objects, then fit.")
         except UNetError as error:

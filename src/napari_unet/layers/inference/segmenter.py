@@ -25,6 +25,7 @@ from napari_unet.layers.jobs import Job, Runner, once
 from napari_unet.layers.session.kept_maps import KeptPart, to_keep
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import shortened
+from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
     from napari_unet.layers.workspace import Level, Scope, Workspace
+    from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
 
@@ -60,6 +62,8 @@ class _Run:
         Its task, until it is known how long that takes.
     whole : bool
         Whether all of the image is segmented.
+    info : ModelInfo or None
+        Of the model, as it was when that began.
     judged : Judged
         Whether what it finds is credible.
     """
@@ -72,6 +76,7 @@ class _Run:
     view: FollowedView | None = None
     untimed: Task | None = None
     whole: bool = False
+    info: ModelInfo | None = None
     judged: Judged = field(default_factory=Judged)
 
 
@@ -152,7 +157,9 @@ class Segmenter:
         tiles = finished.tiles_left(task)
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(job, session, lead, details, level, FollowedView(session), untimed, scope == "stack")
+        run = self._run = _Run(
+            job, session, lead, details, level, FollowedView(session), untimed, scope == "stack", model.info
+        )
         session.forget_shapes(model)
         workspace.segmenting.emit(True)
         workspace.say(*opening_words(task, tiles / task.n_tiles))
@@ -309,8 +316,8 @@ class Segmenter:
         workspace, session = self._workspace, run.session
         self._run = None
         in_use = workspace.history.in_use
-        if error is None and run.whole and in_use is not None:
-            session.segmented_by, session.suspects = in_use.sha256(), None
+        if error is None and run.whole and in_use is not None and run.info is not None:
+            session.segmented_by, session.suspects = SegmentedBy.of(in_use.sha256(), run.info), None
         workspace.segmenting.emit(False)
         if not session.alive():
             workspace.say("The layer was removed while it was being segmented. Nothing else was changed.")

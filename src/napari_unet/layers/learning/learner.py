@@ -268,8 +268,7 @@ class Learner:
 
     def _learned_from(self, model: Model) -> LearnedFrom:
         """Return all that there is to learn from now."""
-        workspace, closed = self._workspace, frozenset(self._closed)
-        crops = [crop for session in workspace.sessions for crop in session.annotated_crops(model, workspace.channel)]
+        crops, closed = self._workspace.annotated_crops(model), frozenset(self._closed)
         self._closed.clear()
         return LearnedFrom(crops, self._stored.projects(), closed)
 

@@ -114,7 +114,7 @@ def view_of(workspace: Workspace) -> FieldInView | None:
     session = workspace.session
     if session is None or workspace.model is None or not session.alive() or workspace.viewer.dims.ndisplay == 3:
         return None
-    return FieldInView.of(session, workspace.channel)
+    return FieldInView.of(session, workspace.channel_of(session.layer))
 
 
 class ModelDiff:

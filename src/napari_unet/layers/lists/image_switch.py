@@ -279,7 +279,7 @@ class ImageSwitch:
     def _warn(self, index: int) -> None:
         """Say where what the model in use has found in an image is not credible."""
         found, model = self._list.states[index], self._workspace.model
-        if model is None or not found.is_doubtful or found.segmented_by != self._list.model_in_use:
+        if model is None or not found.is_doubtful or found.segmented_by != self._list.in_use:
             return
         name = shortened(self._list.images[index].name, 30)
         if found.doubt == "nothing found":

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.lists.image_switch import ImageSwitch
     from napari_unet.layers.lists.work_list import WorkList
     from napari_unet.layers.measuring.exporter import Request
+    from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
     from napari_unet.measuring.export import Item, Report
     from napari_unet.objects.table import Table
@@ -82,6 +83,7 @@ class ListResults:
         self._measuring.changed.connect(self.changed)
         self.jobs.changed.connect(self.changed)
         workspace.corrected.connect(self._on_corrected)
+        workspace.relabelled.connect(self._on_relabelled)
         work_list.state_changed.connect(self._on_state)
         work_list.extended.connect(self._on_extended)
         work_list.changed.connect(self._on_list)
@@ -300,11 +302,12 @@ class ListResults:
         return [index for index in self.indices if self._list.project(index).is_dir()]
 
     def _mixed(self) -> str:
-        """Return a note where not one model has made all labels; empty where one has."""
-        models = {self._list.states[index].segmented_by for index in self.indices}
-        if len(models) < 2:
+        """Return a note where not one model, with one setting, has made all labels; empty where one has."""
+        made = {self._list.states[index].segmented_by for index in self.indices}
+        if len(made) < 2:
             return ""
-        return "Not all of these images were segmented by one model. Segment all brings them up to date."
+        what = "with the same settings" if len({one.sha256 for one in made}) == 1 else "by one model"
+        return f"Not all of these images were segmented {what}. Segment all brings them up to date."
 
     def _take_note(self) -> None:
         """Take note of how far the images are as they are measured."""
@@ -324,6 +327,10 @@ class ListResults:
         if self._counted is not None and summary != self._counted:
             self._note_stale()
         self._counted = summary
+
+    def _on_relabelled(self, session: LayerSession) -> None:
+        if session is self._switch.shown.session:
+            self._note_stale()
 
     def _on_state(self, index: int) -> None:
         if index >= len(self._states) or self._states[index] != _as_measured(self._list.states[index]):

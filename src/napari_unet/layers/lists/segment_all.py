@@ -12,6 +12,7 @@ from napari_unet.layers.lists.image_queue import ImageQueue
 from napari_unet.layers.lists.segment_steps import Connected, ImageEnded, Part, Plan, segment_steps
 from napari_unet.layers.lists.segmented_words import Ended
 from napari_unet.progress import PauseToken, Stopwatch, counted, format_seconds
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.work_list import ImageState
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class SegmentAll:
         self._segmenter, self._saved_models, self._runner = segmenter, saved_models, runner
         self._queue, self._pause = ImageQueue(), PauseToken()
         self._job: Job | None = None
+        self._by = SegmentedBy()  # what that segments by
         self._running = self._in_view = False  # `_in_view`: whether the segmenter works for it
         self._learning = False
         self._watch = Stopwatch()
@@ -82,7 +84,7 @@ class SegmentAll:
         workspace.segmenting.connect(self._wait_for_others)
         segmenter.ended.connect(self._on_segmented)
         workspace.learning.connect(self._on_learning)
-        workspace.model_changed.connect(self._on_model)
+        work_list.outdated.connect(self._on_model)
         image_switch.changed.connect(self._on_switch)
         image_switch.arriving.connect(self._on_arriving)
         work_list.changed.connect(self._on_list)
@@ -187,6 +189,7 @@ class SegmentAll:
 
     def _begin(self) -> None:
         job = self._job = Job("Segment all")
+        self._by = self._list.in_use
         self._runner.start(
             job,
             partial(segment_steps, self._plan(), self._queue, job.cancel, self._pause),
@@ -280,7 +283,7 @@ class SegmentAll:
         index = self._list.in_view
         if index is None or index not in self._queue:
             return
-        if not self._list.states[index].needs(self._list.model_in_use):
+        if not self._list.states[index].needs(self._list.in_use):
             self.done += 1
             self._segmented.append(index)
             if not self._switch.busy:
@@ -301,8 +304,8 @@ class SegmentAll:
         self._pause.set(self._segmenter.busy or self._learning or (self._switch.busy and self._list.claimed is None))
 
     def _on_model(self) -> None:
-        """Go on with another model; the image under way is begun anew."""
-        if self._running and self._job is not None:
+        """Go on with another model, or as the sliders stand by now; the image under way is begun anew."""
+        if self._running and self._job is not None and self._by != self._list.in_use:
             self._job.cancel.cancel()
             self._queue.stop_current()
 

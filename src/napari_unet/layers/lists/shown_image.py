@@ -40,6 +40,7 @@ class ShownImage:
         self._last_view: tuple[NDArray[np.float64], float, tuple[float, ...]] | None = None  # extent, zoom, centre
         workspace.session_opened.connect(self._on_session)
         workspace.corrected.connect(self._on_corrected)
+        workspace.relabelled.connect(self._on_corrected)
         workspace.segmenting.connect(self._on_segmenting)
         workspace.layer_chosen.connect(self._on_layer)
 

@@ -17,6 +17,7 @@ from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
 from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models, remove_unnamed
+from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.work_list import (
     FILE,
     JUDGED,
@@ -106,10 +107,10 @@ class WorkList:
         return self.folder if self._place is not None and self._place.copy is None else None
 
     @property
-    def model_in_use(self) -> str:
-        """Hash of the weights of the model in use; empty: there is none."""
+    def in_use(self) -> SegmentedBy:
+        """By what *Segment all* segments: the model in use, as the sliders stand; false: there is none."""
         in_use = self._workspace.history.in_use
-        return in_use.sha256() if in_use is not None else ""
+        return SegmentedBy.of(in_use.sha256(), in_use.info) if in_use is not None else SegmentedBy()
 
     def file(self, index: int) -> Path:
         """Return the file of an image."""
@@ -127,8 +128,8 @@ class WorkList:
 
     def todo(self) -> list[int]:
         """Return the indices of the images that *Segment all* has something to do with."""
-        sha256 = self.model_in_use
-        return [index for index, state in enumerate(self.states) if state.needs(sha256)]
+        by = self.in_use
+        return [index for index, state in enumerate(self.states) if state.needs(by)]
 
     def note_state(self, index: int, state: ImageState) -> None:
         """Take note of how far an image is; suspects and doubt are known until another model has segmented it."""

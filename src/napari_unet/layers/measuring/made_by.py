@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.history import Generation
+    from napari_unet.projects.segmented_by import SegmentedBy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,7 @@ class MadeBy:
         generation = self._workspace.history.in_use
         if not found and session.saved_as is not None and generation is not None:
             return [Made(generation, _said(session, generation, whole=False))]
-        return list(found)
+        return [_as_decoded(one, session.segmented_by) for one in found]
 
     def _on_segmented(self, session: LayerSession, task: Task, complete: bool) -> None:
         generation = self._workspace.history.in_use
@@ -85,6 +86,13 @@ class MadeBy:
 
     def _on_closing(self, session: LayerSession) -> None:
         self._made.pop(session.key, None)
+
+
+def _as_decoded(made: Made, by: SegmentedBy) -> Made:
+    """Return what was made of all of an image as its objects are read by now: the sliders may have been moved since."""
+    if not made.said.whole:
+        return made
+    return replace(made, said=replace(made.said, decoding=by.decoding, whole=bool(by)))
 
 
 def _said(session: LayerSession, generation: Generation, task: Task | None = None, *, whole: bool) -> Segmentation:

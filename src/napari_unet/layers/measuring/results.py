@@ -57,6 +57,7 @@ class Results:
         workspace.image_changed.connect(self._on_changed)
         workspace.corrected.connect(self._on_corrected)
         workspace.segmented.connect(self._on_segmented)
+        workspace.relabelled.connect(self._note_stale)
         workspace.session_closing.connect(self._on_closing)
 
     # -- what there is ---------------------------------------------------------------------------------------------

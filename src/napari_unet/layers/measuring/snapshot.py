@@ -196,5 +196,4 @@ def snapshot_of(session: LayerSession, workspace: Workspace, made_by: MadeBy) ->
     """
     if not session.is_large:
         session.rescan()
-    channel = workspace.channel if session is workspace.session else session.channel
-    return Snapshot.of(session, made_by.of(session), channel)
+    return Snapshot.of(session, made_by.of(session), workspace.channel_of(session.layer))

@@ -148,7 +148,8 @@ class Autosave:
     def _append_models(self, session: LayerSession, recorder: Recorder) -> None:
         if session.unwritten.models:
             session.unwritten.models, history = False, self._workspace.history
-            recorder.note_models(history.generations, history.current, history.waiting)
+            channel = self._workspace.channel_of(session.layer)
+            recorder.note_models(history.generations, history.current, history.waiting, channel)
 
     def _begin(self, session: LayerSession) -> None:
         """Begin the copy of a session for its journal, if there is something to keep: saving does not stop that."""
@@ -337,9 +338,6 @@ class Autosave:
 
     def _on_hint(self) -> None:
         self._hints += 1
-        session = self._workspace.session
-        if session is not None:
-            session.channel = self._workspace.channel
 
     def _on_closing(self, session: LayerSession) -> None:
         """Let go of a session; what is not saved is copied once more, if that takes but a moment."""

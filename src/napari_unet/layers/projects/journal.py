@@ -119,10 +119,11 @@ class Recorder:
             self._writer.put(partial(self._write, self._journal, key, content, about))
         self._scan(session, labels)
 
-    def note_models(self, history: Sequence[Generation], current: int, waiting: Generation | None) -> None:
-        """Have it noted which models there are, and what is suggested (main thread)."""
+    def note_models(
+        self, history: Sequence[Generation], current: int, waiting: Generation | None, channel: int | None
+    ) -> None:
+        """Have it noted which models there are, which channel is segmented, and what is suggested (main thread)."""
         session = self._session()
-        channel = session.channel if session is not None else None
         suggestions = session.suggestions if session is not None else {}
         self.noted = True
         about = channel, suggestions

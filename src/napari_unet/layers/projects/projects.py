@@ -239,7 +239,7 @@ class Projects:
             () if session.listed else workspace.history.generations,
             current=None if session.listed else workspace.history.current,
             waiting=None if session.listed else workspace.history.waiting,
-            channel=workspace.channel if session is workspace.session else session.channel,
+            channel=workspace.channel_of(session.layer),
             image_path=adapter.source_of(session.layer),
             image_series=adapter.series_of(session.layer),
             attention=session.attention.copy(),

@@ -211,7 +211,7 @@ class SessionCopy:
         if self.copy is None:
             return
         recorder = self.recorder = self.recorder or Recorder(self.session, self.copy, self._writer)
-        recorder.note_models(project.generations, project.current, project.waiting)
+        recorder.note_models(project.generations, project.current, project.waiting, project.channel)
         while unwritten.urgent and watch.seconds < MAX_LAST_SECONDS:
             recorder.tick(MAX_LAST_SECONDS, 0.0)
             self._writer.settle()

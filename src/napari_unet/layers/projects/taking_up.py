@@ -52,7 +52,7 @@ def take_up(
     object_diameter.say(project.image.diameter)
     if project.generations:
         workspace.history.take_up(project.generations, project.current, project.waiting)
-    workspace.channel = project.channel
+    workspace.choose_channel(project.channel)
     image = workspace.image()
     if project.image.found_diameter is not None:
         found, against = project.image.found_diameter, project.image.found_against

@@ -37,7 +37,6 @@ class FrameLinks:
     """
 
     changed = Signal()  # whether it is busy
-    linked = Signal(object)  # the session of which ids have changed
 
     def __init__(self, workspace: Workspace, segmenter: Segmenter, runner: Runner) -> None:
         self._workspace, self._segmenter = workspace, segmenter
@@ -75,7 +74,7 @@ class FrameLinks:
                 count = len(found) or changed
                 session.rename(found)
             session.offer_id()
-            self.linked.emit(session)
+            self._workspace.relabelled.emit(session)
             where = "at every time point" if in_time else "in every slice"
             told = f"{counted(count, 'object')} got another id, so that each has one id {where}."
             self._workspace.say(told if count else f"Each object has one id {where} already.", "done")

@@ -15,6 +15,7 @@ from napari_unet.layers.session.labels_layers import add_labels, place_layer
 from napari_unet.layers.session.visibility import ChosenVisibility
 from napari_unet.learning.annotations import annotated_crops
 from napari_unet.progress import counted
+from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
     from napari_unet.axes import Image
@@ -55,10 +56,8 @@ class LayerSession(CorrectedLabels):
         The project that it was saved to or opened from.
     saved_digest : str
         Digest of what lies there; empty: nothing was saved.
-    channel : int or None
-        The channel that was chosen when it was worked on last.
-    segmented_by : str
-        Hash of the weights of the model that has segmented all of the image last; empty: none has.
+    segmented_by : SegmentedBy
+        By what all of the image was segmented last.
     doubt : Doubt or None
         Why what that model has found is not credible; None: not known.
     suspects : int or None
@@ -88,8 +87,7 @@ class LayerSession(CorrectedLabels):
         super().__init__(viewer, layer, image, labels_layer, instances=instances, corrections=corrections)
         self.saved_as = saved.path if saved else None
         self.saved_digest = ""
-        self.channel: int | None = None
-        self.segmented_by = saved.segmented_by if saved else ""
+        self.segmented_by = saved.segmented_by if saved else SegmentedBy()
         self.suspects: int | None = saved.suspects if saved else None
         self.doubt: Doubt | None = saved.doubt if saved else None
         self.listed = False
