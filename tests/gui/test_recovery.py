@@ -52,7 +52,7 @@ def test_painted_not_saved_and_recovered(
     other = another_window()
     box = other.image_panel.project.recovery
     assert not box.isHidden()
-    assert box.text.text().startswith("Not saved when napari ended: <b>cells (today at ")
+    assert box.text.text().startswith("Not saved: <b>cells (today at ")
     click(box.recover)
     wait_idle(other)
     assert other.status.text() == "Recovered cells: 10 objects, not saved yet."

@@ -185,6 +185,19 @@ def test_neighbours_within_a_distance():
     assert nu.measure(labels, neighbour_distance=100)["neighbours"].tolist() == [1, 2, 2, 1]  # not past another one
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("gap", range(1, 6))
+def test_every_gap_is_as_wide_as_it_is(axis, gap):
+    labels = np.zeros((12, 12, 12), np.int32)
+    first, second = [slice(4, 8)] * 3, [slice(4, 8)] * 3
+    first[axis], second[axis] = slice(0, 3), slice(3 + gap, 12)
+    labels[tuple(first)], labels[tuple(second)] = 1, 2
+    for what in (labels, labels[:, 6]) if axis != 1 else (labels,):
+        for distance in (gap - 1, gap - 0.1, gap, gap + 1):
+            near = nu.measure(what, neighbour_distance=max(0, distance))["neighbours"].tolist()
+            assert near == ([1, 1] if distance >= gap else [0, 0]), (what.shape, distance)
+
+
 def test_neighbours_in_volumes_touch_across_slices():
     labels = np.zeros((3, 8, 8), int)
     labels[0, 2:5, 2:5], labels[1, 5:7, 5:7], labels[2, 0, 0] = 1, 2, 3

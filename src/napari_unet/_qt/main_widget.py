@@ -101,6 +101,8 @@ class UNetWidget(QWidget):
             outer.addWidget(widget)
         self.setMinimumWidth(300)
         self.controller.workspace.said.connect(self.status.show_message)
+        if (message := self.controller.workspace.last_said) is not None:  # before there was a line to say it on
+            self.status.show_message(message)
         # Painting fires many hints a second; the corrections are counted when the hand rests for a moment.
         self._count_soon = QSignalDebouncer(parent=self)
         self._count_soon.setTimeout(COUNT_AFTER)

@@ -143,7 +143,7 @@ class Controller:
         self.opener = Opener(workspace, self.projects, self.list_keeper, runner)
         old_copies = OldCopies(runner)
         self.autosave = Autosave(workspace, self.projects, old_copies, runner)
-        self.recovery = Recovery(self.projects, self.list_keeper, old_copies)
+        self.recovery = Recovery(self.projects, self.list_keeper, old_copies, self.autosave)
         workspace.layer_chosen.connect(self._introduce)
         workspace.follow_viewer()
         self.projects.look_around()
@@ -339,8 +339,8 @@ class Controller:
         self.shapes.close()
         self.exporter.close()
         self.projects.close()
-        self.workspace.leave_viewer()
         self.recovery.close()
+        self.workspace.leave_viewer()
         self.autosave.close()
         self.work_list.close()
 

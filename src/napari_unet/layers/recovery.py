@@ -11,6 +11,7 @@ from napari_unet.projects.work_list import is_work_list
 
 if TYPE_CHECKING:
     from napari_unet.layers.lists.list_keeper import ListKeeper
+    from napari_unet.layers.projects.autosave import Autosave
     from napari_unet.layers.projects.old_copies import OldCopies
     from napari_unet.layers.projects.projects import Projects
 
@@ -26,6 +27,8 @@ class Recovery:
         Opens those that are lists of images.
     old_copies : OldCopies
         Removes them.
+    autosave : Autosave
+        Leaves some behind in this window, too: of layers that were deleted.
 
     Attributes
     ----------
@@ -35,10 +38,12 @@ class Recovery:
 
     changed = Signal()  # what is left behind
 
-    def __init__(self, projects: Projects, list_keeper: ListKeeper, old_copies: OldCopies) -> None:
+    def __init__(self, projects: Projects, list_keeper: ListKeeper, old_copies: OldCopies, autosave: Autosave) -> None:
         self._projects, self._keeper, self._old_copies = projects, list_keeper, old_copies
+        self._autosave = autosave
         self.left: list[LeftBehind] = []
         projects.changed.connect(self._on_projects)
+        autosave.left_behind.connect(self.search)
 
     def search(self) -> None:
         """Find out what programs that are gone have left behind."""
@@ -61,6 +66,7 @@ class Recovery:
     def close(self) -> None:
         """Follow no longer."""
         self._projects.changed.disconnect(self._on_projects)
+        self._autosave.left_behind.disconnect(self.search)
 
     def _on_projects(self) -> None:
         """Search again when a project was opened or saved: what was left behind may be another."""

@@ -69,6 +69,8 @@ class Workspace:
 
     Attributes
     ----------
+    last_said : Message or None
+        What the user was told last.
     device : str
         Where the network runs: "auto", "cpu", "cuda", "cuda:N" or "mps".
     scope : {"stack", "slice", "view"}
@@ -110,6 +112,7 @@ class Workspace:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
+        self.last_said: Message | None = None
         self.device = "auto"
         self.scope: Scope = "stack"
         self.flips = False
@@ -144,7 +147,8 @@ class Workspace:
 
     def say(self, text: str, level: Level = "info", details: str = "") -> None:
         """Tell the user something; see `Message`."""
-        self.said.emit(Message(text, level, details))
+        self.last_said = Message(text, level, details)
+        self.said.emit(self.last_said)
 
     def say_error(self, error: Exception) -> None:
         """Tell the user of an error."""

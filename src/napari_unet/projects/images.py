@@ -100,6 +100,11 @@ def read_ahead(image: Image, source: Path, series: int | None = None) -> None:
     _found_in(image, _sampled(image, _key_of(image)), source, source.parent, series)
 
 
+def is_in_file(image: Image, source: Path, series: int | None = None) -> bool:
+    """Return whether a file has the pixels of an image, in one of its channels or in all; False: or cannot be read."""
+    return _found_in(image, _sampled(image, _key_of(image)), source, source.parent, series) is not None
+
+
 def copy_pixels(image: Image, copy: Path) -> None:
     """Write the pixels of an image to a folder as they are stored in a project."""
     data, letters = in_order(image.data, image.axes)

@@ -16,6 +16,7 @@ from napari_unet.layers.controller import Controller
 from napari_unet.layers.image import adapter
 from napari_unet.layers.image.revisions import revision_of
 from napari_unet.layers.inference import diameter_search as search_module
+from napari_unet.layers.jobs import InlineRunner
 from napari_unet.layers.learning import learner
 from napari_unet.learning.gate import Verdict
 from napari_unet.learning.interactive import Learned
@@ -194,3 +195,43 @@ def test_what_the_user_chooses_meanwhile_is_for_the_next_time(viewer: Any, contr
     finish(controller)
     assert np.count_nonzero(controller.session.labels[0].any(axis=(1, 2))) == 1
     assert controller.workspace.scope == "stack"
+
+
+@pytest.mark.parametrize("kind", ["dask", "derived"])
+def test_of_pixels_that_are_replaced_meanwhile_it_is_told_what_was_found(
+    viewer: Any, controller: Any, kind: str
+) -> None:
+    layer = KINDS[kind]()
+    viewer.add_layer(layer)
+    controller.object_diameter.say(5.0)
+    said: list[Any] = []
+    controller.workspace.said.connect(said.append)
+    assert controller.segment()
+    controller.runner.step(n=3)
+    layer.data = layer.data * 0
+    finish(controller)
+    assert said[-1].level == "warning"
+    assert "of before the pixels were replaced" in said[-1].text
+    assert controller.session.maps.pixels == 0, "sliders would find objects that are there no more"
+    assert controller.segment()
+    finish(controller)
+    assert "replaced" not in said[-1].text
+
+
+@pytest.mark.parametrize(("before", "after"), [((3, 64, 64), (64, 64)), ((64, 64), (3, 64, 64))])
+def test_a_stack_that_a_plane_takes_the_place_of(viewer: Any, before: Any, after: Any) -> None:
+    controller = Controller(viewer, InlineRunner())
+    controller.use_model(bright())
+    layer = viewer.add_image(squares(before), name="image")
+    assert controller.segment()
+    session = controller.session
+    layer.data = squares(after)
+    viewer.add_image(squares((3, 64, 64)), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    assert session.geometry.current_plane(viewer)[0] == 0
+    session.geometry.pixel_under_cursor(viewer)
+    session.geometry.middle_of_view(viewer)
+    session.geometry.move_view_to(viewer, (0, 0, 5.0, 5.0))
+    controller.choose_layer(layer)
+    assert controller.segment()
+    assert controller.session.labels.shape[-2:] == (64, 64)

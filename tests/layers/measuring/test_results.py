@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from hand_made import squares
 from napari_unet.cli import app
+from napari_unet.errors import UNetError
 from napari_unet.io.readers import read_labels
 from napari_unet.layers.measuring.exporter import Request
 from napari_unet.measuring.kinds import Kind
@@ -470,3 +471,45 @@ def test_measurements_are_of_before_the_sliders_were_moved_or_frames_linked(cont
     assert not results.is_stale
     assert controller.frame_links.link()
     assert results.is_stale
+
+
+@pytest.mark.parametrize("how", ["replaced", "in place", "cut"])
+def test_pixels_that_were_changed_in_napari_are_not_said_to_be_those_of_the_file(
+    controller: Any, open_file: Any, tmp_path: Any, how: str
+) -> None:
+    open_file(controller)
+    layer = controller.viewer.layers[0]
+    if how == "in place":
+        layer.data = np.array(layer.data)
+        layer.data[:40] *= 2
+    else:
+        layer.data = np.array(layer.data)[: 64 if how == "replaced" else 40] * 2
+    assert controller.segment()
+    controller.exporter.export(Request((Kind.measurements,), tmp_path / "out"))
+    assert "cells.tif has other pixels than are open here" in controller.messages[-1].text + (
+        controller.messages[-1].details
+    )
+    (source,) = json.loads((tmp_path / "out" / "measurements.json").read_text())["inputs"]
+    assert "files" not in source or not source["files"]
+    with pytest.raises(UNetError, match="not those of the file any more"):
+        controller.exporter.command()
+    assert "segmented" in controller.exporter.methods()
+
+
+def test_commands_take_the_labels_of_their_own_image(segmented: Any, open_file: Any, tmp_path: Any) -> None:
+    """Two images of one name, from two folders: their labels are told apart by a number."""
+    (tmp_path / "other").mkdir()
+    square = np.zeros((64, 64), bool)
+    square[55:60, 55:60] = True
+    paint(segmented, square, 77)
+    open_file(segmented, "other/cells.tif", squares(dim=1))
+    segmented.segment()
+    paint(segmented, square, 88)
+    exporter, folder = segmented.exporter, tmp_path / "out"
+    exporter.export(Request((Kind.measurements, Kind.imagej_tiff), folder, "all"))
+    assert segmented.messages[-1].level == "done"
+    for session in segmented.sessions:
+        segmented.workspace.choose_layer(session.layer)
+        words = shlex.split(exporter.command().splitlines()[0])
+        file = words[words.index("--labels") + 1]
+        np.testing.assert_array_equal(read_labels(file), session.labels[0, 0])

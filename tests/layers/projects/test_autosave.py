@@ -440,6 +440,23 @@ def test_of_what_is_large_only_what_has_changed_is_written_at_the_end(
     assert np.array_equal(Project.open(left[0].path).labels, labels)
 
 
+@pytest.mark.parametrize("how", ["labels", "axes"])
+def test_work_that_is_let_go_of_is_offered_at_once(controller: Any, how: str) -> None:
+    session, told = controller.session, []
+    controller.recovery.changed.connect(lambda: told.append(list(controller.recovery.left)))
+    session.labels_layer.data_setitem((np.full(9, 1), np.arange(9), np.arange(9)), 55)
+    controller.refresh_corrections()
+    painted = session.labels.copy()
+    if how == "labels":
+        controller.viewer.layers.remove(session.labels_layer)
+    else:
+        controller.set_axes("TYX")
+    assert len(told[-1]) == 1
+    controller.recovery.recover(controller.recovery.left[0])
+    assert controller.recovery.left == []
+    assert np.array_equal(controller.session.labels, painted)
+
+
 def test_a_process_that_is_killed(image_file: Path) -> None:
     code = """
 import sys

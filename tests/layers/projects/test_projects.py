@@ -453,3 +453,12 @@ def test_suggestions_stay_with_their_image(image_file: Path, viewer: Any) -> Non
     assert controller.ghosts.count == 0
     controller.choose_layer(viewer.layers["b"])
     assert controller.ghosts.count == 3
+
+
+def test_the_same_project_twice_in_one_window(viewer, controller, image_file, tmp_path):
+    opened_file(viewer, image_file)
+    work(controller)
+    assert controller.projects.save(tmp_path / "a.unetproj")
+    assert controller.projects.open(tmp_path / "a.unetproj")
+    assert controller.projects.read_only
+    assert "a is already open in this window: it is read-only here." in controller.messages[-1].text

@@ -51,7 +51,7 @@ class RecoveryBox(QWidget):
         self.setVisible(bool(left))
         if left:
             more = f" And {len(left) - 1} more." if len(left) > 1 else ""
-            self.text.setText(f"Not saved when napari ended: <b>{_plain(str(left[0]))}</b>.{more}")
+            self.text.setText(f"Not saved: <b>{_plain(str(left[0]))}</b>.{more}")
         for button in (self.recover, self.discard):
             button.setEnabled(not self._projects.busy)
 

@@ -42,8 +42,13 @@ class LayerGeometry:
 
     @property
     def letters(self) -> str:
-        """Letters of the layer's dimensions. The channels of a colour image are no dimension of its layer."""
-        return self.image.axes[:-1] if self.layer.rgb else self.image.axes
+        """Letters of the layer's dimensions. The channels of a colour image are no dimension of its layer.
+
+        Where its data were replaced by such with other axes, the last are taken for what they were, and "?" stands for
+        those that are new: the viewer goes on asking, and that the result fits no more is told when the user does.
+        """
+        letters, ndim = self.image.axes[:-1] if self.layer.rgb else self.image.axes, int(self.layer.ndim)
+        return letters[-ndim:].rjust(ndim, "?")
 
     @property
     def channel_axis(self) -> int | None:
@@ -196,25 +201,27 @@ class LayerGeometry:
         """Return a point of the viewer's world in the layer's pixels, one number for each of its dimensions."""
         return [float(v) for v in np.atleast_1d(self.layer.world_to_data(np.asarray(point)[-self.layer.ndim :]))]
 
+    def _named(self, point: Any) -> dict[str, float]:
+        """Return a point of the viewer's world in the layer's pixels, by letter."""
+        return dict(zip(self.letters, self.to_pixels(point), strict=True))
+
     def current_plane(self, viewer: Any) -> tuple[int, int]:
         """Return the time point and the slice (T, Z) that the viewer's sliders show."""
-        plane = {"T": 0, "Z": 0}
-        for letter, value in zip(self.letters, self.to_pixels(viewer.dims.point), strict=True):
-            if letter in plane:
-                plane[letter] = int(np.clip(round(value), 0, self.image.size(letter) - 1))
-        return plane["T"], plane["Z"]
+        pixel, sizes = self._named(viewer.dims.point), self.image.size
+        frame, z = (int(np.clip(round(pixel.get(letter, 0)), 0, sizes(letter) - 1)) for letter in "TZ")
+        return frame, z
 
     def middle_of_view(self, viewer: Any) -> tuple[float, float]:
         """Return the pixel (Y, X) that the camera points at."""
         point = np.asarray(viewer.dims.point, float)
         displayed = list(viewer.dims.displayed)
         point[displayed] = np.asarray(camera_of(viewer).center)[-len(displayed) :]
-        pixel = dict(zip(self.letters, self.to_pixels(point), strict=True))
+        pixel = self._named(point)
         return pixel["Y"], pixel["X"]
 
     def pixel_under_cursor(self, viewer: Any) -> tuple[int, int] | None:
         """Return the pixel (Y, X) that the mouse points at, or None where there is none."""
-        pixel = dict(zip(self.letters, self.to_pixels(viewer.cursor.position), strict=True))
+        pixel = self._named(viewer.cursor.position)
         y, x = round(pixel["Y"]), round(pixel["X"])
         return (y, x) if 0 <= y < self.image.size("Y") and 0 <= x < self.image.size("X") else None
 

@@ -64,6 +64,8 @@ class _Run:
         Whether all of the image is segmented.
     info : ModelInfo or None
         Of the model, as it was when that began.
+    image : Image or None
+        What is segmented.
     judged : Judged
         Whether what it finds is credible.
     """
@@ -77,7 +79,13 @@ class _Run:
     untimed: Task | None = None
     whole: bool = False
     info: ModelInfo | None = None
+    image: Image | None = None
     judged: Judged = field(default_factory=Judged)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the layer still has the pixels that are segmented: a camera replaces them all the time."""
+        return self.image is not None and self.image.same_pixels(self.session.image)
 
 
 class Segmenter:
@@ -158,7 +166,16 @@ class Segmenter:
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
         run = self._run = _Run(
-            job, session, lead, details, level, FollowedView(session), untimed, scope == "stack", model.info
+            job,
+            session,
+            lead,
+            details,
+            level,
+            FollowedView(session),
+            untimed,
+            task.covers_image,
+            model.info,
+            task.image,
         )
         session.forget_shapes(model)
         workspace.segmenting.emit(True)
@@ -233,7 +250,8 @@ class Segmenter:
             model = self._workspace.model  # of which only the network counts: with other settings it is the same
             run.session.attention.take(event, model and model.net)
         elif isinstance(event, KeptPart):
-            run.session.maps.keep(event)
+            if run.is_current:
+                run.session.maps.keep(event)
         elif isinstance(event, Judged):
             run.judged = event
         elif isinstance(event, UnderWay) or self._write(run, event):
@@ -336,6 +354,11 @@ class Segmenter:
             found = session.in_words(count)
             go_on = workspace.keys.named("next_suspect")
             text, level = closing_words(found, count, run.judged, model, run.lead, damage, go_on)
+            if not run.is_current:
+                text, level = (
+                    f"{found}, of before the pixels were replaced. Segment finds those that are there now.",
+                    "warning",
+                )
             workspace.say(text, run.level if level == "done" else level, details)
         if session.alive():
             session.show_thumbnail()

@@ -15,7 +15,7 @@ from napari_unet.layers.measuring.snapshot import snapshot_of
 from napari_unet.layers.workspace import with_notes
 from napari_unet.measuring.commands import LABEL_KINDS, Recipe, as_command, as_python
 from napari_unet.measuring.export import Item, existing, export_steps, planned
-from napari_unet.measuring.kinds import ENDINGS, Kind
+from napari_unet.measuring.kinds import Kind
 from napari_unet.measuring.methods import methods
 from napari_unet.progress import counted
 
@@ -66,7 +66,7 @@ class Exporter:
     def __init__(self, workspace: Workspace, made_by: MadeBy, results: Results, runner: Runner) -> None:
         self.kinds: tuple[Kind, ...] = (Kind.measurements, Kind.imagej_tiff)
         self._workspace, self._made_by, self._results = workspace, made_by, results
-        self._done: dict[Hashable, Request] = {}
+        self._done: dict[Hashable, tuple[Request, list[Path]]] = {}  # and the label files of each session
         self.jobs = CopyJob(workspace, runner, "Stopped. Files that are complete stay.")
         workspace.session_closing.connect(self._on_closing)
 
@@ -113,7 +113,7 @@ class Exporter:
         try:
             sessions = self.sessions(request.extent)
             items = [self._item(session, job) for session in sessions]
-            planned(items, request.kinds, request.folder)
+            plan = planned(items, request.kinds, request.folder)
         except UNetError as error:
             workspace.say_error(error)
             return False
@@ -123,8 +123,9 @@ class Exporter:
         )
 
         def done(report: Report) -> None:
-            for session in sessions:
-                self._done[session.key] = request
+            for number, session in enumerate(sessions):
+                labels = {one.kind: one.path for one in plan if one.item == number}
+                self._done[session.key] = request, [labels[kind] for kind in LABEL_KINDS if kind in labels]
             workspace.say(*in_words(report, request.folder))
 
         if not self.jobs.busy:
@@ -161,7 +162,7 @@ class Exporter:
         """
         sessions = self.sessions("all")
         counts = [count for session in sessions if (count := self._results.count(session)) is not None]
-        exported = any(Kind.measurements in request.kinds for request in self._done.values())
+        exported = any(Kind.measurements in request.kinds for request, _ in self._done.values())
         known = sum(counts) if len(counts) == len(sessions) else None
         origins = [self._snapshot(session).origin() for session in sessions]
         return methods(origins, known, measured=bool(counts) or exported)
@@ -169,11 +170,12 @@ class Exporter:
     def _recipe(self) -> Recipe:
         (session,) = self.sessions("this")
         snapshot, done = self._snapshot(session), self._done.get(session.key)
-        folder = self.start_folder() if done is None else done.folder
+        folder = self.start_folder() if done is None else done[0].folder
         if folder is None or snapshot.source is None:
             raise UNetError("This image is in no file. Save it, open it from there, and segment it.")
-        kinds = () if done is None else done.kinds
-        written = [folder / f"{snapshot.name}{ENDINGS[kind]}" for kind in LABEL_KINDS if kind in kinds]
+        if snapshot.file() is None:
+            raise UNetError("The pixels are not those of the file any more. Save them, open that, and segment it.")
+        kinds, written = ((), []) if done is None else (done[0].kinds, done[1])
         labels = next((path for path in written if path.exists()), None)
         origin = snapshot.origin()
         by_hand = bool(snapshot.by_hand.corrected_pixels)

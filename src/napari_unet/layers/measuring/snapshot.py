@@ -16,6 +16,7 @@ from napari_unet.measuring.labelled import Labelled, Shown, with_all_channels
 from napari_unet.measuring.record import ByHand, Origin
 from napari_unet.progress import Progress, Stopwatch
 from napari_unet.projects.arrays import WIDTH, Block
+from napari_unet.projects.images import is_in_file
 from napari_unet.projects.names import file_name
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ class Snapshot:
             yield ToCopy(self.session, block)
             now, predicted, seen, reviewed = block.wait(cancel)
             labels[where], provenance[where] = now, provenance_of(now, predicted, seen, reviewed)
-        image, notes = self._whole_image()
+        file = self.file()
+        image, notes = self._whole_image(file)
         axes = "".join(letter for letter in "TZYX" if letter in image.label_axes)
         missing = tuple(axis for axis, letter in enumerate("TZYX") if letter not in axes)
         found = Image(labels.squeeze(missing), axes, image.pixel_size, name=self.name, placement=image.placement)
@@ -162,27 +164,42 @@ class Snapshot:
             "instances" if self.instances else "semantic",
             self.classes,
             provenance.squeeze(missing),
-            self.origin(),
+            self.origin(file),
             self.shown,
         )
 
-    def origin(self) -> Origin:
+    def file(self) -> Path | None:
+        """Return the file that has the pixels that are segmented (worker: of a large one that takes seconds).
+
+        None: there is none, or they were changed in napari since they were read.
+        """
+        known = self.source is not None and is_in_file(self.image, self.source, self.series)
+        return self.source if known else None
+
+    def origin(self, file: Path | None = None) -> Origin:
         """Return where the labels come from, but for the copies of pixels (weights of models are hashed).
+
+        Parameters
+        ----------
+        file : Path, optional
+            That which `file` returns; None: it does not matter.
 
         Raises
         ------
         ModelFileError
             If a model was put into a file that is gone.
         """
-        files = {"image": self.source} if self.source is not None and self.source.exists() else {}
+        files = {} if file is None else {"image": file}
         return Origin(files, self.name, tuple(one.resolved() for one in self.made), self.by_hand)
 
-    def _whole_image(self) -> tuple[Image, tuple[str, ...]]:
+    def _whole_image(self, file: Path | None) -> tuple[Image, tuple[str, ...]]:
         """Return the image with all channels of its file, and what is to be known of it."""
         if self.source is None:
             return self.image, ()
         if not self.source.exists():
             return self.image, (f"{self.source.name} is no longer there; results lack its checksum.",)
+        if file is None:
+            return self.image, (f"{self.source.name} has other pixels than are open here; results do not name it.",)
         return with_all_channels(self.image, self.source, self.channel, self.series)
 
 

@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_unet.errors import Cancelled, UNetError
 from napari_unet.layers.image import adapter
 from napari_unet.layers.jobs import Job, Runner, ignore, in_words, once
@@ -70,6 +72,8 @@ class Autosave:
     project is saved, a new journal is begun before its first block is copied; the copy goes when all is saved, and
     stays with all of its journals where somebody has painted meanwhile.
     """
+
+    left_behind = Signal()  # a copy, of a session whose layers are gone
 
     def __init__(self, workspace: Workspace, projects: Projects, old_copies: OldCopies, runner: Runner) -> None:
         self._workspace, self._projects, self._old_copies, self._runner = workspace, projects, old_copies, runner
@@ -348,8 +352,11 @@ class Autosave:
             changed, workers = self._may_have_changed(session), bool(kept.workers)
             kept.finish(self._projects.present, changed=changed, workers=workers)
         self._round = [other for other in self._round if other is not session]
+        stays = kept.copy is not None
         kept.release()
         del self._copies[session]
+        if stays:
+            self.left_behind.emit()
 
     def _on_projects(self) -> None:
         """Give way to what the user asks for, and begin new journals: what is in those may not be saved."""

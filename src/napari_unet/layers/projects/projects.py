@@ -318,7 +318,9 @@ class Projects:
         done, notes = f"{lead}: {session.in_words(session.count())}{end}.", project.notes
         if self.read_only:
             notes = (done, *notes) if notes else ()
-            done = f"{name} is open in another window: it is read-only here. Use Save as… to keep changes."
+            twice = any(one is not session and one.saved_as == session.saved_as for one in self._workspace.sessions)
+            where = "already open in this window" if twice else "open in another window"
+            done = f"{name} is {where}: it is read-only here. Use Save as… to keep changes."
         text, details = with_notes(done, notes)
         self._workspace.say(text, "warning" if self.read_only else "done", details)
 

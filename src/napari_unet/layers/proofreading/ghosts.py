@@ -242,7 +242,7 @@ def _paint(cells: NDArray[np.uint8], one: Outline, step: int) -> None:
 
 def _has_its_axes(session: LayerSession) -> bool:
     """Whether the image layer was not replaced by one of another number of axes."""
-    return len(session.geometry.letters) == int(session.layer.ndim)
+    return len(session.geometry.label_letters) == int(session.layer.ndim)
 
 
 def _lost(labels: NDArray[Any], frame: int, z: int) -> list[Outline]:
