@@ -25,6 +25,7 @@ import zarr
 
 import napari_unet
 from napari_unet.cli import app
+from napari_unet.cli.messages import say_failed
 from napari_unet.errors import UNetError
 from napari_unet.inference import files, resume
 from napari_unet.io import readers
@@ -1379,3 +1380,18 @@ def test_auto_never_writes_over_a_model(run, samples, bright_model, tmp_path):
     refused = run("segment", samples / "nuclei.tif", "-o", link, "--model", "auto", "--overwrite", status=1)
     assert saved.read_bytes() == before
     assert "mine.safetensors" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("21.tif is empty.", "{path}: 21.tif is empty."),
+        ("a-1.tif is empty.", "{path}: a-1.tif is empty."),
+        ("1.tif is empty.", "1.tif is empty."),
+        ("Not in /x/1.tif.", "Not in /x/1.tif."),
+        ("1.tiff is empty.", "{path}: 1.tiff is empty."),
+    ],
+)
+def test_a_file_is_named_where_the_text_names_another(text, said, tmp_path, capsys):
+    say_failed(UNetError(text), tmp_path / "1.tif")
+    assert capsys.readouterr().err.strip() == said.format(path=tmp_path / "1.tif")

@@ -10,7 +10,7 @@ import tifffile
 
 import napari_unet as nu
 from napari_unet.axes import Image
-from napari_unet.errors import FileFormatError, LabelsError
+from napari_unet.errors import FileFormatError, LabelsError, UNetError
 from napari_unet.projects.project import Project
 
 
@@ -122,8 +122,10 @@ def test_what_is_refused_leaves_nothing(pairs, tmp_path):
         nu.export_training_data(sources(pairs), tmp_path / "out", "stardist", task="semantic")
     with pytest.raises(LabelsError, match="nothing to write"):
         nu.export_training_data([], tmp_path / "out")
-    with pytest.raises(FileFormatError, match="exists already"):
+    with pytest.raises(FileFormatError, match=r"exists already; choose another name\.$"):
         nu.export_training_data(sources(pairs), pairs[0][0][0].parent)
+    with pytest.raises(UNetError, match="What labels are is 'objects'; it must be 'instances' or 'semantic'"):
+        nu.export_training_data(sources(pairs), tmp_path / "out", task="objects")
     with pytest.raises(LabelsError, match="objects and some classes"):
         nu.export_training_data([*sources(pairs), a_project(instances=False)], tmp_path / "Dataset001_a", "nnunet")
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((7, 7), np.uint8))

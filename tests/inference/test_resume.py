@@ -179,6 +179,9 @@ def test_another_file_of_the_set_has_changed(tifs):
     write(1, 2)
     assert {standing.why for standing in tifs.standings()} == {"the image has changed"}
     assert tifs.run() == (["a.ome", "b.ome"], [])
+    tifs.run(series=0)
+    write(1, 3)
+    assert {standing.why for standing in tifs.standings(series=0)} == {"the image has changed"}
 
 
 @pytest.mark.parametrize("what", ["weights", "description"])
@@ -193,7 +196,18 @@ def test_another_model(three, bright_model, what, tmp_path):
     assert three.run() == (["a", "b", "c"], []), "and back"
 
 
-@pytest.mark.parametrize("options", [{"flips": True}, {"mode": "exact"}, {"tile": 16}, {"channel": 0}, {"axes": "YX"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"flips": True},
+        {"mode": "exact"},
+        {"tile": 16},
+        {"channel": 0},
+        {"axes": "YX"},
+        {"sensitivity": 0.7},
+        {"separation": 0.1},
+    ],
+)
 def test_other_settings(tifs, options):
     tifs.run()
     assert [standing.why for standing in tifs.standings(**options)] == [f"other settings: {next(iter(options))}"] * 3

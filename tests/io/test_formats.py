@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 from hypothesis import given
@@ -368,3 +369,12 @@ def test_a_tiff_of_another_ending_is_told(tmp_path, ending):
     (tmp_path / "a.tif").rename(tmp_path / f"a{ending}")
     with pytest.raises(FileFormatError, match=f"a{ending}"):
         read_image(tmp_path / f"a{ending}")
+
+
+def test_a_picture_of_too_many_pixels_is_not_called_damaged(tmp_path, monkeypatch):
+    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 700)
+    with pytest.raises(
+        FileFormatError, match=r"^a\.png has more pixels than are read of a picture\. Save it as TIFF\.$"
+    ):
+        read_image(tmp_path / "a.png")

@@ -15,6 +15,7 @@ from napari_unet.errors import (
     ModelMismatchError,
     ModelOutputError,
     NothingToLearnError,
+    UNetError,
 )
 from napari_unet.learning import train as module
 from napari_unet.learning.comparison import Comparison
@@ -331,6 +332,19 @@ def test_a_task_that_a_model_has_not():
     with pytest.raises(ModelMismatchError, match="finds objects, so its task is instances; got semantic"):
         trained(task="semantic")
     assert trained(task="instances")[1].objects == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"kind": "unet4d"}, "The kind of network is 'unet4d'; it must be 'unet2d', 'unet3d' or 'unet2015'."),
+        ({"task": "objects"}, "What is learned is 'objects'; it must be None, 'instances' or 'semantic'."),
+    ],
+)
+def test_words_that_are_none(asked, told):
+    with pytest.raises(UNetError) as caught:
+        trained(**asked)
+    assert str(caught.value) == told
 
 
 def test_no_time_for_a_step(tmp_path, monkeypatch):

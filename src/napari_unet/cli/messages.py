@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -151,5 +152,6 @@ def say_failed(error: UNetError, *paths: Path) -> str:
     A field of a plate is called 0, which no text names it by.
     """
     text = error.with_details
-    say(text if any(path.suffix and path.name in text for path in paths) else f"{paths[0]}: {text}")
+    named = any(path.suffix and re.search(rf"(?<![\w.-]){re.escape(path.name)}(?!\w)", text) for path in paths)
+    say(text if named else f"{paths[0]}: {text}")
     return text

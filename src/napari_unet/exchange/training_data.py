@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from napari_unet.errors import FileFormatError, LabelsError
 from napari_unet.exchange.training_folders import FOLDERS, Piece
 from napari_unet.io.atomic import Protected, check_free, completed
 from napari_unet.io.readers import read_image, read_labels
+from napari_unet.limits import check_choice
 
 if TYPE_CHECKING:
     import os
@@ -113,7 +114,8 @@ def export_training_data(
         raise FileFormatError(f"Training data can be written for {', '.join(FOLDERS)}; got {to!r}.")
     kind = FOLDERS[to]
     kind.check_name(folder)
-    check_free(folder)
+    check_free(folder, overwrite=None)
+    check_choice(task, get_args(Task), "What labels are")
     _protect(folder, sources)
     tasks = {_task_of(source, task) for source in sources}
     if len(tasks) > 1:

@@ -217,7 +217,7 @@ class ResultFolder:
     def _now(self, job: FileJob) -> ResultRecord:
         """Return the record of results that are made now, without any."""
         image, source = contents_sha256(job.source), job.source.resolve()
-        others = files_read(job.source)[1:]
+        others = files_read(job.source, of_all=self._options.series is not None)[1:]
         if others:
             image = joined_digest([image, *map(contents_sha256, others)])
         try:

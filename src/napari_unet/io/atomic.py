@@ -129,15 +129,16 @@ def check_outside_zarr(path: Path) -> None:
         raise FileFormatError(f"{path} lies in the Zarr {around}; choose a name outside of it.")
 
 
-def check_free(path: Path, *, overwrite: bool = False) -> None:
+def check_free(path: Path, *, overwrite: bool | None = False) -> None:
     """Check that something may be written under a name.
 
     Parameters
     ----------
     path : Path
         Final name of a file or a Zarr folder.
-    overwrite : bool
-        Whether an earlier result may be replaced: a file, or a Zarr folder that holds one image and nothing else.
+    overwrite : bool or None
+        Whether an earlier result may be replaced: a file, or a Zarr folder that holds one image and nothing else. None:
+        it never may.
 
     Raises
     ------
@@ -149,7 +150,8 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
     except (OSError, ValueError):  # it does not exist, or cannot exist: then writing raises an error
         return
     if not overwrite:
-        raise FileFormatError(f"{path} exists already; choose another name, or replace it with --overwrite.")
+        instead = "." if overwrite is None else ", or replace it with --overwrite."
+        raise FileFormatError(f"{path} exists already; choose another name{instead}")
     if stat.S_ISLNK(about.st_mode):
         with suppress(OSError):
             about = os.stat(path)

@@ -43,11 +43,9 @@ def read_raster(
     ImageError
         If there is no such series.
     """
-    import PIL.Image  # scikit-image depends on it
-
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path.name} is empty.")
-    with PIL.Image.open(path) as raster:
+    with _opened(path) as raster:
         one, notes = chosen(_series(raster), series, path.name)
         if one.number:
             raster.seek(one.number)
@@ -59,10 +57,17 @@ def read_raster(
 
 def list_raster_series(path: Path) -> list[Series]:
     """Return the images in a PNG, JPEG or BMP file."""
-    import PIL.Image
-
-    with PIL.Image.open(path) as raster:
+    with _opened(path) as raster:
         return _series(raster)
+
+
+def _opened(path: Path) -> PIL.Image.Image:
+    import PIL.Image  # scikit-image depends on it
+
+    try:
+        return PIL.Image.open(path)
+    except PIL.Image.DecompressionBombError:
+        raise FileFormatError(f"{path.name} has more pixels than are read of a picture. Save it as TIFF.") from None
 
 
 def _series(raster: PIL.Image.Image) -> list[Series]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from napari_unet.inference.task import choose_channels
 from napari_unet.learning.dense import DenseTraining, training_config
 from napari_unet.learning.from_labels import check_limits
 from napari_unet.learning.labelled import LabelledImages, as_pictures
-from napari_unet.learning.new_model import model_for_labels
+from napari_unet.learning.new_model import Kind, Task, model_for_labels
 from napari_unet.learning.policy import DEFAULT_POLICY
 from napari_unet.learning.retention import check_retention
 from napari_unet.learning.training_report import TrainingReport
 from napari_unet.learning.validation import ImageScore, image_score
-from napari_unet.limits import within
+from napari_unet.limits import check_choice, within
 from napari_unet.models.info import check_task
 from napari_unet.models.model import Model, resolve_device
 from napari_unet.models.store import load_model
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.learning.new_model import Kind, Task
     from napari_unet.learning.policy import Policy
     from napari_unet.progress import CancelToken, ProgressCallback
     from napari_unet.training.config import StepReport
@@ -152,6 +151,8 @@ def train(
     if max_seconds is None and steps is None:
         max_seconds = DEFAULT_SECONDS
     check_limits(max_seconds, steps, MAX_SECONDS)
+    check_choice(kind, get_args(Kind), "The kind of network")
+    check_choice(task, (None, *get_args(Task)), "What is learned")
     begin = load_model(model) if isinstance(model, str) else model
     task = _task(begin, task)
     instances = task == "instances"
