@@ -69,8 +69,8 @@ def listed(widget: Any, folder: Path, drop: Any, settled: Any, qtbot: Any) -> An
         ("a", "segmented", "may not fit", "◐ segmented, may not fit"),
         ("a", "segmented", "nothing found", "◐ segmented, nothing found"),
         ("a", "corrected", "may not fit", "✎ corrected, 7 to look at"),
-        ("b", "segmented", "may not fit", "◐ segmented, 7 to look at, by another model"),
-        ("a, moved", "segmented", "may not fit", "◐ segmented, 7 to look at, with other settings"),
+        ("b", "segmented", "may not fit", "◐ segmented, by another model"),
+        ("a, moved", "segmented", "may not fit", "◐ segmented, with other settings"),
     ],
 )
 def test_a_state_in_words(in_use, kind, doubt, words):

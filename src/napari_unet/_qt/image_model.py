@@ -33,12 +33,10 @@ def in_words(state: ImageState, in_use: SegmentedBy) -> str:
     text = f"{_MARKS[state.kind]} {share}{state.kind}"
     if state.is_doubtful and not state.out_of_date(in_use):
         return f"{text}, {state.doubt}"
-    if state.suspects and state.is_open:
-        text = f"{text}, {state.suspects} to look at"
-    if not (in_use and state.segmented_by and state.out_of_date(in_use)):
-        return text
-    other = "with other settings" if state.segmented_by.sha256 == in_use.sha256 else "by another model"
-    return f"{text}, {other}"
+    if in_use and state.segmented_by and state.out_of_date(in_use):
+        other = "with other settings" if state.segmented_by.sha256 == in_use.sha256 else "by another model"
+        return f"{text}, {other}"
+    return f"{text}, {state.suspects} to look at" if state.suspects and state.is_open else text
 
 
 class ImageModel(QAbstractListModel):

@@ -155,11 +155,22 @@ class ListResults:
             self._known = [one.key for one in self._list.images]
             what = f"Measured {counted(len(found.table), 'object')} in {counted(len(found.tables), 'image')}."
             each = [f"{name}: {in_one_sentence(table)}" for name, table in found.tables.items()]
-            details = "\n".join(filter(None, [*found.failed, mixed, _calibration(found), *found.table.notes, *each]))
+            details = "\n".join(
+                filter(
+                    None,
+                    [
+                        *found.failed,
+                        mixed and f"{mixed}. Segment all brings them up to date.",
+                        _calibration(found),
+                        *found.table.notes,
+                        *each,
+                    ],
+                )
+            )
             if found.failed:
                 what = f"{what[:-1]}. {counted(len(found.failed), 'image')} could not be: see Details."
             elif mixed:
-                what = f"{what} Several models made these labels: see Details."
+                what = f"{what} {mixed}: see Details."
             self._workspace.say(what, "error" if found.failed else "warning" if mixed else "done", details)
             self.changed.emit()
 
@@ -306,8 +317,7 @@ class ListResults:
         made = {self._list.states[index].segmented_by for index in self.indices}
         if len(made) < 2:
             return ""
-        what = "with the same settings" if len({one.sha256 for one in made}) == 1 else "by one model"
-        return f"Not all of these images were segmented {what}. Segment all brings them up to date."
+        return f"Several {'models' if len({one.sha256 for one in made}) > 1 else 'settings'} made these labels"
 
     def _take_note(self) -> None:
         """Take note of how far the images are as they are measured."""
