@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.objects.label_images import COUNTED_IDS
 from napari_unet.objects.stitch import MIN_SLICE_IOU, match_ids, numbered, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
 
     from numpy.typing import NDArray
-
-COUNTED_IDS = 2**30
-"""New objects get ids after the largest one below this: a user may have painted with the largest id of the dtype."""
 
 
 def kept_ids(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+COUNTED_IDS = 2**30
+"""New objects get ids after the largest one below this: a user may have painted with the largest id of the dtype."""
+
 
 def label_image(
     labels: Any,

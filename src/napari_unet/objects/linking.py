@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_unet.objects.label_images import COUNTED_IDS
 from napari_unet.objects.outline import Outline
 from napari_unet.objects.stitch import Matcher, mostly_within
 
@@ -97,7 +98,7 @@ def linked_ids(
     before_ids = _ids(before)
     tracks = {label: label for label in before_ids}
     taken = set(before_ids) | _ids(prediction[0])
-    last_id = max(last_id, *taken, 0)
+    last_id = max(last_id, 0, *filter(_counts, taken))
     for frame in range(1, len(labels)):
         now, predicted = np.array(labels[frame]), np.array(prediction[frame])
         present = _ids(now)
@@ -113,7 +114,7 @@ def linked_ids(
                 new[label] = last_id
             else:
                 new[label] = label
-                last_id = max(last_id, label)
+                last_id = max(last_id, label) if _counts(label) else last_id
             used.add(new[label])
         taken |= used
         tracks = {label: new[label] for label in present}
@@ -121,6 +122,10 @@ def linked_ids(
         changed = {old: label for old, label in new.items() if old != label}
         if changed:
             yield frame, changed
+
+
+def _counts(label: int) -> bool:
+    return label < COUNTED_IDS
 
 
 def positions(labels: NDArray[Any], ids: Iterable[int] | None = None) -> NDArray[np.float64]:

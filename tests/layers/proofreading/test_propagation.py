@@ -502,3 +502,16 @@ def test_what_happens_while_slices_are_looked_through(viewer, controller, lookin
     looking.finish()
     assert controller.ghosts.count == 0
     assert np.array_equal(session.labels_layer.data, before)
+
+
+def test_frames_are_linked_where_somebody_painted_with_the_largest_id(viewer, controller, opened):
+    session = opened(stack(_1=([0], 5, 5, 8), _2=([1], 6, 5, 8), _3=([2], 25, 26, 8), _7=(range(3, 9), 7, 6, 8)), "TYX")
+    session.labels_layer.data_setitem((np.zeros(3, int), np.arange(3), np.arange(3)), 2**31 - 1)
+    session.labels_layer.data_setitem((np.full(3, 4), np.arange(3), np.arange(3)), 3)
+    session.rescan(everything=True)
+    assert controller.frame_links.link()
+    assert controller.messages[-1].level == "done"
+    ids = set(np.unique(session.labels_layer.data).tolist()) - {0, 2**31 - 1}
+    assert len(ids) > 1
+    assert max(ids) < 2**20
+    assert session.labels_layer.data[0, 0, 0] == 2**31 - 1

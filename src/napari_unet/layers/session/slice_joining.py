@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.corrections.identity import pixels_of
 from napari_unet.io import spill
+from napari_unet.objects.label_images import COUNTED_IDS
 from napari_unet.objects.linking import linked_ids
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def linking_steps(labels: NDArray[Any], corrections: Corrections) -> Steps:
         count = 0
         for frame, ids in linked_ids(labels, corrections.prediction, corrections.last_id + FREE_IDS):
             count += len(ids)
-            corrections.last_id = max(corrections.last_id, *ids.values())
+            new = [label for label in ids.values() if label < COUNTED_IDS]
+            corrections.last_id = max([corrections.last_id, *new])
             for z in range(corrections.shape[1]):
                 plane = frame, z
                 in_labels, in_prediction = (pixels_of(ids, array[plane]) for array in (labels, corrections.prediction))

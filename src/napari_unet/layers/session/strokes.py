@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_unet.corrections.identity import COUNTED_IDS, largest_id
+from napari_unet.corrections.identity import largest_id
+from napari_unet.objects.label_images import COUNTED_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
