@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_unet.errors import Cancelled, FileFormatError, UNetError
-from napari_unet.guidance.where_next import Uncertainty, uncertainty_by_cell
-from napari_unet.inference.steps import Finished, SubimageDone, UnderWay, segment_steps
+from napari_unet.guidance.where_next import Uncertainty
+from napari_unet.inference.steps import Finished, UnderWay
 from napari_unet.layers.inference.diameter_search import DiameterSearch
+from napari_unet.layers.inference.segmenting_run import Run, done_before
 from napari_unet.layers.inference.segmenting_words import (
     Judged,
     closing_words,
-    judged_empty,
-    judged_result,
     opening_words,
 )
-from napari_unet.layers.inference.viewport import FollowedView, Piece, pieces
+from napari_unet.layers.inference.viewport import FollowedView, Piece
 from napari_unet.layers.jobs import Job, Runner, once
-from napari_unet.layers.session.kept_maps import KeptPart, to_keep
+from napari_unet.layers.session.kept_maps import KeptPart
 from napari_unet.objects.stitch import count_ids
 from napari_unet.progress import shortened
 from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from napari_unet.axes import Image
     from napari_unet.inference.task import Task
@@ -37,55 +34,8 @@ if TYPE_CHECKING:
     from napari_unet.layers.session.session import LayerSession
     from napari_unet.layers.session.slice_joining import Renaming
     from napari_unet.layers.workspace import Level, Scope, Workspace
-    from napari_unet.models.info import ModelInfo
     from napari_unet.models.model import Model
     from napari_unet.progress import Progress
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A segmentation under way.
-
-    Attributes
-    ----------
-    job : Job
-    session : LayerSession
-    lead : str
-        Said before the closing sentence; empty where the user asked for it.
-    details : str
-        Of the closing message.
-    level : {"info", "done", "warning", "error"}
-        Of the closing message, if nothing in the result makes it a doubtful one.
-    view : FollowedView or None
-        Followed while it segments.
-    untimed : Task or None
-        Its task, until it is known how long that takes.
-    whole : bool
-        Whether all of the image is segmented.
-    info : ModelInfo or None
-        Of the model, as it was when that began.
-    image : Image or None
-        What is segmented.
-    judged : Judged
-        Whether what it finds is credible.
-    """
-
-    job: Job
-    session: LayerSession
-    lead: str
-    details: str = ""
-    level: Level = "done"
-    view: FollowedView | None = None
-    untimed: Task | None = None
-    whole: bool = False
-    info: ModelInfo | None = None
-    image: Image | None = None
-    judged: Judged = field(default_factory=Judged)
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the layer still has the pixels that are segmented: a camera replaces them all the time."""
-        return self.image is not None and self.image.same_pixels(self.session.image)
 
 
 class Segmenter:
@@ -110,7 +60,7 @@ class Segmenter:
         self._workspace, self._preparation = workspace, preparation
         self._search, self._runner = DiameterSearch(workspace, object_diameter, runner), runner
         self._generation = 0
-        self._run: _Run | None = None
+        self._run: Run | None = None
         workspace.model_changed.connect(self._on_model)
         workspace.session_closing.connect(self._on_closing)
 
@@ -160,12 +110,12 @@ class Segmenter:
             workspace.say_error(error)
             return False
         self._generation += 1
-        task, finished = _done_before(session, task)
+        task, finished = done_before(session, task)
         session.unfinished = None
         tiles = finished.tiles_left(task)
         job = Job(f"Segment {shortened(str(session.layer.name), 30)}", self._generation)
         untimed = task if task.plan.throughput is None and tiles == task.n_tiles else None
-        run = self._run = _Run(
+        run = self._run = Run(
             job,
             session,
             lead,
@@ -182,7 +132,7 @@ class Segmenter:
         workspace.say(*opening_words(task, tiles / task.n_tiles))
         self._runner.start(
             job,
-            partial(_steps, run, task, finished, workspace.device),
+            partial(run.steps, task, finished, workspace.device),
             partial(self._on_event, run),
             lambda _: self._on_segmented(run, task, finished, None),
             partial(self._on_segmented, run, task, finished),
@@ -218,7 +168,7 @@ class Segmenter:
         self._generation += 1
         self._search.drop()
         run, self._run = self._run, None
-        if run is not None and run.view is not None:
+        if run is not None:
             run.view.close()
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -243,7 +193,7 @@ class Segmenter:
         if self._run is not None and self._run.session is session:
             self.stop()
 
-    def _on_event(self, run: _Run, event: Piece | UnderWay | Uncertainty | KeptPart | Judged) -> None:
+    def _on_event(self, run: Run, event: Piece | UnderWay | Uncertainty | KeptPart | Judged) -> None:
         if run is not self._run or run.job.generation != self._generation or not run.session.alive():
             return
         if isinstance(event, Uncertainty):
@@ -257,7 +207,7 @@ class Segmenter:
         elif isinstance(event, UnderWay) or self._write(run, event):
             self._tell(run, event.progress)
 
-    def _write(self, run: _Run, piece: Piece) -> bool:
+    def _write(self, run: Run, piece: Piece) -> bool:
         """Write a part of the result; return whether it could be."""
         try:
             run.session.write(piece.frame, piece.region, piece.labels, piece.known)
@@ -267,7 +217,7 @@ class Segmenter:
             return False
         return True
 
-    def _tell(self, run: _Run, progress: Progress) -> None:
+    def _tell(self, run: Run, progress: Progress) -> None:
         workspace = self._workspace
         if run.untimed is not None and progress.fraction < 1:
             task = run.untimed.timed(workspace.device)
@@ -281,8 +231,7 @@ class Segmenter:
 
     # -- afterwards ------------------------------------------------------------------------------------------------
 
-    def _on_segmented(self, run: _Run, task: Task, finished: Finished, error: Exception | None) -> None:
-        assert run.view is not None
+    def _on_segmented(self, run: Run, task: Task, finished: Finished, error: Exception | None) -> None:
         run.view.close()
         if isinstance(error, Cancelled | FileFormatError):
             run.session.unfinished = task, finished
@@ -295,7 +244,7 @@ class Segmenter:
         else:
             self._count(run)
 
-    def _join_slices(self, run: _Run) -> None:
+    def _join_slices(self, run: Run) -> None:
         """Give objects one id from slice to slice, which is found out in the background."""
 
         def joined(ids: dict[int, int]) -> None:
@@ -315,7 +264,7 @@ class Segmenter:
             partial(self._end, run),
         )
 
-    def _count(self, run: _Run) -> None:
+    def _count(self, run: Run) -> None:
         """Count what was found, of a large image in the background, and end."""
         if run.lead or not run.session.is_large or run is not self._run or not run.session.alive():
             self._end(run, None)
@@ -328,13 +277,13 @@ class Segmenter:
             partial(self._end, run),
         )
 
-    def _end(self, run: _Run, error: Exception | None, count: int | None = None) -> None:
+    def _end(self, run: Run, error: Exception | None, count: int | None = None) -> None:
         if run is not self._run:
             return
         workspace, session = self._workspace, run.session
         self._run = None
         in_use = workspace.history.in_use
-        if error is None and run.whole and in_use is not None and run.info is not None:
+        if error is None and run.whole and in_use is not None:
             session.segmented_by, session.suspects = SegmentedBy.of(in_use.sha256(), run.info), None
         workspace.segmenting.emit(False)
         if not session.alive():
@@ -365,55 +314,3 @@ class Segmenter:
             session.offer_id()
         workspace.refresh_corrections(everything=True)
         self.ended.emit()
-
-
-def _steps(run: _Run, task: Task, finished: Finished, device: str) -> Generator[Any, None, None]:
-    """Segment, and yield the result in pieces that are small enough to be written at once (worker)."""
-    assert run.view is not None
-    judged: Judged | None = None
-    anything = False
-    overlap = (os.cpu_count() or 1) > 2  # of two cores one is the window's
-    events = segment_steps(
-        task,
-        device=device,
-        focus=run.view.position,
-        cancel=run.job.cancel,
-        finished=finished,
-        overlap=overlap,
-        tells=True,
-    )
-    for event in events:
-        yield from [event] if isinstance(event, UnderWay) else pieces(event)
-        if isinstance(event, SubimageDone):
-            yield uncertainty_by_cell(
-                event.maps, event.labels, task.model.info.outputs, event.subimage.frame, event.region
-            )
-            kept = to_keep(task, event, run.session.maps.memory_left)
-            if kept is not None:
-                yield kept
-            if judged is None:  # by what is in view, or the next of which something can be said
-                judged = judged_result(task, event)
-                anything = anything or bool(event.labels.any())
-                if judged is not None:
-                    yield judged
-    if not anything:
-        yield judged_empty(task, run.view.position())
-
-
-def _done_before(session: LayerSession, task: Task) -> tuple[Task, Finished]:
-    """Return the task, and what a stopped segmentation has done of it: something only if nothing that matters changed.
-
-    It goes on by the plan that it was begun with: the memory that is free now may be another.
-    """
-    if session.unfinished is None:
-        return task, Finished()
-    before, finished = session.unfinished
-    going_on = replace(task, plan=before.plan)
-    same = (
-        before.model.net is task.model.net
-        and before.image.same_pixels(task.image)
-        and (before.image.axes, before.channels) == (task.image.axes, task.channels)
-        and (before.plan.shape, before.plan.region) == (task.plan.shape, task.plan.region)
-        and before.flips == task.flips
-    )
-    return (going_on, finished) if same and len(finished.subimages) < len(task.subimages) else (task, Finished())
