@@ -449,6 +449,7 @@ def test_work_that_is_let_go_of_is_offered_at_once(controller: Any, how: str) ->
     painted = session.labels.copy()
     if how == "labels":
         controller.viewer.layers.remove(session.labels_layer)
+        assert controller.messages[-1].text == "The result of cells was removed. Recover, at the top, brings it back."
     else:
         controller.set_axes("TYX")
     assert len(told[-1]) == 1

@@ -15,7 +15,7 @@ from napari_unet.layers.image import adapter
 from napari_unet.layers.jobs import Job, Runner, ignore, in_words, once
 from napari_unet.layers.projects.journal import MAX_BYTES, WRITE_DELAY, Writer, about_blocks
 from napari_unet.layers.projects.session_copy import SessionCopy, UnderWay
-from napari_unet.progress import Stopwatch
+from napari_unet.progress import Stopwatch, shortened
 from napari_unet.projects.images import read_ahead
 from napari_unet.projects.journal import Content
 from napari_unet.projects.keeping import FirstRecords, begin_steps, keep_steps, why_not
@@ -357,6 +357,9 @@ class Autosave:
         del self._copies[session]
         if stays:
             self.left_behind.emit()
+        if stays and session.layer in self._workspace.viewer.layers and not session.alive():
+            name = shortened(str(session.layer.name), 40)
+            self._workspace.say(f"The result of {name} was removed. Recover, at the top, brings it back.", "warning")
 
     def _on_projects(self) -> None:
         """Give way to what the user asks for, and begin new journals: what is in those may not be saved."""
