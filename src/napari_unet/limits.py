@@ -26,7 +26,7 @@ TILE = (1, 2**16)
 SHARE = (0.0, 1.0)
 """A part of a whole; where a slider stands."""
 
-MIN_SIZE = (0, 1e9)
+MIN_SIZE = (0, 10**9)
 """Pixels that an object has at least."""
 
 MAX_PRINTED = 10.0

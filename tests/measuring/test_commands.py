@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from napari_unet.measuring.kinds import Kind
 from napari_unet.measuring.labelled import Shown
 from napari_unet.measuring.methods import methods
 from napari_unet.measuring.record import ByHand, Origin, Segmentation
+from napari_unet.objects.decode import Decoding
 
 MADE = Segmentation("nuclei", "ab" * 32, pixel_size=(2.0, 0.65, 0.65), diameter=20.5, channel=1, flips=True)
 
@@ -79,6 +81,21 @@ def test_what_no_command_can_do_again_is_said(changes, what):
         with pytest.raises(UNetError, match=what) as caught:
             make(recipe(**changes))
         assert len(str(caught.value)) <= 110
+
+
+def test_sliders_are_named_everywhere():
+    moved = replace(MADE, diameter=None, found_diameter=31.5, decoding=Decoding(foreground=0.3, min_size=40))
+    segment, _ = words(as_command(recipe(segmentations=[moved])))
+    for option, value in {
+        "--diameter": "31.5",
+        "--sensitivity": "0.7",
+        "--separation": "0.8",
+        "--min-size": "40",
+    }.items():
+        assert segment[segment.index(option) + 1] == value
+    assert "diameter=31.5, sensitivity=0.7, separation=0.8, min_size=40" in as_python(recipe(segmentations=[moved]))
+    text = methods([Origin({}, "a", (moved,), ByHand(0, 0, 0.0))])
+    assert "sensitivity was set to 0.70, separation to 0.80, and objects of fewer than 40 pixels" in text
 
 
 def test_methods_name_models_settings_and_corrections():

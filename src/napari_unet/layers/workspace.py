@@ -215,6 +215,8 @@ class Workspace:
 
     def choose_channel(self, channel: int | None) -> None:
         """Segment that channel of the chosen layer from now on (None: as the model takes them)."""
+        if self._layer is None:
+            return
         self._channels.pop(self._layer.unique_id, None)
         if channel is not None:
             self._channels[self._layer.unique_id] = channel

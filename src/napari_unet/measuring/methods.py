@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet._version import __version__
 from napari_unet.measuring.record import PROGRAM
+from napari_unet.objects.redecoding import Sliders
 from napari_unet.progress import counted
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ def _model(one: Segmentation, found: Sequence[float]) -> str:
         said.append(f"pixels were {' x '.join(f'{size:g}' for size in one.pixel_size)} µm")
     if one.channel is not None:
         said.append(f"channel {one.channel} (counted from 0) was segmented")
+    if one.decoding is not None:
+        sliders = Sliders.of(one.decoding)
+        said.append(
+            f"sensitivity was set to {sliders.sensitivity:.2f}, separation to {sliders.separation:.2f}, and objects of "
+            f"fewer than {sliders.smallest} pixels of the network were left out"
+        )
     if one.flips:
         said.append("maps were averaged over mirror images")
     if not one.whole:
