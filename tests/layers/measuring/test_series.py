@@ -143,4 +143,4 @@ def test_pixels_that_were_changed_since(controller: Any, tmp_path: Any) -> None:
     tifffile.imwrite(path, pixels(2), imagej=True, metadata={"axes": "CYX"})
     assert controller.results.measure()
     assert controller.results.table["intensity_mean"].max() == values(0, 0)
-    assert "has other pixels by now" in controller.messages[-1].details
+    assert "a.tif has other pixels than are open here" in controller.messages[-1].text
