@@ -331,6 +331,8 @@ def test_the_sliders_of_one_image_are_applied_to_all(controller: Any, folder: Pa
     words = "Several settings made these labels"
     assert words in last(controller).text
     assert f"{words}. Segment all brings them up to date." in last(controller).details
+    assert results.export(Request((Kind.imagej_tiff,), folder / "out"))
+    assert f"{words}. Segment all brings them up to date." in last(controller).text + last(controller).details
     assert controller.segment_all.start()
     assert work_list.todo() == []
     assert results.measure()

@@ -160,7 +160,7 @@ class ListResults:
                     None,
                     [
                         *found.failed,
-                        mixed and f"{mixed}. Segment all brings them up to date.",
+                        _with_advice(mixed),
                         _calibration(found),
                         *found.table.notes,
                         *each,
@@ -204,7 +204,7 @@ class ListResults:
 
         def done(report: Report) -> None:
             self._done, self._known = request, [one.key for one in self._list.images]
-            report.notes[:0] = [mixed] if mixed else []
+            report.notes[:0] = [_with_advice(mixed)] if mixed else []
             self._workspace.say(*in_words(report, request.folder))
 
         if not self.jobs.busy:
@@ -380,6 +380,11 @@ def _calibration(found: Measured) -> str:
     if known in (0, total):
         return ""
     return f"Sizes in µm are known of {known} of {total} images: the others have no pixel size."
+
+
+def _with_advice(mixed: str) -> str:
+    """Return a note of `ListResults` as a sentence that says what to do; empty where there is none."""
+    return mixed and f"{mixed}. Segment all brings them up to date."
 
 
 def _as_measured(state: ImageState) -> ImageState:
