@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_unet.learning.history import Generation
 from napari_unet.models.model import Model
 from napari_unet.models.offload import DiskOffload
+from napari_unet.projects.segmented_by import SegmentedBy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,12 @@ class ModelHistory:
                 other.before = generation.before
         self.parking.discard(lambda: generation.file)
         self.changed.emit()
+
+    @property
+    def segments_by(self) -> SegmentedBy:
+        """By what is segmented now: the model in use, as the sliders stand; false: there is none."""
+        in_use = self._in_use
+        return SegmentedBy() if in_use is None else SegmentedBy.of(in_use.sha256(), in_use.info)
 
     def amend(self, model: Model, known: Model) -> None:
         """Let a model be the same with more known of it."""

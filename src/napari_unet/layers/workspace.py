@@ -196,9 +196,9 @@ class Workspace:
             return False
         if axes != self.axes:
             self._axes[self._layer.unique_id] = axes
-            self.choose_channel(None)
             session = self.take_session()
             self.close_session(session)
+            self.choose_channel(None)  # afterwards: a copy is kept of what is let go of, with its channel
             self.image_changed.emit()
             if session is not None:
                 self.say(f"The axes are {axes} now. The result of before stays as a layer; Segment makes a new one.")

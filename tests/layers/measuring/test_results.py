@@ -373,6 +373,17 @@ def key(row: dict[str, str]) -> tuple[str, ...]:
     return row.get("time", ""), row["centroid_y_px"], row["centroid_x_px"]
 
 
+def assert_the_same_again(controller: Any, tmp_path: Any) -> None:
+    """Commands, and then a script, give again what was exported to "out"."""
+    run(controller.exporter.command())
+    assert_same(tmp_path / "out", tmp_path / "out_again")
+    shutil.rmtree(tmp_path / "out_again")
+    script = tmp_path / "again.py"
+    script.write_text(controller.exporter.python())
+    runpy.run_path(str(script))
+    assert_same(tmp_path / "out", tmp_path / "out_again")
+
+
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "CYX"])
 def test_the_commands_give_the_same_again(controller: Any, open_file: Any, tmp_path: Any, axes: str) -> None:
     shape = (3, 64, 64)[3 - len(axes) if axes != "CYX" else 1 :]
@@ -383,13 +394,7 @@ def test_the_commands_give_the_same_again(controller: Any, open_file: Any, tmp_p
     controller.segment()
     controller.exporter.export(Request(ALL, tmp_path / "out"))
     assert controller.messages[-1].level == "done"
-    run(controller.exporter.command())
-    assert_same(tmp_path / "out", tmp_path / "out_again")
-    shutil.rmtree(tmp_path / "out_again")
-    script = tmp_path / "again.py"
-    script.write_text(controller.exporter.python())
-    runpy.run_path(str(script))
-    assert_same(tmp_path / "out", tmp_path / "out_again")
+    assert_the_same_again(controller, tmp_path)
 
 
 def test_the_same_again_with_corrections(segmented: Any, tmp_path: Any) -> None:
@@ -445,14 +450,8 @@ def test_the_same_again_where_the_sliders_were_moved(controller: Any, open_file:
     move_sliders(controller, sensitivity=0.9, separation=0.3, smallest=8.0)
     assert controller.session.count() == 4
     controller.exporter.export(Request(ALL, tmp_path / "out"))
-    run(controller.exporter.command())
+    assert_the_same_again(controller, tmp_path)
     assert len(rows_of(tmp_path / "out_again" / "measurements.csv")) == 4
-    assert_same(tmp_path / "out", tmp_path / "out_again")
-    shutil.rmtree(tmp_path / "out_again")
-    script = tmp_path / "again.py"
-    script.write_text(controller.exporter.python())
-    runpy.run_path(str(script))
-    assert_same(tmp_path / "out", tmp_path / "out_again")
     said = json.loads((tmp_path / "out" / "measurements.json").read_text())
     (made,) = said["inputs"][0]["segmentations"]
     assert made["decoding"]["foreground"] == pytest.approx(0.1)

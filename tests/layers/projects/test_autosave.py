@@ -458,6 +458,18 @@ def test_work_that_is_let_go_of_is_offered_at_once(controller: Any, how: str) ->
     assert np.array_equal(controller.session.labels, painted)
 
 
+def test_what_other_axes_let_go_of_is_kept_with_its_channel(controller: Any) -> None:
+    layer = controller.viewer.add_image(np.stack([squares() * 0, squares()]), name="channels")
+    controller.choose_layer(layer)
+    assert controller.set_axes("CYX")
+    controller.workspace.choose_channel(1)
+    assert controller.segment()
+    paint(controller, 50)
+    assert controller.set_axes("TYX")
+    assert controller.workspace.channel is None
+    assert Project.open(left_behind()[0][0].path).channel == 1
+
+
 def test_a_process_that_is_killed(image_file: Path) -> None:
     code = """
 import sys

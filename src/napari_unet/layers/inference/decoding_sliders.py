@@ -286,7 +286,7 @@ class DecodingSliders:
             workspace.say_error(error)
             return
         if not parts:
-            self._note_decoded(model)
+            self._note_decoded()
             self._join_slices()
             return
         decoding = model.info.decoding
@@ -322,8 +322,7 @@ class DecodingSliders:
                 session.show_thumbnail()
                 session.offer_id()
                 self._workspace.relabelled.emit(session)
-        if self._workspace.model is not None:
-            self._note_decoded(self._workspace.model)
+        self._note_decoded()
         session = parts[0].session
         if session is self._workspace.session and session.alive():
             all_kept = session.maps.pixels >= math.prod(session.corrections.shape)
@@ -333,12 +332,9 @@ class DecodingSliders:
         self._workspace.refresh_corrections()
         self._join_slices()
 
-    def _note_decoded(self, model: Model) -> None:
+    def _note_decoded(self) -> None:
         """Note by what each image is segmented, now that all maps that are kept were read as the sliders stand."""
-        in_use = self._workspace.history.in_use
-        if in_use is None:
-            return
-        now = SegmentedBy.of(in_use.sha256(), model.info)
+        now = self._workspace.history.segments_by
         for session in self._workspace.sessions:
             by, pixels = session.segmented_by, session.maps.pixels
             if pixels and by.sha256 == now.sha256 and by != now:

@@ -155,18 +155,8 @@ class ListResults:
             self._known = [one.key for one in self._list.images]
             what = f"Measured {counted(len(found.table), 'object')} in {counted(len(found.tables), 'image')}."
             each = [f"{name}: {in_one_sentence(table)}" for name, table in found.tables.items()]
-            details = "\n".join(
-                filter(
-                    None,
-                    [
-                        *found.failed,
-                        _with_advice(mixed),
-                        _calibration(found),
-                        *found.table.notes,
-                        *each,
-                    ],
-                )
-            )
+            notes = [_with_advice(mixed), _calibration(found), *found.table.notes]
+            details = "\n".join(filter(None, [*found.failed, *notes, *each]))
             if found.failed:
                 what = f"{what[:-1]}. {counted(len(found.failed), 'image')} could not be: see Details."
             elif mixed:

@@ -17,7 +17,6 @@ from napari_unet.layers.lists.list_models import ListedModels, ModelWriter
 from napari_unet.layers.lists.list_place import ListPlace, claimed
 from napari_unet.progress import counted, shortened
 from napari_unet.projects.models import read_models, remove_unnamed
-from napari_unet.projects.segmented_by import SegmentedBy
 from napari_unet.projects.work_list import (
     FILE,
     JUDGED,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_unet.layers.workspace import Workspace
     from napari_unet.learning.history import Generation
+    from napari_unet.projects.segmented_by import SegmentedBy
     from napari_unet.projects.work_list import ListedImage
 
 
@@ -109,8 +109,7 @@ class WorkList:
     @property
     def in_use(self) -> SegmentedBy:
         """By what *Segment all* segments: the model in use, as the sliders stand; false: there is none."""
-        in_use = self._workspace.history.in_use
-        return SegmentedBy.of(in_use.sha256(), in_use.info) if in_use is not None else SegmentedBy()
+        return self._workspace.history.segments_by
 
     def file(self, index: int) -> Path:
         """Return the file of an image."""
